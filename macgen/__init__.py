@@ -1,0 +1,48 @@
+"""macgen: multiply-accumulate arrays whose accumulator is as narrow as the mathematics allows.
+
+The names below load their modules when first used, so that `import macgen` and `macgen --help` stay quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from macgen import emulate, golden, rtl
+    from macgen.catalogue import presets
+    from macgen.errors import MacgenError, ToolError
+    from macgen.numerics import FixedFormat, FloatFormat, parse_format
+    from macgen.spec import MacSpec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FixedFormat": "macgen.numerics",
+    "FloatFormat": "macgen.numerics",
+    "MacSpec": "macgen.spec",
+    "MacgenError": "macgen.errors",
+    "ToolError": "macgen.errors",
+    "parse_format": "macgen.numerics",
+    "presets": "macgen.catalogue",
+}
+_MODULES = ("emulate", "golden", "rtl")
+
+__all__ = [
+    "FixedFormat",
+    "FloatFormat",
+    "MacSpec",
+    "MacgenError",
+    "ToolError",
+    "emulate",
+    "golden",
+    "parse_format",
+    "presets",
+    "rtl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"macgen.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'macgen' has no attribute {name!r}")

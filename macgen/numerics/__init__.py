@@ -1,0 +1,79 @@
+"""Number formats: parse, print, decode, quantize, encode. Pure Python and NumPy; no files, no hardware."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.errors import MacgenError, shown
+from macgen.numerics.arrays import code_dtype
+from macgen.numerics.fixed_format import FixedFormat
+from macgen.numerics.float_format import ALIASES, ENCODINGS, Encoding, FloatFormat
+from macgen.numerics.number import Number, Rounded
+from macgen.numerics.rounding import OVERFLOWS, ROUNDINGS, Overflow, Rounding, Subnormals, shift_right
+from macgen.numerics.scale_format import ScaleFormat
+
+Format = FloatFormat | FixedFormat
+"""A format that operands and accumulators can have."""
+
+
+def parse_format(text: str) -> Format:
+    """Return the format that a string names (docs/arithmetic.md section 1).
+
+    Raises:
+        MacgenError: it names none.
+    """
+    if not isinstance(text, str):
+        raise MacgenError(
+            f"format {shown(text)} is not a string; accepted are strings such as e5m2, fp16, int8 or fix8.8"
+        )
+    for kind, letters in ((FixedFormat, ("int", "uint", "fix", "ufix")), (FloatFormat, ("e", *ALIASES))):
+        if text.startswith(letters):
+            return kind.parse(text)
+    raise MacgenError(
+        f"format {shown(text)} is unknown; accepted are floats such as e5m2, e4m3fn, e6m9:flush, {', '.join(ALIASES)}, "
+        f"and integers or fixed point such as int8, uint4, fix8.8"
+    )
+
+
+def all_codes(fmt: Format | ScaleFormat) -> NDArray[Any]:
+    """Return every code of a format in ascending order.
+
+    Raises:
+        MacgenError: the format has more than 24 bits.
+    """
+    if fmt.width > 24:
+        raise MacgenError(f"format {fmt} has 2^{fmt.width} codes, too many to enumerate; accepted are up to 24 bits")
+    return np.arange(1 << fmt.width, dtype=np.int64).astype(code_dtype(fmt.width))
+
+
+def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
+    """Return every finite value of a format in ascending order, each once.
+
+    Raises:
+        MacgenError: the format has more than 24 bits.
+    """
+    values = fmt.decode(all_codes(fmt))
+    return np.unique(values[np.isfinite(values)] + 0.0)
+
+
+__all__ = [
+    "ALIASES",
+    "ENCODINGS",
+    "OVERFLOWS",
+    "ROUNDINGS",
+    "Encoding",
+    "FixedFormat",
+    "FloatFormat",
+    "Format",
+    "Number",
+    "Overflow",
+    "Rounded",
+    "Rounding",
+    "ScaleFormat",
+    "Subnormals",
+    "all_codes",
+    "all_values",
+    "parse_format",
+    "shift_right",
+]

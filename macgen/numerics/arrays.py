@@ -1,0 +1,76 @@
+"""What the codecs of all formats share: checked arrays of codes and values, and where in one something is wrong."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macgen.errors import MacgenError, shown
+
+
+def code_dtype(width: int) -> Any:
+    """Return the smallest NumPy type that holds unsigned codes of a width; Python integers above 64 bits."""
+    for bits, dtype in ((8, np.uint8), (16, np.uint16), (32, np.uint32), (64, np.uint64)):
+        if width <= bits:
+            return dtype
+    return object
+
+
+def checked_codes(codes: ArrayLike, width: int, name: str) -> NDArray[Any]:
+    """Return codes as an array of int64 (Python integers from 63 bits on), each checked to fit the width.
+
+    Raises:
+        MacgenError: a code is no integer or does not fit.
+    """
+    # As objects first: NumPy makes floats of a list of 64-bit integers.
+    c = codes if isinstance(codes, np.ndarray) else np.asarray(codes, dtype=object)
+    if c.dtype == object or c.size == 0:
+        integers = all(isinstance(code, (int, np.integer)) and not isinstance(code, bool) for code in c.flat)
+    else:
+        integers = np.issubdtype(c.dtype, np.integer)
+    if not integers:
+        raise MacgenError(f"codes of {name} are not all integers; accepted are unsigned integers")
+    wide = width > 62
+    c = c.astype(object) if wide or c.dtype == object else c
+    outside = np.asarray(
+        (c < 0) | (c >= (1 << width))
+        if c.dtype == object or c.dtype.itemsize * 8 > width or c.dtype.kind == "i"
+        else False
+    )
+    if outside.any():
+        where, value = first_index_text(c, np.broadcast_to(outside, c.shape))
+        raise MacgenError(f"code{where} = {value} is not from 0 to {(1 << width) - 1}, the codes of {name}")
+    return c if wide else c.astype(np.int64)
+
+
+def real_values(values: ArrayLike) -> NDArray[np.float64]:
+    """Return values as an array of binary64, none of them changed.
+
+    Raises:
+        MacgenError: a value is no real number, or an integer that binary64 does not hold exactly.
+    """
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind in "cSUMm":  # complex, text, dates: NumPy would convert some of them
+            raise TypeError
+        x = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise MacgenError(f"values {shown(values)} cannot be read; accepted are real numbers within binary64") from None
+    if given.dtype.kind == "O" or (given.dtype.kind in "iu" and given.dtype.itemsize == 8):
+        exact = given.astype(object)  # Python compares integers with floats exactly, NumPy does not
+        changed = np.asarray((x.astype(object) != exact) & (exact == exact), dtype=bool)
+        if changed.any():
+            where, value = first_index_text(exact, changed)
+            raise MacgenError(
+                f"value{where} = {shown(value)} is not exact in binary64; accepted are real numbers that it holds"
+            )
+    return x
+
+
+def first_index_text(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[str, Any]:
+    """Return where a mask first holds, as text for an error (`[2, 3]`, empty for a scalar), and the value there."""
+    index = tuple(int(i) for i in np.argwhere(mask)[0])
+    value = values[index]
+    return (f"[{', '.join(map(str, index))}]" if index else ""), value.item() if isinstance(
+        value, np.generic
+    ) else value

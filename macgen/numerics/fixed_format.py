@@ -1,0 +1,256 @@
+"""Integer and fixed-point formats (docs/arithmetic.md section 1)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macgen.errors import MacgenError, shown
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.number import Number, Rounded
+from macgen.numerics.rounding import ROUNDINGS, Overflow, Rounding, shift_right
+
+MAX_WIDTH = 256
+
+_PATTERN = re.compile(r"(u?)(?:int(\d{1,4})|fix(\d{1,4})\.(\d{1,4}))", re.ASCII)
+
+
+@dataclass(frozen=True)
+class FixedFormat:
+    """An integer or fixed-point format; instances are immutable, comparable and hashable.
+
+    Parameters:
+        int_bits: bits before the binary point, the sign's included.
+        frac_bits: bits after it.
+        signed: two's complement, or unsigned.
+
+    Raises:
+        MacgenError: a field is out of range.
+    """
+
+    int_bits: int
+    frac_bits: int = 0
+    signed: bool = True
+
+    def __post_init__(self) -> None:
+        for field, value in (("int_bits", self.int_bits), ("frac_bits", self.frac_bits)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_WIDTH:
+                raise MacgenError(f"{field} {shown(value)} is not an integer from 0 to {MAX_WIDTH}")
+        if not isinstance(self.signed, bool):
+            raise MacgenError(f"signed {shown(self.signed)} is not true or false")
+        if not 1 <= self.width <= MAX_WIDTH or self.signed > self.int_bits:
+            raise MacgenError(
+                f"format {self} has {self.width} bits, {self.int_bits} before the point; accepted are 1 to "
+                f"{MAX_WIDTH} bits, with the sign before the point"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the format that a string such as `int8`, `uint4`, `fix8.8` or `ufix0.8` names.
+
+        Raises:
+            MacgenError: the string names no fixed-point format.
+        """
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise MacgenError(
+                f"format {shown(text)} is not an integer or fixed-point format; accepted are intN, uintN, "
+                f"fixI.F and ufixI.F"
+            )
+        unsigned, integer, int_bits, frac_bits = match.groups()
+        return cls(int(integer or int_bits), int(frac_bits or 0), signed=not unsigned)
+
+    def __str__(self) -> str:
+        prefix = "" if self.signed else "u"
+        return f"{prefix}fix{self.int_bits}.{self.frac_bits}" if self.frac_bits else f"{prefix}int{self.int_bits}"
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Bits of a code."""
+        return self.int_bits + self.frac_bits
+
+    @property
+    def max_integer(self) -> int:
+        """Largest value in units of the last bit."""
+        return (1 << (self.width - self.signed)) - 1
+
+    @property
+    def min_integer(self) -> int:
+        """Lowest value in units of the last bit."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def _end(self) -> float:
+        """The first integer above the range, exact in binary64."""
+        return 2.0 ** (self.width - self.signed)
+
+    @property
+    def lsb_exponent(self) -> int:
+        """Exponent of the grid."""
+        return -self.frac_bits
+
+    @property
+    def max_exponent(self) -> int:
+        """Exponent of the largest magnitude."""
+        return max(self.max_integer, -self.min_integer).bit_length() - 1 - self.frac_bits
+
+    @property
+    def max(self) -> float:
+        """Largest value (beyond 53 bits the nearest double)."""
+        return float(np.ldexp(float(self.max_integer), self.lsb_exponent))
+
+    @property
+    def min(self) -> float:
+        """Lowest value."""
+        return float(np.ldexp(float(self.min_integer), self.lsb_exponent))
+
+    @property
+    def has_infinity(self) -> bool:
+        """No code is an infinity."""
+        return False
+
+    @property
+    def has_nan(self) -> bool:
+        """No code is NaN."""
+        return False
+
+    # -- one code, exactly ---------------------------------------------------------------------------------------
+
+    def largest_code(self, sign: int) -> int:
+        """Return the code of the end of the range on the side of a sign."""
+        return self._code(self.min_integer if sign else self.max_integer)
+
+    def zero_code(self, sign: int = 0) -> int:
+        """Return the code of zero, which has no sign here."""
+        return 0
+
+    def _code(self, integer: int) -> int:
+        return integer & ((1 << self.width) - 1)
+
+    def number(self, code: int) -> Number:
+        """Decode one code exactly.
+
+        Raises:
+            MacgenError: the code does not fit the width.
+        """
+        if not 0 <= code < 1 << self.width:
+            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        integer = code - (1 << self.width) if code > self.max_integer else code
+        return Number("finite", int(integer < 0), abs(integer), self.lsb_exponent)
+
+    def round(self, sign: int, significand: int, exponent: int, rounding: Rounding, overflow: Overflow) -> Rounded:
+        """Round the exact value (-1)**sign * significand * 2**exponent into this format (docs/arithmetic.md section 3).
+
+        Parameters:
+            sign: 1 for negative.
+            significand: non-negative integer of any size.
+            exponent: power of two of its last bit.
+            rounding: `rne` or `rtz`.
+            overflow: `saturate` or `wrap`.
+        """
+        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding)
+        integer = -magnitude if sign else magnitude
+        if self.min_integer <= integer <= self.max_integer:
+            return Rounded(self._code(integer))
+        return Rounded(self._code(integer) if overflow == "wrap" else self.largest_code(sign), overflow=True)
+
+    # -- arrays --------------------------------------------------------------------------------------------------
+
+    def decode(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Decode codes to values; exact up to 53 bits, beyond that the nearest double.
+
+        Parameters:
+            codes: unsigned integers of any shape.
+
+        Returns:
+            Values of the same shape.
+
+        Raises:
+            MacgenError: a code is no integer or does not fit the width.
+        """
+        c = checked_codes(codes, self.width, str(self))
+        integers = np.where(c > self.max_integer, c - (1 << self.width), c)
+        return np.asarray(np.ldexp(integers.astype(np.float64), self.lsb_exponent))
+
+    def quantize(
+        self, values: ArrayLike, rounding: Rounding = "rne", overflow: Overflow = "saturate"
+    ) -> NDArray[np.float64]:
+        """Round values to this format's grid and range.
+
+        Parameters:
+            values: real numbers of any shape, infinities too unless they wrap.
+            rounding: `rne` or `rtz`.
+            overflow: `saturate` or `wrap`.
+
+        Returns:
+            Values of the same shape (beyond 53 bits: the format's nearest ones that are doubles).
+
+        Raises:
+            MacgenError: a value is no number, an infinity is to wrap, or an argument is not one of its choices.
+        """
+        if rounding not in ROUNDINGS:
+            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(ROUNDINGS)}")
+        if overflow not in ("saturate", "wrap"):
+            raise MacgenError(
+                f"overflow {shown(overflow)} is not one of saturate, wrap (integer and fixed-point formats)"
+            )
+        x = real_values(values)
+        refused = np.isnan(x) if overflow == "saturate" else ~np.isfinite(x)
+        if refused.any():
+            where, value = first_index_text(x, refused)
+            accepted = "numbers and infinities" if overflow == "saturate" else "finite numbers"
+            raise MacgenError(f"value{where} = {value!r} cannot be held by format {self}; accepted are {accepted}")
+        if overflow == "wrap":
+            x = np.fmod(x, 2.0**self.int_bits)  # exact, and keeps the scaling below from overflowing
+        with np.errstate(over="ignore"):
+            scaled = (np.rint if rounding == "rne" else np.trunc)(np.ldexp(x, self.frac_bits))
+        if overflow == "wrap":
+            scaled = np.where(scaled >= self._end, scaled - 2.0**self.width, scaled)
+            scaled = np.where(scaled < self.min_integer, scaled + 2.0**self.width, scaled)
+        scaled = np.clip(scaled, float(self.min_integer), np.floor(np.nextafter(self._end, 0.0)))
+        return np.asarray(np.ldexp(scaled, self.lsb_exponent) + 0.0)
+
+    def encode(self, values: ArrayLike) -> NDArray[Any]:
+        """Encode values that lie on this format's grid (`quantize` puts them there).
+
+        Parameters:
+            values: real numbers of any shape.
+
+        Returns:
+            Codes of the same shape in the smallest unsigned NumPy type (Python integers above 64 bits).
+
+        Raises:
+            MacgenError: a value is not one of the format's.
+        """
+        x = real_values(values)
+        with np.errstate(over="ignore"):
+            scaled = np.ldexp(x, self.frac_bits)
+        off_grid = np.isnan(x) | (np.trunc(scaled) != scaled) | (scaled >= self._end) | (scaled < self.min_integer)
+        if off_grid.any():
+            where, value = first_index_text(x, off_grid)
+            raise MacgenError(
+                f"value{where} = {value!r} is not a value of format {self}; accepted are values on its grid"
+            )
+        if self.width < 63:
+            integers = scaled.astype(np.int64)
+        else:
+            integers = np.array([int(value) for value in scaled.flat], dtype=object).reshape(scaled.shape)
+        return np.where(integers < 0, integers + (1 << self.width), integers).astype(code_dtype(self.width))
+
+    def ulp(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Return the unit in the last place at each value: the same everywhere, 2**-frac_bits.
+
+        Parameters:
+            values: real numbers of any shape.
+
+        Returns:
+            Values of the same shape; NaN for infinities and NaN.
+
+        Raises:
+            MacgenError: a value is no real number.
+        """
+        return np.where(np.isfinite(real_values(values)), 2.0**-self.frac_bits, np.nan)

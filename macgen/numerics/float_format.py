@@ -1,0 +1,429 @@
+"""Floating-point formats of any exponent and mantissa width (docs/arithmetic.md section 1)."""
+
+import re
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, Self, cast, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macgen.errors import MacgenError, shown
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.number import Number, Rounded
+from macgen.numerics.rounding import ROUNDINGS, SUBNORMALS, Overflow, Rounding, Subnormals, shift_right
+
+Encoding = Literal["ieee", "fn", "fnuz", "finite"]
+"""What the codes at the top of the exponent range mean."""
+
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+
+ALIASES = {"fp16": "e5m10", "bf16": "e8m7", "fp32": "e8m23", "fp64": "e11m52"}
+
+_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(:flush)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """A binary floating-point format; instances are immutable, comparable and hashable.
+
+    Parameters:
+        exp_bits: exponent field width, 1 to 11 (2 to 11 for `ieee`).
+        man_bits: mantissa field width, 0 to 52 (1 to 52 for `ieee`).
+        bias: exponent bias; None for the encoding's usual one, `2**(exp_bits-1) - 1` (`fnuz`: one more).
+        encoding: `ieee`, `fn`, `fnuz` (OCP OFP8 and its neighbours) or `finite` (OCP Microscaling elements).
+        subnormals: `gradual` or `flush`.
+
+    Raises:
+        MacgenError: a field is out of range, or some value would not be exact in binary64.
+    """
+
+    exp_bits: int
+    man_bits: int
+    _: KW_ONLY
+    bias: int | None = None
+    encoding: Encoding = "ieee"
+    subnormals: Subnormals = "gradual"
+
+    def __post_init__(self) -> None:
+        if self.encoding not in ENCODINGS:
+            raise MacgenError(f"encoding {shown(self.encoding)} is not one of {', '.join(ENCODINGS)}")
+        least = 1 if self.encoding == "ieee" else 0
+        for field, value, low, high in (
+            ("exp_bits", self.exp_bits, least + 1, 11),
+            ("man_bits", self.man_bits, least, 52),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise MacgenError(
+                    f"{field} {shown(value)} is not an integer from {low} to {high} (encoding {self.encoding!r})"
+                )
+        if self.encoding == "fn" and self.exp_bits + self.man_bits < 2:
+            raise MacgenError("man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to 52")
+        if self.subnormals not in SUBNORMALS:
+            raise MacgenError(f"subnormals {shown(self.subnormals)} is not one of {', '.join(SUBNORMALS)}")
+        if self.bias is None:
+            object.__setattr__(self, "bias", self.default_bias)
+        if isinstance(self.bias, bool) or not isinstance(self.bias, int):
+            raise MacgenError(f"bias {shown(self.bias)} is not an integer")
+        if not (self.min_exponent - self.man_bits >= -1074 and self.max_exponent <= 1023):
+            raise MacgenError(
+                f"bias {shown(self.bias)} puts values of e{self.exp_bits}m{self.man_bits} outside binary64; "
+                f"accepted are biases that keep every value within 2^-1074 to 2^1023"
+            )
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the format that a string such as `e5m2`, `e4m3fnuz:bias=11`, `e6m9:flush` or `bf16` names.
+
+        Raises:
+            MacgenError: the string names no float format.
+        """
+        name, colon, options = text.partition(":")
+        match = _PATTERN.fullmatch(ALIASES.get(name, name) + colon + options)
+        if match is None:
+            raise MacgenError(
+                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz or finite, "
+                f"then :bias=N, then :flush, or {', '.join(ALIASES)}"
+            )
+        exp_bits, man_bits, encoding, bias, flush = match.groups()
+        return cls(
+            int(exp_bits),
+            int(man_bits),
+            bias=None if bias is None else int(bias),
+            encoding=cast(Encoding, encoding or "ieee"),
+            subnormals="flush" if flush else "gradual",
+        )
+
+    def __str__(self) -> str:
+        suffix = "" if self.encoding == "ieee" else self.encoding
+        bias = "" if self.bias == self.default_bias else f":bias={self.bias}"
+        flush = ":flush" if self.subnormals == "flush" else ""
+        return f"e{self.exp_bits}m{self.man_bits}{suffix}{bias}{flush}"
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    @property
+    def default_bias(self) -> int:
+        """The bias that the format string need not state."""
+        return (1 << (self.exp_bits - 1)) - (0 if self.encoding == "fnuz" else 1)
+
+    @property
+    def exponent_bias(self) -> int:
+        """The bias, never None."""
+        assert self.bias is not None
+        return self.bias
+
+    @property
+    def width(self) -> int:
+        """Bits of a code."""
+        return 1 + self.exp_bits + self.man_bits
+
+    @property
+    def precision(self) -> int:
+        """Bits of a normal number's significand, the hidden one included."""
+        return self.man_bits + 1
+
+    @property
+    def has_infinity(self) -> bool:
+        """Whether some codes are infinities."""
+        return self.encoding == "ieee"
+
+    @property
+    def has_nan(self) -> bool:
+        """Whether some code is NaN."""
+        return self.encoding != "finite"
+
+    @property
+    def min_exponent(self) -> int:
+        """Exponent of the smallest normal number."""
+        return 1 - self.exponent_bias
+
+    @property
+    def max_exponent(self) -> int:
+        """Exponent of the largest finite number."""
+        return (self.max_code >> self.man_bits) - self.exponent_bias
+
+    @property
+    def lsb_exponent(self) -> int:
+        """Exponent of the finest grid: every finite value is a multiple of 2 to this power."""
+        return self.min_exponent - self.man_bits
+
+    @property
+    def max_code(self) -> int:
+        """Code of the largest finite number."""
+        top = (1 << (self.exp_bits + self.man_bits)) - 1
+        if self.encoding == "ieee":
+            return top - (1 << self.man_bits)
+        return top - 1 if self.encoding == "fn" else top
+
+    @property
+    def max(self) -> float:
+        """Largest finite value."""
+        return float(self.decode(self.max_code))
+
+    @property
+    def min_normal(self) -> float:
+        """Smallest positive normal value."""
+        return float(np.ldexp(1.0, self.min_exponent))
+
+    @property
+    def min_subnormal(self) -> float:
+        """Smallest positive value (the smallest normal one if the format has no subnormals)."""
+        return float(np.ldexp(1.0, self.lsb_exponent)) if self._gradual and self.man_bits else self.min_normal
+
+    @property
+    def epsilon(self) -> float:
+        """Distance from 1 to the next larger significand of the same precision, 2**-man_bits."""
+        return 2.0**-self.man_bits
+
+    @property
+    def _gradual(self) -> bool:
+        return self.subnormals == "gradual"
+
+    @property
+    def _sign_bit(self) -> int:
+        return 1 << (self.width - 1)
+
+    # -- special codes -------------------------------------------------------------------------------------------
+
+    @property
+    def nan_code(self) -> int:
+        """Code of the canonical NaN.
+
+        Raises:
+            MacgenError: the encoding has no NaN.
+        """
+        match self.encoding:
+            case "ieee":
+                return (((1 << self.exp_bits) - 1) << self.man_bits) | (1 << (self.man_bits - 1))
+            case "fn":
+                return self._sign_bit - 1
+            case "fnuz":
+                return self._sign_bit
+        raise MacgenError(f"format {self} has no NaN; accepted are ieee, fn and fnuz encodings")
+
+    def infinity_code(self, sign: int) -> int:
+        """Return the code of an infinity.
+
+        Raises:
+            MacgenError: the encoding has no infinity.
+        """
+        if not self.has_infinity:
+            raise MacgenError(f"format {self} has no infinity; accepted is the ieee encoding")
+        return self._signed(sign, self.max_code + 1)
+
+    def largest_code(self, sign: int) -> int:
+        """Return the code of the largest finite magnitude of a sign."""
+        return self._signed(sign, self.max_code)
+
+    def zero_code(self, sign: int = 0) -> int:
+        """Return the code of a zero; `fnuz` has only +0."""
+        return self._signed(sign if self.encoding != "fnuz" else 0, 0)
+
+    def _signed(self, sign: int, magnitude_code: int) -> int:
+        return magnitude_code | (self._sign_bit if sign else 0)
+
+    # -- one code, exactly ---------------------------------------------------------------------------------------
+
+    def number(self, code: int) -> Number:
+        """Decode one code exactly.
+
+        Raises:
+            MacgenError: the code does not fit the width.
+        """
+        if not 0 <= code < 1 << self.width:
+            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        sign, magnitude = code >> (self.width - 1), code & (self._sign_bit - 1)
+        if self.encoding == "fnuz" and code == self._sign_bit:
+            return Number("nan", 1)
+        if magnitude > self.max_code:
+            if self.encoding == "fn":
+                return Number("nan", sign)
+            mantissa = magnitude - (self.max_code + 1)
+            if mantissa == 0:
+                return Number("infinite", sign)
+            return Number("nan" if mantissa >> (self.man_bits - 1) else "signalling", sign)
+        exponent, mantissa = magnitude >> self.man_bits, magnitude & ((1 << self.man_bits) - 1)
+        if exponent == 0:
+            significand = mantissa if self._gradual else 0
+            return Number(
+                "finite", sign if significand or self.encoding != "fnuz" else 0, significand, self.lsb_exponent
+            )
+        return Number("finite", sign, mantissa | 1 << self.man_bits, self.lsb_exponent + exponent - 1)
+
+    def round(self, sign: int, significand: int, exponent: int, rounding: Rounding, overflow: Overflow) -> Rounded:
+        """Round the exact value (-1)**sign * significand * 2**exponent into this format.
+
+        This is R of docs/arithmetic.md section 3 for a value other than an exact zero sum, whose sign is the caller's
+        business: a zero significand gives the zero of the given sign.
+
+        Parameters:
+            sign: 1 for negative.
+            significand: non-negative integer of any size.
+            exponent: power of two of its last bit.
+            rounding: `rne` or `rtz`.
+            overflow: `saturate` or `infinity`.
+        """
+        if significand == 0:
+            return Rounded(self.zero_code(sign))
+        value_exponent = exponent + significand.bit_length() - 1
+        lsb = value_exponent - self.man_bits
+        kept, _ = shift_right(significand, lsb - exponent, rounding)
+        if kept >> self.precision:  # rounding carried into the next binade
+            kept, lsb = kept >> 1, lsb + 1
+        if lsb < self.lsb_exponent:  # tiny after rounding with unbounded exponent range
+            if not self._gradual:
+                return Rounded(self.zero_code(), underflow=True)
+            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding)
+            code = self.zero_code(sign) if kept == 0 else self._signed(sign, kept)
+            return Rounded(code, underflow=inexact)
+        magnitude = ((lsb - self.lsb_exponent) << self.man_bits) + kept
+        if magnitude <= self.max_code:
+            return Rounded(self._signed(sign, magnitude))
+        if overflow == "infinity" and rounding == "rne":
+            return Rounded(self.infinity_code(sign), overflow=True)
+        return Rounded(self.largest_code(sign), overflow=True)
+
+    # -- arrays --------------------------------------------------------------------------------------------------
+
+    def decode(self, codes: ArrayLike) -> NDArray[np.float64]:
+        """Decode codes to values; exact.
+
+        Parameters:
+            codes: unsigned integers of any shape.
+
+        Returns:
+            Values of the same shape; infinities and NaN where the codes say so.
+
+        Raises:
+            MacgenError: a code is no integer or does not fit the width.
+        """
+        c = checked_codes(codes, self.width, str(self))
+        sign = np.asarray(c >> (self.width - 1)).astype(np.int64)
+        magnitude = np.asarray(c & (self._sign_bit - 1)).astype(np.int64)  # 63 bits at most, whatever c's type
+        field, mantissa = magnitude >> self.man_bits, (magnitude & ((1 << self.man_bits) - 1)).astype(np.float64)
+        subnormal = field == 0
+        significand = np.where(subnormal, mantissa if self._gradual else 0.0, mantissa + 2.0**self.man_bits)
+        with np.errstate(over="ignore"):  # the codes above max_code may lie beyond binary64
+            value = np.ldexp(significand, np.where(subnormal, 0, field - 1).astype(np.int64) + self.lsb_exponent)
+        if self.encoding == "ieee":
+            value = np.where(magnitude == self.max_code + 1, np.inf, value)
+            value = np.where(magnitude > self.max_code + 1, np.nan, value)
+        elif self.encoding == "fn":
+            value = np.where(magnitude > self.max_code, np.nan, value)
+        value = np.where(sign == 1, -value, value)
+        if self.encoding == "fnuz":
+            value = np.where(c == self._sign_bit, np.nan, value + 0.0)
+        return np.asarray(value)
+
+    def quantize(
+        self, values: ArrayLike, rounding: Rounding = "rne", overflow: Overflow = "saturate"
+    ) -> NDArray[np.float64]:
+        """Round values to this format's grid.
+
+        Parameters:
+            values: real numbers of any shape.
+            rounding: `rne` or `rtz`.
+            overflow: `saturate` to the largest finite value (infinite values too, where the encoding has no
+                infinity), or `infinity`: infinity where the encoding has it, NaN in `fn` and `fnuz`, the largest
+                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4).
+
+        Returns:
+            Values of the same shape; NaN stays NaN.
+
+        Raises:
+            MacgenError: a value is NaN and the encoding has none, or an argument is not one of its choices.
+        """
+        if rounding not in ROUNDINGS:
+            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(ROUNDINGS)}")
+        if overflow not in ("saturate", "infinity"):
+            raise MacgenError(
+                f"overflow {shown(overflow)} is not one of saturate, infinity (formats with a float encoding)"
+            )
+        x = real_values(values)
+        if not self.has_nan and np.isnan(x).any():
+            where, _ = first_index_text(x, np.isnan(x))
+            raise MacgenError(
+                f"value{where} is NaN, which format {self} cannot hold; accepted are numbers and infinities"
+            )
+        round_integer = np.rint if rounding == "rne" else np.trunc
+        finite = np.isfinite(x)
+        safe = np.where(finite, x, 0.0)
+        lsb = np.frexp(safe)[1].astype(np.int64) - 1 - self.man_bits
+        with np.errstate(over="ignore", under="ignore"):
+            normal = np.ldexp(round_integer(np.ldexp(safe, -lsb)), lsb)
+            tiny = np.abs(normal) < self.min_normal
+            if self._gradual:
+                small = np.ldexp(
+                    round_integer(np.ldexp(np.where(tiny, safe, 0.0), -self.lsb_exponent)), self.lsb_exponent
+                )
+                rounded = np.where(tiny, np.copysign(small, safe), normal)
+            else:
+                rounded = np.where(tiny & (safe != 0), 0.0, normal)
+        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow == "infinity" else self.max
+        limit = special if overflow == "infinity" and rounding == "rne" else self.max
+        rounded = np.where(np.abs(rounded) > self.max, np.copysign(limit, safe), rounded)
+        rounded = np.where(finite, rounded, np.where(np.isnan(x), x, np.copysign(special, x)))
+        return np.asarray(rounded + 0.0 if self.encoding == "fnuz" else rounded)
+
+    def encode(self, values: ArrayLike) -> NDArray[Any]:
+        """Encode values that lie on this format's grid (`quantize` puts them there).
+
+        Parameters:
+            values: real numbers of any shape.
+
+        Returns:
+            Codes of the same shape in the smallest unsigned NumPy type; NaN becomes the canonical NaN.
+
+        Raises:
+            MacgenError: a value is not one of the format's.
+        """
+        x = real_values(values)
+        if self.encoding == "fnuz":
+            x = x + 0.0  # -0 has no code of its own
+        nan, infinite = np.isnan(x), np.isinf(x)
+        magnitude = np.where(nan | infinite, 0.0, np.abs(x))
+        exponent = np.frexp(magnitude)[1].astype(np.int64) - 1
+        exponent = np.where(magnitude == 0, self.min_exponent, np.maximum(exponent, self.min_exponent))
+        scaled = np.ldexp(magnitude, self.man_bits - exponent)
+        significand = np.where(scaled < 2.0**self.precision, scaled, 0.0).astype(np.int64)
+        normal = significand >> self.man_bits
+        code = ((exponent - self.min_exponent) << self.man_bits) + significand
+        off_grid = (scaled != significand) | (code > self.max_code) | ((scaled == 0) & (magnitude != 0))
+        if not self._gradual:
+            off_grid |= (normal == 0) & (significand != 0)
+        off_grid |= infinite & (not self.has_infinity) | nan & (not self.has_nan)
+        if off_grid.any():
+            where, value = first_index_text(x, off_grid)
+            raise MacgenError(
+                f"value{where} = {value!r} is not a value of format {self}; accepted are values on its grid"
+            )
+        dtype = code_dtype(self.width)
+        code = np.asarray(code.astype(dtype) | np.where(np.signbit(x), self._sign_bit, 0).astype(dtype))
+        if self.has_infinity:
+            code[infinite] += self.max_code + 1
+        if self.has_nan:
+            code[nan] = self.nan_code
+        return np.asarray(code)
+
+    def ulp(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Return the unit in the last place at each value: from a value of the format, the step to the next larger one.
+
+        Parameters:
+            values: real numbers of any shape. Beyond the largest finite value its binade's unit holds.
+
+        Returns:
+            Values of the same shape; NaN for infinities and NaN.
+
+        Raises:
+            MacgenError: a value is no real number.
+        """
+        x = real_values(values)
+        finite = np.isfinite(x)
+        magnitude = np.where(finite, np.abs(x), 0.0)
+        exponent = np.where(magnitude < self.min_normal, self.min_exponent, np.frexp(magnitude)[1].astype(np.int64) - 1)
+        ulp = np.ldexp(1.0, np.minimum(exponent, self.max_exponent) - self.man_bits)
+        if not self._gradual:
+            ulp = np.where(magnitude < self.min_normal, self.min_normal, ulp)
+        return np.where(finite, ulp, np.nan)

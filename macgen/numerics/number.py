@@ -1,0 +1,45 @@
+"""One decoded code, exactly: what the scalar codecs return and the golden model computes with."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Kind = Literal["finite", "infinite", "nan", "signalling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, an infinity or a NaN.
+
+    Attributes:
+        kind: `finite`, `infinite`, `nan` (quiet) or `signalling` (NaN).
+        sign: 1 for negative (a zero and a NaN have one too).
+        significand: non-negative integer; the magnitude is `significand * 2**exponent`. 0 unless finite.
+        exponent: power of two of the significand's last bit.
+    """
+
+    kind: Kind
+    sign: int
+    significand: int = 0
+    exponent: int = 0
+
+    @property
+    def is_nan(self) -> bool:
+        """Whether this is a quiet or signalling NaN."""
+        return self.kind in ("nan", "signalling")
+
+    def to_fraction(self) -> Fraction:
+        """Return the exact value of a finite number."""
+        if self.kind != "finite":
+            raise ValueError(f"{self.kind} has no value as a fraction")
+        magnitude = Fraction(self.significand) * Fraction(2) ** self.exponent
+        return -magnitude if self.sign else magnitude
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """A code that an exact value was rounded to, with what happened on the way (docs/arithmetic.md section 3)."""
+
+    code: int
+    overflow: bool = False
+    underflow: bool = False

@@ -1,0 +1,8 @@
+"""The hardware of a MacSpec as Amaranth components."""
+
+from macgen.rtl.array import MacArray, Row, Skew, array_latency, array_signature
+from macgen.rtl.hierarchy import Modules
+from macgen.rtl.pe import Control, Pe
+from macgen.rtl.sequencer import Sequencer
+
+__all__ = ["Control", "MacArray", "Modules", "Pe", "Row", "Sequencer", "Skew", "array_latency", "array_signature"]

@@ -1,0 +1,210 @@
+"""The output-stationary array: rows of PEs, operand skew, streams in and out."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.rtl.bits import is_zero
+from macgen.rtl.datapath import datapath
+from macgen.rtl.float_adder import FLAG_BITS, connect_members
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.pe import Control, Pe, result_bits, unpack_result
+from macgen.rtl.sequencer import Sequencer
+from macgen.spec import MacSpec
+
+
+class Row(wiring.Component):
+    """One row of PEs.
+
+    Members:
+        a_in, control_in: from the left.
+        control_out: of the last PE.
+        b_in, b_out: from above, to below, one code per column, column 0 lowest.
+        shift, result_in, result_out: results from below, to above, column 0 lowest.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._spec = spec
+        super().__init__(
+            {
+                "a_in": In(spec.a.width),
+                "control_in": In(Control(spec)),
+                "control_out": Out(Control(spec)),
+                "b_in": In(spec.cols * spec.b.width),
+                "b_out": Out(spec.cols * spec.b.width),
+                "shift": In(1),
+                "result_in": In(spec.cols * result_bits(spec)),
+                "result_out": Out(spec.cols * result_bits(spec)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self._spec
+        pes = [submodule(m, platform, f"pe_{col}", "pe", lambda: Pe(spec)) for col in range(spec.cols)]
+        a: Value = self.a_in
+        control: Any = self.control_in
+        for col, pe in enumerate(pes):
+            m.d.comb += [
+                pe.a_in.eq(a),
+                pe.b_in.eq(self.b_in.word_select(col, spec.b.width)),
+                pe.shift.eq(self.shift),
+                pe.result_in.eq(self.result_in.word_select(col, result_bits(spec))),
+            ]
+            connect_members(m, pe.control_in, control)
+            a, control = pe.a_out, pe.control_out
+        m.d.comb += [
+            self.b_out.eq(Cat(*(pe.b_out for pe in pes))),
+            self.result_out.eq(Cat(*(pe.result_out for pe in pes))),
+        ]
+        connect_members(m, self.control_out, control)
+        return m
+
+
+class Skew(wiring.Component):
+    """Delay lane i by i + 1 cycles, so that operands meet in the array.
+
+    Members:
+        i: lanes of `width` bits, lane 0 lowest.
+        o: the same lanes, delayed.
+    """
+
+    def __init__(self, lanes: int, width: int) -> None:
+        self._lanes = lanes
+        self._width = width
+        super().__init__({"i": In(lanes * width), "o": Out(lanes * width)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for lane in range(self._lanes):
+            value = self.i.word_select(lane, self._width)
+            stages = Signal((lane + 1) * self._width, name=f"lane_{lane}", reset_less=True)
+            m.d.sync += stages.eq(Cat(value, stages[: -self._width]))
+            m.d.comb += self.o.word_select(lane, self._width).eq(stages[-self._width :])
+        return m
+
+
+def array_signature(spec: MacSpec) -> wiring.Signature:
+    """Return the ports of an array; see MacArray."""
+    return wiring.Signature(
+        {
+            "a_valid": In(1),
+            "a_ready": Out(1),
+            "a_data": In(spec.rows * spec.a.width),
+            "a_first": In(1),
+            "a_last": In(1),
+            "b_valid": In(1),
+            "b_ready": Out(1),
+            "b_data": In(spec.cols * spec.b.width),
+            "c_valid": Out(1),
+            "c_ready": In(1),
+            "c_data": Out(spec.cols * spec.acc.width),
+            "c_flags": Out(spec.cols * FLAG_BITS),
+            "c_first": Out(1),
+            "c_last": Out(1),
+        }
+    )
+
+
+def array_latency(spec: MacSpec) -> int:
+    """Return the cycles from the one that takes a tile's last beat to the first one with its results on stream c."""
+    fold = 0 if spec.chunk is None else 1
+    return spec.rows + spec.cols + spec.pipeline + fold
+
+
+class MacArray(wiring.Component):
+    """A rows x cols array that computes tiles of A·B.
+
+    Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
+    taken in the same cycle. After the beat marked last the tile leaves on stream c, row by row, row 0 first. New tiles
+    stream in meanwhile; the last beat of the next is held until the results have been taken.
+
+    Members:
+        a_valid, a_ready: handshake; a beat moves when both are high.
+        a_data: one operand code per row, row 0 lowest.
+        a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last.
+        a_last: the beat ends the dot products.
+        b_valid, b_ready, b_data: one operand code per column, column 0 lowest.
+        c_valid, c_ready: handshake.
+        c_data: one result code per column, column 0 lowest.
+        c_flags: three flags per column: overflow (bit 0), underflow, invalid.
+        c_first, c_last: row 0, the last row.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.spec = spec
+        super().__init__(array_signature(spec))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self.spec
+        sequencer = submodule(m, platform, "sequencer", "sequencer", lambda: Sequencer(spec))
+        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, spec.a.width))
+        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, spec.b.width))
+        m.d.comb += [
+            sequencer.valid.eq(self.a_valid & self.b_valid),
+            sequencer.first.eq(self.a_first),
+            sequencer.last.eq(self.a_last),
+            self.a_ready.eq(sequencer.accept),
+            self.b_ready.eq(sequencer.accept),
+            skew_a.i.eq(self.a_data),
+            skew_b.i.eq(self.b_data),
+        ]
+        rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(spec)) for row in range(spec.rows)]
+        self._feed(m, rows, sequencer.control, skew_a.o, skew_b.o)
+        self._drain(m, platform, rows, sequencer)
+        return m
+
+    def _feed(self, m: Module, rows: Sequence[Any], control: Any, a: Value, b: Value) -> None:
+        """Connect the rows; control reaches each a cycle after the one above it, as the skewed operands do."""
+        for index, row in enumerate(rows):
+            delayed = Control(self.spec).create(path=(f"control_{index}",))
+            for name in delayed.signature.members:
+                m.d.sync += getattr(delayed, name).eq(getattr(control, name))
+            control = delayed
+            connect_members(m, row.control_in, control)
+            m.d.comb += [row.a_in.eq(a.word_select(index, self.spec.a.width)), row.b_in.eq(b)]
+            b = row.b_out
+        for above, below in pairwise(rows):
+            m.d.comb += above.result_in.eq(below.result_out)
+
+    def _drain(self, m: Module, platform: object, rows: Sequence[Any], sequencer: Any) -> None:
+        """Offer the results once the last PE has its own; hold the next tile's until then."""
+        spec = self.spec
+        complete: Value = rows[-1].control_out.done
+        for cycle in range(spec.pipeline - 1):
+            delayed = Signal(name=f"complete_{cycle}")
+            m.d.sync += delayed.eq(complete)
+            complete = delayed
+        busy = Signal()
+        row_count = Signal(max((spec.rows - 1).bit_length(), 1))
+        m.d.comb += [
+            sequencer.busy.eq(busy),
+            self.c_first.eq(is_zero(row_count)),
+            self.c_last.eq(row_count == spec.rows - 1),
+        ]
+        taken = Signal()
+        valid = Signal()
+        m.d.comb += [self.c_valid.eq(valid), taken.eq(valid & self.c_ready)]
+        with m.If(sequencer.accept & self.a_last):
+            m.d.sync += busy.eq(1)
+        with m.If(complete):
+            m.d.sync += valid.eq(1)
+        with m.If(taken):
+            m.d.sync += row_count.eq(row_count + 1)
+            with m.If(self.c_last):
+                m.d.sync += [row_count.eq(0), valid.eq(0), busy.eq(0)]
+        for row in rows:
+            m.d.comb += row.shift.eq(taken)
+        codes, flags = [], []
+        for col in range(spec.cols):
+            value, col_flags = unpack_result(spec, rows[0].result_out.word_select(col, result_bits(spec)))
+            output = submodule(m, platform, f"output_{col}", "output", datapath(spec).output)
+            connect_members(m, output.value, value)
+            codes.append(output.code)
+            flags.append(col_flags)
+        m.d.comb += [self.c_data.eq(Cat(*codes)), self.c_flags.eq(Cat(*flags))]

@@ -1,0 +1,89 @@
+"""Combinational building blocks: shifters and leading-zero counters on vectors of any width."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+
+
+def extend(value: Value, width: int) -> Value:
+    """Return a value with its own sign or zeros put before it, so that every operator's widths agree in the Verilog."""
+    missing = width - len(value)
+    if missing <= 0:
+        return value
+    if value.shape().signed:
+        return Cat(value, value[-1].replicate(missing)).as_signed()
+    return Cat(value, Const(0, missing))
+
+
+def is_zero(value: Value) -> Value:
+    """Return whether no bit is set."""
+    return ~value.any()
+
+
+def shift_right_sticky(m: Module, value: Value, distance: Value, name: str) -> tuple[Signal, Signal]:
+    """Shift a signed value right arithmetically and tell whether a one was shifted out.
+
+    Parameters:
+        m: module that gets the logic.
+        value: signed value of n bits.
+        distance: unsigned; distances of n and more shift everything out.
+        name: prefix of the signals made.
+
+    Returns:
+        The shifted value, signed of n bits, and the sticky bit, the OR of all bits shifted out.
+    """
+    width = len(value)
+    stages = width.bit_length()
+    amount = Signal(stages, name=f"{name}_amount")
+    if len(distance) > stages:
+        far = Signal(name=f"{name}_far")
+        m.d.comb += [far.eq(distance[stages:].any()), amount.eq(distance[:stages] | far.replicate(stages))]
+    else:
+        m.d.comb += amount.eq(distance)
+    lost = []
+    for stage in range(stages):
+        step = min(1 << stage, width)
+        shifted = Signal(signed(width), name=f"{name}_{1 << stage}")
+        m.d.comb += shifted.eq(Mux(amount[stage], Cat(value[step:], value[-1].replicate(step)).as_signed(), value))
+        lost.append(amount[stage] & value[:step].any())
+        value = shifted
+    sticky = Signal(name=f"{name}_sticky")
+    m.d.comb += sticky.eq(Cat(*lost).any())
+    return value, sticky
+
+
+def shift_left(m: Module, value: Value, distance: Value, name: str) -> Signal:
+    """Shift a vector left by a variable distance, zeros in, the width kept; the largest stages come first."""
+    width = len(value)
+    for stage in reversed(range(len(distance))):
+        step = min(1 << stage, width)
+        shifted = Signal(unsigned(width), name=f"{name}_{1 << stage}")
+        m.d.comb += shifted.eq(Mux(distance[stage], Cat(Const(0, step), value[: width - step]), value))
+        value = shifted
+    return value
+
+
+def count_leading_zeros(m: Module, value: Value, name: str) -> tuple[Signal, Signal]:
+    """Count the zeros above the highest one by a balanced tree.
+
+    Returns:
+        The count, which is meaningful when there is a one, and whether there is one.
+    """
+    width = len(value)
+    levels = max(width - 1, 0).bit_length()
+    padded = Cat(Const(0, (1 << levels) - width), value)
+    nodes: list[tuple[Value, Value]] = [(Const(0, 0), bit) for bit in reversed(padded)]
+    for level in range(levels):
+        paired = []
+        for index in range(0, len(nodes), 2):
+            (high_count, high_any), (low_count, low_any) = nodes[index : index + 2]
+            count = Signal(level + 1, name=f"{name}_count_{level}_{index // 2}")
+            found = Signal(name=f"{name}_any_{level}_{index // 2}")
+            m.d.comb += [
+                found.eq(high_any | low_any),
+                count.eq(Cat(Mux(high_any, high_count, low_count), ~high_any)),
+            ]
+            paired.append((count, found))
+        nodes = paired
+    count, found = nodes[0]
+    zeros, any_one = Signal(max(levels, 1), name=f"{name}_zeros"), Signal(name=f"{name}_any")
+    m.d.comb += [zeros.eq(count), any_one.eq(found)]
+    return zeros, any_one

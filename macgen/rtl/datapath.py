@@ -1,0 +1,137 @@
+"""What a PE needs of its accumulator's arithmetic, the same for float and fixed-point accumulators."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from amaranth.hdl import Mux, Value
+from amaranth.lib import wiring
+
+from macgen.numerics import FloatFormat
+from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
+from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, member
+from macgen.rtl.float_ports import FloatOutput, FloatProduct
+from macgen.rtl.geometry import FloatGeometry
+from macgen.spec import MacSpec
+
+
+class Datapath(ABC):
+    """Signatures and components for one kind of accumulator.
+
+    Attributes:
+        value: signature of an accumulator state.
+        operand: signature of the addend.
+    """
+
+    value: wiring.Signature
+    operand: wiring.Signature
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.spec = spec
+
+    @property
+    @abstractmethod
+    def zero(self) -> dict[str, int]:
+        """Members of the state +0 that are not 0."""
+
+    @property
+    @abstractmethod
+    def loads_exactly(self) -> bool:
+        """Whether a product is loaded into an empty accumulator without rounding."""
+
+    @abstractmethod
+    def adder(self) -> wiring.Component:
+        """Make an adder."""
+
+    @abstractmethod
+    def output(self) -> wiring.Component:
+        """Make a converter from a state to a code."""
+
+    @abstractmethod
+    def product(self) -> wiring.Component:
+        """Make the converter from a raw product to an operand."""
+
+    @abstractmethod
+    def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
+        """Return the members of the operand that adds a state; zeros where it is not present."""
+
+    @abstractmethod
+    def as_value(self, operand: Any) -> dict[str, Value]:
+        """Return the members of the state that an operand is, if `loads_exactly`."""
+
+
+class FloatDatapath(Datapath):
+    """Float accumulators."""
+
+    def __init__(self, spec: MacSpec) -> None:
+        super().__init__(spec)
+        self._geometry = FloatGeometry.of(spec)
+        self.value = FloatValue(self._geometry)
+        self.operand = FloatOperand(self._geometry)
+
+    @property
+    def zero(self) -> dict[str, int]:
+        return {"exponent": self._geometry.zero_exponent}
+
+    @property
+    def loads_exactly(self) -> bool:
+        return self._geometry.loads_exactly(self.spec)
+
+    def adder(self) -> FloatAdder:
+        return FloatAdder(self.spec)
+
+    def output(self) -> FloatOutput:
+        return FloatOutput(self.spec)
+
+    def product(self) -> FloatProduct:
+        return FloatProduct(self.spec)
+
+    def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
+        g = self._geometry
+        members: dict[str, Value] = {
+            "significand": Mux(present, value.significand, 0) << (g.window_bits - g.precision),
+            "exponent": Mux(present, value.exponent, 0),
+            "present": present,
+        }
+        return members | {name: member(value, name) & present for name in ("nan", "infinite", "negative")}
+
+    def as_value(self, operand: Any) -> dict[str, Value]:
+        members = {"significand": operand.significand, "exponent": operand.exponent}
+        return members | {name: member(operand, name) for name in ("nan", "infinite", "negative")}
+
+
+class FixedDatapath(Datapath):
+    """Integer and fixed-point accumulators."""
+
+    def __init__(self, spec: MacSpec) -> None:
+        super().__init__(spec)
+        self._geometry = FixedGeometry.of(spec)
+        self.value = FixedValue(self._geometry)
+        self.operand = FixedOperand(self._geometry)
+
+    @property
+    def zero(self) -> dict[str, int]:
+        return {}
+
+    @property
+    def loads_exactly(self) -> bool:
+        return self._geometry.extra_bits == 0 and not self._geometry.operand_nan
+
+    def adder(self) -> FixedAdder:
+        return FixedAdder(self.spec)
+
+    def output(self) -> FixedOutput:
+        return FixedOutput(self.spec)
+
+    def product(self) -> FixedProduct:
+        return FixedProduct(self.spec)
+
+    def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
+        return {"integer": Mux(present, value.integer, 0) << self._geometry.extra_bits}
+
+    def as_value(self, operand: Any) -> dict[str, Value]:
+        return {"integer": operand.integer}
+
+
+def datapath(spec: MacSpec) -> Datapath:
+    """Return the datapath of a spec's accumulator."""
+    return FloatDatapath(spec) if isinstance(spec.acc, FloatFormat) else FixedDatapath(spec)

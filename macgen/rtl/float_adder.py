@@ -1,0 +1,339 @@
+"""The float accumulator's loop: align, add, normalise, round once (docs/arithmetic.md sections 3 to 5).
+
+Significands are two's complement, so that neither a swap by sign nor an absolute value stands in the loop, and
+rounding to nearest even works on them as they are. A negative significand may be as low as -2**p, which is -1.0 of the
+next binade.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FloatFormat
+from macgen.rtl.bits import count_leading_zeros, extend, shift_left, shift_right_sticky
+from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.hierarchy import submodule
+from macgen.spec import MacSpec
+
+FLAG_BITS = 3
+"""overflow, underflow, invalid: bits 0, 1, 2 (docs/arithmetic.md section 5)."""
+
+
+class FloatValue(wiring.Signature):
+    """An accumulator state.
+
+    Members:
+        significand: p + 1 bits, two's complement.
+        exponent: see FloatGeometry.
+        nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
+        negative: sign of an infinity or of a zero; present where one of them can occur.
+    """
+
+    def __init__(self, geometry: FloatGeometry) -> None:
+        members: dict[str, Any] = {
+            "significand": Out(signed(geometry.precision + 1)),
+            "exponent": Out(unsigned(geometry.exponent_bits)),
+        }
+        if geometry.nan:
+            members["nan"] = Out(1)
+        if geometry.infinite:
+            members["infinite"] = Out(1)
+        if geometry.infinite or geometry.signed_zero:
+            members["negative"] = Out(1)
+        super().__init__(members)
+
+
+class FloatOperand(wiring.Signature):
+    """The other addend: a product, or a chunk sum that is folded.
+
+    Members:
+        significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
+        exponent: see FloatGeometry.
+        infinite, nan, invalid: of a product, see Multiplier; the significand is 0 beside them.
+        negative: sign of an infinity.
+        present: whether there is an addend in this cycle; without one everything else is 0.
+    """
+
+    def __init__(self, geometry: FloatGeometry) -> None:
+        members: dict[str, Any] = {
+            "significand": Out(signed(geometry.window_bits + 1)),
+            "exponent": Out(unsigned(geometry.exponent_bits)),
+        }
+        if geometry.operand_infinite or geometry.infinite:
+            members |= {"infinite": Out(1), "negative": Out(1)}
+        if geometry.operand_nan or geometry.nan:
+            members["nan"] = Out(1)
+        if geometry.operand_nan:
+            members["invalid"] = Out(1)
+        if geometry.signed_zero:
+            members["present"] = Out(1)
+        super().__init__(members)
+
+
+def member(interface: Any, name: str) -> Value:
+    """Return an interface's member, or constant 0 where the geometry leaves it out."""
+    return getattr(interface, name, Const(0, 1))
+
+
+class FloatAdder(wiring.Component):
+    """Add an operand to the accumulator and round once.
+
+    Members:
+        acc: the accumulator.
+        operand: the other addend.
+        result: the rounded sum.
+        flags: raised by this addition.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._spec = spec
+        self._geometry = FloatGeometry.of(spec)
+        super().__init__(
+            {
+                "acc": In(FloatValue(self._geometry)),
+                "operand": In(FloatOperand(self._geometry)),
+                "result": Out(FloatValue(self._geometry)),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self._geometry
+        acc = Signal(signed(g.window_bits + 1))
+        m.d.comb += acc.eq(self.acc.significand << (g.window_bits - g.precision))
+
+        # operand.exponent - acc.exponent - 1: its carry tells which is larger, its XOR gives the distance either way.
+        # When the operand is larger, the 1 that is missing is made up by a constant shift.
+        difference = Signal(g.exponent_bits + 1)
+        operand_larger = Signal()
+        distance = Signal(g.exponent_bits)
+        m.d.comb += [
+            difference.eq(self.operand.exponent + (~self.acc.exponent)[: g.exponent_bits]),
+            operand_larger.eq(difference[-1]),
+            distance.eq(difference[:-1] ^ (~operand_larger).replicate(g.exponent_bits)),
+        ]
+        larger = Signal(signed(g.window_bits + 1))
+        smaller = Signal(signed(g.window_bits + 1 + g.guard_bits))
+        exponent = Signal(g.exponent_bits)
+        m.d.comb += [
+            larger.eq(Mux(operand_larger, self.operand.significand, acc)),
+            smaller.eq(Mux(operand_larger, acc << (g.guard_bits - 1), self.operand.significand << g.guard_bits)),
+            exponent.eq(Mux(operand_larger, self.operand.exponent, self.acc.exponent)),
+        ]
+        aligned, sticky = shift_right_sticky(m, smaller, distance, "align")
+        sum_bits = g.window_bits + 2 + g.guard_bits
+
+        rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._spec))
+        m.d.comb += [
+            rounder.sum[0].eq(sticky),
+            rounder.sum[1:].eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits)),
+            rounder.exponent.eq(exponent),
+            self.flags.eq(rounder.flags),
+        ]
+        connect_members(m, rounder.operand, self.operand)
+        connect_members(m, rounder.acc, self.acc)
+        connect_members(m, self.result, rounder.result)
+        return m
+
+
+def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> None:
+    """Drive the members of an operand that stand beside its number from a raw product's."""
+    for name in ("infinite", "nan", "invalid", "negative"):
+        if name in operand.signature.members:
+            m.d.comb += getattr(operand, name).eq(member(product, name) & present)
+    if "present" in operand.signature.members:
+        m.d.comb += operand.present.eq(present)
+
+
+def connect_members(m: Module, target: Any, source: Any) -> None:
+    """Drive every member of an interface object that the target has from the source's of the same name."""
+    for name in target.signature.members:
+        m.d.comb += getattr(target, name).eq(member(source, name))
+
+
+class FloatRounder(wiring.Component):
+    """Normalise and round an exact sum, resolve infinities and NaN, raise flags.
+
+    Members:
+        sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
+            and the sticky bit.
+        exponent: of the sum, were it normalised with one bit to spare.
+        acc, operand: the addends; only their special members are used.
+        result, flags: see FloatAdder.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._spec = spec
+        self._geometry = g = FloatGeometry.of(spec)
+        self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
+        super().__init__(
+            {
+                "sum": In(signed(self.sum_bits)),
+                "exponent": In(g.exponent_bits),
+                "acc": In(FloatValue(g)),
+                "operand": In(FloatOperand(g)),
+                "result": Out(FloatValue(g)),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g, acc_format = self._geometry, self._spec.acc
+        assert isinstance(acc_format, FloatFormat)
+        normalised, exponent, nonzero = self._normalise(m)
+
+        # Round the p + 1 top bits.
+        p = g.precision
+        top = self.sum_bits - 1 - p
+        kept = Signal(signed(p + 1))
+        below = Signal(top)
+        inexact = Signal()
+        increment = Signal()
+        m.d.comb += [
+            kept.eq(normalised[top:].as_signed()),
+            below.eq(normalised[:top]),
+            inexact.eq(below.any()),
+        ]
+        if self._spec.rounding == "rne":
+            m.d.comb += increment.eq(below[-1] & (below[:-1].any() | kept[0]))
+        else:
+            m.d.comb += increment.eq(kept[-1] & inexact)
+        incremented = Signal(signed(p + 2))
+        carry = Signal()
+        significand = Signal(signed(p + 1))
+        rounded_exponent = Signal(g.exponent_bits)
+        m.d.comb += [
+            incremented.eq(extend(kept, p + 2) + extend(increment, p + 2)),
+            carry.eq(~incremented[p + 1] & incremented[p]),
+            significand.eq(Cat(incremented[: p - 1], incremented[p - 1] | carry, incremented[p] & ~carry).as_signed()),
+            rounded_exponent.eq(exponent + extend(carry, g.exponent_bits)),
+        ]
+
+        # What the exponent range makes of it.
+        lowest = Signal()
+        too_large = Signal()
+        at_limit = significand == -(1 << p)
+        if g.max_significand != (1 << p) - 1:
+            at_limit = (significand > g.max_significand) | (significand < -g.max_significand)
+        m.d.comb += [
+            lowest.eq(significand == -(1 << p)),
+            too_large.eq(
+                nonzero & ((rounded_exponent > g.max_exponent) | ((rounded_exponent == g.max_exponent) & at_limit))
+            ),
+        ]
+        tiny = Signal()
+        if g.flush:
+            is_min_normal = lowest & (rounded_exponent == g.min_exponent - 1)
+            m.d.comb += tiny.eq(nonzero & (rounded_exponent < g.min_exponent) & ~is_min_normal)
+        elif g.capped:
+            m.d.comb += tiny.eq(inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below))
+
+        # Infinities and NaN beside the adder.
+        acc_nan, acc_infinite = member(self.acc, "nan"), member(self.acc, "infinite")
+        operand_nan, operand_infinite = member(self.operand, "nan"), member(self.operand, "infinite")
+        finite = Signal()
+        opposite = Signal()
+        m.d.comb += [
+            finite.eq(~(acc_nan | acc_infinite | operand_nan | operand_infinite)),
+            opposite.eq(
+                acc_infinite & operand_infinite & (member(self.acc, "negative") ^ member(self.operand, "negative"))
+            ),
+        ]
+        overflow = Signal()
+        saturate = Signal()
+        saturate_negative = Signal()
+        m.d.comb += [overflow.eq(finite & too_large), saturate.eq(overflow), saturate_negative.eq(self.sum[-1])]
+        invalid = member(self.operand, "invalid") | opposite
+        to_infinity = Const(0, 1)
+        if g.infinite:
+            if self._spec.overflow == "infinity" and self._spec.rounding == "rne":
+                to_infinity = overflow
+            m.d.comb += [
+                self.result.infinite.eq(
+                    ((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan) | to_infinity
+                ),
+            ]
+        elif g.operand_infinite:
+            m.d.comb += [
+                overflow.eq((finite & too_large) | (operand_infinite & ~acc_nan)),
+                saturate.eq(overflow),
+                saturate_negative.eq(Mux(operand_infinite, member(self.operand, "negative"), self.sum[-1])),
+            ]
+        if g.nan:
+            m.d.comb += self.result.nan.eq(acc_nan | operand_nan | opposite)
+        elif g.operand_nan:  # an encoding without NaN takes its largest value instead
+            invalid = operand_nan
+            m.d.comb += saturate.eq(overflow | operand_nan)
+            negative = Mux(operand_infinite, member(self.operand, "negative"), self.sum[-1])
+            m.d.comb += saturate_negative.eq(negative & ~operand_nan)
+
+        zero_sign = Const(0, 1)
+        if g.signed_zero:
+            kept_sign = ~nonzero & ~member(self.operand, "present") & member(self.acc, "negative")
+            zero_sign = (self.sum[-1] & (significand == 0)) | kept_sign
+        if g.infinite:
+            infinite_sign = Mux(
+                acc_infinite,
+                member(self.acc, "negative"),
+                Mux(operand_infinite, member(self.operand, "negative"), self.sum[-1]),
+            )
+            m.d.comb += self.result.negative.eq(Mux(self.result.infinite, infinite_sign, zero_sign))
+        elif g.signed_zero:
+            m.d.comb += self.result.negative.eq(zero_sign)
+
+        vanish = Signal()
+        m.d.comb += vanish.eq(tiny if g.flush else ~nonzero)
+        m.d.comb += [
+            self.result.significand.eq(
+                Mux(
+                    saturate,
+                    Mux(saturate_negative, Const(-g.max_significand, signed(p + 1)), g.max_significand),
+                    Mux(vanish, 0, significand),
+                )
+            ),
+            self.result.exponent.eq(
+                Mux(saturate, g.max_exponent, Mux(vanish | ~nonzero, g.zero_exponent, rounded_exponent))
+            ),
+            self.flags.eq(Cat(overflow, finite & tiny, invalid)),
+        ]
+        return m
+
+    def _normalise(self, m: Module) -> tuple[Value, Signal, Signal]:
+        """Shift the sum left until its sign bit and the next differ, or its exponent is the least.
+
+        Returns the sum, its exponent and whether it is not 0.
+        """
+        g = self._geometry
+        transitions = Signal(self.sum_bits)
+        m.d.comb += transitions.eq(self.sum ^ Cat(Const(0, 1), self.sum[:-1]))
+        stop: Value = transitions
+        if g.capped:
+            # A one where normalisation has to stop: the exponent is then that of the smallest normal number.
+            room = Signal(g.exponent_bits)
+            marker = Signal(self.sum_bits)
+            highest = self.sum_bits - 2
+            m.d.comb += room.eq(self.exponent - g.min_exponent)
+            m.d.comb += Cat(*(marker[highest - i] for i in range(highest + 1))).eq(
+                Cat(*(room == i for i in range(highest + 1)))
+            )
+            stop = transitions | marker
+        distance, found = count_leading_zeros(m, stop, "leading")
+        normalised = shift_left(m, self.sum.as_unsigned(), distance, "normalise")
+        exponent = Signal(g.exponent_bits, name="normalised_exponent")
+        nonzero = Signal()
+        m.d.comb += exponent.eq(self.exponent + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
+        m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
+        return normalised, exponent, nonzero
+
+    def _reaches_normal(self, kept: Value, below: Value) -> Value:
+        """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""
+        if self._spec.rounding == "rtz":
+            return Const(0, 1)
+        p = self._geometry.precision
+        positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
+        negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())
+        return positive | negative

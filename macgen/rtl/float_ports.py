@@ -1,0 +1,110 @@
+"""Where numbers enter and leave the float datapath: products become operands, accumulator states become codes."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FloatFormat
+from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
+from macgen.rtl.float_adder import FloatOperand, FloatValue, connect_specials, member
+from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.multiplier import RawProduct
+from macgen.spec import MacSpec
+
+
+class FloatProduct(wiring.Component):
+    """Normalise a product and align it to the top of the adder's window.
+
+    Members:
+        present: whether there is a product; without one the operand is all 0.
+        product: see RawProduct.
+        operand: see FloatOperand.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._geometry = FloatGeometry.of(spec)
+        super().__init__(
+            {"present": In(1), "product": In(RawProduct(spec)), "operand": Out(FloatOperand(self._geometry))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self._geometry
+        zeros, nonzero = count_leading_zeros(m, self.product.magnitude, "leading")
+        normalised = shift_left(m, self.product.magnitude, zeros, "normalise")
+        some = Signal()
+        bits = g.exponent_bits
+        signed_magnitude = Signal(signed(g.product_bits + 1))
+        exponent = Signal(g.exponent_bits)
+        m.d.comb += [
+            some.eq(self.present & nonzero),
+            signed_magnitude.eq(Mux(self.product.negative, -normalised.as_unsigned(), normalised)),
+            exponent.eq(
+                extend(self.product.exponent, bits) + Const(g.product_offset % (1 << bits), bits) - extend(zeros, bits)
+            ),
+            self.operand.significand.eq(Mux(some, signed_magnitude, 0) << (g.window_bits - g.product_bits)),
+            self.operand.exponent.eq(Mux(some, exponent, 0)),
+        ]
+        connect_specials(m, self.operand, self.product, self.present)
+        return m
+
+
+class FloatOutput(wiring.Component):
+    """Convert an accumulator state to the accumulator format's code.
+
+    Members:
+        value: the state.
+        code: its code.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        assert isinstance(spec.acc, FloatFormat)
+        self._format = spec.acc
+        self._geometry = FloatGeometry.of(spec)
+        super().__init__({"value": In(FloatValue(self._geometry)), "code": Out(spec.acc.width)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g, fmt = self._geometry, self._format
+        p, bits = g.precision, g.exponent_bits
+        negative = Signal()
+        absolute = Signal(p + 1)
+        carry = Signal()
+        exponent = Signal(g.exponent_bits)
+        magnitude = Signal(p)
+        m.d.comb += [
+            negative.eq(self.value.significand[-1]),
+            absolute.eq(Mux(negative, -self.value.significand, self.value.significand)),
+            carry.eq(absolute[p]),
+            magnitude.eq(Cat(absolute[: p - 1], absolute[p - 1] | carry)),
+            exponent.eq(self.value.exponent + extend(carry, bits)),
+        ]
+        field = Signal(fmt.exp_bits)
+        mantissa = Signal(fmt.man_bits)
+        if g.capped:
+            # The exponent never lies below the smallest normal number's; a clear hidden bit tells a subnormal number.
+            hidden: Value = magnitude[p - 1]
+            m.d.comb += [
+                field.eq(Mux(hidden, exponent - Const(g.offset, bits), 0)),
+                mantissa.eq(magnitude[: p - 1]),
+            ]
+        else:
+            # Subnormal numbers are kept normalised: shift them back.
+            below = Signal()
+            distance = Signal(range(g.offset + 2))
+            m.d.comb += [
+                below.eq(exponent < Const(g.min_exponent, bits)),
+                distance.eq(Mux(below, Const(g.min_exponent, bits) - exponent, 0)),
+                field.eq(Mux(below, 0, exponent - Const(g.offset, bits))),
+                mantissa.eq(magnitude >> distance),
+            ]
+        nan, infinite = member(self.value, "nan"), member(self.value, "infinite")
+        zero_sign = member(self.value, "negative") & is_zero(magnitude)
+        code: Value = Cat(mantissa, field, negative | zero_sign)
+        if g.infinite:
+            sign = Const(1 << (fmt.width - 1), fmt.width) & self.value.negative.replicate(fmt.width)
+            code = Mux(infinite, sign | fmt.infinity_code(0), code)
+        if g.nan:
+            code = Mux(nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
+        m.d.comb += self.code.eq(code)
+        return m

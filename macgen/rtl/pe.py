@@ -1,0 +1,202 @@
+"""The processing element: multiply, accumulate, fold chunks, hand results on."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.rtl.datapath import datapath
+from macgen.rtl.float_adder import FLAG_BITS, connect_members, member
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.multiplier import Multiplier
+from macgen.spec import MacSpec
+
+
+class Control(wiring.Signature):
+    """What a PE does in a cycle; travels along the rows with the operands.
+
+    Members:
+        step: a product is accumulated.
+        first: it starts a new sum: a chunk's with `fold = overlap`, the dot product's without chunks. Not with `fold =
+            bubble`, where the fold leaves the accumulator at 0.
+        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator.
+        fold_first: it is the first chunk's: the outer accumulator counts as empty.
+        done: the sum is complete: it becomes the result.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        names = ["step", "done"]
+        if spec.chunk is not None:
+            names += ["fold", "fold_first"]
+        if spec.chunk is None or spec.fold == "overlap":
+            names += ["first"]
+        super().__init__({name: Out(1) for name in names})
+
+
+def result_bits(spec: MacSpec) -> int:
+    """Return the width of a finished sum on its way to the output: the accumulator state's members, then the flags."""
+    return sum(Shape.cast(item.shape).width for item in datapath(spec).value.members.values()) + FLAG_BITS
+
+
+def unpack_result(spec: MacSpec, packed: Value) -> tuple[Any, Value]:
+    """Take a finished sum apart into the accumulator state and the flags."""
+    value, low = {}, 0
+    for name, item in datapath(spec).value.members.items():
+        shape = Shape.cast(item.shape)
+        part = packed[low : low + shape.width]
+        value[name] = part.as_signed() if shape.signed else part
+        low += shape.width
+    return SimpleNamespace(**value), packed[low:]
+
+
+class Pe(wiring.Component):
+    """One output-stationary multiply-accumulate unit.
+
+    The operands pass through to the neighbours, a cycle later. A finished sum goes to the result register, which is
+    also a stage of the column's shift register towards row 0.
+
+    Members:
+        a_in, b_in, control_in: from the left, from above, from the left.
+        a_out, b_out, control_out: to the right, to below, to the right.
+        shift: the result register takes the one from below.
+        result_in, result_out: from below, to above; see `unpack_result`.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._spec = spec
+        super().__init__(
+            {
+                "a_in": In(spec.a.width),
+                "b_in": In(spec.b.width),
+                "control_in": In(Control(spec)),
+                "a_out": Out(spec.a.width),
+                "b_out": Out(spec.b.width),
+                "control_out": Out(Control(spec)),
+                "shift": In(1),
+                "result_in": In(result_bits(spec)),
+                "result_out": Out(result_bits(spec)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec, arithmetic = self._spec, datapath(self._spec)
+
+        a_passed, b_passed = Signal(spec.a.width, reset_less=True), Signal(spec.b.width, reset_less=True)
+        m.d.sync += [a_passed.eq(self.a_in), b_passed.eq(self.b_in)]
+        m.d.comb += [self.a_out.eq(a_passed), self.b_out.eq(b_passed)]
+        early = self._delay_control(m, self.control_in, spec.pipeline - 1)
+        control = self._delay_control(m, early, 1, name="control")
+        passed = control if spec.pipeline == 1 else self._delay_control(m, self.control_in, 1, name="passed")
+        connect_members(m, self.control_out, passed)
+
+        # Products.
+        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec))
+        product = submodule(m, platform, "product", "product", arithmetic.product)
+        m.d.comb += [multiplier.a.eq(self.a_in), multiplier.b.eq(self.b_in), product.present.eq(early.step)]
+        if spec.pipeline == 1:
+            connect_members(m, product.product, multiplier.product)
+        else:
+            raw = _registers(multiplier.product.signature, "raw")
+            _clock_in(m, raw, multiplier.product)
+            connect_members(m, product.product, raw)
+
+        # The loop.
+        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        acc = _registers(arithmetic.value, "acc")
+        acc_flags = Signal(FLAG_BITS, reset_less=True)
+        operand = _registers(arithmetic.operand, "operand")
+        zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
+        flags = Signal(FLAG_BITS)
+        m.d.comb += flags.eq(acc_flags | adder.flags)
+        if spec.chunk is None:
+            # A new sum starts from 0 instead of the register.
+            connect_members(m, adder.acc, _select(control.first, zero, acc, arithmetic.value))
+            connect_members(m, adder.operand, operand)
+            _clock_in(m, operand, product.operand)
+            _clock_in(m, acc, adder.result)
+            m.d.comb += flags.eq(Mux(control.first, 0, acc_flags) | adder.flags)
+            m.d.sync += acc_flags.eq(flags)
+            self._hand_on(m, control, adder.result, flags)
+            return m
+
+        total = _registers(arithmetic.value, "total")
+        total_flags = Signal(FLAG_BITS, reset_less=True)
+        new_total_flags = Signal(FLAG_BITS)
+        m.d.comb += new_total_flags.eq(Mux(control.fold_first, 0, total_flags) | flags)
+        connect_members(m, adder.acc, acc)
+        if spec.fold == "bubble":
+            # In the cycle without a product the total takes its place in the operand register; the loop gets no
+            # multiplexer.
+            folded = SimpleNamespace(**arithmetic.as_operand(total, ~early.fold_first))
+            _clock_in(m, operand, _select(early.fold, folded, product.operand, arithmetic.operand))
+            connect_members(m, adder.operand, operand)
+            _clock_in(m, acc, _select(control.fold, zero, adder.result, arithmetic.value))
+            m.d.sync += acc_flags.eq(Mux(control.fold, 0, flags))
+        else:
+            # While the adder folds, the next chunk's first product is loaded beside it.
+            _clock_in(m, operand, product.operand)
+            folded = SimpleNamespace(**arithmetic.as_operand(total, ~control.fold_first))
+            connect_members(m, adder.operand, _select(control.fold, folded, operand, arithmetic.operand))
+            if arithmetic.loads_exactly:
+                loaded: Any = SimpleNamespace(**arithmetic.as_value(operand))
+                load_flags: Value = _load_flags(operand)
+            else:
+                loader = submodule(m, platform, "loader", "adder", arithmetic.adder)
+                connect_members(m, loader.acc, zero)
+                connect_members(m, loader.operand, operand)
+                loaded, load_flags = loader.result, loader.flags
+            _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
+            m.d.sync += acc_flags.eq(Mux(control.first, load_flags, flags))
+        with m.If(control.fold):
+            _clock_in(m, total, adder.result)
+            m.d.sync += total_flags.eq(new_total_flags)
+        self._hand_on(m, control, adder.result, new_total_flags)
+        return m
+
+    def _delay_control(self, m: Module, control: Any, cycles: int, name: str = "early") -> Any:
+        """Delay control marks; the only registers of the PE with a reset."""
+        for _ in range(cycles):
+            delayed = SimpleNamespace(
+                **{member_name: Signal(name=f"{name}_{member_name}") for member_name in Control(self._spec).members}
+            )
+            _clock_in(m, delayed, control)
+            control = delayed
+        return control
+
+    def _hand_on(self, m: Module, control: Any, value: Any, flags: Value) -> None:
+        result = _registers(datapath(self._spec).value, "result")
+        result_flags = Signal(FLAG_BITS, reset_less=True)
+        from_below, flags_from_below = unpack_result(self._spec, self.result_in)
+        with m.If(control.done):
+            _clock_in(m, result, value)
+            m.d.sync += result_flags.eq(flags)
+        with m.Elif(self.shift):
+            _clock_in(m, result, from_below)
+            m.d.sync += result_flags.eq(flags_from_below)
+        m.d.comb += self.result_out.eq(Cat(*vars(result).values(), result_flags))
+
+
+def _load_flags(operand: Any) -> Value:
+    invalid: Value = member(operand, "invalid") << 2
+    return invalid
+
+
+def _registers(signature: wiring.Signature, name: str) -> Any:
+    """Make a register for each member of a flat signature; their contents before the first load do not matter."""
+    return SimpleNamespace(
+        **{key: Signal(item.shape, name=f"{name}_{key}", reset_less=True) for key, item in signature.members.items()}
+    )
+
+
+def _clock_in(m: Module, registers: Any, source: Any) -> None:
+    for name, register in vars(registers).items():
+        m.d.sync += register.eq(member(source, name))
+
+
+def _select(condition: Value, if_true: Any, if_false: Any, signature: wiring.Signature) -> Any:
+    return SimpleNamespace(
+        **{name: Mux(condition, member(if_true, name), member(if_false, name)) for name in signature.members}
+    )
