@@ -1,0 +1,38 @@
+# make demo   the main job end to end: build, verify and report an array, then a digits network through the Verilog
+# make test   all tests, with lint and types first
+# Both make their own virtual environment; they need Python >= 3.11, g++, make and perl, nothing else.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= auto
+BIN     := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+$(VENV)/.with-%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+demo: $(VENV)/.with-examples
+	$(BIN)/macgen build --acc-bits 12 --chunk 64 -o build/mac12 --force
+	$(BIN)/macgen verify build/mac12
+	$(BIN)/macgen report build/mac12
+	$(BIN)/python examples/digits.py --output build/digits
+
+lint: $(VENV)/.with-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# doctor first: it lists the tools that the tests will find, and has Yosys compile itself once before the workers start.
+test: lint
+	$(BIN)/macgen doctor
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(VENV)/.with-test
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf build
