@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from typing import Any, Literal, Self, get_args
 
 from macgen.errors import MacgenError, shown
@@ -91,11 +90,7 @@ class MacSpec:
             if value not in choices:
                 raise MacgenError(f"{field} {shown(value)} is not one of {', '.join(choices)}")
         for field in ("a", "b"):
-            fmt = getattr(self, field)
-            if fmt.width > MAX_OPERAND_WIDTH:
-                raise MacgenError(
-                    f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}"
-                )
+            check_operand(field, getattr(self, field))
         if isinstance(self.acc, FloatFormat):
             self._check_float_accumulator(self.acc)
         else:
@@ -125,12 +120,11 @@ class MacSpec:
             raise MacgenError(
                 f"acc {acc} is unsigned, but a {self.a} or b {self.b} is signed; accepted is a signed acc"
             )
-        lowest, largest = _product_bounds(self.a, self.b, acc.lsb_exponent)
-        if lowest < acc.min_integer or largest > acc.max_integer:
-            bits = max(largest.bit_length(), (-lowest - 1).bit_length()) + acc.signed
+        least = least_int_bits(self.a, self.b, acc.frac_bits, acc.signed)
+        if acc.int_bits < least:
             raise MacgenError(
                 f"acc {acc} is too narrow: it ends at {acc.max:g}, but products of a {self.a} and b {self.b} reach "
-                f"beyond; accepted are at least {max(bits - acc.frac_bits, 1)} bits before the point"
+                f"beyond; accepted are at least {least} bits before the point"
             )
 
     # -- JSON ----------------------------------------------------------------------------------------------------
@@ -183,11 +177,23 @@ class MacSpec:
 _FORMAT_FIELDS = ("a", "b", "acc")
 
 
-def _product_bounds(a: Format, b: Format, lsb_exponent: int) -> tuple[int, int]:
-    """Return the lowest and the largest finite product in units of 2**lsb_exponent, rounded outwards."""
+def check_operand(field: str, fmt: Format) -> None:
+    """Refuse a format that is too wide for an operand.
+
+    Raises:
+        MacgenError: it has more than `MAX_OPERAND_WIDTH` bits.
+    """
+    if fmt.width > MAX_OPERAND_WIDTH:
+        raise MacgenError(f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}")
+
+
+def least_int_bits(a: Format, b: Format, frac_bits: int, signed: bool) -> int:
+    """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of a and b."""
     ends = [[fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)] for fmt in (a, b)]
-    products = [x * y / Fraction(2) ** lsb_exponent for x in ends[0] for y in ends[1]]
-    return math.floor(min(products)), math.ceil(max(products))
+    products = [x * y * (1 << frac_bits) for x in ends[0] for y in ends[1]]
+    lowest, largest = math.floor(min(products)), math.ceil(max(products))
+    bits = max(largest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + signed
+    return max(bits - frac_bits, int(signed))
 
 
 def _object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

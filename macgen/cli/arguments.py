@@ -1,0 +1,130 @@
+"""What the options of `macgen build` mean together: one MacSpec, and a name for it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from macgen.emit.names import MAX_LENGTH, check_name
+from macgen.errors import MacgenError, shown
+from macgen.numerics import FixedFormat, FloatFormat, Format, parse_format
+from macgen.numerics.fixed_format import MAX_WIDTH
+from macgen.spec import MacSpec, check_operand, least_int_bits
+
+ACC_EXP_BITS = 6
+"""Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
+
+_MAX_MAN_BITS = 52
+
+
+def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
+    """Return a spec with some of its fields replaced as the options of `macgen build` say.
+
+    Parameters:
+        base: the spec to start from.
+        given: the options that were given: fields of MacSpec (formats as strings), `acc_bits` (the width of the
+            accumulator) and `subnormals` (of a float accumulator).
+
+    Returns:
+        The spec. Where the new accumulator cannot have the base's `overflow`, it saturates; where it is fixed-point
+        and the base's is not, there are no chunks, unless `given` says otherwise.
+
+    Raises:
+        MacgenError: a value is refused, or the options contradict each other.
+    """
+    values = {field.name: getattr(base, field.name) for field in fields(MacSpec)}
+    values |= {name: value for name, value in given.items() if name in values}
+    for name in ("a", "b", "acc"):
+        values[name] = _format(name, values[name])
+    for name in ("a", "b"):
+        check_operand(name, values[name])
+    if (acc_bits := given.get("acc_bits")) is not None:
+        if "acc" not in given:
+            values["acc"] = accumulator_of_width(acc_bits, values["a"], values["b"])
+        elif values["acc"].width != acc_bits:
+            raise MacgenError(
+                f"acc-bits {acc_bits} contradicts acc {values['acc']}, which has {values['acc'].width} bits; accepted "
+                f"is one of the two, or the same width in both"
+            )
+    if (subnormals := given.get("subnormals")) is not None:
+        values["acc"] = _with_subnormals(values["acc"], subnormals, "acc" in given)
+    acc = values["acc"]
+    if "overflow" not in given and not _overflow_fits(base.overflow, acc):
+        values["overflow"] = "saturate"
+    if "chunk" not in given and isinstance(acc, FixedFormat) and isinstance(base.acc, FloatFormat):
+        values["chunk"] = None
+    return MacSpec(**values)
+
+
+def accumulator_of_width(bits: int, a: Format, b: Format) -> Format:
+    """Return the accumulator that a bare width means for operands a and b.
+
+    With a float operand: 1 sign, 6 exponent and `bits` - 7 mantissa bits. Otherwise: two's complement with the
+    fraction bits of the product.
+
+    Raises:
+        MacgenError: the width is out of range or, in fixed point, does not hold the products.
+    """
+    if isinstance(a, FloatFormat) or isinstance(b, FloatFormat):
+        least, most = 2 + ACC_EXP_BITS, 1 + ACC_EXP_BITS + _MAX_MAN_BITS
+        if not least <= bits <= most:
+            raise MacgenError(
+                f"acc-bits {bits} is not from {least} to {most}: 1 sign, {ACC_EXP_BITS} exponent and 1 to "
+                f"{_MAX_MAN_BITS} mantissa bits; acc eXmY accepts other splits"
+            )
+        return FloatFormat(ACC_EXP_BITS, bits - 1 - ACC_EXP_BITS)
+    frac_bits = a.frac_bits + b.frac_bits
+    least = least_int_bits(a, b, frac_bits, signed=True) + frac_bits
+    if not least <= bits <= MAX_WIDTH:
+        raise MacgenError(
+            f"acc-bits {bits} is not from {least} to {MAX_WIDTH}, the two's complement widths that hold the products "
+            f"of a {a} and b {b}"
+        )
+    return FixedFormat(bits - frac_bits, frac_bits)
+
+
+def default_name(spec: MacSpec) -> str:
+    """Return a name for an array, made of its formats: a plain identifier, cut where it is too long."""
+    chunk = "" if spec.chunk is None else f"_c{spec.chunk}"
+    operands = spec.a if spec.a == spec.b else f"{spec.a}_{spec.b}"
+    return re.sub(r"[^A-Za-z0-9]+", "_", f"mac_{operands}_{spec.acc}{chunk}")[:MAX_LENGTH]
+
+
+def name_and_directory(spec: MacSpec, name: str | None, output: Path | None) -> tuple[str, Path]:
+    """Return what an array is called and where its bundle goes.
+
+    Without a name it is the output directory's, where that can be one, else `default_name`; without an output
+    directory it is `build/<name>`.
+    """
+    if name is None and output is not None:
+        try:
+            name = check_name(output.absolute().name)
+        except MacgenError:
+            name = None
+    name = check_name(name if name is not None else default_name(spec))
+    return name, output if output is not None else Path("build") / name
+
+
+def _format(field: str, value: Format | str) -> Format:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_format(value)
+    except MacgenError as error:
+        raise MacgenError(f"{field}: {error}") from None
+
+
+def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format:
+    if not isinstance(acc, FloatFormat):
+        raise MacgenError(f"subnormals {shown(subnormals)} does not go with acc {acc}; accepted are float accumulators")
+    changed = replace(acc, subnormals=subnormals)
+    if explicit_acc and acc.subnormals == "flush" and changed != acc:
+        raise MacgenError(f"subnormals {shown(subnormals)} contradicts acc {acc}; accepted is one of the two")
+    return changed
+
+
+def _overflow_fits(overflow: str, acc: Format) -> bool:
+    if overflow == "infinity":
+        return acc.has_infinity
+    return overflow == "saturate" or isinstance(acc, FixedFormat)

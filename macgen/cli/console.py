@@ -1,0 +1,34 @@
+"""What the commands print: tables and text on standard output, progress on standard error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+FILE_WIDTH = 120
+"""Columns of what is written to a file or a pipe."""
+
+
+def output() -> Console:
+    """Return a console for results; text is printed as it stands, never read as markup."""
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    return console
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner, what is being done and for how long, if standard error is a terminal.
+
+    Yields a function that changes what is shown after the text.
+    """
+    console = Console(stderr=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda stage: bar.update(task, description=f"{text}: {stage}")

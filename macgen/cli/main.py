@@ -1,0 +1,98 @@
+"""The `macgen` command: its subcommands, loaded when called, and what becomes of errors.
+
+Exit codes: 0, done; 1, a check that a command exists for found something wrong; 2, refused, with one sentence on
+standard error; 130, interrupted.
+"""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from macgen import __version__
+from macgen.errors import MacgenError
+
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "build": "Generate an array: Verilog, constraints, manifest.",
+    "verify": "Simulate a built array and compare it with the golden model, bit for bit.",
+    "report": "Synthesize a built array: area, depth, LUTs, power, next to an FP32 or int32 accumulator.",
+    "presets": "List the catalogue of known formats, or print one as a spec file.",
+    "doctor": "Show which external tools are there, and what each is for.",
+}
+"""Every command with its line in the overview; `macgen.cli.<command>` holds it under its own name."""
+
+
+class _Commands(click.Group):
+    """The group of all commands. Turns what goes wrong into one sentence and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"macgen.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        extra |= {"prog_name": "macgen", "standalone_mode": False}
+        try:
+            code = super().main(args, *rest, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = 0
+        except click.UsageError as error:
+            hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+            code = _refuse(error.format_message().rstrip(".").replace(". ", " ") + hint)
+        except click.ClickException as error:
+            code = _refuse(error.format_message())
+        except MacgenError as error:
+            code = _refuse(str(error))
+        except click.Abort:
+            click.echo("macgen: interrupted", err=True)
+            warnings.simplefilter("ignore")  # Amaranth would warn of modules that were never finished
+            code = EXIT_INTERRUPTED
+        sys.exit(code)
+
+
+def _refuse(message: str) -> int:
+    click.echo(f"macgen: error: {' '.join(message.split())}", err=True)
+    return EXIT_REFUSED
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="macgen %(version)s")
+def cli() -> None:
+    """Generate multiply-accumulate arrays with narrow accumulators, and prove and price them.
+
+    \b
+    A session:
+      macgen build --acc-bits 12 --chunk 64 -o build/mac12
+      macgen verify build/mac12
+      macgen report build/mac12
+
+    Numbers are written as the field does: e5m2 (a float with 5 exponent and 2 mantissa bits), e4m3fn, fp16, bf16,
+    fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point).
+
+    \b
+    Exit codes: 0 done; 1 verification failed or a needed tool is missing; 2 refused, with one sentence
+    that says why; 130 interrupted.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    cli.main()

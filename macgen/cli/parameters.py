@@ -1,0 +1,48 @@
+"""What the commands' options share: how they are read and how their help is laid out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from macgen.errors import shown
+
+
+def integer(text: str) -> int:
+    """Read an option's decimal integer; what the option is for checks its range."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", str(text)):
+        raise click.BadParameter(f"{shown(text)} is not an integer")
+    return int(text)
+
+
+def integer_or_none(text: str) -> int | str:
+    """Read a decimal integer or the word none."""
+    if text == "none":
+        return text
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise click.BadParameter(f"{shown(text)} is not an integer or none")
+    return int(text)
+
+
+class SectionedCommand(click.Command):
+    """A command whose help shows its options in titled sections.
+
+    Parameters:
+        sections: title to parameter names; options not named come last, under "Other options".
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections; called by click."""
+        records = {
+            parameter.name: record for parameter in self.get_params(ctx) if (record := parameter.get_help_record(ctx))
+        }
+        for title, names in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([records.pop(name) for name in names])
+        with formatter.section("Other options"):
+            formatter.write_dl(list(records.values()))

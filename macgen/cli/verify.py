@@ -1,0 +1,103 @@
+"""`macgen verify`: simulate a bundle against the golden model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from macgen.cli.parameters import integer
+
+if TYPE_CHECKING:
+    from macgen.flow.simulate import VerifyResult
+
+EXIT_FAILED = 1
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--simulator",
+    metavar="auto|icarus|verilator|all",
+    default="auto",
+    help="auto: Icarus where it is found, else Verilator; all: each that is found.  [default: auto]",
+)
+@click.option(
+    "--seed", type=integer, metavar="N", default=1, help="Seed of all random operands and gaps.  [default: 1]"
+)
+@click.option(
+    "--tiles", type=integer, metavar="N", help="Random tiles to stream, 0 or more.  [default: the testbench's]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+def verify(ctx: click.Context, directory: Path, simulator: Any, seed: int, tiles: int | None, as_json: bool) -> None:
+    """Simulate the Verilog of a bundle and compare every result and flag with the golden model, bit for bit.
+
+    DIR is what `macgen build` wrote. Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities,
+    NaN), all chunk lengths and random operands run with random gaps and back-pressure. Exits with 1 when a result
+    differs; the log then stays and is named.
+
+    \b
+    Example:
+      macgen verify build/mac12 --simulator all --seed 7
+    """
+    import json
+
+    from macgen.cli import console
+    from macgen.flow.simulate import verify as verify_bundle
+
+    with console.progress(f"Simulating {click.format_filename(directory)}"):
+        result = verify_bundle(directory, simulator=simulator, seed=seed, tiles=tiles)
+    if as_json:
+        click.echo(json.dumps(_to_dict(result), indent=2))
+    else:
+        _print_tables(result)
+    if not result.passed:
+        ctx.exit(EXIT_FAILED)
+
+
+def _to_dict(result: "VerifyResult") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    values = asdict(result)
+    values = {"passed": result.passed, "comparisons": result.comparisons, **values}
+    for run, values_of_run in zip(result.runs, values["runs"], strict=True):
+        values_of_run["passed"] = run.passed
+        values_of_run["log"] = None if run.log is None else click.format_filename(run.log)
+    return values
+
+
+def _print_tables(result: "VerifyResult") -> None:
+    from rich.table import Table
+
+    from macgen.cli import console
+
+    out = console.output()
+    table = Table(
+        "Simulator",
+        "Tests",
+        "Tiles",
+        "Beats",
+        "Cycles",
+        "Compared",
+        "Seconds",
+        "Result",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for run in result.runs:
+        counts = [f"{count:,}" for count in (len(run.tests), run.tiles, run.beats, run.cycles, run.comparisons)]
+        verdict = "equal" if run.passed else f"{len(run.failed)} failed"
+        table.add_row(f"{run.simulator} {run.version}", *counts, f"{run.seconds:.1f}", verdict)
+    out.print(table)
+    for run in result.runs:
+        for test in run.failed:
+            out.print(f"{run.simulator}: {test.name}: {test.message}")
+        if run.log is not None:
+            out.print(f"{run.simulator}: log {click.format_filename(run.log)}")
+    for note in result.notes:
+        out.print(f"Note: {note}")
+    compared = f"{result.comparisons:,} results and flags"
+    if result.passed:
+        out.print(f"Verified: {compared} equal the golden model (seed {result.seed}).")
+    else:
+        out.print(f"Failed: the array differs from the golden model ({compared} compared, seed {result.seed}).")

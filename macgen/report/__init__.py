@@ -1,0 +1,1 @@
+"""What an array costs, as a record and as a table."""

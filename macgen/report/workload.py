@@ -1,0 +1,193 @@
+"""What an array computes while its power is estimated: operands at full rate, through the synthesized netlist."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen import golden
+from macgen.errors import MacgenError, shown
+from macgen.flow.netlist import Netlist
+from macgen.flow.netlist_simulator import Activity, NetlistSimulator
+from macgen.numerics import FloatFormat, Format
+from macgen.spec import MacSpec
+
+LANES = 64
+"""Independent tiles that are simulated at once, each with operands of its own."""
+
+_LEAST_PRODUCTS, _MOST_PRODUCTS = 128, 512
+_TILES = 2  # the first fills the array, the second is counted
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """Operand codes of the tiles that are streamed, back to back.
+
+    Attributes:
+        description: one line that a report can print.
+        a: (tiles, lanes, rows, products) codes.
+        b: (tiles, lanes, products, cols) codes.
+    """
+
+    description: str
+    a: NDArray[Any]
+    b: NDArray[Any]
+
+    @property
+    def products(self) -> int:
+        """Products in each sum."""
+        return int(self.a.shape[3])
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A netlist's activity under a workload.
+
+    Attributes:
+        activity: toggles of every net.
+        cycles_per_mac: clock cycles in which one PE takes one product, bubbles counted.
+        results_checked: results of the netlist that were compared with the golden model, all equal.
+    """
+
+    activity: Activity
+    cycles_per_mac: float
+    results_checked: int
+
+
+def random_workload(spec: MacSpec, seed: int) -> Workload:
+    """Return normal random operands: of standard deviation 1, or a quarter of the format's range if that is less.
+
+    Integer and fixed-point operands always use a quarter of their range.
+    """
+    rng = np.random.default_rng(seed)
+    products = min(max(_LEAST_PRODUCTS, 2 * (spec.chunk or 0)), _MOST_PRODUCTS)
+
+    def codes(fmt: Format, shape: tuple[int, ...]) -> NDArray[Any]:
+        deviation = fmt.max / 4
+        if isinstance(fmt, FloatFormat):
+            deviation = min(1.0, deviation)
+        return np.asarray(fmt.encode(fmt.quantize(rng.normal(0, deviation, shape))))
+
+    return Workload(
+        f"random normal operands, {_TILES} x {LANES} tiles of {products} products, seed {seed}",
+        codes(spec.a, (_TILES, LANES, spec.rows, products)),
+        codes(spec.b, (_TILES, LANES, products, spec.cols)),
+    )
+
+
+def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
+    """Return operands from the matrices `a` (M, K) and `b` (K, N) of real numbers in an .npz file, quantised.
+
+    Each tile takes random rows of a and columns of b; of longer sums the first 512 products.
+
+    Raises:
+        MacgenError: the file cannot be read or does not hold two such matrices.
+    """
+    matrices = []
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            for key in "ab":
+                if key not in arrays:
+                    raise MacgenError(f"data {shown(str(file))} has no array {key!r}; accepted are arrays a and b")
+                matrices.append(np.asarray(arrays[key], np.float64))
+    except MacgenError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, AttributeError, BadZipFile) as error:
+        raise MacgenError(f"data {shown(str(file))} cannot be read ({error}); accepted is an .npz of NumPy") from None
+    a, b = matrices
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
+        raise MacgenError(
+            f"data {shown(str(file))} has a of shape {a.shape} and b of shape {b.shape}; accepted are (M, K) and (K, N)"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise MacgenError(f"data {shown(str(file))} holds infinities or NaN; accepted are finite numbers")
+    rng = np.random.default_rng(seed)
+    products = min(a.shape[1], _MOST_PRODUCTS)
+    a_codes = spec.a.encode(spec.a.quantize(a[:, :products]))
+    b_codes = spec.b.encode(spec.b.quantize(b[:products]))
+    rows = rng.integers(0, a.shape[0], (_TILES, LANES, spec.rows))
+    cols = rng.integers(0, b.shape[1], (_TILES, LANES, spec.cols))
+    return Workload(
+        f"{file.name}: {_TILES} x {LANES} tiles of random rows and columns, {products} products, seed {seed}",
+        a_codes[rows],
+        np.moveaxis(b_codes.T[cols], -1, -2),
+    )
+
+
+def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
+    """Stream a workload through a netlist of the array and count toggles.
+
+    Counted are the cycles from the first to the last operands of the last tile; the results of the tile before leave
+    meanwhile. The results of one lane are compared with the golden model.
+
+    Raises:
+        MacgenError: the netlist computes something else, which would make its cost meaningless.
+    """
+    run = NetlistSimulator(netlist, LANES)
+    for port in ("a_valid", "b_valid", "a_first", "a_last"):
+        run.set(port, [[0]])
+    run.set("c_ready", [[1]])
+    run.set("rst", [[1]])
+    run.tick()
+    run.set("rst", [[0]])
+    run.set("a_valid", [[1]])
+    run.set("b_valid", [[1]])
+    results: list[list[int]] = []
+    counted = 0
+    limit = 4 * (workload.products + 4 * (spec.rows + spec.cols) + 64)
+
+    def tick() -> None:
+        if run.get("c_valid")[0, 0]:
+            results.append(_words(run.get("c_data")[:, 0], spec.acc.width) + _words(run.get("c_flags")[:, 0], 3))
+        run.tick()
+
+    tiles = len(workload.a)
+    for tile in range(tiles):
+        for k in range(workload.products):
+            run.set("a_data", _bits(workload.a[tile, :, :, k], spec.a.width))
+            run.set("b_data", _bits(workload.b[tile, :, k, :], spec.b.width))
+            run.set("a_last", [[k == workload.products - 1]])
+            if tile == tiles - 1 and k == 0:
+                run.start_counting()
+            for _ in range(limit):
+                accepted = run.get("a_ready")[0, 0]
+                counted += tile == tiles - 1
+                tick()
+                if accepted:
+                    break
+            else:
+                raise MacgenError(f"netlist {netlist.top} takes no operands; accepted is a netlist of a macgen array")
+    activity = run.activity()
+    run.set("a_valid", [[0]])
+    for _ in range(limit):
+        if len(results) == tiles * spec.rows:
+            break
+        tick()
+    _check(spec, netlist, workload, results)
+    return Run(activity, counted / workload.products, len(results) * spec.cols)
+
+
+def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]]) -> None:
+    expected: list[list[int]] = []
+    for a, b in zip(workload.a[:, 0], workload.b[:, 0], strict=True):
+        codes, flags = golden.matmul(spec, a, b)
+        expected += [
+            [*map(int, code_row), *map(int, flag_row)] for code_row, flag_row in zip(codes, flags, strict=True)
+        ]
+    if results != expected:
+        raise MacgenError(f"netlist {netlist.top} computes other results than the golden model: it is not priced")
+
+
+def _bits(codes: NDArray[Any], width: int) -> NDArray[np.uint8]:
+    """Return the bits of (lanes, n) codes as (n * width, lanes)."""
+    wide = codes.T.astype(np.uint64)[:, None, :] >> np.arange(width, dtype=np.uint64)[None, :, None]
+    return (wide & np.uint64(1)).astype(np.uint8).reshape(-1, codes.shape[0])
+
+
+def _words(bits: NDArray[np.uint8], width: int) -> list[int]:
+    """Return the integers of `width` bits that a port's bits hold."""
+    digits = "".join(map(str, bits[::-1]))
+    return [int(digits[len(digits) - low - width : len(digits) - low], 2) for low in range(0, len(digits), width)]

@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+
+from macgen.emit import build
+from macgen.spec import MacSpec
+from tests.cli.runner import invoke, refused
+from tests.flow.optional import TINY_LIBERTY
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("cli_report") / "unit"
+    build(MacSpec(a="int4", b="int4", acc="int32", overflow="wrap", rows=1, cols=1), directory)
+    return directory
+
+
+def test_json_with_liberty_and_data(bundle, tmp_path):
+    data = tmp_path / "layer.npz"
+    rng = np.random.default_rng(1)
+    np.savez(data, a=rng.integers(-8, 8, (3, 40)), b=rng.integers(-8, 8, (40, 2)))
+    result = invoke("report", bundle, "--liberty", TINY_LIBERTY, "--data", data, "--clock-mhz", 50, "--json")
+    assert result.exit_code == 0
+    values = json.loads(result.stdout)
+    assert values["cost"]["area_um2"] > 0
+    assert values["conditions"]["clock_mhz"] == 50
+    assert values["conditions"]["data"].startswith("layer.npz: ")
+    assert values["conditions"]["library"] == "tiny"
+    assert set(values["cost"]["luts"]) == {"ice40", "ecp5", "xilinx"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--clock-mhz", "0"], "clock-mhz 0.0 is not from"),
+        (["--clock-mhz", "fast"], "is not a valid float"),
+        (["--seed", "-1"], "seed -1 is negative"),
+        (["--data", "nowhere.npz"], "nowhere.npz"),
+        (["--liberty", "nowhere.lib"], "nowhere.lib"),
+    ],
+)
+def test_wrong_options_are_refused(bundle, options, sentence, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused("report", bundle, *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_without_a_bundle_is_refused(tmp_path):
+    assert "manifest.json" in refused("report", tmp_path)
+
+
+def test_a_broken_liberty_file_is_refused(bundle, tmp_path):
+    file = tmp_path / "broken.lib"
+    file.write_text("library (broken) {\n  cell (INV) {\n")
+    assert "broken.lib" in refused("report", bundle, "--liberty", file)
