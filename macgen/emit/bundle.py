@@ -12,7 +12,7 @@ from macgen.emit.fusesoc import core_file
 from macgen.emit.manifest import MANIFEST, Manifest, file_hash
 from macgen.emit.names import check_name
 from macgen.emit.verilog import to_verilog
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, shown
 from macgen.spec import MacSpec
 
 
@@ -37,8 +37,8 @@ def build(spec: MacSpec, directory: Path | str, *, name: str | None = None, forc
     """
     target = Path(directory)
     name = check_name(target.name if name is None else name)
-    _check_target(target, force)
     try:
+        _check_target(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     except OSError as error:
@@ -70,9 +70,11 @@ def _check_target(target: Path, force: bool) -> None:
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file()):
-        raise MacgenError(f"output {str(target)!r} exists and is no bundle; accepted is a new directory")
+        raise MacgenError(f"output {shown(str(target))} exists and is no bundle; accepted is a new directory")
     if any(target.iterdir()) and not force:
-        raise MacgenError(f"output {str(target)!r} exists; accepted is a new directory, or --force to replace a bundle")
+        raise MacgenError(
+            f"output {shown(str(target))} exists; accepted is a new directory, or --force to replace a bundle"
+        )
 
 
 def _put_in_place(staging: Path, target: Path, force: bool) -> None:
@@ -101,4 +103,6 @@ def _umask() -> int:
 
 
 def _unwritable(target: Path, error: OSError) -> MacgenError:
-    return MacgenError(f"output {str(target)!r} cannot be written ({error.strerror}); accepted is a writable directory")
+    return MacgenError(
+        f"output {shown(str(target))} cannot be written ({error.strerror}); accepted is a writable directory"
+    )

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In
 
 import macgen
 from macgen.emit.names import check_name
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, shown
 from macgen.rtl import array_latency, array_signature
 from macgen.rtl.float_adder import FLAG_BITS
 from macgen.spec import MacSpec
@@ -138,15 +138,19 @@ def load_manifest(directory: Path | str) -> Manifest:
     """
     path = Path(directory) / MANIFEST
     try:
-        manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise MacgenError(
-            f"bundle {str(directory)!r} has no readable {MANIFEST} ({reason}); accepted is a "
-            f"directory that macgen build wrote"
+            f"bundle {shown(str(directory))} has no readable {MANIFEST} ({reason}); accepted is a directory that macgen "
+            f"build wrote"
         ) from None
+    try:
+        manifest = Manifest.from_json(text)
+    except MacgenError as error:
+        raise MacgenError(f"bundle {shown(str(directory))}: {error}") from None
     if not (Path(directory) / manifest.verilog).is_file():
-        raise MacgenError(f"bundle {str(directory)!r} lacks {manifest.verilog}; accepted is a complete bundle")
+        raise MacgenError(f"bundle {shown(str(directory))} lacks {manifest.verilog}; accepted is a complete bundle")
     return manifest
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from macgen.errors import MacgenError, shown
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.fixed_format import FixedFormat
+from macgen.numerics.flags import Flags
 from macgen.numerics.float_format import ALIASES, ENCODINGS, Encoding, FloatFormat
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.rounding import OVERFLOWS, ROUNDINGS, Overflow, Rounding, Subnormals, shift_right
@@ -64,6 +65,7 @@ __all__ = [
     "ROUNDINGS",
     "Encoding",
     "FixedFormat",
+    "Flags",
     "FloatFormat",
     "Format",
     "Number",

@@ -56,7 +56,8 @@ def real_values(values: ArrayLike) -> NDArray[np.float64]:
         x = given.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise MacgenError(f"values {shown(values)} cannot be read; accepted are real numbers within binary64") from None
-    if given.dtype.kind == "O" or (given.dtype.kind in "iu" and given.dtype.itemsize == 8):
+    largest = 1 << 53  # every integer up to here is exact
+    if given.dtype.kind == "O" or (given.dtype.kind in "iu" and ((given > largest) | (given < -largest)).any()):
         exact = given.astype(object)  # Python compares integers with floats exactly, NumPy does not
         changed = np.asarray((x.astype(object) != exact) & (exact == exact), dtype=bool)
         if changed.any():

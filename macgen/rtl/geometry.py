@@ -113,7 +113,10 @@ class FloatGeometry:
         )
 
     def loads_exactly(self, spec: MacSpec) -> bool:
-        """Whether every finite product is a value of the accumulator, so that loading one needs no rounding."""
+        """Whether every product, infinities and NaN included, is a value of the accumulator: loading needs no rounding.
+
+        May be false for a few formats without odd significands whose products happen to be values.
+        """
         acc = spec.acc
         assert isinstance(acc, FloatFormat)
         ends = [fmt.number(fmt.largest_code(0)).to_fraction() for fmt in (spec.a, spec.b)]
@@ -123,6 +126,8 @@ class FloatGeometry:
         smallest = spec.a.lsb_exponent + spec.b.lsb_exponent
         return (
             self.product_bits <= self.precision
+            and (self.nan or not self.operand_nan)
+            and (self.infinite or not self.operand_infinite)
             and not self.capped
             and in_range
             and (not self.flush or smallest >= acc.min_exponent)

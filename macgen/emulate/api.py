@@ -1,0 +1,151 @@
+"""Matrix products on values: checks, the choice of the fastest proved way, blocks and threads."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macgen.emulate import scalar
+from macgen.emulate.fixed_adder import FixedAdder, FixedPlan
+from macgen.emulate.float_adder import FloatAdder, FloatPlan
+from macgen.emulate.products import magnitude_bound, sums_are_exact
+from macgen.errors import MacgenError
+from macgen.numerics import FloatFormat, Format
+from macgen.spec import MacSpec
+
+_BLOCK_COLUMNS = 1024
+_BLOCK_BYTES = 1 << 17  # of one array; the three to six of a block stay in a level-2 cache
+
+
+class _Adder(Protocol):
+    dtype: Any
+
+    def step(self, acc: NDArray[Any], product: NDArray[Any]) -> None: ...
+
+    def fold(self, outer: NDArray[Any], inner: NDArray[Any]) -> None: ...
+
+    def values(self, acc: NDArray[Any]) -> NDArray[np.float64]: ...
+
+
+_MakeAdder = Callable[[tuple[int, int]], _Adder]
+
+
+def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) -> NDArray[np.float64]:
+    """Return the product of two matrices as the array computes it, bit-equal to `golden.matmul` on their codes.
+
+    Parameters:
+        spec: the formats, rounding, overflow and chunk length; the shapes need not be the array's.
+        A: (M, K) values on the grid of `spec.a`, infinities and NaN where it has them.
+        B: (K, N) values on the grid of `spec.b`.
+        threads: how many blocks are computed at a time, at least 1; None: one per available processor.
+
+    Returns:
+        (M, N) values of `spec.acc`, the sign of zeros included (fixed point above 53 bits: the nearest doubles).
+
+    Raises:
+        MacgenError: the shapes do not fit or are empty, or a value is not on its operand's grid.
+    """
+    a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
+    if a.shape[1] != b.shape[0]:
+        raise MacgenError(
+            f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
+        )
+    if threads is None:
+        threads = _available_processors()
+    elif isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise MacgenError(f"threads {threads!r} is not an integer from 1, or none")
+    finite = bool(np.isfinite(a).all() and np.isfinite(b).all())
+    bound = magnitude_bound(a, b) if finite else np.inf
+    if sums_are_exact(spec, bound):
+        return np.asarray(a @ b + 0.0)
+    if isinstance(spec.acc, FloatFormat):
+        if (float_plan := FloatPlan.choose(spec, a.shape[1], bound)) is not None:
+            return _in_blocks(spec, partial(FloatAdder, float_plan), *float_plan.operands(a, b), threads)
+    elif finite and (fixed_plan := FixedPlan.choose(spec)) is not None:
+        return _in_blocks(spec, lambda _: FixedAdder(fixed_plan), *fixed_plan.operands(a, b), threads)
+    return scalar.matmul(spec, a, b)
+
+
+def _operand(name: str, values: ArrayLike, fmt: Format) -> NDArray[np.float64]:
+    try:
+        matrix = np.asarray(values)
+        if matrix.dtype.kind not in "biuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise MacgenError(f"{name} is not a matrix of real numbers; accepted are values on the grid of {fmt}") from None
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
+    x = matrix.astype(np.float64, order="C", copy=False)
+    if not (isinstance(fmt, FloatFormat) and _clearly_on_grid(x, fmt)):
+        try:
+            fmt.encode(x)
+        except MacgenError as error:
+            raise MacgenError(f"{name}: {error}") from None
+    return x
+
+
+def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
+    """Return whether all values are zeros or normal numbers of a float format; much quicker than encoding them."""
+    extra_bits = np.uint64((1 << (52 - fmt.man_bits)) - 1)
+    magnitude = np.abs(x)
+    return bool(
+        magnitude.max() <= fmt.max
+        and magnitude.min(where=magnitude > 0, initial=np.inf) >= fmt.min_normal
+        and not (x.view(np.uint64) & extra_bits).any()
+    )
+
+
+def _in_blocks(
+    spec: MacSpec, make_adder: _MakeAdder, A: NDArray[Any], B: NDArray[Any], threads: int
+) -> NDArray[np.float64]:
+    """Return the product of operands in the adder's type, (M, K) and (K, N), block by block of outputs."""
+    if A.shape[0] > B.shape[1]:  # products commute, and long rows of outputs make long inner loops
+        return _in_blocks(spec, make_adder, B.T, A.T, threads).T
+    A, B = np.ascontiguousarray(A.T), np.ascontiguousarray(B)
+    m, n = A.shape[1], B.shape[1]
+    columns = min(n, _BLOCK_COLUMNS)
+    rows = max(1, min(_BLOCK_BYTES // (columns * A.itemsize), -(-m // threads)))
+    values = np.empty((m, n))
+
+    def compute(top: int, left: int) -> None:
+        block = slice(top, top + rows), slice(left, left + columns)
+        values[block] = _block(spec, make_adder, A[:, block[0]], B[:, block[1]])
+
+    corners = [(top, left) for left in range(0, n, columns) for top in range(0, m, rows)]
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(compute, *corner) for corner in corners]
+        try:
+            for job in jobs:
+                job.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return values
+
+
+def _block(spec: MacSpec, make_adder: _MakeAdder, A: NDArray[Any], B: NDArray[Any]) -> NDArray[np.float64]:
+    """Return one block of outputs from A (K, M) and B (K, N)."""
+    length = len(A)
+    chunk = spec.chunk or length
+    shape = A.shape[1], B.shape[1]
+    adder = make_adder(shape)
+    inner, outer, product = (np.empty(shape, adder.dtype) for _ in range(3))
+    with np.errstate(all="ignore"):  # infinities and NaN are wanted where they arise
+        for start in range(0, length, chunk):
+            inner.fill(0)
+            for k in range(start, min(start + chunk, length)):
+                np.multiply(A[k][:, np.newaxis], B[k], out=product)
+                adder.step(inner, product)
+            if start == 0:
+                outer[...] = inner
+            else:
+                adder.fold(outer, inner)
+        return adder.values(outer)
+
+
+def _available_processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,0 +1,113 @@
+"""Additions into a fixed-point accumulator on arrays of 64-bit integers."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.emulate.products import Products
+from macgen.numerics import FixedFormat
+from macgen.spec import MacSpec
+
+
+@dataclass(frozen=True)
+class FixedPlan:
+    """How sums are formed in a fixed-point accumulator.
+
+    Attributes:
+        acc: the accumulator's format.
+        rounding: `rne` or `rtz`, of the bits below the accumulator's last.
+        overflow: `saturate` or `wrap`.
+        cut_bits: fraction bits of a product below the accumulator's last.
+        scale_a: power of two that makes the left operands integers, products then count units of
+            2**-(frac_bits + cut_bits).
+        scale_b: power of two that makes the right operands integers.
+    """
+
+    acc: FixedFormat
+    rounding: str
+    overflow: str
+    cut_bits: int
+    scale_a: int
+    scale_b: int
+
+    @property
+    def dtype(self) -> Any:
+        """Type of all arrays."""
+        return np.int64 if self.acc.signed else np.uint64
+
+    @classmethod
+    def choose(cls, spec: MacSpec) -> Self | None:
+        """Return the plan for a spec with a fixed-point accumulator and finite operands, or None where sums may
+        exceed 64 bits (62 unless they wrap and no bits are cut).
+        """
+        acc = spec.acc
+        assert isinstance(acc, FixedFormat)
+        products = Products.of(spec.a, spec.b)
+        cut_bits = max(acc.lsb_exponent - products.lsb_exponent, 0)
+        raised = max(products.lsb_exponent - acc.lsb_exponent, 0)
+        if acc.width + cut_bits > (64 if spec.overflow == "wrap" and cut_bits == 0 else 62):
+            return None
+        scale_a, scale_b = raised - spec.a.lsb_exponent, -spec.b.lsb_exponent
+        if max(spec.a.max_exponent + scale_a, spec.b.max_exponent + scale_b) > 61:
+            return None
+        return cls(acc, spec.rounding, spec.overflow, cut_bits, scale_a, scale_b)
+
+    def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return values as integers whose products count the plan's units."""
+        return np.ldexp(A, self.scale_a).astype(self.dtype), np.ldexp(B, self.scale_b).astype(self.dtype)
+
+
+class FixedAdder:
+    """Adds arrays of integers of any shape in place.
+
+    Parameters:
+        plan: units, rounding and overflow.
+    """
+
+    def __init__(self, plan: FixedPlan) -> None:
+        self._plan = plan
+        integer = plan.dtype
+        self.dtype: Any = integer
+        self._cut = integer(plan.cut_bits)
+        self._half_below = integer((1 << plan.cut_bits >> 1) - 1 if plan.cut_bits else 0)
+        self._cut_mask = integer((1 << plan.cut_bits) - 1)
+        self._unused = integer(64 - plan.acc.width)
+        self._lowest, self._largest = integer(plan.acc.min_integer), integer(plan.acc.max_integer)
+        self._one, self._sign_shift = integer(1), integer(63)
+
+    def step(self, acc: NDArray[Any], product: NDArray[Any]) -> None:
+        """Replace `acc` by R(acc + product); `product` is used up."""
+        plan = self._plan
+        np.left_shift(acc, self._cut, out=acc)
+        np.add(acc, product, out=acc)
+        if plan.cut_bits:
+            if plan.rounding == "rne":  # half less one, and one more above an odd integer, carry as ties to even do
+                np.right_shift(acc, self._cut, out=product)
+                np.bitwise_and(product, self._one, out=product)
+                np.add(acc, self._half_below, out=acc)
+                np.add(acc, product, out=acc)
+            elif plan.acc.signed:  # the shift rounds down; toward zero is up for negative sums
+                np.right_shift(acc, self._sign_shift, out=product)
+                np.bitwise_and(product, self._cut_mask, out=product)
+                np.add(acc, product, out=acc)
+            np.right_shift(acc, self._cut, out=acc)
+        self._limit(acc)
+
+    def fold(self, outer: NDArray[Any], inner: NDArray[Any]) -> None:
+        """Replace `outer` by R(outer + inner)."""
+        np.add(outer, inner, out=outer)
+        self._limit(outer)
+
+    def values(self, acc: NDArray[Any]) -> NDArray[np.float64]:
+        """Return accumulators as values; above 53 bits the nearest doubles."""
+        return np.asarray(np.ldexp(acc.astype(np.float64), self._plan.acc.lsb_exponent))
+
+    def _limit(self, acc: NDArray[Any]) -> None:
+        if self._plan.overflow == "wrap":
+            np.left_shift(acc, self._unused, out=acc)
+            np.right_shift(acc, self._unused, out=acc)
+        else:
+            np.minimum(acc, self._largest, out=acc)
+            np.maximum(acc, self._lowest, out=acc)

@@ -1,0 +1,241 @@
+"""Additions into a float accumulator on arrays of float32 or float64, each equal to one rounding of the exact sum."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.emulate.products import Products
+from macgen.numerics import FloatFormat
+from macgen.spec import MacSpec
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A hardware float type in whose arrays accumulators are kept.
+
+    Attributes:
+        dtype: the type.
+        bits: unsigned integers of its size.
+        precision: significand bits.
+        min_exponent: exponent of the smallest normal number.
+        max_exponent: exponent of the largest number.
+    """
+
+    dtype: type[np.floating[Any]]
+    bits: type[np.unsignedinteger[Any]]
+    precision: int
+    min_exponent: int
+    max_exponent: int
+
+    @property
+    def exponent_mask(self) -> int:
+        """The bits of the exponent field."""
+        return 2 * self.max_exponent + 1 << (self.precision - 1)
+
+    @property
+    def sign_shift(self) -> int:
+        """Position of the sign bit."""
+        return np.dtype(self.bits).itemsize * 8 - 1
+
+
+FLOAT32 = Carrier(np.float32, np.uint32, 24, -126, 127)
+FLOAT64 = Carrier(np.float64, np.uint64, 53, -1022, 1023)
+
+
+@dataclass(frozen=True)
+class FloatPlan:
+    """How sums are formed and rounded into a float accumulator with p significand bits; `choose` proves it right.
+
+    Let the carrier (float32 or float64) have q significand bits, and products s. The carrier holds every operand,
+    product, accumulator and sum without overflow or subnormals, s <= q and q >= p + 2. Each addition rounds to the
+    carrier first and then to the accumulator's grid. The two roundings equal one in three cases:
+
+    - The first is exact: all sums are multiples of a power of two that is less than q bits below the largest one.
+    - `rne` with s <= p and q >= 2p + 2: double rounding of a sum of two p-bit numbers is innocuous (Figueroa, "When is
+      double rounding innocuous?", 1995). On the subnormal grid too: a sum there that needs more than q bits has a
+      product smaller than a sixteenth of the grid, and both roundings return the accumulator.
+      The premise s <= p matters: a longer product can be a tie by itself, and an accumulator too small for the carrier
+      to notice must break it (E4M3 products into E6M5).
+    - Otherwise the first rounding is *to odd* (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums",
+      2008): the error of the sum (TwoSum, Knuth) is folded into the last bit as a sticky bit, which q >= p + 2 makes
+      harmless for every rounding of the second step.
+
+    Attributes:
+        acc: the accumulator's format.
+        carrier: the type of all arrays.
+        rounding: `rne` or `rtz`.
+        overflow: `saturate` or `infinity`; None when it is known that no sum exceeds the largest value.
+        specials: whether infinities and NaN can occur.
+        to_odd: whether sums are rounded to odd.
+        subnormal_grid: whether sums can be rounded on the grid of the subnormals.
+    """
+
+    acc: FloatFormat
+    carrier: Carrier
+    rounding: str
+    overflow: str | None
+    specials: bool
+    to_odd: bool
+    subnormal_grid: bool
+
+    @classmethod
+    def choose(cls, spec: MacSpec, length: int, bound: float) -> Self | None:
+        """Return the plan for a spec with a float accumulator, or None where no carrier is proved right.
+
+        Parameters:
+            spec: the formats, rounding and overflow.
+            length: products in one result.
+            bound: a bound of the sum of their magnitudes, infinite if some operand may be infinite or NaN.
+        """
+        acc = spec.acc
+        assert isinstance(acc, FloatFormat)
+        products = Products.of(spec.a, spec.b)
+        lsb = min(products.lsb_exponent, acc.lsb_exponent)
+        top = max(products.top_exponent, acc.max_exponent + 1) + 1
+        p = acc.precision
+        finite = math.isfinite(bound)
+        overflows = not _grown(bound, length, spec.chunk or length, acc) <= acc.max
+        for carrier in (FLOAT32, FLOAT64):
+            q = carrier.precision
+            lowest = min(lsb, spec.a.lsb_exponent, spec.b.lsb_exponent)
+            highest = max(top, spec.a.max_exponent, spec.b.max_exponent)
+            if lowest < carrier.min_exponent or highest + q > carrier.max_exponent:
+                continue
+            if products.precision > q or q < p + 2:
+                continue
+            exact = top - lsb <= q
+            innocuous = spec.rounding == "rne" and products.precision <= p and q >= 2 * p + 2
+            return cls(
+                acc=acc,
+                carrier=carrier,
+                rounding=spec.rounding,
+                overflow=spec.overflow if overflows else None,
+                specials=not finite or (overflows and spec.overflow == "infinity"),
+                to_odd=not (exact or innocuous),
+                subnormal_grid=acc.subnormals == "gradual" and products.lsb_exponent < acc.lsb_exponent,
+            )
+        return None
+
+    def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return values in the carrier's type, exactly."""
+        return A.astype(self.carrier.dtype), B.astype(self.carrier.dtype)
+
+
+def _grown(bound: float, length: int, chunk: int, acc: FloatFormat) -> float:
+    """Return a bound of every sum after the roundings, each of which adds at most half a unit in the last place."""
+    chunks = -(-length // chunk)
+    with np.errstate(over="ignore"):
+        tiny = 2 * length * float(np.ldexp(1.0, acc.lsb_exponent))
+        growth = np.exp((min(chunk, length) + chunks) * np.ldexp(1.0, -acc.precision))
+        return float((bound + tiny) * growth * (1 + 2.0**-40))
+
+
+class FloatAdder:
+    """Adds arrays of one shape in place.
+
+    Parameters:
+        plan: the proved way.
+        shape: of all arrays.
+    """
+
+    def __init__(self, plan: FloatPlan, shape: tuple[int, ...]) -> None:
+        self._plan = plan
+        carrier, acc = plan.carrier, plan.acc
+        real, self._bits = carrier.dtype, carrier.bits
+        self.dtype: Any = real
+        self._exponent_mask = carrier.bits(carrier.exponent_mask)
+        self._sign_shift = carrier.bits(carrier.sign_shift)
+        self._magnitude_mask = carrier.bits((1 << carrier.sign_shift) - 1)
+        self._one = carrier.bits(1)
+        # Adding and subtracting 1.5 * 2**(e + q - p), where 2**e <= |sum| < 2**(e+1), rounds to p bits.
+        self._magic = real(1.5 * 2.0 ** (carrier.precision - acc.precision))
+        self._ulp = real(2.0**-acc.man_bits)
+        self._min_normal = real(acc.min_normal)
+        self._max = real(acc.max)
+        self._scratch = [np.empty(shape, real) for _ in range(2 if plan.to_odd else 0)]
+
+    def step(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
+        """Replace `acc` by R(acc + addend); `addend` is used up."""
+        plan = self._plan
+        total = self._scratch[0] if plan.to_odd else acc
+        np.add(acc, addend, out=total)
+        special, passed = None, None
+        if plan.specials and not (finite := np.isfinite(total)).all():
+            special = ~finite
+            passed = total[special]
+        if plan.to_odd:
+            self._round_to_odd(acc, addend)
+        if plan.rounding == "rne" and not plan.subnormal_grid:
+            self._round_by_magic(acc, addend)
+        else:
+            self._round_by_division(acc, addend)
+        self._limit(acc, addend)
+        if special is not None and passed is not None:
+            acc[special] = self._resolve(passed)
+
+    fold = step
+
+    def values(self, acc: NDArray[Any]) -> NDArray[np.float64]:
+        """Return accumulators as values."""
+        return acc.astype(np.float64)
+
+    def _round_to_odd(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
+        """Replace `acc` by the sum rounded to odd, given the sum rounded to nearest in the first scratch array."""
+        total, part = self._scratch
+        np.subtract(total, acc, out=part)
+        np.subtract(addend, part, out=addend)
+        np.subtract(total, part, out=part)
+        np.subtract(acc, part, out=acc)
+        np.add(acc, addend, out=addend)  # the error of total
+        sum_bits, error, opposite = total.view(self._bits), addend.view(self._bits), part.view(self._bits)
+        np.bitwise_xor(sum_bits, error, out=opposite)
+        np.right_shift(opposite, self._sign_shift, out=opposite)
+        np.bitwise_and(error, self._magnitude_mask, out=error)
+        np.minimum(error, self._one, out=error)  # 1 where the sum is inexact
+        np.bitwise_and(opposite, error, out=opposite)
+        np.subtract(sum_bits, opposite, out=sum_bits)  # toward zero, where total was rounded away from it
+        np.bitwise_or(sum_bits, error, out=acc.view(self._bits))
+
+    def _round_by_magic(self, acc: NDArray[Any], scratch: NDArray[Any]) -> None:
+        """Round to nearest even, p significant bits; an exact zero becomes +0."""
+        np.bitwise_and(acc.view(self._bits), self._exponent_mask, out=scratch.view(self._bits))
+        np.multiply(scratch, self._magic, out=scratch)
+        np.add(acc, scratch, out=acc)
+        np.subtract(acc, scratch, out=acc)
+
+    def _round_by_division(self, acc: NDArray[Any], ulp: NDArray[Any]) -> None:
+        """Round to multiples of the unit in the last place; a result of zero keeps its sum's sign."""
+        plan = self._plan
+        np.add(acc, 0, out=acc)  # an exact zero is +0
+        np.bitwise_and(acc.view(self._bits), self._exponent_mask, out=ulp.view(self._bits))
+        np.maximum(ulp, self._min_normal, out=ulp)
+        np.multiply(ulp, self._ulp, out=ulp)
+        np.divide(acc, ulp, out=acc)
+        (np.rint if plan.rounding == "rne" else np.trunc)(acc, out=acc)
+        np.multiply(acc, ulp, out=acc)
+        if plan.acc.encoding == "fnuz":
+            np.add(acc, 0, out=acc)
+
+    def _limit(self, acc: NDArray[Any], scratch: NDArray[Any]) -> None:
+        """Apply the ends of the range to finite results."""
+        plan = self._plan
+        if plan.acc.subnormals == "flush":
+            np.abs(acc, out=scratch)
+            np.copyto(acc, 0, where=scratch < self._min_normal)
+        if plan.overflow == "infinity" and plan.rounding == "rne":
+            np.abs(acc, out=scratch)
+            if (over := scratch > self._max).any():
+                acc[over] = np.copysign(self.dtype(np.inf), acc[over])
+        elif plan.overflow is not None:
+            np.minimum(acc, self._max, out=acc)
+            np.maximum(acc, -self._max, out=acc)
+
+    def _resolve(self, special: NDArray[Any]) -> NDArray[Any]:
+        """Return what infinite and NaN sums become in the accumulator (docs/arithmetic.md section 4)."""
+        acc = self._plan.acc
+        if not acc.has_infinity:
+            special = np.clip(special, -self._max, self._max)
+        return special if acc.has_nan else np.where(np.isnan(special), self._max, special)

@@ -1,0 +1,125 @@
+"""One MacSpec's arithmetic, sentence by sentence as in docs/arithmetic.md sections 2 to 5."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from macgen.errors import MacgenError
+from macgen.numerics import Flags, FloatFormat, Format, Number
+from macgen.spec import MacSpec
+
+_CACHED_CODES = 1 << 16
+_NO_FLAGS, _OVERFLOW, _UNDERFLOW, _INVALID = 0, int(Flags.OVERFLOW), int(Flags.UNDERFLOW), int(Flags.INVALID)
+
+Result = tuple[int, int]
+"""A code and its flags as a plain integer."""
+
+
+class Model:
+    """The golden model of one spec, for callers that take very many steps; `golden.step` and its like check more.
+
+    Its methods take codes as Python integers and return flags as plain integers (bits of `Flags`); they raise
+    MacgenError for a code that its format does not have.
+
+    Parameters:
+        spec: formats, rounding, overflow and chunk length; rows, cols, pipeline and fold do not change results.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.spec = spec
+        self._acc = spec.acc
+        self._decode_a = _decoder("a", spec.a)
+        self._decode_b = _decoder("b", spec.b)
+        self._decode_acc = _decoder("acc", spec.acc)
+
+    # -- section 2: chunks and steps -----------------------------------------------------------------------------
+
+    def step(self, acc_code: int, a_code: int, b_code: int) -> Result:
+        """Return R(accumulator + a * b)."""
+        product = multiply(self._decode_a(a_code), self._decode_b(b_code))
+        return self._add(self._decode_acc(acc_code), product)
+
+    def fold(self, outer_code: int, inner_code: int) -> Result:
+        """Return R(outer + inner)."""
+        return self._add(self._decode_acc(outer_code), self._decode_acc(inner_code))
+
+    def dot(self, a_codes: Sequence[int], b_codes: Sequence[int]) -> Result:
+        """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings."""
+        length = len(a_codes)
+        chunk = self.spec.chunk or length
+        outer, flags = self._chunk_sum(a_codes[:chunk], b_codes[:chunk])
+        for start in range(chunk, length, chunk):
+            inner, inner_flags = self._chunk_sum(a_codes[start : start + chunk], b_codes[start : start + chunk])
+            outer, fold_flags = self.fold(outer, inner)
+            flags |= inner_flags | fold_flags
+        return outer, flags
+
+    def _chunk_sum(self, a_codes: Sequence[int], b_codes: Sequence[int]) -> Result:
+        inner, flags = self._acc.zero_code(), _NO_FLAGS
+        for a_code, b_code in zip(a_codes, b_codes, strict=True):
+            inner, step_flags = self.step(inner, a_code, b_code)
+            flags |= step_flags
+        return inner, flags
+
+    # -- sections 3 and 4: one addition --------------------------------------------------------------------------
+
+    def _add(self, acc: Number, addend: Number) -> Result:
+        if acc.kind == "finite" and addend.kind == "finite":
+            return self._add_finite(acc, addend)
+        if acc.kind == "signalling" or addend.kind == "signalling":
+            return self._nan(_INVALID)
+        if acc.kind == "nan" or addend.kind == "nan":
+            return self._nan(_NO_FLAGS)
+        if acc.kind == "infinite" and addend.kind == "infinite" and acc.sign != addend.sign:
+            return self._nan(_INVALID)
+        infinite = acc if acc.kind == "infinite" else addend
+        if isinstance(self._acc, FloatFormat) and self._acc.has_infinity:
+            return self._acc.infinity_code(infinite.sign), _NO_FLAGS
+        return self._acc.largest_code(infinite.sign), _OVERFLOW
+
+    def _add_finite(self, acc: Number, addend: Number) -> Result:
+        lsb = min(acc.exponent, addend.exponent)
+        acc_magnitude = acc.significand << (acc.exponent - lsb)
+        addend_magnitude = addend.significand << (addend.exponent - lsb)
+        total = (-acc_magnitude if acc.sign else acc_magnitude) + (
+            -addend_magnitude if addend.sign else addend_magnitude
+        )
+        if total == 0:
+            return self._acc.zero_code(), _NO_FLAGS
+        rounded = self._acc.round(int(total < 0), abs(total), lsb, self.spec.rounding, self.spec.overflow)
+        flags = (_OVERFLOW if rounded.overflow else 0) | (_UNDERFLOW if rounded.underflow else 0)
+        return rounded.code, flags
+
+    def _nan(self, flags: int) -> Result:
+        if isinstance(self._acc, FloatFormat) and self._acc.has_nan:
+            return self._acc.nan_code, flags
+        return self._acc.largest_code(0), _INVALID
+
+
+def multiply(a: Number, b: Number) -> Number:
+    """Return the exact product; `signalling` stands for a NaN that raises `invalid` (also 0 times infinity)."""
+    sign = a.sign ^ b.sign
+    if a.kind == "finite" and b.kind == "finite":
+        return Number("finite", sign, a.significand * b.significand, a.exponent + b.exponent)
+    zero_times_infinity = "infinite" in (a.kind, b.kind) and (_is_zero(a) or _is_zero(b))
+    if "signalling" in (a.kind, b.kind) or zero_times_infinity:
+        return Number("signalling", sign)
+    if "nan" in (a.kind, b.kind):
+        return Number("nan", sign)
+    return Number("infinite", sign)
+
+
+def _is_zero(x: Number) -> bool:
+    return x.kind == "finite" and x.significand == 0
+
+
+def _decoder(name: str, fmt: Format) -> Callable[[int], Number]:
+    """Return the format's scalar decoder with a memory, its errors naming the operand."""
+
+    @lru_cache(_CACHED_CODES)
+    def decode(code: int) -> Number:
+        try:
+            return fmt.number(code)
+        except MacgenError as error:
+            raise MacgenError(f"{name}: {error}") from None
+
+    return decode

@@ -1,0 +1,44 @@
+import click
+import pytest
+from click.testing import CliRunner
+
+from macgen.cli.parameters import SectionedCommand, integer, integer_or_none
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("64", 64), ("-3", -3), ("+7", 7), ("007", 7)])
+def test_integer(text, value):
+    assert integer(text) == integer_or_none(text) == value
+
+
+def test_none():
+    assert integer_or_none("none") == "none"
+
+
+WRONG = ["", " 4", "4 ", "4.0", "1e3", "0x10", "1_000", "٤", "None", "NONE", "--4", "9" * 19, "9" * 100_000]
+
+
+@pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
+def test_no_integer(text):
+    with pytest.raises(click.BadParameter, match=r" is not an integer$") as caught:
+        integer(text)
+    assert len(caught.value.message) < 200
+    with pytest.raises(click.BadParameter, match=r" is not an integer or none$"):
+        integer_or_none(text)
+
+
+def test_no_integer_is_none():
+    with pytest.raises(click.BadParameter, match=r"^'none' is not an integer$"):
+        integer("none")
+
+
+def test_help_in_sections():
+    @click.command(cls=SectionedCommand, sections={"Shape": ["rows"], "Format": ["acc", "a"]})
+    @click.option("--a", help="Left.")
+    @click.option("--acc", help="Sum.")
+    @click.option("--rows", help="Rows.")
+    @click.option("--other", help="Rest.")
+    def build(**_):
+        pass
+
+    lines = [line.split()[0] for line in CliRunner().invoke(build, ["--help"]).stdout.splitlines() if line.strip()]
+    assert lines == ["Usage:", "Shape:", "--rows", "Format:", "--acc", "--a", "Other", "--other", "--help"]

@@ -1,0 +1,178 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from macgen.flow import simulate
+from macgen.flow.simulate import SimulatorRun, TestOutcome, VerifyResult
+from tests.cli.runner import invoke, refused, run, tree
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("verify") / "mac"
+    assert invoke("build", "--rows", 1, "--cols", 1, "--acc-bits", 12, "-o", directory).exit_code == 0
+    return directory
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    """Replace the simulation: `verify` gets the result that a test gives, and the test the arguments it was given."""
+    calls = []
+
+    def install(result):
+        def verify(directory, **options):
+            calls.append((directory, options))
+            return result
+
+        monkeypatch.setattr(simulate, "verify", verify)
+        return calls
+
+    return install
+
+
+GOOD = TestOutcome("ties", True, "", 0.5)
+BAD = TestOutcome("folds", False, "tile 3, row 0, column 1: code 0x12, expected 0x13", 0.25)
+
+
+def outcome(*tests, log=None, **fields):
+    values = {"comparisons": 4096, "tiles": 32, "beats": 2048, "cycles": 3000, "seconds": 1.5} | fields
+    return SimulatorRun(simulator="icarus", version="11.0", tests=tests, log=log, **values)
+
+
+def test_equal(simulated):
+    calls = simulated(VerifyResult((outcome(GOOD, GOOD),), seed=7, notes=()))
+    result = invoke("verify", "some/bundle", "--simulator", "icarus", "--seed", 7, "--tiles", 5)
+    assert calls == [(Path("some/bundle"), {"simulator": "icarus", "seed": 7, "tiles": 5})]
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[1].split() == [
+        "icarus",
+        "11.0",
+        "2",
+        "32",
+        "2,048",
+        "3,000",
+        "4,096",
+        "1.5",
+        "equal",
+    ]
+    assert result.stdout.splitlines()[-1] == "Verified: 4,096 results and flags equal the golden model (seed 7)."
+
+
+def test_defaults(simulated):
+    calls = simulated(VerifyResult((outcome(GOOD),), seed=1, notes=()))
+    assert invoke("verify", "x").exit_code == 0
+    assert calls == [(Path("x"), {"simulator": "auto", "seed": 1, "tiles": None})]
+
+
+def test_different(simulated):
+    runs = (outcome(GOOD), outcome(GOOD, BAD, log=Path("/tmp/macgen-1/[sim].log")))
+    simulated(VerifyResult(runs, seed=1, notes=("rtl/mac.v was changed",)))
+    result = invoke("verify", "x")
+    assert (result.exit_code, result.stderr) == (1, "")
+    lines = [line.rstrip() for line in result.stdout.splitlines()]
+    assert lines[1].endswith("equal")
+    assert lines[2].endswith("1 failed")
+    assert lines[3:] == [
+        "icarus: folds: tile 3, row 0, column 1: code 0x12, expected 0x13",
+        "icarus: log /tmp/macgen-1/[sim].log",
+        "Note: rtl/mac.v was changed",
+        "Failed: the array differs from the golden model (8,192 results and flags compared, seed 1).",
+    ]
+
+
+@pytest.mark.parametrize(("test", "code"), [(GOOD, 0), (BAD, 1)])
+def test_json(simulated, test, code):
+    simulated(VerifyResult((outcome(test, log=Path("/tmp/sim.log")),), seed=3, notes=("a note",)))
+    result = invoke("verify", "x", "--json")
+    assert result.exit_code == code
+    values = json.loads(result.stdout)
+    assert values["passed"] is test.passed
+    assert (values["comparisons"], values["seed"], values["notes"]) == (4096, 3, ["a note"])
+    (run_values,) = values["runs"]
+    assert run_values["passed"] is test.passed
+    assert run_values["log"] == "/tmp/sim.log"
+    assert run_values["tests"] == [
+        {"name": test.name, "passed": test.passed, "message": test.message, "seconds": test.seconds}
+    ]
+
+
+def test_help_names_every_choice_of_simulator():
+    from typing import get_args
+
+    assert f"--simulator {'|'.join(get_args(simulate.SimulatorChoice))}" in invoke("verify", "-h").stdout
+
+
+# -- a real simulation -------------------------------------------------------------------------------------------
+
+
+def test_a_real_array(bundle, tmp_path):
+    before = tree(bundle)
+    result = run("verify", bundle, "--tiles", 2, "--json", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    values = json.loads(result.stdout)
+    assert values["passed"]
+    assert values["comparisons"] > 100
+    assert all(test["passed"] for test in values["runs"][0]["tests"])
+    assert tree(bundle) == before
+    assert tree(tmp_path) == {}
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------
+
+
+def test_wrong_directory(tmp_path, bundle):
+    for directory in (tmp_path / "missing", tmp_path, bundle / "manifest.json"):
+        sentence = refused("verify", directory)
+        assert sentence.startswith(f"bundle {str(directory)!r} has no readable manifest.json (")
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 400, -3])
+def test_truncated_manifest(tmp_path, bundle, size):
+    (tmp_path / "rtl").mkdir()
+    text = (bundle / "manifest.json").read_bytes()
+    (tmp_path / "manifest.json").write_bytes(text[:size])
+    assert refused("verify", tmp_path).startswith("manifest is not valid JSON (")
+
+
+def test_broken_manifest(tmp_path, bundle):
+    good = json.loads((bundle / "manifest.json").read_text())
+    wrong = [
+        [],
+        None,
+        {},
+        good | {"schema": 2},
+        good | {"spec": None},
+        good | {"spec": good["spec"] | {"rows": 0}},
+        good | {"spec": good["spec"] | {"lanes": 1}},
+        good | {"name": "module"},
+        good | {"name": ["mac"]},
+        good | {"files": []},
+        good | {"files": {}},
+        good | {"tools": None},
+        good | {"latency": 10**300},
+        good | {"verilog": "../../etc/passwd"},
+        {key: value for key, value in good.items() if key != "ports"},
+    ]
+    for values in wrong:
+        (tmp_path / "manifest.json").write_text(json.dumps(values))
+        assert len(refused("verify", tmp_path)) < 500
+
+
+def test_bundle_without_verilog(tmp_path, bundle):
+    (tmp_path / "manifest.json").write_bytes((bundle / "manifest.json").read_bytes())
+    assert refused("verify", tmp_path) == f"bundle {str(tmp_path)!r} lacks rtl/mac.v; accepted is a complete bundle"
+
+
+def test_wrong_options(bundle):
+    assert refused("verify", bundle, "--simulator", "vcs").startswith("simulator 'vcs' is unknown; accepted are auto")
+    assert refused("verify", bundle, "--seed", "x").startswith("Invalid value for '--seed': 'x' is not an integer")
+    assert "-1" in refused("verify", bundle, "--seed", -1)
+    assert "-1" in refused("verify", bundle, "--tiles", -1)
+
+
+def test_without_a_simulator(bundle, tmp_path):
+    result = run("verify", bundle, "--simulator", "icarus", cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert result.returncode == 2
+    assert result.stderr.startswith("macgen: error: iverilog is missing: ")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,11 @@
+"""Settings that all tests share."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, so that a red run can be repeated; `HYPOTHESIS_PROFILE=explore` looks further.
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("reproducible", derandomize=True, max_examples=100, **_common)
+settings.register_profile("explore", max_examples=2000, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))

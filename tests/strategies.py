@@ -1,0 +1,120 @@
+"""Hypothesis strategies of formats and specs, shared by the tests of all packages."""
+
+import dataclasses
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from macgen.errors import MacgenError
+from macgen.numerics import ENCODINGS, ROUNDINGS, FixedFormat, FloatFormat
+from macgen.numerics.fixed_format import MAX_WIDTH
+from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
+
+
+@st.composite
+def float_formats(draw, max_exp_bits=11, max_man_bits=52):
+    """Every float format: all encodings, biases and widths, with and without subnormals."""
+    encoding = draw(st.sampled_from(ENCODINGS))
+    least = 1 if encoding == "ieee" else 0
+    exp_bits = draw(st.integers(least + 1, max_exp_bits))
+    man_bits = draw(st.integers(1 if encoding == "fn" and exp_bits == 1 else least, max_man_bits))
+    top_field = (1 << exp_bits) - (2 if encoding == "ieee" or (encoding == "fn" and man_bits == 0) else 1)
+    lowest_bias, highest_bias = top_field - 1023, 1075 - man_bits
+    assume(lowest_bias <= highest_bias)
+    usual = (1 << (exp_bits - 1)) - (0 if encoding == "fnuz" else 1)
+    biases = st.integers(lowest_bias, highest_bias)
+    near = (
+        st.integers(max(lowest_bias, usual - 4), min(highest_bias, usual + 4)) if usual - 4 <= highest_bias else biases
+    )
+    usual_bias = st.none() if lowest_bias <= usual <= highest_bias else biases
+    return FloatFormat(
+        exp_bits,
+        man_bits,
+        bias=draw(usual_bias | near | biases),
+        encoding=encoding,
+        subnormals=draw(st.sampled_from(["gradual", "flush"])),
+    )
+
+
+@st.composite
+def fixed_formats(draw, max_width=256):
+    """Every integer and fixed-point format."""
+    signed = draw(st.booleans())
+    width = draw(st.integers(1, max_width))
+    return FixedFormat(draw_int_bits := draw(st.integers(int(signed), width)), width - draw_int_bits, signed=signed)
+
+
+def formats(max_exp_bits=11, max_man_bits=52, max_width=256):
+    """Every format that operands and accumulators can have."""
+    return float_formats(max_exp_bits, max_man_bits) | fixed_formats(max_width)
+
+
+@st.composite
+def _float_accumulators(draw, a, b, max_exp_bits, max_man_bits):
+    """Float formats that reach as far as two operands."""
+    fmt = draw(float_formats(max_exp_bits, max_man_bits))
+    missing = max(a.max_exponent, b.max_exponent) - fmt.max_exponent
+    if missing <= 0:
+        return fmt
+    bias = fmt.bias - min(missing + draw(st.integers(0, 3)), 1023 - fmt.max_exponent)
+    return dataclasses.replace(fmt, bias=bias)
+
+
+@st.composite
+def _fixed_accumulators(draw, a, b, max_width):
+    """Fixed-point formats that hold the products of two operands; their width may exceed `max_width` for that."""
+    signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b)) or draw(st.booleans())
+    product_bits = a.max_exponent + b.max_exponent + 2 + signed  # before the point, enough and at most one too many
+    int_bits = max(product_bits + draw(st.integers(-1, 4)), 2)
+    assume(int_bits <= MAX_WIDTH)
+    return FixedFormat(int_bits, draw(st.integers(0, min(max(max_width - int_bits, 8), MAX_WIDTH - int_bits))), signed)
+
+
+@st.composite
+def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE, max_chunk=MAX_CHUNK):
+    """Every kind of accepted spec; the arguments bound the operands, an accumulator may have about twice the width."""
+    operands = formats(max_exp_bits, max_man_bits, max_width).filter(lambda fmt: fmt.width <= MAX_OPERAND_WIDTH)
+    a = draw(operands)
+    b = draw(st.just(a) | operands)
+    float_accumulators = _float_accumulators(a, b, min(max_exp_bits + 1, 11), min(2 * max_man_bits + 1, 52))
+    acc = draw(st.just(a) | float_accumulators | _fixed_accumulators(a, b, min(2 * max_width + 8, MAX_WIDTH)))
+    if isinstance(acc, FixedFormat):
+        overflow = st.sampled_from(["saturate", "wrap"])
+    else:
+        overflow = st.sampled_from(["saturate", "infinity"] if acc.has_infinity else ["saturate"])
+    try:
+        return MacSpec(
+            a=a,
+            b=b,
+            acc=acc,
+            chunk=draw(st.none() | st.integers(1, min(8, max_chunk)) | st.integers(1, max_chunk)),
+            rounding=draw(st.sampled_from(ROUNDINGS)),
+            overflow=draw(overflow),
+            rows=draw(st.integers(1, max_side)),
+            cols=draw(st.integers(1, max_side)),
+            pipeline=draw(st.integers(1, MAX_PIPELINE)),
+            fold=draw(st.sampled_from(FOLDS)),
+        )
+    except MacgenError as error:
+        assume("too narrow" not in str(error) and "is unsigned" not in str(error))
+        raise
+
+
+def corner_codes(fmt):
+    """Return the codes at which something changes: zeros, ends of subnormals, normals and range, one, infinity, NaN."""
+    top = 1 << fmt.width - 1
+    if isinstance(fmt, FixedFormat):
+        one = 1 << fmt.frac_bits
+        near = {0, 1, 2, one - 1, one, one + 1, fmt.max_integer - 1, fmt.max_integer}
+        near |= {-x for x in near} | {fmt.min_integer, fmt.min_integer + 1}
+        return sorted({x % (2 * top) for x in near if fmt.min_integer <= x <= fmt.max_integer})
+    normal, largest = 1 << fmt.man_bits, fmt.max_code
+    one = fmt.bias << fmt.man_bits
+    magnitudes = {0, 1, 2, 3, normal - 1, normal, normal + 1, 2 * normal, one - 1, one, one + 1, largest - 1, largest}
+    magnitudes |= {largest + 1, largest + 2, top - 2, top - 1, largest + 1 + normal // 2, largest + normal // 2}
+    return sorted({m | sign for m in magnitudes if 0 <= m < top for sign in (0, top)})
+
+
+def codes(fmt):
+    """Every code of a format, the corners often."""
+    return st.sampled_from(corner_codes(fmt)) | st.integers(0, (1 << fmt.width) - 1)

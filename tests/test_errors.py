@@ -1,0 +1,30 @@
+import pytest
+
+from macgen.errors import MacgenError, ToolError, shown
+
+
+def test_both_are_value_errors():
+    assert issubclass(MacgenError, ValueError)
+    assert issubclass(ToolError, MacgenError)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), ("e5m2", "'e5m2'"), (None, "None"), ("a\nb", r"'a\nb'")])
+def test_short_values_are_shown_as_they_are(value, text):
+    assert shown(value) == text
+
+
+def test_long_values_are_cut():
+    assert shown("x" * 1000) == "'" + "x" * 79 + "..."
+    assert shown(list(range(1000)), longest=10) == "[0, 1, 2, ..."
+
+
+def test_integers_that_python_does_not_print():
+    assert shown(10**10_000) == "an enormous int"
+
+
+def test_values_of_several_lines_are_shown_in_one():
+    class Matrix:
+        def __repr__(self):
+            return "Matrix\n  1 2\n  3 4"
+
+    assert shown(Matrix()) == "Matrix   1 2   3 4"

