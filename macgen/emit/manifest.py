@@ -142,8 +142,8 @@ def load_manifest(directory: Path | str) -> Manifest:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise MacgenError(
-            f"bundle {shown(str(directory))} has no readable {MANIFEST} ({reason}); accepted is a directory that macgen "
-            f"build wrote"
+            f"bundle {shown(str(directory))} has no readable {MANIFEST} ({reason}); accepted is a directory that "
+            f"macgen build wrote"
         ) from None
     try:
         manifest = Manifest.from_json(text)

@@ -39,8 +39,8 @@ def check_name(name: object) -> str:
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_LENGTH:
         raise MacgenError(
-            f"name {shown(name)} is not a plain Verilog identifier; accepted are letters, digits and _, not starting with a "
-            f"digit, up to {MAX_LENGTH} characters"
+            f"name {shown(name)} is not a plain Verilog identifier; accepted are letters, digits and _, no digit "
+            f"first, up to {MAX_LENGTH} characters"
         )
     if name in KEYWORDS:
         raise MacgenError(f"name {shown(name)} is a Verilog keyword; accepted are other identifiers")
