@@ -1,7 +1,7 @@
 """Synthesis with Yosys and ABC: to generic gates, to the cells of a Liberty file, or to the LUTs of an FPGA family.
 
-An array holds one PE many times. Modules with registers that stand several times in a design therefore stay modules, are
-mapped once, and totals are multiplied through the hierarchy; everything else is dissolved into its parent, so that
+An array holds one PE many times. Modules with registers that stand several times in a design therefore stay modules,
+are mapped once, and totals are multiplied through the hierarchy; everything else is dissolved into its parent, so that
 logic is optimised across the boundaries that only the source text has.
 """
 
@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 from macgen.errors import MacgenError
 from macgen.flow import liberty, liberty_grammar, tools
+from macgen.flow.buffers import insert_buffers
 from macgen.flow.netlist import Netlist, read_netlist
+from macgen.flow.structural_verilog import structural_verilog
 
 DEFAULT_TIMEOUT = 3600.0
 
@@ -83,7 +85,7 @@ class GateSynthesis:
         gate_equivalents: size in two-input NAND gates.
         depth: gates on the longest path between registers or ports, inverters and buffers counted.
         netlist: the flat netlist, for simulation.
-        verilog: the mapped netlist as Verilog, for timing analysis.
+        verilog: the mapped netlist as Verilog, for timing analysis; None for generic gates.
     """
 
     tool: str
@@ -94,7 +96,7 @@ class GateSynthesis:
     gate_equivalents: float
     depth: int
     netlist: Netlist
-    verilog: Path
+    verilog: Path | None
 
     @property
     def total_cells(self) -> int:
@@ -163,27 +165,14 @@ def synthesize_gates(
             "dfflegalize -cell $_DFF_P_ 01 -cell $_DFF_P??_ 01",
             f"abc -g {_GENERIC_GATES}",
         ]
-        ties = ""
     else:
         library = liberty.read(liberty_file)
         mapping = _liberty_mapping(library, workdir, liberty_file, period_ns)
-        ties = _tie_cells(library)
-    design = _read_design(sources, top, workdir, timeout)
     run = _Run(workdir, timeout)
-    run.yosys(
-        "synthesis",
-        [
-            *design,
-            f"synth -noabc -top {top}",
-            *mapping,
-            "setundef -zero",
-            "opt_clean -purge",
-            "write_json netlist.json",
-            *([ties, "opt_clean -purge"] if ties else []),
-            "splitnets",
-            "write_verilog -noattr -noexpr netlist.v",
-        ],
-    )
+    design = _read_design(sources, top, run)
+    finish = ["setundef -zero", "opt_clean -purge", "write_json netlist.json"]
+    run.yosys("synthesis", [*design, f"synth -noabc -top {top}", *mapping, *finish])
+    verilog = None if liberty_file is None else _buffered_verilog(run, top, library)
     netlist = read_netlist(workdir / "netlist.json", top, library)
     cells = netlist.cell_counts()
     size = sum(count * library.cells[name].area for name, count in cells.items())
@@ -196,7 +185,7 @@ def synthesize_gates(
         gate_equivalents=size / library.nand2.area,
         depth=netlist.levels.depth,
         netlist=netlist,
-        verilog=workdir / "netlist.v",
+        verilog=verilog,
     )
 
 
@@ -222,8 +211,8 @@ def synthesize_luts(
     Raises:
         ToolError: Yosys is missing, fails or exceeds its time; the log is in `workdir`.
     """
-    design = _read_design(sources, top, workdir, timeout)
     run = _Run(workdir, timeout)
+    design = _read_design(sources, top, run)
     command = f"{_FAMILY_COMMANDS[family]} {_DSP_OPTIONS[family][dsp]} -top {top}"
     run.yosys("synthesis", [*design, command, "write_json netlist.json"])
     modules = _modules(workdir / "netlist.json")
@@ -271,21 +260,21 @@ class _Run:
         )
 
 
-def _read_design(sources: Sequence[Path], top: str, workdir: Path, timeout: float) -> list[str]:
+def _read_design(sources: Sequence[Path], top: str, run: _Run) -> list[str]:
     """Return the commands that read a design and dissolve all modules but the repeated ones."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", top):
         raise MacgenError(f"top module {top!r} is not a plain Verilog identifier")
-    workdir.mkdir(parents=True, exist_ok=True)
+    run.workdir.mkdir(parents=True, exist_ok=True)
     names = []
     for place, source in enumerate(sources):
         names.append(f"design{place}.v")
         try:
-            shutil.copyfile(source, workdir / names[-1])
+            shutil.copyfile(source, run.workdir / names[-1])
         except OSError as error:
             raise MacgenError(f"Verilog file {source} cannot be read: {error.strerror or error}") from error
     commands = [f"read_verilog {' '.join(names)}", f"hierarchy -check -top {top}", "proc"]
-    _Run(workdir, timeout).yosys("hierarchy", [*commands, "write_json hierarchy.json"])
-    for module in repeated_modules(_modules(workdir / "hierarchy.json"), top):
+    run.yosys("hierarchy", [*commands, "write_json hierarchy.json"])
+    for module in repeated_modules(_modules(run.workdir / "hierarchy.json"), top):
         commands.append(f"setattr -mod -set keep_hierarchy 1 {module}")
     return [*commands, "flatten -noscopeinfo"]
 
@@ -382,10 +371,12 @@ def _liberty_mapping(library: liberty.Library, workdir: Path, liberty_file: Path
     ]
 
 
-def _tie_cells(library: liberty.Library) -> str:
-    """Return the command that drives constants with the library's tie cells, or nothing where it has none."""
-    ties: dict[int, str] = {}
-    for cell in library.cells.values():
-        if not cell.inputs and len(cell.outputs) == 1 and (function := cell.outputs[0].function) is not None:
-            ties.setdefault(function.truth_table(()), f"{cell.name} {cell.outputs[0].name}")
-    return f"hilomap -locell {ties[0]} -hicell {ties[1]}" if len(ties) == 2 else ""
+def _buffered_verilog(run: _Run, top: str, library: liberty.Library) -> Path:
+    """Put buffers into netlist.json where modules meet, and write it as Verilog for timing analysis."""
+    path = run.workdir / "netlist.json"
+    design = json.loads(path.read_text(encoding="utf-8"))
+    insert_buffers(design["modules"], top, library)
+    path.write_text(json.dumps(design), encoding="utf-8")
+    verilog = path.with_suffix(".v")
+    verilog.write_text(structural_verilog(design["modules"], top, library), encoding="utf-8")
+    return verilog

@@ -60,7 +60,7 @@ def analyse(synthesis: GateSynthesis, *, timeout: float = DEFAULT_TIMEOUT) -> Ti
     Raises:
         ToolError: OpenSTA fails or exceeds its time; its log is beside the netlist.
     """
-    if synthesis.area is None:
+    if synthesis.verilog is None:
         return Timing("generic gates have no delays; a Liberty file gives them")
     sta = tools.find("sta")
     if not sta.available:
@@ -105,8 +105,8 @@ def analyse(synthesis: GateSynthesis, *, timeout: float = DEFAULT_TIMEOUT) -> Ti
     )
     report = log.read_text(encoding="utf-8", errors="replace")
     slack = _SLACK.search(report)
-    if slack is None or "Creating black box" in report:
-        raise ToolError(f"OpenSTA found no timed path through {synthesis.verilog}; its log is {log}")
+    if slack is None or re.search("^(Error|Warning: .*black box)", report, re.MULTILINE):
+        raise ToolError(f"OpenSTA could not time {synthesis.verilog}; its log is {log}")
     return Timing(
         unavailable=None,
         tool=f"OpenSTA {sta.version}",

@@ -137,6 +137,6 @@ class _Operand:
                     self.signalling.eq(self.nan & ~mantissa[-1]),
                 ]
             case "fn":
-                m.d.comb += self.nan.eq(field.all() & mantissa.all())
+                m.d.comb += self.nan.eq(code[:-1].all())  # mantissa.all() would be 0 in Verilog where it has no bits
             case "fnuz":
                 m.d.comb += self.nan.eq(code == fmt.nan_code)

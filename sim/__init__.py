@@ -1,0 +1,1 @@
+"""The cocotb testbench of macgen's arrays: reads a bundle's manifest, drives operands, compares with golden."""

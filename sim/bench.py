@@ -1,0 +1,199 @@
+"""Joins clock, reset, driver, monitor, golden model and checker about one array."""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, Self
+
+import numpy as np
+from cocotb.clock import Clock
+
+from macgen.emit.manifest import Manifest, load_manifest
+from sim.checker import Checker
+from sim.driver import Driver, ProtocolError, beats_of
+from sim.model import Expected, expected
+from sim.monitor import Monitor
+from sim.operands import Tile
+from sim.settings import Settings
+
+CLOCK_PERIOD_NS = 10
+PATIENCE = 2000
+DEFAULT_TILES = 60
+LEAST_TILES = 12
+SMALL_ARRAY = 16
+
+
+@dataclass
+class Statistics:
+    """What all tests of this simulation did together."""
+
+    tests: int = 0
+    tiles: int = 0
+    comparisons: int = 0
+    beats: int = 0
+    cycles: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Write them as JSON."""
+        temporary = path.with_name(f"{path.name}.part")
+        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        temporary.replace(path)
+
+
+STATISTICS = Statistics()
+
+
+class Bench:
+    """One test's testbench; `start` makes it, the test feeds it tiles, and leaving the `async with` block counts it.
+
+    Attributes:
+        settings: what the environment says.
+        manifest: the bundle's manifest.
+        spec: the array.
+        rng: source of random operands, seeded with the setting and the test's name.
+        driver: of the operand streams.
+        monitor: of the result stream.
+        checker: of the results.
+        tiles: random tiles for the main random test.
+        cycles: rising clock edges since the start, resets included.
+    """
+
+    def __init__(self, dut: Any, settings: Settings, manifest: Manifest, test: str) -> None:
+        self.settings, self.manifest, self.spec = settings, manifest, manifest.spec
+        self._clock, self._reset = getattr(dut, manifest.clock), getattr(dut, manifest.reset)
+        self._edge = self._clock.rising_edge
+        self.rng = np.random.default_rng([settings.seed, zlib.crc32(test.encode())])
+        self.checker = Checker(self.spec)
+        ports = {name: _stream(dut, manifest, name) for name in ("a", "b", "c")}
+        self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))))
+        self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
+        self.cycles = 0
+        by_size = DEFAULT_TILES * SMALL_ARRAY // (self.spec.rows * self.spec.cols)
+        default = max(min(by_size, DEFAULT_TILES), LEAST_TILES)
+        self.tiles = default if settings.tiles is None else settings.tiles
+        dut._log.info(f"seed {settings.seed}, {manifest.name}: {self.spec}")
+
+    @classmethod
+    async def start(cls, dut: Any, test: str) -> Self:
+        """Read settings and manifest, start the clock and reset the array."""
+        settings = Settings.from_environment()
+        bench = cls(dut, settings, load_manifest(settings.bundle), test)
+        Clock(bench._clock, CLOCK_PERIOD_NS, unit="ns").start()
+        await bench.reset()
+        return bench
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        STATISTICS.tests += 1
+        STATISTICS.tiles += self.checker.tiles
+        STATISTICS.comparisons += self.checker.comparisons
+        STATISTICS.beats += self.driver.accepted
+        STATISTICS.cycles += self.cycles
+        if self.settings.statistics is not None:
+            STATISTICS.write(self.settings.statistics)
+
+    def note(self, text: str) -> None:
+        """Put a sentence about what was left out into the statistics, once."""
+        if text not in STATISTICS.notes:
+            STATISTICS.notes.append(text)
+
+    # -- operands ------------------------------------------------------------------------------------------------
+
+    def send(self, tile: Tile | Expected, *, mark_first: bool = True) -> None:
+        """Feed a tile and expect its results."""
+        expectation = tile if isinstance(tile, Expected) else expected(self.spec, tile)
+        self.checker.expect(expectation)
+        self.driver.send(self._beats(expectation.tile, mark_first=mark_first))
+
+    def send_unfinished(self, tile: Tile) -> None:
+        """Feed a tile without the mark `last`; the next tile's mark `first` makes the array drop it."""
+        self.driver.send(self._beats(tile, finish=False))
+
+    def _beats(self, tile: Tile, **marks: bool) -> Any:
+        return beats_of(tile, self.spec.a.width, self.spec.b.width, **marks)
+
+    def affordable(self, tiles: Iterable[Tile]) -> Iterable[Tile]:
+        """Yield tiles while the golden model's budget lasts, passing over those too long for what is left of it."""
+        left, skipped = self.settings.budget, 0
+        for tile in tiles:
+            if tile.steps <= left:
+                left -= tile.steps
+                yield tile
+            else:
+                skipped += 1
+        if skipped:
+            self.note(f"{skipped} tiles left out: they exceed the budget of {self.settings.budget} golden steps a test")
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    async def cycle(self) -> None:
+        """Pass one rising clock edge."""
+        await self._edge
+        self.cycles += 1
+        try:
+            self.driver.step()
+            self.monitor.step()
+        except ValueError as error:
+            raise ProtocolError(f"cycle {self.cycles}: a port of the array is neither 0 nor 1 ({error})") from error
+
+    async def reset(self, cycles: int = 2, *, keep_offering: bool = False) -> None:
+        """Reset the array for some cycles; what was in flight is forgotten.
+
+        Parameters:
+            cycles: edges with reset high.
+            keep_offering: leave valid, data and marks of the operand streams as they are. The beat on offer then
+                comes first after the reset.
+        """
+        self._reset.value = 1
+        if not keep_offering:
+            self.driver.drop()
+        self.monitor.refuse()
+        self.checker.forget()
+        for _ in range(cycles):
+            await self._edge
+            self.cycles += 1
+        self._reset.value = 0
+
+    async def run(self, tiles: Iterable[Tile | Expected] = ()) -> None:
+        """Feed tiles, and pass cycles until everything expected has come out."""
+        for tile in tiles:
+            self.send(tile)
+            while self.driver.waiting > 4 * PATIENCE:
+                await self.cycle()
+        await self.run_until(lambda: not self.checker.pending and not self.driver.waiting)
+        for _ in range(self.spec.rows + self.manifest.latency + 4):  # nothing more may come
+            await self.cycle()
+
+    async def run_until(self, done: Callable[[], bool], what: str = "the results") -> None:
+        """Pass cycles until a condition holds.
+
+        Raises:
+            ProtocolError: nothing moved for many cycles.
+        """
+        moved, quiet = self._moved(), 0
+        while not done():
+            await self.cycle()
+            now = self._moved()
+            quiet = 0 if now != moved else quiet + 1
+            moved = now
+            if quiet > PATIENCE:
+                raise ProtocolError(
+                    f"nothing moved for {PATIENCE} cycles while waiting for {what}: {self.driver.accepted} beats "
+                    f"taken, {self.driver.waiting} waiting, {self.monitor.taken} result beats received, "
+                    f"{self.checker.pending} tiles expected"
+                )
+
+    def _moved(self) -> int:
+        return self.driver.accepted + self.monitor.taken
+
+
+def _stream(dut: Any, manifest: Manifest, name: str) -> SimpleNamespace:
+    ports = {role: port for role, port in manifest.streams[name].items() if isinstance(port, str)}
+    return SimpleNamespace(**{role: getattr(dut, port) for role, port in ports.items()})

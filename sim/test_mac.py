@@ -1,0 +1,251 @@
+"""The tests of a MAC array; cocotb runs them inside the simulator, on the bundle that MACGEN_BUNDLE names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import cocotb
+
+from sim.bench import Bench
+from sim.corners import MOST_REPEATS, at_chunk_starts, corners, products_to_overflow, to_tiles
+from sim.model import expected
+from sim.operands import KINDS, Tile, length_tiles, random_length, random_tile, random_tiles, special_tiles
+
+
+@cocotb.test()
+async def idle_after_reset(dut: Any) -> None:
+    """An array that is given nothing answers nothing, whatever stands on its data ports."""
+    async with await Bench.start(dut, "idle_after_reset") as bench:
+        for _ in range(bench.manifest.latency + bench.spec.rows + 20):
+            await bench.cycle()
+            assert not bench.monitor.valid, "a result is offered though no operand was"
+
+
+@cocotb.test()
+async def special_codes(dut: Any) -> None:
+    """Every special code of a times every one of b, then short sums of special codes."""
+    async with await Bench.start(dut, "special_codes") as bench:
+        await bench.run(bench.affordable(special_tiles(bench.spec)))
+        tiles = random_tiles(bench.spec, bench.rng, max(20, bench.tiles // 2), 5, ["special"])
+        await bench.run(bench.affordable(tiles))
+
+
+@cocotb.test()
+async def corner_steps(dut: Any) -> None:
+    """Ties, cancellation, swamping, overflow and underflow, built against the accumulator, by steps."""
+    async with await Bench.start(dut, "corner_steps") as bench:
+        if (count := products_to_overflow(bench.spec)) > MOST_REPEATS:
+            bench.note(f"overflow not reached: {count} of the largest products are needed")
+        await bench.run(bench.affordable(to_tiles(bench.spec, corners(bench.spec))))
+
+
+@cocotb.test()
+async def corner_folds(dut: Any) -> None:
+    """The same corners by folds: one product a chunk, zeros for the rest of it."""
+    async with await Bench.start(dut, "corner_folds") as bench:
+        spec, longest = bench.spec, bench.settings.longest
+        chunk = spec.chunk
+        if chunk is None:
+            return
+        found = [
+            at_chunk_starts(spec, corner, chunk) for corner in corners(spec) if corner.length <= longest // chunk + 1
+        ]
+        left, chosen = 1000 * bench.tiles, []
+        for index in bench.rng.permutation(len(found)):
+            steps = found[index].length * max(spec.rows, spec.cols)
+            if steps <= left:
+                left -= steps
+                chosen.append(found[index])
+        if not chosen:
+            bench.note(f"corners by folds left out: chunks of {chunk} are too long to fill several")
+        await bench.run(bench.affordable(to_tiles(spec, chosen)))
+
+
+@cocotb.test()
+async def boundary_lengths(dut: Any) -> None:
+    """Dot products that end just before, at and after the ends of chunks."""
+    async with await Bench.start(dut, "boundary_lengths") as bench:
+        spec, longest = bench.spec, bench.settings.longest
+        if spec.chunk is not None and spec.chunk >= longest:
+            bench.note(f"chunk boundaries not reached: chunks of {spec.chunk} exceed the longest tile of {longest}")
+        await bench.run(bench.affordable(length_tiles(spec, bench.rng, longest)))
+
+
+@cocotb.test()
+async def random_at_full_speed(dut: Any) -> None:
+    """Random tiles back to back, without gaps or back-pressure."""
+    async with await Bench.start(dut, "random_at_full_speed") as bench:
+        tiles = random_tiles(bench.spec, bench.rng, bench.tiles, bench.settings.longest)
+        await bench.run(bench.affordable(tiles))
+
+
+@cocotb.test()
+@cocotb.parametrize(
+    (("gap_a", "gap_b", "back_pressure"), [(0.5, 0.5, 0), (0, 0.8, 0.3), (0.8, 0, 0.5), (0.3, 0.3, 0.7), (0, 0, 0.95)])
+)
+async def random_with_gaps(dut: Any, gap_a: float, gap_b: float, back_pressure: float) -> None:
+    """Random tiles with random gaps in the operands and random back-pressure on the results."""
+    async with await Bench.start(dut, f"random_with_gaps {gap_a} {gap_b} {back_pressure}") as bench:
+        bench.driver.gap_a, bench.driver.gap_b, bench.monitor.back_pressure = gap_a, gap_b, back_pressure
+        tiles = random_tiles(bench.spec, bench.rng, max(6, bench.tiles // 6), bench.settings.longest)
+        await bench.run(bench.affordable(tiles))
+
+
+@cocotb.test()
+async def latency_and_throughput(dut: Any) -> None:
+    """The cycles that the manifest promises: latency of a tile, and cycles that a stream of tiles takes."""
+    async with await Bench.start(dut, "latency_and_throughput") as bench:
+        spec = bench.spec
+        for length in (1, 2, *((spec.chunk, spec.chunk + 1) if spec.chunk is not None and spec.chunk < 1000 else ())):
+            bench.send(random_tile(spec, bench.rng, length, "finite"))
+            await bench.run_until(lambda: bench.driver.just_finished)
+            taken_at = bench.cycles
+            await bench.run_until(lambda: bench.monitor.valid)
+            latency = bench.cycles - taken_at
+            assert latency == bench.manifest.latency, (
+                f"K={length}: the first result came {latency} cycles after the last operand, the manifest says "
+                f"{bench.manifest.latency}"
+            )
+            await bench.run()
+        # Longer than results need to come out, so that no tile has to wait for the one before.
+        least = bench.manifest.latency + spec.rows + 2
+        lengths = [least + random_length(bench.rng, spec.chunk, 200) for _ in range(12)]
+        tiles = [random_tile(spec, bench.rng, length, "finite") for length in lengths]
+        for tile in bench.affordable(tiles):
+            bench.send(tile)
+        beats = bench.driver.waiting
+        started = bench.driver.accepted
+        await bench.run_until(lambda: bench.driver.accepted > started)
+        begun = bench.cycles
+        await bench.run_until(lambda: not bench.driver.waiting)
+        took, promised = bench.cycles - begun, beats - 1 + bubbles(bench, lengths)
+        assert took == promised, (
+            f"{beats} beats of tiles of lengths {lengths} took {took} cycles, promised are {promised}"
+        )
+        await bench.run()
+
+
+def bubbles(bench: Bench, lengths: list[int]) -> int:
+    """Return the cycles that a stream of tiles loses between chunks; what follows the last beat does not count."""
+    spec = bench.spec
+    if spec.fold == "overlap" or spec.chunk is None:
+        return 0
+    return sum(-(-length // spec.chunk) for length in lengths) - 1
+
+
+@cocotb.test()
+async def output_stall(dut: Any) -> None:
+    """With the results of one tile refused, the next tile streams in up to its last beat, and nothing is lost."""
+    async with await Bench.start(dut, "output_stall") as bench:
+        spec = bench.spec
+        for length in (1, spec.rows + 3, (spec.chunk or 7) + 1):
+            if length > bench.settings.longest:
+                continue
+            tiles = [random_tile(spec, bench.rng, length, "finite") for _ in range(3)]
+            started = bench.driver.accepted
+            bench.monitor.back_pressure = 1.0
+            for tile in tiles:
+                bench.send(tile)
+            for _ in range(3 * length + 3 * spec.rows + bench.manifest.latency + 50):
+                await bench.cycle()
+            taken = bench.driver.accepted - started
+            assert taken == 2 * length - 1, (
+                f"K={length}: with the results refused the array took {taken} beats; it has to take one tile and the "
+                f"next one up to its last beat, {2 * length - 1}"
+            )
+            bench.monitor.back_pressure = 0.2
+            await bench.run()
+            assert bench.driver.accepted - started == 3 * length
+
+
+@cocotb.test()
+async def restart_by_mark(dut: Any) -> None:
+    """A beat marked first drops the sums that are unfinished, their flags too."""
+    async with await Bench.start(dut, "restart_by_mark") as bench:
+        spec = bench.spec
+        for index, length in enumerate(unfinished_lengths(bench, 15)):
+            kind = KINDS[index % len(KINDS)]
+            bench.driver.gap_a = bench.driver.gap_b = (0.0, 0.3)[index % 2]
+            bench.send_unfinished(random_tile(spec, bench.rng, length, kind))
+            bench.send(random_tile(spec, bench.rng, random_length(bench.rng, spec.chunk, 40), "finite"))
+        await bench.run()
+
+
+@cocotb.test()
+async def first_without_mark(dut: Any) -> None:
+    """The beat after a last one, and the one after a reset, start new sums without being marked."""
+    async with await Bench.start(dut, "first_without_mark") as bench:
+        spec = bench.spec
+        for _ in range(3):
+            for _ in range(5):
+                length = random_length(bench.rng, spec.chunk, 100)
+                bench.send(random_tile(spec, bench.rng, length, "finite"), mark_first=False)
+            await bench.run()
+            await bench.reset(1)
+
+
+@cocotb.test()
+@cocotb.parametrize(moment=["streaming", "in_flight", "waiting", "half_taken"])
+async def reset_in_operation(dut: Any, moment: str) -> None:
+    """A reset at any moment clears sums, marks, flags and results in flight; the next tile is right."""
+    async with await Bench.start(dut, f"reset_in_operation {moment}") as bench:
+        spec = bench.spec
+        for index in range(6):
+            bench.monitor.back_pressure = {"waiting": 1.0, "half_taken": 0.5}.get(moment, 0.0)
+            bench.driver.gap_a = bench.driver.gap_b = (0.0, 0.4)[index % 2]
+            for _ in range(2):
+                length = random_length(bench.rng, spec.chunk, 100)
+                bench.send(random_tile(spec, bench.rng, length, KINDS[index % len(KINDS)]))
+            await reach(bench, moment)
+            await bench.reset(1 + index % 3)
+            bench.monitor.back_pressure = 0.0
+            length = random_length(bench.rng, spec.chunk, 100)
+            bench.send(random_tile(spec, bench.rng, length, "finite"), mark_first=bool(index % 2))
+            await bench.run()
+
+
+async def reach(bench: Bench, moment: str) -> None:
+    """Pass cycles until a moment in which a reset finds something to clear."""
+    driver, monitor, rows = bench.driver, bench.monitor, bench.spec.rows
+    match moment:
+        case "streaming":
+            later = int(bench.rng.integers(0, driver.waiting + 1))
+        case "in_flight":
+            await bench.run_until(lambda: driver.just_finished)
+            later = int(bench.rng.integers(0, bench.manifest.latency + 1))
+        case "waiting":
+            await bench.run_until(lambda: monitor.valid)
+            later = int(bench.rng.integers(0, 5))
+        case _:
+            wanted = monitor.taken + int(bench.rng.integers(1, max(rows, 2)))
+            await bench.run_until(lambda: monitor.taken >= wanted)
+            later = 0
+    for _ in range(later):
+        await bench.cycle()
+
+
+@cocotb.test()
+async def reset_while_offering(dut: Any) -> None:
+    """What stands on the streams during a reset is not taken, and comes first afterwards."""
+    async with await Bench.start(dut, "reset_while_offering") as bench:
+        for _ in range(10):
+            tile = random_tile(bench.spec, bench.rng, int(bench.rng.integers(5, 40)), "finite")
+            bench.send(tile)
+            started = bench.driver.accepted
+            taken_before = int(bench.rng.integers(1, tile.length - 1))
+            while bench.driver.accepted - started < taken_before:
+                await bench.cycle()
+            await bench.reset(2, keep_offering=True)
+            taken = bench.driver.accepted - started
+            rest = Tile(f"what a reset left of {tile.name}", tile.a[:, taken:], tile.b[taken:])
+            bench.checker.expect(expected(bench.spec, rest))
+            await bench.run()
+
+
+def unfinished_lengths(bench: Bench, count: int) -> Iterator[int]:
+    """Yield lengths at which sums are dropped: about the ends of the first chunks, and random ones."""
+    chunk = bench.spec.chunk
+    yield from (1, 2)
+    if chunk is not None and chunk < 1000:
+        yield from (length for length in (chunk - 1, chunk, chunk + 1, 2 * chunk, 2 * chunk + 1) if length > 0)
+    for _ in range(count):
+        yield random_length(bench.rng, chunk, 150)

@@ -1,0 +1,216 @@
+"""emulate.matmul against golden.matmul, bit for bit: all formats, shapes, chunk tails, special values."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from macgen import MacgenError, MacSpec, emulate, golden
+from macgen.catalogue import presets
+from macgen.emulate import scalar
+from tests.strategies import corner_codes, specs
+
+KINDS = ["any", "finite", "corners", "near one", "few values"]
+
+
+def random_codes(rng, fmt, shape, kind):
+    """Return codes of a format: of any value, of numbers, of corners, of numbers around 1, or of only four numbers."""
+    codes = rng.integers(0, 1 << fmt.width, shape)
+    if kind == "any":
+        return codes
+    if kind == "corners":
+        return rng.choice(corner_codes(fmt), shape)
+    if kind == "near one":
+        return fmt.encode(fmt.quantize(rng.standard_normal(shape)))
+    finite = np.isfinite(fmt.decode(codes))
+    codes = np.where(finite, codes, 0)
+    return codes if kind == "finite" else rng.choice(codes.ravel()[:4], shape)
+
+
+def assert_same(spec, a_codes, b_codes, **options):
+    """Compare the values of both models, and the codes where doubles hold them exactly."""
+    codes, _ = golden.matmul(spec, a_codes, b_codes)
+    values = emulate.matmul(spec, spec.a.decode(a_codes), spec.b.decode(b_codes), **options)
+    expected = spec.acc.decode(codes)
+    assert (values.dtype, values.shape) == (np.float64, codes.shape)
+    np.testing.assert_array_equal(values, expected)
+    number = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(values)[number], np.signbit(expected)[number])
+    if spec.acc.width <= 53:
+        np.testing.assert_array_equal(spec.acc.encode(values), codes)
+
+
+@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(
+    spec=specs(max_chunk=9, max_side=1) | specs(11, 23, 31, max_chunk=9, max_side=1),
+    kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 25), st.integers(1, 5)),
+    seed=st.integers(0, 2**32 - 1),
+    threads=st.sampled_from([1, 2]),
+)
+def test_same_as_golden(spec, kinds, shape, seed, threads):
+    rng = np.random.default_rng(seed)
+    m, k, n = shape
+    a = random_codes(rng, spec.a, (m, k), kinds[0])
+    b = random_codes(rng, spec.b, (k, n), kinds[1])
+    assert_same(spec, a, b, threads=threads)
+
+
+# -- shapes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 160, 163])
+@pytest.mark.parametrize("name", presets)
+def test_chunk_tails(name, length):
+    spec = replace(presets[name], chunk=16)
+    rng = np.random.default_rng(length)
+    for kind in KINDS:
+        assert_same(spec, random_codes(rng, spec.a, (4, length), kind), random_codes(rng, spec.b, (length, 3), kind))
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 5, 2100), (2100, 5, 1), (70, 3, 70), (33, 4, 1025), (1025, 4, 33)])
+def test_blocks(shape, threads):
+    """More outputs than a block holds, in either direction; rows of blocks that end early."""
+    spec = presets["default"]
+    m, k, n = shape
+    rng = np.random.default_rng(3)
+    a, b = random_codes(rng, spec.a, (m, k), "finite"), random_codes(rng, spec.b, (k, n), "finite")
+    assert_same(spec, a, b, threads=threads)
+
+
+def test_transposed_and_strided_operands():
+    spec = presets["wang2018"]
+    rng = np.random.default_rng(6)
+    a, b = random_codes(rng, spec.a, (9, 40), "finite"), random_codes(rng, spec.b, (80, 7), "finite")[::2]
+    expected = emulate.matmul(spec, spec.a.decode(a), spec.b.decode(b))
+    values_a, values_b = spec.a.decode(a.T.copy()).T, np.repeat(spec.b.decode(b), 2, axis=0)[::2]
+    np.testing.assert_array_equal(emulate.matmul(spec, values_a, values_b), expected)
+    np.testing.assert_array_equal(emulate.matmul(spec, values_a.astype(np.float32), values_b.tolist()), expected)
+
+
+# -- the ways: each on operands for which it is taken ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "acc", "overflow"),
+    [
+        ("fp16", "fp16", "fp64", "infinity"),
+        ("fp32", "fp32", "fp32", "infinity"),
+        ("fp32", "fp32", "e11m50", "saturate"),
+        ("e11m4", "e11m4", "e11m6:flush", "saturate"),
+        ("int32", "uint32", "int64", "wrap"),
+        ("uint32", "uint32", "uint64", "wrap"),
+        ("int32", "int32", "int64", "saturate"),
+        ("int32", "int32", "int100", "wrap"),
+        ("fix8.24", "fix8.24", "fix16.20", "saturate"),
+        ("ufix8.8", "ufix0.16", "ufix10.4", "wrap"),
+        ("e5m2", "int8", "fix30.0", "saturate"),
+        ("e5m2", "e5m2", "fix40.60", "wrap"),
+        ("int8", "e4m3fn", "e6m7fnuz", "saturate"),
+        ("e2m1finite", "e2m1finite", "fp32", "infinity"),
+        ("int8", "int8", "int17", "saturate"),
+        ("int8", "int8", "fp32", "saturate"),
+    ],
+)
+@pytest.mark.parametrize("rounding", ["rne", "rtz"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
+    spec = MacSpec(a=a, b=b, acc=acc, overflow=overflow, rounding=rounding, chunk=9)
+    rng = np.random.default_rng(12)
+    assert_same(spec, random_codes(rng, spec.a, (6, 40), kind), random_codes(rng, spec.b, (40, 5), kind))
+
+
+@pytest.mark.parametrize("name", presets)
+def test_the_scalar_way_agrees_with_all_others(name):
+    spec = replace(presets[name], chunk=7)
+    rng = np.random.default_rng(13)
+    for kind in KINDS:
+        a, b = (
+            fmt.decode(random_codes(rng, fmt, shape, kind)) for fmt, shape in ((spec.a, (4, 30)), (spec.b, (30, 3)))
+        )
+        np.testing.assert_array_equal(scalar.matmul(spec, a, b), emulate.matmul(spec, a, b))
+
+
+def test_sums_proved_exact_are_one_numpy_product():
+    """int8 into int32 cannot leave the range here, so even a large product must be quick and right."""
+    spec = presets["int8-int32"]
+    rng = np.random.default_rng(14)
+    a, b = rng.integers(-128, 128, (200, 3000)), rng.integers(-128, 128, (3000, 150))
+    np.testing.assert_array_equal(emulate.matmul(spec, a, b), a @ b)
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 66])
+def test_sums_at_the_edge_of_exactness(count):
+    """6 significant bits hold 64 ones but not 65; the last ones are then lost, which a plain product would not do."""
+    spec = MacSpec(a="int2", b="int2", acc="e8m5", rounding="rtz")
+    values = emulate.matmul(spec, np.ones((1, count)), np.ones((count, 1)))
+    assert values.item() == min(count, 64)
+
+
+@pytest.mark.parametrize("scale", [0.99, 1.0, 1.01])
+def test_the_largest_value_is_met_and_exceeded(scale):
+    """Sums around the end of the range, where the proof that nothing overflows must fail in time."""
+    spec = MacSpec(a="e5m2", b="e5m2", acc="e5m5", overflow="infinity", chunk=8)
+    values = spec.a.quantize(np.full((1, 64), (spec.acc.max * scale / 64) ** 0.5))
+    for a in (values, np.abs(values) * np.where(np.arange(64) % 9, 1, -1)):
+        codes = spec.a.encode(a)
+        assert_same(spec, codes, spec.b.encode(values.T))
+
+
+def test_roundings_alone_can_lead_to_overflow():
+    """The magnitudes sum to 11.75 and the largest value is 12, but every rounding is upwards: 3, 6, 8, 12, infinity."""
+    spec = MacSpec(a="e3m3", b="e3m3", acc="e3m1", overflow="infinity")
+    a = np.array([[3, 2.5, 1.5, 2.5, 2.25]])
+    assert (np.abs(a).sum(), spec.acc.max) == (11.75, 12)
+    assert emulate.matmul(spec, a, np.ones((5, 1))).item() == np.inf
+    assert_same(spec, spec.a.encode(a), spec.b.encode(np.ones((5, 1))))
+
+
+# -- refused input -----------------------------------------------------------------------------------------------
+
+ONES = [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "options", "message"),
+    [
+        (
+            [[1.0, 1.1]],
+            ONES,
+            {},
+            r"A: value\[0, 1\] = 1.1 is not a value of format e5m2; accepted are values on its grid",
+        ),
+        (ONES, [[1.0], [1e9]], {}, r"B: value\[1, 0\] = 1000000000.0 is not a value of format e5m2; .*"),
+        (ONES, ONES, {}, r"B has 1 rows and A 2 columns; accepted are A of shape \(M, K\) and B of shape \(K, N\)"),
+        (1.0, ONES, {}, r"A has the shape \(\); accepted are matrices with rows and columns"),
+        (np.zeros((0, 2)), ONES, {}, r"A has the shape \(0, 2\); accepted are matrices with rows and columns"),
+        ([[1.0], [1.0, 2.0]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
+        ([["1"]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
+        ([[1j]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
+        (ONES, [[1.0], [1.0]], {"threads": 0}, "threads 0 is not an integer from 1, or none"),
+    ],
+)
+def test_refused(a, b, options, message):
+    with pytest.raises(MacgenError, match=f"^{message}$"):
+        emulate.matmul(presets["default"], a, b, **options)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "value"),
+    [
+        ("int8", 0.5),
+        ("int8", 128),
+        ("int8", np.nan),
+        ("e2m1finite", np.inf),
+        ("e4m3:flush", 2.0**-8),
+        ("fp16", 2.0**-25),
+        ("fp16", 65536.0),
+    ],
+)
+def test_off_grid_values(fmt, value):
+    acc = "fix40.30" if fmt == "int8" else "fp32"
+    with pytest.raises(MacgenError, match=r"^B: value\[1, 0\] = .* is not a value of format"):
+        emulate.matmul(MacSpec(a=fmt, b=fmt, acc=acc), [[1, 1]], [[1], [value]])

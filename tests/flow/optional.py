@@ -1,0 +1,36 @@
+"""What only some machines have: the one place where a test may be skipped, and only where the thing is truly absent.
+
+`MACGEN_TEST_EVERYTHING=1` turns an absence into a failure: continuous integration sets it, so that it skips nothing.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from macgen.flow import tools
+
+TINY_LIBERTY = Path(__file__).parent / "data" / "tiny.lib"
+"""A made-up Liberty file that is always there."""
+
+_OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
+
+
+def absent(what: str) -> None:
+    """Skip the running test, or fail it where everything has to be tested."""
+    if os.environ.get("MACGEN_TEST_EVERYTHING", "") not in ("", "0"):
+        pytest.fail(f"{what} is not on this machine, but MACGEN_TEST_EVERYTHING is set")
+    pytest.skip(f"{what} is not on this machine")
+
+
+def osu018() -> Path:
+    """The Liberty file of a real 0.18 um library, from Debian's qflow-tech-osu018."""
+    if not _OSU018.is_file():
+        absent("Debian's package qflow-tech-osu018")
+    return _OSU018
+
+
+def need(tool: str) -> None:
+    """Go on only where macgen finds an optional tool."""
+    if not tools.find(tool).available:
+        absent(tool)

@@ -1,0 +1,197 @@
+"""Sequences of steps, special values by name, and the checks of inputs."""
+
+import itertools
+import operator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from macgen import MacgenError, MacSpec, golden
+from macgen.catalogue import presets
+from macgen.golden import Flags
+from tests.strategies import codes, corner_codes, specs
+
+FP16 = presets["fp16"]
+ONE, MINUS_ONE, MINUS_ZERO, INF, MINUS_INF, NAN, SIGNALLING = 0x3C00, 0xBC00, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0x7C01
+
+
+def test_flags_are_the_bits_on_the_wires():
+    assert (int(Flags.OVERFLOW), int(Flags.UNDERFLOW), int(Flags.INVALID)) == (1, 2, 4)
+
+
+# -- chunks ------------------------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_dot_is_its_steps_and_folds(data):
+    spec = data.draw(specs(max_side=1, max_chunk=12))
+    length = data.draw(st.integers(1, 30))
+    a = [data.draw(codes(spec.a)) for _ in range(length)]
+    b = [data.draw(codes(spec.b)) for _ in range(length)]
+    sums, flags = [], Flags(0)
+    for start in range(0, length, spec.chunk or length):
+        inner = spec.acc.zero_code()
+        for k in range(start, min(start + (spec.chunk or length), length)):
+            inner, raised = golden.step(spec, inner, a[k], b[k])
+            flags |= raised
+        sums.append(inner)
+    outer = sums[0]
+    for inner in sums[1:]:
+        outer, raised = golden.fold(spec, outer, inner)
+        flags |= raised
+    assert golden.dot(spec, a, b) == (outer, flags)
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 8, 9, 63])
+def test_chunks_of_four_ones(length):
+    """In 4 significand bits 1 + 1 + ... stops at 16; sums of 4 go on to 60, where the short last one is lost."""
+    spec = MacSpec(a="e3m2", b="e3m2", acc="e6m3", chunk=4, rounding="rtz")
+    one, value = spec.a.encode(1.0).item(), 0.0
+    for chunk in range(0, length, 4):
+        value = spec.acc.quantize(value + min(4, length - chunk), "rtz").item()
+    code, flags = golden.dot(spec, [one] * length, [one] * length)
+    assert (spec.acc.decode(code), flags) == (value, Flags(0))
+    assert value == {1: 1, 3: 3, 4: 4, 5: 5, 8: 8, 9: 9, 63: 60}[length]
+
+
+def test_the_first_chunk_is_copied_and_the_next_ones_are_added():
+    spec = MacSpec(a="e3m2", b="e3m2", acc="e3m2", chunk=1)
+    least, minus = 1, 0b100000
+    assert golden.dot(spec, [least | minus], [least]) == (minus, Flags.UNDERFLOW)  # -2^-8 rounds to -0 and stays so
+    assert golden.dot(spec, [least | minus] * 2, [least] * 2) == (0, Flags.UNDERFLOW)  # -0 + -0
+
+
+def test_flags_are_sticky():
+    big = FP16.acc.max_code
+    code, flags = golden.dot(FP16, [big, 1, INF, ONE], [big, 1, 0, ONE])
+    assert (code, flags) == (FP16.acc.nan_code, Flags.OVERFLOW | Flags.INVALID)
+    code, flags = golden.dot(FP16, [1, big, INF, ONE], [1, big, 0, ONE])
+    assert (code, flags) == (FP16.acc.nan_code, Flags.OVERFLOW | Flags.UNDERFLOW | Flags.INVALID)
+
+
+# -- zeros, infinities, NaN --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rounding", ["rne", "rtz"])
+def test_an_exact_zero_is_positive(rounding):
+    spec = MacSpec(a="fp16", b="fp16", acc="fp16", rounding=rounding)
+    for acc, a, b in [(0, 0, 0), (MINUS_ZERO, MINUS_ZERO, ONE), (ONE, MINUS_ONE, ONE), (MINUS_ONE, ONE, ONE)]:
+        assert golden.step(spec, acc, a, b) == (0, Flags(0))
+
+
+@pytest.mark.parametrize(
+    ("acc", "a", "b", "result", "flags"),
+    [
+        (ONE, 0, INF, NAN, Flags.INVALID),
+        (ONE, MINUS_INF, MINUS_ZERO, NAN, Flags.INVALID),
+        (NAN, 0, INF, NAN, Flags.INVALID),
+        (ONE, SIGNALLING, NAN, NAN, Flags.INVALID),
+        (SIGNALLING, ONE, ONE, NAN, Flags.INVALID),
+        (ONE, NAN | 0x8000, ONE, NAN, Flags(0)),
+        (ONE, NAN, INF, NAN, Flags(0)),
+        (0x7FFF, ONE, ONE, NAN, Flags(0)),
+        (INF, MINUS_INF, ONE, NAN, Flags.INVALID),
+        (INF, INF, ONE, INF, Flags(0)),
+        (MINUS_INF, ONE, ONE, MINUS_INF, Flags(0)),
+        (ONE, INF, MINUS_ONE, MINUS_INF, Flags(0)),
+    ],
+)
+def test_special_values(acc, a, b, result, flags):
+    assert golden.step(FP16, acc, a, b) == (result, flags)
+
+
+def test_an_infinite_product_in_an_accumulator_without_infinities():
+    for name in ("e5m2fn", "e5m2fnuz", "e6m3finite"):
+        spec = MacSpec(a="e5m2", b="e5m2", acc=name)
+        infinity, minus_one = 0b11111 << 2, 0b101111 << 2
+        assert golden.step(spec, 3, infinity, minus_one) == (spec.acc.largest_code(1), Flags.OVERFLOW)
+
+
+def test_nan_in_an_accumulator_without_nan_is_the_largest_value_and_the_sum_goes_on():
+    spec = MacSpec(a="e5m2", b="e5m2", acc="e6m3finite")
+    quiet, largest = 0b1111110, 0b1111011
+    assert golden.step(spec, 3, quiet, 0) == (spec.acc.largest_code(0), Flags.INVALID)
+    code, flags = golden.dot(spec, [quiet, largest | 0x80], [0, largest])
+    assert (spec.acc.decode(code), flags) == (spec.acc.quantize(spec.acc.max - spec.a.max**2), Flags.INVALID)
+    assert spec.acc.decode(code) < spec.acc.max
+
+
+def test_corner_codes_hold_every_kind_of_value():
+    kinds = {(number.kind, number.sign) for code in corner_codes(FP16.acc) for number in [FP16.acc.number(code)]}
+    assert kinds == set(itertools.product(("finite", "infinite", "nan", "signalling"), (0, 1)))
+
+
+# -- matrices ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", presets)
+def test_matmul_is_dot_for_every_element(name):
+    spec = presets[name]
+    rng = np.random.default_rng(5)
+    a = rng.integers(0, 1 << spec.a.width, (3, 70))
+    b = rng.integers(0, 1 << spec.b.width, (70, 2))
+    result, flags = golden.matmul(spec, a, b)
+    assert (result.shape, flags.shape, flags.dtype) == ((3, 2), (3, 2), np.uint8)
+    assert result.dtype.itemsize * 8 == {12: 16, 16: 16, 32: 32}[spec.acc.width]
+    for m, n in itertools.product(range(3), range(2)):
+        assert (result[m, n], flags[m, n]) == golden.dot(spec, a[m], b[:, n])
+    again, _ = golden.matmul(spec, a.tolist(), b.astype(np.uint64))
+    np.testing.assert_array_equal(again, result)
+
+
+def test_wide_accumulators_give_python_integers():
+    spec = MacSpec(a="int32", b="int32", acc="int100")
+    result, _ = golden.matmul(spec, [[2**31]], [[1]])
+    assert result.dtype == object
+    assert result[0, 0] == 2**100 - 2**31
+
+
+# -- refused input -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: golden.step(FP16, 65536, 0, 0), "acc: code 65536 is not from 0 to 65535, the codes of e5m10"),
+        (lambda: golden.step(FP16, 0, -1, 0), "a: code -1 is not from 0 to 65535, the codes of e5m10"),
+        (lambda: golden.step(FP16, 0, 0, 1.0), "b_code 1.0 is not an integer; accepted are unsigned codes"),
+        (lambda: golden.fold(FP16, "0", 0), "outer_code '0' is not an integer; accepted are unsigned codes"),
+        (lambda: golden.fold(FP16, 0, 1 << 16), "acc: code 65536 is not from 0 to 65535, the codes of e5m10"),
+        (
+            lambda: golden.dot(FP16, [], []),
+            "a_codes and b_codes are empty; accepted are dot products of at least one product",
+        ),
+        (
+            lambda: golden.dot(FP16, [1, 2], [1]),
+            "b_codes has 1 codes and a_codes 2; accepted are sequences of equal length",
+        ),
+        (lambda: golden.dot(FP16, 5, [1]), "a_codes is not a sequence of integers; accepted are unsigned codes"),
+        (lambda: golden.dot(FP16, [1.5], [1]), "a_codes is not a sequence of integers; accepted are unsigned codes"),
+        (lambda: golden.matmul(FP16, [[1, 2], [3]], [[1]]), "A has rows of different lengths; accepted are matrices"),
+        (
+            lambda: golden.matmul(FP16, [1, 2], [[1]]),
+            r"A has the shape \(2,\); accepted are matrices with rows and columns",
+        ),
+        (
+            lambda: golden.matmul(FP16, np.zeros((2, 0), int), np.zeros((0, 2), int)),
+            r"A has the shape \(2, 0\); accepted are matrices with rows and columns",
+        ),
+        (
+            lambda: golden.matmul(FP16, [[1, 2]], [[1]]),
+            r"B has 1 rows and A 2 columns; accepted are A of shape \(M, K\) and B of shape \(K, N\)",
+        ),
+        (lambda: golden.matmul(FP16, [[1.0]], [[1]]), "A is not a sequence of integers; accepted are unsigned codes"),
+        (lambda: golden.matmul(FP16, [[1]], [[1 << 16]]), "b: code 65536 is not from 0 to 65535, the codes of e5m10"),
+    ],
+)
+def test_refused(call, message):
+    with pytest.raises(MacgenError, match=f"^{message}$"):
+        call()
+
+
+def test_numpy_integers_are_codes():
+    assert golden.step(FP16, np.uint16(ONE), np.int64(ONE), np.uint8(0)) == (ONE, Flags(0))
+    assert isinstance(golden.step(FP16, np.uint16(ONE), np.int64(ONE), np.uint8(0))[0], int)
+    assert operator.index(golden.dot(FP16, np.array([ONE]), np.array([ONE], np.uint16))[0]) == ONE

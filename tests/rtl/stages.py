@@ -1,0 +1,318 @@
+"""The parts of a PE's loop side by side as one combinational component, and the proof that they are the contract.
+
+The proof is by induction over every state that the accumulator can reach: it starts with the empty accumulator, and
+each new state meets every operand. So it holds for all sequences, and for all representations of a value.
+"""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Shape
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.golden import Model
+from macgen.golden.model import multiply
+from macgen.rtl.bits import extend
+from macgen.rtl.datapath import datapath
+from macgen.rtl.float_adder import FLAG_BITS, member
+from macgen.rtl.hierarchy import Modules, submodule
+from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.pe import _load_flags as load_flags
+from tests.rtl.gates import from_rtlil
+
+MOST_LANES = 1 << 18
+
+
+def width_of(signature):
+    return sum(Shape.cast(item.shape).width for item in signature.members.values())
+
+
+def pack(signature, values):
+    """Return the concatenation of a signature's members, the first lowest."""
+    parts = []
+    for name, item in signature.members.items():
+        width = Shape.cast(item.shape).width
+        parts.append(extend(member(values, name), width)[:width])
+    return Cat(*parts)
+
+
+def unpack(signature, packed):
+    members, low = {}, 0
+    for name, item in signature.members.items():
+        shape = Shape.cast(item.shape)
+        part = packed[low : low + shape.width]
+        members[name] = part.as_signed() if shape.signed else part
+        low += shape.width
+    return SimpleNamespace(**members)
+
+
+def zero_state(spec):
+    """Return the packed state of an empty accumulator."""
+    arithmetic, packed, low = datapath(spec), 0, 0
+    for name, item in arithmetic.value.members.items():
+        packed |= arithmetic.zero.get(name, 0) << low
+        low += Shape.cast(item.shape).width
+    return packed
+
+
+class Stages(wiring.Component):
+    """Multiplier and product converter; adder; output converter; a state as an operand and an operand as a state.
+
+    Members:
+        a, b, present: operand codes and whether there is a product.
+        product: the packed operand of the adder that they make.
+        state, operand: packed addends.
+        sum, flags: of the adder; the sum is a packed state.
+        code: of `state`.
+        folded: `state` as an operand, if `present`.
+        loaded, load_flags: `operand` as a state, where products load exactly, and the flags of that.
+    """
+
+    def __init__(self, spec):
+        self._spec = spec
+        self._arithmetic = arithmetic = datapath(spec)
+        state, operand = width_of(arithmetic.value), width_of(arithmetic.operand)
+        super().__init__(
+            {
+                "a": In(spec.a.width),
+                "b": In(spec.b.width),
+                "present": In(1),
+                "product": Out(operand),
+                "state": In(state),
+                "operand": In(operand),
+                "sum": Out(state),
+                "flags": Out(FLAG_BITS),
+                "code": Out(spec.acc.width),
+                "folded": Out(operand),
+                "loaded": Out(state),
+                "load_flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, arithmetic = self._spec, self._arithmetic
+        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec))
+        product = submodule(m, platform, "product_unit", "product", arithmetic.product)
+        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        output = submodule(m, platform, "output", "output", arithmetic.output)
+        state, operand = unpack(arithmetic.value, self.state), unpack(arithmetic.operand, self.operand)
+        m.d.comb += [
+            multiplier.a.eq(self.a),
+            multiplier.b.eq(self.b),
+            product.present.eq(self.present),
+            self.product.eq(pack(arithmetic.operand, product.operand)),
+            self.sum.eq(pack(arithmetic.value, adder.result)),
+            self.flags.eq(adder.flags),
+            self.code.eq(output.code),
+        ]
+        for target, source in (
+            (product.product, multiplier.product),
+            (adder.acc, state),
+            (adder.operand, operand),
+            (output.value, state),
+        ):
+            for name in target.signature.members:
+                m.d.comb += getattr(target, name).eq(member(source, name))
+        folded = arithmetic.as_operand(state, self.present)
+        m.d.comb += self.folded.eq(pack(arithmetic.operand, SimpleNamespace(**folded)))
+        if arithmetic.loads_exactly:
+            loaded = arithmetic.as_value(operand)
+            m.d.comb += self.loaded.eq(pack(arithmetic.value, SimpleNamespace(**loaded)))
+            m.d.comb += self.load_flags.eq(load_flags(operand))
+        return m
+
+
+def meaning(product):
+    """Return what of a product counts: the value of a finite one, the sign of an infinity."""
+    if product.kind == "finite":
+        return product.to_fraction()
+    return (product.kind, product.sign) if product.kind == "infinite" else product.kind
+
+
+class Difference(AssertionError):
+    """A state and an operand whose sum is not the contract's."""
+
+
+class Proof:
+    """Every reachable state of one spec's accumulator, with every operand, against the golden model.
+
+    Parameters:
+        spec: with operands and an accumulator of few bits.
+        most_pairs: steps (and folds) at most; beyond, operands (and chunk sums) are drawn at random.
+
+    Attributes:
+        states: number of accumulator states reached.
+        steps, folds: number compared.
+        complete: whether nothing had to be drawn.
+    """
+
+    def __init__(self, spec, most_pairs=1 << 22, seed=1):
+        self.spec, self.model, self.rng = spec, Model(spec), np.random.default_rng(seed)
+        self.most_pairs = most_pairs
+        self.arithmetic = datapath(spec)
+        self.gates = from_rtlil(Modules("stages").convert(Stages(spec)), "stages")
+        self.steps = self.folds = 0
+        self.complete = True
+        self._code_of = {}
+        self.idle = self._run("product", present=0)[0]
+
+    def _run(self, output, **inputs):
+        lanes = max(len(value) if isinstance(value, np.ndarray) else 1 for value in inputs.values())
+        return self.gates.evaluate(lanes, inputs)[output]
+
+    def run(self):
+        """Compare everything; return self.
+
+        Raises:
+            Difference: at the first difference.
+        """
+        self._operands()
+        self._close_steps()
+        if self.spec.chunk is not None:
+            self._close_folds()
+        return self
+
+    def _operands(self):
+        """Every distinct pair of an operand and the product that it stands for, with codes that make it."""
+        a, b = (np.arange(1 << fmt.width, dtype=np.uint64) for fmt in (self.spec.a, self.spec.b))
+        a, b = np.repeat(a, len(b)), np.tile(b, len(a))
+        operands = self._run("product", a=a, b=b, present=1)
+        numbers = [[fmt.number(code) for code in range(1 << fmt.width)] for fmt in (self.spec.a, self.spec.b)]
+        found = {}
+        for pair, operand in zip(itertools.product(*map(range, map(len, numbers))), operands.tolist(), strict=True):
+            found.setdefault((operand, meaning(multiply(numbers[0][pair[0]], numbers[1][pair[1]]))), pair)
+        self.operands = np.array([operand for operand, _ in found], np.uint64)
+        self.pairs = list(found.values())
+
+    def _learn(self, states):
+        """Return those states that are new, and note their codes."""
+        new = np.array([state for state in np.unique(states).tolist() if state not in self._code_of], np.uint64)
+        if len(new):
+            codes = self._run("code", state=new)
+            self._code_of.update(zip(new.tolist(), codes.tolist(), strict=True))
+        return new
+
+    def _codes(self, states):
+        distinct, inverse = np.unique(states, return_inverse=True)
+        return np.array([self._code_of[state] for state in distinct.tolist()])[inverse.ravel()]
+
+    def _close_steps(self):
+        zero = zero_state(self.spec)
+        frontier = [self._learn(np.array([zero], np.uint64))]
+        if self._code_of[zero] != 0:
+            raise Difference(f"{self.spec}: the empty accumulator has code {self._code_of[zero]}")
+        if self.spec.chunk is not None and self.arithmetic.loads_exactly:
+            frontier.append(self._load())
+        frontier = np.concatenate(frontier)
+        expected = {}
+        while len(frontier):
+            budget = self.most_pairs - self.steps
+            if budget <= 0:
+                self.complete = False
+                break
+            choice = np.arange(len(self.operands))
+            if len(frontier) * len(choice) > budget:
+                self.complete = False
+                choice = self.rng.choice(choice, max(1, budget // len(frontier)), replace=False)
+            new = []
+            per_call = max(1, MOST_LANES // (len(choice) + 1))
+            for start in range(0, len(frontier), per_call):
+                part = frontier[start : start + per_call]
+                new.append(self._steps(part, choice, expected))
+            frontier = np.concatenate(new)
+        self.states = np.array(list(self._code_of), np.uint64)
+
+    def _load(self):
+        """Load every product beside the adder; return the states that are new.
+
+        Whether a loaded zero has the sign of its product cannot be seen: what leaves a PE has been through the adder.
+        """
+        states = self._run("loaded", operand=self.operands)
+        loads = zip(
+            states.tolist(),
+            self._run("code", state=states).tolist(),
+            self._run("load_flags", operand=self.operands).tolist(),
+            self.pairs,
+            strict=True,
+        )
+        for state, code, flags, pair in loads:
+            wanted = self.model.step(0, *pair)
+            if flags != wanted[1] or (code != wanted[0] and (code, wanted[0]) != (self.spec.acc.zero_code(1), 0)):
+                raise Difference(f"{self.spec}: {pair} loaded gives code {code} flags {flags}, not {wanted}")
+            self._code_of.setdefault(state, wanted[0])
+        return np.unique(states)
+
+    def _steps(self, states, choice, expected):
+        operands = np.append(self.operands[choice], self.idle)
+        state, operand = np.repeat(states, len(operands)), np.tile(operands, len(states))
+        after = self.gates.evaluate(len(state), {"state": state, "operand": operand})
+        new = self._learn(after["sum"])
+        codes, flags = self._codes(after["sum"]), after["flags"]
+        wanted = np.empty((len(states), len(operands), 2), np.int64)
+        for row, code in enumerate(self._codes(states).tolist()):
+            for column, index in enumerate(choice.tolist()):
+                if (code, index) not in expected:
+                    expected[code, index] = self.model.step(code, *self.pairs[index])
+                wanted[row, column] = expected[code, index]
+            wanted[row, -1] = code, 0
+        wrong = (codes != wanted[..., 0].ravel()) | (flags != wanted[..., 1].ravel())
+        self.steps += len(state)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            row, column = divmod(at, len(operands))
+            pair = self.pairs[choice[column]] if column < len(choice) else "nothing"
+            raise Difference(
+                f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair} gives code "
+                f"{codes[at]} flags {flags[at]}, not {tuple(wanted[row, column].tolist())}"
+            )
+        return new
+
+    def _close_folds(self):
+        copies = self._run("sum", state=self.states, operand=int(self._run("folded", present=0)[0]))
+        flags = self._run("flags", state=self.states, operand=int(self._run("folded", present=0)[0]))
+        frontier = self._learn(copies)
+        totals = np.unique(copies)
+        if (self._codes(copies) != self._codes(self.states)).any() or flags.any():
+            raise Difference(f"{self.spec}: the first chunk's sum is not copied")
+        frontier = totals
+        seen = set(totals.tolist())
+        while len(frontier):
+            inner = self.states
+            budget = self.most_pairs - self.folds
+            if budget <= 0:
+                self.complete = False
+                break
+            if len(frontier) * len(inner) > budget:
+                self.complete = False
+                inner = self.rng.choice(inner, max(1, budget // len(frontier)), replace=False)
+            new = []
+            per_call = max(1, MOST_LANES // len(inner))
+            for start in range(0, len(frontier), per_call):
+                new.append(self._folds(frontier[start : start + per_call], inner))
+            frontier = np.array(sorted(set(np.concatenate(new).tolist()) - seen), np.uint64)
+            seen |= set(frontier.tolist())
+
+    def _folds(self, totals, inner):
+        operands = self._run("folded", state=totals, present=1)
+        state, operand = np.tile(inner, len(totals)), np.repeat(operands, len(inner))
+        after = self.gates.evaluate(len(state), {"state": state, "operand": operand})
+        self._learn(after["sum"])
+        codes, flags = self._codes(after["sum"]), after["flags"]
+        total_codes, inner_codes = self._codes(totals).tolist(), self._codes(inner).tolist()
+        cache = {}
+        wanted = np.array(
+            [cache.get((t, i)) or cache.setdefault((t, i), self.model.fold(t, i)) for t in total_codes for i in inner_codes]
+        )
+        wrong = (codes != wanted[:, 0]) | (flags != wanted[:, 1])
+        self.folds += len(state)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise Difference(
+                f"{self.spec}: total {int(np.repeat(totals, len(inner))[at]):#x} (code "
+                f"{np.repeat(total_codes, len(inner))[at]}) plus chunk sum {int(state[at]):#x} gives code {codes[at]} "
+                f"flags {flags[at]}, not {tuple(wanted[at].tolist())}"
+            )
+        return after["sum"]
