@@ -1,5 +1,8 @@
 import os
+import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -140,3 +143,67 @@ def test_timeout_kills_the_whole_process_group(tmp_path):
             break
         time.sleep(0.1)
     assert not is_running(grandchild)
+
+
+def sleeper(seconds: float, directory: Path, name: str) -> str:
+    command = [sys.executable, "-c", f"import time; time.sleep({seconds})"]
+    tools.run(command, cwd=directory, log=directory / f"{name}.log", timeout=60, name=name)
+    return name
+
+
+def test_jobs_run_side_by_side_and_answer_in_order(tmp_path):
+    barrier = threading.Barrier(2, timeout=60)
+
+    def job(name, seconds):
+        barrier.wait()  # passes only if both run at the same time
+        return sleeper(seconds, tmp_path, name)
+
+    assert tools.side_by_side(lambda: job("slow", 1.0), lambda: job("quick", 0.0)) == ["slow", "quick"]
+
+
+def test_a_failing_job_stops_the_others_commands(tmp_path):
+    followed = []
+
+    def long():
+        try:
+            sleeper(50, tmp_path, "long")
+        finally:
+            try:
+                sleeper(50, tmp_path, "next")
+            except ToolError as error:
+                followed.append(str(error))
+
+    def failing():
+        tools.run([sys.executable, "-c", "raise SystemExit(1)"], cwd=tmp_path, log=tmp_path / "f", timeout=60, name="f")
+
+    started = time.monotonic()
+    with pytest.raises(ToolError, match=r"^f failed with exit code 1"):
+        tools.side_by_side(long, failing)
+    assert time.monotonic() - started < 30
+    assert followed == [f"next was stopped, as what ran beside it failed; its log is {tmp_path / 'next.log'}"]
+
+
+def test_an_interrupt_stops_all_jobs(tmp_path):
+    script = f"""if True:
+        import sys
+        from pathlib import Path
+        from macgen.flow import tools
+        def job(name):
+            sleep = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(50)"]
+            tools.run(sleep, cwd=Path({str(tmp_path)!r}), log=Path({str(tmp_path)!r}) / name, timeout=60)
+        print("ready", flush=True)
+        tools.side_by_side(lambda: job("one"), lambda: job("two"))"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pids = []
+    for name in ("one", "two"):
+        for _ in range(600):
+            lines = (tmp_path / name).read_text().splitlines() if (tmp_path / name).exists() else []
+            if len(lines) > 1:
+                pids.append(int(lines[1]))
+                break
+            time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in errors
+    assert len(pids) == 2
+    assert not any(is_running(pid) for pid in pids)

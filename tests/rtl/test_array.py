@@ -1,0 +1,176 @@
+"""The array in Amaranth's own simulator and as gates, against golden: results, flags, latency, nothing lost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from macgen import golden
+from macgen.catalogue import CATALOGUE
+from macgen.rtl import MacArray, Skew, array_latency
+from macgen.rtl.hierarchy import Modules
+from macgen.spec import FOLDS, MacSpec
+from tests.rtl.gates import from_rtlil
+from tests.rtl.streams import Difference, beats_of, check, operands, play
+
+
+class Bench:
+    """Feeds tiles to an array in Amaranth's simulator and takes its results."""
+
+    def __init__(self, spec, seed=1):
+        self.spec, self.rng = spec, np.random.default_rng(seed)
+        self.array = MacArray(spec)
+        self.results = []
+        self.cycle = 0
+        self.last_taken = self.first_result = None
+
+    def run(self, tiles, gaps=0.0, back_pressure=0.0):
+        """Return (codes, flags) of each tile; `tiles` are pairs of codes of shapes (rows, K) and (K, cols)."""
+        simulator = Simulator(self.array)
+        simulator.add_clock(1e-6)
+        self._wanted = len(tiles) * self.spec.rows
+
+        async def bench(ctx):
+            feed = [(a[:, k], b[k], k == a.shape[1] - 1) for a, b in tiles for k in range(a.shape[1])]
+            quiet = 0
+            offered_a = offered_b = False
+            while feed or len(self.results) < self._wanted:
+                offered_a = bool(feed) and (offered_a or self.rng.random() >= gaps)
+                offered_b = bool(feed) and (offered_b or self.rng.random() >= gaps)
+                if feed:
+                    a, b, last = feed[0]
+                    self._drive(ctx, "a_data", a, self.spec.a.width)
+                    self._drive(ctx, "b_data", b, self.spec.b.width)
+                    ctx.set(self.array.a_last, last)
+                ctx.set(self.array.a_valid, offered_a)
+                ctx.set(self.array.b_valid, offered_b)
+                ctx.set(self.array.c_ready, self.rng.random() >= back_pressure)
+                taken = offered_a and offered_b and ctx.get(self.array.a_ready)
+                moved = self._take(ctx)
+                if taken:
+                    offered_a = offered_b = False
+                    if feed.pop(0)[2]:
+                        self.last_taken = self.cycle
+                quiet = 0 if taken or moved else quiet + 1
+                assert quiet < 200, "nothing moves"
+                self.cycle += 1
+                await ctx.tick()
+
+        simulator.add_testbench(bench)
+        simulator.run()
+        rows = self.spec.rows
+        tiles_out = [self.results[start : start + rows] for start in range(0, len(self.results), rows)]
+        return [(np.array([c for c, _ in tile]), np.array([f for _, f in tile])) for tile in tiles_out]
+
+    def _drive(self, ctx, port, codes, width):
+        ctx.set(getattr(self.array, port), sum(int(code) << (lane * width) for lane, code in enumerate(codes)))
+
+    def _take(self, ctx):
+        array, spec = self.array, self.spec
+        if not ctx.get(array.c_valid):
+            return False
+        if self.first_result is None:
+            self.first_result = self.cycle
+        if not ctx.get(array.c_ready):
+            return False
+        data, flags, width = ctx.get(array.c_data), ctx.get(array.c_flags), spec.acc.width
+        row = len(self.results) % spec.rows
+        assert ctx.get(array.c_first) == (row == 0)
+        assert ctx.get(array.c_last) == (row == spec.rows - 1)
+        codes = [data >> (col * width) & ((1 << width) - 1) for col in range(spec.cols)]
+        self.results.append((codes, [flags >> (col * 3) & 7 for col in range(spec.cols)]))
+        return True
+
+
+def tiles_of(spec, lengths, rng):
+    for length in lengths:
+        # One lane of each kind of operands in turn.
+        lane = int(rng.integers(0, 8))
+        a, b = operands(spec, rng, 8, length)
+        yield a[lane], b[lane].T
+
+
+def variants(spec):
+    return [replace(spec, fold=fold, pipeline=pipeline) for fold in FOLDS for pipeline in (1, 2)]
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_presets_in_simulation(name, fold, pipeline):
+    preset = CATALOGUE[name].spec
+    chunk = preset.chunk and 4  # results do not depend on where the chunk ends in kind, only the time does
+    spec = replace(preset, rows=2, cols=3, fold=fold, pipeline=pipeline, chunk=chunk)
+    rng = np.random.default_rng(1)
+    tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, 13, 2], rng))
+    bench = Bench(spec)
+    for (codes, flags), (a, b) in zip(bench.run(tiles, gaps=0.2, back_pressure=0.3), tiles, strict=True):
+        wanted, wanted_flags = golden.matmul(spec, a, b)
+        assert codes.tolist() == wanted.tolist()
+        assert flags.tolist() == wanted_flags.tolist()
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("chunk", [None, 1, 3])
+@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1), (2, 2), (4, 3)])
+def test_latency_is_as_stated(rows, cols, chunk, fold, pipeline):
+    spec = MacSpec(a="int3", b="int3", acc="int8", rows=rows, cols=cols, chunk=chunk, fold=fold, pipeline=pipeline)
+    for length in (1, 3, 4):
+        bench = Bench(spec)
+        bench.run(list(tiles_of(spec, [length], bench.rng)))
+        assert bench.first_result - bench.last_taken == array_latency(spec)
+
+
+def test_every_lane_is_delayed_by_one_cycle_more_than_the_one_before():
+    skew = Skew(4, 3)
+    words = [int(word) for word in np.random.default_rng(1).integers(0, 1 << 12, 20)]
+
+    async def bench(ctx):
+        for cycle, word in enumerate(words):
+            ctx.set(skew.i, word)
+            for lane in range(4):
+                if cycle > lane:
+                    assert ctx.get(skew.o) >> (3 * lane) & 7 == words[cycle - lane - 1] >> (3 * lane) & 7
+            await ctx.tick()
+
+    simulator = Simulator(skew)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+STREAMS = [
+    MacSpec(a="e3m2", b="e3m2", acc="e4m3", rows=2, cols=2, chunk=4, overflow="infinity"),
+    MacSpec(a="e3m2", b="e2m1", acc="e4m3", rows=1, cols=2, chunk=1),
+    MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5", rows=3, cols=1, chunk=2, rounding="rtz"),
+    MacSpec(a="int4", b="uint4", acc="int9", rows=2, cols=3, chunk=3, overflow="wrap"),
+    MacSpec(a="e2m1finite", b="int4", acc="fix9.1", rows=2, cols=1, chunk=None),
+    MacSpec(a="e2m1fnuz", b="e3m0fn", acc="e4m2finite", rows=1, cols=1, chunk=5),
+]
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("spec", STREAMS, ids=lambda spec: f"{spec.a}-{spec.b}-{spec.acc}-{spec.rows}x{spec.cols}")
+def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(spec, fold, pipeline):
+    """Registers hold anything at the start; a reset comes at any moment; beats marked first drop unfinished sums."""
+    spec = replace(spec, fold=fold, pipeline=pipeline)
+    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    rng = np.random.default_rng(1)
+    beats = beats_of(spec, rng, 128, 60)
+    log = play(gates, spec, beats, rng)
+    assert check(spec, beats, log) > 400
+
+
+def test_a_lost_beat_would_be_seen():
+    """The comparison itself: results of other operands are found out."""
+    spec = STREAMS[0]
+    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    rng = np.random.default_rng(1)
+    beats = beats_of(spec, rng, 64, 30)
+    log = play(gates, spec, beats, rng, resets=False)
+    changed = replace(beats, a=np.roll(beats.a, 1, axis=2))
+    with pytest.raises(Difference):
+        check(spec, changed, log)

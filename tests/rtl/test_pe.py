@@ -1,0 +1,81 @@
+"""One PE on its own: what passes through it, what it hands on. Its arithmetic is tested with the adders and arrays."""
+
+import numpy as np
+import pytest
+
+from macgen.golden import Model
+from macgen.rtl.hierarchy import Modules
+from macgen.rtl.pe import Control, Pe, result_bits
+from macgen.spec import MacSpec
+from tests.rtl.gates import from_rtlil
+from tests.rtl.streams import operands
+
+LANES = 128
+
+
+def gates_of(spec):
+    return from_rtlil(Modules("pe").convert(Pe(spec)), "pe")
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("fold", ["bubble", "overlap"])
+@pytest.mark.parametrize("chunk", [None, 4])
+def test_operands_and_control_pass_on_a_cycle_later(chunk, fold, pipeline):
+    spec = MacSpec(a="e3m2", b="int4", acc="e4m5", chunk=chunk, fold=fold, pipeline=pipeline)
+    gates = gates_of(spec)
+    rng = np.random.default_rng(1)
+    state, before = gates.random_state(LANES, rng), None
+    controls = [f"control_in__{name}" for name in Control(spec).members]
+    for _ in range(20):
+        inputs = {"a_in": rng.integers(0, 1 << 6, LANES), "b_in": rng.integers(0, 1 << 4, LANES)}
+        inputs |= {name: rng.integers(0, 2, LANES) for name in controls}
+        out, state = gates.clock(LANES, inputs, state)
+        if before is not None:
+            for name, value in before.items():
+                assert (out[name.replace("_in", "_out")] == value).all()
+        before = inputs
+
+
+@pytest.mark.parametrize("acc", ["e4m5", "int12"])
+def test_result_register_takes_the_one_from_below_when_shifted_only(acc):
+    spec = MacSpec(a="int4", b="int4", acc=acc)
+    gates = gates_of(spec)
+    rng = np.random.default_rng(2)
+    state, expected = gates.random_state(LANES, rng), None
+    for _ in range(30):
+        below, shift = rng.integers(0, 1 << result_bits(spec), LANES), rng.integers(0, 2, LANES)
+        out, state = gates.clock(LANES, {"shift": shift, "result_in": below}, state)
+        result = out["result_out"].astype(np.int64)
+        if expected is not None:
+            assert (result == expected).all()
+        expected = np.where(shift == 1, below, result)
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+def test_idle_cycles_change_nothing(pipeline):
+    """Gaps of any length between products: the sum is that of the products, the register keeps it."""
+    spec = MacSpec(a="e3m2fn", b="e3m2fn", acc="e4m3fn", pipeline=pipeline)
+    gates, model = gates_of(spec), Model(spec)
+    rng = np.random.default_rng(3)
+    a, b = (codes[:, 0] for codes in operands(spec, rng, LANES, 12))
+    state = gates.random_state(LANES, rng)
+    _, state = gates.clock(LANES, {"rst": 1}, state)
+    next_beat = np.zeros(LANES, int)
+    lanes = np.arange(LANES)
+    for _ in range(100):
+        step = (rng.random(LANES) < 0.4) & (next_beat < 12)
+        at = np.minimum(next_beat, 11)
+        inputs = {
+            "a_in": np.where(step, a[lanes, at], rng.integers(0, 64, LANES)),
+            "b_in": np.where(step, b[lanes, at], rng.integers(0, 64, LANES)),
+            "control_in__step": step,
+            "control_in__first": step & (next_beat == 0),
+            "control_in__done": step & (next_beat == 11),
+        }
+        out, state = gates.clock(LANES, inputs, state)
+        next_beat += step
+    assert (next_beat == 12).all()
+    flags = out["result_out"].astype(np.int64) >> (result_bits(spec) - 3)
+    wanted = [model.dot(x, y)[1] for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    assert flags.tolist() == wanted
+    assert len(set(wanted)) > 2
