@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 
 import numpy as np
 
@@ -114,8 +115,8 @@ def _anchors(spec: MacSpec) -> list[int]:
     highest = spec.a.max_exponent + spec.b.max_exponent
     acc = spec.acc
     middle = min(max(0, acc.lsb_exponent + 3), highest, acc.max_exponent)
-    wanted = [middle, highest, highest - 1, acc.max_exponent, acc.max_exponent - 1, lowest, lowest + 5]
-    wanted += [acc.lsb_exponent + offset for offset in (0, 1, 2, -1)]
+    wanted = [middle, highest, acc.max_exponent, acc.max_exponent - 1, acc.lsb_exponent - 1, acc.lsb_exponent]
+    wanted += [acc.lsb_exponent + 1, lowest + 5]
     if isinstance(acc, FloatFormat):
         wanted += [acc.min_exponent - 1, acc.min_exponent, acc.min_exponent + 1, lowest + acc.precision + 4]
     return [e for e in dict.fromkeys(wanted) if lowest <= e <= min(highest, acc.max_exponent)]
@@ -155,7 +156,8 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     yield "far below, against a tie", [minus(1, least), one, half]
     yield "exact zero", [one, one.negated]
     yield "exact zero, then the other sign", [one, one.negated, one.negated]
-    yield "cancellation to one unit", [one, unit, one.negated]
+    for left in range(max(exponent - 60, ulp), exponent):
+        yield f"cancellation to bit {left - ulp}", [one, plus(1, left), one.negated]
     yield "cancellation after a tie", [one, unit, half, one.negated]
     yield "cancellation of one bit", [plus(3, exponent - 1), minus(1, exponent)]
     yield "swamping", [one, *[plus(1, ulp - 2)] * 6, one.negated]
@@ -172,6 +174,41 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
             yield "a product that is a tie, negative sticky accumulator", [minus(1, least), tie]
         for product in _odd_products(spec.a, spec.b, spec.acc.precision + 2):
             yield "a product off a tie", [plus(product, exponent - spec.acc.precision - 1)]
+
+
+def _deep_cancellations(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
+    """Yield sums in which a product wider than the accumulator meets its own leading bits: the rest remains alone.
+
+    One remainder of every length, positive and negative, at a few exponents.
+    """
+    if not isinstance(spec.acc, FloatFormat):
+        return
+    precision, rng = spec.acc.precision, Random(0)
+    found: dict[int, tuple[int, int]] = {}
+    for _ in range(3000):
+        product = rng.getrandbits(_significand_bits(spec.a)) * rng.getrandbits(_significand_bits(spec.b))
+        extra = product.bit_length() - precision
+        if extra > 0:
+            for leading in (product >> extra, (product >> extra) + 1):
+                remainder = product - (leading << extra)
+                found.setdefault(int(math.copysign(remainder.bit_length(), remainder)), (product, leading << extra))
+    lowest = spec.acc.min_exponent
+    for exponent in (0, lowest + 1, lowest + precision // 2, lowest + precision, lowest + 2 * precision):
+        for length, (product, leading) in found.items():
+            lsb = exponent - product.bit_length() + 1
+            bits = [Term(1, 1, bit + lsb) for bit in range(leading.bit_length()) if leading >> bit & 1]
+            yield f"cancellation to the last {length} bits, 2^{exponent}", [*bits, Term(0, product, lsb)]
+
+
+def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:
+    """Yield products of a subnormal operand of every length and a large one, alone and after a sum."""
+    a_top, b_top = spec.a.largest_code(0), spec.b.largest_code(0)
+    for fmt, pair in ((spec.a, lambda code: (code, b_top)), (spec.b, lambda code: (a_top, code))):
+        if isinstance(fmt, FloatFormat):
+            for bits in range(1, fmt.man_bits + 1):
+                for code in ((1 << bits) - 1, 1 << (bits - 1)):
+                    yield Corner(f"subnormal {fmt} operand of {bits} bits", (pair(code),))
+                    yield Corner(f"subnormal {fmt} operand of {bits} bits, twice", (pair(code),) * 2)
 
 
 def _extremes(spec: MacSpec) -> Iterator[Corner]:
@@ -221,14 +258,15 @@ def products_to_overflow(spec: MacSpec) -> int:
 def corners(spec: MacSpec) -> list[Corner]:
     """Return the corner dot products that a spec's operands can make, each once, both signs."""
     found: dict[tuple[Pair, ...], Corner] = {}
-    for exponent in _anchors(spec):
-        for name, terms in _patterns(spec, exponent):
-            for negate in (False, True):
-                pairs = _to_pairs(spec, [term.negated if negate else term for term in terms])
-                if pairs is not None:
-                    corner = Corner(f"{name}, {'-' if negate else ''}2^{exponent}", pairs)
-                    found.setdefault(pairs, corner)
-    for corner in _extremes(spec):
+    sums = [
+        (f"{name}, 2^{exponent}", terms) for exponent in _anchors(spec) for name, terms in _patterns(spec, exponent)
+    ]
+    for name, terms in (*sums, *_deep_cancellations(spec)):
+        for sign, signed in (("", terms), ("negative: ", [term.negated for term in terms])):
+            pairs = _to_pairs(spec, signed)
+            if pairs is not None:
+                found.setdefault(pairs, Corner(f"{sign}{name}", pairs))
+    for corner in (*_extremes(spec), *_subnormal_operands(spec)):
         found.setdefault(corner.pairs, corner)
     return list(found.values())
 

@@ -13,10 +13,11 @@ from macgen.spec import MacSpec
 
 Codes = NDArray[np.int64]
 
-Kind = Literal["uniform", "finite", "normal", "window", "special", "rare"]
+Kind = Literal["uniform", "finite", "normal", "window", "lengths", "special", "rare"]
 """How codes are drawn: `uniform` over all codes; `finite`, uniform over the finite ones; `normal`, values of a normal
-distribution, quantised; `window`, of like magnitude (ties and cancellation); `special`, mostly special codes; `rare`,
-finite with a special code here and there."""
+distribution, quantised; `window`, of like magnitude (ties and cancellation); `lengths`, codes of every length in bits
+(subnormal numbers of every precision); `special`, mostly special codes; `rare`, finite with a special code here and
+there."""
 
 MOST_DISTINCT = 16
 """Most distinct rows of a random tile (and columns); more would only cost time in the golden model."""
@@ -78,6 +79,8 @@ def draw(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Cod
             return _normal(rng, fmt, shape)
         case "window":
             return _window(rng, fmt, shape)
+        case "lengths":
+            return _lengths(rng, fmt, shape)
         case "special":
             return _with_specials(rng, fmt, shape, 0.8)
         case "rare":
@@ -113,6 +116,14 @@ def _window(rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
     high = low + int(rng.integers(1, 4))
     codes = rng.integers(low << fmt.man_bits, min(high << fmt.man_bits, fmt.max_code + 1), shape, dtype=np.int64)
     return _signed(rng, fmt, codes)
+
+
+def _lengths(rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
+    magnitude = rng.integers(0, 1 << rng.integers(0, fmt.width, shape), dtype=np.int64)
+    if isinstance(fmt, FloatFormat):
+        return _signed(rng, fmt, np.minimum(magnitude, fmt.max_code))
+    negative = (rng.integers(0, 2, shape) == 1) & fmt.signed
+    return np.asarray(np.where(negative, -magnitude, magnitude) & ((1 << fmt.width) - 1))
 
 
 def _with_specials(rng: Generator, fmt: Format, shape: tuple[int, ...], probability: float) -> Codes:

@@ -25,7 +25,7 @@ async def special_codes(dut: Any) -> None:
     """Every special code of a times every one of b, then short sums of special codes."""
     async with await Bench.start(dut, "special_codes") as bench:
         await bench.run(bench.affordable(special_tiles(bench.spec)))
-        tiles = random_tiles(bench.spec, bench.rng, max(20, bench.tiles // 2), 5, ["special"])
+        tiles = random_tiles(bench.spec, bench.rng, max(20, bench.tiles // 2), 5, ["special", "lengths"])
         await bench.run(bench.affordable(tiles))
 
 

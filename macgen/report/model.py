@@ -3,15 +3,14 @@
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from macgen.emit.manifest import file_hash, load_manifest
 from macgen.emit.verilog import to_verilog
-from macgen.errors import MacgenError
-from macgen.flow import power, synthesize, timing
+from macgen.errors import MacgenError, ToolError
+from macgen.flow import power, synthesize, timing, tools
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.report.workload import Workload, data_workload, random_workload, simulate
 from macgen.spec import MacSpec
@@ -156,24 +155,32 @@ def report(
         notes.append(f"{manifest.verilog} was changed after it was built: its checksum is not the manifest's")
     work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
     price = _Pricer(work, liberty, clock_mhz, workload, progress)
-    own_verilog = work / f"{manifest.top}.v"
-    shutil.copyfile(directory / manifest.verilog, own_verilog)
-    baseline, unavailable = None, None
-    with ThreadPoolExecutor(2) as pool:
-        own = pool.submit(price.cost, "array", spec, own_verilog, manifest.top)
-        try:
-            other = baseline_spec(spec)
-        except MacgenError as error:
-            unavailable = str(error)
-        else:
-            if other == spec:
-                baseline = own.result()[0]
-            else:
-                other_verilog = work / "baseline.v"
-                other_verilog.write_text(to_verilog(other, "baseline"), encoding="utf-8")
-                baseline = price.cost("baseline", other, other_verilog, "baseline")[0]
-        cost, conditions = own.result()
-    shutil.rmtree(work)  # kept when a tool failed, with its logs
+    try:
+        other, unavailable = baseline_spec(spec), None
+    except MacgenError as error:
+        other, unavailable = None, str(error)
+
+    def price_own() -> tuple[Cost, dict[str, Any]]:
+        verilog = work / f"{manifest.top}.v"
+        shutil.copyfile(directory / manifest.verilog, verilog)
+        return price.cost("array", spec, verilog, manifest.top)
+
+    def price_baseline() -> tuple[Cost, dict[str, Any]]:
+        assert other is not None
+        verilog = work / "baseline.v"
+        verilog.write_text(to_verilog(other, "baseline"), encoding="utf-8")
+        return price.cost("baseline", other, verilog, "baseline")
+
+    jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]
+    try:
+        (cost, conditions), *others = tools.side_by_side(*jobs)
+    except ToolError:
+        raise  # with the log that it names kept
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work)
+    baseline = others[0][0] if others else cost if other == spec else None
     if cost.minimum_period_ns is not None and cost.minimum_period_ns > 1e3 / clock_mhz:
         notes.append(
             f"the array does not reach {clock_mhz:g} MHz: its minimum period is {cost.minimum_period_ns:.2f} ns"

@@ -17,9 +17,13 @@ TINY = liberty.read(TINY_LIBERTY)
 def reread(directory, top):
     """The netlist that Yosys reads from netlist.v, flat."""
     yosys = tools.require("yosys")
-    script = f"""read_liberty -lib library.lib; read_verilog netlist.v; hierarchy -check -top {top}; flatten -noscopeinfo;
-        opt_clean; write_json again.json"""
-    (directory / "again.ys").write_text(script.replace(";", "\n"))
+    script = f"""read_liberty -lib library.lib
+        read_verilog netlist.v
+        hierarchy -check -top {top}
+        flatten -noscopeinfo
+        opt_clean
+        write_json again.json"""
+    (directory / "again.ys").write_text(script)
     arguments = [*yosys.command, "-s", "again.ys"]
     tools.run(arguments, cwd=directory, log=directory / "again.log", timeout=300, env=yosys.environment())
     return read_netlist(directory / "again.json", top, TINY)

@@ -62,6 +62,19 @@ def test_a_shorter_target_gives_a_shorter_period(tmp_path):
     assert fast < slow
 
 
+def test_a_period_that_can_be_reached_is(tmp_path):
+    need("sta")
+
+    def reached(period_ns: float) -> float:
+        period = timing.analyse(synthesize(tmp_path, GRID, "grid", osu018(), period_ns=period_ns)).minimum_period_ns
+        assert period is not None
+        return period
+
+    least = reached(0.5)
+    for period_ns in (1.15 * least, 1.5 * least):
+        assert reached(period_ns) <= period_ns
+
+
 def test_generic_gates_have_no_timing(tmp_path):
     result = timing.analyse(synthesize(tmp_path, liberty_file=None))
     assert result == timing.Timing("generic gates have no delays; a Liberty file gives them")

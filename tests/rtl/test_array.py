@@ -91,10 +91,6 @@ def tiles_of(spec, lengths, rng):
         yield a[lane], b[lane].T
 
 
-def variants(spec):
-    return [replace(spec, fold=fold, pipeline=pipeline) for fold in FOLDS for pipeline in (1, 2)]
-
-
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize("fold", FOLDS)
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -151,15 +147,14 @@ STREAMS = [
 ]
 
 
-@pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize("fold", FOLDS)
-@pytest.mark.parametrize("spec", STREAMS, ids=lambda spec: f"{spec.a}-{spec.b}-{spec.acc}-{spec.rows}x{spec.cols}")
-def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(spec, fold, pipeline):
+@pytest.mark.parametrize("index", range(len(STREAMS)))
+def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
     """Registers hold anything at the start; a reset comes at any moment; beats marked first drop unfinished sums."""
-    spec = replace(spec, fold=fold, pipeline=pipeline)
+    spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + (fold == "overlap")) % 2)
     gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
     rng = np.random.default_rng(1)
-    beats = beats_of(spec, rng, 128, 60)
+    beats = beats_of(spec, rng, 128, 40)
     log = play(gates, spec, beats, rng)
     assert check(spec, beats, log) > 400
 

@@ -57,7 +57,7 @@ def test_drawn_codes_fit_and_repeat_with_the_seed(kind, name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_finite_kinds_are_finite(name):
     fmt = parse_format(name)
-    for kind in ("finite", "normal", "window"):
+    for kind in ("finite", "normal", "window", "lengths"):
         assert np.isfinite(fmt.decode(draw(kind, np.random.default_rng(6), fmt, (500,)))).all()
 
 
@@ -82,6 +82,12 @@ def test_windows_have_like_magnitudes():
         values = np.abs(fmt.decode(draw("window", np.random.default_rng(seed), fmt, (200,))))
         nonzero = values[values > 0]
         assert nonzero.max() / max(nonzero.min(), fmt.min_normal) < 2**4
+
+
+def test_lengths_reach_subnormal_numbers_of_every_precision():
+    fmt = parse_format("fp16")
+    codes = draw("lengths", np.random.default_rng(11), fmt, (500,)) & 0x7FFF
+    assert {int(code).bit_length() for code in codes.tolist()} == set(range(16))
 
 
 def test_special_kinds_contain_infinities_and_nans():
