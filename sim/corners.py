@@ -67,6 +67,8 @@ def exact_code(fmt: Format, sign: int, significand: int, exponent: int) -> int |
 @lru_cache(1 << 14)
 def operands_of(a: Format, b: Format, term: Term) -> Pair | None:
     """Return operand codes with exactly this product, or None if there are none (or none is found quickly)."""
+    if term.significand == 0:
+        return a.zero_code(), b.zero_code()
     shift = (term.significand & -term.significand).bit_length() - 1
     odd, exponent = term.significand >> shift, term.exponent + shift
     for left, right in _factors(odd, _significand_bits(a), _significand_bits(b)):
@@ -162,7 +164,8 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     yield "cancellation of one bit", [plus(3, exponent - 1), minus(1, exponent)]
     yield "swamping", [one, *[plus(1, ulp - 2)] * 6, one.negated]
     yield "small ones first", [*[plus(1, ulp - 2)] * 6, one, one.negated]
-    ones = [plus(1, e) for e in range(exponent, max(ulp, exponent - 60) - 1, -1)]
+    bits = min(exponent - ulp + 1, 60)
+    ones = _parts(spec, (1 << bits) - 1, exponent - bits + 1)
     yield "all ones, carry out by a tie", [*ones, half]
     yield "all ones, just below a tie", [*ones, plus(3, ulp - 3)]
     yield "all ones, carry out by a unit", [*ones, unit]
@@ -176,6 +179,37 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
             yield "a product off a tie", [plus(product, exponent - spec.acc.precision - 1)]
 
 
+def _parts(spec: MacSpec, value: int, exponent: int) -> list[Term]:
+    """Return the fewest products that are sure to exist and sum up to value * 2**exponent, the highest bits first."""
+    width = max(_significand_bits(spec.a), _significand_bits(spec.b))
+    parts = []
+    while value:
+        low = max(value.bit_length() - width, 0)
+        parts.append(Term(0, value >> low, exponent + low))
+        value &= (1 << low) - 1
+    return parts
+
+
+def _exact_ends(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
+    """Yield sums that reach the ends of a fixed-point accumulator exactly, and pass them by one; also within a chunk."""
+    acc = spec.acc
+    if not isinstance(acc, FixedFormat):
+        return
+    lsb = acc.lsb_exponent
+    large = max(sum(_largest_exponent(fmt) for fmt in (spec.a, spec.b)), lsb)
+    zero, unit = Term(0, 0, lsb), Term(0, 1, lsb)
+    for end in {acc.max_integer, acc.min_integer} - {0}:
+        repeats, rest = divmod(abs(end), 1 << (large - lsb))
+        if repeats > MOST_REPEATS:
+            continue
+        terms = [Term(0, 1, large)] * repeats + _parts(spec, rest, lsb)
+        if spec.chunk is not None:  # so that what follows is in one chunk, where it fits
+            terms += [zero] * (-len(terms) % spec.chunk)
+        for name, more in (("", []), (", and one more", [unit]), (", one more, and back", [unit, unit.negated])):
+            sum_to_end = [*terms, *more]
+            yield f"exactly {end}{name}", [term.negated for term in sum_to_end] if end < 0 else sum_to_end
+
+
 def _deep_cancellations(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
     """Yield sums in which a product wider than the accumulator meets its own leading bits: the rest remains alone.
 
@@ -183,21 +217,23 @@ def _deep_cancellations(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
     """
     if not isinstance(spec.acc, FloatFormat):
         return
-    precision, rng = spec.acc.precision, Random(0)
+    a_bits, b_bits, rng = _significand_bits(spec.a), _significand_bits(spec.b), Random(0)
+    extra = a_bits + b_bits - spec.acc.precision
+    if extra <= 0:
+        return
     found: dict[int, tuple[int, int]] = {}
-    for _ in range(3000):
-        product = rng.getrandbits(_significand_bits(spec.a)) * rng.getrandbits(_significand_bits(spec.b))
-        extra = product.bit_length() - precision
-        if extra > 0:
-            for leading in (product >> extra, (product >> extra) + 1):
-                remainder = product - (leading << extra)
-                found.setdefault(int(math.copysign(remainder.bit_length(), remainder)), (product, leading << extra))
+    for _ in range(6000):
+        product = rng.getrandbits(a_bits) * rng.getrandbits(b_bits)
+        if product.bit_length() == a_bits + b_bits:
+            for leading in (product >> extra << extra, (product >> extra) + 1 << extra):
+                remainder = product - leading
+                found.setdefault(int(math.copysign(remainder.bit_length(), remainder)), (product, leading))
     lowest = spec.acc.min_exponent
-    for exponent in (0, lowest + 1, lowest + precision // 2, lowest + precision, lowest + 2 * precision):
+    for exponent in (0, lowest + 1, lowest + extra // 2, lowest + extra, lowest + a_bits + b_bits + 1):
         for length, (product, leading) in found.items():
             lsb = exponent - product.bit_length() + 1
-            bits = [Term(1, 1, bit + lsb) for bit in range(leading.bit_length()) if leading >> bit & 1]
-            yield f"cancellation to the last {length} bits, 2^{exponent}", [*bits, Term(0, product, lsb)]
+            loaded = [part.negated for part in _parts(spec, leading, lsb)]
+            yield f"cancellation to the last {length} bits, 2^{exponent}", [*loaded, Term(0, product, lsb)]
 
 
 def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:
@@ -238,6 +274,12 @@ def _extremes(spec: MacSpec) -> Iterator[Corner]:
                 yield Corner("smallest after largest", ((a_top, b_top), (a_code, b_code)))
 
 
+def _largest_exponent(fmt: Format) -> int:
+    """Return the exponent of the largest positive power of two."""
+    number = fmt.number(fmt.largest_code(0))
+    return number.exponent + number.significand.bit_length() - 1
+
+
 def _least_exponent(fmt: Format) -> int:
     """Return the exponent of the smallest positive number."""
     if isinstance(fmt, FloatFormat) and fmt.subnormals == "flush":
@@ -261,7 +303,7 @@ def corners(spec: MacSpec) -> list[Corner]:
     sums = [
         (f"{name}, 2^{exponent}", terms) for exponent in _anchors(spec) for name, terms in _patterns(spec, exponent)
     ]
-    for name, terms in (*sums, *_deep_cancellations(spec)):
+    for name, terms in (*sums, *_exact_ends(spec), *_deep_cancellations(spec)):
         for sign, signed in (("", terms), ("negative: ", [term.negated for term in terms])):
             pairs = _to_pairs(spec, signed)
             if pairs is not None:

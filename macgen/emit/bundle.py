@@ -1,15 +1,15 @@
 """The bundle on disk: written whole or not at all."""
 
+import contextlib
 import errno
-import os
+import secrets
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from macgen.emit.constraints import constraint_files
 from macgen.emit.fusesoc import core_file
-from macgen.emit.manifest import MANIFEST, Manifest, file_hash
+from macgen.emit.manifest import MANIFEST, Manifest, file_hash, is_bundle
 from macgen.emit.names import check_name
 from macgen.emit.verilog import to_verilog
 from macgen.errors import MacgenError, shown
@@ -37,20 +37,23 @@ def build(spec: MacSpec, directory: Path | str, *, name: str | None = None, forc
     """
     target = Path(directory)
     name = check_name(target.name if name is None else name)
+    staging = target.parent / f".{target.name[:64]}.{secrets.token_hex(4)}.partial"
+    aside = staging.with_suffix(".old")
+    made: list[Path] = []
     try:
         _check_target(target, force)
+        made += [parent for parent in target.parents if not parent.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    try:
+        staging.mkdir()
         manifest = _write(spec, name, staging)
-        staging.chmod(0o777 & ~_umask())
-        _put_in_place(staging, target, force)
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _put_in_place(staging, target, aside, force)
+    except BaseException as error:
+        _clean_up(target, staging, aside, made)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error.strerror) from None
+        if isinstance(error, ValueError) and not isinstance(error, MacgenError):
+            raise _unwritable(target, "no path of this system") from None
+        raise
     return manifest
 
 
@@ -69,15 +72,16 @@ def _write(spec: MacSpec, name: str, directory: Path) -> Manifest:
 def _check_target(target: Path, force: bool) -> None:
     if not target.exists() and not target.is_symlink():
         return
-    if not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file()):
+    empty = target.is_dir() and not any(target.iterdir())
+    if target.is_symlink() or not (empty or is_bundle(target)):
         raise MacgenError(f"output {shown(str(target))} exists and is no bundle; accepted is a new directory")
-    if any(target.iterdir()) and not force:
+    if not empty and not force:
         raise MacgenError(
             f"output {shown(str(target))} exists; accepted is a new directory, or --force to replace a bundle"
         )
 
 
-def _put_in_place(staging: Path, target: Path, force: bool) -> None:
+def _put_in_place(staging: Path, target: Path, aside: Path, force: bool) -> None:
     """Rename the finished bundle to its name; a replaced one is moved aside first and deleted last."""
     try:
         staging.rename(target)  # also replaces an empty directory
@@ -85,24 +89,22 @@ def _put_in_place(staging: Path, target: Path, force: bool) -> None:
     except OSError as error:
         if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    target.rename(aside / "bundle")
-    try:
-        staging.rename(target)
-    except OSError:
-        (aside / "bundle").rename(target)
-        raise
-    finally:
+    target.rename(aside)
+    staging.rename(target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _clean_up(target: Path, staging: Path, aside: Path, made: list[Path]) -> None:
+    """After a stop at any moment: remove what was begun; the old bundle goes back unless the new one is in its place."""
+    with contextlib.suppress(OSError, ValueError):
+        if aside.exists() and not target.exists():
+            aside.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)
+    for parent in made:  # deepest first; those that hold something stay
+        with contextlib.suppress(OSError, ValueError):
+            parent.rmdir()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _unwritable(target: Path, error: OSError) -> MacgenError:
-    return MacgenError(
-        f"output {shown(str(target))} cannot be written ({error.strerror}); accepted is a writable directory"
-    )
+def _unwritable(target: Path, reason: str) -> MacgenError:
+    return MacgenError(f"output {shown(str(target))} cannot be written ({reason}); accepted is a writable directory")

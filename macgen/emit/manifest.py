@@ -154,6 +154,17 @@ def load_manifest(directory: Path | str) -> Manifest:
     return manifest
 
 
+def is_bundle(directory: Path) -> bool:
+    """Return whether a directory holds a manifest that macgen wrote, of whatever version and state; others' files of
+    this name do not count.
+    """
+    try:
+        values = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and {"schema", "spec", "verilog", "files"} <= values.keys()
+
+
 def file_hash(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -111,9 +111,9 @@ def estimate(
         cell = library.cells[kind]
         energy = 0.0
         for pin in cell.pins.values():
-            nets = pins.get(pin.name)
-            if nets is None or not pin.energies:
+            if pin.name not in pins or not pin.energies:
                 continue
+            nets = pins[pin.name]
             if is_clock[nets].all():
                 # The clock rises and falls once a cycle.
                 clock += 2 * float(np.sum(_mean(pin.energies, slew, load[nets])))
@@ -171,4 +171,4 @@ def _per_toggle(pin: Pin, pins: Mapping[str, Nets], rates: Array, slew: float, l
     ]
     total = np.sum(weights, axis=0)
     weighted = np.sum([weight * mean for weight, mean in zip(weights, means, strict=True)], axis=0)
-    return np.where(total > 0, weighted / np.where(total > 0, total, 1), np.mean(means, axis=0))
+    return np.asarray(np.where(total > 0, weighted / np.where(total > 0, total, 1), np.mean(means, axis=0)))

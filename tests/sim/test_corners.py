@@ -126,6 +126,21 @@ def test_extremes_overflow_in_both_directions():
     assert {spec.acc.largest_code(0), spec.acc.largest_code(1)} <= results
 
 
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+@pytest.mark.parametrize("name", ["int14", "fix12.3"])
+def test_sums_reach_the_ends_of_fixed_point_exactly(name, overflow):
+    spec = MacSpec(a="int8", b="uint4" if name == "int14" else "fix2.3", acc=name, overflow=overflow, chunk=4)
+    low, high = spec.acc.min_integer, spec.acc.max_integer
+    ends = {corner.name.removeprefix("negative: "): corner for corner in corners(spec) if "exactly" in corner.name}
+    for end, beyond in ((high, low), (low, high)):
+        code = end & ((1 << spec.acc.width) - 1)
+        wrapped = beyond & ((1 << spec.acc.width) - 1)
+        assert dot(spec, ends[f"exactly {end}"]) == (code, Flags(0))
+        one_more = dot(spec, ends[f"exactly {end}, and one more"])
+        assert one_more == (wrapped if overflow == "wrap" else code, Flags.OVERFLOW)
+        assert dot(spec, ends[f"exactly {end}, one more, and back"]) == (code, Flags(0))  # within a chunk
+
+
 def test_folds_add_what_steps_add():
     spec = MacSpec(a="fp16", b="fp16", acc="fp16", chunk=4)
     steps = MacSpec(a="fp16", b="fp16", acc="fp16")
