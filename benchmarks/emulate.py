@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import apytypes as apy
 import click
@@ -77,7 +78,7 @@ def contestants(size: int) -> list[Contestant]:
     ]
     for name, spec in {**presets, **OTHER_SPECS}.items():
         x, y = operands(spec, size)
-        entries.append(Contestant(name, size**3, lambda spec=spec, x=x, y=y: emulate.matmul(spec, x, y), []))
+        entries.append(Contestant(name, size**3, partial(emulate.matmul, spec, x, y), []))
     return entries
 
 

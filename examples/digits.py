@@ -25,7 +25,7 @@ from sklearn.neural_network import MLPClassifier
 
 import macgen
 from macgen.emit import build
-from macgen.flow.simulate import MatmulResult, run_matmul
+from macgen.flow.simulate import MatmulResult, SimulatorChoice, run_matmul
 from macgen.numerics import Format
 from macgen.spec import MacSpec
 
@@ -67,9 +67,9 @@ def train() -> tuple[list[Layer], Matrix, NDArray[np.int64]]:
 
 def float32_classes(layers: list[Layer], images: Matrix) -> NDArray[np.int64]:
     """Return the classes that the network gives in float32."""
-    x = images.astype(np.float32)
+    x = images
     for index, layer in enumerate(layers):
-        x = layer.operands(x).astype(np.float32) @ layer.weights.astype(np.float32)
+        x = np.asarray(layer.operands(x).astype(np.float32) @ layer.weights.astype(np.float32))
         x = np.maximum(x, 0) if index < len(layers) - 1 else x
     return np.asarray(x.argmax(axis=1))
 
@@ -80,7 +80,7 @@ def codes(values: Matrix, fmt: Format) -> NDArray[np.unsignedinteger]:
 
 
 def hardware_classes(
-    layers: list[Layer], images: Matrix, spec: MacSpec, bundle: Path, simulator: str, console: Console
+    layers: list[Layer], images: Matrix, spec: MacSpec, bundle: Path, simulator: SimulatorChoice, console: Console
 ) -> tuple[NDArray[np.int64], list[MatmulResult]]:
     """Return the classes that the Verilog gives, and what was simulated for each layer."""
     x, runs = images, []

@@ -3,9 +3,9 @@
 from collections import deque
 
 from macgen.numerics import Format
-from macgen.numerics.flags import Flags
+from macgen.numerics.flags import FLAG_BITS, Flags
 from macgen.spec import MacSpec
-from sim.model import FLAG_BITS, Expected, unpack
+from sim.model import Expected, unpack
 
 MOST_REPORTED = 3
 MOST_OPERANDS = 6

@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from macgen.numerics import FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 from sim.operands import Tile
 
@@ -84,7 +84,8 @@ def operands_of(a: Format, b: Format, term: Term) -> Pair | None:
 
 
 def _significand_bits(fmt: Format) -> int:
-    return fmt.precision if isinstance(fmt, FloatFormat) else fmt.width
+    """Return the width of which every magnitude is a number of the format."""
+    return fmt.precision if isinstance(fmt, FloatFormat) else fmt.width - fmt.signed
 
 
 def _factors(odd: int, a_bits: int, b_bits: int) -> Iterator[tuple[int, int]]:
@@ -164,7 +165,7 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     yield "cancellation of one bit", [plus(3, exponent - 1), minus(1, exponent)]
     yield "swamping", [one, *[plus(1, ulp - 2)] * 6, one.negated]
     yield "small ones first", [*[plus(1, ulp - 2)] * 6, one, one.negated]
-    bits = min(exponent - ulp + 1, 60)
+    bits = min(max(exponent - ulp + 1, 0), 60)
     ones = _parts(spec, (1 << bits) - 1, exponent - bits + 1)
     yield "all ones, carry out by a tie", [*ones, half]
     yield "all ones, just below a tie", [*ones, plus(3, ulp - 3)]
@@ -191,7 +192,7 @@ def _parts(spec: MacSpec, value: int, exponent: int) -> list[Term]:
 
 
 def _exact_ends(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
-    """Yield sums that reach the ends of a fixed-point accumulator exactly, and pass them by one; also within a chunk."""
+    """Yield sums that reach the ends of fixed-point accumulators exactly, and pass them by one, also within a chunk."""
     acc = spec.acc
     if not isinstance(acc, FixedFormat):
         return

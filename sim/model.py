@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen import golden
+from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 from sim.operands import Tile
-
-FLAG_BITS = 3
 
 
 def pack(lanes: Iterable[int], bits: int) -> int:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from macgen import golden
 from macgen.numerics.arrays import code_dtype
+from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 from sim.bench import Bench
-from sim.model import FLAG_BITS, Expected, from_results, unpack
+from sim.model import Expected, from_results, unpack
 from sim.operands import Tile
 
 

@@ -4,6 +4,7 @@ Exit codes: 0, done; 1, a check that a command exists for found something wrong;
 standard error; 130, interrupted.
 """
 
+import errno
 import importlib
 import sys
 import warnings
@@ -58,6 +59,10 @@ class _Commands(click.Group):
             code = _refuse(error.format_message())
         except MacgenError as error:
             code = _refuse(str(error))
+        except OSError as error:
+            if error.filename is not None or error.errno == errno.EPIPE:
+                raise
+            code = _refuse(f"standard output cannot be written ({error.strerror}); accepted is one with room")
         except click.Abort:
             click.echo("macgen: interrupted", err=True)
             warnings.simplefilter("ignore")  # Amaranth would warn of modules that were never finished
@@ -88,7 +93,7 @@ def cli() -> None:
     fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point).
 
     \b
-    Exit codes: 0 done; 1 verification failed or a needed tool is missing; 2 refused, with one sentence
+    Exit codes: 0 done; 1 verification failed, or doctor misses a tool; 2 refused, with one sentence
     that says why; 130 interrupted.
     """
 

@@ -50,7 +50,7 @@ def build(spec: MacSpec, directory: Path | str, *, name: str | None = None, forc
     except BaseException as error:
         _clean_up(target, staging, aside, made)
         if isinstance(error, OSError):
-            raise _unwritable(target, error.strerror) from None
+            raise _unwritable(target, error.strerror or str(error)) from None
         if isinstance(error, ValueError) and not isinstance(error, MacgenError):
             raise _unwritable(target, "no path of this system") from None
         raise
@@ -95,7 +95,7 @@ def _put_in_place(staging: Path, target: Path, aside: Path, force: bool) -> None
 
 
 def _clean_up(target: Path, staging: Path, aside: Path, made: list[Path]) -> None:
-    """After a stop at any moment: remove what was begun; the old bundle goes back unless the new one is in its place."""
+    """After a stop at any moment: remove what was begun; the old bundle goes back unless the new one is there."""
     with contextlib.suppress(OSError, ValueError):
         if aside.exists() and not target.exists():
             aside.rename(target)

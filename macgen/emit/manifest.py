@@ -12,8 +12,8 @@ from amaranth.lib.wiring import In
 import macgen
 from macgen.emit.names import check_name
 from macgen.errors import MacgenError, shown
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import array_latency, array_signature
-from macgen.rtl.float_adder import FLAG_BITS
 from macgen.spec import MacSpec
 
 MANIFEST = "manifest.json"

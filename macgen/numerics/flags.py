@@ -9,3 +9,7 @@ class Flags(IntFlag):
     OVERFLOW = 1
     UNDERFLOW = 2
     INVALID = 4
+
+
+FLAG_BITS = len(Flags)
+"""Width of a result's flags."""

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen import golden
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, ToolError, shown
 from macgen.flow.netlist import Netlist
 from macgen.flow.netlist_simulator import Activity, NetlistSimulator
 from macgen.numerics import FloatFormat, Format
+from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 
 LANES = 64
@@ -90,14 +91,20 @@ def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             for key in "ab":
-                if key not in arrays:
+                if not isinstance(arrays, np.lib.npyio.NpzFile) or key not in arrays:
                     raise MacgenError(f"data {shown(str(file))} has no array {key!r}; accepted are arrays a and b")
-                matrices.append(np.asarray(arrays[key], np.float64))
+                matrices.append(arrays[key])
     except MacgenError:
         raise
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, BadZipFile) as error:
-        raise MacgenError(f"data {shown(str(file))} cannot be read ({error}); accepted is an .npz of NumPy") from None
-    a, b = matrices
+    except OSError as error:
+        raise MacgenError(
+            f"data {shown(str(file))} cannot be read ({error.strerror or error}); accepted is an .npz of NumPy"
+        ) from None
+    except (ValueError, TypeError, EOFError, AttributeError, BadZipFile):
+        raise MacgenError(f"data {shown(str(file))} is no .npz of numbers; accepted is an .npz of NumPy") from None
+    if any(matrix.dtype.kind not in "biuf" for matrix in matrices):
+        raise MacgenError(f"data {shown(str(file))} holds no real numbers; accepted are matrices of real numbers")
+    a, b = (np.asarray(matrix, np.float64) for matrix in matrices)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
         raise MacgenError(
             f"data {shown(str(file))} has a of shape {a.shape} and b of shape {b.shape}; accepted are (M, K) and (K, N)"
@@ -124,7 +131,7 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
     meanwhile. The results of one lane are compared with the golden model.
 
     Raises:
-        MacgenError: the netlist computes something else, which would make its cost meaningless.
+        ToolError: the netlist computes something else, which would make its cost meaningless.
     """
     run = NetlistSimulator(netlist, LANES)
     for port in ("a_valid", "b_valid", "a_first", "a_last"):
@@ -141,7 +148,9 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
 
     def tick() -> None:
         if run.get("c_valid")[0, 0]:
-            results.append(_words(run.get("c_data")[:, 0], spec.acc.width) + _words(run.get("c_flags")[:, 0], 3))
+            results.append(
+                _words(run.get("c_data")[:, 0], spec.acc.width) + _words(run.get("c_flags")[:, 0], FLAG_BITS)
+            )
         run.tick()
 
     tiles = len(workload.a)
@@ -178,7 +187,7 @@ def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[li
             [*map(int, code_row), *map(int, flag_row)] for code_row, flag_row in zip(codes, flags, strict=True)
         ]
     if results != expected:
-        raise MacgenError(f"netlist {netlist.top} computes other results than the golden model: it is not priced")
+        raise ToolError(f"netlist {netlist.top} computes other results than the golden model: it is not priced")
 
 
 def _bits(codes: NDArray[Any], width: int) -> NDArray[np.uint8]:

@@ -8,9 +8,10 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.bits import is_zero
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import FLAG_BITS, connect_members
+from macgen.rtl.float_adder import connect_members
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.pe import Control, Pe, result_bits, unpack_result
 from macgen.rtl.sequencer import Sequencer
@@ -124,7 +125,8 @@ class MacArray(wiring.Component):
     stream in meanwhile; the last beat of the next is held until the results have been taken.
 
     Members:
-        a_valid, a_ready: handshake; a beat moves when both are high.
+        a_valid, a_ready: handshake; a beat moves when both are high. Both streams move in the same cycle, so ready
+            follows from both valids: a source must not wait for ready before it offers a beat.
         a_data: one operand code per row, row 0 lowest.
         a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last.
         a_last: the beat ends the dot products.

@@ -8,8 +8,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.bits import shift_right_sticky
-from macgen.rtl.float_adder import FLAG_BITS, connect_specials, member
+from macgen.rtl.float_adder import connect_specials, member
 from macgen.rtl.geometry import exponent_field_max
 from macgen.rtl.multiplier import RawProduct
 from macgen.spec import MacSpec
@@ -25,7 +26,6 @@ class FixedGeometry:
         extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
             kept, the lower one sticky; of an integer product all.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
-        integer: whether both operands are integers or fixed point.
         operand_infinite: whether a product can be infinite.
         operand_nan: whether a product can be NaN.
     """
@@ -34,7 +34,6 @@ class FixedGeometry:
     acc_signed: bool
     extra_bits: int
     operand_bits: int
-    integer: bool
     operand_infinite: bool
     operand_nan: bool
 
@@ -54,7 +53,6 @@ class FixedGeometry:
             acc_signed=acc.signed,
             extra_bits=extra,
             operand_bits=product_bits if spec.chunk is None else max(product_bits, acc.width + extra + 1),
-            integer=integer,
             operand_infinite=infinite,
             operand_nan=infinite or a.has_nan or b.has_nan,
         )

@@ -12,13 +12,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.bits import count_leading_zeros, extend, shift_left, shift_right_sticky
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 from macgen.spec import MacSpec
-
-FLAG_BITS = 3
-"""overflow, underflow, invalid: bits 0, 1, 2 (docs/arithmetic.md section 5)."""
 
 
 class FloatValue(wiring.Signature):
@@ -216,7 +214,7 @@ class FloatRounder(wiring.Component):
         # What the exponent range makes of it.
         lowest = Signal()
         too_large = Signal()
-        at_limit = significand == -(1 << p)
+        at_limit: Value = lowest
         if g.max_significand != (1 << p) - 1:
             at_limit = (significand > g.max_significand) | (significand < -g.max_significand)
         m.d.comb += [

@@ -7,8 +7,9 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import FLAG_BITS, connect_members, member
+from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.spec import MacSpec

@@ -132,7 +132,7 @@ def meaning(product):
     return (product.kind, product.sign) if product.kind == "infinite" else product.kind
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """A state and an operand whose sum is not the contract's."""
 
 
@@ -168,7 +168,7 @@ class Proof:
         """Compare everything; return self.
 
         Raises:
-            Difference: at the first difference.
+            DifferenceError: at the first difference.
         """
         self._operands()
         self._close_steps()
@@ -181,7 +181,9 @@ class Proof:
         a, b = (np.arange(1 << fmt.width, dtype=np.uint64) for fmt in (self.spec.a, self.spec.b))
         a, b = np.repeat(a, len(b)), np.tile(b, len(a))
         operands = self._run("product", a=a, b=b, present=1)
-        numbers = [[fmt.number(code) for code in range(1 << fmt.width)] for fmt in (self.model.spec.a, self.model.spec.b)]
+        numbers = [
+            [fmt.number(code) for code in range(1 << fmt.width)] for fmt in (self.model.spec.a, self.model.spec.b)
+        ]
         found = {}
         for pair, operand in zip(itertools.product(*map(range, map(len, numbers))), operands.tolist(), strict=True):
             found.setdefault((operand, meaning(multiply(numbers[0][pair[0]], numbers[1][pair[1]]))), pair)
@@ -204,7 +206,7 @@ class Proof:
         zero = zero_state(self.spec)
         frontier = [self._learn(np.array([zero], np.uint64))]
         if self._code_of[zero] != 0:
-            raise Difference(f"{self.spec}: the empty accumulator has code {self._code_of[zero]}")
+            raise DifferenceError(f"{self.spec}: the empty accumulator has code {self._code_of[zero]}")
         if self.spec.chunk is not None and self.arithmetic.loads_exactly:
             frontier.append(self._load())
         frontier = np.concatenate(frontier)
@@ -242,7 +244,7 @@ class Proof:
         for state, code, flags, pair in loads:
             wanted = self.model.step(0, *pair)
             if flags != wanted[1] or (code != wanted[0] and (code, wanted[0]) != (self.spec.acc.zero_code(1), 0)):
-                raise Difference(f"{self.spec}: {pair} loaded gives code {code} flags {flags}, not {wanted}")
+                raise DifferenceError(f"{self.spec}: {pair} loaded gives code {code} flags {flags}, not {wanted}")
             self._code_of.setdefault(state, wanted[0])
         return np.unique(states)
 
@@ -264,7 +266,7 @@ class Proof:
             at = int(np.argmax(wrong))
             row, column = divmod(at, len(operands))
             pair = self.pairs[choice[column]] if column < len(choice) else "nothing"
-            raise Difference(
+            raise DifferenceError(
                 f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair} gives code "
                 f"{codes[at]} flags {flags[at]}, not {tuple(wanted[row, column].tolist())}"
             )
@@ -276,7 +278,7 @@ class Proof:
         frontier = self._learn(copies)
         totals = np.unique(copies)
         if (self._codes(copies) != self._codes(self.states)).any() or flags.any():
-            raise Difference(f"{self.spec}: the first chunk's sum is not copied")
+            raise DifferenceError(f"{self.spec}: the first chunk's sum is not copied")
         frontier = totals
         seen = set(totals.tolist())
         while len(frontier):
@@ -308,7 +310,7 @@ class Proof:
         self.folds += len(state)
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise Difference(
+            raise DifferenceError(
                 f"{self.spec}: total {int(np.repeat(totals, len(inner))[at]):#x} (code "
                 f"{np.repeat(total_codes, len(inner))[at]}) plus chunk sum {int(state[at]):#x} gives code {codes[at]} "
                 f"flags {flags[at]}, not {tuple(wanted[at].tolist())}"

@@ -13,7 +13,7 @@ from macgen.rtl.float_adder import FLAG_BITS
 from tests.strategies import corner_codes
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """The array did something else than the contract says."""
 
 
@@ -70,7 +70,9 @@ def operands(spec, rng, lanes, beats):
                     pool = rng.choice(pool, min(len(pool), 4), replace=False)
                 codes[:] = rng.choice(pool, codes.shape)
         else:
-            target = int(np.clip(rng.choice(ends), lowest, highest)) if kind < 6 else int(rng.integers(lowest, highest + 1))
+            target = (
+                int(np.clip(rng.choice(ends), lowest, highest)) if kind < 6 else int(rng.integers(lowest, highest + 1))
+            )
             spread = int(rng.choice([0, 1, 2, acc.width, 2 * acc.width]))
             left = max(a.lsb_exponent, target - b.max_exponent)
             right = min(a.max_exponent, target - b.lsb_exponent)
@@ -135,7 +137,7 @@ def play(gates, spec, beats, rng, *, resets=True):
     Registers start at random; handshakes are random in each lane, from never a gap to mostly gaps.
 
     Raises:
-        Difference: the handshakes break a rule of the streams, or something hangs.
+        DifferenceError: the handshakes break a rule of the streams, or something hangs.
     """
     lanes, count = beats.last.shape
     state = gates.random_state(lanes, rng)
@@ -174,7 +176,7 @@ def play(gates, spec, beats, rng, *, resets=True):
         a_moves, b_moves = offered["a"] & (out["a_ready"] == 1), offered["b"] & (out["b_ready"] == 1)
         running = ~reset
         if (a_moves != b_moves)[running].any():
-            raise Difference(f"{spec}: cycle {cycle}: a beat moves on one operand stream only")
+            raise DifferenceError(f"{spec}: cycle {cycle}: a beat moves on one operand stream only")
         taken = a_moves & running
         taken_log.append(taken)
         reset_log.append(reset)
@@ -187,15 +189,15 @@ def play(gates, spec, beats, rng, *, resets=True):
             held, before = waiting
             held = held & running
             if (held & ~valid).any() or any((x != y)[held].any() for x, y in zip(payload, before, strict=True)):
-                raise Difference(f"{spec}: cycle {cycle}: results change while they wait to be taken")
+                raise DifferenceError(f"{spec}: cycle {cycle}: results change while they wait to be taken")
         moved = valid & ready
         waiting = (valid & ~ready, payload)
         for lane in np.flatnonzero(moved).tolist():
             results[lane].append((cycle, *(int(part[lane]) for part in payload)))
-        quiet = 0 if taken.any() or moved.any() or not finished.all() and cycle < 40 * count else quiet + 1
+        quiet = 0 if taken.any() or moved.any() or (not finished.all() and cycle < 40 * count) else quiet + 1
         cycle += 1
     if not (index == count).all():
-        raise Difference(f"{spec}: lane {int(np.argmin(index))} stopped after {int(index.min())} of {count} beats")
+        raise DifferenceError(f"{spec}: lane {int(np.argmin(index))} stopped after {int(index.min())} of {count} beats")
     return Log(np.array(taken_log), np.array(reset_log), results)
 
 
@@ -203,7 +205,7 @@ def check(spec, beats, log):
     """Compare a Log with the golden model; return the number of dot products compared.
 
     Raises:
-        Difference: at the first difference.
+        DifferenceError: at the first difference.
     """
     model, compared = Model(spec), 0
     for lane in range(len(log.results)):
@@ -222,7 +224,7 @@ def check(spec, beats, log):
                     started = index
             if pending is not None and pending[0] == cycle:
                 if not due:
-                    raise Difference(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
+                    raise DifferenceError(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
                 row, start, end = due.pop(0)
                 _, *found = pending
                 a = beats.a[lane, row, start:end].tolist()
@@ -231,14 +233,14 @@ def check(spec, beats, log):
                 wanted = [code for code, _ in dots] + [flags for _, flags in dots]
                 wanted += [int(row == 0), int(row == spec.rows - 1)]
                 if found != wanted:
-                    raise Difference(
+                    raise DifferenceError(
                         f"{spec}: lane {lane}, cycle {cycle}, row {row}: codes, flags, first, last are {found}, not "
                         f"{wanted}, for a {a} and the columns of b {columns}"
                     )
                 compared += spec.cols
                 pending = next(results, None)
         if due:
-            raise Difference(f"{spec}: lane {lane}: {len(due)} rows of results never came")
+            raise DifferenceError(f"{spec}: lane {lane}: {len(due)} rows of results never came")
     return compared
 
 

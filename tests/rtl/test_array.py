@@ -12,7 +12,7 @@ from macgen.rtl import MacArray, Skew, array_latency
 from macgen.rtl.hierarchy import Modules
 from macgen.spec import FOLDS, MacSpec
 from tests.rtl.gates import from_rtlil
-from tests.rtl.streams import Difference, beats_of, check, operands, play
+from tests.rtl.streams import DifferenceError, beats_of, check, operands, play
 
 
 class Bench:
@@ -167,5 +167,5 @@ def test_a_lost_beat_would_be_seen():
     beats = beats_of(spec, rng, 64, 30)
     log = play(gates, spec, beats, rng, resets=False)
     changed = replace(beats, a=np.roll(beats.a, 1, axis=2))
-    with pytest.raises(Difference):
+    with pytest.raises(DifferenceError):
         check(spec, changed, log)

@@ -3,7 +3,7 @@
 import pytest
 
 from macgen.spec import MacSpec
-from tests.rtl.stages import Difference, Proof
+from tests.rtl.stages import DifferenceError, Proof
 
 # (a, b, acc, rounding, overflow). Together: every encoding as operand and accumulator, accumulators wider and narrower
 # than products, one significand bit, unusual biases, subnormals gradual and flushed, integer operands.
@@ -88,5 +88,5 @@ def test_formats_in_use(formats):
 )
 def test_the_proof_sees_a_difference(hardware, contract):
     formats = {"a": "e3m2", "b": "e3m2", "acc": "e3m3", "chunk": 4}
-    with pytest.raises(Difference):
+    with pytest.raises(DifferenceError):
         Proof(MacSpec(**{**formats, **hardware}), 50_000, contract=MacSpec(**{**formats, **contract})).run()

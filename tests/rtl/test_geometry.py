@@ -94,7 +94,7 @@ def test_exponents_of_all_products_and_sums_fit(spec):
 
 def odd_significands(fmt):
     """Whether the format's last bit is used: products are then multiples of nothing coarser than the product grid."""
-    return isinstance(fmt, FixedFormat) or fmt.subnormals == "gradual" and fmt.man_bits > 0 and fmt.max_code > 1
+    return isinstance(fmt, FixedFormat) or (fmt.subnormals == "gradual" and fmt.man_bits > 0 and fmt.max_code > 1)
 
 
 @settings(max_examples=60)
@@ -136,7 +136,7 @@ def test_hardware_is_there_for_what_can_occur_only(spec):
 @given(tiny_specs())
 def test_loads_exactly_means_that_every_product_is_a_value(spec):
     model = Model(spec)
-    products, pairs, *_ = reach(spec)
+    _products, pairs, *_ = reach(spec)
     # A load is exact when the product comes back and no flag but that of an invalid product itself is raised.
     exact = True
     for (value, invalid), pair in pairs.items():

@@ -93,8 +93,10 @@ def test_integer_products_are_exact(formats):
     width = spec.a.width + spec.b.width + 1
     integer -= (integer >> (width - 1)) << width
     a, b = all_pairs(spec)
-    values = [np.array([fmt.number(code).to_fraction() * 2**fmt.frac_bits for code in range(1 << fmt.width)], np.int64)
-              for fmt in (spec.a, spec.b)]
+    values = [
+        np.array([fmt.number(code).to_fraction() * 2**fmt.frac_bits for code in range(1 << fmt.width)], np.int64)
+        for fmt in (spec.a, spec.b)
+    ]
     assert (integer == values[0][a] * values[1][b]).all()
 
 

@@ -122,7 +122,9 @@ def test_beats_wait_for_folds_only(chunk, fold):
         # Two bubbles in a row only where a restart follows the end of a chunk, or a reset.
         runs = 0
         for entry in lane:
-            waits = entry["valid"] and not entry["accept"] and not (entry["last"] and entry["busy"]) and not entry["rst"]
+            waits = (
+                entry["valid"] and not entry["accept"] and not (entry["last"] and entry["busy"]) and not entry["rst"]
+            )
             runs = runs + 1 if waits else 0
             assert runs <= 2
 

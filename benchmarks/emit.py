@@ -1,0 +1,43 @@
+"""How long it takes to write a bundle: median wall time of `emit.build`, next to the 4 x 4 array of the same run."""
+
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import macgen
+from macgen.emit import build
+
+SIZES = (4, 16, 64)
+RUNS = 3
+
+
+def seconds(side: int) -> float:
+    """Return the median time of building the default preset as a side x side array."""
+    spec = replace(macgen.presets["default"], rows=side, cols=side)
+    times = []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as directory:
+            start = time.perf_counter()
+            build(spec, Path(directory) / "mac")
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Print the table."""
+    table = Table(title=f"macgen build, default preset, median of {RUNS}")
+    for heading in ("array", "seconds", "ratio to 4 x 4"):
+        table.add_column(heading, justify="right")
+    measured = {side: seconds(side) for side in SIZES}
+    for side, time_taken in measured.items():
+        table.add_row(f"{side} x {side}", f"{time_taken:.2f}", f"{time_taken / measured[4]:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
