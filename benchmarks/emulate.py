@@ -3,7 +3,8 @@
     python benchmarks/emulate.py [--size 512] [--repeats 7]
 
 All ways take turns in one run, so that a busy machine slows them alike; the figures are medians of whole calls, the
-check that operands lie on their grids included. Seed 0. Needs the packages of the `test` extra.
+check that operands lie on their grids included. "Per core-second" divides by the processor time of all threads instead:
+on a busy machine it says what a quiet one would give per core. Seed 0. Needs the packages of the `test` extra.
 """
 
 import os
@@ -38,17 +39,22 @@ Matrix = NDArray[np.float64]
 
 @dataclass
 class Contestant:
-    """One way to multiply, the number of its multiply-accumulates and the times of its calls in seconds."""
+    """One way to multiply, the number of its multiply-accumulates, and its calls' (wall, processor) seconds."""
 
     name: str
     macs: int
     call: Callable[[], object]
-    times: list[float]
+    times: list[tuple[float, float]]
 
     @property
     def speed(self) -> float:
         """Median GMAC/s."""
-        return self.macs / statistics.median(self.times) / 1e9
+        return self.macs / statistics.median(wall for wall, _ in self.times) / 1e9
+
+    @property
+    def core_speed(self) -> float:
+        """Median GMAC per second of processor time."""
+        return self.macs / statistics.median(processor for _, processor in self.times) / 1e9
 
 
 def operands(spec: MacSpec, size: int) -> tuple[Matrix, Matrix]:
@@ -93,18 +99,19 @@ def main(size: int, repeats: int) -> None:
         entry.call()
     for _ in track(range(repeats), "measuring", console=console, transient=True, disable=not console.is_terminal):
         for entry in entries:
-            start = time.perf_counter()
+            wall, processor = time.perf_counter(), time.process_time()
             entry.call()
-            entry.times.append(time.perf_counter() - start)
+            entry.times.append((time.perf_counter() - wall, time.process_time() - processor))
     baseline, peer = entries[0].speed, entries[1].speed
     table = Table(
         title=f"{size} x {size} x {size}, {os.cpu_count()} processors, NumPy {np.__version__}, medians of {repeats}"
     )
     table.add_column("way")
-    for heading in ("GMAC/s", "of float32 BLAS", "times APyTypes"):
+    for heading in ("GMAC/s", "of float32 BLAS", "times APyTypes", "GMAC per core-second"):
         table.add_column(heading, justify="right")
     for entry in entries:
-        table.add_row(entry.name, f"{entry.speed:.4g}", f"{entry.speed / baseline:.2%}", f"{entry.speed / peer:.1f}")
+        ratios = f"{entry.speed / baseline:.2%}", f"{entry.speed / peer:.2g}"
+        table.add_row(entry.name, f"{entry.speed:.3g}", *ratios, f"{entry.core_speed:.3g}")
     console.print(table)
 
 

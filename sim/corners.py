@@ -160,7 +160,10 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     yield "exact zero", [one, one.negated]
     yield "exact zero, then the other sign", [one, one.negated, one.negated]
     for left in range(max(exponent - 60, ulp), exponent):
+        # What is left is normalised only if the next product can still be added without losing bits.
         yield f"cancellation to bit {left - ulp}", [one, plus(1, left), one.negated]
+        finest = _ulp_exponent(spec.acc, left)
+        yield f"cancellation to bit {left - ulp}, and a unit more", [one, plus(1, left), one.negated, plus(1, finest)]
     yield "cancellation after a tie", [one, unit, half, one.negated]
     yield "cancellation of one bit", [plus(3, exponent - 1), minus(1, exponent)]
     yield "swamping", [one, *[plus(1, ulp - 2)] * 6, one.negated]
@@ -234,7 +237,10 @@ def _deep_cancellations(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
         for length, (product, leading) in found.items():
             lsb = exponent - product.bit_length() + 1
             loaded = [part.negated for part in _parts(spec, leading, lsb)]
-            yield f"cancellation to the last {length} bits, 2^{exponent}", [*loaded, Term(0, product, lsb)]
+            terms = [*loaded, Term(0, product, lsb)]
+            yield f"cancellation to the last {length} bits, 2^{exponent}", terms
+            unit = Term(int(length < 0), 1, _ulp_exponent(spec.acc, lsb + abs(length) - 1))
+            yield f"cancellation to the last {length} bits, and a unit more, 2^{exponent}", [*terms, unit]
 
 
 def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:

@@ -60,7 +60,7 @@ class _Commands(click.Group):
         except MacgenError as error:
             code = _refuse(str(error))
         except OSError as error:
-            if error.filename is not None or error.errno == errno.EPIPE:
+            if error.errno != errno.ENOSPC:
                 raise
             code = _refuse(f"standard output cannot be written ({error.strerror}); accepted is one with room")
         except click.Abort:

