@@ -166,7 +166,7 @@ class MacSpec:
             MacgenError: the text is no JSON, or `from_dict` refuses it.
         """
         try:
-            values = json.loads(text, object_pairs_hook=_object_of_distinct_keys)
+            values = json.loads(text, object_pairs_hook=object_of_distinct_keys)
         except MacgenError:
             raise
         except (ValueError, RecursionError) as error:
@@ -196,7 +196,12 @@ def least_int_bits(a: Format, b: Format, frac_bits: int, signed: bool) -> int:
     return max(bits - frac_bits, int(signed))
 
 
-def _object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, for `json.loads`.
+
+    Raises:
+        MacgenError: a key stands there twice.
+    """
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:

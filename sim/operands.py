@@ -22,6 +22,9 @@ there."""
 MOST_DISTINCT = 16
 """Most distinct rows of a random tile (and columns); more would only cost time in the golden model."""
 
+MOST_RANDOM_CHUNK = 256
+"""Longer chunks are crossed by the tiles of boundary lengths only."""
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -153,8 +156,10 @@ def random_length(rng: Generator, chunk: int | None, longest: int) -> int:
     choice = rng.random()
     if choice < 0.3:
         length = int(rng.integers(1, 5))
-    elif chunk is None or choice < 0.7:
-        length = int(rng.integers(1, 2 * (chunk or 50) + 3))
+    elif chunk is None or chunk > MOST_RANDOM_CHUNK:
+        length = int(rng.integers(1, 100))
+    elif choice < 0.7:
+        length = int(rng.integers(1, 2 * chunk + 3))
     else:
         length = int(rng.integers(1, 4)) * chunk + int(rng.integers(-1, 2))
     return min(max(length, 1), longest)

@@ -14,7 +14,7 @@ from macgen.emit.names import check_name
 from macgen.errors import MacgenError, shown
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import array_latency, array_signature
-from macgen.spec import MacSpec
+from macgen.spec import MacSpec, object_of_distinct_keys
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -100,10 +100,12 @@ class Manifest:
             MacgenError: it is broken or truncated, of another schema, or contradicts itself.
         """
         try:
-            values = json.loads(text)
+            values = json.loads(text, object_pairs_hook=object_of_distinct_keys)
+        except MacgenError as error:
+            raise MacgenError(f"manifest: {error}") from None
         except (ValueError, RecursionError) as error:
             raise MacgenError(f"manifest is not valid JSON ({error}); accepted is what macgen build writes") from None
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        if not isinstance(values, dict) or values.get("schema") is not SCHEMA:
             found = values.get("schema") if isinstance(values, dict) else values
             raise MacgenError(f"manifest has schema {found!r:.40}; accepted is {SCHEMA}")
         spec = MacSpec.from_dict(values.get("spec"))
@@ -114,11 +116,14 @@ class Manifest:
         # All else follows from spec and name: what stands there must be that.
         expected = cls.of(spec, name)
         tools = values.get("tools")
-        if not isinstance(tools, dict):
-            raise MacgenError("manifest has no object under 'tools'; accepted is what macgen build writes")
+        if not isinstance(tools, dict) or not all(isinstance(item, str) for item in tools.values()):
+            raise MacgenError("manifest has no object of strings under 'tools'; accepted is what macgen build writes")
         made = json.loads(expected.to_json())
+        for key in values:
+            if key not in made:
+                raise MacgenError(f"manifest has the unknown key {shown(key)}; accepted are {', '.join(made)}")
         for key in made:
-            if key not in ("files", "tools") and values.get(key) != made[key]:
+            if key not in ("files", "tools") and json.dumps(values.get(key)) != json.dumps(made[key]):
                 raise MacgenError(
                     f"manifest has {key} {values.get(key)!r:.80}, which contradicts its spec and name; accepted is "
                     f"{made[key]!r:.80}"
@@ -149,8 +154,9 @@ def load_manifest(directory: Path | str) -> Manifest:
         manifest = Manifest.from_json(text)
     except MacgenError as error:
         raise MacgenError(f"bundle {shown(str(directory))}: {error}") from None
-    if not (Path(directory) / manifest.verilog).is_file():
-        raise MacgenError(f"bundle {shown(str(directory))} lacks {manifest.verilog}; accepted is a complete bundle")
+    for file in manifest.files:
+        if not (Path(directory) / file).is_file():
+            raise MacgenError(f"bundle {shown(str(directory))} lacks {shown(file)}; accepted is a complete bundle")
     return manifest
 
 

@@ -161,7 +161,7 @@ def test_broken_manifest(tmp_path, bundle):
 
 def test_bundle_without_verilog(tmp_path, bundle):
     (tmp_path / "manifest.json").write_bytes((bundle / "manifest.json").read_bytes())
-    assert refused("verify", tmp_path) == f"bundle {str(tmp_path)!r} lacks rtl/mac.v; accepted is a complete bundle"
+    assert refused("verify", tmp_path) == f"bundle {str(tmp_path)!r} lacks 'rtl/mac.v'; accepted is a complete bundle"
 
 
 def test_wrong_options(bundle):

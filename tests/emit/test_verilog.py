@@ -49,7 +49,9 @@ UNUSUAL = [
     MacSpec(a="int32", b="uint32", acc="int200", rows=1, cols=1),
 ]
 
-everything = pytest.mark.parametrize("spec", [*presets(), *(pytest.param(s, id=f"{s.a}-{s.b}-{s.acc}") for s in UNUSUAL)])
+everything = pytest.mark.parametrize(
+    "spec", [*presets(), *(pytest.param(s, id=f"{s.a}-{s.b}-{s.acc}") for s in UNUSUAL)]
+)
 
 
 def lint(text, directory):
