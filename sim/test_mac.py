@@ -47,7 +47,7 @@ async def corner_folds(dut: Any) -> None:
         if chunk is None:
             return
         left, chosen = 1000 * bench.tiles, []
-        found = [corner for corner in corners(spec) if corner.length <= longest // chunk + 1]
+        found = [corner for corner in corners(spec) if 2 <= corner.length <= longest // chunk + 1]
         for index in bench.rng.permutation(len(found)):
             steps = ((found[index].length - 1) * chunk + 1) * max(spec.rows, spec.cols)
             if steps <= left:

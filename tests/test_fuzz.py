@@ -50,7 +50,7 @@ def lint(directory: Path) -> str:
 
 @pytest.mark.parametrize("part", range(4))  # side by side on several cores
 def test_every_spec_builds_lints_and_verifies(part, tmp_path_factory):
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
     @given(specs(), st.integers(1, 3), st.integers(1, 2), st.integers(1, 9), st.just(part))
     def check(spec, rows, cols, chunk, _part):
         values = spec.to_dict() | {"rows": rows, "cols": cols}

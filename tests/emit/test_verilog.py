@@ -117,8 +117,27 @@ def words_of(text):
 
 
 USED = frozenset(
-    "module endmodule input output wire reg assign always posedge begin end if else initial case casez endcase default "
-    "signed".split()
+    [
+        "module",
+        "endmodule",
+        "input",
+        "output",
+        "wire",
+        "reg",
+        "assign",
+        "always",
+        "posedge",
+        "begin",
+        "end",
+        "if",
+        "else",
+        "initial",
+        "case",
+        "casez",
+        "endcase",
+        "default",
+        "signed",
+    ]
 )
 
 

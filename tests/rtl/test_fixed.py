@@ -50,7 +50,7 @@ def test_every_state_and_operand(formats, chunk):
 
 def test_integers_into_integers_need_no_bits_below():
     geometry = FixedGeometry.of(MacSpec(a="int8", b="int8", acc="int32", overflow="wrap"))
-    assert (geometry.extra_bits, geometry.operand_bits, geometry.integer) == (0, 17, True)
+    assert (geometry.extra_bits, geometry.operand_bits) == (0, 17)
 
 
 def test_float_products_keep_a_guard_and_a_sticky_bit():
