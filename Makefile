@@ -11,6 +11,7 @@ BIN     := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 $(VENV)/.with-%: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"{sys.executable} is Python {sys.version.split()[0]}; macgen needs at least 3.11: make PYTHON=...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

@@ -24,7 +24,7 @@ CLOCK_PERIOD_NS = 10
 PATIENCE = 2000
 DEFAULT_TILES = 40
 LEAST_TILES = 10
-SMALL_ARRAY = 16
+PES_OF_DEFAULT_TILES = 16
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Bench:
         self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))))
         self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
         self.cycles = 0
-        by_size = DEFAULT_TILES * SMALL_ARRAY // (self.spec.rows * self.spec.cols)
+        by_size = DEFAULT_TILES * PES_OF_DEFAULT_TILES // (self.spec.rows * self.spec.cols)
         default = max(min(by_size, DEFAULT_TILES), LEAST_TILES)
         self.tiles = default if settings.tiles is None else settings.tiles
         dut._log.info(f"seed {settings.seed}, {manifest.name}: {self.spec}")

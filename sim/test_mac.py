@@ -158,7 +158,7 @@ async def restart_by_mark(dut: Any) -> None:
     """A beat marked first drops the sums that are unfinished, their flags too."""
     async with await Bench.start(dut, "restart_by_mark") as bench:
         spec = bench.spec
-        for index, length in enumerate(unfinished_lengths(bench, 15)):
+        for index, length in enumerate(unfinished_lengths(bench, 8)):
             kind = KINDS[index % len(KINDS)]
             bench.driver.gap_a = bench.driver.gap_b = (0.0, 0.3)[index % 2]
             bench.send_unfinished(random_tile(spec, bench.rng, length, kind))

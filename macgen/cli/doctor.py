@@ -31,8 +31,9 @@ def doctor(ctx: click.Context) -> None:
     from rich.table import Column, Table
 
     from macgen.cli import console
+    from macgen.flow.tools import all_tools
 
-    tools = find_tools()
+    tools = all_tools()
     location = Column("Where, or how to install it", overflow="fold")
     table = Table("Tool", "Version", "What for", location, box=None, padding=(0, 2, 0, 0))
     for tool in tools:
@@ -50,20 +51,6 @@ def doctor(ctx: click.Context) -> None:
     if missing:
         ctx.exit(EXIT_MISSING)
     out.print("All that build, verify and report need is there.")
-
-
-def find_tools() -> "tuple[Tool, ...]":
-    """Look for every tool; one that is set up wrongly is missing, with the reason as its problem."""
-    from macgen.errors import ToolError
-    from macgen.flow import tools
-
-    found = []
-    for name in tools.NAMES:
-        try:
-            found.append(tools.find(name))
-        except ToolError as error:
-            found.append(tools.Tool(name, purpose="", install_hint="", problem=str(error)))
-    return tuple(found)
 
 
 def unusable_commands(tools: "tuple[Tool, ...]") -> dict[str, str]:

@@ -1,5 +1,6 @@
 """manifest.json: what a bundle holds, for the testbench, the reports and other people's tools."""
 
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -141,10 +142,9 @@ def load_manifest(directory: Path | str) -> Manifest:
     Raises:
         MacgenError: the directory holds none that can be read, or its Verilog is missing.
     """
-    path = Path(directory) / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = _read(Path(directory))
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise MacgenError(
             f"bundle {shown(str(directory))} has no readable {MANIFEST} ({reason}); accepted is a directory that "
@@ -155,7 +155,7 @@ def load_manifest(directory: Path | str) -> Manifest:
     except MacgenError as error:
         raise MacgenError(f"bundle {shown(str(directory))}: {error}") from None
     for file in manifest.files:
-        if not (Path(directory) / file).is_file():
+        if not _is_file(Path(directory) / file):
             raise MacgenError(f"bundle {shown(str(directory))} lacks {shown(file)}; accepted is a complete bundle")
     return manifest
 
@@ -165,15 +165,39 @@ def is_bundle(directory: Path) -> bool:
     this name do not count.
     """
     try:
-        values = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        values = json.loads(_read(directory))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and {"schema", "spec", "verilog", "files"} <= values.keys()
 
 
+def _read(directory: Path) -> str:
+    """Return the text of a directory's manifest; a pipe or a device would never end."""
+    path = directory / MANIFEST
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return path.read_text(encoding="utf-8")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def file_hash(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return a file's SHA-256 in hexadecimal.
+
+    Raises:
+        MacgenError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise MacgenError(
+            f"file {shown(str(path))} cannot be read ({error.strerror}); accepted is a whole bundle"
+        ) from None
 
 
 def _stream(stream: str, members: list[str], lanes: int, lane_bits: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from macgen.errors import MacgenError, shown
 
 MAX_LENGTH = 64
 
-# IEEE 1364-2005 annex B and IEEE 1800-2017 annex B: the Verilog is 2001, but tools read it as SystemVerilog too.
+# IEEE 1364-2005 annex B and IEEE 1800-2017 annex B: the Verilog is 2001, but tools read it as SystemVerilog too;
+# `std` is the package that SystemVerilog itself declares (1800-2017, 26.7).
 KEYWORDS = frozenset(
     """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind
@@ -23,7 +24,7 @@ KEYWORDS = frozenset(
     pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime ref reg
     reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always s_eventually s_nexttime
     s_until s_until_with scalared sequence shortint shortreal showcancelled signed small soft solve specify
-    specparam static string strong strong0 strong1 struct super supply0 supply1 sync_accept_on sync_reject_on table
+    specparam static std string strong strong0 strong1 struct super supply0 supply1 sync_accept_on sync_reject_on table
     tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg
     type typedef union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
     wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor

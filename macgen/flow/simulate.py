@@ -187,6 +187,7 @@ def verify(
     for name, number in (("seed", seed), ("tiles", 0 if tiles is None else tiles)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise MacgenError(f"{name} {number!r} is not an integer from 0")
+    _check_timeout(timeout)
     settings = {"MACGEN_SEED": str(seed)}
     if tiles is not None:
         settings["MACGEN_TILES"] = str(tiles)
@@ -268,6 +269,7 @@ def run_matmul(
     """
     directory = Path(bundle).resolve()
     spec = load_manifest(directory).spec
+    _check_timeout(timeout)
     a, b = np.asarray(A), np.asarray(B)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
         raise MacgenError(f"A has the shape {a.shape} and B {b.shape}; accepted are (M, K) and (K, N)")
@@ -330,6 +332,11 @@ def _work_directory(workdir: str | Path | None, simulator: str) -> Iterator[_Wor
             shutil.rmtree(work.path, ignore_errors=True)
 
 
+def _check_timeout(timeout: float) -> None:
+    if not timeout > 0:
+        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
+
+
 def _simulate(
     bundle: Path, simulator: str, module: str, work: _Work, settings: Mapping[str, str], timeout: float
 ) -> tuple[SimulatorRun, list[str]]:
@@ -338,8 +345,6 @@ def _simulate(
     command: list[str | Path] = [sys.executable, share_directory("sim") / "run.py", bundle]
     command += ["--simulator", simulator, "--module", module, "--work", work.path]
     environment = {**os.environ, **settings, "MACGEN_STATISTICS": str(statistics), "NO_COLOR": "1"}
-    if not timeout > 0:
-        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
     started = time.monotonic()
     code = tools.run(
         command,
@@ -356,10 +361,13 @@ def _simulate(
         done = json.loads(statistics.read_text(encoding="utf-8"))
     except (OSError, ValueError, ElementTree.ParseError):
         raise ToolError(
-            f"simulation with {simulator} did not end normally (exit code {code}); its log is {log}"
+            f"simulation with {simulator} did not end normally (exit code {code}): {tools.last_message(log)}; its log "
+            f"is {log}"
         ) from None
     if code not in (0, 1) or not tests:
-        raise ToolError(f"simulation with {simulator} failed with exit code {code}; its log is {log}")
+        raise ToolError(
+            f"simulation with {simulator} failed with exit code {code}: {tools.last_message(log)}; its log is {log}"
+        )
     run = SimulatorRun(
         simulator=simulator,
         version=version_of(simulator),

@@ -133,8 +133,15 @@ NAMES = tuple(_RECIPES)
 
 
 def all_tools() -> tuple[Tool, ...]:
-    """Look for every tool; the missing ones are in the result too."""
-    return tuple(find(name) for name in NAMES)
+    """Look for every tool; one that is missing or set up wrongly is in the result too, the reason as its problem."""
+    return tuple(_find_or_tell(name) for name in NAMES)
+
+
+def _find_or_tell(name: str) -> Tool:
+    try:
+        return find(name)
+    except ToolError as error:
+        return Tool(name, _RECIPES[name].purpose, _RECIPES[name].install_hint, problem=str(error))
 
 
 @cache
@@ -287,7 +294,7 @@ def run(
         finally:
             _kill_group(process)
     if check and code != 0:
-        raise ToolError(f"{name} failed with exit code {code}: {_last_message(log)}; its log is {log}")
+        raise ToolError(f"{name} failed with exit code {code}: {last_message(log)}; its log is {log}")
     return code
 
 
@@ -344,7 +351,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _last_message(log: Path, longest: int = 200) -> str:
+def last_message(log: Path, longest: int = 200) -> str:
     """What a log tells about a failure: the last line with the word error in it, or else the last one."""
     output = log.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
     lines = [line.strip().rstrip(".") for line in output if line.strip()]

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 import macgen
-from macgen.cli.doctor import NEEDED, find_tools, unusable_commands
+from macgen.cli.doctor import NEEDED, unusable_commands
 from macgen.flow import tools
-from macgen.flow.tools import Tool
+from macgen.flow.tools import Tool, all_tools
 from tests.cli.runner import invoke, run
 
 
@@ -51,7 +51,7 @@ def test_every_needed_tool_is_a_known_one():
 
 def test_what_is_there():
     result = invoke("doctor")
-    found = find_tools()
+    found = all_tools()
     assert result.exit_code == (1 if unusable_commands(found) else 0)
     assert [tool.name for tool in found] == list(tools.NAMES)
     for tool in found:
