@@ -8,12 +8,12 @@ from typing import Any, Literal, Self, get_args
 from macgen.errors import MacgenError, shown
 from macgen.numerics import (
     OVERFLOWS,
-    ROUNDINGS,
+    SUM_ROUNDINGS,
     FixedFormat,
     FloatFormat,
     Format,
     Overflow,
-    Rounding,
+    SumRounding,
     parse_format,
 )
 
@@ -58,7 +58,8 @@ class MacSpec:
         b: format of the right operands (columns of B); a format or its string.
         acc: format of the accumulators, inner and outer, and of the results; a format or its string.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
-        rounding: `rne` (to nearest, ties to even) or `rtz` (toward zero), of every addition.
+        rounding: of every addition: `rne` (to nearest, ties to even), `rtz` (toward zero) or `drop` (align and drop:
+            the addends are cut at the larger one's last place before they are added).
         overflow: `saturate`, `infinity` (accumulators with infinities) or `wrap` (fixed-point accumulators).
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
@@ -73,7 +74,7 @@ class MacSpec:
     b: _FormatField = _FormatField()
     acc: _FormatField = _FormatField()
     chunk: int | None = None
-    rounding: Rounding = "rne"
+    rounding: SumRounding = "rne"
     overflow: Overflow = "saturate"
     rows: int = 4
     cols: int = 4
@@ -85,7 +86,7 @@ class MacSpec:
             self._require_integer(field, low, high)
         if self.chunk is not None:
             self._require_integer("chunk", 1, MAX_CHUNK, " or none")
-        for field, choices in (("rounding", ROUNDINGS), ("overflow", OVERFLOWS), ("fold", FOLDS)):
+        for field, choices in (("rounding", SUM_ROUNDINGS), ("overflow", OVERFLOWS), ("fold", FOLDS)):
             value = getattr(self, field)
             if value not in choices:
                 raise MacgenError(f"{field} {shown(value)} is not one of {', '.join(choices)}")

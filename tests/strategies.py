@@ -6,7 +6,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.numerics import ENCODINGS, ROUNDINGS, FixedFormat, FloatFormat
+from macgen.numerics import ENCODINGS, SUM_ROUNDINGS, FixedFormat, FloatFormat
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
 
@@ -88,7 +88,7 @@ def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE
             b=b,
             acc=acc,
             chunk=draw(st.none() | st.integers(1, min(8, max_chunk)) | st.integers(1, max_chunk)),
-            rounding=draw(st.sampled_from(ROUNDINGS)),
+            rounding=draw(st.sampled_from(SUM_ROUNDINGS)),
             overflow=draw(overflow),
             rows=draw(st.integers(1, max_side)),
             cols=draw(st.integers(1, max_side)),

@@ -17,7 +17,7 @@ class FixedPlan:
 
     Attributes:
         acc: the accumulator's format.
-        rounding: `rne` or `rtz`, of the bits below the accumulator's last.
+        rounding: `rne`, `rtz` or `drop`, of the bits below the accumulator's last.
         overflow: `saturate` or `wrap`.
         cut_bits: fraction bits of a product below the accumulator's last.
         scale_a: power of two that makes the left operands integers, products then count units of
@@ -80,6 +80,10 @@ class FixedAdder:
     def step(self, acc: NDArray[Any], product: NDArray[Any]) -> None:
         """Replace `acc` by R(acc + product); `product` is used up."""
         plan = self._plan
+        if plan.rounding == "drop" and plan.cut_bits:
+            self._cut_toward_zero(product, np.empty_like(product))
+            self.fold(acc, product)
+            return
         np.left_shift(acc, self._cut, out=acc)
         np.add(acc, product, out=acc)
         if plan.cut_bits:
@@ -88,12 +92,17 @@ class FixedAdder:
                 np.bitwise_and(product, self._one, out=product)
                 np.add(acc, self._half_below, out=acc)
                 np.add(acc, product, out=acc)
-            elif plan.acc.signed:  # the shift rounds down; toward zero is up for negative sums
-                np.right_shift(acc, self._sign_shift, out=product)
-                np.bitwise_and(product, self._cut_mask, out=product)
-                np.add(acc, product, out=acc)
-            np.right_shift(acc, self._cut, out=acc)
+                np.right_shift(acc, self._cut, out=acc)
+            else:
+                self._cut_toward_zero(acc, product)
         self._limit(acc)
+
+    def _cut_toward_zero(self, value: NDArray[Any], scratch: NDArray[Any]) -> None:
+        if self._plan.acc.signed:  # the shift rounds down; toward zero is up for negative values
+            np.right_shift(value, self._sign_shift, out=scratch)
+            np.bitwise_and(scratch, self._cut_mask, out=scratch)
+            np.add(value, scratch, out=value)
+        np.right_shift(value, self._cut, out=value)
 
     def fold(self, outer: NDArray[Any], inner: NDArray[Any]) -> None:
         """Replace `outer` by R(outer + inner)."""

@@ -51,7 +51,7 @@ class FloatPlan:
 
     Let the carrier (float32 or float64) have q significand bits, and products s. The carrier holds every operand,
     product, accumulator and sum without overflow or subnormals, s <= q and q >= p + 2. Each addition rounds to the
-    carrier first and then to the accumulator's grid. The two roundings equal one in three cases:
+    carrier first and then to the accumulator's grid. The two roundings equal one in four cases:
 
     - The first is exact: all sums are multiples of a power of two that is less than q bits below the largest one.
     - `rne` with s <= p and q >= 2p + 2: double rounding of a sum of two p-bit numbers is innocuous (Figueroa, "When is
@@ -59,6 +59,7 @@ class FloatPlan:
       product smaller than a sixteenth of the grid, and both roundings return the accumulator.
       The premise s <= p matters: a longer product can be a tie by itself, and an accumulator too small for the carrier
       to notice must break it (E4M3 products into E6M5).
+    - `drop`: the addends are cut first, and what remains of them adds up exactly in p + 1 bits.
     - Otherwise the first rounding is *to odd* (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums",
       2008): the error of the sum (TwoSum, Knuth) is folded into the last bit as a sticky bit, which q >= p + 2 makes
       harmless for every rounding of the second step.
@@ -66,7 +67,7 @@ class FloatPlan:
     Attributes:
         acc: the accumulator's format.
         carrier: the type of all arrays.
-        rounding: `rne` or `rtz`.
+        rounding: `rne`, `rtz` or `drop`.
         overflow: `saturate` or `infinity`; None when it is known that no sum exceeds the largest value.
         specials: whether infinities and NaN can occur.
         to_odd: whether sums are rounded to odd.
@@ -114,7 +115,7 @@ class FloatPlan:
                 rounding=spec.rounding,
                 overflow=spec.overflow if overflows else None,
                 specials=not finite or (overflows and spec.overflow == "infinity"),
-                to_odd=not (exact or innocuous),
+                to_odd=not (exact or innocuous or spec.rounding == "drop"),
                 subnormal_grid=acc.subnormals == "gradual" and products.lsb_exponent < acc.lsb_exponent,
             )
         return None
@@ -155,12 +156,12 @@ class FloatAdder:
         self._ulp = real(2.0**-acc.man_bits)
         self._min_normal = real(acc.min_normal)
         self._max = real(acc.max)
-        self._scratch = [np.empty(shape, real) for _ in range(2 if plan.to_odd else 0)]
+        self._scratch = [np.empty(shape, real) for _ in range({"drop": 1}.get(plan.rounding, 2 * plan.to_odd))]
 
     def step(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
         """Replace `acc` by R(acc + addend); `addend` is used up."""
         plan = self._plan
-        total = self._scratch[0] if plan.to_odd else acc
+        total = self._scratch[0] if self._scratch else acc
         np.add(acc, addend, out=total)
         special, passed = None, None
         if plan.specials and not (finite := np.isfinite(total)).all():
@@ -168,6 +169,8 @@ class FloatAdder:
             passed = total[special]
         if plan.to_odd:
             self._round_to_odd(acc, addend)
+        elif plan.rounding == "drop":
+            self._add_cut(acc, addend)
         if plan.rounding == "rne" and not plan.subnormal_grid:
             self._round_by_magic(acc, addend)
         else:
@@ -181,6 +184,19 @@ class FloatAdder:
     def values(self, acc: NDArray[Any]) -> NDArray[np.float64]:
         """Return accumulators as values."""
         return acc.astype(np.float64)
+
+    def _add_cut(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
+        """Replace `acc` by the sum of both, each cut toward zero at the larger one's last place."""
+        (unit,) = self._scratch
+        np.maximum(np.abs(acc), np.abs(addend), out=unit)
+        np.bitwise_and(unit.view(self._bits), self._exponent_mask, out=unit.view(self._bits))
+        np.maximum(unit, self._min_normal, out=unit)
+        np.multiply(unit, self._ulp, out=unit)
+        for term in (acc, addend):
+            np.divide(term, unit, out=term)
+            np.trunc(term, out=term)
+        np.add(acc, addend, out=acc)
+        np.multiply(acc, unit, out=acc)
 
     def _round_to_odd(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
         """Replace `acc` by the sum rounded to odd, given the sum rounded to nearest in the first scratch array."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.numerics import FloatFormat
+from macgen.numerics import FloatFormat, Format, Rounding
 from macgen.spec import MacSpec
 
 Value = Fraction | float
@@ -52,11 +52,15 @@ def _value(spec: MacSpec, code: int) -> Value:
 def _add(spec: MacSpec, code: int, addend: Value) -> int:
     acc, value = spec.acc, _value(spec, code)
     if isinstance(value, Fraction) and isinstance(addend, Fraction):
+        if spec.rounding == "drop":
+            place = _last_place(acc, max(abs(value), abs(addend)))
+            value, addend = (math.trunc(x / place) * place for x in (value, addend))
         total = value + addend
         if total == 0:
             return acc.zero_code()
         exponent = 1 - total.denominator.bit_length()
-        return acc.round(int(total < 0), abs(total.numerator), exponent, spec.rounding, spec.overflow).code
+        rounding: Rounding = "rne" if spec.rounding == "rne" else "rtz"
+        return acc.round(int(total < 0), abs(total.numerator), exponent, rounding, spec.overflow).code
     special = sum(x for x in (value, addend) if not isinstance(x, Fraction))
     if math.isnan(special):
         return acc.nan_code if isinstance(acc, FloatFormat) and acc.has_nan else acc.largest_code(0)
@@ -64,3 +68,13 @@ def _add(spec: MacSpec, code: int, addend: Value) -> int:
     if isinstance(acc, FloatFormat) and acc.has_infinity:
         return acc.infinity_code(sign)
     return acc.largest_code(sign)
+
+
+def _last_place(acc: Format, larger: Fraction) -> Fraction:
+    """Return the unit at which `drop` cuts addends, the larger magnitude of which is given."""
+    if not isinstance(acc, FloatFormat):
+        return Fraction(2) ** acc.lsb_exponent
+    unit = Fraction(2) ** acc.lsb_exponent
+    while larger >= unit * 2**acc.precision:
+        unit *= 2
+    return unit

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from macgen.errors import MacgenError
-from macgen.numerics import Flags, FloatFormat, Format, Number
+from macgen.numerics import Flags, FloatFormat, Format, Number, Rounding, shift_right
 from macgen.spec import MacSpec
 
 _CACHED_CODES = 1 << 16
@@ -27,6 +27,8 @@ class Model:
     def __init__(self, spec: MacSpec) -> None:
         self.spec = spec
         self._acc = spec.acc
+        self._drops = spec.rounding == "drop"
+        self._rounding: Rounding = "rne" if spec.rounding == "rne" else "rtz"
         self._decode_a = _decoder("a", spec.a)
         self._decode_b = _decoder("b", spec.b)
         self._decode_acc = _decoder("acc", spec.acc)
@@ -77,6 +79,9 @@ class Model:
         return self._acc.largest_code(infinite.sign), _OVERFLOW
 
     def _add_finite(self, acc: Number, addend: Number) -> Result:
+        if self._drops:
+            last_place = self._last_place(acc, addend)
+            acc, addend = _cut(acc, last_place), _cut(addend, last_place)
         lsb = min(acc.exponent, addend.exponent)
         acc_magnitude = acc.significand << (acc.exponent - lsb)
         addend_magnitude = addend.significand << (addend.exponent - lsb)
@@ -85,9 +90,18 @@ class Model:
         )
         if total == 0:
             return self._acc.zero_code(), _NO_FLAGS
-        rounded = self._acc.round(int(total < 0), abs(total), lsb, self.spec.rounding, self.spec.overflow)
+        rounded = self._acc.round(int(total < 0), abs(total), lsb, self._rounding, self.spec.overflow)
         flags = (_OVERFLOW if rounded.overflow else 0) | (_UNDERFLOW if rounded.underflow else 0)
         return rounded.code, flags
+
+    def _last_place(self, *addends: Number) -> int:
+        """Return the exponent of the last place at which `drop` cuts the addends of a sum."""
+        if not isinstance(self._acc, FloatFormat):
+            return self._acc.lsb_exponent
+        exponents = [x.exponent + x.significand.bit_length() - 1 for x in addends if x.significand]
+        if self._acc.subnormals == "gradual":
+            exponents.append(self._acc.min_exponent)
+        return max(exponents, default=0) - self._acc.man_bits
 
     def _nan(self, flags: int) -> Result:
         if isinstance(self._acc, FloatFormat) and self._acc.has_nan:
@@ -106,6 +120,14 @@ def multiply(a: Number, b: Number) -> Number:
     if "nan" in (a.kind, b.kind):
         return Number("nan", sign)
     return Number("infinite", sign)
+
+
+def _cut(x: Number, last_place: int) -> Number:
+    """Return a finite number without what lies below a place."""
+    if x.exponent >= last_place:
+        return x
+    kept, _ = shift_right(x.significand, last_place - x.exponent, "rtz")
+    return Number("finite", x.sign, kept, last_place)
 
 
 def _is_zero(x: Number) -> bool:

@@ -11,7 +11,16 @@ from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
 from macgen.numerics.float_format import ALIASES, ENCODINGS, Encoding, FloatFormat
 from macgen.numerics.number import Number, Rounded
-from macgen.numerics.rounding import OVERFLOWS, ROUNDINGS, Overflow, Rounding, Subnormals, shift_right
+from macgen.numerics.rounding import (
+    OVERFLOWS,
+    ROUNDINGS,
+    SUM_ROUNDINGS,
+    Overflow,
+    Rounding,
+    Subnormals,
+    SumRounding,
+    shift_right,
+)
 from macgen.numerics.scale_format import ScaleFormat
 
 Format = FloatFormat | FixedFormat
@@ -63,6 +72,7 @@ __all__ = [
     "ENCODINGS",
     "OVERFLOWS",
     "ROUNDINGS",
+    "SUM_ROUNDINGS",
     "Encoding",
     "FixedFormat",
     "Flags",
@@ -74,6 +84,7 @@ __all__ = [
     "Rounding",
     "ScaleFormat",
     "Subnormals",
+    "SumRounding",
     "all_codes",
     "all_values",
     "parse_format",

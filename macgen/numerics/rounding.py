@@ -3,7 +3,10 @@
 from typing import Literal, get_args
 
 Rounding = Literal["rne", "rtz"]
-"""`rne`: to nearest, ties to even; `rtz`: toward zero (docs/arithmetic.md section 3)."""
+"""How one value is rounded: `rne`, to nearest, ties to even; `rtz`, toward zero (docs/arithmetic.md section 3)."""
+
+SumRounding = Literal["rne", "rtz", "drop"]
+"""How a sum is: as one value, or `drop`, its addends cut at the larger one's last place before they are added."""
 
 Overflow = Literal["saturate", "infinity", "wrap"]
 """What becomes of a result that is too large (docs/arithmetic.md section 3)."""
@@ -12,6 +15,7 @@ Subnormals = Literal["gradual", "flush"]
 """Whether a float format has subnormal numbers (docs/arithmetic.md section 1)."""
 
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+SUM_ROUNDINGS: tuple[SumRounding, ...] = get_args(SumRounding)
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 SUBNORMALS: tuple[Subnormals, ...] = get_args(Subnormals)
 

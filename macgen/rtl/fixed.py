@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.bits import shift_right_sticky
+from macgen.rtl.bits import extend, shift_right_sticky
 from macgen.rtl.float_adder import connect_specials, member
 from macgen.rtl.geometry import exponent_field_max
 from macgen.rtl.multiplier import RawProduct
@@ -24,7 +24,7 @@ class FixedGeometry:
         acc_bits: width of the accumulator.
         acc_signed: whether it is two's complement.
         extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
-            kept, the lower one sticky; of an integer product all.
+            kept, the lower one sticky; of an integer product all. None with `drop`.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
         operand_infinite: whether a product can be infinite.
         operand_nan: whether a product can be NaN.
@@ -44,7 +44,7 @@ class FixedGeometry:
         assert isinstance(acc, FixedFormat)
         integer = isinstance(a, FixedFormat) and isinstance(b, FixedFormat)
         finer = max(0, acc.lsb_exponent - (a.lsb_exponent + b.lsb_exponent))
-        extra = finer if integer else min(finer, 2)
+        extra = 0 if spec.rounding == "drop" else finer if integer else min(finer, 2)
         infinite = a.has_infinity or b.has_infinity
         coarser = max(0, a.lsb_exponent + b.lsb_exponent - acc.lsb_exponent)
         product_bits = a.width + b.width + 1 + coarser if integer else acc.width + extra + 1
@@ -168,7 +168,11 @@ class FixedProduct(wiring.Component):
         grid = spec.acc.lsb_exponent - g.extra_bits
         value: Value
         if self._raw.is_integer:
-            value = self.product.integer << (product_lsb - grid)
+            finer = max(grid - product_lsb, 0)
+            value = self.product.integer << max(product_lsb - grid, 0)
+            if finer:  # `drop` cuts toward zero, the shift toward minus infinity
+                negative, lost = value[-1], value[:finer].any()
+                value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
         else:
             # The largest exponents need no shift; products with smaller ones move right from there.
             largest = exponent_field_max(spec.a) + exponent_field_max(spec.b)
@@ -183,7 +187,7 @@ class FixedProduct(wiring.Component):
             aligned, sticky = shift_right_sticky(m, wide, distance, "align")
             magnitude = Signal(g.operand_bits - 1)
             m.d.comb += magnitude.eq(aligned)
-            if product_lsb < grid:
+            if g.extra_bits and product_lsb < grid:
                 m.d.comb += magnitude[0].eq(aligned[0] | sticky)
             value = Mux(self.product.negative, -magnitude, magnitude)
         m.d.comb += self.operand.integer.eq(Mux(self.present, value, 0))

@@ -123,11 +123,26 @@ class FloatAdder(wiring.Component):
         ]
         aligned, sticky = shift_right_sticky(m, smaller, distance, "align")
         sum_bits = g.window_bits + 2 + g.guard_bits
+        exact_sum = Signal(signed(sum_bits))
+        if self._spec.rounding == "drop":
+            # What lies below the larger addend's last place is cut, which moves a negative addend up.
+            kept, raised = Signal(signed(g.window_bits + 1)), Signal()
+            m.d.comb += [
+                kept.eq(aligned[g.guard_bits :].as_signed()),
+                raised.eq(aligned[-1] & (aligned[: g.guard_bits].any() | sticky)),
+                exact_sum[g.guard_bits :].eq(
+                    extend(larger, g.window_bits + 2)
+                    + extend(kept, g.window_bits + 2)
+                    + extend(raised, g.window_bits + 2)
+                ),
+            ]
+        else:
+            m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
 
         rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._spec))
         m.d.comb += [
-            rounder.sum[0].eq(sticky),
-            rounder.sum[1:].eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits)),
+            rounder.sum[0].eq(Const(0, 1) if self._spec.rounding == "drop" else sticky),
+            rounder.sum[1:].eq(exact_sum),
             rounder.exponent.eq(exponent),
             self.flags.eq(rounder.flags),
         ]
@@ -283,6 +298,14 @@ class FloatRounder(wiring.Component):
         elif g.signed_zero:
             m.d.comb += self.result.negative.eq(zero_sign)
 
+        if self._spec.rounding == "drop":
+            # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
+            settled, settled_exponent = Signal(signed(p + 1)), Signal(g.exponent_bits)
+            m.d.comb += [
+                settled.eq(Mux(lowest, Const(-(1 << (p - 1)), signed(p + 1)), significand)),
+                settled_exponent.eq(rounded_exponent + extend(lowest, g.exponent_bits)),
+            ]
+            significand, rounded_exponent = settled, settled_exponent
         vanish = Signal()
         m.d.comb += vanish.eq(tiny if g.flush else ~nonzero)
         m.d.comb += [
@@ -329,7 +352,7 @@ class FloatRounder(wiring.Component):
 
     def _reaches_normal(self, kept: Value, below: Value) -> Value:
         """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""
-        if self._spec.rounding == "rtz":
+        if self._spec.rounding != "rne":
             return Const(0, 1)
         p = self._geometry.precision
         positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()

@@ -34,15 +34,18 @@ class FloatProduct(wiring.Component):
         normalised = shift_left(m, self.product.magnitude, zeros, "normalise")
         some = Signal()
         bits = g.exponent_bits
-        signed_magnitude = Signal(signed(g.product_bits + 1))
+        cut = max(g.product_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
+        magnitude = Signal(g.product_bits - cut)
+        signed_magnitude = Signal(signed(g.product_bits - cut + 1))
         exponent = Signal(g.exponent_bits)
         m.d.comb += [
             some.eq(self.present & nonzero),
-            signed_magnitude.eq(Mux(self.product.negative, -normalised.as_unsigned(), normalised)),
+            magnitude.eq(normalised[cut:]),
+            signed_magnitude.eq(Mux(self.product.negative, -magnitude, magnitude)),
             exponent.eq(
                 extend(self.product.exponent, bits) + Const(g.product_offset % (1 << bits), bits) - extend(zeros, bits)
             ),
-            self.operand.significand.eq(Mux(some, signed_magnitude, 0) << (g.window_bits - g.product_bits)),
+            self.operand.significand.eq(Mux(some, signed_magnitude, 0) << (g.window_bits - len(magnitude))),
             self.operand.exponent.eq(Mux(some, exponent, 0)),
         ]
         connect_specials(m, self.operand, self.product, self.present)

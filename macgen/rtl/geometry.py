@@ -28,7 +28,8 @@ class FloatGeometry:
     Attributes:
         precision: p, significand bits of the accumulator.
         product_bits: w, significand bits of an exact product.
-        window_bits: magnitude bits to which both addends are left-aligned, max(p, w).
+        window_bits: magnitude bits to which both addends are left-aligned, max(p, w); p where they are cut before
+            the sum (`drop`).
         guard_bits: bits below the window that a shifted addend keeps, before the sticky bit.
         exponent_bits: width of all exponents.
         offset: what is added to the accumulator's biased exponents.
@@ -77,7 +78,8 @@ class FloatGeometry:
         a, b, acc = spec.a, spec.b, spec.acc
         assert isinstance(acc, FloatFormat)
         p, w = acc.precision, significand_bits(a) + significand_bits(b)
-        window = max(p, w)
+        drops = spec.rounding == "drop"
+        window = p if drops else max(p, w)
         product_lsb = a.lsb_exponent + b.lsb_exponent
         # Every sum is a multiple of the products' grid or, after saturation, of the largest number's last bit.
         sum_lsb = min(product_lsb, acc.max_exponent - acc.man_bits)
@@ -96,7 +98,7 @@ class FloatGeometry:
             precision=p,
             product_bits=w,
             window_bits=window,
-            guard_bits=max(w + 1, p + 2) - window,
+            guard_bits=1 if drops else max(w + 1, p + 2) - window,
             exponent_bits=(largest + 2).bit_length(),
             offset=offset,
             min_exponent=1 + offset,
@@ -105,7 +107,7 @@ class FloatGeometry:
             product_offset=product_offset,
             capped=capped,
             flush=not gradual,
-            signed_zero=capped and acc.encoding != "fnuz",
+            signed_zero=capped and acc.encoding != "fnuz" and not drops,
             nan=acc.has_nan and (operand_nan or infinite),
             infinite=infinite,
             operand_infinite=operand_infinite,

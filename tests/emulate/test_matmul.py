@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.emulate import scalar
+from macgen.numerics import SUM_ROUNDINGS
 from tests.strategies import corner_codes, specs
 
 KINDS = ["any", "finite", "corners", "near one", "few values"]
@@ -115,7 +116,7 @@ def test_transposed_and_strided_operands():
         ("int8", "int8", "fp32", "saturate"),
     ],
 )
-@pytest.mark.parametrize("rounding", ["rne", "rtz"])
+@pytest.mark.parametrize("rounding", SUM_ROUNDINGS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
     spec = MacSpec(a=a, b=b, acc=acc, overflow=overflow, rounding=rounding, chunk=9)

@@ -44,7 +44,7 @@ class Accumulator:
 
     Parameters:
         fmt: a small format.
-        rounding: `rne` or `rtz`.
+        rounding: `rne`, `rtz` or `drop`.
         overflow: `saturate` or `infinity`.
         octaves: how far beyond the format's own range sums may lie.
     """
@@ -74,7 +74,7 @@ class Accumulator:
         values, even = grid
         index = bisect_right(values, magnitude)
         below, above = values[index - 1], values[index]
-        if self.rounding == "rtz" or below == magnitude:
+        if self.rounding != "rne" or below == magnitude:
             return below
         if magnitude - below != above - magnitude:
             return min(below, above, key=lambda value: abs(value - magnitude))
@@ -133,4 +133,13 @@ class Accumulator:
             if self.fmt.encoding == "ieee":
                 return self.infinity(sign), 0
             return self.end_of_range(sign), OVERFLOW
+        if self.rounding == "drop":
+            acc_value, value = self.cut(acc_value, value), self.cut(value, acc_value)
         return self.round_to_finite((-1) ** acc_sign * acc_value + (-1) ** sign * value)
+
+    def cut(self, value, other):
+        """Return a magnitude without what lies below the last place of the larger of the two."""
+        place = Fraction(2) ** (1 - self.fmt.bias - self.fmt.man_bits - (40 if self.fmt.subnormals == "flush" else 0))
+        while max(value, other) >= place * 2 ** (self.fmt.man_bits + 1):
+            place *= 2
+        return value // place * place

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from macgen import MacSpec, golden, parse_format
+from macgen.numerics import SUM_ROUNDINGS
 from tests.golden.by_definition import Accumulator, decode, multiply
 
 ACCUMULATORS = [
@@ -20,7 +21,7 @@ OPERANDS = [
 
 
 def specs_of(acc, a, b):
-    for rounding, overflow in itertools.product(("rne", "rtz"), ("saturate", "infinity")):
+    for rounding, overflow in itertools.product(SUM_ROUNDINGS, ("saturate", "infinity")):
         if overflow == "saturate" or parse_format(acc).has_infinity:
             yield MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow)
 
