@@ -1,5 +1,5 @@
-"""The array model: whole matrix products on values, bit-equal to the golden model and fast. NumPy only."""
+"""The array model: matrix products and many dot products on values, bit-equal to golden and fast. NumPy only."""
 
-from macgen.emulate.api import matmul
+from macgen.emulate.api import dots, matmul
 
-__all__ = ["matmul"]
+__all__ = ["dots", "matmul"]

@@ -1,8 +1,9 @@
-"""Matrix products on values: checks, the choice of the fastest proved way, blocks and threads."""
+"""Matrix and dot products on values: checks, the choice of the fastest proved way, blocks and threads."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen.emulate import scalar
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan
 from macgen.emulate.float_adder import FloatAdder, FloatPlan
-from macgen.emulate.products import magnitude_bound, sums_are_exact
+from macgen.emulate.products import magnitude_bound, products_bound, sums_are_exact
 from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat, Format
 from macgen.spec import MacSpec
@@ -54,20 +55,80 @@ def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None
         raise MacgenError(
             f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
         )
-    if threads is None:
-        threads = _available_processors()
-    elif isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise MacgenError(f"threads {threads!r} is not an integer from 1, or none")
-    finite = bool(np.isfinite(a).all() and np.isfinite(b).all())
-    bound = magnitude_bound(a, b) if finite else np.inf
+    threads = _thread_count(threads)
+    bound = magnitude_bound(a, b) if _finite(a, b) else np.inf
     if sums_are_exact(spec, bound):
         return np.asarray(a @ b + 0.0)
+    if (way := _choose(spec, a.shape[1], bound)) is None:
+        return scalar.matmul(spec, a, b)
+    return _in_blocks(spec, way.make_adder, *way.operands(a, b), threads)
+
+
+def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) -> NDArray[np.float64]:
+    """Return independent dot products, row by row, bit-equal to `golden.dot` on their codes.
+
+    Parameters:
+        spec: the formats, rounding, overflow and chunk length.
+        A: (T, K) values on the grid of `spec.a`, infinities and NaN where it has them.
+        B: (T, K) values on the grid of `spec.b`.
+        threads: how many blocks of rows are computed at a time, at least 1; None: one per available processor.
+
+    Returns:
+        (T,) values of `spec.acc`, as `matmul`'s.
+
+    Raises:
+        MacgenError: the shapes differ or are empty, or a value is not on its operand's grid.
+    """
+    a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
+    if a.shape != b.shape:
+        raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
+    threads = _thread_count(threads)
+    bound = products_bound(a, b) if _finite(a, b) else np.inf
+    if (way := _choose(spec, a.shape[1], bound)) is None:
+        return np.concatenate([scalar.matmul(spec, a[t : t + 1], b[t : t + 1].T)[0] for t in range(len(a))])
+    a, b = (np.ascontiguousarray(x.T) for x in way.operands(a, b))
+    rows = min(_BLOCK_BYTES // a.itemsize, -(-a.shape[1] // threads))
+    values = np.empty(a.shape[1])
+
+    def compute(first: int) -> None:
+        block = slice(first, first + rows)
+        part_a, part_b = a[:, block], b[:, block]
+        shape = (1, part_a.shape[1])
+        values[block] = _accumulate(
+            spec, way.make_adder(shape), shape, len(a), lambda k, out: np.multiply(part_a[k], part_b[k], out=out[0])
+        )[0]
+
+    _side_by_side([partial(compute, first) for first in range(0, len(values), rows)], threads)
+    return values
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A proved way to form sums: its adder, and how operands enter its arrays."""
+
+    make_adder: _MakeAdder
+    operands: Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[Any], NDArray[Any]]]
+
+
+def _choose(spec: MacSpec, length: int, bound: float) -> _Way | None:
+    """Return the fastest proved way, or None where none is; the bound is infinite where operands may be."""
     if isinstance(spec.acc, FloatFormat):
-        if (float_plan := FloatPlan.choose(spec, a.shape[1], bound)) is not None:
-            return _in_blocks(spec, partial(FloatAdder, float_plan), *float_plan.operands(a, b), threads)
-    elif finite and (fixed_plan := FixedPlan.choose(spec)) is not None:
-        return _in_blocks(spec, lambda _: FixedAdder(fixed_plan), *fixed_plan.operands(a, b), threads)
-    return scalar.matmul(spec, a, b)
+        float_plan = FloatPlan.choose(spec, length, bound)
+        return None if float_plan is None else _Way(partial(FloatAdder, float_plan), float_plan.operands)
+    fixed_plan = FixedPlan.choose(spec) if np.isfinite(bound) else None
+    return None if fixed_plan is None else _Way(lambda _: FixedAdder(fixed_plan), fixed_plan.operands)
+
+
+def _finite(*operands: NDArray[np.float64]) -> bool:
+    return all(bool(np.isfinite(x).all()) for x in operands)
+
+
+def _thread_count(threads: int | None) -> int:
+    if threads is None:
+        return _available_processors()
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise MacgenError(f"threads {threads!r} is not an integer from 1, or none")
+    return threads
 
 
 def _operand(name: str, values: ArrayLike, fmt: Format) -> NDArray[np.float64]:
@@ -113,31 +174,47 @@ def _in_blocks(
 
     def compute(top: int, left: int) -> None:
         block = slice(top, top + rows), slice(left, left + columns)
-        values[block] = _block(spec, make_adder, A[:, block[0]], B[:, block[1]])
+        a, b = A[:, block[0]], B[:, block[1]]
+        shape = a.shape[1], b.shape[1]
+        values[block] = _accumulate(
+            spec,
+            make_adder(shape),
+            shape,
+            len(a),
+            lambda k, out: np.multiply(a[k][:, np.newaxis], b[k], out=out),
+        )
 
     corners = [(top, left) for left in range(0, n, columns) for top in range(0, m, rows)]
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(compute, *corner) for corner in corners]
-        try:
-            for job in jobs:
-                job.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    _side_by_side([partial(compute, *corner) for corner in corners], threads)
     return values
 
 
-def _block(spec: MacSpec, make_adder: _MakeAdder, A: NDArray[Any], B: NDArray[Any]) -> NDArray[np.float64]:
-    """Return one block of outputs from A (K, M) and B (K, N)."""
-    length = len(A)
+def _side_by_side(jobs: Sequence[Callable[[], None]], threads: int) -> None:
+    """Do jobs in threads; the first failure or interrupt drops those that have not begun."""
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _accumulate(
+    spec: MacSpec,
+    adder: _Adder,
+    shape: tuple[int, int],
+    length: int,
+    multiply: Callable[[int, NDArray[Any]], object],
+) -> NDArray[np.float64]:
+    """Return one block of sums; `multiply(k, out)` writes the block's k-th products."""
     chunk = spec.chunk or length
-    shape = A.shape[1], B.shape[1]
-    adder = make_adder(shape)
     inner, outer, product = (np.empty(shape, adder.dtype) for _ in range(3))
     with np.errstate(all="ignore"):  # infinities and NaN are wanted where they arise
         for start in range(0, length, chunk):
             inner.fill(0)
             for k in range(start, min(start + chunk, length)):
-                np.multiply(A[k][:, np.newaxis], B[k], out=product)
+                multiply(k, product)
                 adder.step(inner, product)
             if start == 0:
                 outer[...] = inner

@@ -52,6 +52,12 @@ def magnitude_bound(A: NDArray[np.float64], B: NDArray[np.float64]) -> float:
         return float(min(bounds) * (1 + 2.0**-50 * A.shape[1]) + 2.0**-1060)
 
 
+def products_bound(A: NDArray[np.float64], B: NDArray[np.float64]) -> float:
+    """Return a bound of the sum of |a * b| over k for every row of A and B, both (T, K) and finite."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.einsum("tk,tk->t", np.abs(A), np.abs(B)).max() * (1 + 2.0**-50 * A.shape[1]) + 2.0**-1060)
+
+
 def sums_are_exact(spec: MacSpec, bound: float) -> bool:
     """Return whether no addition of a matrix product rounds or overflows, in any order, in `acc` and in binary64.
 

@@ -59,6 +59,39 @@ def test_same_as_golden(spec, kinds, shape, seed, threads):
     assert_same(spec, a, b, threads=threads)
 
 
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(
+    spec=specs(max_chunk=9, max_side=1) | specs(11, 23, 31, max_chunk=9, max_side=1),
+    kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 25)),
+    seed=st.integers(0, 2**32 - 1),
+    threads=st.sampled_from([1, 2]),
+)
+def test_dots_are_the_same_as_golden(spec, kinds, shape, seed, threads):
+    rng = np.random.default_rng(seed)
+    a, b = (random_codes(rng, fmt, shape, kind) for fmt, kind in zip((spec.a, spec.b), kinds, strict=True))
+    expected = spec.acc.decode([golden.dot(spec, *rows)[0] for rows in zip(a, b, strict=True)])
+    values = emulate.dots(spec, spec.a.decode(a), spec.b.decode(b), threads)
+    assert (values.dtype, values.shape) == (np.float64, expected.shape)
+    np.testing.assert_array_equal(values, expected)
+    number = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(values)[number], np.signbit(expected)[number])
+
+
+def test_dots_are_refused_where_the_shapes_differ():
+    with pytest.raises(MacgenError, match=r"^B has the shape \(2, 4\) and A \(2, 3\); accepted are equal shapes"):
+        emulate.dots(presets["default"], np.ones((2, 3)), np.ones((2, 4)))
+
+
+def test_dots_of_more_rows_than_a_block_holds():
+    spec = presets["default"]
+    rng = np.random.default_rng(4)
+    a, b = (random_codes(rng, spec.a, (70_000, 3), "finite") for _ in range(2))
+    values = emulate.dots(spec, spec.a.decode(a), spec.b.decode(b))
+    some = rng.integers(0, len(values), 300)
+    np.testing.assert_array_equal(values[some], [spec.acc.decode(golden.dot(spec, a[t], b[t])[0]).item() for t in some])
+
+
 # -- shapes ------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,52 @@
+"""What the methods of this package share: checks of their arguments, and the two levels of a chunked sum."""
+
+from macgen.errors import MacgenError, shown
+
+MAX_LENGTH = 1 << 40
+"""Longest accumulation that the statistical methods take; the exact bounds take any."""
+
+MAX_MAN_BITS = 64
+"""Widest mantissa that the statistical methods take."""
+
+
+def check_integer(field: str, value: object, low: int, high: int | None) -> None:
+    """Refuse what is no integer from low to high (None: without end).
+
+    Raises:
+        MacgenError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        accepted = f"from {low}" if high is None else f"from {low} to {_power(high)}"
+        raise MacgenError(f"{field} {shown(value)} is not an integer {accepted}")
+
+
+def check_real(field: str, value: object, above: float, most: float) -> None:
+    """Refuse what is no real number above one bound and at most another.
+
+    Raises:
+        MacgenError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value <= most:
+        raise MacgenError(f"{field} {shown(value)} is not a number above {above:g} and at most {most:g}")
+
+
+def check_chunk(chunk: object) -> None:
+    """Refuse what is no chunk length.
+
+    Raises:
+        MacgenError: it is neither None nor an integer from 1 to `MAX_LENGTH`.
+    """
+    if chunk is not None:
+        check_integer("chunk", chunk, 1, MAX_LENGTH)
+
+
+def levels(n: int, chunk: int | None) -> tuple[int, ...]:
+    """Return the lengths of the sums of n addends: the chunk's and that of the chunk sums, or n where one chunk does.
+
+    A last, shorter chunk counts as a whole one.
+    """
+    return (n,) if chunk is None or chunk >= n else (chunk, -(-n // chunk))
+
+
+def _power(value: int) -> str:
+    return f"2^{value.bit_length() - 1}" if value > 1 << 20 and value & (value - 1) == 0 else str(value)

@@ -1,0 +1,241 @@
+"""Exact bounds: accumulators that hold every possible sum of products without loss. Python integers only.
+
+An accumulator starts at zero and takes the products one after another, so a range here always holds zero and every
+partial sum too. "Exact" means smallest: one bit less overflows on some operands. The published formulas stand beside
+them; they are never smaller.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.errors import MacgenError, shown
+from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics.fixed_format import MAX_WIDTH
+from macgen.width.arguments import check_integer
+
+Range = tuple[int, int]
+"""Lowest and largest value of an operand or a sum, in units of its last bit."""
+
+# -- ranges ----------------------------------------------------------------------------------------------------------
+
+
+def operand_range(fmt: Format) -> Range:
+    """Return the lowest and the largest finite value of a format in units of 2**lsb_exponent."""
+    ends = []
+    for sign in (1, 0):
+        number = fmt.number(fmt.largest_code(sign))
+        magnitude = number.significand << (number.exponent - fmt.lsb_exponent)
+        ends.append(-magnitude if number.sign else magnitude)
+    return ends[0], ends[1]
+
+
+def sum_range(a: Range, b: Range, n: int) -> Range:
+    """Return the lowest and the largest sum of up to n products of operands from two ranges, zero among them.
+
+    Parameters:
+        a: lowest and largest left operand.
+        b: lowest and largest right operand.
+        n: largest number of products, at least 1.
+
+    Raises:
+        MacgenError: n or a range is refused.
+    """
+    _check_range("a", a)
+    _check_range("b", b)
+    check_integer("n", n, 1, None)
+    products = [x * y for x in a for y in b]
+    return n * min(0, *products), n * max(0, *products)
+
+
+def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Range:
+    """Return the lowest and the largest sum of products of known weights and inputs from a range.
+
+    Zero is taken to be among the inputs (padding supplies it), so the order of the weights does not matter.
+
+    Parameters:
+        weights: the integer weights of one dot product, also as a one-dimensional NumPy array.
+        x: lowest and largest input.
+
+    Raises:
+        MacgenError: a weight is no integer or the range is refused.
+    """
+    _check_range("x", x)
+    positive, negative = _signed_norms(weights)
+    low, high = min(0, x[0]), max(0, x[1])
+    return positive * low - negative * high, positive * high - negative * low
+
+
+# -- widths ----------------------------------------------------------------------------------------------------------
+
+
+def bits(sums: Range, signed: bool = True) -> int:
+    """Return the smallest width whose integers hold a range, at least 1.
+
+    Parameters:
+        sums: lowest and largest integer.
+        signed: two's complement, or unsigned.
+
+    Raises:
+        MacgenError: the range is refused, or negative for unsigned integers.
+    """
+    _check_range("sums", sums)
+    low, high = sums
+    if not signed:
+        if low < 0:
+            raise MacgenError(f"sums {shown(sums)} are negative; accepted for unsigned are sums from 0")
+        return max(high.bit_length(), 1)
+    return max(high.bit_length() if high > 0 else 0, (-low - 1).bit_length() if low < 0 else 0) + 1
+
+
+def exact_bits(a: Format, b: Format, n: int) -> int:
+    """Return the smallest two's complement width that holds every sum of up to n products exactly, in any formats.
+
+    The last bit counts 2**(a.lsb_exponent + b.lsb_exponent). Infinities and NaN are left out. Both operands unsigned
+    need one bit less in an unsigned accumulator, see `exact_format`.
+
+    Parameters:
+        a: format of the left operands.
+        b: format of the right operands.
+        n: number of products, at least 1.
+
+    Raises:
+        MacgenError: n is refused.
+    """
+    return bits(sum_range(operand_range(a), operand_range(b), n))
+
+
+def exact_format(a: Format, b: Format, n: int) -> FixedFormat:
+    """Return the smallest fixed-point format that holds every sum of up to n products of two formats exactly.
+
+    Unsigned where no sum is negative. For float operands this is the Kulisch accumulator of the pair.
+
+    Parameters:
+        a: format of the left operands.
+        b: format of the right operands.
+        n: number of products, at least 1.
+
+    Raises:
+        MacgenError: n is refused, or the format would have more bits than `FixedFormat` takes.
+    """
+    low, high = sum_range(operand_range(a), operand_range(b), n)
+    lsb_exponent = a.lsb_exponent + b.lsb_exponent
+    if lsb_exponent > 0:  # FixedFormat's last bit counts 1 at most
+        low, high, lsb_exponent = low << lsb_exponent, high << lsb_exponent, 0
+    signed = low < 0
+    int_bits = max(bits((low, high), signed) + lsb_exponent, int(signed))
+    if int_bits - lsb_exponent > MAX_WIDTH:
+        raise MacgenError(
+            f"sums of {shown(n)} products of a {a} and b {b} need {int_bits - lsb_exponent} bits; accepted are up to "
+            f"{MAX_WIDTH}"
+        )
+    return FixedFormat(int_bits, -lsb_exponent, signed)
+
+
+def exact_bits_of_weights(weights: Iterable[int] | NDArray[Any], x: FixedFormat) -> int:
+    """Return the smallest two's complement width that holds every sum of products with known integer weights.
+
+    Parameters:
+        weights: the integer weights of one dot product, also as a one-dimensional NumPy array.
+        x: format of the inputs; the width counts its last bit.
+
+    Raises:
+        MacgenError: a weight is no integer.
+    """
+    return bits(sum_range_of_weights(weights, operand_range(x)))
+
+
+# -- the published formulas ------------------------------------------------------------------------------------------
+
+
+def a2q_bits(x: FixedFormat, w: FixedFormat, n: int) -> int:
+    """Return A2Q's data-type bound on the accumulator width (arXiv 2308.13504).
+
+    P >= alpha + phi(alpha) + 1, alpha = log2 n + N + M - 1 - [x signed], phi(t) = log2(1 + 2^-t): with integers, the
+    bit length of n 2^(N + M - 1 - [x signed]), plus 1. It equals `exact_bits` for signed inputs. For unsigned ones it
+    takes 2^N for the largest input, 2^N - 1, and is a bit too large where a power of two lies between (of 1-bit inputs
+    one or two bits).
+
+    Parameters:
+        x: format of the inputs, N bits, signed or not.
+        w: format of the weights, M bits, signed.
+        n: number of products, at least 1.
+
+    Raises:
+        MacgenError: n is refused or the weights are unsigned, for which the formula is not stated.
+    """
+    check_integer("n", n, 1, None)
+    if not w.signed:
+        raise MacgenError(f"w {w} is unsigned; accepted are signed weights")
+    return (n << (x.width + w.width - 1 - x.signed)).bit_length() + 1
+
+
+def a2q_bits_of_weights(l1_norm: int, x: FixedFormat) -> int:
+    """Return A2Q's weight bound on the accumulator width: the same formula, alpha = log2(sum |w|) + N - [x signed].
+
+    `exact_bits_of_weights` is never larger: it knows how the weights' signs are divided.
+
+    Parameters:
+        l1_norm: sum of the integer weights' magnitudes, at least 0; see `l1_norm`.
+        x: format of the inputs, N bits, signed or not.
+
+    Raises:
+        MacgenError: the norm is refused.
+    """
+    check_integer("l1_norm", l1_norm, 0, None)
+    return (l1_norm << (x.width - x.signed)).bit_length() + 1
+
+
+def l1_norm(weights: Iterable[int] | NDArray[Any]) -> int:
+    """Return the sum of the magnitudes of integer weights.
+
+    Raises:
+        MacgenError: a weight is no integer.
+    """
+    return sum(_signed_norms(weights))
+
+
+def kulisch_bits(a: FloatFormat, b: FloatFormat, n: int) -> int:
+    """Return the usual width of a fixed-point (Kulisch) accumulator for sums of n products of floats.
+
+    2^Ea + Ma + 2^Eb + Mb + ceil(log2 n) - 1 bits, sign included: the whole exponent field of both counts as numbers.
+    `exact_bits` leaves out infinities and NaN and is one to three bits smaller for the usual formats.
+
+    Parameters:
+        a: format of the left operands.
+        b: format of the right operands.
+        n: number of products, at least 1.
+
+    Raises:
+        MacgenError: n is refused.
+    """
+    check_integer("n", n, 1, None)
+    return (1 << a.exp_bits) + a.man_bits + (1 << b.exp_bits) + b.man_bits + (n - 1).bit_length() - 1
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _check_range(field: str, limits: Range) -> None:
+    integers = isinstance(limits, tuple) and all(isinstance(x, int) and not isinstance(x, bool) for x in limits)
+    if not integers or len(limits) != 2 or limits[0] > limits[1]:
+        raise MacgenError(f"{field} {shown(limits)} is not a range; accepted are two integers, the lowest first")
+
+
+def _signed_norms(weights: Iterable[int] | NDArray[Any]) -> Range:
+    """Return the sums of the magnitudes of the positive and of the negative weights."""
+    if isinstance(weights, np.ndarray):
+        if weights.ndim != 1:
+            raise MacgenError(f"weights have the shape {weights.shape}; accepted are those of one dot product")
+        weights = weights.tolist()  # Python integers, which do not overflow
+    positive = negative = 0
+    for k, weight in enumerate(weights):
+        if isinstance(weight, bool) or not isinstance(weight, int):
+            raise MacgenError(f"weight[{k}] {shown(weight)} is not an integer")
+        if weight > 0:
+            positive += weight
+        else:
+            negative -= weight
+    return positive, negative

@@ -1,0 +1,167 @@
+"""How well an accumulator really sums: the bit-exact model on random or given operands, against the exact sums."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macgen import emulate
+from macgen.errors import MacgenError, shown
+from macgen.numerics import FixedFormat, Format
+from macgen.spec import MacSpec
+
+DEFAULT_TRIALS = 4000
+MAX_LENGTH = 1 << 24
+MAX_TRIALS = 1 << 20
+_BLOCK_PRODUCTS = 1 << 21
+_SIGMAS_OF_RANGE = 4
+
+Progress = Callable[[int, int], None]
+"""Called with the trials done and all of them."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the bounds between which the true value lies with the stated confidence.
+
+    Attributes:
+        value: the estimate.
+        low: lower bound.
+        high: upper bound.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the trials showed; s is the accumulator's sum, S the exact one.
+
+    Attributes:
+        vrr: Var(s) / Var(S), the variance retention ratio.
+        nsr: E[(s - S)^2] / Var(S), the noise-to-signal ratio.
+        overflow: share of the trials in which an exact partial sum, of a chunk or of chunks, is beyond the
+            accumulator's largest value.
+        trials: how many.
+        length: products a sum.
+        seed: of the random operands.
+        confidence: of the intervals.
+    """
+
+    vrr: Interval
+    nsr: Interval
+    overflow: float
+    trials: int
+    length: int
+    seed: int
+    confidence: float
+
+
+def simulate(
+    spec: MacSpec,
+    length: int,
+    *,
+    trials: int = DEFAULT_TRIALS,
+    seed: int = 1,
+    samples: tuple[ArrayLike, ArrayLike] | None = None,
+    confidence: float = 0.95,
+    progress: Progress | None = None,
+) -> Estimate:
+    """Sum random products in a spec's accumulator and compare with the exact sums.
+
+    Parameters:
+        spec: formats, rounding, overflow and chunk length; its arithmetic is the one of `golden`, bit for bit.
+        length: products a sum, 1 to 2**24.
+        trials: independent sums, 2 to 2**20.
+        seed: of the operands.
+        samples: values from which the left and the right operands are drawn, of any shape; they are rounded to the
+            operands' formats. None: normally distributed, with unit variance for float operands, with a quarter of
+            the largest value for fixed-point ones.
+        confidence: of the intervals, between 0 and 1.
+        progress: called after each block of trials.
+
+    Returns:
+        The ratios with their intervals (delta method for ratios of means).
+
+    Raises:
+        MacgenError: an argument is refused, or all exact sums are equal, so that there is no variance to compare with.
+    """
+    _check_integer("length", length, 1, MAX_LENGTH)
+    _check_integer("trials", trials, 2, MAX_TRIALS)
+    _check_integer("seed", seed, 0, 1 << 63)
+    if not 0 < confidence < 1:
+        raise MacgenError(f"confidence {shown(confidence)} is not between 0 and 1")
+    given = samples if samples is not None else (None, None)
+    draw_a, draw_b = _source("a", spec.a, given[0]), _source("b", spec.b, given[1])
+    rng = np.random.default_rng(seed)
+    sums, exact, beyond = np.empty(trials), np.empty(trials), 0
+    block = max(1, _BLOCK_PRODUCTS // length)
+    for start in range(0, trials, block):
+        rows = slice(start, min(start + block, trials))
+        shape = rows.stop - start, length
+        a, b = draw_a(rng, shape), draw_b(rng, shape)
+        sums[rows] = emulate.dots(spec, a, b)
+        products = a * b
+        exact[rows] = products.sum(axis=1)
+        beyond += int((_largest_partial_sums(products, spec.chunk) > spec.acc.max).sum())
+        if progress is not None:
+            progress(rows.stop, trials)
+    signal = (exact - exact.mean()) ** 2
+    if not signal.any():
+        raise MacgenError("samples give sums that are all equal; accepted are operands that vary")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    return Estimate(
+        vrr=_ratio((sums - sums.mean()) ** 2, signal, z),
+        nsr=_ratio((sums - exact) ** 2, signal, z),
+        overflow=beyond / trials,
+        trials=trials,
+        length=length,
+        seed=seed,
+        confidence=confidence,
+    )
+
+
+_Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
+
+
+def _source(name: str, fmt: Format, samples: ArrayLike | None) -> _Draw:
+    """Return a function that draws operands on a format's grid."""
+    if samples is None:
+        scale = fmt.max / _SIGMAS_OF_RANGE if isinstance(fmt, FixedFormat) else 1.0
+        return lambda rng, shape: fmt.quantize(rng.normal(scale=scale, size=shape))
+    values = np.asarray(samples)
+    if values.dtype.kind not in "biuf" or values.size == 0 or not np.isfinite(values).all():
+        raise MacgenError(f"samples of {name} are not finite numbers; accepted are arrays with at least one number")
+    grid = fmt.quantize(values.astype(np.float64).ravel())
+    return lambda rng, shape: rng.choice(grid, shape)
+
+
+def _largest_partial_sums(products: NDArray[np.float64], chunk: int | None) -> NDArray[np.float64]:
+    """Return the largest magnitude among each row's exact partial sums: within chunks, and of finished chunks."""
+    trials, length = products.shape
+    inner = chunk or length
+    largest, total = np.zeros(trials), np.zeros(trials)
+    for start in range(0, length, inner):
+        partial = np.cumsum(products[:, start : start + inner], axis=1)
+        total += partial[:, -1]
+        np.maximum(largest, np.abs(partial).max(axis=1), out=largest)
+        np.maximum(largest, np.abs(total), out=largest)
+    return largest
+
+
+def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64], z: float) -> Interval:
+    """Return mean(numerator) / mean(denominator) with its interval by the delta method."""
+    mean = float(denominator.mean())
+    value = float(numerator.mean()) / mean
+    error = z * float((numerator - value * denominator).std(ddof=1)) / (mean * math.sqrt(len(numerator)))
+    return Interval(value, max(value - error, 0.0), value + error)
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise MacgenError(f"{name} {shown(value)} is not an integer from {low} to {high}")

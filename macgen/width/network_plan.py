@@ -1,0 +1,253 @@
+"""The accumulators of a whole network: one plan per layer and GEMM, totals, and the file that `macgen build` reads."""
+
+import json
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from macgen.errors import MacgenError, shown
+from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
+from macgen.numerics import FloatFormat, Format
+from macgen.spec import MacSpec, object_of_distinct_keys
+from macgen.width.plan import Answer, Goal, Plan, Sum, plan
+
+SCHEMA = 1
+BASELINE_BITS = 32
+_MAX_FILE_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Row:
+    """The plan of one GEMM.
+
+    Attributes:
+        layer: the layer's name.
+        op: the layer's operation.
+        gemm: length and size.
+        plan: the accumulator for it.
+    """
+
+    layer: str
+    op: str
+    gemm: Gemm
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """The plans of a network's GEMMs.
+
+    Attributes:
+        network: its name.
+        batch: examples computed together.
+        goal: what was asked for.
+        rows: in the order of computation.
+        skipped: operations without multiply-accumulates, or unknown ones, and how often each occurs.
+    """
+
+    network: str
+    batch: int
+    goal: Goal
+    rows: tuple[Row, ...]
+    skipped: dict[str, int]
+
+    @property
+    def widest(self) -> Format:
+        """The accumulator that does for every row: the most exponent and the most mantissa bits, or integer bits."""
+        return _widest([row.plan.chosen.acc for row in self.rows])
+
+    @property
+    def mean_bits(self) -> float:
+        """Accumulator bits, averaged over all multiply-accumulates."""
+        macs = sum(row.gemm.macs for row in self.rows)
+        return sum(row.gemm.macs * row.plan.chosen.acc.width for row in self.rows) / macs
+
+    @property
+    def saving(self) -> float:
+        """Share of accumulator bits saved against FP32 (or int32), averaged over all multiply-accumulates."""
+        return 1 - self.mean_bits / BASELINE_BITS
+
+    def to_json(self) -> str:
+        """Return all of it as a JSON text; `load_specs` reads the formats back."""
+        goal = asdict(self.goal) | {name: str(getattr(self.goal, name)) for name in ("a", "b")}
+        values = {
+            "schema": SCHEMA,
+            "network": self.network,
+            "batch": self.batch,
+            "goal": goal,
+            "rows": [_row_values(row) for row in self.rows],
+            "widest": str(self.widest),
+            "mean_bits": self.mean_bits,
+            "saving": self.saving,
+            "skipped": self.skipped,
+        }
+        return json.dumps(values, indent=2) + "\n"
+
+
+def plan_network(
+    network: Network,
+    goal: Goal,
+    *,
+    kinds: Collection[Kind] = KINDS,
+    progress: Callable[[int, int], None] | None = None,
+) -> NetworkPlan:
+    """Plan the accumulators of a network's GEMMs.
+
+    A measured layer's forward GEMM is planned with its non-zero ratio, its operands' rms (in units of the formats,
+    which are taken to be scaled so that the largest operand seen fits) and the L1 norm of integer weights.
+
+    Parameters:
+        network: layers with their GEMMs.
+        goal: formats, rounding, limits.
+        kinds: which GEMMs.
+        progress: called with the GEMMs done and all of them.
+
+    Raises:
+        MacgenError: a GEMM is longer than any accumulator can hold, or the network has none of these kinds.
+    """
+    chosen = [(layer, gemm) for layer, gemm in network.gemms() if gemm.kind in kinds]
+    if not chosen:
+        raise MacgenError(
+            f"network {shown(network.name)} has no multiply-accumulates of the kinds {', '.join(kinds)}; accepted are "
+            f"networks with convolutions or matrix products"
+        )
+    rows = []
+    for done, (layer, gemm) in enumerate(chosen, start=1):
+        dot = Sum(length=gemm.length)
+        if layer.measured is not None and gemm.kind == "forward":
+            dot = measured_sum(gemm.length, layer.measured, goal)
+        rows.append(Row(layer.name, layer.op, gemm, plan(goal, dot)))
+        if progress is not None:
+            progress(done, len(chosen))
+    return NetworkPlan(network.name, network.batch, goal, tuple(rows), dict(network.skipped))
+
+
+def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None = None) -> NetworkPlan:
+    """Plan the accumulator of a single dot product, as a network of one GEMM."""
+    row = Row("sum", "dot", Gemm("forward", length, 1), plan(goal, Sum(length=length, nzr=nzr, rms=rms)))
+    return NetworkPlan("", 1, goal, (row,), {})
+
+
+def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
+    """Return a dot product with what was measured of its operands.
+
+    Float operands are taken as they were, scaled by a power of two where the largest does not fit its format. Integer
+    weights that were measured as integers bound the sum by their L1 norm.
+    """
+    rms = 1.0
+    for statistics, fmt in zip((measured.a, measured.b), goal.formats, strict=True):
+        value = statistics.rms
+        if statistics.largest > fmt.max:
+            value *= 2.0 ** -math.ceil(math.log2(statistics.largest / fmt.max))
+        rms *= value
+    nzr = measured.nonzero_products
+    if nzr <= 0 or rms <= 0 or not math.isfinite(rms):  # nothing but zeros: any accumulator does
+        return Sum(length=length)
+    return Sum(length=length, nzr=nzr, rms=rms, weight_l1=measured.weight_l1)
+
+
+def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
+    """Return layer, kind and spec of every row of a plan's file.
+
+    Raises:
+        MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` writes.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file() or file.stat().st_size > _MAX_FILE_BYTES:
+            raise MacgenError(
+                f"plan {shown(str(path))} is no file of a plan; accepted is what macgen plan --json writes"
+            )
+        values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=object_of_distinct_keys)
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, MacgenError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else "not valid JSON"
+        raise MacgenError(
+            f"plan {shown(str(path))} cannot be read ({reason}); accepted is what macgen plan --json writes"
+        ) from None
+    try:
+        if values["schema"] != SCHEMA:
+            raise MacgenError(f"plan {shown(str(path))} has schema {shown(values['schema'])}; accepted is {SCHEMA}")
+        goal = values["goal"]
+        fields = {"a": goal["a"], "b": goal["b"], "rounding": goal["rounding"]}
+        rows = [
+            (row["layer"], row["kind"], MacSpec(**fields, acc=row["acc"], chunk=row["chunk"])) for row in values["rows"]
+        ]
+    except MacgenError:
+        raise
+    except (TypeError, KeyError, AttributeError) as error:
+        raise MacgenError(
+            f"plan {shown(str(path))} is incomplete ({error}); accepted is what macgen plan --json writes"
+        ) from None
+    if not rows or not all(isinstance(layer, str) and kind in KINDS for layer, kind, _ in rows):
+        raise MacgenError(f"plan {shown(str(path))} has no rows; accepted is what macgen plan --json writes")
+    return tuple(rows)
+
+
+def choose_spec(specs: tuple[tuple[str, Kind, MacSpec], ...], layer: str | None) -> MacSpec:
+    """Return the spec of a layer, or the one that does for all rows.
+
+    Parameters:
+        specs: as `load_specs` returns them.
+        layer: its name, or `NAME:KIND` for one of its GEMMs; None: all rows.
+
+    Raises:
+        MacgenError: there is no such layer, or the rows have different chunk lengths, so that no spec does for all.
+    """
+    wanted = list(specs)
+    if layer is not None:
+        wanted = [row for row in specs if layer in (row[0], f"{row[0]}:{row[1]}")]
+        if not wanted:
+            known = ", ".join(dict.fromkeys(row[0] for row in specs))
+            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
+    chunks = {spec.chunk for _, _, spec in wanted}
+    if len(chunks) > 1:
+        lengths = ", ".join(map(str, sorted(chunks, key=lambda chunk: chunk or 0)))
+        raise MacgenError(
+            f"plan has rows with different chunk lengths ({lengths}); accepted is one layer and kind, or a plan with "
+            f"one chunk length"
+        )
+    first = wanted[0][2]
+    acc = _widest([spec.acc for _, _, spec in wanted])
+    return MacSpec(a=first.a, b=first.b, acc=acc, chunk=first.chunk, rounding=first.rounding)
+
+
+def _widest(formats: Sequence[Format]) -> Format:
+    """Return the format that does for all of these, which are of one kind."""
+    floats = [fmt for fmt in formats if isinstance(fmt, FloatFormat)]
+    if floats:
+        return FloatFormat(max(fmt.exp_bits for fmt in floats), max(fmt.man_bits for fmt in floats))
+    return max(formats, key=lambda fmt: fmt.width)
+
+
+def _row_values(row: Row) -> dict[str, Any]:
+    planned = row.plan
+    return {
+        "layer": row.layer,
+        "op": row.op,
+        "kind": row.gemm.kind,
+        "length": row.gemm.length,
+        "outputs": row.gemm.outputs,
+        "macs": row.gemm.macs,
+        "nzr": planned.sum.nzr,
+        "rms": planned.sum.rms,
+        "chunk": planned.chunk,
+        "acc": str(planned.chosen.acc),
+        "decided_by": planned.chosen.method,
+        "reason": planned.chosen.reason,
+        "answers": [_answer_values(answer) for answer in planned.answers],
+        "warnings": list(planned.warnings),
+    }
+
+
+def _answer_values(answer: Answer) -> dict[str, Any]:
+    return {
+        "method": answer.method,
+        "chunk": answer.chunk,
+        "acc": str(answer.acc),
+        "man_bits": answer.man_bits,
+        "reason": answer.reason,
+    }

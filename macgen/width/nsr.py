@@ -1,0 +1,117 @@
+"""Noise-to-signal ratio of a floating-point sum whose every addition is rounded: a closed form.
+
+It knows the rounding mode, which the variance retention ratio does not. Against bit-exact accumulators of normally
+distributed addends it is within 7 % (12 % with chunks) where it gives less than 0.05. Products of two normally
+distributed operands, more of them small, make up to 20 % less noise than it says.
+"""
+
+import math
+from dataclasses import dataclass
+
+from macgen.errors import MacgenError, shown
+from macgen.width.arguments import MAX_LENGTH, MAX_MAN_BITS, check_chunk, check_integer, check_real, levels
+
+VALID_BELOW = 0.05
+"""The closed form is fitted where it gives less than this."""
+
+_RNE = 0.541 / 24
+"""A uniform error of half a unit in the last place either way has 1/12 of that unit's square as its variance (a
+stochastic one 1/6). The mean square of the unit of a normal sum of i unit variances is 0.541 i / 4^m_acc, averaged over
+its place in a binade; these add up to n^2 / 2 over a variance of n."""
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """What the closed form says.
+
+    Attributes:
+        nsr: E[(s - s_ideal)^2] / Var(s_ideal).
+    """
+
+    nsr: float
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is within the range in which the closed form was fitted, below 0.05."""
+        return self.nsr < VALID_BELOW
+
+
+def estimate(n: int, m_acc: int, rounding: str = "rne", chunk: int | None = None) -> NoiseEstimate:
+    """Return the noise-to-signal ratio 0.541 n / (24 * 4^m_acc), twice that for stochastic rounding.
+
+    With chunks n becomes the sum of both levels' lengths, chunk + ceil(n / chunk); a chunk of n or more is no chunk.
+    Products are independent with zero mean, the exponent range is wide enough, and stochastic rounding has random bits
+    enough to be unbiased.
+
+    Parameters:
+        n: length of the accumulation, 1 to 2**40.
+        m_acc: mantissa bits of the accumulator, without the hidden one, 1 to 64.
+        rounding: `rne` or `stochastic` (also `stochastic:r`, r random bits).
+        chunk: products per chunk, 1 to 2**40; None: no chunks.
+
+    Raises:
+        MacgenError: an argument is refused, or the rounding has no closed form.
+    """
+    check_integer("m_acc", m_acc, 1, MAX_MAN_BITS)
+    return NoiseEstimate(math.ldexp(_at_no_bits(n, rounding, chunk), -2 * m_acc))
+
+
+def min_man_bits(n: int, target: float, rounding: str = "rne", chunk: int | None = None) -> int:
+    """Return the smallest accumulator mantissa, at least 1 bit, whose noise-to-signal ratio is at most the target.
+
+    That is ceil(0.5 log2(0.0225 n / target)), for stochastic rounding with half a bit more before the ceiling. Only
+    for targets below 0.05 is the closed form in its range.
+
+    Parameters:
+        n, rounding, chunk: as of `estimate`.
+        target: largest ratio accepted, above 0 and at most 1.
+
+    Raises:
+        MacgenError: an argument is refused, the rounding has no closed form, or more than 64 bits are needed.
+    """
+    check_real("target", target, 0, 1)
+    at_no_bits = _at_no_bits(n, rounding, chunk)
+    for m_acc in range(1, MAX_MAN_BITS + 1):
+        if math.ldexp(at_no_bits, -2 * m_acc) <= target:
+            return m_acc
+    raise MacgenError(
+        f"target {target:g} needs more than {MAX_MAN_BITS} mantissa bits at n {n}; accepted are targets from "
+        f"{math.ldexp(at_no_bits, -2 * MAX_MAN_BITS):.2g}"
+    )
+
+
+def best_chunk(n: int) -> int:
+    """Return the power of two that makes chunk + ceil(n / chunk) smallest, near sqrt(n); of two such the larger one.
+
+    That sum is what the rounding noise of a chunked accumulation is proportional to (Wang et al., NeurIPS 2018, arXiv
+    1812.08011); the larger chunk has fewer folds.
+
+    Parameters:
+        n: length of the accumulation, 1 to 2**40.
+
+    Raises:
+        MacgenError: n is refused.
+    """
+    check_integer("n", n, 1, MAX_LENGTH)
+    powers = (1 << exponent for exponent in range(n.bit_length() + 1))
+    return min(powers, key=lambda chunk: (chunk - (-n // chunk), -chunk))
+
+
+def _at_no_bits(n: int, rounding: str, chunk: int | None) -> float:
+    """Return the ratio at m_acc = 0, from which each bit takes a factor of four."""
+    check_integer("n", n, 1, MAX_LENGTH)
+    check_chunk(chunk)
+    return _factor(rounding) * sum(levels(n, chunk))
+
+
+def _factor(rounding: str) -> float:
+    if rounding == "rne":
+        return _RNE
+    if isinstance(rounding, str) and rounding.partition(":")[0] == "stochastic":
+        return 2 * _RNE
+    if rounding in ("rtz", "drop"):
+        raise MacgenError(
+            f"rounding {rounding!r} has no closed form of its noise, since its errors do not average out; accepted are "
+            f"rne and stochastic"
+        )
+    raise MacgenError(f"rounding {shown(rounding)} is not one of rne, stochastic")

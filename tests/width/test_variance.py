@@ -1,0 +1,349 @@
+import itertools
+import math
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from macgen.errors import MacgenError
+from macgen.width import variance, vrr
+from macgen.width.variance import knee, ln_v, loss, loss_full_swamping, min_man_bits, vrr_full_swamping
+
+M_P = 5  # E5M2 times E5M2
+
+# -- the theorem, term by term in rational numbers: slow, and 1 - VRR loses no digits -------------------------------
+
+
+def twice_q(exponent, n):
+    return Fraction(math.erfc(2.0**exponent / math.sqrt(2 * n)))
+
+
+def slow_threshold(m_acc, m_p, j):
+    terms = sum(2**t * (2**t - 1) * (2 ** (t + 1) - 1) for t in range(1, j))
+    return Fraction(2) ** (m_acc - 3 * m_p) * terms / 3
+
+
+def slow_vrr(m_acc, m_p, n):
+    """Theorem 1 as printed; n is an integer or a Fraction."""
+    a = slow_threshold(m_acc, m_p, m_p + 1)
+    k1 = k2 = numerator = Fraction(0)
+    for i in range(2, math.floor(n - 1) + 1):
+        q = twice_q(m_acc, i) * (1 - twice_q(m_acc, i - 1))
+        if i > a:
+            k1 += q
+            numerator += (i - a) * q
+    for j in range(2, m_p + 1):
+        shift = m_acc - m_p + j
+        a_j = slow_threshold(m_acc, m_p, j)
+        if n > a_j:
+            q = Fraction(2) ** shift * twice_q(shift - 1, n) * (1 - twice_q(shift, n))
+            k2 += q
+            numerator += (n - a_j) * q
+    k3 = 1 - twice_q(m_acc - m_p + 1, n)
+    return (numerator + n * k3) / ((k1 + k2 + k3) * n)
+
+
+def slow_lemma(m_acc, n):
+    q = {i: twice_q(m_acc, i) * (1 - twice_q(m_acc, i - 1)) for i in range(2, n)}
+    last = 1 - twice_q(m_acc, n)
+    return (sum(i * q[i] for i in q) + n * last) / ((sum(q.values()) + last) * n)
+
+
+@pytest.mark.parametrize(
+    ("m_acc", "n", "expected"),
+    [
+        (4, 64, 0.96494622),
+        (5, 256, 0.95983711),
+        (6, 576, 0.99116739),
+        (6, 1024, 0.94529047),
+        (7, 1152, 0.99788910),
+        (7, 4096, 0.92169089),
+        (8, 4608, 0.99886711),
+        (8, 16384, 0.89263995),
+        (9, 16384, 0.99944346),
+        (10, 65536, 0.99964244),
+    ],
+)
+def test_golden_values_of_the_theorem(m_acc, n, expected):
+    assert vrr(m_acc, M_P, n) == pytest.approx(expected, abs=6e-9)
+
+
+@pytest.mark.parametrize(
+    ("m_acc", "n", "expected"), [(6, 576, 0.93860046), (7, 1152, 0.99821657), (8, 4608, 0.99326331)]
+)
+def test_golden_values_of_the_lemma(m_acc, n, expected):
+    assert vrr_full_swamping(m_acc, n) == pytest.approx(expected, abs=6e-9)
+
+
+@pytest.mark.parametrize(("m_acc", "n", "expected"), [(6, 576, 5.0876), (7, 1152, 2.4318), (8, 4608, 5.2203)])
+def test_golden_values_of_the_criterion(m_acc, n, expected):
+    assert ln_v(m_acc, M_P, n) == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("m_acc", "n", "expected"), [(4, 256, 0.728), (5, 1024, 0.709), (6, 4096, 0.697), (7, 16384, 0.690)]
+)
+def test_golden_values_at_the_length_of_the_swamping_power(m_acc, n, expected):
+    assert vrr(m_acc, M_P, n) == pytest.approx(expected, abs=6e-4)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(2, 400))
+def test_loss_is_the_theorem_term_by_term(m_acc, m_p, n):
+    # Terms below the smallest double are lost in both.
+    assert loss(m_acc, m_p, n) == pytest.approx(float(1 - slow_vrr(m_acc, m_p, n)), rel=1e-11, abs=1e-290)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 7), st.integers(2, 400))
+def test_loss_is_the_lemma_term_by_term(m_acc, n):
+    assert loss_full_swamping(m_acc, n) == pytest.approx(float(1 - slow_lemma(m_acc, n)), rel=1e-11, abs=1e-290)
+
+
+@pytest.mark.parametrize(("m_acc", "m_p", "n"), [(5, 5, 4608), (6, 3, 3000), (7, 9, 4096), (3, 1, 2500)])
+def test_loss_is_the_theorem_at_longer_lengths(m_acc, m_p, n):
+    assert loss(m_acc, m_p, n) == pytest.approx(float(1 - slow_vrr(m_acc, m_p, n)), rel=1e-11)
+
+
+@pytest.mark.parametrize("m_acc", [1, 4, 9, 10, 12, 14])
+@pytest.mark.parametrize(("first", "last"), [(2, 150_000), (1_000, 99_999), (65_537, 131_071), (513, 545)])
+def test_sums_by_quadrature_are_the_sums_term_by_term(m_acc, first, last):
+    end = last + 7.5
+    terms = [
+        math.erfc(2**m_acc / math.sqrt(2 * i)) * math.erf(2**m_acc / math.sqrt(2 * (i - 1)))
+        for i in range(first, last + 1)
+    ]
+    lost = math.fsum((end - i) * q for i, q in zip(range(first, last + 1), terms, strict=True))
+    assert variance._sums(m_acc, first, last, end) == pytest.approx((math.fsum(terms), lost), rel=1e-11, abs=1e-300)
+
+
+def test_a_sum_of_a_million_by_quadrature_is_that_term_by_term():
+    first, last, power = 11_000, 1_000_002, 2**12
+    assert math.erfc(power / math.sqrt(2 * first)) == 0  # as all terms before it
+    q = [math.erfc(power / math.sqrt(2 * i)) * math.erf(power / math.sqrt(2 * i - 2)) for i in range(first, last + 1)]
+    lost = math.fsum((last + 1 - i) * q_i for i, q_i in zip(range(first, last + 1), q, strict=True))
+    assert variance._sums(12, 2, last, last + 1.0) == pytest.approx((math.fsum(q), lost), rel=1e-11)
+
+
+@pytest.mark.parametrize("length", [33, 40, 64, 100, 1 << 12, 12_345])
+def test_rule_sums_powers_exactly(length):
+    nodes, weights = variance._rule(length)
+    assert (nodes > -1e-9 * length).all()
+    assert (nodes < length - 1 + 1e-9 * length).all()
+    assert (weights > 0).all()
+    # In units of the length, so that no power is out of range.
+    for degree in range(64):
+        exact = float(sum(Fraction(i, length) ** degree for i in range(length))) if length <= 100 else None
+        if exact is None:
+            exact = math.fsum((i / length) ** degree for i in range(length))
+        assert (weights * (nodes / length) ** degree).sum() == pytest.approx(exact, rel=1e-11)
+
+
+@given(st.integers(2, 1 << 40), st.integers(0, 1 << 40))
+def test_blocks_cover_every_integer_once(first, more):
+    blocks = variance._blocks(first, first + more)
+    assert blocks[0][0] == first
+    assert all(start + length == following for (start, length), (following, _) in itertools.pairwise(blocks))
+    assert sum(blocks[-1]) == first + more + 1
+    assert all(length <= 32 or length <= start / 8 for start, length in blocks)
+
+
+# -- chunks and sparsity ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("m_acc", "n", "chunk", "second_mantissa", "second_length"),
+    [
+        (5, 4608, 64, 5, 72),
+        (8, 100_000, 8, 8, 12_500),
+        (9, 3000, 4, 7, 750),
+        (9, 3001, 4, 7, 751),
+        (12, 700, 6, 8, 117),
+    ],
+)
+def test_chunks_are_two_sums(m_acc, n, chunk, second_mantissa, second_length):
+    inner, outer = slow_vrr(m_acc, M_P, chunk), slow_vrr(m_acc, second_mantissa, second_length)
+    assert loss(m_acc, M_P, n, chunk) == pytest.approx(float(1 - inner * outer), rel=1e-11)
+    per_level = float(max(chunk * (1 - inner), second_length * (1 - outer)))
+    assert ln_v(m_acc, M_P, n, chunk) == pytest.approx(per_level, rel=1e-11)
+    assert ln_v(m_acc, M_P, n, chunk, reading="total") == pytest.approx(float(n * (1 - inner * outer)), rel=1e-11)
+
+
+@pytest.mark.parametrize("chunk", [576, 577, 1 << 40])
+def test_a_chunk_of_the_whole_length_is_none(chunk):
+    for reading in variance.READINGS:
+        assert ln_v(6, M_P, 576, chunk, reading=reading) == ln_v(6, M_P, 576)
+
+
+def test_sparsity_shortens_the_sum():
+    assert loss(6, M_P, 1000, nzr=0.5) == loss(6, M_P, 500)
+    assert ln_v(6, M_P, 1000, nzr=0.5) == ln_v(6, M_P, 500)
+
+
+@pytest.mark.parametrize("nzr", [0.301, 0.7331, 0.999])
+def test_a_broken_length_is_kept(nzr):
+    exact = Fraction(nzr * 500)
+    assert exact.denominator > 1
+    assert loss(5, M_P, 500, nzr=nzr) == pytest.approx(float(1 - slow_vrr(5, M_P, exact)), rel=1e-11)
+
+
+def test_sparsity_of_chunks_counts_inside_them():
+    # 64 products of which 20 are not zero: ceil(log2 20) = 5 more bits in the sums of chunks.
+    inner, outer = slow_vrr(12, M_P, 20), slow_vrr(12, M_P + 5, 72)
+    assert loss(12, M_P, 4608, 64, nzr=0.3125) == pytest.approx(float(1 - inner * outer), rel=1e-11)
+    total = 4608 * 0.3125 * float(1 - inner * outer)
+    assert ln_v(12, M_P, 4608, 64, 0.3125, "total") == pytest.approx(total, rel=1e-11)
+
+
+def test_chunks_with_less_than_one_product():
+    assert loss(6, M_P, 5000, 10, nzr=0.05) == loss(6, M_P, 500)
+
+
+def test_one_addend_keeps_everything():
+    assert vrr(1, 1, 1) == 1.0
+    assert loss(3, M_P, 64, nzr=1 / 64) == 0.0
+
+
+@given(
+    st.integers(1, 64),
+    st.integers(1, 64),
+    st.integers(1, 1 << 40),
+    st.none() | st.integers(1, 1 << 20),
+    st.floats(1e-9, 1),
+)
+@settings(deadline=None, max_examples=100)
+def test_every_accepted_argument_gives_a_ratio(m_acc, m_p, n, chunk, nzr):
+    assert 0.0 <= vrr(m_acc, m_p, n, chunk, nzr) <= 1.0
+    assert math.isfinite(ln_v(m_acc, m_p, n, chunk, nzr))
+
+
+def test_tiny_losses_keep_their_digits():
+    assert 0 < loss(12, M_P, 500) < 1e-20
+    assert vrr(12, M_P, 500) == 1.0
+
+
+# -- widths ----------------------------------------------------------------------------------------------------------
+
+
+def test_widths_of_resnet_18_forward():
+    assert [min_man_bits(n, M_P) for n in (576, 1152, 2304, 4608)] == [7, 7, 8, 9]
+    assert [min_man_bits(n, M_P, 64) for n in (576, 1152, 2304, 4608)] == [5, 5, 5, 5]
+    assert [min_man_bits(n, M_P, 64, reading="total") for n in (576, 1152, 2304, 4608)] == [6, 6, 7, 8]
+
+
+def test_the_search_stops_at_the_first_pass():
+    n = 2_200_000
+    passes = {m_acc: ln_v(m_acc, M_P, n) < math.log(50) for m_acc in (14, 15, 16, 17)}
+    assert passes == {14: False, 15: True, 16: False, 17: True}
+    assert min_man_bits(n, M_P) == 15
+    assert min_man_bits(n, M_P, least=16) == 17
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 5000),
+    st.integers(1, 10),
+    st.none() | st.integers(1, 200),
+    st.sampled_from([1.0, 0.5, 0.1]),
+    st.sampled_from(variance.READINGS),
+    st.sampled_from([1.5, 50.0, 1e6]),
+    st.none() | st.integers(1, 8),
+)
+def test_the_width_found_passes_and_those_before_do_not(n, m_p, chunk, nzr, reading, limit, least):
+    first = least or (1 if chunk is None else m_p)
+    found = min_man_bits(n, m_p, chunk, nzr, reading, limit, least)
+    results = [ln_v(m_acc, m_p, n, chunk, nzr, reading) < math.log(limit) for m_acc in range(first, found + 1)]
+    assert results == [False] * (found - first) + [True]
+
+
+def test_a_strict_limit_needs_a_wide_mantissa():
+    found = min_man_bits(1 << 40, 64, limit=1 + 1e-12)
+    assert ln_v(found, 64, 1 << 40) < 1.001e-12
+    assert found > 40
+
+
+def test_knees():
+    assert [knee(m_acc, M_P) for m_acc in range(3, 11)] == [33, 76, 196, 534, 1486, 3919, 10160, 26560]
+
+
+@pytest.mark.parametrize(
+    ("m_acc", "m_p", "limit"), [(1, 5, 50.0), (2, 2, 50.0), (3, 7, 8.0), (4, 5, 50.0), (4, 1, 1.01)]
+)
+def test_the_knee_is_the_largest_length_that_passes(m_acc, m_p, limit):
+    result = knee(m_acc, m_p, limit)
+    lengths = range(1, 8 * result + 20)
+    assert max(n for n in lengths if ln_v(m_acc, m_p, n) < math.log(limit)) == result
+
+
+def test_a_knee_beyond_all_lengths():
+    assert knee(60, M_P) == 1 << 40
+
+
+def test_the_table_of_resnet_18_is_quick():
+    """Lengths of all GEMMs at batch 256, normal and chunked in both readings, every width from 3 to 20; 2 s of CPU."""
+    program = """
+import time
+from macgen.width import variance
+forward = [147, 576, 1152, 2304, 4608]
+backward = [64 * 49, 576, 1152, 2304, 4608]
+weights = [3211264, 802816, 200704, 50176, 12544]
+for n in forward + backward + weights:
+    for chunk in (None, 64):
+        for m_acc in range(3, 21):
+            for reading in variance.READINGS:
+                variance.ln_v(m_acc, 5, n, chunk, reading=reading)
+        variance.min_man_bits(n, 5, chunk)
+print(time.process_time())
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 2.0
+
+
+# -- refused arguments -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0, -1, 65, 1.0, True, "8", None])
+@pytest.mark.parametrize("field", ["m_acc", "m_p"])
+def test_wrong_mantissas(field, value):
+    with pytest.raises(MacgenError) as caught:
+        vrr(**({"m_acc": 8, "m_p": 5, "n": 100} | {field: value}))
+    assert str(caught.value) == f"{field} {value!r} is not an integer from 1 to 64"
+
+
+@pytest.mark.parametrize("value", [0, -1, (1 << 40) + 1, 64.0, True, "64"])
+@pytest.mark.parametrize("field", ["n", "chunk"])
+def test_wrong_lengths(field, value):
+    with pytest.raises(MacgenError) as caught:
+        ln_v(**({"m_acc": 8, "m_p": 5, "n": 100} | {field: value}))
+    assert str(caught.value) == f"{field} {value!r} is not an integer from 1 to 2^40"
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -0.5, 1.0001, math.nan, math.inf, True, "1", None, 10**400])
+def test_wrong_sparsity(value):
+    with pytest.raises(MacgenError, match=r"^nzr .* is not a number above 0 and at most 1$"):
+        loss(8, M_P, 100, nzr=value)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, math.nan, math.inf, "50", None, 10**400])
+@pytest.mark.parametrize(
+    "search", [lambda limit: min_man_bits(100, M_P, limit=limit), lambda limit: knee(5, M_P, limit)]
+)
+def test_wrong_limits(search, value):
+    with pytest.raises(MacgenError, match=r"^limit .* is not a number above 1 and at most 1e\+300$"):
+        search(value)
+
+
+def test_wrong_reading():
+    for refused in (lambda: ln_v(8, M_P, 100, reading="both"), lambda: min_man_bits(100, M_P, reading="both")):
+        with pytest.raises(MacgenError, match=r"^reading 'both' is not one of per-level, total$"):
+            refused()
+
+
+def test_wrong_least_and_lemma():
+    with pytest.raises(MacgenError, match=r"^least 0 is not an integer from 1 to 64$"):
+        min_man_bits(100, M_P, least=0)
+    with pytest.raises(MacgenError, match=r"^m_acc 0 is not an integer from 1 to 64$"):
+        vrr_full_swamping(0, 100)
