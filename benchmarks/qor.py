@@ -52,7 +52,11 @@ PEERS = {
 """Berkeley HardFloat's fused multiply-add between operand and accumulator registers: um2 and ns in Nangate 45 typical,
 Yosys 0.70, OpenSTA 2.0.17. The first two and FP16 with a recipe like ours, the others with ABC's default script."""
 
-FOLDS: dict[str, dict[str, Any]] = {"no chunks": {"chunk": None}, "bubble": {"chunk": 64}, "overlap": {"chunk": 64, "fold": "overlap"}}
+FOLDS: dict[str, dict[str, Any]] = {
+    "no chunks": {"chunk": None},
+    "bubble": {"chunk": 64},
+    "overlap": {"chunk": 64, "fold": "overlap"},
+}
 
 
 class Unit(wiring.Component):

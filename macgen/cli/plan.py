@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from macgen.cli.parameters import SectionedCommand, integer, integer_or
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown, shown_path
 
 if TYPE_CHECKING:
     from macgen.network.gemm import Network
@@ -188,7 +188,7 @@ def _network(
         return from_onnx(model, batch=batch, dims=dict(map(_dimension, dims)))
     if batch is not None or dims:
         raise MacgenError(
-            f"{'batch' if batch is not None else 'dim'} does not go with data {shown(str(data))}, whose shape says it; "
+            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(data)}, whose shape says it; "
             f"accepted is one of them"
         )
     from macgen.network.measure import measure

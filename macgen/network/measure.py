@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, ToolError, shown, shown_path
 from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
-from macgen.network.onnx_file import shown_path
 from macgen.network.operand_statistics import Engine, measure_here
 from macgen.network.samples import Samples
 

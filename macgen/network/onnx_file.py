@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, ToolError, shown, shown_path
 
 if TYPE_CHECKING:
     from onnx import (
@@ -45,11 +45,6 @@ def onnx_module(name: str = "onnx") -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise ToolError("the package onnx, which reads models, is missing: pip install 'macgen[onnx]'") from None
-
-
-def shown_path(path: object) -> str:
-    """Return how sentences name a file: its whole path."""
-    return shown(str(path) if isinstance(path, Path) else path, 300)
 
 
 def model_file(path: str | Path) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown, shown_path
 from macgen.network.gemm import Layer, Network, contraction_layer, conv_layer, linear_layer, matmul_layer
 from macgen.network.onnx_file import (
     STANDARD_DOMAINS,
@@ -16,7 +16,6 @@ from macgen.network.onnx_file import (
     attributes,
     operator_name,
     read_model,
-    shown_path,
     subgraphs,
 )
 from macgen.network.onnx_inputs import Inputs, size_inputs

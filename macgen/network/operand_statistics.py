@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, ToolError, shown, shown_path
 from macgen.network.gemm import Measurement, Network, OperandStatistics
 from macgen.network.onnx_file import (
     STANDARD_DOMAINS,
@@ -24,7 +24,6 @@ from macgen.network.onnx_file import (
     onnx_module,
     opset_versions,
     read_model,
-    shown_path,
 )
 from macgen.network.onnx_model import LayerNode, find_layers
 from macgen.network.samples import Samples, count_of, fit_samples

@@ -11,8 +11,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, shown
-from macgen.network.onnx_file import onnx_module, shown_path
+from macgen.errors import MacgenError, shown, shown_path
+from macgen.network.onnx_file import onnx_module
 from macgen.network.onnx_inputs import Inputs, graph_inputs, size_inputs
 
 if TYPE_CHECKING:

@@ -91,7 +91,9 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"VRR: the adder aligns and drops; smallest width with v(n) < {goal.limit:g}"
             + (f", chunks judged {goal.reading}." if goal.chunk is not None else ".")
         )
-        what = "every sum truncated" if goal.rounding == "rtz" else "every sum rounded to nearest"
+        what = {"rtz": "every sum truncated", "drop": "at most, where the adder aligns and drops"}.get(
+            goal.rounding, "every sum rounded to nearest"
+        )
         lines.append(f"Noise: {what}; smallest width with a noise-to-signal ratio of at most {goal.nsr:g}.")
     methods = dict.fromkeys(_TITLES[answer.method] for answer in chosen)
     lines.append(f"Decided by {' and '.join(methods)}.")

@@ -69,7 +69,7 @@ def simulate(
     *,
     trials: int = DEFAULT_TRIALS,
     seed: int = 1,
-    samples: tuple[ArrayLike, ArrayLike] | None = None,
+    samples: tuple[ArrayLike | None, ArrayLike | None] | None = None,
     confidence: float = 0.95,
     progress: Progress | None = None,
 ) -> Estimate:
@@ -81,8 +81,8 @@ def simulate(
         trials: independent sums, 2 to 2**20.
         seed: of the operands.
         samples: values from which the left and the right operands are drawn, of any shape; they are rounded to the
-            operands' formats, beyond whose largest values they saturate. None: normally distributed with
-            `exponent.default_rms`.
+            operands' formats, beyond whose largest values they saturate. None, or None of one of them: normally
+            distributed with `exponent.default_rms`.
         confidence: of the intervals, between 0 and 1.
         progress: called after each block of trials.
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown, shown_path
 from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec, object_of_distinct_keys
@@ -161,7 +161,7 @@ def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
     try:
         if not file.is_file() or file.stat().st_size > _MAX_FILE_BYTES:
             raise MacgenError(
-                f"plan {shown(str(path))} is no file of a plan; accepted is what macgen plan --json writes"
+                f"plan {shown_path(path)} is no file of a plan; accepted is what macgen plan --json writes"
             )
         values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=object_of_distinct_keys)
     except (OSError, ValueError, RecursionError) as error:
@@ -169,11 +169,11 @@ def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
             raise
         reason = error.strerror if isinstance(error, OSError) else "not valid JSON"
         raise MacgenError(
-            f"plan {shown(str(path))} cannot be read ({reason}); accepted is what macgen plan --json writes"
+            f"plan {shown_path(path)} cannot be read ({reason}); accepted is what macgen plan --json writes"
         ) from None
     try:
         if values["schema"] != SCHEMA:
-            raise MacgenError(f"plan {shown(str(path))} has schema {shown(values['schema'])}; accepted is {SCHEMA}")
+            raise MacgenError(f"plan {shown_path(path)} has schema {shown(values['schema'])}; accepted is {SCHEMA}")
         goal = values["goal"]
         fields = {"a": goal["a"], "b": goal["b"], "rounding": goal["rounding"]}
         rows = [
@@ -183,10 +183,10 @@ def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
         raise
     except (TypeError, KeyError, AttributeError) as error:
         raise MacgenError(
-            f"plan {shown(str(path))} is incomplete ({error}); accepted is what macgen plan --json writes"
+            f"plan {shown_path(path)} is incomplete ({error}); accepted is what macgen plan --json writes"
         ) from None
     if not rows or not all(isinstance(layer, str) and kind in KINDS for layer, kind, _ in rows):
-        raise MacgenError(f"plan {shown(str(path))} has no rows; accepted is what macgen plan --json writes")
+        raise MacgenError(f"plan {shown_path(path)} has no rows; accepted is what macgen plan --json writes")
     return tuple(rows)
 
 

@@ -198,8 +198,8 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     """Return the smallest accumulator of each method for a dot product, and the one that decides.
 
     Two fixed-point operands: the exact bound decides, or that of the known weights if smaller. Otherwise the
-    rounding says which method is right: `rne` the closed form of its noise, `drop` the VRR, `rtz` the closed form of
-    the truncation.
+    rounding says which method is right: `rne` the closed form of its noise, `drop` the VRR unless its noise asks for
+    more, `rtz` the closed form of the truncation.
 
     Raises:
         MacgenError: no accumulator of macgen is wide enough.
@@ -213,7 +213,9 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     for part in dict.fromkeys((None, chunk)):
         answers += list(_float_answers(goal, dot, part))
     deciding |= {item.method: item for item in answers if item.chunk == chunk}
-    chosen = deciding["vrr" if goal.rounding == "drop" else "noise"]
+    chosen = deciding["noise"]
+    if goal.rounding == "drop":
+        chosen = max(deciding["vrr"], chosen, key=lambda answer: answer.acc.width)
     return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_warnings(goal, dot, chunk, deciding, chosen)))
 
 
@@ -302,8 +304,8 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
         man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
         text = f"NSR {truncation.nsr(counted, man_bits, counted_chunk):.2g}, each sum truncated"
     else:
-        man_bits = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
-        text = f"NSR {nsr.estimate(counted, man_bits, 'rne', counted_chunk).nsr:.2g}"
+        man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
+        text = f"NSR {nsr.estimate(counted, man_bits, goal.rounding, counted_chunk).nsr:.2g}"
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
 
 
@@ -335,9 +337,12 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
             f"{dot.length} products keeps {kept:.0%} of its variance (NSR {lost:.2g}); "
             f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
         )
-    if goal.rounding == "drop" and vrr > noise:
-        kept = variance.vrr(noise, goal.product_man_bits, dot.length, chunk, dot.nzr)
+    rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
+    if goal.rounding == "drop" and max(vrr, noise) > rne:
+        kept = variance.vrr(rne, goal.product_man_bits, dot.length, chunk, dot.nzr)
+        lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr
         yield (
-            f"drop loses what it shifts out: with the {noise} mantissa bits that rne needs, a sum of {dot.length} "
-            f"products keeps {kept:.1%} of its variance by the VRR; it takes {vrr} bits"
+            f"drop loses what it shifts out: with the {rne} mantissa bits that rne needs, a sum of {dot.length} "
+            f"products keeps {kept:.1%} of its variance by the VRR (NSR up to {lost:.2g}); it takes "
+            f"{max(vrr, noise)} bits"
         )
