@@ -28,7 +28,7 @@ from macgen.network.papers import paper_network
 from macgen.numerics import SumRounding
 from macgen.width import monte_carlo, nsr, truncation, variance
 from macgen.width.network_plan import plan_network
-from macgen.width.plan import Goal
+from macgen.width.planning import Goal
 
 PRODUCT_BITS, CHUNK, SEED = 5, 64, 1
 FORWARD: tuple[Kind, ...] = ("forward",)
@@ -87,7 +87,7 @@ CLOSED_FORM = (
 TABLE_SCRIPT = """
 from macgen.network.papers import paper_network
 from macgen.width.network_plan import plan_network
-from macgen.width.plan import Goal
+from macgen.width.planning import Goal
 plan_network(paper_network("resnet18", 256), Goal(chunk=64))
 """
 

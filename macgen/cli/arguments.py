@@ -83,7 +83,7 @@ def planned(base: MacSpec, given: Mapping[str, Any], length: int | None) -> tupl
     if "acc_bits" in automatic and "acc" in given:
         raise MacgenError(f"acc-bits 'auto' contradicts acc {given['acc']}; accepted is one of the two")
     from macgen.width.network_plan import plan_length
-    from macgen.width.plan import Goal
+    from macgen.width.planning import Goal
 
     values = {name: given.get(name, getattr(base, name)) for name in ("a", "b", "chunk", "rounding")}
     (row,) = plan_length(length, Goal(**values)).rows

@@ -12,7 +12,7 @@ from macgen.errors import MacgenError, shown, shown_path
 if TYPE_CHECKING:
     from macgen.network.gemm import Network
     from macgen.width.network_plan import NetworkPlan
-    from macgen.width.plan import Goal
+    from macgen.width.planning import Goal
 
 
 @click.command(
@@ -149,7 +149,7 @@ def plan(
 
 def goal_from(options: dict[str, Any]) -> "Goal":
     """Return the goal that options say; those not given are its defaults."""
-    from macgen.width.plan import Goal
+    from macgen.width.planning import Goal
 
     values = {name: value for name, value in options.items() if value is not None}
     if values.get("chunk") == "none":
@@ -161,7 +161,7 @@ def _plan_length(length: int, goal: "Goal", nzr: float, trials: int | None, stag
     from dataclasses import replace
 
     from macgen.width.network_plan import plan_length
-    from macgen.width.plan import with_monte_carlo
+    from macgen.width.planning import with_monte_carlo
 
     planned = plan_length(length, goal, nzr=nzr)
     if trials is None:

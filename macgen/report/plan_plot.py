@@ -11,8 +11,8 @@ from macgen.numerics import FloatFormat
 from macgen.report.plan_table import chunks_in_words
 from macgen.width import variance
 from macgen.width.network_plan import NetworkPlan
-from macgen.width.plan import Sum
-from macgen.width.plan import plan as plan_sum
+from macgen.width.planning import Sum
+from macgen.width.planning import plan as plan_sum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

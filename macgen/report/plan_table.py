@@ -7,7 +7,7 @@ from rich.table import Table
 
 from macgen.numerics import FloatFormat
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
-from macgen.width.plan import Answer, Goal, Method, Plan
+from macgen.width.planning import Answer, Goal, Method, Plan
 
 _TITLES: dict[Method, str] = {
     "vrr": "VRR",

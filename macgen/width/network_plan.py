@@ -11,7 +11,7 @@ from macgen.errors import MacgenError, shown, shown_path
 from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec, object_of_distinct_keys
-from macgen.width.plan import Answer, Goal, Plan, Sum, plan
+from macgen.width.planning import Answer, Goal, Plan, Sum, plan
 
 SCHEMA = 1
 BASELINE_BITS = 32

@@ -12,7 +12,7 @@ from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatis
 from macgen.report.plan_plot import draw_plan
 from macgen.report.plan_table import print_plan
 from macgen.width.network_plan import plan_length, plan_network
-from macgen.width.plan import Goal
+from macgen.width.planning import Goal
 
 GOAL = Goal(chunk=64)
 

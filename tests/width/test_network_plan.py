@@ -12,7 +12,7 @@ from macgen.network.papers import paper_network
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.width import exponent, nsr
 from macgen.width.network_plan import choose_spec, load_specs, measured_sum, plan_length, plan_network
-from macgen.width.plan import Goal, Sum, plan
+from macgen.width.planning import Goal, Sum, plan
 
 WRITES = "accepted is what macgen plan --json writes"
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 
@@ -7,16 +8,16 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
-from macgen.width import bounds, exponent, nsr, plan, truncation, variance
+from macgen.width import bounds, exponent, nsr, planning, truncation, variance
 from macgen.width.monte_carlo import simulate
-from macgen.width.plan import Goal, Sum, with_monte_carlo
+from macgen.width.planning import Goal, Sum, with_monte_carlo
 from tests.strategies import formats
 
 INTEGERS = Goal(a="uint8", b="int8")
 
 
 def planned(length, *, nzr=1.0, rms=None, weight_l1=None, **goal):
-    return plan.plan(Goal(**goal), Sum(length=length, nzr=nzr, rms=rms, weight_l1=weight_l1))
+    return planning.plan(Goal(**goal), Sum(length=length, nzr=nzr, rms=rms, weight_l1=weight_l1))
 
 
 # -- which method decides --------------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ def test_other_integers(a, b, length, acc):
 
 
 def test_known_weights_decide():
-    found = plan.plan(INTEGERS, Sum(length=4608, weight_l1=20000))
+    found = planning.plan(INTEGERS, Sum(length=4608, weight_l1=20000))
     assert (found.chosen.method, str(found.chosen.acc)) == ("weights", "int24")
     assert found.chosen.reason == "holds every sum of weights with sum |w| = 20000"
     assert 20000 * 255 < 1 << 23
@@ -245,8 +246,8 @@ def test_zeros_make_no_noise(chunk):
     length, short = Sum(length=n, nzr=nzr).nonzero(chunk)
     planned_noise = nsr.estimate(length, 6, "rne", short).nsr
     goal = Goal(a="e6m5", b="e6m5", chunk=chunk)
-    samples = plan._samples(goal, Sum(length=n, nzr=nzr))
-    spec = plan.plan(goal, Sum(length=n)).spec()
+    samples = planning._samples(goal, Sum(length=n, nzr=nzr))
+    spec = planning.plan(goal, Sum(length=n)).spec()
     found = simulate(type(spec)(a="e6m5", b="e6m5", acc="e8m6", chunk=chunk), n, trials=500, samples=samples)
     assert found.nsr.value == pytest.approx(planned_noise, rel=0.3)  # 20 % of it for products of two normals
 
@@ -284,7 +285,7 @@ def test_monte_carlo_ends_at_the_smallest_that_passes(length, nzr, rms, goal):
     assert after.spec().acc == chosen.acc
     assert chosen.acc.exp_bits == before.chosen.acc.exp_bits
     assert set(calls) == {(400, 400)}
-    samples = plan._samples(before.goal, before.sum)
+    samples = planning._samples(before.goal, before.sum)
     ratios = [
         simulate(
             type(s)(a=s.a, b=s.b, acc=FloatFormat(chosen.acc.exp_bits, bits), chunk=s.chunk, rounding=s.rounding),
@@ -304,7 +305,7 @@ def test_monte_carlo_ends_at_the_smallest_that_passes(length, nzr, rms, goal):
 
 @pytest.mark.parametrize(("nzr", "rms"), [(1.0, None), (0.3, None), (1.0, 0.01), (0.1, 2.0)])
 def test_monte_carlo_draws_the_sums_operands(nzr, rms):
-    a, b = plan._samples(Goal(a="e5m2", b="int8"), Sum(length=100, nzr=nzr, rms=rms))
+    a, b = planning._samples(Goal(a="e5m2", b="int8"), Sum(length=100, nzr=nzr, rms=rms))
     products = a * b
     usual = 127 / 4 * math.sqrt(nzr) if rms is None else rms
     assert (products != 0).mean() == pytest.approx(nzr, abs=0.01)
@@ -314,13 +315,13 @@ def test_monte_carlo_draws_the_sums_operands(nzr, rms):
 def test_monte_carlo_starts_too_narrow():
     """Products of few values round more than the closed form says: the mantissa grows."""
     before = planned(300)
-    narrow = plan.replace(before, chosen=plan.replace(before.chosen, acc=FloatFormat(5, 1)))
+    narrow = dataclasses.replace(before, chosen=dataclasses.replace(before.chosen, acc=FloatFormat(5, 1)))
     assert with_monte_carlo(narrow, trials=400).chosen.acc == with_monte_carlo(before, trials=400).chosen.acc
 
 
 def test_monte_carlo_gives_up_where_the_range_is_too_small():
     before = planned(256, a="e3m2", b="e2m1", overflow_probability=0.5)
-    narrow = plan.replace(before, chosen=plan.replace(before.chosen, acc=FloatFormat(3, 6)))
+    narrow = dataclasses.replace(before, chosen=dataclasses.replace(before.chosen, acc=FloatFormat(3, 6)))
     with pytest.raises(MacgenError) as caught:
         with_monte_carlo(narrow, trials=400)
     assert re.fullmatch(
