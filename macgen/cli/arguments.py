@@ -57,7 +57,7 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     return MacSpec(**values)
 
 
-def planned(base: MacSpec, given: Mapping[str, Any], length: int | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Replace `auto` in the options of `macgen build` by what the theory says for a length.
 
     Parameters:
@@ -80,8 +80,9 @@ def planned(base: MacSpec, given: Mapping[str, Any], length: int | None) -> tupl
         return dict(given), ()
     if length is None:
         raise MacgenError(f"{automatic[0].replace('_', '-')} 'auto' lacks a length; accepted is it with --length N")
-    if "acc_bits" in automatic and "acc" in given:
-        raise MacgenError(f"acc-bits 'auto' contradicts acc {given['acc']}; accepted is one of the two")
+    for name in ("acc", "subnormals"):
+        if "acc_bits" in automatic and name in given:
+            raise MacgenError(f"acc-bits 'auto' contradicts {name} {shown(given[name])}; accepted is one of the two")
     from macgen.width.network_plan import plan_length
     from macgen.width.planning import Goal
 

@@ -1,12 +1,13 @@
 """`macgen build`: from options, a preset or a spec file to a bundle on disk."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from macgen.cli.parameters import SectionedCommand, integer, integer_or
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from macgen.spec import MacSpec
 
 MAX_SPEC_BYTES = 1 << 20
+
+_PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
+"""What a plan's width was computed for, and that width."""
 
 
 @click.command(
@@ -34,7 +38,9 @@ MAX_SPEC_BYTES = 1 << 20
     "--spec", metavar="FILE", help="Start from this JSON file, as macgen presets NAME prints it; - reads stdin."
 )
 @click.option(
-    "--plan", metavar="FILE", help="Start from a plan that macgen plan --json wrote: its formats and chunk length."
+    "--plan",
+    metavar="FILE",
+    help="Start from what macgen plan --json wrote: its formats, rounding and chunk length; - reads stdin.",
 )
 @click.option(
     "--layer", metavar="NAME", help="With --plan: the accumulator of this layer, or of one of its GEMMs (NAME:forward)."
@@ -64,7 +70,7 @@ MAX_SPEC_BYTES = 1 << 20
     "--chunk",
     type=integer_or("none", "auto"),
     metavar="N|none|auto",
-    help="Products summed before the sum is folded into the outer accumulator, 1 to 1048576; auto: near sqrt(length).",
+    help="Products summed before the sum is folded into the outer accumulator, 1 to 1048576. auto: near sqrt(length).",
 )
 @click.option("--rounding", metavar="rne|rtz|drop", help="Round to nearest even, toward zero, or align and drop.")
 @click.option(
@@ -118,14 +124,19 @@ def build(
     (FuseSoC) and manifest.json (spec, ports, latency, versions, hashes). It appears whole or not at all.
     """
     from macgen.cli import console
-    from macgen.cli.arguments import name_and_directory, planned, resolve_spec
+    from macgen.cli.arguments import name_and_directory, replace_auto, resolve_spec
     from macgen.emit.bundle import build as build_bundle
 
     given = {option: value for option, value in options.items() if value is not None}
     if given.get("chunk") == "none":
         given["chunk"] = None
     base = _base(preset, spec, plan, layer, widest)
-    given, reasons = planned(base, given, length)
+    if plan is not None and (others := [option for option in _PLANNED if option in given]):
+        raise MacgenError(
+            f"{others[0].replace('_', '-')} {shown(options[others[0]])} does not go with plan {shown_path(plan)}, "
+            f"which was made for its own; accepted is a plan made with it"
+        )
+    given, reasons = replace_auto(base, given, length)
     resolved = resolve_spec(base, given)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
@@ -144,9 +155,10 @@ def _base(preset: str | None, path: str | None, plan: str | None, layer: str | N
     if layer is not None and widest:
         raise MacgenError(f"layer {shown(layer)} and max are both given; accepted is one of them")
     if plan is not None:
-        from macgen.width.network_plan import choose_spec, load_specs
+        from macgen.width.plan_file import load_plan, parse_plan
 
-        return choose_spec(load_specs(plan), layer)
+        loaded = parse_plan(sys.stdin.read(), "plan '-'") if plan == "-" else load_plan(plan)
+        return loaded.spec(layer)
     if path is not None:
         return _read_spec(path)
     from macgen.catalogue import preset as find_preset

@@ -47,6 +47,6 @@ class SectionedCommand(click.Command):
         }
         for title, names in self._sections.items():
             with formatter.section(title):
-                formatter.write_dl([records.pop(name) for name in names])
+                formatter.write_dl([records.pop(name) for name in names if name in records])
         with formatter.section("Other options"):
             formatter.write_dl(list(records.values()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from macgen.cli.files import STANDARD, write_file
 from macgen.cli.parameters import SectionedCommand, integer, integer_or
 from macgen.errors import MacgenError, shown, shown_path
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=SectionedCommand,
     sections={
-        "What is summed": ["length", "network", "batch", "dims", "data", "only"],
+        "What is summed": ["model", "length", "network", "batch", "dims", "data", "only"],
         "Arithmetic": ["a", "b", "chunk", "rounding"],
         "Criteria": ["nsr", "limit", "reading", "nzr", "overflow_probability", "monte_carlo"],
         "Output": ["json_path", "plot"],
@@ -94,7 +95,7 @@ def plan(
     nzr: float | None,
     monte_carlo: int | None,
     json_path: str | None,
-    plot: Path | None,
+    plot: str | None,
     **goal_options: Any,
 ) -> None:
     """Compute how wide accumulators have to be: for one length, for a network of the papers, or for an ONNX model.
@@ -127,10 +128,12 @@ def plan(
         ("monte-carlo", monte_carlo, ("length",)),
     ):
         if value is not None and given[0] not in with_:
-            raise MacgenError(
-                f"{name} {shown(value)} does not go with {given[0]}; accepted is it with {' or '.join(with_)}"
-            )
+            what = shown(value[0] if isinstance(value, tuple) else value)
+            raise MacgenError(f"{name} {what} does not go with {given[0]}; accepted is it with {' or '.join(with_)}")
+    if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
+        raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
     goal = goal_from(goal_options)
+    files: dict[tuple[str, str], bytes] = {}
     with console.progress("Planning") as stage:
         if length is not None:
             planned = _plan_length(length, goal, 1.0 if nzr is None else nzr, monte_carlo, stage)
@@ -140,10 +143,12 @@ def plan(
             from macgen.report.plan_plot import draw_plan
 
             stage("drawing")
-            _write(draw_plan(planned, plot.suffix), "plot", str(plot))
+            files["plot", plot] = draw_plan(planned, Path(plot).suffix)
     if json_path is not None:
-        _write(planned.to_json(), "json", json_path)
-    if json_path != "-":
+        files["json", json_path] = planned.to_json().encode()
+    for (option, path), content in files.items():
+        write_file(option, path, content)
+    if json_path != STANDARD:
         print_plan(planned, console.output())
 
 
@@ -185,7 +190,7 @@ def _network(
         from macgen.network.onnx_model import from_onnx
 
         stage(f"reading {click.format_filename(model)}")
-        return from_onnx(model, batch=batch, dims=dict(map(_dimension, dims)))
+        return from_onnx(model, batch=batch, dims=_dimensions(dims))
     if batch is not None or dims:
         raise MacgenError(
             f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(data)}, whose shape says it; "
@@ -198,11 +203,15 @@ def _network(
     return measure(model, load_samples(data))
 
 
-def _dimension(text: str) -> tuple[str, int]:
-    name, equals, size = text.rpartition("=")
-    if not (name and equals and size.isascii() and size.isdigit() and len(size) <= 18):
-        raise MacgenError(f"dim {shown(text)} is not NAME=N; accepted are such as seq=128")
-    return name, int(size)
+def _dimensions(texts: Sequence[str]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for text in texts:
+        name, equals, size = text.rpartition("=")
+        if not (name and equals and size.isascii() and size.isdigit() and len(size) <= 18):
+            raise MacgenError(f"dim {shown(text)} is not NAME=N; accepted are such as seq=128")
+        if sizes.setdefault(name, int(size)) != int(size):
+            raise MacgenError(f"dim {shown(name)} is both {sizes[name]} and {int(size)}; accepted is one size")
+    return sizes
 
 
 def _plan_network(network: "Network", goal: "Goal", only: Sequence[str], stage: Any) -> "NetworkPlan":
@@ -214,15 +223,3 @@ def _plan_network(network: "Network", goal: "Goal", only: Sequence[str], stage: 
             raise MacgenError(f"only {shown(kind)} is not one of {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if kind in only] or KINDS
     return plan_network(network, goal, kinds=kinds, progress=lambda done, all_: stage(f"{done} of {all_} GEMMs"))
-
-
-def _write(content: str | bytes, option: str, path: str) -> None:
-    """Write a file whole or not at all, or to standard output."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    try:
-        with click.open_file(path, "wb", atomic=path != "-") as file:
-            file.write(data)
-    except OSError as error:
-        raise MacgenError(
-            f"{option} {shown(path)} cannot be written ({error.strerror}); accepted is a file in a writable directory"
-        ) from None

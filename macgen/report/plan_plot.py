@@ -88,7 +88,7 @@ def _draw_vrr(axes: "Axes", plan: NetworkPlan) -> None:
         np.where(ln_v >= _LEAST_LN_V, ln_v, np.nan),
         "s--",
         color=_COLOURS["backward"],
-        label="ln v(n) (right axis)",
+        label="ln v(n) above 0.001 (right axis)",
     )
     other.axhline(math.log(plan.goal.limit), color=_LIMIT_COLOUR, linewidth=1, linestyle=":")
     other.set_ylabel("ln v(n) = n (1 - VRR)")
@@ -106,13 +106,15 @@ def _draw_vrr(axes: "Axes", plan: NetworkPlan) -> None:
 def _draw_lengths(axes: "Axes", plan: NetworkPlan) -> None:
     m_p = plan.goal.product_man_bits
     chosen = {(row.gemm.kind, row.gemm.length, row.plan.chosen.man_bits) for row in plan.rows}
-    most = max(max(bits or 0 for _, _, bits in chosen), variance.min_man_bits(max(n for _, n, _ in chosen), m_p))
+    longest = max(n for _, n, _ in chosen)
+    most = max(max(bits or 0 for _, _, bits in chosen), variance.min_man_bits(longest, m_p, limit=plan.goal.limit))
     widths = np.arange(1, most + 2)
     knees = [variance.knee(int(m), m_p, plan.goal.limit) for m in widths]
     axes.semilogy(widths, knees, color=_LIMIT_COLOUR, label="knee of the VRR, no chunks")
-    lengths = np.unique(np.geomspace(_SHORTEST, 2 * max(n for _, n, _ in chosen), _LENGTHS).astype(int))
+    lengths = np.unique(np.geomspace(_SHORTEST, 2 * max(longest, _SHORTEST), _LENGTHS).astype(int))
     needed = [plan_sum(plan.goal, Sum(length=int(n))).chosen for n in lengths]
-    label = f"needed: {needed[0].method}, {plan.goal.rounding}, {chunks_in_words(plan.goal)}"
+    methods = " or ".join(dict.fromkeys(answer.method for answer in needed))
+    label = f"needed: {methods}, {plan.goal.rounding}, {chunks_in_words(plan.goal)}"
     axes.semilogy([answer.man_bits or 0 for answer in needed], lengths, "--", color=_LIMIT_COLOUR, label=label)
     for kind, colour in _COLOURS.items():
         points = sorted((bits or 0, n) for which, n, bits in chosen if which == kind)

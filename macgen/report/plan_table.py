@@ -14,7 +14,7 @@ _TITLES: dict[Method, str] = {
     "noise": "noise",
     "exact": "exact",
     "weights": "weights",
-    "monte-carlo": "measured",
+    "monte-carlo": "Monte Carlo",
 }
 _MOST_WARNINGS = 3
 _LAYER_WIDTH = 24

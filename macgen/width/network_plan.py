@@ -1,21 +1,18 @@
-"""The accumulators of a whole network: one plan per layer and GEMM, totals, and the file that `macgen build` reads."""
+"""The accumulators of a whole network: one plan per layer and GEMM, and totals."""
 
 import json
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, shown
 from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
 from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.width.planning import Answer, Goal, Plan, Sum, plan
 
 SCHEMA = 1
 BASELINE_BITS = 32
-_MAX_FILE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class NetworkPlan:
     @property
     def widest(self) -> Format:
         """The accumulator that does for every row: the most exponent and the most mantissa bits, or integer bits."""
-        return _widest([row.plan.chosen.acc for row in self.rows])
+        return widest_format([row.plan.chosen.acc for row in self.rows])
 
     @property
     def mean_bits(self) -> float:
@@ -70,7 +67,7 @@ class NetworkPlan:
         return 1 - self.mean_bits / BASELINE_BITS
 
     def to_json(self) -> str:
-        """Return all of it as a JSON text; `load_specs` reads the formats back."""
+        """Return all of it as a JSON text; `plan_file` reads it back."""
         goal = asdict(self.goal) | {name: str(getattr(self.goal, name)) for name in ("a", "b")}
         values = {
             "schema": SCHEMA,
@@ -151,74 +148,7 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
     return Sum(length=length, nzr=nzr, rms=rms, weight_l1=measured.weight_l1)
 
 
-def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
-    """Return layer, kind and spec of every row of a plan's file.
-
-    Raises:
-        MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` writes.
-    """
-    file = Path(path)
-    try:
-        if not file.is_file() or file.stat().st_size > _MAX_FILE_BYTES:
-            raise MacgenError(
-                f"plan {shown_path(path)} is no file of a plan; accepted is what macgen plan --json writes"
-            )
-        values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=object_of_distinct_keys)
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, MacgenError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else "not valid JSON"
-        raise MacgenError(
-            f"plan {shown_path(path)} cannot be read ({reason}); accepted is what macgen plan --json writes"
-        ) from None
-    try:
-        if values["schema"] != SCHEMA:
-            raise MacgenError(f"plan {shown_path(path)} has schema {shown(values['schema'])}; accepted is {SCHEMA}")
-        goal = values["goal"]
-        fields = {"a": goal["a"], "b": goal["b"], "rounding": goal["rounding"]}
-        rows = [
-            (row["layer"], row["kind"], MacSpec(**fields, acc=row["acc"], chunk=row["chunk"])) for row in values["rows"]
-        ]
-    except MacgenError:
-        raise
-    except (TypeError, KeyError, AttributeError) as error:
-        raise MacgenError(
-            f"plan {shown_path(path)} is incomplete ({error}); accepted is what macgen plan --json writes"
-        ) from None
-    if not rows or not all(isinstance(layer, str) and kind in KINDS for layer, kind, _ in rows):
-        raise MacgenError(f"plan {shown_path(path)} has no rows; accepted is what macgen plan --json writes")
-    return tuple(rows)
-
-
-def choose_spec(specs: tuple[tuple[str, Kind, MacSpec], ...], layer: str | None) -> MacSpec:
-    """Return the spec of a layer, or the one that does for all rows.
-
-    Parameters:
-        specs: as `load_specs` returns them.
-        layer: its name, or `NAME:KIND` for one of its GEMMs; None: all rows.
-
-    Raises:
-        MacgenError: there is no such layer, or the rows have different chunk lengths, so that no spec does for all.
-    """
-    wanted = list(specs)
-    if layer is not None:
-        wanted = [row for row in specs if layer in (row[0], f"{row[0]}:{row[1]}")]
-        if not wanted:
-            known = ", ".join(dict.fromkeys(row[0] for row in specs))
-            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
-    chunks = {spec.chunk for _, _, spec in wanted}
-    if len(chunks) > 1:
-        lengths = ", ".join(map(str, sorted(chunks, key=lambda chunk: chunk or 0)))
-        raise MacgenError(
-            f"plan has rows with different chunk lengths ({lengths}); accepted is one layer and kind, or a plan with "
-            f"one chunk length"
-        )
-    first = wanted[0][2]
-    acc = _widest([spec.acc for _, _, spec in wanted])
-    return MacSpec(a=first.a, b=first.b, acc=acc, chunk=first.chunk, rounding=first.rounding)
-
-
-def _widest(formats: Sequence[Format]) -> Format:
+def widest_format(formats: Sequence[Format]) -> Format:
     """Return the format that does for all of these: plain floats, or integers and fixed point.
 
     Raises:

@@ -1,6 +1,8 @@
 import json
+import os
 import re
-import time
+import resource
+import threading
 
 import numpy as np
 import onnx
@@ -50,11 +52,12 @@ def test_forward_widths_of_resnet18():
 
 
 def test_the_whole_table_is_quick(tmp_path):
-    """A generous bound on a process; the benchmark measures."""
-    started = time.process_time()
+    """Processor time of a new process; the benchmark measures wall time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = run("plan", "--network", "resnet18", "--batch", "256", "--chunk", "64", cwd=tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert result.returncode == 0
-    assert time.process_time() - started < 10
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -83,7 +86,7 @@ def test_integers_are_exact():
 
 def test_monte_carlo_decides():
     result = invoke("plan", "--length", "512", "--chunk", "32", "--monte-carlo", "500")
-    assert "Decided by measured." in result.stdout
+    assert "Decided by Monte Carlo." in result.stdout
     assert "500 trials, seed 1" in result.stdout
 
 
@@ -108,6 +111,46 @@ def test_json_is_what_build_takes(tmp_path):
         assert result.exit_code == 0
         spec = load_manifest(directory).spec
         assert (str(spec.acc), spec.chunk, str(spec.a), spec.rounding) == (acc, 64, "e5m2", "rne")
+
+
+def test_a_plan_through_a_pipe(tmp_path):
+    """Chunk lengths that differ by row become that of the longest sum."""
+    text = invoke("plan", "--network", "alexnet", "--only", "forward", "--chunk", "auto", "--json", "-").stdout
+    result = invoke("build", "--plan", "-", "--rows", 1, "--cols", 1, "-o", tmp_path / "mac", input=text)
+    assert result.exit_code == 0
+    assert load_manifest(tmp_path / "mac").spec.chunk == 128
+
+
+def test_a_pipe_gets_the_plan(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(fifo.read_bytes()))
+    reader.start()
+    invoke("plan", "--length", 100, "--json", fifo)
+    reader.join(30)
+    assert json.loads(received[0])["rows"][0]["length"] == 100
+    assert fifo.is_fifo()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    file = tmp_path / "plan.json"
+    file.write_text("old")
+
+    def no_room(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    assert "cannot be written (No space left on device)" in refused("plan", "--length", 100, "--json", file)
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "plan.json")
+    invoke("plan", "--length", 100, "--json", tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "plan.json").read_text())["batch"] == 1
 
 
 def test_json_on_standard_output_is_alone():
@@ -149,7 +192,7 @@ def test_build_with_automatic_width_and_chunk(tmp_path):
         (("--network", "vgg"), "network 'vgg' is unknown; accepted are resnet18, resnet32, alexnet"),
         (("--network", "resnet18", "--batch", 0), "batch 0 is not an integer from 1"),
         (("--network", "resnet18", "--only", "all"), "only 'all' is not one of forward, backward, gradient"),
-        (("--length", 9, "--only", "forward"), "only ('forward',) does not go with length"),
+        (("--length", 9, "--only", "forward"), "only 'forward' does not go with length"),
         (("--length", 9, "--batch", 2), "batch 2 does not go with length; accepted is it with network or model"),
         (("--network", "resnet18", "--nzr", 0.5), "nzr 0.5 does not go with network; accepted is it with length"),
         (("--length", 9, "--nzr", 0), "nzr 0.0 is not a number above 0 and at most 1"),
@@ -168,6 +211,10 @@ def test_build_with_automatic_width_and_chunk(tmp_path):
         (("--length", 9, "--a", "int8", "--b", "int8", "--plot", "a.svg"), "plot of acc int"),
         (("--length", 9, "--json", "no/such/plan.json"), "json 'no/such/plan.json' cannot be written"),
         (("--length", 9, "--plot", "no/such/vrr.svg"), "plot 'no/such/vrr.svg' cannot be written"),
+        (("--length", 9, "--json", ""), "json '' cannot be written"),
+        (("--length", 9, "--json", "."), "json '.' cannot be written (Is a directory)"),
+        (("--length", 9, "--json", "a.svg", "--plot", "./a.svg"), "json and plot are both './a.svg'"),
+        (("model.onnx", "--dim", "x=4", "--dim", "x=5"), "dim 'x' is both 4 and 5; accepted is one size"),
         (("model.onnx",), "model.onnx"),
         (("model.onnx", "--dim", "seq"), "dim 'seq' is not NAME=N; accepted are such as seq=128"),
         (("model.onnx", "--data", "x.npy", "--batch", 2), "batch does not go with data 'x.npy'"),
@@ -186,20 +233,25 @@ def test_refused(options, sentence, tmp_path, monkeypatch):
         (("--chunk", "auto"), "chunk 'auto' lacks a length; accepted is it with --length N"),
         (("--length", 64), "length 64 is given without auto; accepted is it with --acc-bits auto or --chunk auto"),
         (("--length", 0, "--chunk", "auto"), "length 0 is not an integer from 1"),
-        (("--acc-bits", "auto", "--length", 9, "--acc", "e6m5"), "acc-bits 'auto' contradicts acc e6m5"),
+        (("--acc-bits", "auto", "--length", 9, "--acc", "e6m5"), "acc-bits 'auto' contradicts acc 'e6m5'"),
         (("--layer", "conv0"), "layer 'conv0' is given without plan; accepted is it with --plan FILE"),
         (("--max",), "max is given without plan"),
         (("--plan", "plan.json", "--layer", "conv0", "--max"), "layer 'conv0' and max are both given"),
         (("--plan", "plan.json", "--preset", "fp16"), "preset 'fp16' and plan 'plan.json' are both given"),
         (("--plan", "nowhere.json"), "plan 'nowhere.json'"),
         (("--plan", "plan.json", "--layer", "conv9"), "layer 'conv9' is not in the plan; accepted are sum"),
-        (("--plan", "mixed.json"), "plan has rows with different chunk lengths"),
+        (("--plan", "plan.json", "--rounding", "rtz"), "rounding 'rtz' does not go with plan 'plan.json'"),
+        (("--plan", "plan.json", "--chunk", "none"), "chunk 'none' does not go with plan 'plan.json'"),
+        (("--plan", "plan.json", "--acc-bits", 12), "acc-bits 12 does not go with plan 'plan.json'"),
+        (
+            ("--acc-bits", "auto", "--length", 9, "--subnormals", "flush"),
+            "acc-bits 'auto' contradicts subnormals 'flush'",
+        ),
     ],
 )
 def test_builds_from_plans_refused(options, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     invoke("plan", "--length", 100, "--json", "plan.json")
-    invoke("plan", "--network", "resnet18", "--chunk", "auto", "--json", "mixed.json")
     before = sorted(tmp_path.iterdir())
     assert sentence in refused("build", *options, "-o", "mac")
     assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,153 @@
+"""What `macgen build` reads of a plan's file, and the one accumulator that it takes for a layer or for all."""
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from macgen.errors import MacgenError, shown, shown_path
+from macgen.network.gemm import KINDS, Kind
+from macgen.numerics import Format
+from macgen.spec import MacSpec
+from macgen.width.network_plan import SCHEMA, widest_format
+from macgen.width.planning import Goal, Sum, plan
+
+MAX_BYTES = 1 << 28
+_ACCEPTED = "accepted is what macgen plan --json writes"
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One GEMM of a plan.
+
+    Attributes:
+        layer: the layer's name.
+        kind: forward, backward or gradient.
+        dot: its dot products.
+        spec: with the accumulator planned for them.
+    """
+
+    layer: str
+    kind: Kind
+    dot: Sum
+    spec: MacSpec
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan as it was read back.
+
+    Attributes:
+        goal: what was asked for.
+        rows: its GEMMs.
+    """
+
+    goal: Goal
+    rows: tuple[PlannedRow, ...]
+
+    def spec(self, layer: str | None = None) -> MacSpec:
+        """Return the spec that does for a layer, or for all rows.
+
+        Rows with different chunk lengths (`--chunk auto`) are planned anew with that of the longest one.
+
+        Parameters:
+            layer: its name, or `NAME:KIND` for one of its GEMMs; None: all rows.
+
+        Raises:
+            MacgenError: there is no such layer, or no accumulator does for all of its rows.
+        """
+        rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
+        if not rows:
+            known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
+            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
+        longest = max(rows, key=lambda row: row.dot.length).spec
+        formats: list[Format] = [row.spec.acc for row in rows]
+        if any(row.spec.chunk != longest.chunk for row in rows):
+            goal = replace(self.goal, chunk=longest.chunk)
+            formats = [plan(goal, row.dot).chosen.acc for row in rows]
+        return replace(longest, acc=widest_format(formats))
+
+
+def load_plan(path: Path | str) -> PlanFile:
+    """Return the plan in a file.
+
+    Raises:
+        MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` writes.
+    """
+    name = f"plan {shown_path(path)}"
+    try:
+        file = Path(path)
+        if not file.is_file() or file.stat().st_size > MAX_BYTES:
+            raise MacgenError(f"{name} is no file of a plan; {_ACCEPTED}")
+        text = file.read_text(encoding="utf-8")
+    except MacgenError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise MacgenError(f"{name} cannot be read ({reason}); {_ACCEPTED}") from None
+    return parse_plan(text, name)
+
+
+def parse_plan(text: str, name: str) -> PlanFile:
+    """Return the plan in a text.
+
+    Parameters:
+        text: what `NetworkPlan.to_json` writes.
+        name: what sentences call it.
+
+    Raises:
+        MacgenError: it is something else.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise MacgenError(f"{name} is not valid JSON; {_ACCEPTED}") from None
+    _require(name, values, "", dict)
+    schema = _member(name, values, "schema", int)
+    if schema != SCHEMA:
+        raise MacgenError(f"{name} has schema {shown(schema)}; accepted is {SCHEMA}")
+    goal_values = _member(name, values, "goal", dict)
+    known = {item.name for item in fields(Goal)}
+    try:
+        goal = Goal(**{key: value for key, value in goal_values.items() if key in known})
+    except MacgenError as error:
+        raise MacgenError(f"{name}, goal: {error}") from None
+    rows = _member(name, values, "rows", list)
+    if not rows:
+        raise MacgenError(f"{name} has no rows; {_ACCEPTED}")
+    return PlanFile(goal, tuple(_row(f"{name}, row {number}", row, goal) for number, row in enumerate(rows, start=1)))
+
+
+def _row(name: str, values: object, goal: Goal) -> PlannedRow:
+    _require(name, values, "", dict)
+    layer = _member(name, values, "layer", str)
+    kind = _member(name, values, "kind", str)
+    if kind not in KINDS:
+        raise MacgenError(f"{name} has kind {shown(kind)}; accepted are {', '.join(KINDS)}")
+    acc = _member(name, values, "acc", str)
+    chunk = _member(name, values, "chunk", int, type(None))
+    try:
+        dot = Sum(
+            length=_member(name, values, "length", int),
+            nzr=_member(name, values, "nzr", int, float),
+            rms=_member(name, values, "rms", int, float, type(None)),
+        )
+        a, b = goal.formats
+        spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, rounding=goal.rounding)
+    except MacgenError as error:
+        raise error if str(error).startswith(name) else MacgenError(f"{name}: {error}") from None
+    return PlannedRow(layer, kind, dot, spec)
+
+
+def _member(name: str, values: Any, key: str, *types: type) -> Any:
+    if key not in values:
+        raise MacgenError(f"{name} lacks {key!r}; {_ACCEPTED}")
+    _require(name, values[key], f"{key} ", *types)
+    return values[key]
+
+
+def _require(name: str, value: object, what: str, *types: type) -> None:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        names = {dict: "an object", list: "a list", str: "a string", int: "an integer", float: "a number"}
+        accepted = " or ".join(names.get(kind, "null") for kind in types)
+        raise MacgenError(f"{name}: {what}{shown(value)} is not {accepted}; {_ACCEPTED}")
