@@ -3,15 +3,17 @@
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.datapath import datapath
 from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.random_source import RandomSource, loads_beside
 from macgen.spec import MacSpec
 
 
@@ -52,6 +54,12 @@ def unpack_result(spec: MacSpec, packed: Value) -> tuple[Any, Value]:
     return SimpleNamespace(**value), packed[low:]
 
 
+def seed_bits(spec: MacSpec) -> int:
+    """Return the width of a PE's seed, 0 where it takes no random numbers."""
+    bits = datapath(spec).random_bits
+    return Lfsr.of(bits).width if bits else 0
+
+
 class Pe(wiring.Component):
     """One output-stationary multiply-accumulate unit.
 
@@ -63,6 +71,7 @@ class Pe(wiring.Component):
         a_out, b_out, control_out: to the right, to below, to the right.
         shift: the result register takes the one from below.
         result_in, result_out: from below, to above; see `unpack_result`.
+        seed: with stochastic rounding where its random numbers begin; constant.
     """
 
     def __init__(self, spec: MacSpec) -> None:
@@ -78,6 +87,7 @@ class Pe(wiring.Component):
                 "shift": In(1),
                 "result_in": In(result_bits(spec)),
                 "result_out": Out(result_bits(spec)),
+                **({"seed": In(seed_bits(spec))} if seed_bits(spec) else {}),
             }
         )
 
@@ -106,6 +116,7 @@ class Pe(wiring.Component):
 
         # The loop.
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        random = self._random_numbers(m, platform, control, adder) if arithmetic.random_bits else None
         acc = _registers(arithmetic.value, "acc")
         acc_flags = Signal(FLAG_BITS, reset_less=True)
         operand = _registers(arithmetic.operand, "operand")
@@ -147,6 +158,8 @@ class Pe(wiring.Component):
             else:
                 loader = submodule(m, platform, "loader", "adder", arithmetic.adder)
                 connect_members(m, loader.acc, zero)
+                if random is not None:
+                    m.d.comb += loader.random.eq(random.load_number)
                 connect_members(m, loader.operand, operand)
                 loaded, load_flags = loader.result, loader.flags
             _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
@@ -166,6 +179,21 @@ class Pe(wiring.Component):
             _clock_in(m, delayed, control)
             control = delayed
         return control
+
+    def _random_numbers(self, m: Module, platform: object, control: Any, adder: Any) -> Any:
+        """Give the adder its random numbers; return their source."""
+        spec = self._spec
+        source = submodule(m, platform, "random", "random", lambda: RandomSource(spec))
+        loads = control.first if loads_beside(spec) else Const(0, 1)
+        folds = Const(0, 1) if spec.chunk is None else control.fold & ~control.fold_first
+        m.d.comb += [
+            source.seed.eq(self.seed),
+            source.adds.eq((control.step & ~loads) | folds),
+            adder.random.eq(source.number),
+        ]
+        if loads_beside(spec):
+            m.d.comb += source.loads.eq(loads)
+        return source
 
     def _hand_on(self, m: Module, control: Any, value: Any, flags: Value) -> None:
         result = _registers(datapath(self._spec).value, "result")

@@ -1,0 +1,61 @@
+"""The random numbers of a PE with stochastic rounding (docs/arithmetic.md section 7)."""
+
+from functools import reduce
+from operator import xor
+
+from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import Lfsr
+from macgen.spec import MacSpec
+
+
+class RandomSource(wiring.Component):
+    """A shift register that each addition moves on by as many positions as it takes bits.
+
+    Members:
+        seed: the register's content after a reset; constant.
+        adds: the adder adds in this cycle.
+        number: its random number.
+        loads, load_number: with `fold = overlap` the same for the product that is loaded beside it, the later addition.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._bits = spec.random_bits
+        self._lfsr = Lfsr.of(self._bits)
+        self._loads = loads_beside(spec)
+        members = {"seed": In(self._lfsr.width), "adds": In(1), "number": Out(self._bits)}
+        if self._loads:
+            members |= {"loads": In(1), "load_number": Out(self._bits)}
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = self._lfsr.width
+        state = Signal(width, reset_less=True)
+        after = Signal(width)
+        m.d.comb += [self.number.eq(state), after.eq(Mux(self.adds, self._moved(m, state, "moved"), state))]
+        following: Value = after
+        if self._loads:
+            m.d.comb += self.load_number.eq(after)
+            following = Mux(self.loads, self._moved(m, after, "moved_twice"), after)
+        with m.If(ResetSignal()):
+            m.d.sync += state.eq(self.seed)
+        with m.Else():
+            m.d.sync += state.eq(following)
+        return m
+
+    def _moved(self, m: Module, state: Value, name: str) -> Signal:
+        """Return the content after one number's shifts."""
+        moved = Signal(self._lfsr.width, name=name)
+        bits = list(state)
+        for _ in range(self._bits):
+            bits = [reduce(xor, (bits[tap - 1] for tap in self._lfsr.taps)), *bits[:-1]]
+        m.d.comb += moved.eq(Cat(*bits))
+        return moved
+
+
+def loads_beside(spec: MacSpec) -> bool:
+    """Return whether a product can be loaded in the cycle of a fold."""
+    return spec.chunk is not None and spec.fold == "overlap"
