@@ -43,6 +43,10 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             MacSpec(a="int8", b="int8", acc="int32", overflow="wrap"),
             "8-bit integer inference with 32-bit two's complement accumulation.",
         ),
+        "sr-e6m5": Preset(
+            MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),
+            "12-bit accumulator rounded with 13 random bits: Ben Ali et al., DATE 2024, arXiv 2404.14010.",
+        ),
     }
 )
 

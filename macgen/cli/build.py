@@ -56,7 +56,11 @@ MAX_SPEC_BYTES = 1 << 20
     metavar="N|none",
     help="Products summed before the sum is folded into the outer accumulator, 1 to 1048576.",
 )
-@click.option("--rounding", metavar="rne|rtz|drop", help="Round to nearest even, toward zero, or align and drop.")
+@click.option(
+    "--rounding",
+    metavar="rne|rtz|drop|stochastic:R",
+    help="Round to nearest even, toward zero, align and drop, or at random with R bits, 1 to 32.",
+)
 @click.option(
     "--overflow",
     metavar="saturate|infinity|wrap",

@@ -34,6 +34,7 @@ OTHERS = {
     "fixed": MacSpec(a="int8", b="uint4", acc="int14", overflow="wrap", chunk=4, pipeline=2, rows=1, cols=2),
     "fractions": MacSpec(a="e4m3fn", b="int4", acc="fix14.4", rounding="rtz", rows=3, cols=1),
     "fnuz": MacSpec(a="e4m3fnuz", b="e5m2", acc="e6m3fnuz", chunk=1, rows=1, cols=1),
+    "random": MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:6", chunk=4, rows=2, cols=2),
     "finite": MacSpec(a="e2m1finite", b="e5m2", acc="e5m4finite:flush", chunk=2, pipeline=2, rows=2, cols=3),
 }
 
@@ -127,6 +128,14 @@ NAMED_MUTANTS = [
     ("a bubble too many", "overlap", "latency_and_throughput", lambda v: replace_net(v, "held", "{} | control__fold")),
     ("results survive a reset", "small", "reset", lambda v: lose_reset(v, "c_valid")),
     ("row counter survives a reset", "small", "reset", lambda v: lose_reset(v, "row_count")),
+    ("random numbers with a wrong tap", "random", "", lambda v: replace_tap(v, 18, 17)),
+    ("random numbers a bit too few", "random", "", lambda v: replace_net(v, "moved", "{} >> 1")),
+    ("random numbers without folds", "random", "", lambda v: replace_net(v, "random__adds", "control_step")),
+    ("random numbers in idle cycles", "random", "", lambda v: replace_net(v, "random__adds", "1'h1")),
+    ("random numbers of another seed", "random", "", lambda v: replace_text(v, "19'h779b9", "19'h779b8")),
+    ("random numbers of one seed for all", "random", "", lambda v: replace_net(v, "random__seed", "19'h779b9")),
+    ("random numbers survive a reset", "random", "reset", lambda v: lose_reset(v, "state")),
+    ("random numbers inverted for both signs", "random", "", lambda v: replace_text(v, r"random \^ \w+", "random")),
     ("chunk position survives a reset", "overlap", "reset", lambda v: lose_reset(v, "count")),
 ]
 CLASSIC = 4

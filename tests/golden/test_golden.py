@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from macgen import MacgenError, MacSpec, golden
 from macgen.catalogue import presets
 from macgen.golden import Flags
+from macgen.golden.model import random_numbers
 from tests.strategies import codes, corner_codes, specs
 
 FP16 = presets["fp16"]
@@ -30,18 +31,21 @@ def test_dot_is_its_steps_and_folds(data):
     length = data.draw(st.integers(1, 30))
     a = [data.draw(codes(spec.a)) for _ in range(length)]
     b = [data.draw(codes(spec.b)) for _ in range(length)]
+    pe, before = (data.draw(st.integers(0, 255)), data.draw(st.integers(0, 255))), data.draw(st.integers(0, 1 << 40))
+    numbers = map(int, random_numbers(spec, pe, before)) if spec.random_bits else itertools.repeat(None)
     sums, flags = [], Flags(0)
     for start in range(0, length, spec.chunk or length):
         inner = spec.acc.zero_code()
         for k in range(start, min(start + (spec.chunk or length), length)):
-            inner, raised = golden.step(spec, inner, a[k], b[k])
+            inner, raised = golden.step(spec, inner, a[k], b[k], next(numbers))
             flags |= raised
         sums.append(inner)
-    outer = sums[0]
-    for inner in sums[1:]:
-        outer, raised = golden.fold(spec, outer, inner)
-        flags |= raised
-    assert golden.dot(spec, a, b) == (outer, flags)
+        if len(sums) == 1:
+            outer = inner
+        else:  # as soon as the chunk is complete
+            outer, raised = golden.fold(spec, outer, inner, next(numbers))
+            flags |= raised
+    assert golden.dot(spec, a, b, pe, before) == (outer, flags)
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 8, 9, 63])
