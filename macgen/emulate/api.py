@@ -91,9 +91,10 @@ def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) 
     bound = products_bound(a, b) if _finite(a, b) else np.inf
     states = dots_states(spec, *a.shape) if spec.random_bits else None
     if (way := _choose(spec, a.shape[1], bound)) is None:
-        rows = (slice(t, t + 1) for t in range(len(a)))
-        one_by_one = (scalar.matmul(spec, a[t], b[t].T, None if states is None else states[np.newaxis, t]) for t in rows)
-        return np.concatenate([row[0] for row in one_by_one])
+        parts = [slice(t, t + 1) for t in range(len(a))]
+        begins = [None if states is None else states[np.newaxis, t] for t in parts]
+        sums = [scalar.matmul(spec, a[t], b[t].T, begin) for t, begin in zip(parts, begins, strict=True)]
+        return np.concatenate([row[0] for row in sums])
     a, b = (np.ascontiguousarray(x.T) for x in way.operands(a, b))
     rows = min(_BLOCK_BYTES // a.itemsize, -(-a.shape[1] // threads))
     values = np.empty(a.shape[1])

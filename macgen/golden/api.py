@@ -19,9 +19,7 @@ _FLAGS = tuple(Flags(bits) for bits in range(8))
 _model = lru_cache(maxsize=64)(Model)
 
 
-def step(
-    spec: MacSpec, acc_code: int, a_code: int, b_code: int, random: int | None = None
-) -> tuple[int, Flags]:
+def step(spec: MacSpec, acc_code: int, a_code: int, b_code: int, random: int | None = None) -> tuple[int, Flags]:
     """Return one step of the accumulator, R(acc + a * b) (docs/arithmetic.md sections 2 to 4).
 
     Parameters:
@@ -139,9 +137,8 @@ def _random(spec: MacSpec, number: int | None) -> int:
             raise MacgenError(f"random {shown(number)} does not go with rounding {spec.rounding!r}; accepted is none")
         return 0
     if number is None or isinstance(number, bool) or not 0 <= _integer("random", number) < 1 << bits:
-        raise MacgenError(
-            f"random {shown(number)} is not an integer from 0 to {(1 << bits) - 1}, which rounding {spec.rounding!r} needs"
-        )
+        largest = (1 << bits) - 1
+        raise MacgenError(f"random {shown(number)} is not from 0 to {largest}, the random numbers of {spec.rounding}")
     return _integer("random", number)
 
 

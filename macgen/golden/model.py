@@ -123,7 +123,7 @@ def additions(spec: MacSpec, length: int, *, complete: bool = True) -> int:
     Parameters:
         spec: the chunk length.
         length: its products.
-        complete: whether it ends with them; otherwise it is dropped after them, and its last chunk is folded only if full.
+        complete: whether it ends with them; if it is dropped after them, its last chunk is folded only when full.
     """
     if spec.chunk is None:
         return length

@@ -1,4 +1,4 @@
-"""The random bits of stochastic rounding: a linear feedback shift register in each PE (docs/arithmetic.md section 7)."""
+"""The random bits of stochastic rounding: the shift register in each PE (docs/arithmetic.md section 7)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -184,15 +184,13 @@ class Pe(wiring.Component):
         """Give the adder its random numbers; return their source."""
         spec = self._spec
         source = submodule(m, platform, "random", "random", lambda: RandomSource(spec))
-        loads = control.first if loads_beside(spec) else Const(0, 1)
-        folds = Const(0, 1) if spec.chunk is None else control.fold & ~control.fold_first
-        m.d.comb += [
-            source.seed.eq(self.seed),
-            source.adds.eq((control.step & ~loads) | folds),
-            adder.random.eq(source.number),
-        ]
+        adds = control.step
         if loads_beside(spec):
-            m.d.comb += source.loads.eq(loads)
+            adds = adds & ~control.first
+            m.d.comb += source.loads.eq(control.first)
+        if spec.chunk is not None:  # the first chunk's sum is copied
+            adds = adds | (control.fold & ~control.fold_first)
+        m.d.comb += [source.seed.eq(self.seed), source.adds.eq(adds), adder.random.eq(source.number)]
         return source
 
     def _hand_on(self, m: Module, control: Any, value: Any, flags: Value) -> None:

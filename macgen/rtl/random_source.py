@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import xor
 
-from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ class RandomSource(wiring.Component):
     """A shift register that each addition moves on by as many positions as it takes bits.
 
     Members:
-        seed: the register's content after a reset; constant.
+        seed: the register's content before the first addition; constant.
         adds: the adder adds in this cycle.
         number: its random number.
         loads, load_number: with `fold = overlap` the same for the product that is loaded beside it, the later addition.
@@ -33,17 +33,21 @@ class RandomSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = self._lfsr.width
+        # One bit to reset tells that the seed counts: it does without a reset after power-up, too.
+        begun = Signal()
         state = Signal(width, reset_less=True)
-        after = Signal(width)
-        m.d.comb += [self.number.eq(state), after.eq(Mux(self.adds, self._moved(m, state, "moved"), state))]
-        following: Value = after
+        now = Signal(width)
+        moved = self._moved(m, now, "moved")
+        m.d.comb += [now.eq(Mux(begun, state, self.seed)), self.number.eq(now)]
+        following: Value = moved
+        moves = self.adds
         if self._loads:
-            m.d.comb += self.load_number.eq(after)
+            after = Signal(width)
+            m.d.comb += [after.eq(Mux(self.adds, moved, now)), self.load_number.eq(after)]
             following = Mux(self.loads, self._moved(m, after, "moved_twice"), after)
-        with m.If(ResetSignal()):
-            m.d.sync += state.eq(self.seed)
-        with m.Else():
-            m.d.sync += state.eq(following)
+            moves = self.adds | self.loads
+        with m.If(moves):
+            m.d.sync += [begun.eq(1), state.eq(following)]
         return m
 
     def _moved(self, m: Module, state: Value, name: str) -> Signal:

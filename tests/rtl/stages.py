@@ -285,7 +285,7 @@ class Proof:
             row, column = divmod(at, len(operands))
             pair = self.pairs[choice[column]] if column < len(choice) else "nothing"
             raise DifferenceError(
-                f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair}, random number "
+                f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair}, number "
                 f"{number}, gives code {codes[at]} flags {flags[at]}, not {tuple(wanted[row, column].tolist())}"
             )
         return new
@@ -335,7 +335,7 @@ class Proof:
             at = int(np.argmax(wrong))
             raise DifferenceError(
                 f"{self.spec}: total {int(np.repeat(totals, len(inner))[at]):#x} (code "
-                f"{np.repeat(total_codes, len(inner))[at]}) plus chunk sum {int(state[at]):#x}, random number {number}, "
+                f"{np.repeat(total_codes, len(inner))[at]}) plus chunk sum {int(state[at]):#x}, number {number}, "
                 f"gives code {codes[at]} flags {flags[at]}, not {tuple(wanted[at].tolist())}"
             )
         return after["sum"]
