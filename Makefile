@@ -33,7 +33,8 @@ test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 bench: $(VENV)/.with-test
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out %/qor.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY),@echo "benchmarks/qor.py needs a Liberty file: make bench LIBERTY=FILE")
 
 clean:
 	rm -rf build

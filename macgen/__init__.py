@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from macgen import emulate, golden, rtl
+    from macgen import emulate, golden, network, rtl, width
     from macgen.catalogue import presets
     from macgen.errors import MacgenError, ToolError
     from macgen.numerics import FixedFormat, FloatFormat, parse_format
@@ -24,7 +24,7 @@ _HOMES = {
     "parse_format": "macgen.numerics",
     "presets": "macgen.catalogue",
 }
-_MODULES = ("emulate", "golden", "rtl")
+_MODULES = ("emulate", "golden", "network", "rtl", "width")
 
 __all__ = [
     "FixedFormat",
@@ -34,9 +34,11 @@ __all__ = [
     "ToolError",
     "emulate",
     "golden",
+    "network",
     "parse_format",
     "presets",
     "rtl",
+    "width",
 ]
 
 

@@ -35,6 +35,11 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity"),
             "IEEE 754 binary16 fused multiply-add, subnormals, infinities and NaN included.",
         ),
+        "fp16-fp32": Preset(
+            MacSpec(a="fp16", b="fp16", acc="fp32", overflow="infinity"),
+            "binary16 operands into binary32: mixed-precision training, Micikevicius et al., ICLR 2018, arXiv "
+            "1710.03740.",
+        ),
         "bf16-fp32": Preset(
             MacSpec(a="bf16", b="bf16", acc="fp32", overflow="infinity"),
             "bfloat16 operands into binary32, the usual mixed-precision accumulation.",
@@ -42,6 +47,19 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
         "int8-int32": Preset(
             MacSpec(a="int8", b="int8", acc="int32", overflow="wrap"),
             "8-bit integer inference with 32-bit two's complement accumulation.",
+        ),
+        "int8": Preset(
+            MacSpec(a="int8", b="int8", acc="int28"),
+            "8-bit integers, exact for sums of up to 4608 products, ResNet-18's longest: the bound of A2Q, arXiv "
+            "2308.13504.",
+        ),
+        "int4": Preset(
+            MacSpec(a="int4", b="int4", acc="int20"),
+            "4-bit integers, exact for sums of up to 4608 products: the bound of A2Q, arXiv 2308.13504.",
+        ),
+        "kulisch-e4m3": Preset(
+            MacSpec(a="e4m3fn", b="e4m3fn", acc="fix31.18"),
+            "Exact accumulation of E4M3 products (Kulisch): fixed point that holds every sum of up to 4608 of them.",
         ),
         "sr-e6m5": Preset(
             MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),

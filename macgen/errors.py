@@ -1,5 +1,7 @@
 """The two exceptions macgen raises on purpose, everything else is a bug; and how they show a refused value."""
 
+from pathlib import Path
+
 
 class MacgenError(ValueError):
     """Input that macgen refuses: one sentence naming the field, the value and what is accepted (CLI exit code 2)."""
@@ -17,3 +19,8 @@ def shown(value: object, longest: int = 80) -> str:
         text = f"an enormous {type(value).__name__}"
     text = " ".join(text.splitlines())
     return text if len(text) <= longest else text[:longest] + "..."
+
+
+def shown_path(path: object) -> str:
+    """Return how a file or directory appears in an error's sentence: longer than other values, for it is looked up."""
+    return shown(str(path) if isinstance(path, Path) else path, 300)

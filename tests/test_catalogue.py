@@ -1,5 +1,6 @@
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ import macgen
 from macgen.catalogue import CATALOGUE, preset, presets
 from macgen.errors import MacgenError
 from macgen.spec import MacSpec
+from macgen.width.bounds import exact_format
 
 
 def test_the_presets_that_the_documents_name():
@@ -19,6 +21,22 @@ def test_the_presets_that_the_documents_name():
         "sr-e6m5": MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),
     }
     assert {name: presets[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["int8", "int4", "kulisch-e4m3"])
+def test_exact_presets_are_as_narrow_as_their_source_says(name):
+    spec = presets[name]
+    assert exact_format(spec.a, spec.b, 4608) == spec.acc
+    assert exact_format(spec.a, spec.b, 2 * 4608).width > spec.acc.width
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_page_of_the_presets_shows_every_one(name):
+    page = (Path(__file__).parents[1] / "docs" / "presets.md").read_text()
+    spec = presets[name]
+    chunk = "none" if spec.chunk is None else spec.chunk
+    start = f"| `{name}` | {spec.a} x {spec.b} | {spec.acc} | {chunk} | {spec.rounding}, {spec.overflow} |"
+    assert start in page
 
 
 def test_presets_are_the_catalogue():

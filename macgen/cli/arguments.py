@@ -57,6 +57,48 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     return MacSpec(**values)
 
 
+def planned(base: MacSpec, given: Mapping[str, Any], length: int | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Replace `auto` in the options of `macgen build` by what the theory says for a length.
+
+    Parameters:
+        base: the spec to start from.
+        given: as for `resolve_spec`; `acc_bits` and `chunk` may be `auto`.
+        length: products of the longest dot product.
+
+    Returns:
+        The options without `auto`, and for each one replaced a sentence (without its full stop) on why, then warnings.
+
+    Raises:
+        MacgenError: `auto` lacks a length or the reverse, or contradicts another option, or nothing is wide enough.
+    """
+    automatic = [name for name in ("acc_bits", "chunk") if given.get(name) == "auto"]
+    if not automatic:
+        if length is not None:
+            raise MacgenError(
+                f"length {length} is given without auto; accepted is it with --acc-bits auto or --chunk auto"
+            )
+        return dict(given), ()
+    if length is None:
+        raise MacgenError(f"{automatic[0].replace('_', '-')} 'auto' lacks a length; accepted is it with --length N")
+    if "acc_bits" in automatic and "acc" in given:
+        raise MacgenError(f"acc-bits 'auto' contradicts acc {given['acc']}; accepted is one of the two")
+    from macgen.width.network_plan import plan_length
+    from macgen.width.planning import Goal
+
+    values = {name: given.get(name, getattr(base, name)) for name in ("a", "b", "chunk", "rounding")}
+    (row,) = plan_length(length, Goal(**values)).rows
+    options, reasons = dict(given), []
+    if "acc_bits" in automatic:
+        del options["acc_bits"]
+        options["acc"] = str(row.plan.chosen.acc)
+        reasons.append(f"Chosen for sums of {length} products: {row.plan.chosen.acc}, {row.plan.chosen.reason}")
+        reasons += [f"Warning: {text}" for text in row.plan.warnings]
+    options["chunk"] = row.plan.chunk
+    if (reason := row.plan.chunk_reason) is not None:
+        reasons.append(f"Chunk: {reason}")
+    return options, tuple(reasons)
+
+
 def accumulator_of_width(bits: int, a: Format, b: Format) -> Format:
     """Return the accumulator that a bare width means for operands a and b.
 

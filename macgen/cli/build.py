@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or_none
+from macgen.cli.parameters import SectionedCommand, integer, integer_or
 from macgen.errors import MacgenError, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from macgen.emit.manifest import Manifest
     from macgen.spec import MacSpec
 
@@ -18,8 +20,8 @@ MAX_SPEC_BYTES = 1 << 20
 @click.command(
     cls=SectionedCommand,
     sections={
-        "Where to start": ["preset", "spec"],
-        "Number formats": ["a", "b", "acc_bits", "acc", "subnormals"],
+        "Where to start": ["preset", "spec", "plan", "layer", "widest"],
+        "Number formats": ["a", "b", "acc_bits", "acc", "length", "subnormals"],
         "Arithmetic": ["chunk", "rounding", "overflow"],
         "Hardware": ["rows", "cols", "fold", "pipeline"],
         "Output": ["output", "name", "force"],
@@ -32,16 +34,24 @@ MAX_SPEC_BYTES = 1 << 20
     "--spec", metavar="FILE", help="Start from this JSON file, as macgen presets NAME prints it; - reads stdin."
 )
 @click.option(
+    "--plan", metavar="FILE", help="Start from a plan that macgen plan --json wrote: its formats and chunk length."
+)
+@click.option(
+    "--layer", metavar="NAME", help="With --plan: the accumulator of this layer, or of one of its GEMMs (NAME:forward)."
+)
+@click.option("--max", "widest", is_flag=True, help="With --plan: the accumulator that does for all layers.  [default]")
+@click.option(
     "--a", metavar="FORMAT", help="Operands streamed to the rows, up to 32 bits: e5m2, e4m3fn, fp16, int8 ..."
 )
 @click.option("--b", metavar="FORMAT", help="Operands streamed to the columns.")
 @click.option(
     "--acc-bits",
-    type=integer,
-    metavar="N",
+    type=integer_or("auto"),
+    metavar="N|auto",
     help="Width of the accumulator. Float operands: 1 sign, 6 exponent, N-7 mantissa bits, N from 8 to 59. Integer or "
-    "fixed-point operands: two's complement, N up to 256.",
+    "fixed-point operands: two's complement, N up to 256. auto: as macgen plan --length computes it.",
 )
+@click.option("--length", type=integer, metavar="N", help="With auto: products of the longest dot product.")
 @click.option(
     "--acc", metavar="FORMAT", help="Format of the accumulator, where --acc-bits does not say it: e5m8, int20 ..."
 )
@@ -52,9 +62,9 @@ MAX_SPEC_BYTES = 1 << 20
 )
 @click.option(
     "--chunk",
-    type=integer_or_none,
-    metavar="N|none",
-    help="Products summed before the sum is folded into the outer accumulator, 1 to 1048576.",
+    type=integer_or("none", "auto"),
+    metavar="N|none|auto",
+    help="Products summed before the sum is folded into the outer accumulator, 1 to 1048576; auto: near sqrt(length).",
 )
 @click.option(
     "--rounding",
@@ -85,7 +95,16 @@ MAX_SPEC_BYTES = 1 << 20
 )
 @click.option("--force", is_flag=True, help="Replace the bundle if there is one in the directory.")
 def build(
-    preset: str | None, spec: str | None, output: Path | None, name: str | None, force: bool, **options: Any
+    preset: str | None,
+    spec: str | None,
+    plan: str | None,
+    layer: str | None,
+    widest: bool,
+    length: int | None,
+    output: Path | None,
+    name: str | None,
+    force: bool,
+    **options: Any,
 ) -> None:
     """Generate an array of multiply-accumulate units with the accumulator you ask for.
 
@@ -96,32 +115,47 @@ def build(
       macgen build --acc-bits 12 --chunk 64 -o build/mac12
       macgen build --preset fp16 --rows 16 --cols 16
       macgen build --a int8 --b int8 --acc-bits 24 --overflow saturate
+      macgen build --acc-bits auto --length 4608 --chunk 64
+      macgen build --plan plan.json --layer block4.1.conv2
 
     The directory gets rtl/NAME.v (plain Verilog-2001, nothing else needed), constraints/ (SDC, XDC), NAME.core
     (FuseSoC) and manifest.json (spec, ports, latency, versions, hashes). It appears whole or not at all.
     """
     from macgen.cli import console
-    from macgen.cli.arguments import name_and_directory, resolve_spec
+    from macgen.cli.arguments import name_and_directory, planned, resolve_spec
     from macgen.emit.bundle import build as build_bundle
 
     given = {option: value for option, value in options.items() if value is not None}
     if given.get("chunk") == "none":
         given["chunk"] = None
-    resolved = resolve_spec(_base(preset, spec), given)
+    base = _base(preset, spec, plan, layer, widest)
+    given, reasons = planned(base, given, length)
+    resolved = resolve_spec(base, given)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
         manifest = build_bundle(resolved, directory, name=name, force=force)
-    _summarize(manifest, directory)
+    _summarize(manifest, directory, reasons)
 
 
-def _base(preset: str | None, path: str | None) -> "MacSpec":
+def _base(preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool) -> "MacSpec":
+    given = [(name, value) for name, value in (("preset", preset), ("spec", path), ("plan", plan)) if value is not None]
+    if len(given) > 1:
+        both = " and ".join(f"{name} {shown(value)}" for name, value in given)
+        raise MacgenError(f"{both} are both given; accepted is one of them")
+    if plan is None and (layer is not None or widest):
+        what = "max" if layer is None else f"layer {shown(layer)}"
+        raise MacgenError(f"{what} is given without plan; accepted is it with --plan FILE")
+    if layer is not None and widest:
+        raise MacgenError(f"layer {shown(layer)} and max are both given; accepted is one of them")
+    if plan is not None:
+        from macgen.width.network_plan import choose_spec, load_specs
+
+        return choose_spec(load_specs(plan), layer)
+    if path is not None:
+        return _read_spec(path)
     from macgen.catalogue import preset as find_preset
 
-    if path is None:
-        return find_preset("default" if preset is None else preset)
-    if preset is not None:
-        raise MacgenError(f"preset {shown(preset)} and spec {shown(path)} are both given; accepted is one of them")
-    return _read_spec(path)
+    return find_preset("default" if preset is None else preset)
 
 
 def _read_spec(path: str) -> "MacSpec":
@@ -144,7 +178,7 @@ def _read_spec(path: str) -> "MacSpec":
         raise MacgenError(f"spec {shown(path)}: {error}") from None
 
 
-def _summarize(manifest: "Manifest", directory: Path) -> None:
+def _summarize(manifest: "Manifest", directory: Path, reasons: "Sequence[str]") -> None:
     from rich.table import Table
 
     from macgen.cli import console
@@ -165,5 +199,7 @@ def _summarize(manifest: "Manifest", directory: Path) -> None:
         table.add_row(title, text)
     out.print(f"Built {manifest.name} in {where}")
     out.print(table)
+    for reason in reasons:
+        out.print(f"{reason}.")
     out.print("Files: " + ", ".join([*manifest.files, "manifest.json"]))
     out.print(f"Next:  macgen verify {where}\n       macgen report {where}")

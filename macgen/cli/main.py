@@ -20,6 +20,7 @@ EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
 COMMANDS = {
+    "plan": "Compute how wide accumulators have to be, for a length, a network or an ONNX model.",
     "build": "Generate an array: Verilog, constraints, manifest.",
     "verify": "Simulate a built array and compare it with the golden model, bit for bit.",
     "report": "Synthesize a built array: area, depth, LUTs, power, next to an FP32 or int32 accumulator.",
@@ -85,6 +86,7 @@ def cli() -> None:
 
     \b
     A session:
+      macgen plan --network resnet18 --batch 256 --chunk 64
       macgen build --acc-bits 12 --chunk 64 -o build/mac12
       macgen verify build/mac12
       macgen report build/mac12

@@ -1,7 +1,7 @@
 """What the commands' options share: how they are read and how their help is laid out."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -16,13 +16,17 @@ def integer(text: str) -> int:
     return int(text)
 
 
-def integer_or_none(text: str) -> int | str:
-    """Read a decimal integer or the word none."""
-    if text == "none":
-        return text
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise click.BadParameter(f"{shown(text)} is not an integer or none")
-    return int(text)
+def integer_or(*words: str) -> Callable[[str], int | str]:
+    """Return a reader of decimal integers and of the words that stand for something else."""
+
+    def read(text: str) -> int | str:
+        if text in words:
+            return text
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            raise click.BadParameter(f"{shown(text)} is not an integer or {' or '.join(words)}")
+        return int(text)
+
+    return read
 
 
 class SectionedCommand(click.Command):

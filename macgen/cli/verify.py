@@ -1,13 +1,15 @@
-"""`macgen verify`: simulate a bundle against the golden model."""
+"""`macgen verify`: simulate a bundle against the golden model, or prove its step in every state."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from macgen.cli.parameters import integer
 
 if TYPE_CHECKING:
+    from macgen.flow.exhaustive import ExhaustiveResult
     from macgen.flow.simulate import VerifyResult
 
 EXIT_FAILED = 1
@@ -27,9 +29,29 @@ EXIT_FAILED = 1
 @click.option(
     "--tiles", type=integer, metavar="N", help="Random tiles to stream, 0 or more.  [default: the testbench's]"
 )
+@click.option(
+    "--exhaustive",
+    is_flag=True,
+    help="Instead of streams, drive a PE's step with every accumulator state and every product, and every chunk fold.",
+)
+@click.option(
+    "--pairs",
+    type=integer,
+    metavar="N",
+    help="With --exhaustive: steps, and folds, to draw where there are more than 10^9.  [default: 100000000]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
-def verify(ctx: click.Context, directory: Path, simulator: Any, seed: int, tiles: int | None, as_json: bool) -> None:
+def verify(
+    ctx: click.Context,
+    directory: Path,
+    simulator: Any,
+    seed: int,
+    tiles: int | None,
+    exhaustive: bool,
+    pairs: int | None,
+    as_json: bool,
+) -> None:
     """Simulate the Verilog of a bundle and compare every result and flag with the golden model, bit for bit.
 
     DIR is what `macgen build` wrote. Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities,
@@ -39,10 +61,20 @@ def verify(ctx: click.Context, directory: Path, simulator: Any, seed: int, tiles
     \b
     Example:
       macgen verify build/mac12 --simulator all --seed 7
+      macgen verify build/mac12 --exhaustive
     """
     import json
 
     from macgen.cli import console
+
+    given = {name for name in ("simulator", "tiles") if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if exhaustive and given:
+        raise click.UsageError(f"--{min(given)} does not go with --exhaustive, which Verilator compiles")
+    if pairs is not None and not exhaustive:
+        raise click.UsageError("--pairs goes with --exhaustive only")
+    if exhaustive:
+        _verify_exhaustively(ctx, directory, seed, pairs, as_json)
+        return
     from macgen.flow.simulate import verify as verify_bundle
 
     with console.progress(f"Simulating {click.format_filename(directory)}"):
@@ -53,6 +85,54 @@ def verify(ctx: click.Context, directory: Path, simulator: Any, seed: int, tiles
         _print_tables(result)
     if not result.passed:
         ctx.exit(EXIT_FAILED)
+
+
+def _verify_exhaustively(ctx: click.Context, directory: Path, seed: int, pairs: int | None, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from macgen.cli import console
+    from macgen.flow.exhaustive import DRAWN_PAIRS, exhaustive
+
+    with console.progress(f"Proving {click.format_filename(directory)}") as tell:
+        result = exhaustive(directory, seed=seed, draws=DRAWN_PAIRS if pairs is None else pairs, progress=tell)
+    if as_json:
+        values = {"passed": result.passed, "complete": result.complete, "pairs": result.pairs, **asdict(result)}
+        values["log"] = None if result.log is None else click.format_filename(result.log)
+        click.echo(json.dumps(values, indent=2))
+    else:
+        _print_phases(result)
+    if not result.passed:
+        ctx.exit(EXIT_FAILED)
+
+
+def _print_phases(result: "ExhaustiveResult") -> None:
+    from rich.table import Table
+
+    from macgen.cli import console
+
+    out = console.output()
+    table = Table("What", "States", "Addends", "Pairs", "Space", "Seconds", "Result", box=None, padding=(0, 2, 0, 0))
+    for phase in result.phases:
+        counts = [f"{count:,}" if count else "-" for count in (phase.states, phase.addends)]
+        space = "complete" if phase.complete else "sampled"
+        failed = not result.passed and phase is result.phases[-1]
+        verdict = "differs" if failed else "equal"
+        table.add_row(phase.name, *counts, f"{phase.pairs:,}", space, f"{phase.seconds:.1f}", verdict)
+    out.print(table)
+    if result.difference is not None:
+        out.print(result.difference)
+    if result.log is not None:
+        out.print(f"Log: {click.format_filename(result.log)}")
+    for note in result.notes:
+        out.print(f"Note: {note}")
+    audited = f"{result.audited:,} of them repeated by the golden model"
+    if not result.passed:
+        out.print(f"Failed: the step differs from the numeric contract ({result.pairs:,} pairs, seed {result.seed}).")
+    elif result.complete:
+        out.print(f"Proved: all {result.pairs:,} pairs equal the numeric contract, {audited}.")
+    else:
+        out.print(f"Verified: {result.pairs:,} pairs equal the numeric contract, {audited} (seed {result.seed}).")
 
 
 def _to_dict(result: "VerifyResult") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from macgen.emit.fusesoc import core_file
 from macgen.emit.manifest import MANIFEST, Manifest, file_hash, is_bundle
 from macgen.emit.names import check_name
 from macgen.emit.verilog import to_verilog
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown_path
 from macgen.spec import MacSpec
 
 
@@ -74,10 +74,10 @@ def _check_target(target: Path, force: bool) -> None:
         return
     empty = target.is_dir() and not any(target.iterdir())
     if target.is_symlink() or not (empty or is_bundle(target)):
-        raise MacgenError(f"output {shown(str(target))} exists and is no bundle; accepted is a new directory")
+        raise MacgenError(f"output {shown_path(target)} exists and is no bundle; accepted is a new directory")
     if not empty and not force:
         raise MacgenError(
-            f"output {shown(str(target))} exists; accepted is a new directory, or --force to replace a bundle"
+            f"output {shown_path(target)} exists; accepted is a new directory, or --force to replace a bundle"
         )
 
 
@@ -107,4 +107,4 @@ def _clean_up(target: Path, staging: Path, aside: Path, made: list[Path]) -> Non
 
 
 def _unwritable(target: Path, reason: str) -> MacgenError:
-    return MacgenError(f"output {shown(str(target))} cannot be written ({reason}); accepted is a writable directory")
+    return MacgenError(f"output {shown_path(target)} cannot be written ({reason}); accepted is a writable directory")

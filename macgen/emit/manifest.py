@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In
 
 import macgen
 from macgen.emit.names import check_name
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown, shown_path
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import array_latency, array_signature
 from macgen.spec import MacSpec, object_of_distinct_keys
@@ -147,16 +147,16 @@ def load_manifest(directory: Path | str) -> Manifest:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise MacgenError(
-            f"bundle {shown(str(directory))} has no readable {MANIFEST} ({reason}); accepted is a directory that "
+            f"bundle {shown_path(directory)} has no readable {MANIFEST} ({reason}); accepted is a directory that "
             f"macgen build wrote"
         ) from None
     try:
         manifest = Manifest.from_json(text)
     except MacgenError as error:
-        raise MacgenError(f"bundle {shown(str(directory))}: {error}") from None
+        raise MacgenError(f"bundle {shown_path(directory)}: {error}") from None
     for file in manifest.files:
         if not _is_file(Path(directory) / file):
-            raise MacgenError(f"bundle {shown(str(directory))} lacks {shown(file)}; accepted is a complete bundle")
+            raise MacgenError(f"bundle {shown_path(directory)} lacks {shown(file)}; accepted is a complete bundle")
     return manifest
 
 
@@ -196,7 +196,7 @@ def file_hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise MacgenError(
-            f"file {shown(str(path))} cannot be read ({error.strerror}); accepted is a whole bundle"
+            f"file {shown_path(path)} cannot be read ({error.strerror}); accepted is a whole bundle"
         ) from None
 
 

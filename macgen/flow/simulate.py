@@ -194,9 +194,9 @@ def verify(
     if stop_at_first_failure:
         settings["COCOTB_MAX_FAILURES"] = "1"
     runs: list[SimulatorRun] = []
-    notes = _checksum_notes(directory, manifest)
+    notes = checksum_notes(directory, manifest)
     for name in choose(simulator, manifest.spec):
-        with _work_directory(workdir, name) as work:
+        with work_directory(workdir, name) as work:
             run, more = _simulate(directory, name, "sim.test_mac", work, settings, timeout)
             if run.passed and workdir is None:
                 run = replace(run, log=None)
@@ -206,7 +206,7 @@ def verify(
     return VerifyResult(tuple(runs), seed, tuple(notes))
 
 
-def _checksum_notes(directory: Path, manifest: Manifest) -> list[str]:
+def checksum_notes(directory: Path, manifest: Manifest) -> list[str]:
     """Say so if the Verilog is not what was built: it is tested all the same."""
     if file_hash(directory / manifest.verilog) == manifest.files[manifest.verilog]:
         return []
@@ -278,7 +278,7 @@ def run_matmul(
     if simulator == "auto" and a.shape[0] * b.size >= LARGE_PRODUCT and tools.find("verilator").available:
         simulator = "verilator"
     name = choose(simulator, spec)[0]
-    with _work_directory(workdir, name) as work:
+    with work_directory(workdir, name) as work:
         operands, results = work.path / "operands.npz", work.path / "results.npz"
         np.savez(operands, a=a, b=b)
         settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
@@ -306,7 +306,7 @@ class _Work:
 
 
 @contextlib.contextmanager
-def _work_directory(workdir: str | Path | None, simulator: str) -> Iterator[_Work]:
+def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[_Work]:
     """Give a fresh directory; after an error that names a log, or when told so, a temporary one stays."""
     if workdir is not None:
         path = Path(workdir).resolve() / simulator

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen import golden
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, ToolError, shown_path
 from macgen.flow.netlist import Netlist
 from macgen.flow.netlist_simulator import Activity, NetlistSimulator
 from macgen.numerics import FloatFormat, Format
@@ -92,26 +92,25 @@ def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             for key in "ab":
                 if not isinstance(arrays, np.lib.npyio.NpzFile) or key not in arrays:
-                    raise MacgenError(f"data {shown(str(file), 300)} has no array {key!r}; accepted are arrays a and b")
+                    raise MacgenError(f"data {shown_path(file)} has no array {key!r}; accepted are arrays a and b")
                 matrices.append(arrays[key])
     except MacgenError:
         raise
     except OSError as error:
         raise MacgenError(
-            f"data {shown(str(file), 300)} cannot be read ({error.strerror or error}); accepted is an .npz of NumPy"
+            f"data {shown_path(file)} cannot be read ({error.strerror or error}); accepted is an .npz of NumPy"
         ) from None
     except (ValueError, TypeError, EOFError, AttributeError, BadZipFile):
-        raise MacgenError(f"data {shown(str(file), 300)} is no .npz of numbers; accepted is an .npz of NumPy") from None
+        raise MacgenError(f"data {shown_path(file)} is no .npz of numbers; accepted is an .npz of NumPy") from None
     if any(matrix.dtype.kind not in "biuf" for matrix in matrices):
-        raise MacgenError(f"data {shown(str(file), 300)} holds no real numbers; accepted are matrices of real numbers")
+        raise MacgenError(f"data {shown_path(file)} holds no real numbers; accepted are matrices of real numbers")
     a, b = (np.asarray(matrix, np.float64) for matrix in matrices)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
         raise MacgenError(
-            f"data {shown(str(file), 300)} has a of shape {a.shape} and b of shape {b.shape}; "
-            f"accepted are (M, K) and (K, N)"
+            f"data {shown_path(file)} has a of shape {a.shape} and b of shape {b.shape}; accepted are (M, K) and (K, N)"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise MacgenError(f"data {shown(str(file), 300)} holds infinities or NaN; accepted are finite numbers")
+        raise MacgenError(f"data {shown_path(file)} holds infinities or NaN; accepted are finite numbers")
     rng = np.random.default_rng(seed)
     products = min(a.shape[1], _MOST_PRODUCTS)
     a_codes = spec.a.encode(spec.a.quantize(a[:, :products]))

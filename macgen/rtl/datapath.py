@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
 from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, member
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
@@ -139,3 +141,46 @@ class FixedDatapath(Datapath):
 def datapath(spec: MacSpec) -> Datapath:
     """Return the datapath of a spec's accumulator."""
     return FloatDatapath(spec) if isinstance(spec.acc, FloatFormat) else FixedDatapath(spec)
+
+
+class Folded(wiring.Component):
+    """A chunk sum or total as the operand that adds it.
+
+    Members:
+        value: the state.
+        present: whether it is added; without it the operand is all 0.
+        operand: see `Datapath.operand`.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._arithmetic = arithmetic = datapath(spec)
+        super().__init__({"value": In(arithmetic.value), "present": In(1), "operand": Out(arithmetic.operand)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, value in self._arithmetic.as_operand(self.value, self.present).items():
+            if name in self.operand.signature.members:
+                m.d.comb += getattr(self.operand, name).eq(value)
+        return m
+
+
+class Loaded(wiring.Component):
+    """A product as the state that an empty accumulator has after it, where `Datapath.loads_exactly`.
+
+    Members:
+        operand: see `Datapath.operand`.
+        value: the state.
+        flags: raised by the product.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._arithmetic = arithmetic = datapath(spec)
+        super().__init__({"operand": In(arithmetic.operand), "value": Out(arithmetic.value), "flags": Out(FLAG_BITS)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, value in self._arithmetic.as_value(self.operand).items():
+            if name in self.value.signature.members:
+                m.d.comb += getattr(self.value, name).eq(value)
+        m.d.comb += self.flags.eq(member(self.operand, "invalid") << 2)
+        return m

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.datapath import datapath
+from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
@@ -142,7 +142,7 @@ class Pe(wiring.Component):
         if spec.fold == "bubble":
             # In the cycle without a product the total takes its place in the operand register; the loop gets no
             # multiplexer.
-            folded = SimpleNamespace(**arithmetic.as_operand(total, ~early.fold_first))
+            folded = self._folded(m, platform, total, ~early.fold_first)
             _clock_in(m, operand, _select(early.fold, folded, product.operand, arithmetic.operand))
             connect_members(m, adder.operand, operand)
             _clock_in(m, acc, _select(control.fold, zero, adder.result, arithmetic.value))
@@ -150,20 +150,20 @@ class Pe(wiring.Component):
         else:
             # While the adder folds, the next chunk's first product is loaded beside it.
             _clock_in(m, operand, product.operand)
-            folded = SimpleNamespace(**arithmetic.as_operand(total, ~control.fold_first))
+            folded = self._folded(m, platform, total, ~control.fold_first)
             connect_members(m, adder.operand, _select(control.fold, folded, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
-                loaded: Any = SimpleNamespace(**arithmetic.as_value(operand))
-                load_flags: Value = _load_flags(operand)
+                loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(spec))
+                loaded = loader.value
             else:
                 loader = submodule(m, platform, "loader", "adder", arithmetic.adder)
                 connect_members(m, loader.acc, zero)
                 if random is not None:
                     m.d.comb += loader.random.eq(random.load_number)
-                connect_members(m, loader.operand, operand)
-                loaded, load_flags = loader.result, loader.flags
+                loaded = loader.result
+            connect_members(m, loader.operand, operand)
             _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
-            m.d.sync += acc_flags.eq(Mux(control.first, load_flags, flags))
+            m.d.sync += acc_flags.eq(Mux(control.first, loader.flags, flags))
         with m.If(control.fold):
             _clock_in(m, total, adder.result)
             m.d.sync += total_flags.eq(new_total_flags)
@@ -179,6 +179,12 @@ class Pe(wiring.Component):
             _clock_in(m, delayed, control)
             control = delayed
         return control
+
+    def _folded(self, m: Module, platform: object, total: Any, present: Value) -> Any:
+        folded = submodule(m, platform, "folded", "folded", lambda: Folded(self._spec))
+        connect_members(m, folded.value, total)
+        m.d.comb += folded.present.eq(present)
+        return folded.operand
 
     def _random_numbers(self, m: Module, platform: object, control: Any, adder: Any) -> Any:
         """Give the adder its random numbers; return their source."""
@@ -204,11 +210,6 @@ class Pe(wiring.Component):
             _clock_in(m, result, from_below)
             m.d.sync += result_flags.eq(flags_from_below)
         m.d.comb += self.result_out.eq(Cat(*vars(result).values(), result_flags))
-
-
-def _load_flags(operand: Any) -> Value:
-    invalid: Value = member(operand, "invalid") << 2
-    return invalid
 
 
 def _registers(signature: wiring.Signature, name: str) -> Any:

@@ -1,6 +1,21 @@
-"""How many bits an accumulator needs: variance retention ratio, rounding noise, exact bounds. No hardware, no files."""
+"""How many bits an accumulator needs: variance retention ratio, rounding noise, exact bounds, Monte Carlo, plans."""
 
-from macgen.width import bounds, nsr, variance
+from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
+from macgen.width.network_plan import plan_network
+from macgen.width.planning import Goal, Plan, Sum, plan
 from macgen.width.variance import vrr
 
-__all__ = ["bounds", "nsr", "variance", "vrr"]
+__all__ = [
+    "Goal",
+    "Plan",
+    "Sum",
+    "bounds",
+    "exponent",
+    "monte_carlo",
+    "nsr",
+    "plan",
+    "plan_network",
+    "truncation",
+    "variance",
+    "vrr",
+]

@@ -110,7 +110,7 @@ def exact_bits(a: Format, b: Format, n: int) -> int:
 def exact_format(a: Format, b: Format, n: int) -> FixedFormat:
     """Return the smallest fixed-point format that holds every sum of up to n products of two formats exactly.
 
-    Unsigned where no sum is negative. For float operands this is the Kulisch accumulator of the pair.
+    Unsigned where both operands are. For float operands this is the Kulisch accumulator of the pair.
 
     Parameters:
         a: format of the left operands.
@@ -124,7 +124,7 @@ def exact_format(a: Format, b: Format, n: int) -> FixedFormat:
     lsb_exponent = a.lsb_exponent + b.lsb_exponent
     if lsb_exponent > 0:  # FixedFormat's last bit counts 1 at most
         low, high, lsb_exponent = low << lsb_exponent, high << lsb_exponent, 0
-    signed = low < 0
+    signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b))
     int_bits = max(bits((low, high), signed) + lsb_exponent, int(signed))
     if int_bits - lsb_exponent > MAX_WIDTH:
         raise MacgenError(

@@ -1,13 +1,14 @@
 """Exponent bits of a float accumulator: no overflow at a stated probability, underflow below the rounding error."""
 
 import math
+import sys
 from dataclasses import dataclass
 from statistics import NormalDist
 
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.width import nsr
-from macgen.width.arguments import check_chunk, check_integer, check_real
+from macgen.width.arguments import MAX_LENGTH, check_chunk, check_integer, check_real
 
 OVERFLOW_PROBABILITY = 1e-6
 UNDERFLOW_SHARE = 0.1
@@ -18,6 +19,8 @@ SIGMAS_OF_RANGE = 4
 rms."""
 
 _MIN_EXP_BITS, _MAX_EXP_BITS = 2, 11
+MAX_MAN_BITS = 52
+"""Widest mantissa of a float accumulator."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def choose(
     Parameters:
         a, b: formats of the operands, whose largest exponents it has to reach.
         n: length of the accumulation, 1 to 2**40.
-        man_bits: mantissa bits of the accumulator.
+        man_bits: mantissa bits of the accumulator, 1 to 52.
         chunk: products per chunk; None: no chunks.
         rms: of the products, zeros included; None: `default_rms` of both operands.
         probability: of an overflow in a dot product, above 0 and at most 0.5.
@@ -75,11 +78,12 @@ def choose(
     Raises:
         MacgenError: an argument is refused, or 11 exponent bits are not enough.
     """
-    check_integer("n", n, 1, 1 << 40)
+    check_integer("n", n, 1, MAX_LENGTH)
+    check_integer("man_bits", man_bits, 1, MAX_MAN_BITS)
     check_chunk(chunk)
     check_real("probability", probability, 0, 0.5)
     rms = default_rms(a) * default_rms(b) if rms is None else rms
-    check_real("rms", rms, 0, math.inf)
+    check_real("rms", rms, 0, sys.float_info.max)
     top = largest_sum(n, rms, probability)
     noise = nsr.estimate(n, man_bits, "rne", chunk).nsr
     finest = rms * math.sqrt(12 * UNDERFLOW_SHARE * noise)

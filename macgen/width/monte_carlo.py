@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen import emulate
 from macgen.errors import MacgenError, shown
-from macgen.numerics import FixedFormat, Format
+from macgen.numerics import Format
 from macgen.spec import MacSpec
+from macgen.width.arguments import check_integer
+from macgen.width.exponent import default_rms
 
 DEFAULT_TRIALS = 4000
 MAX_LENGTH = 1 << 24
 MAX_TRIALS = 1 << 20
 _BLOCK_PRODUCTS = 1 << 21
-_SIGMAS_OF_RANGE = 4
 
 Progress = Callable[[int, int], None]
 """Called with the trials done and all of them."""
@@ -46,7 +47,7 @@ class Estimate:
         vrr: Var(s) / Var(S), the variance retention ratio.
         nsr: E[(s - S)^2] / Var(S), the noise-to-signal ratio.
         overflow: share of the trials in which an exact partial sum, of a chunk or of chunks, is beyond the
-            accumulator's largest value.
+            accumulator's range.
         trials: how many.
         length: products a sum.
         seed: of the random operands.
@@ -68,7 +69,7 @@ def simulate(
     *,
     trials: int = DEFAULT_TRIALS,
     seed: int = 1,
-    samples: tuple[ArrayLike, ArrayLike] | None = None,
+    samples: tuple[ArrayLike | None, ArrayLike | None] | None = None,
     confidence: float = 0.95,
     progress: Progress | None = None,
 ) -> Estimate:
@@ -80,8 +81,8 @@ def simulate(
         trials: independent sums, 2 to 2**20.
         seed: of the operands.
         samples: values from which the left and the right operands are drawn, of any shape; they are rounded to the
-            operands' formats. None: normally distributed, with unit variance for float operands, with a quarter of
-            the largest value for fixed-point ones.
+            operands' formats, beyond whose largest values they saturate. None, or None of one of them: normally
+            distributed with `exponent.default_rms`.
         confidence: of the intervals, between 0 and 1.
         progress: called after each block of trials.
 
@@ -91,13 +92,16 @@ def simulate(
     Raises:
         MacgenError: an argument is refused, or all exact sums are equal, so that there is no variance to compare with.
     """
-    _check_integer("length", length, 1, MAX_LENGTH)
-    _check_integer("trials", trials, 2, MAX_TRIALS)
-    _check_integer("seed", seed, 0, 1 << 63)
-    if not 0 < confidence < 1:
-        raise MacgenError(f"confidence {shown(confidence)} is not between 0 and 1")
-    given = samples if samples is not None else (None, None)
+    check_integer("length", length, 1, MAX_LENGTH)
+    check_integer("trials", trials, 2, MAX_TRIALS)
+    check_integer("seed", seed, 0, 1 << 63)
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        raise MacgenError(f"confidence {shown(confidence)} is not a number between 0 and 1")
+    given = (None, None) if samples is None else samples
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise MacgenError(f"samples {shown(samples)} are not a pair; accepted are values of a and values of b")
     draw_a, draw_b = _source("a", spec.a, given[0]), _source("b", spec.b, given[1])
+    low, high = (float(spec.acc.number(spec.acc.largest_code(sign)).to_fraction()) for sign in (1, 0))
     rng = np.random.default_rng(seed)
     sums, exact, beyond = np.empty(trials), np.empty(trials), 0
     block = max(1, _BLOCK_PRODUCTS // length)
@@ -106,9 +110,10 @@ def simulate(
         shape = rows.stop - start, length
         a, b = draw_a(rng, shape), draw_b(rng, shape)
         sums[rows] = emulate.dots(spec, a, b)
-        products = a * b
+        products = _products(spec, a, b)
         exact[rows] = products.sum(axis=1)
-        beyond += int((_largest_partial_sums(products, spec.chunk) > spec.acc.max).sum())
+        lowest, largest = _partial_sums(products, spec.chunk)
+        beyond += int(((lowest < low) | (largest > high)).sum())
         if progress is not None:
             progress(rows.stop, trials)
     signal = (exact - exact.mean()) ** 2
@@ -132,26 +137,37 @@ _Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
 def _source(name: str, fmt: Format, samples: ArrayLike | None) -> _Draw:
     """Return a function that draws operands on a format's grid."""
     if samples is None:
-        scale = fmt.max / _SIGMAS_OF_RANGE if isinstance(fmt, FixedFormat) else 1.0
+        scale = default_rms(fmt)
         return lambda rng, shape: fmt.quantize(rng.normal(scale=scale, size=shape))
-    values = np.asarray(samples)
+    try:
+        values = np.asarray(samples)
+    except ValueError:  # rows of different lengths
+        values = np.asarray(None)
     if values.dtype.kind not in "biuf" or values.size == 0 or not np.isfinite(values).all():
         raise MacgenError(f"samples of {name} are not finite numbers; accepted are arrays with at least one number")
     grid = fmt.quantize(values.astype(np.float64).ravel())
     return lambda rng, shape: rng.choice(grid, shape)
 
 
-def _largest_partial_sums(products: NDArray[np.float64], chunk: int | None) -> NDArray[np.float64]:
-    """Return the largest magnitude among each row's exact partial sums: within chunks, and of finished chunks."""
+def _products(spec: MacSpec, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        products = a * b
+    if not np.isfinite(products).all():
+        raise MacgenError(f"products of a {spec.a} and b {spec.b} are beyond binary64; accepted are smaller operands")
+    return products
+
+
+def _partial_sums(products: NDArray[np.float64], chunk: int | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the largest of each row's exact partial sums: within chunks, and of finished chunks."""
     trials, length = products.shape
     inner = chunk or length
-    largest, total = np.zeros(trials), np.zeros(trials)
+    lowest, largest, total = np.zeros(trials), np.zeros(trials), np.zeros(trials)
     for start in range(0, length, inner):
         partial = np.cumsum(products[:, start : start + inner], axis=1)
         total += partial[:, -1]
-        np.maximum(largest, np.abs(partial).max(axis=1), out=largest)
-        np.maximum(largest, np.abs(total), out=largest)
-    return largest
+        np.minimum(lowest, np.minimum(partial.min(axis=1), total), out=lowest)
+        np.maximum(largest, np.maximum(partial.max(axis=1), total), out=largest)
+    return lowest, largest
 
 
 def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64], z: float) -> Interval:
@@ -160,8 +176,3 @@ def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64], z: 
     value = float(numerator.mean()) / mean
     error = z * float((numerator - value * denominator).std(ddof=1)) / (mean * math.sqrt(len(numerator)))
     return Interval(value, max(value - error, 0.0), value + error)
-
-
-def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise MacgenError(f"{name} {shown(value)} is not an integer from {low} to {high}")

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, shown, shown_path
 from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
-from macgen.numerics import FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec, object_of_distinct_keys
-from macgen.width.plan import Answer, Goal, Plan, Sum, plan
+from macgen.width.planning import Answer, Goal, Plan, Sum, plan
 
 SCHEMA = 1
 BASELINE_BITS = 32
@@ -126,25 +126,28 @@ def plan_network(
 
 def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None = None) -> NetworkPlan:
     """Plan the accumulator of a single dot product, as a network of one GEMM."""
-    row = Row("sum", "dot", Gemm("forward", length, 1), plan(goal, Sum(length=length, nzr=nzr, rms=rms)))
+    planned = plan(goal, Sum(length=length, nzr=nzr, rms=rms))
+    row = Row("sum", "dot", Gemm("forward", length, 1), planned)
     return NetworkPlan("", 1, goal, (row,), {})
 
 
 def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
     """Return a dot product with what was measured of its operands.
 
-    Float operands are taken as they were, scaled by a power of two where the largest does not fit its format. Integer
-    weights that were measured as integers bound the sum by their L1 norm.
+    Operands are taken as they were, scaled by a power of two where the largest does not fit its format; real numbers
+    for a fixed-point format always, so that the largest just fits. Integer weights that were measured as integers bound
+    the sum by their L1 norm.
     """
     rms = 1.0
     for statistics, fmt in zip((measured.a, measured.b), goal.formats, strict=True):
         value = statistics.rms
-        if statistics.largest > fmt.max:
+        real = isinstance(fmt, FixedFormat) and not statistics.dtype.startswith(("int", "uint"))
+        if statistics.largest > fmt.max or (real and statistics.largest > 0):
             value *= 2.0 ** -math.ceil(math.log2(statistics.largest / fmt.max))
         rms *= value
     nzr = measured.nonzero_products
-    if nzr <= 0 or rms <= 0 or not math.isfinite(rms):  # nothing but zeros: any accumulator does
-        return Sum(length=length)
+    if nzr <= 0 or rms <= 0:  # nothing but zeros: any accumulator does
+        return Sum(length=length, weight_l1=measured.weight_l1)
     return Sum(length=length, nzr=nzr, rms=rms, weight_l1=measured.weight_l1)
 
 
@@ -158,7 +161,7 @@ def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
     try:
         if not file.is_file() or file.stat().st_size > _MAX_FILE_BYTES:
             raise MacgenError(
-                f"plan {shown(str(path))} is no file of a plan; accepted is what macgen plan --json writes"
+                f"plan {shown_path(path)} is no file of a plan; accepted is what macgen plan --json writes"
             )
         values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=object_of_distinct_keys)
     except (OSError, ValueError, RecursionError) as error:
@@ -166,11 +169,11 @@ def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
             raise
         reason = error.strerror if isinstance(error, OSError) else "not valid JSON"
         raise MacgenError(
-            f"plan {shown(str(path))} cannot be read ({reason}); accepted is what macgen plan --json writes"
+            f"plan {shown_path(path)} cannot be read ({reason}); accepted is what macgen plan --json writes"
         ) from None
     try:
         if values["schema"] != SCHEMA:
-            raise MacgenError(f"plan {shown(str(path))} has schema {shown(values['schema'])}; accepted is {SCHEMA}")
+            raise MacgenError(f"plan {shown_path(path)} has schema {shown(values['schema'])}; accepted is {SCHEMA}")
         goal = values["goal"]
         fields = {"a": goal["a"], "b": goal["b"], "rounding": goal["rounding"]}
         rows = [
@@ -180,10 +183,10 @@ def load_specs(path: Path | str) -> tuple[tuple[str, Kind, MacSpec], ...]:
         raise
     except (TypeError, KeyError, AttributeError) as error:
         raise MacgenError(
-            f"plan {shown(str(path))} is incomplete ({error}); accepted is what macgen plan --json writes"
+            f"plan {shown_path(path)} is incomplete ({error}); accepted is what macgen plan --json writes"
         ) from None
     if not rows or not all(isinstance(layer, str) and kind in KINDS for layer, kind, _ in rows):
-        raise MacgenError(f"plan {shown(str(path))} has no rows; accepted is what macgen plan --json writes")
+        raise MacgenError(f"plan {shown_path(path)} has no rows; accepted is what macgen plan --json writes")
     return tuple(rows)
 
 
@@ -216,11 +219,23 @@ def choose_spec(specs: tuple[tuple[str, Kind, MacSpec], ...], layer: str | None)
 
 
 def _widest(formats: Sequence[Format]) -> Format:
-    """Return the format that does for all of these, which are of one kind."""
+    """Return the format that does for all of these: plain floats, or integers and fixed point.
+
+    Raises:
+        MacgenError: they differ and are neither.
+    """
     floats = [fmt for fmt in formats if isinstance(fmt, FloatFormat)]
-    if floats:
+    fixed = [fmt for fmt in formats if isinstance(fmt, FixedFormat)]
+    if len(set(formats)) == 1:
+        return formats[0]
+    if not fixed and all(fmt == FloatFormat(fmt.exp_bits, fmt.man_bits) for fmt in floats):
         return FloatFormat(max(fmt.exp_bits for fmt in floats), max(fmt.man_bits for fmt in floats))
-    return max(formats, key=lambda fmt: fmt.width)
+    if not floats:
+        signed = any(fmt.signed for fmt in fixed)
+        int_bits = max(fmt.int_bits + (signed and not fmt.signed) for fmt in fixed)
+        return FixedFormat(int_bits, max(fmt.frac_bits for fmt in fixed), signed)
+    names = ", ".join(dict.fromkeys(map(str, formats)))
+    raise MacgenError(f"plan has the accumulators {names:.400}, for which no one does; accepted is one layer and kind")
 
 
 def _row_values(row: Row) -> dict[str, Any]:

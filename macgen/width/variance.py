@@ -25,7 +25,8 @@ READINGS: tuple[Reading, ...] = get_args(Reading)
 LIMIT = 50.0
 """The paper's limit of v(n) = exp(n (1 - VRR)), below which a width is enough."""
 
-_MOST_LIMIT = 1e300
+MOST_LIMIT = 1e300
+"""Largest limit that `min_man_bits` and `knee` take."""
 _NODES = 32
 _BLOCKS_PER_OCTAVE = 8
 _LEAST_EXPONENT = 1500  # erfc(x) is 0 in binary64 where x^2 > 750
@@ -78,7 +79,7 @@ def ln_v(
         MacgenError: an argument is refused.
     """
     _check(m_acc, m_p, n, chunk, nzr)
-    _check_reading(reading)
+    check_reading(reading)
     return _ln_v(m_acc, m_p, n, chunk, nzr, reading)
 
 
@@ -106,8 +107,8 @@ def min_man_bits(
         MacgenError: an argument is refused.
     """
     _check(1, m_p, n, chunk, nzr)
-    _check_reading(reading)
-    check_real("limit", limit, 1, _MOST_LIMIT)
+    check_reading(reading)
+    check_real("limit", limit, 1, MOST_LIMIT)
     if least is not None:
         check_integer("least", least, 1, MAX_MAN_BITS)
     m_acc = least if least is not None else (1 if chunk is None else m_p)
@@ -128,7 +129,7 @@ def knee(m_acc: int, m_p: int, limit: float = LIMIT) -> int:
         MacgenError: an argument is refused.
     """
     _check(m_acc, m_p, 1, None, 1.0)
-    check_real("limit", limit, 1, _MOST_LIMIT)
+    check_real("limit", limit, 1, MOST_LIMIT)
     passes, fails = 1, MAX_LENGTH + 1
     while fails - passes > 1:
         # Upwards by doubling until a length fails, then by halving what is left.
@@ -300,6 +301,11 @@ def _check(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> None:
     check_real("nzr", nzr, 0, 1)
 
 
-def _check_reading(reading: str) -> None:
+def check_reading(reading: object) -> None:
+    """Refuse what is no reading.
+
+    Raises:
+        MacgenError: it is none of `READINGS`.
+    """
     if reading not in READINGS:
         raise MacgenError(f"reading {shown(reading)} is not one of {', '.join(READINGS)}")

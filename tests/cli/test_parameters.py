@@ -2,16 +2,17 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or_none
+from macgen.cli.parameters import SectionedCommand, integer, integer_or
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("64", 64), ("-3", -3), ("+7", 7), ("007", 7)])
 def test_integer(text, value):
-    assert integer(text) == integer_or_none(text) == value
+    assert integer(text) == integer_or("none")(text) == value
 
 
 def test_none():
-    assert integer_or_none("none") == "none"
+    assert integer_or("none", "auto")("none") == "none"
+    assert integer_or("none", "auto")("auto") == "auto"
 
 
 WRONG = ["", " 4", "4 ", "4.0", "1e3", "0x10", "1_000", "٤", "None", "NONE", "--4", "9" * 19, "9" * 100_000]
@@ -23,7 +24,7 @@ def test_no_integer(text):
         integer(text)
     assert len(caught.value.message) < 200
     with pytest.raises(click.BadParameter, match=r" is not an integer or none$"):
-        integer_or_none(text)
+        integer_or("none")(text)
 
 
 def test_no_integer_is_none():

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from macgen.flow import simulate
+from macgen.flow import exhaustive, simulate
+from macgen.flow.exhaustive import ExhaustiveResult, Phase
 from macgen.flow.simulate import SimulatorRun, TestOutcome, VerifyResult
 from tests.cli.runner import invoke, refused, run, tree
 
@@ -101,6 +102,112 @@ def test_help_names_every_choice_of_simulator():
     from typing import get_args
 
     assert f"--simulator {'|'.join(get_args(simulate.SimulatorChoice))}" in invoke("verify", "-h").stdout
+
+
+# -- exhaustive ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proved(monkeypatch):
+    """Replace the proof: `exhaustive` gets the result that a test gives, and the test the arguments it was given."""
+    calls = []
+
+    def install(**fields):
+        values = {"phases": PHASES, "difference": None, "audited": 500, "seed": 1, "notes": (), "log": None}
+        result = ExhaustiveResult(**values | {"compile_seconds": 8.0, "seconds": 9.5} | fields)
+
+        def prove(directory, progress, **options):
+            calls.append((directory, options))
+            return result
+
+        monkeypatch.setattr(exhaustive, "exhaustive", prove)
+        return calls
+
+    return install
+
+
+PHASES = (Phase("products", 0, 1218, 65536, True, 0.01), Phase("steps", 16767, 1218, 20438973, True, 1.25))
+SAMPLED = (Phase("steps", 93610, 0, 100041606, False, 22.7),)
+
+
+def test_exhaustive_and_equal(proved):
+    calls = proved()
+    result = invoke("verify", "some/bundle", "--exhaustive")
+    assert calls == [(Path("some/bundle"), {"seed": 1, "draws": 100_000_000})]
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.split() for line in result.stdout.splitlines()[:3]] == [
+        ["What", "States", "Addends", "Pairs", "Space", "Seconds", "Result"],
+        ["products", "-", "1,218", "65,536", "complete", "0.0", "equal"],
+        ["steps", "16,767", "1,218", "20,438,973", "complete", "1.2", "equal"],
+    ]
+    assert result.stdout.splitlines()[3:] == [
+        "Proved: all 20,504,509 pairs equal the numeric contract, 500 of them repeated by the golden model."
+    ]
+
+
+def test_exhaustive_and_sampled(proved):
+    calls = proved(phases=SAMPLED, seed=7, notes=("rtl/mac.v was changed",))
+    result = invoke("verify", "x", "--exhaustive", "--pairs", 1000, "--seed", 7)
+    assert calls == [(Path("x"), {"seed": 7, "draws": 1000})]
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split() == ["steps", "93,610", "-", "100,041,606", "sampled", "22.7", "equal"]
+    assert result.stdout.splitlines()[2:] == [
+        "Note: rtl/mac.v was changed",
+        "Verified: 100,041,606 pairs equal the numeric contract, 500 of them repeated by the golden model (seed 7).",
+    ]
+
+
+def test_exhaustive_and_different(proved):
+    proved(difference="step: accumulator 0x004: expected this; got that", log=Path("/tmp/[prove].txt"))
+    result = invoke("verify", "x", "--exhaustive")
+    assert (result.exit_code, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    assert lines[1].split()[-1] == "equal"
+    assert lines[2].split()[-1] == "differs"
+    assert lines[3:] == [
+        "step: accumulator 0x004: expected this; got that",
+        "Log: /tmp/[prove].txt",
+        "Failed: the step differs from the numeric contract (20,504,509 pairs, seed 1).",
+    ]
+
+
+@pytest.mark.parametrize(("difference", "code"), [(None, 0), ("step: wrong", 1)])
+def test_exhaustive_json(proved, difference, code):
+    proved(difference=difference)
+    result = invoke("verify", "x", "--exhaustive", "--json")
+    assert result.exit_code == code
+    values = json.loads(result.stdout)
+    assert values["passed"] is (difference is None)
+    assert (values["complete"], values["pairs"], values["difference"]) == (True, 20504509, difference)
+    assert values["phases"][1]["states"] == 16767
+
+
+def test_options_that_do_not_go_together():
+    assert refused("verify", "x", "--exhaustive", "--simulator", "icarus").startswith(
+        "--simulator does not go with --exhaustive"
+    )
+    assert refused("verify", "x", "--exhaustive", "--tiles", 3).startswith("--tiles does not go with --exhaustive")
+    assert refused("verify", "x", "--pairs", 3).startswith("--pairs goes with --exhaustive only")
+
+
+def test_exhaustive_without_a_compiler(bundle, tmp_path):
+    result = run("verify", bundle, "--exhaustive", cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert result.returncode == 2
+    assert result.stderr.startswith("macgen: error: g++ is missing: exhaustive verification needs it; install it with")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_array_is_proved(tmp_path):
+    directory = tmp_path / "mac"
+    small = ("--a", "int3", "--b", "uint2", "--acc", "int7", "--rows", 1, "--cols", 1)
+    assert invoke("build", *small, "-o", directory).exit_code == 0
+    before = tree(directory)
+    result = run("verify", directory, "--exhaustive", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[2].split()[:2] == ["steps", "128"]
+    assert lines[-1].startswith("Proved: all ")
+    assert tree(directory) == before
 
 
 # -- a real simulation -------------------------------------------------------------------------------------------

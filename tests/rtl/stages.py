@@ -15,11 +15,10 @@ from amaranth.lib.wiring import In, Out
 from macgen.golden import Model
 from macgen.golden.model import multiply
 from macgen.rtl.bits import extend
-from macgen.rtl.datapath import datapath
+from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import FLAG_BITS, member
 from macgen.rtl.hierarchy import Modules, submodule
 from macgen.rtl.multiplier import Multiplier
-from macgen.rtl.pe import _load_flags as load_flags
 from tests.rtl.gates import from_rtlil
 
 MOST_LANES = 1 << 18
@@ -124,12 +123,16 @@ class Stages(wiring.Component):
         ):
             for name in target.signature.members:
                 m.d.comb += getattr(target, name).eq(member(source, name))
-        folded = arithmetic.as_operand(state, self.present)
-        m.d.comb += self.folded.eq(pack(arithmetic.operand, SimpleNamespace(**folded)))
+        folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(spec))
+        parts = [(folded.value, state)]
+        m.d.comb += [folded.present.eq(self.present), self.folded.eq(pack(arithmetic.operand, folded.operand))]
         if arithmetic.loads_exactly:
-            loaded = arithmetic.as_value(operand)
-            m.d.comb += self.loaded.eq(pack(arithmetic.value, SimpleNamespace(**loaded)))
-            m.d.comb += self.load_flags.eq(load_flags(operand))
+            loaded = submodule(m, platform, "loaded_unit", "loaded", lambda: Loaded(spec))
+            parts.append((loaded.operand, operand))
+            m.d.comb += [self.loaded.eq(pack(arithmetic.value, loaded.value)), self.load_flags.eq(loaded.flags)]
+        for target, source in parts:
+            for name in target.signature.members:
+                m.d.comb += getattr(target, name).eq(member(source, name))
         return m
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.width import nsr
+from macgen.spec import MacSpec
+from macgen.width import monte_carlo, nsr
 from macgen.width.nsr import best_chunk, estimate, min_man_bits
 
 LENGTHS = st.integers(1, 1 << 40)
@@ -122,22 +123,26 @@ def test_best_chunks(n, expected):
         assert 0.5 <= expected / math.sqrt(n) <= 2
 
 
-@pytest.mark.parametrize("rounding", ["rtz", "drop"])
-def test_truncation_has_no_closed_form(rounding):
-    for refused in (lambda: estimate(100, 5, rounding), lambda: min_man_bits(100, 0.01, rounding)):
-        with pytest.raises(MacgenError) as caught:
+def test_truncation_has_its_closed_form_elsewhere():
+    for refused in (lambda: estimate(100, 5, "rtz"), lambda: min_man_bits(100, 0.01, "rtz")):
+        with pytest.raises(MacgenError, match=r"^rounding 'rtz' has another closed form.*macgen.width.truncation"):
             refused()
-        assert str(caught.value) == (
-            f"rounding {rounding!r} has no closed form of its noise, since its errors do not average out; accepted are "
-            f"rne and stochastic"
-        )
+
+
+@pytest.mark.parametrize(("n", "m_acc", "chunk"), [(1024, 7, None), (4608, 6, 64), (1024, 5, 32)])
+def test_drop_stays_below_its_bound(n, m_acc, chunk):
+    spec = MacSpec(a="e6m5", b="e2m1", acc=f"e6m{m_acc}", chunk=chunk, rounding="drop")
+    normal = np.random.default_rng(2).normal(size=100_000)
+    measured = monte_carlo.simulate(spec, n, trials=1000, samples=(normal, [1.0])).nsr
+    bound = estimate(n, m_acc, "drop", chunk).nsr
+    assert measured.high < bound < 3 * measured.low
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "stochasticly", "", None, 3])
 def test_wrong_rounding(rounding):
     with pytest.raises(MacgenError) as caught:
         estimate(100, 5, rounding)
-    assert str(caught.value) == f"rounding {rounding!r} is not one of rne, stochastic"
+    assert str(caught.value) == f"rounding {rounding!r} is not one of rne, drop, stochastic"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,207 @@
+"""Quality of results on a standard-cell library: `python benchmarks/qor.py --liberty FILE [--only catalogue|units]`.
+
+Two tables. The catalogue: an array of one PE as it is built, next to the same with an accumulator of 32 bits, as
+`macgen report` measures them. The units: multiplier, product register, adder, accumulator, flags and output converter,
+without the array's registers, which is what a multiply-accumulate unit of another library would be replaced by; with
+the published figures of such peers. All synthesis is with the recipe of `macgen report`.
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from rich.console import Console
+from rich.table import Table
+
+import macgen
+from macgen.emit import build
+from macgen.emit.verilog import rtlil_to_verilog
+from macgen.flow import synthesize, timing, tools
+from macgen.numerics.flags import FLAG_BITS
+from macgen.report.model import report
+from macgen.rtl import Modules
+from macgen.rtl.datapath import datapath
+from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.pe import Pe
+from macgen.spec import MacSpec
+
+AIM_NS = 0.5
+"""Period that the units are synthesized for: shorter than any can reach."""
+
+UNITS = {
+    "e5m2 -> e6m5": MacSpec(a="e5m2", b="e5m2", acc="e6m5"),
+    "e5m2 -> e6m9": MacSpec(a="e5m2", b="e5m2", acc="e6m9"),
+    "e5m2 -> fp32": MacSpec(a="e5m2", b="e5m2", acc="fp32"),
+    "fp16 -> fp16": MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity"),
+    "fp32 -> fp32": MacSpec(a="fp32", b="fp32", acc="fp32", overflow="infinity"),
+}
+PEERS = {
+    "e5m2 -> e6m5": (1448.0, 1.94),
+    "e5m2 -> e6m9": (1819.0, 2.25),
+    "e5m2 -> fp32": (3401.0, 4.59),
+    "fp16 -> fp16": (3367.0, 2.67),
+    "fp32 -> fp32": (8436.0, 5.79),
+}
+"""Berkeley HardFloat's fused multiply-add between operand and accumulator registers: um2 and ns in Nangate 45 typical,
+Yosys 0.70, OpenSTA 2.0.17. The first two and FP16 with a recipe like ours, the others with ABC's default script."""
+
+FOLDS: dict[str, dict[str, Any]] = {
+    "no chunks": {"chunk": None},
+    "bubble": {"chunk": 64},
+    "overlap": {"chunk": 64, "fold": "overlap"},
+}
+
+
+class Unit(wiring.Component):
+    """A multiply-accumulate unit by itself: product register, accumulator, flags, output converter.
+
+    Members:
+        a, b: operands.
+        step: they are accumulated.
+        first: their product starts a new sum.
+        code, flags: of the sum so far.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._spec = spec
+        super().__init__(
+            {
+                "a": In(spec.a.width),
+                "b": In(spec.b.width),
+                "step": In(1),
+                "first": In(1),
+                "code": Out(spec.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the logic."""
+        m = Module()
+        arithmetic = datapath(self._spec)
+        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(self._spec))
+        product = submodule(m, platform, "product", "product", arithmetic.product)
+        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        output = submodule(m, platform, "output", "output", arithmetic.output)
+        m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b), product.present.eq(self.step)]
+        connect_members(m, product.product, multiplier.product)
+        first = Signal()
+        m.d.sync += first.eq(self.first)
+        for name, item in arithmetic.operand.members.items():
+            register = Signal(item.shape, name=f"operand_{name}", reset_less=True)
+            m.d.sync += register.eq(getattr(product.operand, name))
+            m.d.comb += getattr(adder.operand, name).eq(register)
+        for name, item in arithmetic.value.members.items():
+            register = Signal(item.shape, name=f"acc_{name}", reset_less=True)
+            m.d.sync += register.eq(member(adder.result, name))
+            m.d.comb += getattr(adder.acc, name).eq(Mux(first, arithmetic.zero.get(name, 0), register))
+            m.d.comb += getattr(output.value, name).eq(register)
+        flags = Signal(FLAG_BITS, reset_less=True)
+        m.d.sync += flags.eq(Mux(first, 0, flags) | adder.flags)
+        m.d.comb += [self.code.eq(output.code), self.flags.eq(flags)]
+        return m
+
+
+def area_and_period(verilog: str, liberty: Path) -> tuple[float, float]:
+    """Return um2 and minimum period in ns of the module `unit`."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "unit.v"
+        source.write_text(verilog, encoding="utf-8")
+        gates = synthesize.synthesize_gates(
+            [source], "unit", workdir=Path(directory) / "work", liberty_file=liberty, period_ns=AIM_NS
+        )
+        period = timing.analyse(gates).minimum_period_ns
+    assert gates.area is not None
+    assert period is not None
+    return gates.area, period
+
+
+def unit_table(liberty: Path) -> Table:
+    """Measure the units."""
+    table = Table(title="One multiply-accumulate unit, product registered, without chunks")
+    for heading in ("function", "um2", "ns", "um2 ns", "HardFloat um2", "ns", "ratio of um2 ns"):
+        table.add_column(heading, justify="right")
+    for name, spec in UNITS.items():
+        area, period = area_and_period(rtlil_to_verilog(Modules("unit").convert(Unit(spec)), "unit"), liberty)
+        peer_area, peer_period = PEERS[name]
+        table.add_row(
+            name,
+            f"{area:.0f}",
+            f"{period:.2f}",
+            f"{area * period:.0f}",
+            f"{peer_area:.0f}",
+            f"{peer_period:.2f}",
+            f"{area * period / (peer_area * peer_period):.2f}",
+        )
+    return table
+
+
+def fold_table(liberty: Path) -> Table:
+    """Measure what the chunk fold adds to a PE."""
+    table = Table(title="One PE of the array, with and without chunk fold")
+    for heading in ("accumulator", "fold", "um2", "ns", "area", "period"):
+        table.add_column(heading, justify="right")
+    for acc in ("e6m5", "e6m9"):
+        base: tuple[float, float] | None = None
+        for fold, fields in FOLDS.items():
+            spec = replace(MacSpec(a="e5m2", b="e5m2", acc=acc), **fields)
+            verilog = rtlil_to_verilog(Modules("unit").convert(Pe(spec)), "unit")
+            area, period = area_and_period(verilog, liberty)
+            base = base or (area, period)
+            table.add_row(acc, fold, f"{area:.0f}", f"{period:.2f}", f"{area / base[0]:.2f}", f"{period / base[1]:.2f}")
+    return table
+
+
+def catalogue_table(liberty: Path, console: Console) -> Table:
+    """Measure the presets as arrays of one PE, next to the same with an accumulator of 32 bits."""
+    table = Table(title="Presets as arrays of one PE; in brackets next to an accumulator of 32 bits")
+    for heading in ("preset", "um2", "ns", "um2 ns", "pJ a MAC"):
+        table.add_column(heading, justify="right")
+    for name, spec in macgen.presets.items():
+        with tempfile.TemporaryDirectory() as directory, console.status(name):
+            bundle = Path(directory) / "mac"
+            build(replace(spec, rows=1, cols=1), bundle)
+            result = report(bundle, liberty=liberty)
+        cost, ratios = result.cost, result.ratios
+        assert cost.area_um2 is not None
+        assert cost.minimum_period_ns is not None
+        product = ratios["area_um2"] * ratios["minimum_period_ns"]
+        table.add_row(
+            name,
+            f"{cost.area_um2:.0f} ({ratios['area_um2']:.2f})",
+            f"{cost.minimum_period_ns:.2f} ({ratios['minimum_period_ns']:.2f})",
+            f"{cost.area_um2 * cost.minimum_period_ns:.0f} ({product:.2f})",
+            f"{cost.energy_per_mac_pj:.2f} ({ratios['energy_per_mac_pj']:.2f})",
+        )
+    return table
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="Area, period and energy of macgen's units on a Liberty file.")
+    parser.add_argument("--liberty", type=Path, required=True, help="Liberty file, plain or gzipped")
+    parser.add_argument("--only", choices=["units", "folds", "catalogue"], help="one table")
+    options = parser.parse_args()
+    console = Console()
+    console.print(
+        f"{options.liberty.name}; macgen {macgen.__version__}, Yosys {tools.require('yosys').version}, OpenSTA "
+        f"{tools.require('sta').version}; ports timed, ideal clock and wires"
+    )
+    for name, make in (("units", unit_table), ("folds", fold_table)):
+        if options.only in (None, name):
+            with console.status(name):
+                table = make(options.liberty)
+            console.print(table)
+    if options.only in (None, "catalogue"):
+        console.print(catalogue_table(options.liberty, console))
+
+
+if __name__ == "__main__":
+    main()

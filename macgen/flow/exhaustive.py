@@ -1,0 +1,339 @@
+"""Proves the combinational step of a bundle's Verilog: every accumulator state with every product, every chunk fold.
+
+Verilator compiles the emitted modules, and a C++ program drives them and compares them with a model of
+docs/arithmetic.md (`prover/`). A sample of its comparisons goes to the golden model, which so answers for that model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from macgen.emit.manifest import load_manifest
+from macgen.errors import MacgenError, shown
+from macgen.flow import tools
+from macgen.flow.simulate import checksum_notes, work_directory
+from macgen.flow.step_wrapper import StepWrapper, step_wrapper
+from macgen.golden import Model
+from macgen.numerics import Flags, FloatFormat, Format
+from macgen.spec import MacSpec
+
+PROVER = Path(__file__).parent / "prover"
+
+DEFAULT_TIMEOUT = 3600.0
+MOST_PAIRS = 10**9
+"""Pairs up to which a space is driven completely."""
+
+DRAWN_PAIRS = 10**8
+"""Pairs drawn where it is not."""
+
+AUDITED = 10_000
+"""Comparisons of each thread, at least half of it where there are so many, that the golden model repeats."""
+
+MAX_FIXED_BITS = 120
+"""Width up to which the C++ model's 128-bit integers hold sums of a fixed-point accumulator."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of comparison.
+
+    Attributes:
+        name: `products` (operand codes to the adder's operand), `loads` (a product into an empty accumulator), `steps`
+            or `folds`.
+        states: distinct accumulator states that were driven; of folds, totals. 0 for products.
+        addends: distinct products, or of folds chunk sums; 0 where products were drawn from too many to list.
+        pairs: pairs driven.
+        complete: whether these were all.
+        seconds: wall time.
+    """
+
+    name: str
+    states: int
+    addends: int
+    pairs: int
+    complete: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExhaustiveResult:
+    """What `exhaustive` found.
+
+    Attributes:
+        phases: what was compared, in order; after a difference no more.
+        difference: one sentence on the first difference, None where there is none.
+        audited: comparisons that golden repeated.
+        seed: the seed of all that was drawn.
+        compile_seconds: wall time until the program ran.
+        seconds: wall time in all.
+        notes: sentences on what is unusual.
+        log: the program's log; None where it was in a temporary directory and nothing differs.
+    """
+
+    phases: tuple[Phase, ...]
+    difference: str | None
+    audited: int
+    seed: int
+    compile_seconds: float
+    seconds: float
+    notes: tuple[str, ...]
+    log: Path | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return self.difference is None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every pair of every phase was driven."""
+        return all(phase.complete for phase in self.phases)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs driven in all."""
+        return sum(phase.pairs for phase in self.phases)
+
+
+def exhaustive(
+    bundle: str | Path,
+    *,
+    seed: int = 1,
+    draws: int = DRAWN_PAIRS,
+    most: int = MOST_PAIRS,
+    workdir: str | Path | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ExhaustiveResult:
+    """Compare the loop of a bundle's PE with the numeric contract, in every state that it can reach where that can be.
+
+    Parameters:
+        bundle: directory that `macgen build` wrote; only read.
+        seed: seed of what is drawn.
+        draws: steps, and folds, to draw where a space is too large.
+        most: pairs up to which a space is not.
+        workdir: directory for the build and the logs, made if need be; None for a temporary one, which is kept only
+            when something differs.
+        timeout: limit in seconds of the comparison, and of each command before it.
+        progress: told what is being done.
+
+    Returns:
+        What was compared. A difference is a result, not an error.
+
+    Raises:
+        MacgenError: the bundle or an argument is refused.
+        ToolError: a tool is missing, failed or ran out of time; the sentence names the log.
+    """
+    started = time.monotonic()
+    directory = Path(bundle).resolve()
+    manifest = load_manifest(directory)
+    spec = manifest.spec
+    for name, number, least in (("seed", seed, 0), ("draws", draws, 1), ("most", most, 0)):
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number < 1 << 63:
+            raise MacgenError(f"{name} {shown(number)} is not an integer from {least} to 2^63 - 1")
+    if not timeout > 0:
+        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
+    if not isinstance(spec.acc, FloatFormat) and spec.acc.width > MAX_FIXED_BITS:
+        raise MacgenError(
+            f"acc {spec.acc} has {spec.acc.width} bits; exhaustive verification accepts fixed-point accumulators of up "
+            f"to {MAX_FIXED_BITS}"
+        )
+    if spec.random_bits:
+        raise MacgenError(
+            f"rounding {spec.rounding!r} takes random numbers, which exhaustive verification does not drive; accepted "
+            f"are rne, rtz and drop"
+        )
+    for tool in ("verilator", "g++", "perl"):
+        tools.require(tool, needed_by="exhaustive verification")
+    with work_directory(workdir, "exhaustive") as work:
+        progress("compiling")
+        program = _compile(spec, manifest.name, directory / manifest.verilog, work.path, timeout)
+        compile_seconds = time.monotonic() - started
+        log, result = work.path / "log.txt", work.path / "result.json"
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        command: list[str | Path] = [program, *map(str, (threads, most, draws, seed)), result]
+        with _told(log, progress):
+            tools.run(command, cwd=work.path, log=log, timeout=timeout, name="exhaustive verification")
+        found = json.loads(result.read_text(encoding="utf-8"))
+        progress("golden model")
+        difference = _difference(spec, found)
+        work.keep = difference is not None
+    return ExhaustiveResult(
+        phases=tuple(Phase(**phase) for phase in found["phases"]),
+        difference=difference,
+        audited=len(found["audit"]),
+        seed=seed,
+        compile_seconds=compile_seconds,
+        seconds=time.monotonic() - started,
+        notes=tuple(checksum_notes(directory, manifest)),
+        log=log if workdir is not None or difference is not None else None,
+    )
+
+
+# -- compile -----------------------------------------------------------------------------------------------------------
+
+
+def _compile(spec: MacSpec, name: str, verilog: Path, work: Path, timeout: float) -> Path:
+    """Return the program that drives a bundle's modules."""
+    wrapper = step_wrapper(spec, name)
+    (work / "wrapper.v").write_text(wrapper.verilog, encoding="utf-8")
+    (work / "spec.h").write_text(_spec_header(spec, wrapper), encoding="utf-8")
+    verilator = tools.require("verilator")
+
+    def verilate(log: str, *options: str | Path) -> None:
+        tools.run(
+            [*verilator.command, *options],
+            cwd=work,
+            log=work / log,
+            timeout=timeout,
+            env=verilator.environment(),
+            name="Verilator",
+        )
+
+    sources = [PROVER / "prove.cpp"]
+    for unit, module in wrapper.modules.items():
+        options = ["--cc", "--top-module", module, "--prefix", f"V{unit}", "--Mdir", unit, "-Wno-fatal"]
+        verilate(f"verilate_{unit}.txt", *options, "-O3", verilog, "wrapper.v")
+        sources.append(work / f"{unit}.cpp")
+        parts = [f'#include "{unit}/{path.name}"' for path in sorted((work / unit).glob("*.cpp"))]
+        sources[-1].write_text("\n".join([*parts, ""]), encoding="utf-8")
+    verilate("root.txt", "--getenv", "VERILATOR_ROOT")
+    root = Path((work / "root.txt").read_text(encoding="utf-8").splitlines()[-1]) / "include"
+
+    compiler = tools.require("g++").command
+    includes = [
+        f"-I{path}" for path in (work, PROVER, *(work / unit for unit in wrapper.modules), root, root / "vltstd")
+    ]
+
+    def compile_one(source: Path) -> None:
+        optimise = "-O1" if source.is_relative_to(root) else "-O2"
+        flags = ["-std=gnu++17", optimise, "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0", *includes]
+        tools.run(
+            [*compiler, *flags, "-c", source, "-o", f"{source.stem}.o"],
+            cwd=work,
+            log=work / f"compile_{source.stem}.txt",
+            timeout=timeout,
+        )
+
+    sources += [root / "verilated.cpp", root / "verilated_threads.cpp"]
+    tools.side_by_side(*(lambda source=source: compile_one(source) for source in sources))
+    objects = [f"{source.stem}.o" for source in sources]
+    tools.run([*compiler, "-pthread", *objects, "-o", "prove"], cwd=work, log=work / "link.txt", timeout=timeout)
+    return work / "prove"
+
+
+def format_numbers(fmt: Format) -> tuple[int, ...]:
+    """Return a format as the integers of `Format` in prover/model.h."""
+    if isinstance(fmt, FloatFormat):
+        encoding = ("ieee", "fn", "fnuz", "finite").index(fmt.encoding)
+        flush = int(fmt.subnormals == "flush")
+        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.exponent_bias, encoding, flush, 0, 0)
+    return (0, fmt.width, 0, 0, 0, 0, 0, fmt.frac_bits, int(fmt.signed))
+
+
+def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
+    """Return a spec as the integers of `Spec` in prover/model.h."""
+    rounding = ("rne", "rtz", "drop").index(spec.rounding)
+    overflow = ("saturate", "infinity", "wrap").index(spec.overflow)
+    return (*format_numbers(spec.a), *format_numbers(spec.b), *format_numbers(spec.acc), rounding, overflow)
+
+
+def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
+    formats = ", ".join(f"{{{', '.join(map(str, format_numbers(fmt)))}}}" for fmt in (spec.a, spec.b, spec.acc))
+    rounding, overflow = spec_numbers(spec)[-2:]
+    words = [wrapper.zero >> low & (1 << 64) - 1 for low in range(0, wrapper.state_bits, 64)]
+    lines = [
+        "#pragma once",
+        '#include "model.h"',
+        *(f'#include "V{unit}.h"' for unit in wrapper.modules),
+        f"constexpr Spec SPEC = {{{formats}, {rounding}, {overflow}}};",
+        f"constexpr int STATE_BITS = {wrapper.state_bits}, OPERAND_BITS = {wrapper.operand_bits};",
+        f"#define ZERO_WORDS {{{', '.join(f'{word:#x}u' for word in words)}}}",
+        f"#define FOLDS {int('folded' in wrapper.modules)}",
+        f"#define LOADS {int('loaded' in wrapper.modules)}",
+        f"constexpr unsigned AUDITED = {AUDITED};",
+    ]
+    return "\n".join([*lines, ""])
+
+
+@contextlib.contextmanager
+def _told(log: Path, progress: Callable[[str], None]) -> Iterator[None]:
+    """Tell the last line of a growing log."""
+    stop = threading.Event()
+
+    def tell() -> None:
+        while not stop.wait(0.5):
+            with contextlib.suppress(OSError, IndexError):
+                progress(log.read_text(encoding="utf-8", errors="replace").splitlines()[1:][-1])
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+# -- the golden model --------------------------------------------------------------------------------------------------
+
+
+def _difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
+    """Return the sentence on the first difference, with golden's word on what is right; None where there is none."""
+    model = Model(spec)
+    difference = found["difference"]
+    if difference is not None:
+        wanted = int(difference["code"], 16), difference["flags"]
+        if difference["compares"] and _golden(model, difference["comparison"]) != wanted:
+            raise AssertionError(f"the compiled model of {spec} is not golden's: {difference}")
+        return _sentence(spec, difference["what"], difference["comparison"], wanted, difference)
+    for comparison in found["audit"]:
+        wanted = _golden(model, comparison)
+        if wanted != (int(comparison["code"], 16), comparison["flags"]):
+            return _sentence(spec, "fold" if comparison["fold"] else "step", comparison, wanted)
+    return None
+
+
+def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
+    acc = int(comparison["acc"], 16)
+    if comparison["fold"]:
+        return model.fold(acc, int(comparison["addend"], 16))
+    return model.step(acc, comparison["a"], comparison["b"])
+
+
+def _sentence(
+    spec: MacSpec,
+    what: str,
+    comparison: dict[str, Any],
+    wanted: tuple[int, int],
+    place: dict[str, Any] | None = None,
+) -> str:
+    digits = math.ceil(spec.acc.width / 4)
+
+    def code(value: str | int) -> str:
+        return f"{int(value, 16) if isinstance(value, str) else value:#0{digits + 2}x}"
+
+    def result(value: str | int, flags: int) -> str:
+        raised = "|".join(flag.name.lower() for flag in Flags if flags & flag and flag.name) or "none"
+        return f"code {code(value)}, flags {raised}"
+
+    acc = f"{'total' if comparison['fold'] else 'accumulator'} {code(comparison['acc'])}"
+    addend = f"chunk sum {code(comparison['addend'])}"
+    if not comparison["fold"]:
+        a, b = (
+            f"{name} {comparison[name]:#0{math.ceil(fmt.width / 4) + 2}x}"
+            for name, fmt in (("a", spec.a), ("b", spec.b))
+        )
+        addend = f"{a}, {b}"
+    where = f" (state {place['state']}, operand {place['operand']})" if place is not None else ""
+    got = result(comparison["code"], comparison["flags"])
+    return f"{what}: {acc}, {addend}: expected {result(*wanted)}; got {got}{where}"

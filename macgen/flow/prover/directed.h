@@ -1,0 +1,172 @@
+// Operands chosen with a purpose: near-cancellation, ties, alignment limits, ends of the range, special codes.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "units.h"
+
+class Random {
+  public:
+    Random(uint64_t seed, uint64_t stream) : state_(mix(seed * 0x9e3779b97f4a7c15u + mix(stream + 1))) {}
+
+    uint64_t bits() {  // splitmix64
+        uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+
+    int from(int low, int high) { return low + static_cast<int>(bits() % uint64_t(high - low + 1)); }
+    bool coin() { return bits() >> 63; }
+    double fraction() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
+    double sign() { return coin() ? 1.0 : -1.0; }
+
+    u128 code(const Format& f) {
+        const u128 high = bits();
+        return ((high << 64) | bits()) & ones(f.width);
+    }
+
+  private:
+    uint64_t state_;
+};
+
+inline double value(const Number& n) {
+    const double magnitude = std::ldexp(static_cast<double>(n.magnitude), n.exponent);
+    return n.kind != NUMBER ? 0.0 : n.negative ? -magnitude : magnitude;
+}
+
+// Exponent of the largest finite number.
+inline int max_exponent(const Format& f) {
+    return f.is_float ? static_cast<int>(largest_magnitude(f) >> f.man_bits) - f.bias
+                      : f.width - f.is_signed - f.frac_bits - 1;
+}
+
+// The code nearest to a value, or that of the end of the range.
+inline u128 nearest_code(const Format& f, double x) {
+    const double magnitude = std::fabs(x);
+    if (magnitude == 0) return 0;
+    if (!f.is_float) {
+        const double limit = std::ldexp(1.0, f.width - f.is_signed), scaled = std::rint(std::ldexp(magnitude, f.frac_bits));
+        if (x < 0 && !f.is_signed) return 0;
+        if (scaled >= limit) return largest(f, x < 0);
+        const u128 integer = static_cast<u128>(scaled);
+        return (x < 0 ? -integer : integer) & ones(f.width);
+    }
+    const int exponent = std::max(std::ilogb(magnitude), min_exponent(f));
+    if (exponent > max_exponent(f)) return largest(f, x < 0);
+    const u128 significand = static_cast<u128>(std::rint(std::ldexp(magnitude, f.man_bits - exponent)));
+    const u128 code = (u128(exponent - min_exponent(f)) << f.man_bits) + significand;
+    return std::min(code, largest_magnitude(f)) | (x < 0 ? sign_bit(f) : 0);
+}
+
+// Codes at which something changes: zeros, ends of subnormals, normals and the range, one, infinity, NaN.
+inline std::vector<u128> corner_codes(const Format& f) {
+    std::vector<u128> codes;
+    const u128 one = nearest_code(f, 1.0), end = largest(f, false);
+    if (!f.is_float) {
+        for (u128 code : {u128(0), u128(1), u128(2), one - 1, one, one + 1, end - 1, end}) {
+            codes.push_back(code & ones(f.width));
+            codes.push_back(-code & ones(f.width));
+        }
+        codes.push_back(largest(f, true));
+        return codes;
+    }
+    const u128 normal = u128(1) << f.man_bits;
+    for (u128 code : {u128(0), u128(1), u128(2), normal - 1, normal, normal + 1, 2 * normal, one - 1, one, one + 1,
+                      end - 1, end, end + 1, end + 2, end + 1 + normal / 2, end + normal / 2, sign_bit(f) - 1}) {
+        codes.push_back(code & (sign_bit(f) - 1));
+        codes.push_back((code & (sign_bit(f) - 1)) | sign_bit(f));
+    }
+    return codes;
+}
+
+struct Pair {
+    uint32_t a, b;
+};
+
+class Director {
+  public:
+    explicit Director(Random random) : random(random) {}
+
+    Random random;
+
+    // A product that is near a value.
+    Pair near(double target) {
+        if (target == 0 || !std::isfinite(target)) return anything();
+        const int exponent = std::ilogb(target);
+        const int least = SPEC.a.is_float ? min_exponent(SPEC.a) : -SPEC.a.frac_bits;
+        int low = std::max(lowest_b_, exponent - max_exponent(SPEC.a)), high = std::min(highest_b_, exponent - least);
+        low = std::clamp(low, lowest_b_, highest_b_);
+        high = std::clamp(high, low, highest_b_);
+        const double significand = random.coin() ? 1.0 : 1.0 + random.fraction();
+        const u128 b = nearest_code(SPEC.b, random.sign() * std::ldexp(significand, random.from(low, high)));
+        const double factor = value(decode(SPEC.b, b));
+        if (factor == 0) return anything();
+        u128 a = nearest_code(SPEC.a, target / factor);
+        if (random.from(0, 3) == 0) a = (a + (random.coin() ? 1 : -1)) & ones(SPEC.a.width);
+        return {static_cast<uint32_t>(a), static_cast<uint32_t>(b)};
+    }
+
+    Pair anything() {
+        return {static_cast<uint32_t>(random.code(SPEC.a)), static_cast<uint32_t>(random.code(SPEC.b))};
+    }
+
+    // A product for an accumulator: what makes the sum a hard one.
+    Pair directed(const Number& acc) {
+        const int kind = random.from(0, 15);
+        if (kind < 3) return anything();
+        if (kind < 5) {
+            Pair pair = anything();
+            if (kind == 3 || random.coin()) pair.a = static_cast<uint32_t>(any_of(a_corners_));
+            if (kind == 3 || random.coin()) pair.b = static_cast<uint32_t>(any_of(b_corners_));
+            return pair;
+        }
+        const Format& f = SPEC.acc;
+        const double v = value(acc), end = std::fabs(value(decode(f, largest(f, v < 0))));
+        const int grid = lsb_exponent(f), top = v == 0 ? grid : std::ilogb(v);
+        const int ulp = f.is_float ? std::max(top - f.man_bits, grid) : grid;
+        if (kind < 8) return near(-v + std::ldexp(random.from(-4, 4), ulp - random.from(0, 2)));
+        if (kind < 11) return near(random.sign() * std::ldexp(2 * random.from(0, 7) + 1, ulp - random.from(1, 3)));
+        if (kind < 14) {
+            const int span = f.is_float ? f.man_bits + SPEC.a.width + SPEC.b.width : f.width;
+            return near(random.sign() * std::ldexp(1.0 + random.fraction(), top + random.from(-span, span)));
+        }
+        if (kind == 14) {
+            const int end_ulp = f.is_float ? max_exponent(f) - f.man_bits : grid;
+            return near(std::copysign(end - std::fabs(v), v) + std::ldexp(random.from(-4, 4), end_ulp - 1));
+        }
+        const int least = f.is_float ? min_exponent(f) : grid;
+        if (random.coin()) return near(random.sign() * std::ldexp(1.0 + random.fraction(), random.from(grid - 3, least)));
+        return near(random.sign() * std::ldexp(1.0, least) - v + std::ldexp(random.from(-4, 4), grid - 1));
+    }
+
+    // A value to steer the accumulator to: in any binade that products reach, or any code's.
+    double destination() {
+        const Format& f = SPEC.acc;
+        if (!f.is_float || random.coin()) {
+            const int top = std::min(max_exponent(f), max_exponent(SPEC.a) + max_exponent(SPEC.b) + 1);
+            const int exponent = random.from(std::min(lsb_exponent(f), top), top);
+            return value(decode(f, nearest_code(f, random.sign() * std::ldexp(1.0 + random.fraction(), exponent))));
+        }
+        return value(decode(f, random.from(0, 3) ? random.code(f) : any_of(acc_corners_)));
+    }
+
+    // The same product with the other sign, where the format of a has one.
+    static Pair negated(Pair pair) {
+        if (SPEC.a.is_float) {
+            pair.a ^= static_cast<uint32_t>(sign_bit(SPEC.a));
+        } else if (SPEC.a.is_signed) {
+            pair.a = static_cast<uint32_t>(-u128(pair.a) & ones(SPEC.a.width));
+        }
+        return pair;
+    }
+
+  private:
+    const std::vector<u128> a_corners_ = corner_codes(SPEC.a), b_corners_ = corner_codes(SPEC.b),
+                            acc_corners_ = corner_codes(SPEC.acc);
+    const int lowest_b_ = lsb_exponent(SPEC.b), highest_b_ = std::max(lowest_b_, max_exponent(SPEC.b));
+
+    u128 any_of(const std::vector<u128>& codes) { return codes[random.bits() % codes.size()]; }
+};

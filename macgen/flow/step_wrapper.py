@@ -1,0 +1,145 @@
+"""Verilog around the combinational modules of an emitted array, so that one step of a PE can be driven from outside.
+
+A PE's loop consists of emitted modules: multiplier and product make an operand of two codes, the adder adds it to an
+accumulator state, `folded` makes an operand of a state, `loaded` a state of an operand, the output makes a code of a
+state. The wrapper adds nothing to them: it packs members into vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Shape
+from amaranth.lib import wiring
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.datapath import datapath
+from macgen.rtl.multiplier import RawProduct
+from macgen.spec import MacSpec
+
+
+@dataclass(frozen=True)
+class StepWrapper:
+    """A wrapper and what its vectors are.
+
+    Attributes:
+        verilog: its text; it needs the array's Verilog beside it.
+        modules: unit (`product`, `step`, `code`, with chunks `folded`, where products load exactly `loaded`) to the
+            name of its module.
+        state_bits: width of a packed accumulator state.
+        operand_bits: width of a packed operand.
+        zero: the packed state of an empty accumulator.
+    """
+
+    verilog: str
+    modules: dict[str, str]
+    state_bits: int
+    operand_bits: int
+    zero: int
+
+
+def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
+    """Return the wrapper for an array's Verilog.
+
+    Parameters:
+        spec: the array.
+        name: its top module's name.
+    """
+    arithmetic = datapath(spec)
+    raw = RawProduct(spec)
+    value, operand = arithmetic.value, arithmetic.operand
+    flags = f"output [{FLAG_BITS - 1}:0] flags"
+    state_in = _port("input", "state", _width(value))
+    operand_in, operand_out = (_port(direction, "operand", _width(operand)) for direction in ("input", "output"))
+    texts = {
+        "product": _module(
+            f"{name}_exhaustive_product",
+            [_port("input", "a", spec.a.width), _port("input", "b", spec.b.width), "input present", operand_out],
+            [f"wire [{_bits(item) - 1}:0] product__{member};" for member, item in raw.members.items()]
+            + [
+                _instance(f"{name}_multiplier", ["a", "b"], [(f"product__{key}",) * 2 for key in raw.members]),
+                _instance(
+                    f"{name}_product",
+                    ["present"],
+                    [(f"product__{key}",) * 2 for key in raw.members] + _members("operand", operand),
+                ),
+            ],
+        ),
+        "step": _module(
+            f"{name}_exhaustive_step",
+            [state_in, operand_in, _port("output", "result", _width(value)), flags],
+            [
+                _instance(
+                    f"{name}_adder",
+                    ["flags"],
+                    _members("acc", value, "state") + _members("operand", operand) + _members("result", value),
+                )
+            ],
+        ),
+        "code": _module(
+            f"{name}_exhaustive_code",
+            [state_in, _port("output", "code", spec.acc.width)],
+            [_instance(f"{name}_output", ["code"], _members("value", value, "state"))],
+        ),
+    }
+    if spec.chunk is not None:
+        texts["folded"] = _module(
+            f"{name}_exhaustive_folded",
+            [state_in, "input present", operand_out],
+            [
+                _instance(
+                    f"{name}_folded", ["present"], _members("value", value, "state") + _members("operand", operand)
+                )
+            ],
+        )
+    if spec.chunk is not None and spec.fold == "overlap" and arithmetic.loads_exactly:
+        texts["loaded"] = _module(
+            f"{name}_exhaustive_loaded",
+            [operand_in, _port("output", "state", _width(value)), flags],
+            [_instance(f"{name}_loaded", ["flags"], _members("operand", operand) + _members("value", value, "state"))],
+        )
+    zero, low = 0, 0
+    for key, item in value.members.items():
+        zero |= arithmetic.zero.get(key, 0) << low
+        low += _bits(item)
+    return StepWrapper(
+        verilog="\n".join(texts.values()),
+        modules={unit: f"{name}_exhaustive_{unit}" for unit in texts},
+        state_bits=_width(value),
+        operand_bits=_width(operand),
+        zero=zero,
+    )
+
+
+def _bits(item: Any) -> int:
+    width: int = Shape.cast(item.shape).width
+    return width
+
+
+def _width(signature: wiring.Signature) -> int:
+    return sum(_bits(item) for item in signature.members.values())
+
+
+def _port(direction: str, name: str, width: int) -> str:
+    return f"{direction} [{width - 1}:0] {name}"
+
+
+def _members(interface: str, signature: wiring.Signature, packed: str | None = None) -> list[tuple[str, str]]:
+    """Return port and connection of each member of an interface that a vector holds, the first member lowest."""
+    connections, low = [], 0
+    for key, item in signature.members.items():
+        connections.append((f"{interface}__{key}", f"{packed or interface}[{low + _bits(item) - 1}:{low}]"))
+        low += _bits(item)
+    return connections
+
+
+def _instance(module: str, same: Sequence[str], connections: Sequence[tuple[str, ...]]) -> str:
+    ports = [(port, port) for port in same] + list(connections)
+    return f"{module} unit_{module} ({', '.join(f'.{port}({net})' for port, net in ports)});"
+
+
+def _module(name: str, ports: Sequence[str], body: Sequence[str]) -> str:
+    lines = "\n".join(f"  {line}" for line in body)
+    return f"module {name} ({', '.join(ports)});\n{lines}\nendmodule\n"

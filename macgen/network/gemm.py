@@ -1,0 +1,343 @@
+"""Layers as the GEMMs of training: how many products each dot product sums, and how many multiply-accumulates that is.
+
+A layer's forward GEMM computes its outputs, a backward GEMM the gradient of an activation operand, a gradient GEMM the
+gradient of its weights. Sizes count all of one batch.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, get_args
+
+from macgen.errors import MacgenError, shown
+
+Kind = Literal["forward", "backward", "gradient"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+MAX_BATCH = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """A number of dot products of equal length.
+
+    Attributes:
+        kind: `forward`, `backward` (gradient of an activation operand) or `gradient` (of the weights).
+        length: products that the longest dot product sums: the accumulation length.
+        outputs: dot products.
+        macs: multiply-accumulates; `length * outputs` unless given, less where many dot products are shorter than
+            the longest (the input gradient of a strided convolution).
+
+    Raises:
+        MacgenError: a field is not a positive integer, or `macs` is more than `length * outputs`.
+    """
+
+    kind: Kind
+    length: int
+    outputs: int
+    macs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise MacgenError(f"kind {shown(self.kind)} is not one of {', '.join(KINDS)}")
+        require_positive("length", self.length)
+        require_positive("outputs", self.outputs)
+        if self.macs == 0:
+            object.__setattr__(self, "macs", self.length * self.outputs)
+        require_positive("macs", self.macs)
+        if self.macs > self.length * self.outputs:
+            raise MacgenError(
+                f"macs {self.macs} are more than {self.outputs} dot products of {self.length} products hold; accepted "
+                f"are at most {self.length * self.outputs}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OperandStatistics:
+    """What the values of one operand were.
+
+    Attributes:
+        nonzero: share of values that are not zero, 0 to 1; padding that a convolution adds is not counted.
+        largest: largest magnitude.
+        smallest: smallest non-zero magnitude; 0 if there is none.
+        rms: root of the mean square, zeros included.
+        dtype: NumPy's name of the element type; for integers, all figures are of the integers without their zero
+            point, not of the real values that they stand for.
+    """
+
+    nonzero: float
+    largest: float
+    smallest: float
+    rms: float
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The operands of a layer's forward GEMM on sample inputs.
+
+    Attributes:
+        a: the activation operand; of a product of two activations, the left one.
+        b: the weights; of a product of two activations, the right one.
+        weight_l1: of integer weights, the largest sum of magnitudes that one output uses, sum |w - zero point|.
+    """
+
+    a: OperandStatistics
+    b: OperandStatistics
+    weight_l1: int | None = None
+
+    @property
+    def nonzero_products(self) -> float:
+        """Estimated share of non-zero products: the two operands' shares multiplied, as if zeros fell independently."""
+        return self.a.nonzero * self.b.nonzero
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation with multiply-accumulates.
+
+    Attributes:
+        name: unique in its network.
+        op: what it is, in ONNX's words (`Conv`, `ConvTranspose`, `Gemm`, `MatMul`, ...).
+        gemms: forward first; a product of two activations has two `backward` GEMMs and no `gradient`; a layer on which
+            no weights precede has no `backward`, because training never needs the gradient of a network's inputs.
+        measured: its operands on sample inputs, if it was run.
+    """
+
+    name: str
+    op: str
+    gemms: tuple[Gemm, ...]
+    measured: Measurement | None = None
+
+    @property
+    def forward(self) -> Gemm:
+        """The GEMM that computes the layer's outputs."""
+        return self.gemms[0]
+
+    def of_kind(self, kind: Kind) -> tuple[Gemm, ...]:
+        """Return the layer's GEMMs of one kind, none to two."""
+        return tuple(gemm for gemm in self.gemms if gemm.kind == kind)
+
+    def batched(self, factor: int) -> Self:
+        """Return the layer for a batch `factor` times as large: longer weight gradients, more of all other outputs."""
+
+        def scaled(gemm: Gemm) -> Gemm:
+            grown = "length" if gemm.kind == "gradient" else "outputs"
+            return replace(gemm, macs=gemm.macs * factor, **{grown: getattr(gemm, grown) * factor})
+
+        return replace(self, gemms=tuple(map(scaled, self.gemms)))
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Layers in the order of computation.
+
+    Attributes:
+        name: the paper's name of it, or the file's.
+        batch: examples that are computed together; the layers' sizes are those of the whole batch.
+        layers: the operations with multiply-accumulates.
+        skipped: how often each other operation occurs, by name; operations outside ONNX's own set as `domain::name`.
+    """
+
+    name: str
+    batch: int
+    layers: tuple[Layer, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+    def gemms(self) -> Iterator[tuple[Layer, Gemm]]:
+        """Yield every GEMM with its layer."""
+        for layer in self.layers:
+            for gemm in layer.gemms:
+                yield layer, gemm
+
+    def macs(self, kind: Kind | None = None) -> int:
+        """Return the multiply-accumulates of one kind, or of all."""
+        return sum(gemm.macs for _, gemm in self.gemms() if kind in (None, gemm.kind))
+
+
+def require_positive(field: str, value: object, largest: int | None = None) -> int:
+    """Return a value that is a positive integer.
+
+    Raises:
+        MacgenError: it is not, or is larger than `largest`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (largest is not None and value > largest):
+        accepted = "a positive integer" if largest is None else f"an integer from 1 to {largest}"
+        raise MacgenError(f"{field} {shown(value)} is not {accepted}")
+    return value
+
+
+def conv_layer(
+    name: str,
+    *,
+    batch: int,
+    in_channels: int,
+    out_channels: int,
+    kernel: Sequence[int],
+    out_size: Sequence[int],
+    in_size: Sequence[int] | None = None,
+    groups: int = 1,
+    transposed: bool = False,
+    input_gradient: bool = True,
+    op: str | None = None,
+) -> Layer:
+    """Return a convolution of any number of dimensions.
+
+    Lengths: forward (in_channels / groups) * prod(kernel), backward (out_channels / groups) * prod(kernel), gradient
+    batch * prod(out_size). With a stride, an input takes part in at most every stride-th output, so that backward's
+    length is an upper bound (the one in use in the literature); its `macs` are exact, those of forward. A transposed
+    convolution is the input gradient of a convolution: there it is forward's length that is the upper bound, and the
+    weight gradient sums over batch * prod(in_size). Products with padding count, as usual.
+
+    Parameters:
+        name: the layer's.
+        batch: examples.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel: taps in each dimension.
+        out_size: the output's size in each dimension.
+        in_size: the input's size in each dimension; None: as `out_size`.
+        groups: channel groups that are convolved separately; `in_channels` for a depthwise convolution.
+        transposed: whether it is a transposed convolution.
+        input_gradient: whether training needs the gradient of the input; not so for a network's first layer.
+        op: the layer's `op`; None: Conv or ConvTranspose.
+
+    Raises:
+        MacgenError: a size is not a positive integer, the dimensions differ in number, or the groups do not divide the
+            channels.
+    """
+    in_size = out_size if in_size is None else in_size
+    for what, size in (("kernel", kernel), ("out_size", out_size), ("in_size", in_size)):
+        for value in size:
+            require_positive(f"{what} of layer {shown(name)}", value)
+        if len(size) != len(kernel):
+            raise MacgenError(
+                f"{what} {shown(size)} of layer {shown(name)} is of {len(size)} dimensions; accepted are those of "
+                f"kernel, {len(kernel)}"
+            )
+    require_positive(f"batch of layer {shown(name)}", batch)
+    require_positive(f"groups of layer {shown(name)}", groups)
+    for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if require_positive(f"{what} of layer {shown(name)}", channels) % groups:
+            raise MacgenError(f"{what} {channels} of layer {shown(name)} is not a multiple of groups {groups}")
+    taps = math.prod(kernel)
+    # Each tap is applied at every position of the output; in a transposed convolution, of the input.
+    steps = batch * math.prod(in_size if transposed else out_size)
+    macs = steps * taps * in_channels * out_channels // groups
+
+    def strided(kind: Kind, length: int, outputs: int) -> Gemm:
+        return Gemm(kind, length, outputs, min(macs, length * outputs))
+
+    gemms = [strided("forward", in_channels // groups * taps, batch * out_channels * math.prod(out_size))]
+    if input_gradient:
+        gemms.append(strided("backward", out_channels // groups * taps, batch * in_channels * math.prod(in_size)))
+    gemms.append(Gemm("gradient", steps, in_channels * out_channels // groups * taps))
+    return Layer(name, op or ("ConvTranspose" if transposed else "Conv"), tuple(gemms))
+
+
+def linear_layer(
+    name: str, *, batch: int, inputs: int, outputs: int, input_gradient: bool = True, op: str = "Gemm"
+) -> Layer:
+    """Return a fully connected layer; lengths: forward `inputs`, backward `outputs`, gradient `batch`.
+
+    Parameters:
+        name: the layer's.
+        batch: rows: examples, times positions where a layer sees a sequence.
+        inputs: features of a row before.
+        outputs: features of a row after.
+        input_gradient: whether training needs the gradient of the input; not so for a network's first layer.
+        op: the layer's `op`.
+
+    Raises:
+        MacgenError: a size is not a positive integer.
+    """
+    sizes = {"r": batch, "k": inputs, "n": outputs}
+    return contraction_layer(name, op, sizes, ("rk", "kn", "rn"), weight="b", input_gradient=input_gradient)
+
+
+def matmul_layer(
+    name: str,
+    *,
+    a_shape: Sequence[int],
+    b_shape: Sequence[int],
+    weight: Literal["a", "b"] | None = None,
+    input_gradient: bool = True,
+    op: str = "MatMul",
+) -> Layer:
+    """Return the product of stacks of matrices, shaped and broadcast as by NumPy's `matmul`.
+
+    For shapes (M, K) and (K, N), the lengths are K forward, N for the gradient of the left operand and M for the right
+    one's; the gradient of an operand that is broadcast also sums over the matrices that share it.
+
+    Parameters:
+        name: the layer's.
+        a_shape: (..., M, K) or (K,).
+        b_shape: (..., K, N) or (K,).
+        weight: the operand that holds weights; None: both are activations, as in attention.
+        input_gradient: whether training needs the gradients of the activations.
+        op: the layer's `op`.
+
+    Raises:
+        MacgenError: a size is not a positive integer, or the shapes do not fit.
+    """
+    shapes = f"shapes {shown(tuple(a_shape))} and {shown(tuple(b_shape))} of layer {shown(name)}"
+    a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)
+    b = (*b_shape, 1) if len(b_shape) == 1 else tuple(b_shape)
+    if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
+        raise MacgenError(f"{shapes} do not fit; accepted are (..., M, K) and (..., K, N)")
+    sizes = {"m": a[-2], "k": a[-1], "n": b[-1]}
+    labels = {"a": ["m", "k"], "b": ["k", "n"], "out": ["m", "n"]}
+    for axis in range(3, max(len(a), len(b)) + 1):
+        pair = {which: shape[-axis] for which, shape in (("a", a), ("b", b)) if len(shape) >= axis}
+        label = f"batch{axis}"
+        sizes[label] = max(pair.values())
+        if set(pair.values()) - {1, sizes[label]}:
+            raise MacgenError(f"{shapes} do not broadcast; accepted are equal sizes, or 1")
+        for which, size in pair.items():
+            if size == sizes[label]:
+                labels[which].append(label)
+        labels["out"].append(label)
+    return contraction_layer(
+        name, op, sizes, (labels["a"], labels["b"], labels["out"]), weight=weight, input_gradient=input_gradient
+    )
+
+
+def contraction_layer(
+    name: str,
+    op: str,
+    sizes: Mapping[str, int],
+    labels: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    *,
+    weight: Literal["a", "b"] | None = None,
+    input_gradient: bool = True,
+) -> Layer:
+    """Return a sum of products over labelled dimensions, as in Einstein's notation.
+
+    The product of all sizes is the number of multiply-accumulates of each GEMM, so that the gradient of an operand
+    sums over the dimensions that the operand itself has not.
+
+    Parameters:
+        name: the layer's.
+        op: the layer's `op`.
+        sizes: size of each dimension by label.
+        labels: the dimensions of the left operand, of the right operand and of the result.
+        weight: the operand that holds weights; None: both are activations.
+        input_gradient: whether training needs the gradients of the activations.
+
+    Raises:
+        MacgenError: a size is not a positive integer.
+    """
+    for label, size in sizes.items():
+        require_positive(f"size {label} of layer {shown(name)}", size)
+    macs = math.prod(sizes.values())
+
+    def gemm(kind: Kind, dimensions: Sequence[str]) -> Gemm:
+        outputs = math.prod(sizes[label] for label in set(dimensions))
+        return Gemm(kind, macs // outputs, outputs)
+
+    gemms = [gemm("forward", labels[2])]
+    operands = list(zip(("a", "b"), labels[:2], strict=True))
+    if input_gradient:
+        gemms += [gemm("backward", dimensions) for which, dimensions in operands if which != weight]
+    gemms += [gemm("gradient", dimensions) for which, dimensions in operands if which == weight]
+    return Layer(name, op, tuple(gemms))

@@ -1,0 +1,119 @@
+"""Measured sparsity and ranges: the network computes sample inputs in a process of its own.
+
+The engines run what a file says: a loop without end, or, in onnxruntime, a damaged model that takes the process down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from macgen.errors import MacgenError, ToolError, shown, shown_path
+from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.operand_statistics import Engine, measure_here
+from macgen.network.samples import Samples
+
+MAX_MEMORY = 1 << 34
+"""Bytes that the process may take; as many as the machine has, if that is less."""
+
+
+def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None, time_limit: float = 600.0) -> Network:
+    """Return the network of an ONNX file with `measured` filled in, from one pass over sample inputs.
+
+    The file is as for `from_onnx`; the batch and all open dimensions are the samples'. Weights in other files are read
+    if these lie in the model's folder. Of quantised layers (integer operations, or both operands from DequantizeLinear)
+    the integers are measured, less their zero points. Recurrent layers and those in branches stay unmeasured.
+
+    Parameters:
+        path: the file.
+        samples: array of the only input, or arrays by the inputs' names, as `load_samples` returns them; of a model
+            that fixes its batch, any multiple of it.
+        engine: `onnxruntime` or `reference` (the evaluator of the package onnx); None: the first if it is installed.
+        time_limit: seconds that everything may take.
+
+    Raises:
+        MacgenError: the file or the samples are refused, the network cannot be run, takes too long, needs more than
+            2**30 values at once, or computes infinities or NaN.
+        ToolError: the engine's package is missing.
+    """
+    named = samples if isinstance(samples, Mapping) else {None: samples}
+    arrays = [np.asarray(x) for x in named.values()]
+    if any(x.dtype.kind not in "biuf" for x in arrays):
+        raise MacgenError(f"samples are of types {shown([str(x.dtype) for x in arrays])}; accepted are numbers")
+    with tempfile.TemporaryDirectory(prefix="macgen-") as folder:
+        np.savez(Path(folder) / "samples.npz", *arrays)
+        request = {"path": str(path), "names": list(named), "engine": engine}
+        (Path(folder) / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", "from macgen.network.measure import answer; answer()", folder],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                timeout=time_limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MacgenError(
+                f"model {shown_path(path)} ran longer than {time_limit:g} s; accepted are fewer samples or more time"
+            ) from None
+        try:
+            answer = json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise MacgenError(
+                f"model {shown_path(path)} cannot be run: its process ended with {_ending(done.returncode)}; accepted "
+                f"are models that the engine can run"
+            ) from None
+    if "error" in answer:
+        raise (ToolError if answer["tool"] else MacgenError)(answer["error"])
+    return _network(answer["network"])
+
+
+def answer() -> None:
+    """Do what `measure` asks for in the folder that is the first argument; runs in the other process."""
+    folder = Path(sys.argv[1])
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        most = min(MAX_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    with np.load(folder / "samples.npz", allow_pickle=False) as loaded:
+        arrays = {name: loaded[f"arr_{number}"] for number, name in enumerate(request["names"])}
+    try:
+        network = measure_here(request["path"], arrays.get(None, arrays), engine=request["engine"])
+        result: dict[str, Any] = {"network": dataclasses.asdict(network)}
+    except MacgenError as error:
+        result = {"error": str(error), "tool": isinstance(error, ToolError)}
+    (folder / "answer.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _ending(code: int) -> str:
+    try:
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _network(fields: Mapping[str, Any]) -> Network:
+    layers = []
+    for layer in fields["layers"]:
+        measured = layer["measured"]
+        if measured is not None:
+            a, b = (OperandStatistics(**measured[which]) for which in "ab")
+            measured = Measurement(a, b, measured["weight_l1"])
+        layers.append(Layer(layer["name"], layer["op"], tuple(Gemm(**gemm) for gemm in layer["gemms"]), measured))
+    return Network(fields["name"], fields["batch"], tuple(layers), fields["skipped"])

@@ -1,0 +1,118 @@
+"""A plan as people read it: a table per layer and GEMM, totals, what decided and what to beware of."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from macgen.numerics import FloatFormat
+from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
+from macgen.width.planning import Answer, Goal, Method, Plan
+
+_TITLES: dict[Method, str] = {
+    "vrr": "VRR",
+    "noise": "noise",
+    "exact": "exact",
+    "weights": "weights",
+    "monte-carlo": "measured",
+}
+_MOST_WARNINGS = 3
+_LAYER_WIDTH = 24
+
+
+def print_plan(plan: NetworkPlan, console: Console) -> None:
+    """Print a plan: a line per GEMM with each method's width without and with chunks, then what the figures mean."""
+    single = not plan.network
+    columns = _columns(row.plan for row in plan.rows)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    if not single:
+        names = max(len(row.layer) for row in plan.rows)
+        table.add_column("Layer", overflow="fold", min_width=min(names, _LAYER_WIDTH))
+        table.add_column("GEMM")
+        table.add_column("MACs", justify="right")
+    table.add_column("Length", justify="right")
+    if any(row.plan.sum.nzr < 1 for row in plan.rows):
+        table.add_column("Non-zero", justify="right")
+    if plan.goal.chunk == "auto":
+        table.add_column("Chunk", justify="right")
+    for method, chunked in columns:
+        where = "" if method in ("exact", "weights") else "\nchunked" if chunked else "\nnormal"
+        table.add_column(f"{_TITLES[method]}{where}", justify="right")
+    table.add_column("Accumulator")
+    table.add_column("Bits", justify="right")
+    macs = sum(row.gemm.macs for row in plan.rows)
+    for row in plan.rows:
+        table.add_row(*_cells(plan, row, columns, macs))
+    console.print(table)
+    for line in _conclusions(plan):
+        console.print(line)
+
+
+def _columns(plans: Iterable[Plan]) -> list[tuple[Method, bool]]:
+    """Return each method without and with chunks, as far as some plan has its answer."""
+    found = dict.fromkeys((answer.method, answer.chunk is not None) for plan in plans for answer in plan.answers)
+    return sorted(found, key=lambda column: (list(_TITLES).index(column[0]), column[1]))
+
+
+def _cells(plan: NetworkPlan, row: Row, columns: list[tuple[Method, bool]], macs: int) -> list[str]:
+    planned = row.plan
+    cells = [] if not plan.network else [row.layer, row.gemm.kind, f"{row.gemm.macs / macs:.1%}"]
+    cells.append(f"{row.gemm.length:,}")
+    if any(item.plan.sum.nzr < 1 for item in plan.rows):
+        cells.append(f"{planned.sum.nzr:.2f}")
+    if plan.goal.chunk == "auto":
+        cells.append(str(planned.chunk))
+    for method, chunked in columns:
+        cells.append(_bits(planned.answer(method, planned.chunk if chunked else None)))
+    return [*cells, str(planned.chosen.acc), str(planned.chosen.acc.width)]
+
+
+def chunks_in_words(goal: Goal) -> str:
+    """Return how a goal's sums are chunked."""
+    if goal.chunk is None:
+        return "no chunks"
+    return "chunks of the power of two near sqrt(length)" if goal.chunk == "auto" else f"chunks of {goal.chunk}"
+
+
+def _bits(answer: Answer | None) -> str:
+    """Return mantissa bits of a float accumulator, the format of an exact one."""
+    if answer is None:
+        return "-"
+    return str(answer.man_bits) if isinstance(answer.acc, FloatFormat) else str(answer.acc)
+
+
+def _conclusions(plan: NetworkPlan) -> list[str]:
+    goal = plan.goal
+    chunk = chunks_in_words(goal)
+    chosen = [row.plan.chosen for row in plan.rows]
+    lines = [f"Operands {goal.a} x {goal.b}, rounding {goal.rounding}, {chunk}; widths are mantissa bits."]
+    if any(answer.method == "vrr" for row in plan.rows for answer in row.plan.answers):
+        lines.append(
+            f"VRR: the adder aligns and drops; smallest width with v(n) < {goal.limit:g}"
+            + (f", chunks judged {goal.reading}." if goal.chunk is not None else ".")
+        )
+        what = {"rtz": "every sum truncated", "drop": "at most, where the adder aligns and drops"}.get(
+            goal.rounding, "every sum rounded to nearest"
+        )
+        lines.append(f"Noise: {what}; smallest width with a noise-to-signal ratio of at most {goal.nsr:g}.")
+    methods = dict.fromkeys(_TITLES[answer.method] for answer in chosen)
+    lines.append(f"Decided by {' and '.join(methods)}.")
+    if len(plan.rows) == 1:
+        lines.append(f"{chosen[0].acc}: {chosen[0].reason}.")
+        if (reason := plan.rows[0].plan.chunk_reason) is not None:
+            lines.append(f"Chunk: {reason}.")
+    else:
+        lines.append(
+            f"{plan.widest} ({plan.widest.width} bits) does for all {len(plan.rows)} GEMMs; each at its own width, a "
+            f"multiply-accumulate has {plan.mean_bits:.1f} accumulator bits on average."
+        )
+    lines.append(f"Against {BASELINE_BITS} bits: {plan.saving:.0%} of the accumulator bits saved.")
+    if plan.skipped:
+        skipped = ", ".join(f"{count} {name}" for name, count in plan.skipped.items())
+        lines.append(f"Passed over: {skipped}.")
+    longest_first = sorted(plan.rows, key=lambda row: -row.gemm.length)
+    warnings = list(dict.fromkeys(text for row in longest_first for text in row.plan.warnings))
+    lines += [f"Warning: {text}." for text in warnings[:_MOST_WARNINGS]]
+    if len(warnings) > _MOST_WARNINGS:
+        lines.append(f"... and {len(warnings) - _MOST_WARNINGS} warnings of the same kinds, all in --json.")
+    return lines

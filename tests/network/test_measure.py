@@ -1,0 +1,100 @@
+"""The measuring process: the same figures as here, and one sentence for whatever goes wrong there."""
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from macgen.errors import MacgenError, ToolError
+from macgen.network import load_samples, measure
+from macgen.network.operand_statistics import ENGINES, measure_here
+from tests.network.models import constant, model, node, saved, trained, value, weight
+
+
+def test_the_same_figures(tmp_path):
+    x = np.random.default_rng(4).normal(size=(1, 3, 48, 192))
+    np.savez(tmp_path / "x.npz", x=x)
+    assert measure(trained("_cls_"), load_samples(tmp_path / "x.npz")) == measure_here(trained("_cls_"), x)
+
+
+def test_integers_and_names(tmp_path):
+    """Weights with an L1 norm, layers that stay unmeasured, names with slashes."""
+    nodes = [node("MatMulInteger", "gpu/x w", "h"), node("Cast", "h", "c", to=1), node("Unsqueeze", "c one", "s"),
+             node("RNN", "s w_rnn r_rnn", "y", hidden_size=2)]  # fmt: skip
+    weights = [weight("w", 4, 4, dtype="int8"), constant("one", [0]), weight("w_rnn", 1, 2, 4),
+               weight("r_rnn", 1, 2, 2)]  # fmt: skip
+    path = saved(tmp_path, model(nodes, [value("gpu/x", ("N", 4), TensorProto.INT8)], weights))
+    network = measure(path, {"gpu/x": np.ones((2, 4))}, engine="reference")
+    assert network.layers[0].measured.weight_l1 is not None
+    assert network.layers[1].measured is None
+    assert network == measure_here(path, np.ones((2, 4)))
+
+
+def endless():
+    """Return a model whose loop runs 2**62 times."""
+    body = helper.make_graph(
+        [node("Add", "state one", "next_state"), node("Identity", "go", "go_on")],
+        "body",
+        [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("state", (1, 4))],
+        [value("go_on", [], TensorProto.BOOL), value("next_state", (1, 4))],
+    )
+    nodes = [
+        node("Loop", "trips yes x", "looped", body=body),
+        node("Reshape", "looped shape", "result"),
+        node("MatMul", "result w", "y"),
+    ]
+    weights = [
+        constant("trips", 1 << 62),
+        constant("yes", True, "bool"),
+        constant("one", 1, "float32"),
+        constant("shape", [1, 4]),
+    ]
+    return model(nodes, [value("x", (1, 4))], [*weights, weight("w", 4, 4)])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_end(engine, tmp_path):
+    path = saved(tmp_path, endless())
+    with pytest.raises(MacgenError, match=r"^model '.*' ran longer than 2 s; accepted are fewer samples or more time$"):
+        measure(path, np.ones((1, 4)), engine=engine, time_limit=2)
+
+
+def test_a_process_that_dies(monkeypatch, tmp_path):
+    """What happens when an engine takes its process down."""
+    (tmp_path / "sitecustomize.py").write_text(f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = saved(tmp_path, model([node("MatMul", "x w", "y")], [value("x", (1, 4))], [weight("w", 4, 4)]))
+    with pytest.raises(MacgenError) as error:
+        measure(path, np.ones((1, 4)))
+    assert str(error.value).replace(repr(str(path)), "PATH") == (
+        "model PATH cannot be run: its process ended with signal SIGSEGV; accepted are models that the engine can run"
+    )
+
+
+def test_sentences_are_handed_on(monkeypatch, tmp_path):
+    path = saved(tmp_path, model([node("MatMul", "x w", "y")], [value("x", (1, 4))], [weight("w", 4, 4)]))
+    for samples, engine, sentence in (
+        (np.ones((1, 5)), None, "samples of input 'x' have shape (1, 5); accepted is 4 in place of 5 at axis 1"),
+        (np.array(["a"]), None, "samples are of types ['<U1']; accepted are numbers"),
+        ({}, None, "samples are for inputs []; accepted are exactly ['x']"),
+        (np.ones((1, 4)), "torch", "engine 'torch' is not one of onnxruntime, reference"),
+    ):
+        with pytest.raises(MacgenError) as error:
+            measure(path, samples, engine=engine)
+        assert str(error.value) == sentence
+        assert not isinstance(error.value, ToolError)
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError\n")
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    with pytest.raises(ToolError, match=r"^the package onnxruntime, which runs models, is missing: pip install"):
+        measure(path, np.ones((1, 4)), engine="onnxruntime")
+
+
+def test_nothing_is_left_behind(monkeypatch, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    path = saved(tmp_path, model([node("MatMul", "x w", "y")], [value("x", (1, 4))], [weight("w", 4, 4)]))
+    assert measure(path, np.ones((1, 4))).layers[0].measured is not None
+    assert os.listdir(tmp_path / "tmp") == []
