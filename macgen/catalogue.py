@@ -61,6 +61,10 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             MacSpec(a="e4m3fn", b="e4m3fn", acc="fix31.18"),
             "Exact accumulation of E4M3 products (Kulisch): fixed point that holds every sum of up to 4608 of them.",
         ),
+        "sr-e6m5": Preset(
+            MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),
+            "12-bit accumulator rounded with 13 random bits: Ben Ali et al., DATE 2024, arXiv 2404.14010.",
+        ),
     }
 )
 

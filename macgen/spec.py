@@ -7,14 +7,15 @@ from typing import Any, Literal, Self, get_args
 
 from macgen.errors import MacgenError, shown
 from macgen.numerics import (
+    MAX_RANDOM_BITS,
     OVERFLOWS,
     SUM_ROUNDINGS,
     FixedFormat,
     FloatFormat,
     Format,
     Overflow,
-    SumRounding,
     parse_format,
+    random_bits,
 )
 
 Fold = Literal["bubble", "overlap"]
@@ -58,8 +59,9 @@ class MacSpec:
         b: format of the right operands (columns of B); a format or its string.
         acc: format of the accumulators, inner and outer, and of the results; a format or its string.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
-        rounding: of every addition: `rne` (to nearest, ties to even), `rtz` (toward zero) or `drop` (align and drop:
-            the addends are cut at the larger one's last place before they are added).
+        rounding: of every addition: `rne` (to nearest, ties to even), `rtz` (toward zero), `drop` (align and drop:
+            the addends are cut at the larger one's last place before they are added) or `stochastic:r` (a random
+            number of r bits, 1 to 32, is added to those below the last place).
         overflow: `saturate`, `infinity` (accumulators with infinities) or `wrap` (fixed-point accumulators).
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
@@ -74,7 +76,7 @@ class MacSpec:
     b: _FormatField = _FormatField()
     acc: _FormatField = _FormatField()
     chunk: int | None = None
-    rounding: SumRounding = "rne"
+    rounding: str = "rne"
     overflow: Overflow = "saturate"
     rows: int = 4
     cols: int = 4
@@ -86,7 +88,12 @@ class MacSpec:
             self._require_integer(field, low, high)
         if self.chunk is not None:
             self._require_integer("chunk", 1, MAX_CHUNK, " or none")
-        for field, choices in (("rounding", SUM_ROUNDINGS), ("overflow", OVERFLOWS), ("fold", FOLDS)):
+        if self.rounding not in SUM_ROUNDINGS and not self.random_bits:
+            raise MacgenError(
+                f"rounding {shown(self.rounding)} is not one of {', '.join(SUM_ROUNDINGS)}, stochastic:r with r from 1 "
+                f"to {MAX_RANDOM_BITS}"
+            )
+        for field, choices in (("overflow", OVERFLOWS), ("fold", FOLDS)):
             value = getattr(self, field)
             if value not in choices:
                 raise MacgenError(f"{field} {shown(value)} is not one of {', '.join(choices)}")
@@ -96,6 +103,11 @@ class MacSpec:
             self._check_float_accumulator(self.acc)
         else:
             self._check_fixed_accumulator(self.acc)
+
+    @property
+    def random_bits(self) -> int:
+        """Bits of the random number that each addition takes: r of `stochastic:r`, else 0."""
+        return random_bits(self.rounding)
 
     def _require_integer(self, field: str, low: int, high: int, extra: str = "") -> None:
         value = getattr(self, field)

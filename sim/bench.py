@@ -12,10 +12,11 @@ from typing import Any, Self
 import numpy as np
 from cocotb.clock import Clock
 
+from macgen import golden
 from macgen.emit.manifest import Manifest, load_manifest
 from sim.checker import Checker
 from sim.driver import Driver, ProtocolError, beats_of
-from sim.model import Expected, expected
+from sim.model import Expected, expected, golden_steps
 from sim.monitor import Monitor
 from sim.operands import Tile
 from sim.settings import Settings
@@ -61,6 +62,7 @@ class Bench:
         checker: of the results.
         tiles: random tiles for the main random test.
         cycles: rising clock edges since the start, resets included.
+        additions: what each PE will have done since the last reset after all that was sent.
     """
 
     def __init__(self, dut: Any, settings: Settings, manifest: Manifest, test: str) -> None:
@@ -72,7 +74,7 @@ class Bench:
         ports = {name: _stream(dut, manifest, name) for name in ("a", "b", "c")}
         self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))))
         self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
-        self.cycles = 0
+        self.cycles = self.additions = 0
         by_size = DEFAULT_TILES * PES_OF_DEFAULT_TILES // (self.spec.rows * self.spec.cols)
         default = max(min(by_size, DEFAULT_TILES), LEAST_TILES)
         self.tiles = default if settings.tiles is None else settings.tiles
@@ -108,13 +110,20 @@ class Bench:
 
     def send(self, tile: Tile | Expected, *, mark_first: bool = True) -> None:
         """Feed a tile and expect its results."""
-        expectation = tile if isinstance(tile, Expected) else expected(self.spec, tile)
-        self.checker.expect(expectation)
+        expectation = self.expect(tile)
         self.driver.send(self._beats(expectation.tile, mark_first=mark_first))
 
     def send_unfinished(self, tile: Tile) -> None:
         """Feed a tile without the mark `last`; the next tile's mark `first` makes the array drop it."""
         self.driver.send(self._beats(tile, finish=False))
+        self.additions += golden.additions(self.spec, tile.length, complete=False)
+
+    def expect(self, tile: Tile | Expected) -> Expected:
+        """Expect the results of a tile, those that golden computes of it as the next one unless they are given."""
+        expectation = tile if isinstance(tile, Expected) else expected(self.spec, tile, self.additions)
+        self.additions += golden.additions(self.spec, expectation.tile.length)
+        self.checker.expect(expectation)
+        return expectation
 
     def _beats(self, tile: Tile, **marks: bool) -> Any:
         return beats_of(tile, self.spec.a.width, self.spec.b.width, **marks)
@@ -123,8 +132,8 @@ class Bench:
         """Yield tiles while the golden model's budget lasts, passing over those too long for what is left of it."""
         left, skipped = self.settings.budget, 0
         for tile in tiles:
-            if tile.steps <= left:
-                left -= tile.steps
+            if (steps := golden_steps(self.spec, tile)) <= left:
+                left -= steps
                 yield tile
             else:
                 skipped += 1
@@ -156,6 +165,7 @@ class Bench:
             self.driver.drop()
         self.monitor.refuse()
         self.checker.forget()
+        self.additions = 0
         for _ in range(cycles):
             await self._edge
             self.cycles += 1

@@ -41,8 +41,9 @@ def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any]) -> Iterator[Expected
     """Yield the product's tiles with their expected results, row by row; zero codes fill up the last ones."""
     a = pad(a, 0, spec.rows, spec.a.zero_code())
     b = pad(b, 1, spec.cols, spec.b.zero_code())
+    of_row = golden.additions(spec, a.shape[1]) * (b.shape[1] // spec.cols)
     for row in range(0, a.shape[0], spec.rows):
-        codes, flags = golden.matmul(spec, a[row : row + spec.rows], b)
+        codes, flags = golden.matmul(spec, a[row : row + spec.rows], b, start=row // spec.rows * of_row)
         for col in range(0, b.shape[1], spec.cols):
             cols = slice(col, col + spec.cols)
             tile = Tile(f"rows {row}.., columns {col}..", a[row : row + spec.rows], b[:, cols])

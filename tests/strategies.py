@@ -6,7 +6,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.numerics import ENCODINGS, SUM_ROUNDINGS, FixedFormat, FloatFormat
+from macgen.numerics import ENCODINGS, MAX_RANDOM_BITS, SUM_ROUNDINGS, FixedFormat, FloatFormat
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
 
@@ -70,6 +70,11 @@ def _fixed_accumulators(draw, a, b, max_width):
     return FixedFormat(int_bits, draw(st.integers(0, min(max(max_width - int_bits, 8), MAX_WIDTH - int_bits))), signed)
 
 
+def roundings():
+    """Every rounding of a sum."""
+    return st.sampled_from(SUM_ROUNDINGS) | st.integers(1, MAX_RANDOM_BITS).map("stochastic:{}".format)
+
+
 @st.composite
 def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE, max_chunk=MAX_CHUNK):
     """Every kind of accepted spec; the arguments bound the operands, an accumulator may have about twice the width."""
@@ -88,7 +93,7 @@ def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE
             b=b,
             acc=acc,
             chunk=draw(st.none() | st.integers(1, min(8, max_chunk)) | st.integers(1, max_chunk)),
-            rounding=draw(st.sampled_from(SUM_ROUNDINGS)),
+            rounding=draw(roundings()),
             overflow=draw(overflow),
             rows=draw(st.integers(1, max_side)),
             cols=draw(st.integers(1, max_side)),

@@ -18,6 +18,7 @@ def test_the_presets_that_the_documents_name():
         "fp16": MacSpec(a="e5m10", b="e5m10", acc="e5m10", overflow="infinity"),
         "bf16-fp32": MacSpec(a="e8m7", b="e8m7", acc="e8m23", overflow="infinity"),
         "int8-int32": MacSpec(a="int8", b="int8", acc="int32", overflow="wrap"),
+        "sr-e6m5": MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),
     }
     assert {name: presets[name] for name in expected} == expected
 

@@ -98,7 +98,7 @@ def test_init_enormous_values_are_refused_in_a_short_sentence(field, value):
 
 @pytest.mark.parametrize("value", ["RNE", "nearest", None, 0, ["rne"]])
 def test_init_wrong_rounding(value):
-    refuses(f"rounding {value!r} is not one of rne, rtz, drop", rounding=value)
+    refuses(f"rounding {value!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32", rounding=value)
 
 
 @pytest.mark.parametrize("value", ["clamp", None, True])
@@ -314,7 +314,7 @@ def test_from_json_no_json(text):
         ("rows", 1e300, "rows 1e+300 is not an integer from 1 to 256"),
         ("rows", {}, "rows {} is not an integer from 1 to 256"),
         ("chunk", "none", "chunk 'none' is not an integer from 1 to 1048576 or none"),
-        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, drop"),
+        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
     ],
 )

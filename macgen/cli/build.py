@@ -72,7 +72,11 @@ _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
     metavar="N|none|auto",
     help="Products summed before the sum is folded into the outer accumulator, 1 to 1048576. auto: near sqrt(length).",
 )
-@click.option("--rounding", metavar="rne|rtz|drop", help="Round to nearest even, toward zero, or align and drop.")
+@click.option(
+    "--rounding",
+    metavar="rne|rtz|drop|stochastic:R",
+    help="Round to nearest even, toward zero, align and drop, or at random with R bits, 1 to 32.",
+)
 @click.option(
     "--overflow",
     metavar="saturate|infinity|wrap",

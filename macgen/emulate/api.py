@@ -14,6 +14,7 @@ from macgen.emulate import scalar
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan
 from macgen.emulate.float_adder import FloatAdder, FloatPlan
 from macgen.emulate.products import magnitude_bound, products_bound, sums_are_exact
+from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states
 from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat, Format
 from macgen.spec import MacSpec
@@ -25,9 +26,9 @@ _BLOCK_BYTES = 1 << 17  # of one array; the three to six of a block stay in a le
 class _Adder(Protocol):
     dtype: Any
 
-    def step(self, acc: NDArray[Any], product: NDArray[Any]) -> None: ...
+    def step(self, acc: NDArray[Any], product: NDArray[Any], random: NDArray[Any] | None = None) -> None: ...
 
-    def fold(self, outer: NDArray[Any], inner: NDArray[Any]) -> None: ...
+    def fold(self, outer: NDArray[Any], inner: NDArray[Any], random: NDArray[Any] | None = None) -> None: ...
 
     def values(self, acc: NDArray[Any]) -> NDArray[np.float64]: ...
 
@@ -39,7 +40,8 @@ def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None
     """Return the product of two matrices as the array computes it, bit-equal to `golden.matmul` on their codes.
 
     Parameters:
-        spec: the formats, rounding, overflow and chunk length; the shapes need not be the array's.
+        spec: the formats, rounding, overflow and chunk length; the shapes need not be the array's, which matters with
+            stochastic rounding only.
         A: (M, K) values on the grid of `spec.a`, infinities and NaN where it has them.
         B: (K, N) values on the grid of `spec.b`.
         threads: how many blocks are computed at a time, at least 1; None: one per available processor.
@@ -59,13 +61,16 @@ def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None
     bound = magnitude_bound(a, b) if _finite(a, b) else np.inf
     if sums_are_exact(spec, bound):
         return np.asarray(a @ b + 0.0)
+    states = matmul_states(spec, a.shape[0], b.shape[1], a.shape[1]) if spec.random_bits else None
     if (way := _choose(spec, a.shape[1], bound)) is None:
-        return scalar.matmul(spec, a, b)
-    return _in_blocks(spec, way.make_adder, *way.operands(a, b), threads)
+        return scalar.matmul(spec, a, b, states)
+    return _in_blocks(spec, way.make_adder, *way.operands(a, b), states, threads)
 
 
 def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) -> NDArray[np.float64]:
     """Return independent dot products, row by row, bit-equal to `golden.dot` on their codes.
+
+    With stochastic rounding they are those of PE (0, 0), one after the other from a reset on.
 
     Parameters:
         spec: the formats, rounding, overflow and chunk length.
@@ -84,8 +89,12 @@ def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) 
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
     threads = _thread_count(threads)
     bound = products_bound(a, b) if _finite(a, b) else np.inf
+    states = dots_states(spec, *a.shape) if spec.random_bits else None
     if (way := _choose(spec, a.shape[1], bound)) is None:
-        return np.concatenate([scalar.matmul(spec, a[t : t + 1], b[t : t + 1].T)[0] for t in range(len(a))])
+        parts = [slice(t, t + 1) for t in range(len(a))]
+        begins = [None if states is None else states[np.newaxis, t] for t in parts]
+        sums = [scalar.matmul(spec, a[t], b[t].T, begin) for t, begin in zip(parts, begins, strict=True)]
+        return np.concatenate([row[0] for row in sums])
     a, b = (np.ascontiguousarray(x.T) for x in way.operands(a, b))
     rows = min(_BLOCK_BYTES // a.itemsize, -(-a.shape[1] // threads))
     values = np.empty(a.shape[1])
@@ -95,7 +104,12 @@ def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) 
         part_a, part_b = a[:, block], b[:, block]
         shape = (1, part_a.shape[1])
         values[block] = _accumulate(
-            spec, way.make_adder(shape), shape, len(a), lambda k, out: np.multiply(part_a[k], part_b[k], out=out[0])
+            spec,
+            way.make_adder(shape),
+            shape,
+            len(a),
+            lambda k, out: np.multiply(part_a[k], part_b[k], out=out[0]),
+            None if states is None else states[np.newaxis, block],
         )[0]
 
     _side_by_side([partial(compute, first) for first in range(0, len(values), rows)], threads)
@@ -161,11 +175,11 @@ def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
 
 
 def _in_blocks(
-    spec: MacSpec, make_adder: _MakeAdder, A: NDArray[Any], B: NDArray[Any], threads: int
+    spec: MacSpec, make_adder: _MakeAdder, A: NDArray[Any], B: NDArray[Any], states: States | None, threads: int
 ) -> NDArray[np.float64]:
     """Return the product of operands in the adder's type, (M, K) and (K, N), block by block of outputs."""
     if A.shape[0] > B.shape[1]:  # products commute, and long rows of outputs make long inner loops
-        return _in_blocks(spec, make_adder, B.T, A.T, threads).T
+        return _in_blocks(spec, make_adder, B.T, A.T, None if states is None else states.T, threads).T
     A, B = np.ascontiguousarray(A.T), np.ascontiguousarray(B)
     m, n = A.shape[1], B.shape[1]
     columns = min(n, _BLOCK_COLUMNS)
@@ -182,6 +196,7 @@ def _in_blocks(
             shape,
             len(a),
             lambda k, out: np.multiply(a[k][:, np.newaxis], b[k], out=out),
+            None if states is None else states[block],
         )
 
     corners = [(top, left) for left in range(0, n, columns) for top in range(0, m, rows)]
@@ -206,8 +221,10 @@ def _accumulate(
     shape: tuple[int, int],
     length: int,
     multiply: Callable[[int, NDArray[Any]], object],
+    states: States | None,
 ) -> NDArray[np.float64]:
-    """Return one block of sums; `multiply(k, out)` writes the block's k-th products."""
+    """Return one block of sums; `multiply(k, out)` writes the block's k-th products; states of random numbers."""
+    random = (lambda: None) if states is None else RandomNumbers(spec.random_bits, states)
     chunk = spec.chunk or length
     inner, outer, product = (np.empty(shape, adder.dtype) for _ in range(3))
     with np.errstate(all="ignore"):  # infinities and NaN are wanted where they arise
@@ -215,11 +232,11 @@ def _accumulate(
             inner.fill(0)
             for k in range(start, min(start + chunk, length)):
                 multiply(k, product)
-                adder.step(inner, product)
+                adder.step(inner, product, random())
             if start == 0:
                 outer[...] = inner
             else:
-                adder.fold(outer, inner)
+                adder.fold(outer, inner, random())
         return adder.values(outer)
 
 

@@ -17,7 +17,8 @@ class FixedPlan:
 
     Attributes:
         acc: the accumulator's format.
-        rounding: `rne`, `rtz` or `drop`, of the bits below the accumulator's last.
+        rounding: `rne`, `rtz`, `drop` or `stochastic:r`, of the bits below the accumulator's last.
+        random_bits: r, else 0.
         overflow: `saturate` or `wrap`.
         cut_bits: fraction bits of a product below the accumulator's last.
         scale_a: power of two that makes the left operands integers, products then count units of
@@ -27,6 +28,7 @@ class FixedPlan:
 
     acc: FixedFormat
     rounding: str
+    random_bits: int
     overflow: str
     cut_bits: int
     scale_a: int
@@ -52,7 +54,7 @@ class FixedPlan:
         scale_a, scale_b = raised - spec.a.lsb_exponent, -spec.b.lsb_exponent
         if max(spec.a.max_exponent + scale_a, spec.b.max_exponent + scale_b) > 61:
             return None
-        return cls(acc, spec.rounding, spec.overflow, cut_bits, scale_a, scale_b)
+        return cls(acc, spec.rounding, spec.random_bits, spec.overflow, cut_bits, scale_a, scale_b)
 
     def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return values as integers whose products count the plan's units."""
@@ -76,9 +78,12 @@ class FixedAdder:
         self._unused = integer(64 - plan.acc.width)
         self._lowest, self._largest = integer(plan.acc.min_integer), integer(plan.acc.max_integer)
         self._one, self._sign_shift = integer(1), integer(63)
+        counted = min(plan.random_bits, plan.cut_bits)  # random bits that can carry
+        self._counted, self._beneath = integer(counted), integer(plan.cut_bits - counted)
+        self._uncounted = np.uint32(plan.random_bits - counted)
 
-    def step(self, acc: NDArray[Any], product: NDArray[Any]) -> None:
-        """Replace `acc` by R(acc + product); `product` is used up."""
+    def step(self, acc: NDArray[Any], product: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `acc` by R(acc + product), with these random numbers; `product` is used up."""
         plan = self._plan
         if plan.rounding == "drop" and plan.cut_bits:
             self._cut_toward_zero(product, np.empty_like(product))
@@ -93,6 +98,8 @@ class FixedAdder:
                 np.add(acc, self._half_below, out=acc)
                 np.add(acc, product, out=acc)
                 np.right_shift(acc, self._cut, out=acc)
+            elif random is not None:
+                self._round_at_random(acc, product, random)
             else:
                 self._cut_toward_zero(acc, product)
         self._limit(acc)
@@ -104,8 +111,21 @@ class FixedAdder:
             np.add(value, scratch, out=value)
         np.right_shift(value, self._cut, out=value)
 
-    def fold(self, outer: NDArray[Any], inner: NDArray[Any]) -> None:
-        """Replace `outer` by R(outer + inner)."""
+    def _round_at_random(self, value: NDArray[Any], sign: NDArray[Any], random: NDArray[Any]) -> None:
+        """Cut toward zero all but the bits that random ones are added to, add, and cut the rest; on magnitudes."""
+        if self._plan.acc.signed:
+            np.right_shift(value, self._sign_shift, out=sign)
+            np.bitwise_xor(value, sign, out=value)
+            np.subtract(value, sign, out=value)
+        np.right_shift(value, self._beneath, out=value)
+        np.add(value, np.right_shift(random, self._uncounted).astype(self.dtype), out=value)
+        np.right_shift(value, self._counted, out=value)
+        if self._plan.acc.signed:
+            np.bitwise_xor(value, sign, out=value)
+            np.subtract(value, sign, out=value)
+
+    def fold(self, outer: NDArray[Any], inner: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `outer` by R(outer + inner), which is exact but for the range."""
         np.add(outer, inner, out=outer)
         self._limit(outer)
 

@@ -51,7 +51,8 @@ class FloatPlan:
 
     Let the carrier (float32 or float64) have q significand bits, and products s. The carrier holds every operand,
     product, accumulator and sum without overflow or subnormals, s <= q and q >= p + 2. Each addition rounds to the
-    carrier first and then to the accumulator's grid. The two roundings equal one in four cases:
+    carrier first and then to the accumulator's grid; with r random bits to that of 2**-r units in the last place, by
+    truncation, and q >= p + r + 1. The two roundings equal one in four cases:
 
     - The first is exact: all sums are multiples of a power of two that is less than q bits below the largest one.
     - `rne` with s <= p and q >= 2p + 2: double rounding of a sum of two p-bit numbers is innocuous (Figueroa, "When is
@@ -67,7 +68,8 @@ class FloatPlan:
     Attributes:
         acc: the accumulator's format.
         carrier: the type of all arrays.
-        rounding: `rne`, `rtz` or `drop`.
+        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
+        random_bits: r, else 0.
         overflow: `saturate` or `infinity`; None when it is known that no sum exceeds the largest value.
         specials: whether infinities and NaN can occur.
         to_odd: whether sums are rounded to odd.
@@ -77,6 +79,7 @@ class FloatPlan:
     acc: FloatFormat
     carrier: Carrier
     rounding: str
+    random_bits: int
     overflow: str | None
     specials: bool
     to_odd: bool
@@ -98,14 +101,17 @@ class FloatPlan:
         top = max(products.top_exponent, acc.max_exponent + 1) + 1
         p = acc.precision
         finite = math.isfinite(bound)
-        overflows = not _grown(bound, length, spec.chunk or length, acc) <= acc.max
+        random_bits = spec.random_bits
+        overflows = not _grown(bound, length, spec, acc) <= acc.max
         for carrier in (FLOAT32, FLOAT64):
             q = carrier.precision
             lowest = min(lsb, spec.a.lsb_exponent, spec.b.lsb_exponent)
             highest = max(top, spec.a.max_exponent, spec.b.max_exponent)
             if lowest < carrier.min_exponent or highest + q > carrier.max_exponent:
                 continue
-            if products.precision > q or q < p + 2:
+            if products.precision > q or q < p + 1 + max(random_bits, 1):
+                continue
+            if random_bits and acc.lsb_exponent - 1 - random_bits < carrier.min_exponent:
                 continue
             exact = top - lsb <= q
             innocuous = spec.rounding == "rne" and products.precision <= p and q >= 2 * p + 2
@@ -113,6 +119,7 @@ class FloatPlan:
                 acc=acc,
                 carrier=carrier,
                 rounding=spec.rounding,
+                random_bits=random_bits,
                 overflow=spec.overflow if overflows else None,
                 specials=not finite or (overflows and spec.overflow == "infinity"),
                 to_odd=not (exact or innocuous or spec.rounding == "drop"),
@@ -125,12 +132,16 @@ class FloatPlan:
         return A.astype(self.carrier.dtype), B.astype(self.carrier.dtype)
 
 
-def _grown(bound: float, length: int, chunk: int, acc: FloatFormat) -> float:
-    """Return a bound of every sum after the roundings, each of which adds at most half a unit in the last place."""
+def _grown(bound: float, length: int, spec: MacSpec, acc: FloatFormat) -> float:
+    """Return a bound of every sum after the roundings.
+
+    Each adds at most half a unit in the last place, with random numbers a whole one.
+    """
+    chunk = spec.chunk or length
     chunks = -(-length // chunk)
     with np.errstate(over="ignore"):
         tiny = 2 * length * float(np.ldexp(1.0, acc.lsb_exponent))
-        growth = np.exp((min(chunk, length) + chunks) * np.ldexp(1.0, -acc.precision))
+        growth = np.exp((min(chunk, length) + chunks) * np.ldexp(1.0, (spec.random_bits > 0) - acc.precision))
         return float((bound + tiny) * growth * (1 + 2.0**-40))
 
 
@@ -156,10 +167,13 @@ class FloatAdder:
         self._ulp = real(2.0**-acc.man_bits)
         self._min_normal = real(acc.min_normal)
         self._max = real(acc.max)
+        # Sums below half the smallest normal number are flushed wherever they are rounded to.
+        self._least_unit = real(acc.min_normal / (2 if acc.subnormals == "flush" and plan.random_bits else 1))
+        self._random_scale = real(2.0**plan.random_bits)
         self._scratch = [np.empty(shape, real) for _ in range({"drop": 1}.get(plan.rounding, 2 * plan.to_odd))]
 
-    def step(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
-        """Replace `acc` by R(acc + addend); `addend` is used up."""
+    def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `acc` by R(acc + addend), with these random numbers; `addend` is used up."""
         plan = self._plan
         total = self._scratch[0] if self._scratch else acc
         np.add(acc, addend, out=total)
@@ -174,7 +188,7 @@ class FloatAdder:
         if plan.rounding == "rne" and not plan.subnormal_grid:
             self._round_by_magic(acc, addend)
         else:
-            self._round_by_division(acc, addend)
+            self._round_by_division(acc, addend, random)
         self._limit(acc, addend)
         if special is not None and passed is not None:
             acc[special] = self._resolve(passed)
@@ -222,14 +236,19 @@ class FloatAdder:
         np.add(acc, scratch, out=acc)
         np.subtract(acc, scratch, out=acc)
 
-    def _round_by_division(self, acc: NDArray[Any], ulp: NDArray[Any]) -> None:
+    def _round_by_division(self, acc: NDArray[Any], ulp: NDArray[Any], random: NDArray[Any] | None) -> None:
         """Round to multiples of the unit in the last place; a result of zero keeps its sum's sign."""
         plan = self._plan
         np.add(acc, 0, out=acc)  # an exact zero is +0
         np.bitwise_and(acc.view(self._bits), self._exponent_mask, out=ulp.view(self._bits))
-        np.maximum(ulp, self._min_normal, out=ulp)
+        np.maximum(ulp, self._least_unit, out=ulp)
         np.multiply(ulp, self._ulp, out=ulp)
         np.divide(acc, ulp, out=acc)
+        if random is not None:
+            np.multiply(acc, self._random_scale, out=acc)
+            np.trunc(acc, out=acc)
+            np.add(acc, np.copysign(random.astype(self.dtype), acc), out=acc)
+            np.divide(acc, self._random_scale, out=acc)
         (np.rint if plan.rounding == "rne" else np.trunc)(acc, out=acc)
         np.multiply(acc, ulp, out=acc)
         if plan.acc.encoding == "fnuz":
@@ -241,7 +260,7 @@ class FloatAdder:
         if plan.acc.subnormals == "flush":
             np.abs(acc, out=scratch)
             np.copyto(acc, 0, where=scratch < self._min_normal)
-        if plan.overflow == "infinity" and plan.rounding == "rne":
+        if plan.overflow == "infinity" and (plan.rounding == "rne" or plan.random_bits):
             np.abs(acc, out=scratch)
             if (over := scratch > self._max).any():
                 acc[over] = np.copysign(self.dtype(np.inf), acc[over])

@@ -147,6 +147,11 @@ def exhaustive(
             f"acc {spec.acc} has {spec.acc.width} bits; exhaustive verification accepts fixed-point accumulators of up "
             f"to {MAX_FIXED_BITS}"
         )
+    if spec.random_bits:
+        raise MacgenError(
+            f"rounding {spec.rounding!r} takes random numbers, which exhaustive verification does not drive; accepted "
+            f"are rne, rtz and drop"
+        )
     for tool in ("verilator", "g++", "perl"):
         tools.require(tool, needed_by="exhaustive verification")
     with work_directory(workdir, "exhaustive") as work:

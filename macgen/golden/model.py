@@ -1,10 +1,11 @@
 """One MacSpec's arithmetic, sentence by sentence as in docs/arithmetic.md sections 2 to 5."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 
 from macgen.errors import MacgenError
-from macgen.numerics import Flags, FloatFormat, Format, Number, Rounding, shift_right
+from macgen.numerics import Flags, FloatFormat, Format, Lfsr, Number, Rounding, Stochastic, shift_right
 from macgen.spec import MacSpec
 
 _CACHED_CODES = 1 << 16
@@ -18,7 +19,7 @@ class Model:
     """The golden model of one spec, for callers that take very many steps; `golden.step` and its like check more.
 
     Its methods take codes as Python integers and return flags as plain integers (bits of `Flags`); they raise
-    MacgenError for a code that its format does not have.
+    MacgenError for a code that its format does not have. Random numbers are those of stochastic rounding.
 
     Parameters:
         spec: formats, rounding, overflow and chunk length; rows, cols, pipeline and fold do not change results.
@@ -29,44 +30,50 @@ class Model:
         self._acc = spec.acc
         self._drops = spec.rounding == "drop"
         self._rounding: Rounding = "rne" if spec.rounding == "rne" else "rtz"
+        self._random_bits = spec.random_bits
         self._decode_a = _decoder("a", spec.a)
         self._decode_b = _decoder("b", spec.b)
         self._decode_acc = _decoder("acc", spec.acc)
 
     # -- section 2: chunks and steps -----------------------------------------------------------------------------
 
-    def step(self, acc_code: int, a_code: int, b_code: int) -> Result:
-        """Return R(accumulator + a * b)."""
+    def step(self, acc_code: int, a_code: int, b_code: int, random: int = 0) -> Result:
+        """Return R(accumulator + a * b), rounded with a random number."""
         product = multiply(self._decode_a(a_code), self._decode_b(b_code))
-        return self._add(self._decode_acc(acc_code), product)
+        return self._add(self._decode_acc(acc_code), product, random)
 
-    def fold(self, outer_code: int, inner_code: int) -> Result:
-        """Return R(outer + inner)."""
-        return self._add(self._decode_acc(outer_code), self._decode_acc(inner_code))
+    def fold(self, outer_code: int, inner_code: int, random: int = 0) -> Result:
+        """Return R(outer + inner), rounded with a random number."""
+        return self._add(self._decode_acc(outer_code), self._decode_acc(inner_code), random)
 
-    def dot(self, a_codes: Sequence[int], b_codes: Sequence[int]) -> Result:
-        """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings."""
+    def dot(self, a_codes: Sequence[int], b_codes: Sequence[int], random: Iterator[int] | None = None) -> Result:
+        """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings.
+
+        Random numbers are those of PE (0, 0) after a reset, unless others are given.
+        """
+        numbers = random_numbers(self.spec) if random is None else random
         length = len(a_codes)
         chunk = self.spec.chunk or length
-        outer, flags = self._chunk_sum(a_codes[:chunk], b_codes[:chunk])
+        outer, flags = self._chunk_sum(a_codes[:chunk], b_codes[:chunk], numbers)
         for start in range(chunk, length, chunk):
-            inner, inner_flags = self._chunk_sum(a_codes[start : start + chunk], b_codes[start : start + chunk])
-            outer, fold_flags = self.fold(outer, inner)
+            part = slice(start, start + chunk)
+            inner, inner_flags = self._chunk_sum(a_codes[part], b_codes[part], numbers)
+            outer, fold_flags = self.fold(outer, inner, next(numbers))
             flags |= inner_flags | fold_flags
         return outer, flags
 
-    def _chunk_sum(self, a_codes: Sequence[int], b_codes: Sequence[int]) -> Result:
+    def _chunk_sum(self, a_codes: Sequence[int], b_codes: Sequence[int], random: Iterator[int]) -> Result:
         inner, flags = self._acc.zero_code(), _NO_FLAGS
         for a_code, b_code in zip(a_codes, b_codes, strict=True):
-            inner, step_flags = self.step(inner, a_code, b_code)
+            inner, step_flags = self.step(inner, a_code, b_code, next(random))
             flags |= step_flags
         return inner, flags
 
     # -- sections 3 and 4: one addition --------------------------------------------------------------------------
 
-    def _add(self, acc: Number, addend: Number) -> Result:
+    def _add(self, acc: Number, addend: Number, random: int) -> Result:
         if acc.kind == "finite" and addend.kind == "finite":
-            return self._add_finite(acc, addend)
+            return self._add_finite(acc, addend, random)
         if acc.kind == "signalling" or addend.kind == "signalling":
             return self._nan(_INVALID)
         if acc.kind == "nan" or addend.kind == "nan":
@@ -78,7 +85,7 @@ class Model:
             return self._acc.infinity_code(infinite.sign), _NO_FLAGS
         return self._acc.largest_code(infinite.sign), _OVERFLOW
 
-    def _add_finite(self, acc: Number, addend: Number) -> Result:
+    def _add_finite(self, acc: Number, addend: Number, random: int) -> Result:
         if self._drops:
             last_place = self._last_place(acc, addend)
             acc, addend = _cut(acc, last_place), _cut(addend, last_place)
@@ -90,7 +97,8 @@ class Model:
         )
         if total == 0:
             return self._acc.zero_code(), _NO_FLAGS
-        rounded = self._acc.round(int(total < 0), abs(total), lsb, self._rounding, self.spec.overflow)
+        rounding = Stochastic(self._random_bits, random) if self._random_bits else self._rounding
+        rounded = self._acc.round(int(total < 0), abs(total), lsb, rounding, self.spec.overflow)
         flags = (_OVERFLOW if rounded.overflow else 0) | (_UNDERFLOW if rounded.underflow else 0)
         return rounded.code, flags
 
@@ -107,6 +115,40 @@ class Model:
         if isinstance(self._acc, FloatFormat) and self._acc.has_nan:
             return self._acc.nan_code, flags
         return self._acc.largest_code(0), _INVALID
+
+
+def additions(spec: MacSpec, length: int, *, complete: bool = True) -> int:
+    """Return how many additions, steps and folds, a dot product takes (docs/arithmetic.md section 7).
+
+    Parameters:
+        spec: the chunk length.
+        length: its products.
+        complete: whether it ends with them; if it is dropped after them, its last chunk is folded only when full.
+    """
+    if spec.chunk is None:
+        return length
+    chunks = -(-length // spec.chunk) if complete else length // spec.chunk
+    return length + max(chunks - 1, 0)
+
+
+def random_numbers(spec: MacSpec, pe: tuple[int, int] = (0, 0), start: int = 0) -> Iterator[int]:
+    """Return the random numbers that a PE's additions take, one after the other; zeros where it needs none.
+
+    Parameters:
+        spec: the rounding.
+        pe: row and column of the PE.
+        start: additions that it has done since the reset.
+    """
+    return _sequence(spec.random_bits, pe, start) if spec.random_bits else repeat(0)
+
+
+def _sequence(bits: int, pe: tuple[int, int], start: int) -> Iterator[int]:
+    lfsr = Lfsr.of(bits)
+    state, advance = lfsr.advance(lfsr.seed(*pe), bits * start), lfsr.advancing(bits)
+    mask = (1 << bits) - 1
+    while True:
+        yield state & mask
+        state = advance(state)
 
 
 def multiply(a: Number, b: Number) -> Number:

@@ -11,14 +11,18 @@ from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
 from macgen.numerics.float_format import ALIASES, ENCODINGS, Encoding, FloatFormat
 from macgen.numerics.number import Number, Rounded
+from macgen.numerics.random_sequence import Lfsr
 from macgen.numerics.rounding import (
+    MAX_RANDOM_BITS,
     OVERFLOWS,
     ROUNDINGS,
     SUM_ROUNDINGS,
     Overflow,
     Rounding,
+    Stochastic,
     Subnormals,
     SumRounding,
+    random_bits,
     shift_right,
 )
 from macgen.numerics.scale_format import ScaleFormat
@@ -70,6 +74,7 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
 __all__ = [
     "ALIASES",
     "ENCODINGS",
+    "MAX_RANDOM_BITS",
     "OVERFLOWS",
     "ROUNDINGS",
     "SUM_ROUNDINGS",
@@ -78,15 +83,18 @@ __all__ = [
     "Flags",
     "FloatFormat",
     "Format",
+    "Lfsr",
     "Number",
     "Overflow",
     "Rounded",
     "Rounding",
     "ScaleFormat",
+    "Stochastic",
     "Subnormals",
     "SumRounding",
     "all_codes",
     "all_values",
     "parse_format",
+    "random_bits",
     "shift_right",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen.errors import MacgenError, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.number import Number, Rounded
-from macgen.numerics.rounding import ROUNDINGS, Overflow, Rounding, shift_right
+from macgen.numerics.rounding import ROUNDINGS, Overflow, Rounding, Stochastic, shift_right
 
 MAX_WIDTH = 256
 
@@ -142,14 +142,16 @@ class FixedFormat:
         integer = code - (1 << self.width) if code > self.max_integer else code
         return Number("finite", int(integer < 0), abs(integer), self.lsb_exponent)
 
-    def round(self, sign: int, significand: int, exponent: int, rounding: Rounding, overflow: Overflow) -> Rounded:
+    def round(
+        self, sign: int, significand: int, exponent: int, rounding: Rounding | Stochastic, overflow: Overflow
+    ) -> Rounded:
         """Round the exact value (-1)**sign * significand * 2**exponent into this format (docs/arithmetic.md section 3).
 
         Parameters:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne` or `rtz`.
+            rounding: `rne`, `rtz` or a random number.
             overflow: `saturate` or `wrap`.
         """
         magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen.errors import MacgenError, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.number import Number, Rounded
-from macgen.numerics.rounding import ROUNDINGS, SUBNORMALS, Overflow, Rounding, Subnormals, shift_right
+from macgen.numerics.rounding import ROUNDINGS, SUBNORMALS, Overflow, Rounding, Stochastic, Subnormals, shift_right
 
 Encoding = Literal["ieee", "fn", "fnuz", "finite"]
 """What the codes at the top of the exponent range mean."""
@@ -252,7 +252,9 @@ class FloatFormat:
             )
         return Number("finite", sign, mantissa | 1 << self.man_bits, self.lsb_exponent + exponent - 1)
 
-    def round(self, sign: int, significand: int, exponent: int, rounding: Rounding, overflow: Overflow) -> Rounded:
+    def round(
+        self, sign: int, significand: int, exponent: int, rounding: Rounding | Stochastic, overflow: Overflow
+    ) -> Rounded:
         """Round the exact value (-1)**sign * significand * 2**exponent into this format.
 
         This is R of docs/arithmetic.md section 3 for a value other than an exact zero sum, whose sign is the caller's
@@ -262,7 +264,7 @@ class FloatFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne` or `rtz`.
+            rounding: `rne`, `rtz` or a random number.
             overflow: `saturate` or `infinity`.
         """
         if significand == 0:
@@ -281,7 +283,7 @@ class FloatFormat:
         magnitude = ((lsb - self.lsb_exponent) << self.man_bits) + kept
         if magnitude <= self.max_code:
             return Rounded(self._signed(sign, magnitude))
-        if overflow == "infinity" and rounding == "rne":
+        if overflow == "infinity" and rounding != "rtz":
             return Rounded(self.infinity_code(sign), overflow=True)
         return Rounded(self.largest_code(sign), overflow=True)
 

@@ -111,14 +111,14 @@ def baseline_accumulator(spec: MacSpec) -> Format:
 
 
 def baseline_spec(spec: MacSpec) -> MacSpec:
-    """Return the same array with the accumulator to compare with.
+    """Return the same array with the accumulator to compare with, which takes no random numbers.
 
     Raises:
         MacgenError: the operands do not fit it.
     """
     acc = baseline_accumulator(spec)
     overflow = "saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow
-    return replace(spec, acc=acc, overflow=overflow)
+    return replace(spec, acc=acc, overflow=overflow, rounding="rne" if spec.random_bits else spec.rounding)
 
 
 def report(

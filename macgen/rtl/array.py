@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.bits import is_zero
 from macgen.rtl.datapath import datapath
 from macgen.rtl.float_adder import connect_members
 from macgen.rtl.hierarchy import submodule
-from macgen.rtl.pe import Control, Pe, result_bits, unpack_result
+from macgen.rtl.pe import Control, Pe, result_bits, seed_bits, unpack_result
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
 
@@ -26,6 +27,7 @@ class Row(wiring.Component):
         control_out: of the last PE.
         b_in, b_out: from above, to below, one code per column, column 0 lowest.
         shift, result_in, result_out: results from below, to above, column 0 lowest.
+        seeds: of the PEs that take random numbers, column 0 lowest.
     """
 
     def __init__(self, spec: MacSpec) -> None:
@@ -40,6 +42,7 @@ class Row(wiring.Component):
                 "shift": In(1),
                 "result_in": In(spec.cols * result_bits(spec)),
                 "result_out": Out(spec.cols * result_bits(spec)),
+                **({"seeds": In(spec.cols * seed_bits(spec))} if seed_bits(spec) else {}),
             }
         )
 
@@ -56,6 +59,8 @@ class Row(wiring.Component):
                 pe.shift.eq(self.shift),
                 pe.result_in.eq(self.result_in.word_select(col, result_bits(spec))),
             ]
+            if width := seed_bits(spec):
+                m.d.comb += pe.seed.eq(self.seeds.word_select(col, width))
             connect_members(m, pe.control_in, control)
             a, control = pe.a_out, pe.control_out
         m.d.comb += [
@@ -157,6 +162,11 @@ class MacArray(wiring.Component):
             skew_b.i.eq(self.b_data),
         ]
         rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(spec)) for row in range(spec.rows)]
+        if width := seed_bits(spec):
+            lfsr = Lfsr.of(spec.random_bits)
+            for index, row in enumerate(rows):
+                seeds = [Const(lfsr.seed(index, col), width) for col in range(spec.cols)]
+                m.d.comb += row.seeds.eq(Cat(*seeds))
         self._feed(m, rows, sequencer.control, skew_a.o, skew_b.o)
         self._drain(m, platform, rows, sequencer)
         return m

@@ -61,6 +61,25 @@ def shift_left(m: Module, value: Value, distance: Value, name: str) -> Signal:
     return value
 
 
+def rounds_away(cut: Value, random: Value, negative: Value) -> Value:
+    """Return whether stochastic rounding of a two's complement number moves it up to the next integer.
+
+    Positive numbers move up, away from zero, when the first r bits below and the random number carry. Of a negative
+    number everything is mirrored, so that it moves up, toward zero, when they do not carry: its magnitude's bits are
+    those below complemented, plus one where nothing lies beneath them.
+
+    Parameters:
+        cut: bits below the integer's last; fewer than r or more.
+        random: r random bits.
+        negative: sign of the number.
+    """
+    bits = len(random)
+    first = cut[-bits:] if len(cut) >= bits else Cat(Const(0, bits - len(cut)), cut)
+    beneath: Value = cut[:-bits].any() if len(cut) > bits else Const(0, 1)
+    carried = extend(first, bits + 1) + extend(random ^ negative.replicate(bits), bits + 1)
+    return (carried + extend(negative & beneath, bits + 1))[bits]
+
+
 def count_leading_zeros(m: Module, value: Value, name: str) -> tuple[Signal, Signal]:
     """Count the zeros above the highest one by a balanced tree.
 

@@ -22,10 +22,12 @@ class Datapath(ABC):
     Attributes:
         value: signature of an accumulator state.
         operand: signature of the addend.
+        random_bits: bits of the random number that the adder takes; 0: it takes none.
     """
 
     value: wiring.Signature
     operand: wiring.Signature
+    random_bits: int
 
     def __init__(self, spec: MacSpec) -> None:
         self.spec = spec
@@ -69,6 +71,7 @@ class FloatDatapath(Datapath):
         self._geometry = FloatGeometry.of(spec)
         self.value = FloatValue(self._geometry)
         self.operand = FloatOperand(self._geometry)
+        self.random_bits = self._geometry.random_bits
 
     @property
     def zero(self) -> dict[str, int]:
@@ -109,6 +112,7 @@ class FixedDatapath(Datapath):
         self._geometry = FixedGeometry.of(spec)
         self.value = FixedValue(self._geometry)
         self.operand = FixedOperand(self._geometry)
+        self.random_bits = self._geometry.random_bits
 
     @property
     def zero(self) -> dict[str, int]:

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.bits import extend, shift_right_sticky
-from macgen.rtl.float_adder import connect_specials, member
+from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
+from macgen.rtl.float_adder import connect_specials, member, random_port
 from macgen.rtl.geometry import exponent_field_max
 from macgen.rtl.multiplier import RawProduct
 from macgen.spec import MacSpec
@@ -24,7 +24,9 @@ class FixedGeometry:
         acc_bits: width of the accumulator.
         acc_signed: whether it is two's complement.
         extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
-            kept, the lower one sticky; of an integer product all. None with `drop`.
+            kept, the lower one sticky (with stochastic rounding one more than random bits); of an integer product all.
+            None with `drop`.
+        random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
         operand_infinite: whether a product can be infinite.
         operand_nan: whether a product can be NaN.
@@ -33,6 +35,7 @@ class FixedGeometry:
     acc_bits: int
     acc_signed: bool
     extra_bits: int
+    random_bits: int
     operand_bits: int
     operand_infinite: bool
     operand_nan: bool
@@ -44,7 +47,7 @@ class FixedGeometry:
         assert isinstance(acc, FixedFormat)
         integer = isinstance(a, FixedFormat) and isinstance(b, FixedFormat)
         finer = max(0, acc.lsb_exponent - (a.lsb_exponent + b.lsb_exponent))
-        extra = 0 if spec.rounding == "drop" else finer if integer else min(finer, 2)
+        extra = 0 if spec.rounding == "drop" else finer if integer else min(finer, max(spec.random_bits, 1) + 1)
         infinite = a.has_infinity or b.has_infinity
         coarser = max(0, a.lsb_exponent + b.lsb_exponent - acc.lsb_exponent)
         product_bits = a.width + b.width + 1 + coarser if integer else acc.width + extra + 1
@@ -52,6 +55,7 @@ class FixedGeometry:
             acc_bits=acc.width,
             acc_signed=acc.signed,
             extra_bits=extra,
+            random_bits=spec.random_bits if extra else 0,
             operand_bits=product_bits if spec.chunk is None else max(product_bits, acc.width + extra + 1),
             operand_infinite=infinite,
             operand_nan=infinite or a.has_nan or b.has_nan,
@@ -92,7 +96,7 @@ class FixedAdder(wiring.Component):
     """Add an operand to the accumulator, round once, saturate or wrap.
 
     Members:
-        acc, operand, result, flags: see FloatAdder.
+        acc, operand, random, result, flags: see FloatAdder.
     """
 
     def __init__(self, spec: MacSpec) -> None:
@@ -102,6 +106,7 @@ class FixedAdder(wiring.Component):
             {
                 "acc": In(FixedValue(g)),
                 "operand": In(FixedOperand(g)),
+                **random_port(g.random_bits),
                 "result": Out(FixedValue(g)),
                 "flags": Out(FLAG_BITS),
             }
@@ -125,6 +130,8 @@ class FixedAdder(wiring.Component):
             dropped = total[: g.extra_bits]
             if self._spec.rounding == "rne":
                 m.d.comb += increment.eq(dropped[-1] & (dropped[:-1].any() | kept[0]))
+            elif g.random_bits:
+                m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
             else:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
         infinite, nan = member(self.operand, "infinite"), member(self.operand, "nan")

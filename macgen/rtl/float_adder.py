@@ -13,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.bits import count_leading_zeros, extend, shift_left, shift_right_sticky
-from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.bits import count_leading_zeros, extend, rounds_away, shift_left, shift_right_sticky
+from macgen.rtl.geometry import FloatGeometry, rounds_up
 from macgen.rtl.hierarchy import submodule
 from macgen.spec import MacSpec
 
@@ -81,6 +81,7 @@ class FloatAdder(wiring.Component):
     Members:
         acc: the accumulator.
         operand: the other addend.
+        random: with stochastic rounding the random number.
         result: the rounded sum.
         flags: raised by this addition.
     """
@@ -92,6 +93,7 @@ class FloatAdder(wiring.Component):
             {
                 "acc": In(FloatValue(self._geometry)),
                 "operand": In(FloatOperand(self._geometry)),
+                **random_port(self._geometry.random_bits),
                 "result": Out(FloatValue(self._geometry)),
                 "flags": Out(FLAG_BITS),
             }
@@ -146,10 +148,17 @@ class FloatAdder(wiring.Component):
             rounder.exponent.eq(exponent),
             self.flags.eq(rounder.flags),
         ]
+        if g.random_bits:
+            m.d.comb += rounder.random.eq(self.random)
         connect_members(m, rounder.operand, self.operand)
         connect_members(m, rounder.acc, self.acc)
         connect_members(m, self.result, rounder.result)
         return m
+
+
+def random_port(bits: int) -> dict[str, Any]:
+    """Return the member of an adder that takes a random number, if it has any bits."""
+    return {"random": In(bits)} if bits else {}
 
 
 def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> None:
@@ -175,7 +184,7 @@ class FloatRounder(wiring.Component):
             and the sticky bit.
         exponent: of the sum, were it normalised with one bit to spare.
         acc, operand: the addends; only their special members are used.
-        result, flags: see FloatAdder.
+        random, result, flags: see FloatAdder.
     """
 
     def __init__(self, spec: MacSpec) -> None:
@@ -188,6 +197,7 @@ class FloatRounder(wiring.Component):
                 "exponent": In(g.exponent_bits),
                 "acc": In(FloatValue(g)),
                 "operand": In(FloatOperand(g)),
+                **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
             }
@@ -213,6 +223,8 @@ class FloatRounder(wiring.Component):
         ]
         if self._spec.rounding == "rne":
             m.d.comb += increment.eq(below[-1] & (below[:-1].any() | kept[0]))
+        elif g.random_bits:
+            m.d.comb += increment.eq(rounds_away(below, self.random, kept[-1]))
         else:
             m.d.comb += increment.eq(kept[-1] & inexact)
         incremented = Signal(signed(p + 2))
@@ -263,7 +275,7 @@ class FloatRounder(wiring.Component):
         invalid = member(self.operand, "invalid") | opposite
         to_infinity = Const(0, 1)
         if g.infinite:
-            if self._spec.overflow == "infinity" and self._spec.rounding == "rne":
+            if self._spec.overflow == "infinity" and rounds_up(self._spec):
                 to_infinity = overflow
             m.d.comb += [
                 self.result.infinite.eq(
@@ -352,9 +364,15 @@ class FloatRounder(wiring.Component):
 
     def _reaches_normal(self, kept: Value, below: Value) -> Value:
         """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""
+        p = self._geometry.precision
+        if self._geometry.random_bits:
+            # At full precision the last place is one lower: below[-1], which a magnitude short of one unit has set.
+            away = rounds_away(below[:-1], self.random, kept[-1])
+            positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
+            negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
+            return positive | negative
         if self._spec.rounding != "rne":
             return Const(0, 1)
-        p = self._geometry.precision
         positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
         negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())
         return positive | negative

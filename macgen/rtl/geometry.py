@@ -21,6 +21,11 @@ def exponent_field_max(fmt: Format) -> int:
     return fmt.max_code >> fmt.man_bits if isinstance(fmt, FloatFormat) else 1
 
 
+def rounds_up(spec: MacSpec) -> bool:
+    """Return whether a sum can be rounded away from zero, and so to infinity."""
+    return spec.rounding == "rne" or spec.random_bits > 0
+
+
 @dataclass(frozen=True)
 class FloatGeometry:
     """What FloatAdder and its neighbours are sized by.
@@ -30,7 +35,9 @@ class FloatGeometry:
         product_bits: w, significand bits of an exact product.
         window_bits: magnitude bits to which both addends are left-aligned, max(p, w); p where they are cut before
             the sum (`drop`).
-        guard_bits: bits below the window that a shifted addend keeps, before the sticky bit.
+        guard_bits: bits below the window that a shifted addend keeps, before the sticky bit: one for the left shift
+            of a sum that cancels, then the ones that rounding looks at.
+        random_bits: bits of the random number that an addition takes.
         exponent_bits: width of all exponents.
         offset: what is added to the accumulator's biased exponents.
         min_exponent: exponent of the smallest normal number.
@@ -53,6 +60,7 @@ class FloatGeometry:
     product_bits: int
     window_bits: int
     guard_bits: int
+    random_bits: int
     exponent_bits: int
     offset: int
     min_exponent: int
@@ -93,12 +101,13 @@ class FloatGeometry:
         )
         operand_infinite = a.has_infinity or b.has_infinity
         operand_nan = operand_infinite or a.has_nan or b.has_nan
-        infinite = acc.has_infinity and (operand_infinite or (spec.overflow == "infinity" and spec.rounding == "rne"))
+        infinite = acc.has_infinity and (operand_infinite or (spec.overflow == "infinity" and rounds_up(spec)))
         return cls(
             precision=p,
             product_bits=w,
             window_bits=window,
-            guard_bits=1 if drops else max(w + 1, p + 2) - window,
+            guard_bits=1 if drops else max(w + 1, p + 1 + max(spec.random_bits, 1)) - window,
+            random_bits=spec.random_bits,
             exponent_bits=(largest + 2).bit_length(),
             offset=offset,
             min_exponent=1 + offset,

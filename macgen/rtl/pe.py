@@ -7,11 +7,13 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.random_source import RandomSource, loads_beside
 from macgen.spec import MacSpec
 
 
@@ -52,6 +54,12 @@ def unpack_result(spec: MacSpec, packed: Value) -> tuple[Any, Value]:
     return SimpleNamespace(**value), packed[low:]
 
 
+def seed_bits(spec: MacSpec) -> int:
+    """Return the width of a PE's seed, 0 where it takes no random numbers."""
+    bits = datapath(spec).random_bits
+    return Lfsr.of(bits).width if bits else 0
+
+
 class Pe(wiring.Component):
     """One output-stationary multiply-accumulate unit.
 
@@ -63,6 +71,7 @@ class Pe(wiring.Component):
         a_out, b_out, control_out: to the right, to below, to the right.
         shift: the result register takes the one from below.
         result_in, result_out: from below, to above; see `unpack_result`.
+        seed: with stochastic rounding where its random numbers begin; constant.
     """
 
     def __init__(self, spec: MacSpec) -> None:
@@ -78,6 +87,7 @@ class Pe(wiring.Component):
                 "shift": In(1),
                 "result_in": In(result_bits(spec)),
                 "result_out": Out(result_bits(spec)),
+                **({"seed": In(seed_bits(spec))} if seed_bits(spec) else {}),
             }
         )
 
@@ -106,6 +116,7 @@ class Pe(wiring.Component):
 
         # The loop.
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        random = self._random_numbers(m, platform, control, adder) if arithmetic.random_bits else None
         acc = _registers(arithmetic.value, "acc")
         acc_flags = Signal(FLAG_BITS, reset_less=True)
         operand = _registers(arithmetic.operand, "operand")
@@ -147,6 +158,8 @@ class Pe(wiring.Component):
             else:
                 loader = submodule(m, platform, "loader", "adder", arithmetic.adder)
                 connect_members(m, loader.acc, zero)
+                if random is not None:
+                    m.d.comb += loader.random.eq(random.load_number)
                 loaded = loader.result
             connect_members(m, loader.operand, operand)
             _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
@@ -172,6 +185,19 @@ class Pe(wiring.Component):
         connect_members(m, folded.value, total)
         m.d.comb += folded.present.eq(present)
         return folded.operand
+
+    def _random_numbers(self, m: Module, platform: object, control: Any, adder: Any) -> Any:
+        """Give the adder its random numbers; return their source."""
+        spec = self._spec
+        source = submodule(m, platform, "random", "random", lambda: RandomSource(spec))
+        adds = control.step
+        if loads_beside(spec):
+            adds = adds & ~control.first
+            m.d.comb += source.loads.eq(control.first)
+        if spec.chunk is not None:  # the first chunk's sum is copied
+            adds = adds | (control.fold & ~control.fold_first)
+        m.d.comb += [source.seed.eq(self.seed), source.adds.eq(adds), adder.random.eq(source.number)]
+        return source
 
     def _hand_on(self, m: Module, control: Any, value: Any, flags: Value) -> None:
         result = _registers(datapath(self._spec).value, "result")

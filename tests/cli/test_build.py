@@ -9,7 +9,7 @@ import pytest
 
 from macgen.catalogue import presets
 from macgen.emit.manifest import load_manifest
-from macgen.numerics import SUM_ROUNDINGS
+from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS
 from macgen.numerics.rounding import OVERFLOWS, SUBNORMALS
 from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
 from tests.cli.runner import command, invoke, refused, run, tree
@@ -146,8 +146,9 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
     assert f"1 to {MAX_CHUNK}." in text
     assert f"up to {MAX_OPERAND_WIDTH} bits" in text
     assert f"1 or {MAX_PIPELINE}." in text
+    assert f"{MAX_RANDOM_BITS}." in text
     for option, choices in (
-        ("rounding", SUM_ROUNDINGS),
+        ("rounding", [*SUM_ROUNDINGS, "stochastic:R"]),
         ("overflow", OVERFLOWS),
         ("fold", FOLDS),
         ("subnormals", SUBNORMALS),
@@ -194,7 +195,7 @@ BAD_OPTIONS = {
     "cols 257": (("--cols", 257), "cols 257 is not an integer from 1 to 256"),
     "rows no integer": (("--rows", "four"), INTEGER.format("rows", "four")),
     "pipeline 3": (("--pipeline", 3), "pipeline 3 is not an integer from 1 to 2"),
-    "rounding": (("--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop"),
+    "rounding": (("--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
     "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
     "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.emulate import scalar
+from macgen.emulate.random_numbers import matmul_states
 from macgen.numerics import SUM_ROUNDINGS
 from tests.strategies import corner_codes, specs
 
@@ -45,7 +46,7 @@ def assert_same(spec, a_codes, b_codes, **options):
 
 @settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(
-    spec=specs(max_chunk=9, max_side=1) | specs(11, 23, 31, max_chunk=9, max_side=1),
+    spec=specs(max_chunk=9, max_side=3) | specs(11, 23, 31, max_chunk=9, max_side=3),
     kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
     shape=st.tuples(st.integers(1, 5), st.integers(1, 25), st.integers(1, 5)),
     seed=st.integers(0, 2**32 - 1),
@@ -61,7 +62,7 @@ def test_same_as_golden(spec, kinds, shape, seed, threads):
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(
-    spec=specs(max_chunk=9, max_side=1) | specs(11, 23, 31, max_chunk=9, max_side=1),
+    spec=specs(max_chunk=9, max_side=3) | specs(11, 23, 31, max_chunk=9, max_side=3),
     kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
     shape=st.tuples(st.integers(1, 9), st.integers(1, 25)),
     seed=st.integers(0, 2**32 - 1),
@@ -70,7 +71,8 @@ def test_same_as_golden(spec, kinds, shape, seed, threads):
 def test_dots_are_the_same_as_golden(spec, kinds, shape, seed, threads):
     rng = np.random.default_rng(seed)
     a, b = (random_codes(rng, fmt, shape, kind) for fmt, kind in zip((spec.a, spec.b), kinds, strict=True))
-    expected = spec.acc.decode([golden.dot(spec, *rows)[0] for rows in zip(a, b, strict=True)])
+    before = [t * golden.additions(spec, shape[1]) for t in range(shape[0])]
+    expected = spec.acc.decode([golden.dot(spec, a[t], b[t], start=start)[0] for t, start in enumerate(before)])
     values = emulate.dots(spec, spec.a.decode(a), spec.b.decode(b), threads)
     assert (values.dtype, values.shape) == (np.float64, expected.shape)
     np.testing.assert_array_equal(values, expected)
@@ -149,7 +151,7 @@ def test_transposed_and_strided_operands():
         ("int8", "int8", "fp32", "saturate"),
     ],
 )
-@pytest.mark.parametrize("rounding", SUM_ROUNDINGS)
+@pytest.mark.parametrize("rounding", [*SUM_ROUNDINGS, "stochastic:3", "stochastic:13"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
     spec = MacSpec(a=a, b=b, acc=acc, overflow=overflow, rounding=rounding, chunk=9)
@@ -165,7 +167,8 @@ def test_the_scalar_way_agrees_with_all_others(name):
         a, b = (
             fmt.decode(random_codes(rng, fmt, shape, kind)) for fmt, shape in ((spec.a, (4, 30)), (spec.b, (30, 3)))
         )
-        np.testing.assert_array_equal(scalar.matmul(spec, a, b), emulate.matmul(spec, a, b))
+        states = matmul_states(spec, 4, 3, 30) if spec.random_bits else None
+        np.testing.assert_array_equal(scalar.matmul(spec, a, b, states), emulate.matmul(spec, a, b))
 
 
 def test_sums_proved_exact_are_one_numpy_product():

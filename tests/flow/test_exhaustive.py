@@ -218,6 +218,9 @@ def test_arguments_are_refused(bundles, tmp_path):
     build(MacSpec(a="int8", b="int8", acc="int121", rows=1, cols=1), tmp_path / "wide")
     with pytest.raises(MacgenError, match=r"^acc int121 has 121 bits; exhaustive verification accepts .* up to 120$"):
         exhaustive(tmp_path / "wide")
+    build(MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13", rows=1, cols=1), tmp_path / "stochastic")
+    with pytest.raises(MacgenError, match=r"^rounding 'stochastic:13' takes random numbers, .* are rne, rtz and drop$"):
+        exhaustive(tmp_path / "stochastic")
 
 
 def test_without_verilator(bundles, tmp_path, monkeypatch):

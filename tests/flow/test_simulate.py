@@ -34,6 +34,7 @@ OTHERS = {
     "fixed": MacSpec(a="int8", b="uint4", acc="int14", overflow="wrap", chunk=4, pipeline=2, rows=1, cols=2),
     "fractions": MacSpec(a="e4m3fn", b="int4", acc="fix14.4", rounding="rtz", rows=3, cols=1),
     "fnuz": MacSpec(a="e4m3fnuz", b="e5m2", acc="e6m3fnuz", chunk=1, rows=1, cols=1),
+    "random": MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:6", chunk=4, rows=2, cols=2),
     "finite": MacSpec(a="e2m1finite", b="e5m2", acc="e5m4finite:flush", chunk=2, pipeline=2, rows=2, cols=3),
 }
 
@@ -130,6 +131,14 @@ NAMED_MUTANTS = [
     ("a bubble too many", "overlap", "latency_and_throughput", lambda v: replace_net(v, "held", "{} | control__fold")),
     ("results survive a reset", "small", "reset", lambda v: lose_reset(v, "c_valid")),
     ("row counter survives a reset", "small", "reset", lambda v: lose_reset(v, "row_count")),
+    ("random numbers of a wrong tap", "random", "", lambda v: replace_text(v, r"\^ now\[11\];", "^ now[10];")),
+    ("random numbers a bit short", "random", "", lambda v: replace_text(v, r"\{ now\[12:0\], ", "{ now[13:1], ")),
+    ("random numbers not for folds", "random", "", lambda v: replace_net(v, "random__adds", "control_out__step")),
+    ("random numbers in idle cycles", "random", "", lambda v: replace_net(v, "random__adds", "1'h1")),
+    ("random numbers of a wrong seed", "random", "", lambda v: replace_text(v, r"(\.seeds\(38'h\w+)9\)", r"\g<1>8)")),
+    ("random numbers of one seed", "random", "", lambda v: replace_text(v, r"seeds\[37:19\]", "seeds[18:0]")),
+    ("random numbers survive a reset", "random", "", lambda v: lose_reset(v, "begun")),
+    ("random numbers not mirrored", "random", "", lambda v: replace_text(v, r"random \^ \{.*?\}", "random")),
     ("chunk position survives a reset", "overlap", "reset", lambda v: lose_reset(v, "count")),
 ]
 CLASSIC = 4

@@ -44,7 +44,7 @@ class Accumulator:
 
     Parameters:
         fmt: a small format.
-        rounding: `rne`, `rtz` or `drop`.
+        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
         overflow: `saturate` or `infinity`.
         octaves: how far beyond the format's own range sums may lie.
     """
@@ -70,10 +70,14 @@ class Accumulator:
         )
         self.round_to_finite = cache(self.round_to_finite)
 
-    def nearest(self, magnitude, grid):
+    def nearest(self, magnitude, grid, random):
         values, even = grid
         index = bisect_right(values, magnitude)
         below, above = values[index - 1], values[index]
+        if self.rounding.startswith("stochastic:"):
+            numbers = 2 ** int(self.rounding.partition(":")[2])
+            share = (magnitude - below) / (above - below)
+            return above if int(share * numbers) >= numbers - random else below
         if self.rounding != "rne" or below == magnitude:
             return below
         if magnitude - below != above - magnitude:
@@ -81,22 +85,22 @@ class Accumulator:
         # With one significand bit no digit is even; IEEE 754-2019 4.3.1 takes the larger magnitude then.
         return below if even[index - 1] else above
 
-    def round_to_finite(self, total):
+    def round_to_finite(self, total, random):
         """Return (code, flags) of a finite exact sum."""
         fmt = self.fmt
         if total == 0:
             return 0, 0
         sign, magnitude = int(total < 0), abs(total)
-        rounded = self.nearest(magnitude, self.unbounded)
+        rounded = self.nearest(magnitude, self.unbounded, random)
         if rounded > self.largest:
-            if self.overflow == "infinity" and self.rounding == "rne":
+            if self.overflow == "infinity" and self.rounding not in ("rtz", "drop"):
                 return sign * self.sign_bit + (2**fmt.exp_bits - 1) * 2**fmt.man_bits, OVERFLOW
             return self.end_of_range(sign), OVERFLOW
         flags = 0
         if rounded < self.min_normal:
             if fmt.subnormals == "flush":
                 return 0, UNDERFLOW
-            rounded = self.nearest(magnitude, self.subnormal_grid)
+            rounded = self.nearest(magnitude, self.subnormal_grid, random)
             flags = UNDERFLOW if rounded != magnitude else 0
         if rounded == 0 and fmt.encoding == "fnuz":
             sign = 0
@@ -118,8 +122,8 @@ class Accumulator:
             return self.sign_bit, flags
         return self.end_of_range(0), INVALID
 
-    def add(self, acc, addend):
-        """Return (code, flags) of the sum of two decoded terms."""
+    def add(self, acc, addend, random=0):
+        """Return (code, flags) of the sum of two decoded terms, rounded with a random number."""
         (acc_sign, acc_value), (sign, value) = acc, addend
         if SIGNALLING in (acc_value, value):
             return self.not_a_number(INVALID)
@@ -135,7 +139,7 @@ class Accumulator:
             return self.end_of_range(sign), OVERFLOW
         if self.rounding == "drop":
             acc_value, value = self.cut(acc_value, value), self.cut(value, acc_value)
-        return self.round_to_finite((-1) ** acc_sign * acc_value + (-1) ** sign * value)
+        return self.round_to_finite((-1) ** acc_sign * acc_value + (-1) ** sign * value, random)
 
     def cut(self, value, other):
         """Return a magnitude without what lies below the last place of the larger of the two."""

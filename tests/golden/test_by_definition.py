@@ -41,6 +41,21 @@ def test_every_step(acc, a, b):
                 assert golden.step(spec, c, x, y) == expected[product], (spec, c, x, y)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("acc", ACCUMULATORS)
+def test_steps_and_folds_with_every_random_number(acc, bits):
+    overflow = "infinity" if parse_format(acc).has_infinity else "saturate"
+    spec = MacSpec(a="e2m2", b="e1m1finite:bias=3", acc=acc, rounding=f"stochastic:{bits}", overflow=overflow)
+    reference = Accumulator(spec.acc, spec.rounding, spec.overflow)
+    decoded = [decode(spec.acc, code) for code in range(2**spec.acc.width)]
+    products = [(x, 3, multiply(decode(spec.a, x), decode(spec.b, 3))) for x in range(2**spec.a.width)]
+    for random, (c, acc_decoded) in itertools.product(range(2**bits), enumerate(decoded)):
+        for x, y, product in products:
+            assert golden.step(spec, c, x, y, random) == reference.add(acc_decoded, product, random), (spec, c, x, y)
+        for inner in range(random % 5, 2**spec.acc.width, 5):
+            assert golden.fold(spec, c, inner, random) == reference.add(acc_decoded, decoded[inner], random)
+
+
 @pytest.mark.parametrize("acc", ACCUMULATORS)
 def test_every_fold(acc):
     for spec in specs_of(acc, "e2m1finite", "e2m1finite"):

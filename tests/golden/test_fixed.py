@@ -29,7 +29,7 @@ def finite_codes(fmt):
     return codes(fmt).filter(lambda code: value_of(fmt, code) is not None)
 
 
-def rounded(spec, acc_value, addend):
+def rounded(spec, acc_value, addend, random=None):
     """Return (code, flags) of a sum."""
     acc = spec.acc
     if spec.rounding == "drop":
@@ -37,12 +37,21 @@ def rounded(spec, acc_value, addend):
     total = acc_value + addend
     units = total * 2**acc.frac_bits
     integer = round(units) if spec.rounding == "rne" else math.trunc(units)
+    if random is not None:
+        numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
+        away = math.trunc(abs(units - integer) * numbers) + random >= numbers
+        integer += away * (-1 if units < 0 else 1)
     lowest, largest = (-(2 ** (acc.width - 1)), 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
     if lowest <= integer <= largest:
         return integer % 2**acc.width, 0
     if spec.overflow == "wrap":
         return integer % 2**acc.width, OVERFLOW
     return max(lowest, min(integer, largest)) % 2**acc.width, OVERFLOW
+
+
+def random_number(data, spec):
+    bits = spec.random_bits
+    return data.draw(st.integers(0, 2**bits - 1)) if bits else None
 
 
 def fixed_specs():
@@ -55,7 +64,8 @@ def test_step(data):
     for _ in range(20):
         acc, a, b = (data.draw(finite_codes(fmt)) for fmt in (spec.acc, spec.a, spec.b))
         product = value_of(spec.a, a) * value_of(spec.b, b)
-        assert golden.step(spec, acc, a, b) == rounded(spec, value_of(spec.acc, acc), product)
+        random = random_number(data, spec)
+        assert golden.step(spec, acc, a, b, random) == rounded(spec, value_of(spec.acc, acc), product, random)
 
 
 @given(st.data())
@@ -63,7 +73,8 @@ def test_fold(data):
     spec = data.draw(fixed_specs())
     for _ in range(20):
         outer, inner = data.draw(codes(spec.acc)), data.draw(codes(spec.acc))
-        assert golden.fold(spec, outer, inner) == rounded(spec, value_of(spec.acc, outer), value_of(spec.acc, inner))
+        random, values = random_number(data, spec), (value_of(spec.acc, outer), value_of(spec.acc, inner))
+        assert golden.fold(spec, outer, inner, random) == rounded(spec, *values, random)
 
 
 @pytest.mark.parametrize("rounding", SUM_ROUNDINGS)

@@ -1,7 +1,9 @@
 """Sequences of steps, special values by name, and the checks of inputs."""
 
 import itertools
+import math
 import operator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from hypothesis import strategies as st
 from macgen import MacgenError, MacSpec, golden
 from macgen.catalogue import presets
 from macgen.golden import Flags
+from macgen.golden.model import random_numbers
 from tests.strategies import codes, corner_codes, specs
 
 FP16 = presets["fp16"]
+STOCHASTIC = presets["sr-e6m5"]
 ONE, MINUS_ONE, MINUS_ZERO, INF, MINUS_INF, NAN, SIGNALLING = 0x3C00, 0xBC00, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0x7C01
 
 
@@ -30,18 +34,21 @@ def test_dot_is_its_steps_and_folds(data):
     length = data.draw(st.integers(1, 30))
     a = [data.draw(codes(spec.a)) for _ in range(length)]
     b = [data.draw(codes(spec.b)) for _ in range(length)]
+    pe, before = (data.draw(st.integers(0, 255)), data.draw(st.integers(0, 255))), data.draw(st.integers(0, 1 << 40))
+    numbers = map(int, random_numbers(spec, pe, before)) if spec.random_bits else itertools.repeat(None)
     sums, flags = [], Flags(0)
     for start in range(0, length, spec.chunk or length):
         inner = spec.acc.zero_code()
         for k in range(start, min(start + (spec.chunk or length), length)):
-            inner, raised = golden.step(spec, inner, a[k], b[k])
+            inner, raised = golden.step(spec, inner, a[k], b[k], next(numbers))
             flags |= raised
         sums.append(inner)
-    outer = sums[0]
-    for inner in sums[1:]:
-        outer, raised = golden.fold(spec, outer, inner)
-        flags |= raised
-    assert golden.dot(spec, a, b) == (outer, flags)
+        if len(sums) == 1:
+            outer = inner
+        else:  # as soon as the chunk is complete
+            outer, raised = golden.fold(spec, outer, inner, next(numbers))
+            flags |= raised
+    assert golden.dot(spec, a, b, pe, before) == (outer, flags)
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 8, 9, 63])
@@ -136,9 +143,60 @@ def test_matmul_is_dot_for_every_element(name):
     assert (result.shape, flags.shape, flags.dtype) == ((3, 2), (3, 2), np.uint8)
     assert result.dtype.itemsize * 8 == next(bits for bits in (8, 16, 32, 64) if bits >= spec.acc.width)
     for m, n in itertools.product(range(3), range(2)):
-        assert (result[m, n], flags[m, n]) == golden.dot(spec, a[m], b[:, n])
+        assert (result[m, n], flags[m, n]) == golden.dot(spec, a[m], b[:, n], (m, n))
     again, _ = golden.matmul(spec, a.tolist(), b.astype(np.uint64))
     np.testing.assert_array_equal(again, result)
+
+
+def test_tiles_follow_each_other_in_the_random_sequence():
+    """5 x 4 results by 2 x 3 PEs: three rows of two tiles, those at the edge as long as any other."""
+    spec = replace(STOCHASTIC, rows=2, cols=3, chunk=4)
+    rng = np.random.default_rng(6)
+    a, b = rng.integers(0, 256, (5, 10)), rng.integers(0, 256, (10, 4))
+    assert golden.additions(spec, 10) == 12
+    result, flags = golden.matmul(spec, a, b, start=7)
+    for m, n in itertools.product(range(5), range(4)):
+        tile = m // 2 * 2 + n // 3
+        wanted = golden.dot(spec, a[m].tolist(), b[:, n].tolist(), (m % 2, n % 3), 7 + 12 * tile)
+        assert (result[m, n], flags[m, n]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("chunk", "length", "complete", "dropped"),
+    [
+        (None, 5, 5, 5),
+        (4, 1, 1, 1),
+        (4, 4, 4, 4),
+        (4, 5, 6, 5),
+        (4, 8, 9, 9),
+        (4, 9, 11, 10),
+        (1, 3, 5, 5),
+        (4, 0, 0, 0),
+    ],
+)
+def test_additions(chunk, length, complete, dropped):
+    spec = replace(STOCHASTIC, chunk=chunk)
+    assert golden.additions(spec, length) == complete
+    assert golden.additions(spec, length, complete=False) == dropped
+
+
+@pytest.mark.parametrize("rounding", ["stochastic:4", "stochastic:13", "stochastic:32"])
+def test_errors_average_out(rounding):
+    """1 + x in 6 significant bits, where x has 4 bits below the last place: the mean is that of the exact sums."""
+    spec = MacSpec(a="e5m2", b="e8m9", acc="e8m5", rounding=rounding, chunk=1)
+    count, one = 4000, spec.a.encode(1.0).item()
+    for sixteenths in (-15, -4, -1, 1, 5, 8, 15):
+        x = sixteenths * 2.0**-9
+        share = sixteenths / 16 if x > 0 else sixteenths / 8  # below 1 the unit is half as large
+        share -= math.floor(share)
+        numbers = random_numbers(spec, (0, 0), 1000 * sixteenths + 20_000)
+        sums = [golden.step(spec, spec.acc.encode(1.0).item(), one, spec.b.encode(x).item(), n)[0]
+                for n in itertools.islice(numbers, count)]  # fmt: skip
+        unit = 2.0**-5 if x > 0 else 2.0**-6
+        errors = (spec.acc.decode(sums) - (1 + x)) / unit
+        deviation = (share * (1 - share) / count) ** 0.5
+        assert abs(errors.mean()) < 4 * deviation
+        assert np.unique(sums).size == 2
 
 
 def test_wide_accumulators_give_python_integers():
@@ -182,6 +240,20 @@ def test_wide_accumulators_give_python_integers():
             lambda: golden.matmul(FP16, [[1, 2]], [[1]]),
             r"B has 1 rows and A 2 columns; accepted are A of shape \(M, K\) and B of shape \(K, N\)",
         ),
+        (lambda: golden.step(FP16, 0, 0, 0, 0), "random 0 does not go with rounding 'rne'; accepted is none"),
+        (
+            lambda: golden.step(STOCHASTIC, 0, 0, 0),
+            "random None is not from 0 to 8191, the random numbers of stochastic:13",
+        ),
+        (
+            lambda: golden.fold(STOCHASTIC, 0, 0, 8192),
+            "random 8192 is not from 0 to 8191, the random numbers of stochastic:13",
+        ),
+        (lambda: golden.fold(STOCHASTIC, 0, 0, 1.0), "random 1.0 is not an integer; accepted are unsigned codes"),
+        (lambda: golden.dot(STOCHASTIC, [1], [1], (0, 256)), r"pe \(0, 256\) is not a row and a column from 0 to 255"),
+        (lambda: golden.dot(STOCHASTIC, [1], [1], 5), "pe 5 is not a row and a column from 0 to 255"),
+        (lambda: golden.dot(STOCHASTIC, [1], [1], start=-1), "start -1 is not an integer from 0"),
+        (lambda: golden.matmul(STOCHASTIC, [[1]], [[1]], -1), "start -1 is not an integer from 0"),
         (lambda: golden.matmul(FP16, [[1.0]], [[1]]), "A is not a sequence of integers; accepted are unsigned codes"),
         (lambda: golden.matmul(FP16, [[1]], [[1 << 16]]), "b: code 65536 is not from 0 to 65535, the codes of e5m10"),
     ],

@@ -23,6 +23,10 @@ from tests.rtl.gates import from_rtlil
 
 MOST_LANES = 1 << 18
 
+MOST_RANDOM_BITS = 4
+"""Random numbers of more bits are drawn."""
+DRAWN_NUMBERS = 6
+
 
 def width_of(signature):
     return sum(Shape.cast(item.shape).width for item in signature.members.values())
@@ -63,6 +67,7 @@ class Stages(wiring.Component):
         a, b, present: operand codes and whether there is a product.
         product: the packed operand of the adder that they make.
         state, operand: packed addends.
+        random: with stochastic rounding the random number.
         sum, flags: of the adder; the sum is a packed state.
         code: of `state`.
         folded: `state` as an operand, if `present`.
@@ -81,6 +86,7 @@ class Stages(wiring.Component):
                 "product": Out(operand),
                 "state": In(state),
                 "operand": In(operand),
+                "random": In(arithmetic.random_bits),
                 "sum": Out(state),
                 "flags": Out(FLAG_BITS),
                 "code": Out(spec.acc.width),
@@ -107,6 +113,8 @@ class Stages(wiring.Component):
             self.flags.eq(adder.flags),
             self.code.eq(output.code),
         ]
+        if arithmetic.random_bits:
+            m.d.comb += adder.random.eq(self.random)
         for target, source in (
             (product.product, multiplier.product),
             (adder.acc, state),
@@ -140,10 +148,10 @@ class DifferenceError(AssertionError):
 
 
 class Proof:
-    """Every reachable state of one spec's accumulator, with every operand, against the golden model.
+    """Every reachable state of one spec's accumulator, with every operand and random number, against the golden model.
 
     Parameters:
-        spec: with operands and an accumulator of few bits.
+        spec: with operands and an accumulator of few bits; few random bits.
         most_pairs: steps (and folds) at most; beyond, operands (and chunk sums) are drawn at random.
         contract: the spec that golden computes, where it is to differ from the hardware's.
 
@@ -157,11 +165,20 @@ class Proof:
         self.spec, self.model, self.rng = spec, Model(contract or spec), np.random.default_rng(seed)
         self.most_pairs = most_pairs
         self.arithmetic = datapath(spec)
+        above = 1 << spec.random_bits
+        drawn = [0, *self.rng.integers(0, above, DRAWN_NUMBERS), above - 1]
+        self.numbers = np.array(drawn if spec.random_bits > MOST_RANDOM_BITS else range(above))
         self.gates = from_rtlil(Modules("stages").convert(Stages(spec)), "stages")
         self.steps = self.folds = 0
         self.complete = True
         self._code_of = {}
         self.idle = self._run("product", present=0)[0]
+
+    def _add(self, state, operand, number):
+        inputs = {"state": state, "operand": operand}
+        if self.arithmetic.random_bits:  # where nothing is rounded, the hardware has no such port
+            inputs["random"] = number
+        return self.gates.evaluate(len(state), inputs)
 
     def _run(self, output, **inputs):
         lanes = max(len(value) if isinstance(value, np.ndarray) else 1 for value in inputs.values())
@@ -220,14 +237,15 @@ class Proof:
                 self.complete = False
                 break
             choice = np.arange(len(self.operands))
-            if len(frontier) * len(choice) > budget:
+            if len(frontier) * len(choice) * len(self.numbers) > budget:
                 self.complete = False
-                choice = self.rng.choice(choice, max(1, budget // len(frontier)), replace=False)
+                most = max(1, budget // (len(frontier) * len(self.numbers)))
+                choice = self.rng.choice(choice, min(most, len(choice)), replace=False)
             new = []
             per_call = max(1, MOST_LANES // (len(choice) + 1))
             for start in range(0, len(frontier), per_call):
                 part = frontier[start : start + per_call]
-                new.append(self._steps(part, choice, expected))
+                new += [self._steps(part, choice, number, expected) for number in self.numbers.tolist()]
             frontier = np.concatenate(new)
         self.states = np.array(list(self._code_of), np.uint64)
 
@@ -245,23 +263,23 @@ class Proof:
             strict=True,
         )
         for state, code, flags, pair in loads:
-            wanted = self.model.step(0, *pair)
+            wanted = self.model.step(0, *pair, int(self.numbers[-1]))
             if flags != wanted[1] or (code != wanted[0] and (code, wanted[0]) != (self.spec.acc.zero_code(1), 0)):
                 raise DifferenceError(f"{self.spec}: {pair} loaded gives code {code} flags {flags}, not {wanted}")
             self._code_of.setdefault(state, wanted[0])
         return np.unique(states)
 
-    def _steps(self, states, choice, expected):
+    def _steps(self, states, choice, number, expected):
         operands = np.append(self.operands[choice], self.idle)
         state, operand = np.repeat(states, len(operands)), np.tile(operands, len(states))
-        after = self.gates.evaluate(len(state), {"state": state, "operand": operand})
+        after = self._add(state, operand, number)
         new = self._learn(after["sum"])
         codes, flags = self._codes(after["sum"]), after["flags"]
         wanted = np.empty((len(states), len(operands), 2), np.int64)
         for row, code in enumerate(self._codes(states).tolist()):
-            table = expected.setdefault(code, np.full((len(self.operands), 2), -1))
+            table = expected.setdefault((code, number), np.full((len(self.operands), 2), -1))
             for index in choice[table[choice, 0] < 0].tolist():
-                table[index] = self.model.step(code, *self.pairs[index])
+                table[index] = self.model.step(code, *self.pairs[index], number)
             wanted[row, :-1], wanted[row, -1] = table[choice], (code, 0)
         wrong = (codes != wanted[..., 0].ravel()) | (flags != wanted[..., 1].ravel())
         self.steps += len(state)
@@ -270,19 +288,21 @@ class Proof:
             row, column = divmod(at, len(operands))
             pair = self.pairs[choice[column]] if column < len(choice) else "nothing"
             raise DifferenceError(
-                f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair} gives code "
-                f"{codes[at]} flags {flags[at]}, not {tuple(wanted[row, column].tolist())}"
+                f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair}, number "
+                f"{number}, gives code {codes[at]} flags {flags[at]}, not {tuple(wanted[row, column].tolist())}"
             )
         return new
 
     def _close_folds(self):
-        copies = self._run("sum", state=self.states, operand=int(self._run("folded", present=0)[0]))
-        flags = self._run("flags", state=self.states, operand=int(self._run("folded", present=0)[0]))
-        frontier = self._learn(copies)
-        totals = np.unique(copies)
-        if (self._codes(copies) != self._codes(self.states)).any() or flags.any():
-            raise DifferenceError(f"{self.spec}: the first chunk's sum is not copied")
-        frontier = totals
+        nothing = np.full(len(self.states), int(self._run("folded", present=0)[0]), np.uint64)
+        totals = []
+        for number in self.numbers.tolist():
+            after = self._add(self.states, nothing, number)
+            self._learn(after["sum"])
+            if (self._codes(after["sum"]) != self._codes(self.states)).any() or after["flags"].any():
+                raise DifferenceError(f"{self.spec}: the first chunk's sum is not copied")
+            totals.append(after["sum"])
+        totals = frontier = np.unique(np.concatenate(totals))
         seen = set(totals.tolist())
         while len(frontier):
             inner = self.states
@@ -290,24 +310,27 @@ class Proof:
             if budget <= 0:
                 self.complete = False
                 break
-            if len(frontier) * len(inner) > budget:
+            if len(frontier) * len(inner) * len(self.numbers) > budget:
                 self.complete = False
-                inner = self.rng.choice(inner, max(1, budget // len(frontier)), replace=False)
+                most = max(1, budget // (len(frontier) * len(self.numbers)))
+                inner = self.rng.choice(inner, min(most, len(inner)), replace=False)
             new = []
             per_call = max(1, MOST_LANES // len(inner))
             for start in range(0, len(frontier), per_call):
-                new.append(self._folds(frontier[start : start + per_call], inner))
+                part = frontier[start : start + per_call]
+                new += [self._folds(part, inner, number) for number in self.numbers.tolist()]
             frontier = np.array(sorted(set(np.concatenate(new).tolist()) - seen), np.uint64)
             seen |= set(frontier.tolist())
 
-    def _folds(self, totals, inner):
+    def _folds(self, totals, inner, number):
         operands = self._run("folded", state=totals, present=1)
         state, operand = np.tile(inner, len(totals)), np.repeat(operands, len(inner))
-        after = self.gates.evaluate(len(state), {"state": state, "operand": operand})
+        after = self._add(state, operand, number)
         self._learn(after["sum"])
         codes, flags = self._codes(after["sum"]), after["flags"]
         total_codes, inner_codes = self._codes(totals).tolist(), self._codes(inner).tolist()
-        known = {pair: self.model.fold(*pair) for pair in itertools.product(set(total_codes), set(inner_codes))}
+        distinct = itertools.product(set(total_codes), set(inner_codes))
+        known = {pair: self.model.fold(*pair, number) for pair in distinct}
         wanted = np.array([known[pair] for pair in itertools.product(total_codes, inner_codes)])
         wrong = (codes != wanted[:, 0]) | (flags != wanted[:, 1])
         self.folds += len(state)
@@ -315,7 +338,7 @@ class Proof:
             at = int(np.argmax(wrong))
             raise DifferenceError(
                 f"{self.spec}: total {int(np.repeat(totals, len(inner))[at]):#x} (code "
-                f"{np.repeat(total_codes, len(inner))[at]}) plus chunk sum {int(state[at]):#x} gives code {codes[at]} "
-                f"flags {flags[at]}, not {tuple(wanted[at].tolist())}"
+                f"{np.repeat(total_codes, len(inner))[at]}) plus chunk sum {int(state[at]):#x}, number {number}, "
+                f"gives code {codes[at]} flags {flags[at]}, not {tuple(wanted[at].tolist())}"
             )
         return after["sum"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from macgen.golden import Model
+from macgen.golden import Model, additions
+from macgen.golden.model import random_numbers
 from macgen.numerics import FixedFormat
 from macgen.rtl.float_adder import FLAG_BITS
 from tests.strategies import corner_codes
@@ -211,25 +212,27 @@ def check(spec, beats, log):
     for lane in range(len(log.results)):
         results = iter(log.results[lane])
         pending = next(results, None)
-        index, started, due = 0, 0, []
+        index, started, due, added = 0, 0, [], 0  # added: additions of each PE since the reset
         for cycle in range(len(log.taken)):
             if log.reset[cycle, lane]:
-                started, due = index, []  # what was in flight is gone
+                started, due, added = index, [], 0  # what was in flight is gone
             if log.taken[cycle, lane]:
                 if beats.first[lane, index]:
+                    added += additions(spec, index - started, complete=False)
                     started = index
                 index += 1
                 if beats.last[lane, index - 1]:
-                    due += [(row, started, index) for row in range(spec.rows)]
+                    due += [(row, started, index, added) for row in range(spec.rows)]
+                    added += additions(spec, index - started)
                     started = index
             if pending is not None and pending[0] == cycle:
                 if not due:
                     raise DifferenceError(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
-                row, start, end = due.pop(0)
+                row, start, end, before = due.pop(0)
                 _, *found = pending
                 a = beats.a[lane, row, start:end].tolist()
                 columns = [beats.b[lane, col, start:end].tolist() for col in range(spec.cols)]
-                dots = [model.dot(a, b) for b in columns]
+                dots = [model.dot(a, b, random_numbers(spec, (row, col), before)) for col, b in enumerate(columns)]
                 wanted = [code for code, _ in dots] + [flags for _, flags in dots]
                 wanted += [int(row == 0), int(row == spec.rows - 1)]
                 if found != wanted:

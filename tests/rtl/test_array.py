@@ -101,8 +101,10 @@ def test_presets_in_simulation(name, fold, pipeline):
     rng = np.random.default_rng(1)
     tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, 13, 2], rng))
     bench = Bench(spec)
+    added = 0
     for (codes, flags), (a, b) in zip(bench.run(tiles, gaps=0.2, back_pressure=0.3), tiles, strict=True):
-        wanted, wanted_flags = golden.matmul(spec, a, b)
+        wanted, wanted_flags = golden.matmul(spec, a, b, start=added)
+        added += golden.additions(spec, a.shape[1])
         assert codes.tolist() == wanted.tolist()
         assert flags.tolist() == wanted_flags.tolist()
 
@@ -144,6 +146,9 @@ STREAMS = [
     MacSpec(a="int4", b="uint4", acc="int9", rows=2, cols=3, chunk=3, overflow="wrap"),
     MacSpec(a="e2m1finite", b="int4", acc="fix9.1", rows=2, cols=1, chunk=None),
     MacSpec(a="e2m1fnuz", b="e3m0fn", acc="e4m2finite", rows=1, cols=1, chunk=5),
+    MacSpec(a="e3m2", b="e3m2", acc="e4m3", rows=2, cols=2, chunk=3, overflow="infinity", rounding="stochastic:4"),
+    MacSpec(a="e2m1finite", b="int4", acc="fix9.0", rows=2, cols=2, chunk=None, rounding="stochastic:32"),
+    MacSpec(a="e3m2", b="e2m1", acc="e5m6", rows=1, cols=3, chunk=1, rounding="stochastic:20"),
 ]
 
 

@@ -54,13 +54,17 @@ DROP = [
     in ("e3m2", "e4m4", "e3m5", "e3m1", "e4m3", "e4m5fn", "e4m4fnuz", "e3m3:flush", "e5m5:flush", "e4m0finite", "e2m3")
 ]
 
+STOCHASTIC = [
+    (a, b, acc, f"stochastic:{1 + index % 3}", overflow) for index, (a, b, acc, _, overflow) in enumerate(DROP)
+]
+
 
 def specs(formats):
     a, b, acc, rounding, overflow = formats
     return MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=4)
 
 
-@pytest.mark.parametrize("formats", SMALL + DROP, ids="-".join)
+@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
     # Even where pairs had to be drawn: the accumulator got to many states.
@@ -76,6 +80,9 @@ def test_every_state_and_operand(formats):
         ("e4m3fn", "e5m2", "e5m7", "rtz", "infinity"),
         ("e4m3fnuz", "e5m2fnuz", "e6m5:flush", "rne", "saturate"),
         ("int8", "int8", "e5m10", "rne", "infinity"),
+        ("e5m2", "e5m2", "e6m5", "stochastic:13", "saturate"),
+        ("e4m3fn", "e5m2", "e5m7", "stochastic:5", "infinity"),
+        ("e4m3fnuz", "e5m2fnuz", "e6m5:flush", "stochastic:32", "saturate"),
     ],
     ids="-".join,
 )
@@ -89,6 +96,8 @@ def test_formats_in_use(formats):
     ("hardware", "contract"),
     [
         ({"rounding": "rtz"}, {"rounding": "rne"}),
+        ({"rounding": "stochastic:2"}, {"rounding": "rtz"}),
+        ({"rounding": "stochastic:2"}, {"rounding": "stochastic:3"}),
         ({"overflow": "saturate"}, {"overflow": "infinity"}),
         ({"acc": "e3m3:flush"}, {"acc": "e3m3"}),
         ({"a": "e3m2:flush"}, {"a": "e3m2"}),

@@ -16,6 +16,7 @@ from macgen.spec import MacSpec
 from tests.strategies import float_formats
 
 tiny_floats = float_formats(max_exp_bits=3, max_man_bits=2).filter(lambda fmt: abs(fmt.bias) < 12)
+ROUNDINGS = ["rne", "rtz", "stochastic:1", "stochastic:2"]
 tiny_integers = st.builds(
     lambda bits, frac, signed: FixedFormat(bits, frac, signed), st.integers(1, 3), st.integers(0, 2), st.booleans()
 )
@@ -29,11 +30,11 @@ def tiny_specs(draw):
     acc = draw(float_formats(max_exp_bits=4, max_man_bits=3).filter(lambda fmt: abs(fmt.bias) < 20))
     overflow = draw(st.sampled_from(["saturate", "infinity"] if acc.has_infinity else ["saturate"]))
     try:
-        return MacSpec(a=a, b=b, acc=acc, chunk=4, overflow=overflow, rounding=draw(st.sampled_from(["rne", "rtz"])))
+        return MacSpec(a=a, b=b, acc=acc, chunk=4, overflow=overflow, rounding=draw(st.sampled_from(ROUNDINGS)))
     except MacgenError:  # too narrow for these operands: move its range up to theirs
         bias = acc.bias - max(a.max_exponent, b.max_exponent) + acc.max_exponent
         acc = FloatFormat(acc.exp_bits, acc.man_bits, bias=bias, encoding=acc.encoding, subnormals=acc.subnormals)
-        return MacSpec(a=a, b=b, acc=acc, chunk=4, overflow=overflow, rounding=draw(st.sampled_from(["rne", "rtz"])))
+        return MacSpec(a=a, b=b, acc=acc, chunk=4, overflow=overflow, rounding=draw(st.sampled_from(ROUNDINGS)))
 
 
 @lru_cache(64)
@@ -54,8 +55,9 @@ def reach(spec):
     reached, flags, frontier = {0}, 0, [0]
     while frontier:
         code = frontier.pop()
-        results = [model.step(code, a, b) for a, b in pairs.values()]
-        results += [model.fold(code, other) for other in list(reached)]
+        numbers = range(1 << spec.random_bits)
+        results = [model.step(code, a, b, random) for a, b in pairs.values() for random in numbers]
+        results += [model.fold(code, other, random) for other in list(reached) for random in numbers]
         for result, raised in results:
             flags |= raised
             if result not in reached:

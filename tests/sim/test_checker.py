@@ -5,7 +5,7 @@ import pytest
 
 from macgen import MacSpec, golden
 from sim.checker import Checker, MismatchError
-from sim.model import FLAG_BITS, expected, pack, pack_columns, unpack
+from sim.model import FLAG_BITS, expected, golden_steps, pack, pack_columns, unpack
 from sim.operands import Tile, random_tile
 
 SPEC = MacSpec(a="e5m2", b="e5m2", acc="e6m5", rows=2, cols=3)
@@ -49,6 +49,23 @@ def test_expectation_of_equal_rows_and_columns_is_golden_s():
     expectation = expected(spec, tile)
     np.testing.assert_array_equal(expectation.codes, codes)
     np.testing.assert_array_equal(expectation.flags, flags)
+
+
+def test_expectation_goes_on_in_the_random_sequence():
+    """Equal rows and columns give different results, and so does the same tile a second time."""
+    spec = MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=3, rows=4, cols=5, rounding="stochastic:13")
+    operand = random_tile(spec, np.random.default_rng(2), 40, "normal")
+    tile = Tile("equal", np.tile(operand.a[:1], (4, 1)), np.tile(operand.b[:, :1], (1, 5)))
+    assert (golden_steps(spec, tile), tile.steps) == (4 * 5 * 40, 40)
+    found = []
+    for start in (0, golden.additions(spec, 40)):
+        expectation = expected(spec, tile, start)
+        codes, flags = golden.matmul(spec, tile.a, tile.b, start)
+        np.testing.assert_array_equal(expectation.codes, codes)
+        np.testing.assert_array_equal(expectation.flags, flags)
+        assert len(np.unique(codes)) > 3
+        found.append(codes)
+    assert (found[0] != found[1]).any()
 
 
 def test_right_results_pass_and_are_counted(expectation):

@@ -1,0 +1,83 @@
+"""The random numbers of many PEs at a time (docs/arithmetic.md section 7): states of their registers as arrays."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.numerics import Lfsr
+from macgen.spec import MacSpec
+
+States = NDArray[np.uint32]
+"""States of shift registers, one for each result."""
+
+
+def additions(spec: MacSpec, length: int) -> int:
+    """Return how many additions a dot product takes: a step for each product, a fold for each chunk but the first."""
+    return length + -(-length // (spec.chunk or length)) - 1
+
+
+def matmul_states(spec: MacSpec, rows: int, cols: int, length: int) -> States:
+    """Return the states with which the results (rows, cols) of a matrix product begin, from a reset on."""
+    lfsr = Lfsr.of(spec.random_bits)
+    per_tile = spec.random_bits * additions(spec, length)
+    tile_rows, tile_cols = -(-rows // spec.rows), -(-cols // spec.cols)
+    used = min(spec.rows, rows), min(spec.cols, cols)
+    seeds = np.array([[lfsr.seed(row, col) for col in range(used[1])] for row in range(used[0])], np.uint32)
+    across = _following(lfsr, seeds, per_tile, tile_cols)  # (tile column, PE row, PE column)
+    states = _following(lfsr, across, per_tile * tile_cols, tile_rows)  # (tile row, tile column, PE row, PE column)
+    ordered = states.swapaxes(1, 2).reshape(tile_rows * used[0], tile_cols * used[1])
+    return np.ascontiguousarray(ordered[:rows, :cols])
+
+
+def dots_states(spec: MacSpec, count: int, length: int) -> States:
+    """Return the states with which `count` dot products begin that PE (0, 0) computes one after the other."""
+    lfsr = Lfsr.of(spec.random_bits)
+    return _following(lfsr, np.uint32(lfsr.seed(0, 0)), spec.random_bits * additions(spec, length), count)
+
+
+class RandomNumbers:
+    """The random numbers of one block of results, an addition at a time.
+
+    Parameters:
+        bits: of each number.
+        states: with which the results begin.
+    """
+
+    def __init__(self, bits: int, states: States) -> None:
+        self._states = states
+        self._mask = np.uint32((1 << bits) - 1)
+        self._advance = _map(Lfsr.of(bits), bits)
+
+    def __call__(self) -> States:
+        """Return the numbers of the next addition."""
+        numbers = self._states & self._mask
+        self._states = self._advance(self._states)
+        return numbers
+
+
+def _following(lfsr: Lfsr, first: States | np.uint32, shifts: int, count: int) -> States:
+    """Return (count, ...) states: the first ones, those a number of shifts later, and so on."""
+    states = np.array([first], np.uint32)
+    while len(states) < count:  # each pass doubles them
+        later = _map(lfsr, shifts * len(states))(states[: count - len(states)])
+        states = np.concatenate([states, later])
+    return states
+
+
+def _map(lfsr: Lfsr, shifts: int) -> Callable[[States], States]:
+    """Return the map of states that a number of shifts is: linear over GF(2), a table for each half of the bits."""
+    halves = []
+    for low in (0, 16):
+        table = np.zeros(1, np.uint32)
+        for position in range(low, min(low + 16, lfsr.width)):
+            table = np.concatenate([table, table ^ np.uint32(lfsr.advance(1 << position, shifts))])
+        halves.append(table)
+    low_half, high_half = halves
+
+    def apply(states: States) -> States:
+        moved: States = low_half[states & np.uint32(0xFFFF)]
+        np.bitwise_xor(moved, high_half[states >> np.uint32(16)], out=moved)
+        return moved
+
+    return apply

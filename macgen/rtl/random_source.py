@@ -1,0 +1,65 @@
+"""The random numbers of a PE with stochastic rounding (docs/arithmetic.md section 7)."""
+
+from functools import reduce
+from operator import xor
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import Lfsr
+from macgen.spec import MacSpec
+
+
+class RandomSource(wiring.Component):
+    """A shift register that each addition moves on by as many positions as it takes bits.
+
+    Members:
+        seed: the register's content before the first addition; constant.
+        adds: the adder adds in this cycle.
+        number: its random number.
+        loads, load_number: with `fold = overlap` the same for the product that is loaded beside it, the later addition.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._bits = spec.random_bits
+        self._lfsr = Lfsr.of(self._bits)
+        self._loads = loads_beside(spec)
+        members = {"seed": In(self._lfsr.width), "adds": In(1), "number": Out(self._bits)}
+        if self._loads:
+            members |= {"loads": In(1), "load_number": Out(self._bits)}
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = self._lfsr.width
+        # One bit to reset tells that the seed counts: it does without a reset after power-up, too.
+        begun = Signal()
+        state = Signal(width, reset_less=True)
+        now = Signal(width)
+        moved = self._moved(m, now, "moved")
+        m.d.comb += [now.eq(Mux(begun, state, self.seed)), self.number.eq(now)]
+        following: Value = moved
+        moves = self.adds
+        if self._loads:
+            after = Signal(width)
+            m.d.comb += [after.eq(Mux(self.adds, moved, now)), self.load_number.eq(after)]
+            following = Mux(self.loads, self._moved(m, after, "moved_twice"), after)
+            moves = self.adds | self.loads
+        with m.If(moves):
+            m.d.sync += [begun.eq(1), state.eq(following)]
+        return m
+
+    def _moved(self, m: Module, state: Value, name: str) -> Signal:
+        """Return the content after one number's shifts."""
+        moved = Signal(self._lfsr.width, name=name)
+        bits = list(state)
+        for _ in range(self._bits):
+            bits = [reduce(xor, (bits[tap - 1] for tap in self._lfsr.taps)), *bits[:-1]]
+        m.d.comb += moved.eq(Cat(*bits))
+        return moved
+
+
+def loads_beside(spec: MacSpec) -> bool:
+    """Return whether a product can be loaded in the cycle of a fold."""
+    return spec.chunk is not None and spec.fold == "overlap"
