@@ -81,9 +81,7 @@ if TYPE_CHECKING:
     help="With --length: let the bit-exact accumulator on random operands decide the mantissa.",
 )
 @click.option("--json", "json_path", metavar="FILE", help="Write the plan for macgen build --plan; - for stdout.")
-@click.option(
-    "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Draw VRR and lengths (.svg, .png, .pdf)."
-)
+@click.option("--plot", metavar="FILE", help="Draw VRR and lengths (.svg, .png, .pdf).")
 def plan(
     model: Path | None,
     length: int | None,

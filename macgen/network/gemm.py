@@ -80,11 +80,14 @@ class Measurement:
         a: the activation operand; of a product of two activations, the left one.
         b: the weights; of a product of two activations, the right one.
         weight_l1: of integer weights, the largest sum of magnitudes that one output uses, sum |w - zero point|.
+        weight_range: of integer weights, the largest magnitude of the sum of the negative ones that one output uses and
+            the largest sum of the positive ones, each less the zero point; the two may be of different outputs.
     """
 
     a: OperandStatistics
     b: OperandStatistics
     weight_l1: int | None = None
+    weight_range: tuple[int, int] | None = None
 
     @property
     def nonzero_products(self) -> float:
@@ -113,10 +116,6 @@ class Layer:
     def forward(self) -> Gemm:
         """The GEMM that computes the layer's outputs."""
         return self.gemms[0]
-
-    def of_kind(self, kind: Kind) -> tuple[Gemm, ...]:
-        """Return the layer's GEMMs of one kind, none to two."""
-        return tuple(gemm for gemm in self.gemms if gemm.kind == kind)
 
     def batched(self, factor: int) -> Self:
         """Return the layer for a batch `factor` times as large: longer weight gradients, more of all other outputs."""
@@ -149,10 +148,6 @@ class Network:
         for layer in self.layers:
             for gemm in layer.gemms:
                 yield layer, gemm
-
-    def macs(self, kind: Kind | None = None) -> int:
-        """Return the multiply-accumulates of one kind, or of all."""
-        return sum(gemm.macs for _, gemm in self.gemms() if kind in (None, gemm.kind))
 
 
 def require_positive(field: str, value: object, largest: int | None = None) -> int:

@@ -1,6 +1,7 @@
 """Measured sparsity and ranges: the network computes sample inputs in a process of its own.
 
 The engines run what a file says: a loop without end, or, in onnxruntime, a damaged model that takes the process down.
+The process takes no modules from the current folder, and ends when the one that started it does, however that ends.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,28 +57,34 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
         raise MacgenError(f"samples are of types {shown([str(x.dtype) for x in arrays])}; accepted are numbers")
     with tempfile.TemporaryDirectory(prefix="macgen-") as folder:
         np.savez(Path(folder) / "samples.npz", *arrays)
-        request = {"path": str(path), "names": list(named), "engine": engine}
+        request = {"path": str(path), "names": list(named), "engine": engine, "time_limit": time_limit}
         (Path(folder) / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", "from macgen.network.measure import answer; answer()", folder],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                timeout=time_limit,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise MacgenError(
-                f"model {shown_path(path)} ran longer than {time_limit:g} s; accepted are fewer samples or more time"
-            ) from None
+        with subprocess.Popen(
+            [sys.executable, "-P", "-c", "from macgen.network.measure import answer; answer()", folder],
+            stdin=subprocess.PIPE,  # never written to: it ends when this process does
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would report the model's name and more to its makers
+            },
+        ) as process:
+            try:
+                code = process.wait(time_limit)
+            except subprocess.TimeoutExpired:
+                raise MacgenError(
+                    f"model {shown_path(path)} ran longer than {time_limit:g} s; accepted are fewer samples or more "
+                    f"time"
+                ) from None
+            finally:
+                process.kill()
         try:
             answer = json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise MacgenError(
-                f"model {shown_path(path)} cannot be run: its process ended with {_ending(done.returncode)}; accepted "
-                f"are models that the engine can run"
+                f"model {shown_path(path)} cannot be run: its process ended with {_ending(code)}; accepted are "
+                f"models that the engine can run"
             ) from None
     if "error" in answer:
         raise (ToolError if answer["tool"] else MacgenError)(answer["error"])
@@ -84,13 +94,9 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
 def answer() -> None:
     """Do what `measure` asks for in the folder that is the first argument; runs in the other process."""
     folder = Path(sys.argv[1])
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        most = min(MAX_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_end_with_parent, args=[folder], daemon=True).start()
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    _limit_resources(request["time_limit"])
     with np.load(folder / "samples.npz", allow_pickle=False) as loaded:
         arrays = {name: loaded[f"arr_{number}"] for number, name in enumerate(request["names"])}
     try:
@@ -99,6 +105,30 @@ def answer() -> None:
     except MacgenError as error:
         result = {"error": str(error), "tool": isinstance(error, ToolError)}
     (folder / "answer.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _end_with_parent(folder: Path) -> None:
+    """Wait for the end of the process at the other end of standard input, then leave nothing behind."""
+    os.read(sys.stdin.fileno(), 1)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+def _limit_resources(time_limit: float) -> None:
+    """Have the system limit this process, where it does that."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        # Before all processors together have taken that long, the other process's clock has run out.
+        seconds = math.ceil(min(time_limit, 1 << 30)) * (os.cpu_count() or 1)
+        most = min(MAX_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        for kind, limit in (
+            (resource.RLIMIT_CPU, seconds),
+            (resource.RLIMIT_DATA, most),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
+                resource.setrlimit(kind, (limit, limit))
 
 
 def _ending(code: int) -> str:
@@ -114,6 +144,7 @@ def _network(fields: Mapping[str, Any]) -> Network:
         measured = layer["measured"]
         if measured is not None:
             a, b = (OperandStatistics(**measured[which]) for which in "ab")
-            measured = Measurement(a, b, measured["weight_l1"])
+            weight_range = measured["weight_range"]
+            measured = Measurement(a, b, measured["weight_l1"], None if weight_range is None else (*weight_range,))
         layers.append(Layer(layer["name"], layer["op"], tuple(Gemm(**gemm) for gemm in layer["gemms"]), measured))
     return Network(fields["name"], fields["batch"], tuple(layers), fields["skipped"])

@@ -31,6 +31,7 @@ MAX_FILE_BYTES = (1 << 31) - 1  # of one Protocol Buffers message
 MAX_NODES = 1 << 20
 MAX_DIMENSION = (1 << 31) - 1
 MAX_ELEMENTS = 1 << 40
+MAX_NAME = 100  # characters
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 
@@ -178,8 +179,19 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def operator_name(node: NodeProto) -> str:
-    """Return an operation's name as lists show it: bare in ONNX's own domain, else `domain::name`."""
-    return node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
+    """Return an operation's name as lists show it: bare in ONNX's own domain, else `domain::name`; printable."""
+    return printable(node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}")
+
+
+def printable(name: str) -> str:
+    """Return a name that terminals and tables show as it is: control characters escaped, the middle of long ones cut.
+
+    Names of up to 100 printable characters stay as they are.
+    """
+    if len(name) > 2 * MAX_NAME:
+        name = name[:MAX_NAME] + name[-MAX_NAME:]  # all that can stay of a name of a gigabyte
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME // 2]}...{text[-MAX_NAME // 2 :]}"
 
 
 def checked_shape(dimensions: Iterable[int], what: str) -> tuple[int, ...]:

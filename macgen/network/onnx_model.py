@@ -15,6 +15,7 @@ from macgen.network.onnx_file import (
     all_nodes,
     attributes,
     operator_name,
+    printable,
     read_model,
     subgraphs,
 )
@@ -194,7 +195,7 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
     weight = "b" if b in tensors.constants else "a" if a in tensors.constants else None
     if a in tensors.constants and b in tensors.constants:
         return [], " of constants"
-    name = node.name or next((output for output in node.output if output), node.op_type)
+    name = printable(node.name or next((output for output in node.output if output), node.op_type))
     context = _Context(
         node=node,
         name=name,
@@ -248,13 +249,21 @@ _Built = tuple[list[Layer], tuple[int, ...]]
 
 
 def _conv(node: _Context) -> _Built:
-    transposed = node.node.op_type == "ConvTranspose"
+    op = node.node.op_type
+    transposed = op == "ConvTranspose"
     groups = node.given.get("group", 1)
-    if len(node.a) < 3 or not len(node.a) == len(node.b) == len(node.out) or not isinstance(groups, int) or groups < 1:
+    if not isinstance(groups, int) or groups < 1:
+        raise MacgenError(
+            f"{op} {shown(node.name)} of model {node.model} has group {shown(groups)}; accepted are positive integers"
+        )
+    if len(node.a) < 3 or not len(node.a) == len(node.b) == len(node.out):
         raise node.refusal("an input (N, C, D1, ...) and weights (M, C / group, k1, ...)")
     batch, in_channels, *in_size = node.a
     if in_channels != (node.b[0] if transposed else node.b[1] * groups):
         raise node.refusal(f"as many channels in both, in {shown(groups)} groups")
+    kernel = node.given.get("kernel_shape")
+    if kernel is not None and kernel != list(node.b[2:]):
+        raise node.refusal(f"weights of its kernel_shape {shown(kernel)}")
     layer = conv_layer(
         node.name,
         batch=batch,
@@ -266,7 +275,7 @@ def _conv(node: _Context) -> _Built:
         groups=groups,
         transposed=transposed,
         input_gradient=node.input_gradient,
-        op=node.node.op_type,
+        op=op,
     )
     # The weights of a transposed convolution are (C, M / group, ...): outputs of different groups share a column, and
     # the largest sum over a whole column bounds them from above.

@@ -91,7 +91,7 @@ def measure_here(path: str | Path, samples: Samples, *, engine: Engine | None = 
             measured = Measurement(
                 _checked(gathered.statistics(left), node, name),
                 _checked(gathered.statistics(right), node, name),
-                None if weight is None else gathered.l1(weight),
+                *((None, None) if weight is None else gathered.weight_sums(weight)),
             )
         layers.append(replace(node.layer.batched(inputs.repeat), measured=measured))
     return Network(Path(path).stem, inputs.batch * inputs.repeat, tuple(layers), found.skipped)
@@ -165,6 +165,8 @@ class _Sums:
     squares: float = 0.0
     dtype: str = ""
     l1: int | None = None
+    negative: int = 0
+    positive: int = 0
 
 
 class _Gathered:
@@ -201,8 +203,11 @@ class _Gathered:
                 sums.squares += float(np.square(nonzero.astype(np.float64)).sum())
         if integer and view.output_axes is not None:
             kept = {axis % x.ndim for axis in view.output_axes}
-            summed = magnitudes.sum(axis=tuple(axis for axis in range(x.ndim) if axis not in kept))
-            sums.l1 = max(sums.l1 or 0, int(summed.max()))
+            axes = tuple(axis for axis in range(x.ndim) if axis not in kept)
+            negative, positive = -np.minimum(x, 0).sum(axis=axes), np.maximum(x, 0).sum(axis=axes)
+            sums.l1 = max(sums.l1 or 0, int((negative + positive).max()))
+            sums.negative = max(sums.negative, int(negative.max()))
+            sums.positive = max(sums.positive, int(positive.max()))
 
     def statistics(self, view: _View) -> OperandStatistics:
         """Return a view's figures over all runs."""
@@ -215,9 +220,10 @@ class _Gathered:
             dtype=sums.dtype,
         )
 
-    def l1(self, view: _View) -> int | None:
-        """Return the largest sum of magnitudes that one output uses; None if the weights are no integers."""
-        return self._sums[view].l1
+    def weight_sums(self, view: _View) -> tuple[int | None, tuple[int, int] | None]:
+        """Return `weight_l1` and `weight_range` of a `Measurement`."""
+        sums = self._sums[view]
+        return sums.l1, None if sums.l1 is None else (sums.negative, sums.positive)
 
     def _values(self, name: str, tensors: Mapping[str, Array]) -> Array:
         if name in tensors:

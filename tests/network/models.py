@@ -31,6 +31,16 @@ def value(name, shape=None, element=TensorProto.FLOAT):
     return helper.make_tensor_value_info(name, element, shape)
 
 
+def of_kind(layer, kind):
+    """Return a layer's GEMMs of one kind."""
+    return [gemm for gemm in layer.gemms if gemm.kind == kind]
+
+
+def count_macs(network, *kinds):
+    """Return a network's multiply-accumulates of some kinds; of all, if none is given."""
+    return sum(gemm.macs for _, gemm in network.gemms() if not kinds or gemm.kind in kinds)
+
+
 def node(op, inputs, outputs, **attributes):
     return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
 

@@ -1,8 +1,12 @@
 """The measuring process: the same figures as here, and one sentence for whatever goes wrong there."""
 
+import json
 import os
 import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +66,70 @@ def test_without_end(engine, tmp_path):
         measure(path, np.ones((1, 4)), engine=engine, time_limit=2)
 
 
+def members(group):
+    """Return the processes of a process group that are not dead."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_group = file.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # ended meanwhile
+            continue
+        if int(of_group) == group and state not in "XZ":
+            found.append(int(file.parent.name))
+    return found
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_process_ends_with_its_parent(engine, tmp_path):
+    """Of a parent that is ended by a signal, neither the process nor its folder stays."""
+    path = saved(tmp_path, endless())
+    (tmp_path / "tmp").mkdir()
+    call = f"measure({str(path)!r}, numpy.ones((1, 4)), engine={engine!r})"
+    script = f"import numpy; from macgen.network import measure; {call}"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], start_new_session=True, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    )
+    try:
+        wait_until(lambda: len(members(parent.pid)) == 2)
+        time.sleep(1)  # in the loop, or nearly so
+        parent.terminate()
+        assert parent.wait() == -signal.SIGTERM
+        wait_until(lambda: not members(parent.pid))
+        assert os.listdir(tmp_path / "tmp") == []
+    finally:
+        for process in members(parent.pid):
+            os.kill(process, signal.SIGKILL)
+
+
+def test_the_process_limits_itself(tmp_path):
+    """What a parent that lives on but does nothing, as one that was stopped, leaves running."""
+    np.savez(tmp_path / "samples.npz", np.ones((1, 4)))
+    request = {"path": str(saved(tmp_path, endless())), "names": ["x"], "engine": "reference", "time_limit": 2}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    script = "import os; os.cpu_count = lambda: 1; from macgen.network.measure import answer; answer()"
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE) as process:
+        try:
+            assert process.wait(60) in (-signal.SIGXCPU, -signal.SIGKILL)
+        finally:
+            process.kill()
+
+
+def test_nothing_in_the_current_folder_is_run(monkeypatch, tmp_path):
+    path = saved(tmp_path, model([node("MatMul", "x w", "y")], [value("x", (1, 4))], [weight("w", 4, 4)]))
+    for module in ("json", "numpy", "onnx", "onnxruntime"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w'); raise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    assert measure(path, np.ones((1, 4))).layers[0].measured is not None
+    assert not (tmp_path / "marker").exists()
+
+
 def test_a_process_that_dies(monkeypatch, tmp_path):
     """What happens when an engine takes its process down."""
     (tmp_path / "sitecustomize.py").write_text(f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})\n")
@@ -95,6 +163,7 @@ def test_sentences_are_handed_on(monkeypatch, tmp_path):
 def test_nothing_is_left_behind(monkeypatch, tmp_path):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     path = saved(tmp_path, model([node("MatMul", "x w", "y")], [value("x", (1, 4))], [weight("w", 4, 4)]))
     assert measure(path, np.ones((1, 4))).layers[0].measured is not None
     assert os.listdir(tmp_path / "tmp") == []

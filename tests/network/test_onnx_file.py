@@ -149,6 +149,25 @@ def test_operands_that_do_not_fit(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("op", "attributes", "sentence"),
+    [
+        ("Conv", {"kernel_shape": [5, 5]},
+         "Conv 'c' of model PATH cannot have operands of shapes (1, 2, 8, 8) and (2, 2, 3, 3); accepted are weights of "
+         "its kernel_shape [5, 5]"),
+        ("ConvTranspose", {"kernel_shape": [3, 2]},
+         "ConvTranspose 'c' of model PATH cannot have operands of shapes (1, 2, 8, 8) and (2, 2, 3, 3); accepted are "
+         "weights of its kernel_shape [3, 2]"),
+        ("Conv", {"group": 0}, "Conv 'c' of model PATH has group 0; accepted are positive integers"),
+        ("Conv", {"group": -1}, "Conv 'c' of model PATH has group -1; accepted are positive integers"),
+    ],
+)  # fmt: skip
+def test_attributes_that_do_not_fit(op, attributes, sentence, tmp_path):
+    nodes = [node(op, "x w", "y", name="c", **attributes)]
+    made = model(nodes, [value("x", (1, 2, 8, 8))], [weight("w", 2, 2, 3, 3)], [value("y", (1, 2, 6, 6))])
+    assert sentence_of(saved(tmp_path, made)) == sentence
+
+
 def test_text_that_is_no_text(tmp_path):
     for text in (b"MatMul", b"weight-1"):
         data = product(name="weight-1").SerializeToString()

@@ -11,7 +11,19 @@ from onnx.reference import ReferenceEvaluator
 
 from macgen.errors import MacgenError
 from macgen.network import from_onnx
-from tests.network.models import LIGHT, constant, model, node, rich_model, saved, trained, value, weight
+from tests.network.models import (
+    LIGHT,
+    constant,
+    count_macs,
+    model,
+    node,
+    of_kind,
+    rich_model,
+    saved,
+    trained,
+    value,
+    weight,
+)
 
 
 def gemms(layer):
@@ -60,9 +72,9 @@ def test_topologies(path):
     ops = Counter(item.op_type for item in onnx.load(path).graph.node)
     assert Counter(layer.op for layer in network.layers) == {op: n for op, n in ops.items() if op in ("Conv", "Gemm")}
     assert network.batch == 32
-    assert network.macs("forward") == network.macs("gradient") == 32 * inferred_macs(path)
+    assert count_macs(network, "forward") == count_macs(network, "gradient") == 32 * inferred_macs(path)
     first = network.layers[0].forward.macs
-    assert network.macs("backward") == network.macs("forward") - first
+    assert count_macs(network, "backward") == count_macs(network, "forward") - first
     assert network.skipped["Relu"] == ops["Relu"]
     assert not set(network.skipped) & {"Conv", "Gemm", "ConstantOfShape"}
     assert not [op for op in network.skipped if " " in op]
@@ -72,7 +84,7 @@ def test_alexnet():
     """Krizhevsky's first network: the second, fourth and fifth convolution see half of the channels."""
     network = from_onnx(light("alexnet"), batch=64)
     assert forward_lengths(network) == [363, 1200, 2304, 1728, 1728, 9216, 4096, 4096]
-    gradients = [layer.of_kind("gradient")[0].length for layer in network.layers]
+    gradients = [of_kind(layer, "gradient")[0].length for layer in network.layers]
     assert gradients == [64 * size for size in (54 * 54, 26 * 26, 12 * 12, 12 * 12, 12 * 12, 1, 1, 1)]
 
 
@@ -81,14 +93,14 @@ def test_vgg19():
     assert forward_lengths(network) == (
         [27, 576, 576, 1152, 1152] + [2304] * 4 + [4608] * 7 + [512 * 7 * 7, 4096, 4096]
     )
-    assert network.macs("forward") == 19_632_062_464
+    assert count_macs(network, "forward") == 19_632_062_464
 
 
 def test_resnet50():
     network = from_onnx(light("resnet50"))
     stage = {64: (64, 576, 64), 128: (256, 512, 1152, 128), 256: (512, 1024, 2304, 256), 512: (1024, 2048, 4608, 512)}
     assert set(forward_lengths(network)) == {147, 2048, 256} | {n for lengths in stage.values() for n in lengths}
-    assert network.macs("forward") == 4_089_184_256
+    assert count_macs(network, "forward") == 4_089_184_256
 
 
 # -- trained networks ------------------------------------------------------------------------------------------------
@@ -138,7 +150,7 @@ def test_trained_networks(part, shape, layers):
 def test_attention_of_a_trained_network():
     """Eight heads of 15 features on 40 places of 2 lines of 320 pixels."""
     network = from_onnx(trained("_rec_"), batch=2, dims={"x:2": 48, "x:3": 320})
-    products = [layer for layer in network.layers if layer.op == "MatMul" and not layer.of_kind("gradient")]
+    products = [layer for layer in network.layers if layer.op == "MatMul" and not of_kind(layer, "gradient")]
     assert [gemms(layer) for layer in products[:2]] == [
         [("forward", 15, 2 * 8 * 40 * 40), ("backward", 40, 2 * 8 * 40 * 15), ("backward", 40, 2 * 8 * 15 * 40)],
         [("forward", 40, 2 * 8 * 40 * 15), ("backward", 15, 2 * 8 * 40 * 40), ("backward", 40, 2 * 8 * 40 * 15)],
@@ -266,7 +278,7 @@ def test_computed_weights(tmp_path):
     weights = [weight("w", 6, 4, dtype="int8"), constant("s", 0.5, "float32"), constant("shape", [6, 3])]
     network = from_onnx(saved(tmp_path, model(nodes, [value("x", (2, 4))], weights, [value("y")])))
     assert forward_lengths(network) == [4, 6]
-    assert all(layer.of_kind("gradient") for layer in network.layers)
+    assert all(of_kind(layer, "gradient") for layer in network.layers)
     assert network.skipped == {"MatMul of constants": 1}
 
 
@@ -274,6 +286,33 @@ def test_names_are_unique(tmp_path):
     nodes = [node("MatMul", f"{a} w", b, name="same") for a, b in ("xa", "ab", "bc")]
     layers = saved_layers(tmp_path, nodes, [value("x", (2, 4))], [weight("w", 4, 4)])
     assert [layer.name for layer in layers] == ["same", "same#2", "same#3"]
+
+
+def test_names_are_printable(tmp_path):
+    """What a terminal or a table would take for more than text, and what fills it."""
+    hostile = "\x1b[2J\x1b]0;title\x07\n\t\u202e"
+    shown = r"\x1b[2J\x1b]0;title\x07\n\t\u202e"
+    long = "start" + "x" * 500 + "end"
+    nodes = [
+        node("MatMul", "x w", "a", name=hostile),
+        node("MatMul", "a w", "b", name=long),
+        node("MatMul", "b w", "c", name=long.replace("x" * 500, "x" * 499)),
+        node("RNN", "s w_rnn r_rnn", "r", name="été\n", hidden_size=2),
+        node(f"Op{hostile}", "c", "d", domain=hostile),
+        node(f"{long}1", "c", "e", domain="foo"),
+        node(f"{long}2", "c", "f", domain="foo"),
+    ]
+    inputs = [value("x", (2, 4)), value("s", (1, 2, 4))]
+    weights = [weight("w", 4, 4), weight("w_rnn", 1, 2, 4), weight("r_rnn", 1, 2, 2)]
+    network = from_onnx(saved(tmp_path, model(nodes, inputs, weights, domains=[hostile, "foo"])))
+    names = [layer.name for layer in network.layers]
+    assert (names[0], *names[3:]) == (shown, r"été\n.input", r"été\n.recurrent")
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("startxx") and 90 < len(name) < 110 for name in names[1:3])
+    assert names[1].endswith("xxend")
+    assert len(network.skipped) == 3
+    assert network.skipped[f"{shown}::Op{shown}"] == 1
+    assert all(name.isprintable() and len(name) < 110 for name in (*names, *network.skipped))
 
 
 @pytest.mark.parametrize(

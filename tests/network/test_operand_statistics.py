@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from macgen.errors import MacgenError, ToolError
 from macgen.network import Measurement, OperandStatistics, from_onnx
 from macgen.network.operand_statistics import ENGINES, measure_here
-from tests.network.models import constant, model, node, rich_model, saved, trained, value, weight
+from tests.network.models import constant, model, node, of_kind, rich_model, saved, trained, value, weight
 
 BYTE = TensorProto.UINT8
 SIGNED = TensorProto.INT8
@@ -67,6 +67,7 @@ def test_integers_and_zero_points(engine, tmp_path):
         OperandStatistics(nonzero=3 / 6, largest=252.0, smallest=1.0, rms=((1 + 252**2 + 9) / 6) ** 0.5, dtype="uint8"),
         OperandStatistics(nonzero=3 / 6, largest=9.0, smallest=1.0, rms=(83 / 6) ** 0.5, dtype="int8"),
         weight_l1=9,
+        weight_range=(9, 1),
     )
 
 
@@ -79,7 +80,7 @@ def test_quantised_convolution(engine, tmp_path):
     ]  # fmt: skip
     path = saved(tmp_path, model(nodes, [value("x", (1, 1, 4, 4), BYTE)], weights, [value("y", None, BYTE)]))
     (layer,) = measure_here(path, np.full((1, 1, 4, 4), 126), engine=engine).layers
-    assert layer.measured.weight_l1 == 10
+    assert (layer.measured.weight_l1, layer.measured.weight_range) == (10, (0, 10))
     assert layer.measured.b == OperandStatistics(5 / 8, 4.0, 1.0, (31 / 8) ** 0.5, "int8")
     assert layer.measured.a == OperandStatistics(1.0, 2.0, 2.0, 2.0, "uint8")
 
@@ -101,9 +102,9 @@ def test_operands_from_dequantize_linear(engine, tmp_path):
     quantised, half = measure_here(path, np.array([[0, 1.5], [-1, 8]]), engine=engine).layers
     assert quantised.measured.a == OperandStatistics(3 / 4, 16.0, 2.0, (269 / 4) ** 0.5, "uint8")
     assert quantised.measured.b == OperandStatistics(3 / 4, 100.0, 1.0, (10050 / 4) ** 0.5, "int8")
-    assert quantised.measured.weight_l1 == 100
+    assert (quantised.measured.weight_l1, quantised.measured.weight_range) == (100, (7, 100))
     assert half.measured.b == OperandStatistics(3 / 4, 200.0, 0.5, ((0.25 + 12.25 + 40000) / 4) ** 0.5, "float32")
-    assert half.measured.weight_l1 is None
+    assert (half.measured.weight_l1, half.measured.weight_range) == (None, None)
 
 
 def test_weights_on_the_left(engine, tmp_path):
@@ -114,7 +115,7 @@ def test_weights_on_the_left(engine, tmp_path):
     (layer,) = measure_here(path, np.full((3, 5), 7), engine=engine).layers
     assert layer.measured.a == OperandStatistics(1.0, 7.0, 7.0, 7.0, "int8")
     assert layer.measured.b.nonzero == 0.5
-    assert layer.measured.weight_l1 == 4
+    assert (layer.measured.weight_l1, layer.measured.weight_range) == (4, (2, 4))
     assert [gemm.kind for gemm in layer.gemms] == ["forward", "gradient"]
 
 
@@ -131,7 +132,7 @@ def test_a_fixed_batch_runs_several_times(engine, tmp_path):
     assert all(network == networks[0] for network in networks)
     assert networks[0].batch == 6
     assert networks[0].layers[0].measured.a.rms == pytest.approx(np.sqrt(np.mean(np.square(x))))
-    assert networks[0].layers[2].of_kind("gradient") == ()
+    assert of_kind(networks[0].layers[2], "gradient") == []
     assert networks[0].layers[2].measured.weight_l1 is None
 
 
@@ -229,4 +230,4 @@ def test_an_old_model_lists_its_weights_among_the_inputs(engine, tmp_path):
     made.graph.input.append(helper.make_tensor_value_info("w2", TensorProto.FLOAT, (2,)))
     made.graph.initializer.append(weight("w2", 2))
     (layer,) = measure_here(saved(tmp_path, made), np.ones((3, 4)), engine=engine).layers
-    assert layer.of_kind("gradient")[0].length == 3
+    assert of_kind(layer, "gradient")[0].length == 3

@@ -4,6 +4,7 @@ import pytest
 
 from macgen.errors import MacgenError
 from macgen.network import NETWORKS, paper_network
+from tests.network.models import count_macs, of_kind
 
 
 def lengths(network, kind, without=()):
@@ -12,7 +13,7 @@ def lengths(network, kind, without=()):
         gemm.length
         for layer in network.layers
         if not any(part in layer.name for part in without)
-        for gemm in layer.of_kind(kind)
+        for gemm in of_kind(layer, kind)
     ]
     return list(dict.fromkeys(found))
 
@@ -26,10 +27,10 @@ def test_resnet18():
     assert list(by_name)[:4] == ["conv0", "block1.0.conv1", "block1.0.conv2", "block1.1.conv1"]
     assert [by_name[f"block{stage}.0.downsample"].forward.length for stage in (2, 3, 4)] == [64, 128, 256]
     assert by_name["fc"].forward.length == 512
-    assert by_name["fc"].of_kind("gradient")[0].length == 256
+    assert of_kind(by_name["fc"], "gradient")[0].length == 256
     # The input gradient of a block sums over the channels of its result.
-    assert by_name["block2.0.conv1"].of_kind("backward")[0].length == 128 * 9
-    assert by_name["conv0"].of_kind("backward") == ()
+    assert of_kind(by_name["block2.0.conv1"], "backward")[0].length == 128 * 9
+    assert of_kind(by_name["conv0"], "backward") == []
     assert len(by_name) == len(network.layers) == 21
 
 
@@ -37,7 +38,7 @@ def test_resnet32():
     network = paper_network("resnet32", 128)
     assert lengths(network, "forward", ["fc"]) == [27, 144, 288, 576]
     gradients = [
-        next(layer for layer in network.layers if layer.name.startswith(part)).of_kind("gradient")[0].length
+        of_kind(next(layer for layer in network.layers if layer.name.startswith(part)), "gradient")[0].length
         for part in ("conv0", "block1", "block2", "block3")
     ]
     assert gradients == [131072, 131072, 32768, 8192]
@@ -59,8 +60,8 @@ def test_alexnet():
 )
 def test_size(name, weights, macs):
     network = paper_network(name, 1)
-    assert sum(layer.of_kind("gradient")[0].outputs for layer in network.layers) == weights
-    assert network.macs("forward") == network.macs("gradient") == macs
+    assert sum(of_kind(layer, "gradient")[0].outputs for layer in network.layers) == weights
+    assert count_macs(network, "forward") == count_macs(network, "gradient") == macs
 
 
 @pytest.mark.parametrize("name", NETWORKS)
