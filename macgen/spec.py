@@ -7,13 +7,12 @@ from typing import Any, Literal, Self, get_args
 
 from macgen.errors import MacgenError, shown
 from macgen.numerics import (
-    MAX_RANDOM_BITS,
     OVERFLOWS,
-    SUM_ROUNDINGS,
     FixedFormat,
     FloatFormat,
     Format,
     Overflow,
+    check_sum_rounding,
     parse_format,
     random_bits,
 )
@@ -88,11 +87,7 @@ class MacSpec:
             self._require_integer(field, low, high)
         if self.chunk is not None:
             self._require_integer("chunk", 1, MAX_CHUNK, " or none")
-        if self.rounding not in SUM_ROUNDINGS and not self.random_bits:
-            raise MacgenError(
-                f"rounding {shown(self.rounding)} is not one of {', '.join(SUM_ROUNDINGS)}, stochastic:r with r from 1 "
-                f"to {MAX_RANDOM_BITS}"
-            )
+        check_sum_rounding(self.rounding)
         for field, choices in (("overflow", OVERFLOWS), ("fold", FOLDS)):
             value = getattr(self, field)
             if value not in choices:

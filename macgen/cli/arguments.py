@@ -15,7 +15,7 @@ from macgen.spec import MacSpec, check_operand, least_int_bits
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
 
-_MAX_MAN_BITS = 52
+MAX_MAN_BITS = 52
 
 
 def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
@@ -110,11 +110,11 @@ def accumulator_of_width(bits: int, a: Format, b: Format) -> Format:
         MacgenError: the width is out of range or, in fixed point, does not hold the products.
     """
     if isinstance(a, FloatFormat) or isinstance(b, FloatFormat):
-        least, most = 2 + ACC_EXP_BITS, 1 + ACC_EXP_BITS + _MAX_MAN_BITS
+        least, most = 2 + ACC_EXP_BITS, 1 + ACC_EXP_BITS + MAX_MAN_BITS
         if not least <= bits <= most:
             raise MacgenError(
                 f"acc-bits {bits} is not from {least} to {most}: 1 sign, {ACC_EXP_BITS} exponent and 1 to "
-                f"{_MAX_MAN_BITS} mantissa bits; acc eXmY accepts other splits"
+                f"{MAX_MAN_BITS} mantissa bits; acc eXmY accepts other splits"
             )
         return FloatFormat(ACC_EXP_BITS, bits - 1 - ACC_EXP_BITS)
     frac_bits = a.frac_bits + b.frac_bits

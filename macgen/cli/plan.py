@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     default="none",
     help="Products a chunk; auto: the power of two near sqrt(length), where the noise is least.  [default: none]",
 )
-@click.option("--rounding", metavar="rne|rtz|drop", default="rne", help="Rounding of the adder.  [default: rne]")
+@click.option(
+    "--rounding", metavar="rne|rtz|drop|stochastic:R", default="rne", help="Rounding of the adder.  [default: rne]"
+)
 @click.option(
     "--nsr",
     type=float,

@@ -22,6 +22,7 @@ from macgen.numerics.rounding import (
     Stochastic,
     Subnormals,
     SumRounding,
+    check_sum_rounding,
     random_bits,
     shift_right,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "SumRounding",
     "all_codes",
     "all_values",
+    "check_sum_rounding",
     "parse_format",
     "random_bits",
     "shift_right",

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from macgen.errors import MacgenError, shown
+
 Rounding = Literal["rne", "rtz"]
 """How one value is rounded: `rne`, to nearest, ties to even; `rtz`, toward zero (docs/arithmetic.md section 3)."""
 
@@ -45,6 +47,19 @@ def random_bits(rounding: object) -> int:
     match = _STOCHASTIC.fullmatch(rounding) if isinstance(rounding, str) else None
     bits = int(match[1]) if match else 0
     return bits if bits <= MAX_RANDOM_BITS else 0
+
+
+def check_sum_rounding(rounding: object) -> None:
+    """Refuse what is no rounding of a sum.
+
+    Raises:
+        MacgenError: it is neither one of `SUM_ROUNDINGS` nor `stochastic:r`.
+    """
+    if rounding not in SUM_ROUNDINGS and not random_bits(rounding):
+        raise MacgenError(
+            f"rounding {shown(rounding)} is not one of {', '.join(SUM_ROUNDINGS)}, stochastic:r with r from 1 to "
+            f"{MAX_RANDOM_BITS}"
+        )
 
 
 def shift_right(magnitude: int, distance: int, rounding: Rounding | Stochastic) -> tuple[int, bool]:

@@ -133,19 +133,26 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
 
     Operands are taken as they were, scaled by a power of two where the largest does not fit its format; real numbers
     for a fixed-point format always, so that the largest just fits. Integer weights that were measured as integers bound
-    the sum by their L1 norm.
+    the sum by their own sums. Integers that do not fit a fixed-point format are named in the plan's warnings.
     """
-    rms = 1.0
+    rms, reach = 1.0, list[int | None]()
     for statistics, fmt in zip((measured.a, measured.b), goal.formats, strict=True):
         value = statistics.rms
-        real = isinstance(fmt, FixedFormat) and not statistics.dtype.startswith(("int", "uint"))
+        integers = statistics.dtype.startswith(("int", "uint"))
+        real = isinstance(fmt, FixedFormat) and not integers
+        reach.append(int(statistics.largest) if integers and isinstance(fmt, FixedFormat) else None)
         if statistics.largest > fmt.max or (real and statistics.largest > 0):
             value *= 2.0 ** -math.ceil(math.log2(statistics.largest / fmt.max))
         rms *= value
     nzr = measured.nonzero_products
+    known: dict[str, Any] = {
+        "weight_l1": measured.weight_l1,
+        "weight_range": measured.weight_range,
+        "reach": tuple(reach),
+    }
     if nzr <= 0 or rms <= 0:  # nothing but zeros: any accumulator does
-        return Sum(length=length, weight_l1=measured.weight_l1)
-    return Sum(length=length, nzr=nzr, rms=rms, weight_l1=measured.weight_l1)
+        return Sum(length=length, **known)
+    return Sum(length=length, nzr=nzr, rms=rms, **known)
 
 
 def widest_format(formats: Sequence[Format]) -> Format:

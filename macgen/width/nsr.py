@@ -1,15 +1,16 @@
 """Noise-to-signal ratio of a floating-point sum whose every addition is rounded: a closed form.
 
 It knows the rounding mode, which the variance retention ratio does not. Against bit-exact accumulators of normally
-distributed addends it is within 7 % (12 % with chunks) where it gives less than 0.05. Products of two normally
-distributed operands, more of them small, make up to 20 % less noise than it says.
+distributed addends with more bits than the accumulator's it is, for `rne` and from one addend on, within 7 % (12 % with
+chunks) where it gives less than 0.05. Products of two normally distributed operands, more of them small, make up to
+20 % less noise than it says, and so do short sums of addends with few bits, which are often exact.
 """
 
 import math
 from dataclasses import dataclass
 
 from macgen.errors import MacgenError, shown
-from macgen.width.arguments import MAX_LENGTH, MAX_MAN_BITS, check_chunk, check_integer, check_real, levels
+from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_integer, check_real, levels
 
 VALID_BELOW = 0.05
 """The closed form is fitted where it gives less than this."""
@@ -17,11 +18,13 @@ VALID_BELOW = 0.05
 _RNE = 0.541 / 24
 """A uniform error of half a unit in the last place either way has 1/12 of that unit's square as its variance (a
 stochastic one 1/6). The mean square of the unit of a normal sum of i unit variances is 0.541 i / 4^m_acc, averaged over
-its place in a binade; these add up to n^2 / 2 over a variance of n."""
+its place in a binade; i = 1 to n add up to n (n + 1) / 2, over a variance of n."""
 
-_DROP = 6
-"""An upper bound: an adder that aligns and drops makes 3 to 5.1 times the noise of rounding to nearest (measured, the
-most with chunks)."""
+_DROP = 6 * _RNE
+_DROP_IN_CHUNKS = 9 * _RNE
+"""Upper bounds, over rounding to nearest. Measured: 3 to 5.9 times, the most where two long products are added; with
+chunks up to 7 times, since chunk sums and folds both lean toward zero, and errors that lean the same way add up to as
+much as twice what independent ones make."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ class NoiseEstimate:
 
 
 def estimate(n: int, m_acc: int, rounding: str = "rne", chunk: int | None = None) -> NoiseEstimate:
-    """Return the noise-to-signal ratio 0.541 n / (24 * 4^m_acc); twice that for stochastic rounding, and six times,
-    as an upper bound, for an adder that aligns and drops.
+    """Return the noise-to-signal ratio 0.541 (n + 1) / (24 * 4^m_acc); twice that for stochastic rounding; for an
+    adder that aligns and drops six times that, with chunks nine times, as an upper bound.
 
-    With chunks n becomes the sum of both levels' lengths, chunk + ceil(n / chunk); a chunk of n or more is no chunk.
+    With chunks n + 1 becomes the sum over both levels, (chunk + 1) + (ceil(n / chunk) + 1); a chunk of n or more is no
+    chunk.
     Products are independent with zero mean, the exponent range is wide enough, and stochastic rounding has random bits
     enough to be unbiased.
 
@@ -57,15 +61,15 @@ def estimate(n: int, m_acc: int, rounding: str = "rne", chunk: int | None = None
     Raises:
         MacgenError: an argument is refused, or the rounding has no closed form here.
     """
-    check_integer("m_acc", m_acc, 1, MAX_MAN_BITS)
+    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
     return NoiseEstimate(math.ldexp(_at_no_bits(n, rounding, chunk), -2 * m_acc))
 
 
 def min_man_bits(n: int, target: float, rounding: str = "rne", chunk: int | None = None) -> int:
     """Return the smallest accumulator mantissa, at least 1 bit, whose noise-to-signal ratio is at most the target.
 
-    That is ceil(0.5 log2(0.0225 n / target)), for stochastic rounding with half a bit more before the ceiling. Only
-    for targets below 0.05 is the closed form in its range.
+    That is ceil(0.5 log2(0.0225 (n + 1) / target)), for stochastic rounding with half a bit more before the ceiling.
+    Only for targets below 0.05 is the closed form in its range.
 
     Parameters:
         n, rounding, chunk: as of `estimate`.
@@ -76,19 +80,19 @@ def min_man_bits(n: int, target: float, rounding: str = "rne", chunk: int | None
     """
     check_real("target", target, 0, 1)
     at_no_bits = _at_no_bits(n, rounding, chunk)
-    for m_acc in range(1, MAX_MAN_BITS + 1):
+    for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
         if math.ldexp(at_no_bits, -2 * m_acc) <= target:
             return m_acc
     raise MacgenError(
-        f"target {target:g} needs more than {MAX_MAN_BITS} mantissa bits at n {n}; accepted are targets from "
-        f"{math.ldexp(at_no_bits, -2 * MAX_MAN_BITS):.2g}"
+        f"target {target:g} needs more than {MAX_FORMULA_MAN_BITS} mantissa bits at n {n}; accepted are targets from "
+        f"{math.ldexp(at_no_bits, -2 * MAX_FORMULA_MAN_BITS):.2g}"
     )
 
 
 def best_chunk(n: int) -> int:
     """Return the power of two that makes chunk + ceil(n / chunk) smallest, near sqrt(n); of two such the larger one.
 
-    That sum is what the rounding noise of a chunked accumulation is proportional to (Wang et al., NeurIPS 2018, arXiv
+    The rounding noise of a chunked accumulation grows with that sum (Wang et al., NeurIPS 2018, arXiv
     1812.08011); the larger chunk has fewer folds.
 
     Parameters:
@@ -106,16 +110,17 @@ def _at_no_bits(n: int, rounding: str, chunk: int | None) -> float:
     """Return the ratio at m_acc = 0, from which each bit takes a factor of four."""
     check_integer("n", n, 1, MAX_LENGTH)
     check_chunk(chunk)
-    return _factor(rounding) * sum(levels(n, chunk))
+    lengths = levels(n, chunk)
+    return _factor(rounding, len(lengths) > 1) * sum(length + 1 for length in lengths)
 
 
-def _factor(rounding: str) -> float:
+def _factor(rounding: str, chunked: bool) -> float:
     if rounding == "rne":
         return _RNE
     if isinstance(rounding, str) and rounding.partition(":")[0] == "stochastic":
         return 2 * _RNE
     if rounding == "drop":
-        return _DROP * _RNE
+        return _DROP_IN_CHUNKS if chunked else _DROP
     if rounding == "rtz":
         raise MacgenError(
             "rounding 'rtz' has another closed form, since its errors do not average out; accepted are rne, drop and "

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from macgen.emulate.products import Products
 from macgen.errors import MacgenError, shown
-from macgen.numerics import SUM_ROUNDINGS, FixedFormat, FloatFormat, Format, SumRounding, parse_format
+from macgen.numerics import FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
 from macgen.width.arguments import MAX_LENGTH, check_integer, check_real
-from macgen.width.exponent import MAX_MAN_BITS
+from macgen.width.exponent import MAX_ACC_MAN_BITS
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own
@@ -25,7 +25,8 @@ noise; `exact`: no information lost, whatever the operands; `weights`: the same 
 `monte-carlo`: the bit-exact accumulator on random operands."""
 
 DEFAULT_NSR = 0.01
-"""Rounding noise 20 dB below the sum; at it `rne` needs 1 to 2 bits less than the VRR's criterion asks for."""
+"""Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
+asks for at 128 products, 1 to 2 less from 200 to 50 000, and 5 less at three million."""
 
 _LEAST_VRR = 0.95
 _NO_BETTER = 0.9  # a bit more takes the noise to a quarter, unless it is no rounding noise
@@ -52,7 +53,7 @@ class Goal:
     a: Format | str = "e5m2"
     b: Format | str = "e5m2"
     chunk: int | Literal["auto"] | None = None
-    rounding: SumRounding = "rne"
+    rounding: str = "rne"
     nsr: float = DEFAULT_NSR
     limit: float = variance.LIMIT
     reading: variance.Reading = "per-level"
@@ -69,8 +70,7 @@ class Goal:
             object.__setattr__(self, name, fmt)
         if self.chunk is not None and self.chunk != "auto":
             check_integer("chunk", self.chunk, 1, MAX_CHUNK)
-        if self.rounding not in SUM_ROUNDINGS:
-            raise MacgenError(f"rounding {shown(self.rounding)} is not one of {', '.join(SUM_ROUNDINGS)}")
+        check_sum_rounding(self.rounding)
         check_real("nsr", self.nsr, 0, nsr.VALID_BELOW)
         check_real("limit", self.limit, 1, variance.MOST_LIMIT)
         variance.check_reading(self.reading)
@@ -104,6 +104,9 @@ class Sum:
         nzr: share of products that are not zero, above 0 and at most 1.
         rms: of the products, zeros included; None: `exponent.default_rms` of both operands times sqrt(nzr).
         weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known.
+        weight_range: largest magnitude of the sum of one output's negative integer weights and largest sum of its
+            positive ones, if known; not without weight_l1.
+        reach: largest magnitudes of the integer operands a and b, if known.
 
     Raises:
         MacgenError: a field is refused.
@@ -113,6 +116,8 @@ class Sum:
     nzr: float = 1.0
     rms: float | None = None
     weight_l1: int | None = None
+    weight_range: tuple[int, int] | None = None
+    reach: tuple[int | None, int | None] = (None, None)
 
     def __post_init__(self) -> None:
         check_integer("length", self.length, 1, MAX_LENGTH)
@@ -121,6 +126,11 @@ class Sum:
             check_real("rms", self.rms, 0, sys.float_info.max)
         if self.weight_l1 is not None:
             check_integer("weight_l1", self.weight_l1, 0, None)
+        for norm in self.weight_range or ():
+            check_integer("weight_range", norm, 0, None)
+        for largest in self.reach:
+            if largest is not None:
+                check_integer("reach", largest, 0, None)
 
     def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
         """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks."""
@@ -182,9 +192,14 @@ class Plan:
         if self.goal.chunk != "auto" or self.chunk is None:
             return None
         sums = -(-self.sum.length // self.chunk)
+        grows = (
+            "truncation's noise grows with nearly its square"
+            if self.goal.rounding == "rtz"
+            else "the noise grows with it"
+        )
         return (
             f"of all powers of two, {self.chunk} makes chunk + ceil({self.sum.length} / chunk) = {self.chunk + sums} "
-            f"least, which the rounding noise is proportional to"
+            f"least; {grows}"
         )
 
     def spec(self) -> MacSpec:
@@ -209,14 +224,16 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     deciding = {item.method: item for item in answers}
     if all(isinstance(fmt, FixedFormat) for fmt in goal.formats):
         chosen = min(answers, key=lambda item: item.acc.width)  # of equal ones the first, that of the weights
-        return Plan(goal, dot, chunk, tuple(answers), chosen)
+        return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_beyond(goal, dot)))
     for part in dict.fromkeys((None, chunk)):
         answers += list(_float_answers(goal, dot, part))
     deciding |= {item.method: item for item in answers if item.chunk == chunk}
     chosen = deciding["noise"]
     if goal.rounding == "drop":
         chosen = max(deciding["vrr"], chosen, key=lambda answer: answer.acc.width)
-    return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_warnings(goal, dot, chunk, deciding, chosen)))
+    return Plan(
+        goal, dot, chunk, tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
+    )
 
 
 def with_monte_carlo(
@@ -225,8 +242,8 @@ def with_monte_carlo(
     """Return a plan that the bit-exact accumulator has confirmed or corrected.
 
     Starting from the width that decided, the mantissa is made narrower or wider until it is the smallest whose
-    measured noise-to-signal ratio is at most the goal's; that answer then decides. The operands are normally
-    distributed, with the sum's rms and its share of non-zero products. Lengths up to 2**24.
+    measured noise-to-signal ratio is at most the goal's with its whole confidence interval; that answer then decides.
+    The operands are normally distributed, with the sum's rms and its share of non-zero products. Lengths up to 2**24.
 
     Parameters:
         planned: with a float accumulator.
@@ -247,20 +264,23 @@ def with_monte_carlo(
     samples = _samples(planned.goal, planned.sum)
     bits = acc.man_bits
     estimate = measured(bits)
-    while estimate.nsr.value > planned.goal.nsr:
+    while estimate.nsr.high > planned.goal.nsr:
         before, bits = estimate, bits + 1
-        if bits <= MAX_MAN_BITS:
+        if bits <= MAX_ACC_MAN_BITS:
             estimate = measured(bits)
-        if bits > MAX_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
+        if bits > MAX_ACC_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
             raise MacgenError(
-                f"nsr {planned.goal.nsr:g} is not reached: the measured one is {estimate.nsr.value:.2g} at any "
-                f"mantissa, with overflow in {estimate.overflow:.1%} of the trials; accepted are goals with a lower "
-                f"overflow_probability or a larger nsr"
+                f"nsr {planned.goal.nsr:g} is not reached: the measured one is {estimate.nsr.value:.2g} (up to "
+                f"{estimate.nsr.high:.2g}) at any mantissa, with overflow in {estimate.overflow:.1%} of the trials; "
+                f"accepted are goals with a lower overflow_probability or a larger nsr"
             )
-    while bits > 1 and (narrower := measured(bits - 1)).nsr.value <= planned.goal.nsr:
+    while bits > 1 and (narrower := measured(bits - 1)).nsr.high <= planned.goal.nsr:
         bits, estimate = bits - 1, narrower
     low, high = estimate.nsr.low, estimate.nsr.high
-    reason = f"measured NSR {estimate.nsr.value:.2g} ({low:.2g} to {high:.2g}), {trials} trials, seed {estimate.seed}"
+    reason = (
+        f"measured NSR {estimate.nsr.value:.2g} ({low:.2g} to {high:.2g}), overflow in {100 * estimate.overflow:.3g}% "
+        f"of {trials} trials, seed {estimate.seed}"
+    )
     answer = Answer("monte-carlo", planned.chunk, replace(acc, man_bits=bits), reason)
     return replace(planned, answers=(*planned.answers, answer), chosen=answer)
 
@@ -280,8 +300,14 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
     a, b = goal.formats
     if dot.weight_l1 is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat):
         frac_bits = a.frac_bits + b.frac_bits
-        int_bits = bounds.a2q_bits_of_weights(dot.weight_l1, a) - frac_bits
-        held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
+        int_bits, held = (
+            bounds.a2q_bits_of_weights(dot.weight_l1, a),
+            f"A2Q's bound for sum |w| = {shown(dot.weight_l1)}",
+        )
+        if dot.weight_range is not None:
+            int_bits = bounds.bits(_range_of_weights(dot.weight_l1, dot.weight_range, bounds.operand_range(a)))
+            held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
+        int_bits -= frac_bits
         if (least := least_int_bits(a, b, frac_bits, signed=True)) > int_bits:
             int_bits, held = least, "holds every product"
         if int_bits + frac_bits <= MAX_WIDTH:
@@ -292,6 +318,14 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
         return
 
 
+def _range_of_weights(l1: int, weights: tuple[int, int], x: bounds.Range) -> bounds.Range:
+    """Return what sums of outputs lie between whose weights have these largest sums, of magnitudes and by sign."""
+    negative, positive = weights
+    reach = l1 * max(map(abs, x))
+    low, high = positive * min(x[0], 0) - negative * x[1], positive * x[1] - negative * min(x[0], 0)
+    return max(low, -reach), min(high, reach)
+
+
 def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     """Yield what the statistical methods ask for."""
     n = dot.length
@@ -300,26 +334,57 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     criterion = f"v < {goal.limit:g}" if inner is None else f"v < {goal.limit:g}, {goal.reading}"
     yield _float_answer("vrr", goal, dot, chunk, man_bits, criterion)
     counted, counted_chunk = dot.nonzero(chunk)
+    if (least := _noise(goal, counted, MAX_ACC_MAN_BITS, counted_chunk)) > goal.nsr:
+        raise MacgenError(
+            f"nsr {goal.nsr:g} asks for more than {MAX_ACC_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
+            f"from {least:.2g}"
+        )
     if goal.rounding == "rtz":
         man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
-        text = f"NSR {truncation.nsr(counted, man_bits, counted_chunk):.2g}, each sum truncated"
     else:
         man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
-        text = f"NSR {nsr.estimate(counted, man_bits, goal.rounding, counted_chunk).nsr:.2g}"
+    text = f"NSR {_noise(goal, counted, man_bits, counted_chunk):.2g}"
+    if goal.rounding == "rtz":
+        text += ", each sum truncated"
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
 
 
+def _noise(goal: Goal, n: int, man_bits: int, chunk: int | None) -> float:
+    """Return the noise-to-signal ratio of a goal's rounding by its closed form."""
+    if goal.rounding == "rtz":
+        return truncation.nsr(n, man_bits, chunk)
+    return nsr.estimate(n, man_bits, goal.rounding, chunk).nsr
+
+
 def _float_answer(method: Method, goal: Goal, dot: Sum, chunk: int | None, man_bits: int, reason: str) -> Answer:
-    if man_bits > MAX_MAN_BITS:
+    if man_bits > MAX_ACC_MAN_BITS:
         raise MacgenError(
-            f"length {dot.length} asks for {man_bits} mantissa bits by {method}; accepted are up to {MAX_MAN_BITS}"
+            f"length {dot.length} asks for {man_bits} mantissa bits by {method}; accepted are up to {MAX_ACC_MAN_BITS}"
         )
     a, b = goal.formats
-    rms = dot.rms
-    if rms is None:
-        rms = exponent.default_rms(a) * exponent.default_rms(b) * math.sqrt(dot.nzr)
-    needed = exponent.choose(a, b, dot.length, man_bits, chunk=chunk, rms=rms, probability=goal.overflow_probability)
+    needed = exponent.choose(
+        a,
+        b,
+        dot.length,
+        man_bits,
+        chunk=chunk,
+        rms=dot.rms,
+        nzr=dot.nzr,
+        probability=goal.overflow_probability,
+    )
     return Answer(method, chunk, FloatFormat(needed.bits, man_bits), f"mantissa: {reason}; exponent: {needed.reason}")
+
+
+def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
+    """Yield which fixed-point operands are too narrow for the integers that were measured."""
+    for name, fmt, reach in zip("ab", goal.formats, dot.reach, strict=True):
+        if reach is None or not isinstance(fmt, FixedFormat):
+            continue
+        if reach > (largest := max(map(abs, bounds.operand_range(fmt)))) >> fmt.frac_bits:
+            yield (
+                f"measured operands reach {reach}, beyond {name} {fmt}, which holds {largest / 2**fmt.frac_bits:g}: "
+                f"the plan is for operands that fit"
+            )
 
 
 def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Answer], chosen: Answer) -> Iterator[str]:

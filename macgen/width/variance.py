@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, shown
-from macgen.width.arguments import MAX_LENGTH, MAX_MAN_BITS, check_chunk, check_integer, check_real, levels
+from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_integer, check_real, levels
 
 Reading = Literal["per-level", "total"]
 """Which criterion a chunked sum has to pass: `per-level`, each of the two sums the criterion of its own length (what
@@ -110,7 +110,7 @@ def min_man_bits(
     check_reading(reading)
     check_real("limit", limit, 1, MOST_LIMIT)
     if least is not None:
-        check_integer("least", least, 1, MAX_MAN_BITS)
+        check_integer("least", least, 1, MAX_FORMULA_MAN_BITS)
     m_acc = least if least is not None else (1 if chunk is None else m_p)
     while _ln_v(m_acc, m_p, n, chunk, nzr, reading) >= math.log(limit):  # ends: v falls to 1 in the end
         m_acc += 1
@@ -294,8 +294,8 @@ def _rule(length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _check(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> None:
-    check_integer("m_acc", m_acc, 1, MAX_MAN_BITS)
-    check_integer("m_p", m_p, 1, MAX_MAN_BITS)
+    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    check_integer("m_p", m_p, 1, MAX_FORMULA_MAN_BITS)
     check_integer("n", n, 1, MAX_LENGTH)
     check_chunk(chunk)
     check_real("nzr", nzr, 0, 1)

@@ -31,7 +31,7 @@ def test_one_length():
     (row,) = cells(result.stdout, " 4,608")
     assert row == ["4,608", "9", "5", "7", "5", "fix45.32", "e5m5", "11"]
     assert "Decided by noise." in result.stdout
-    assert "e5m5: mantissa: NSR 0.003, at most 0.01; exponent: sums reach 341" in result.stdout
+    assert "e5m5: mantissa: NSR 0.003, at most 0.01; exponent: sums reach 342" in result.stdout
 
 
 def test_forward_widths_of_resnet18():
@@ -77,6 +77,16 @@ def test_truncation_warns_with_figures():
     result = invoke("plan", "--length", "4608", "--chunk", "64", "--rounding", "rtz")
     assert "Warning: rtz truncates every sum toward zero: with the 5 mantissa bits that VRR accepts" in result.stdout
     assert "keeps 26% of its variance" in result.stdout
+
+
+def test_stochastic_rounding_makes_twice_the_noise():
+    nearest, stochastic = (
+        invoke("plan", "--length", "2304", "--rounding", rounding, "--json", "-").stdout
+        for rounding in ("rne", "stochastic:13")
+    )
+    assert (json.loads(nearest)["rows"][0]["acc"], json.loads(stochastic)["rows"][0]["acc"]) == ("e5m7", "e5m7")
+    assert "NSR 0.0063" in stochastic
+    assert "NSR 0.0032" in nearest
 
 
 def test_integers_are_exact():
@@ -204,7 +214,10 @@ def test_build_with_automatic_width_and_chunk(tmp_path):
         (("--length", 9, "--a", "e99m1"), "a: "),
         (("--length", 9, "--chunk", 0), "chunk 0 is not an integer from 1"),
         (("--length", 9, "--chunk", "some"), "'some' is not an integer or none or auto"),
-        (("--length", 9, "--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop"),
+        (
+            ("--length", 9, "--rounding", "up"),
+            "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32",
+        ),
         (("--length", 9, "--monte-carlo", 1), "trials 1 is not an integer from 2"),
         (("--length", 9, "--a", "int8", "--b", "int8", "--monte-carlo", 10), "monte-carlo does not go with acc"),
         (("--length", 9, "--plot", "vrr.gif"), "plot has the suffix '.gif'; accepted are .svg, .png, .pdf"),

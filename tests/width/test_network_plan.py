@@ -155,7 +155,17 @@ def test_measured_weights_bound_integers():
     ],
 )
 def test_operands_are_scaled_into_their_formats(a, b, goal, rms):
-    assert measured_sum(100, Measurement(a, b), goal) == Sum(length=100, rms=rms)
+    reach = (9, None) if a.dtype == "int8" else (None, None)
+    assert measured_sum(100, Measurement(a, b), goal) == Sum(length=100, rms=rms, reach=reach)
+
+
+def test_integers_beyond_their_format_warn():
+    """Int8 weights in int4; real numbers are scaled and fit."""
+    integers, reals = (statistics(largest=127.0, rms=30.0, dtype=dtype) for dtype in ("int8", "float32"))
+    for b, warned in ((integers, True), (reals, False)):
+        found = plan_network(with_measurement(Measurement(integers, b)), Goal(a="int8", b="int4"))
+        assert any("reach 127, beyond b int4" in text for text in found.rows[0].plan.warnings) is warned
+        assert found.rows[1].plan.warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def simulate(n, m_acc, rounding, chunk=None, trials=4000, seed=1):
 )
 def test_golden_values(n, m_acc, measured):
     assert estimate(n, m_acc).nsr == pytest.approx(measured, rel=0.08)
-    assert estimate(n, m_acc).nsr == pytest.approx(0.0225 * n / 4**m_acc, rel=0.002)
+    assert estimate(n, m_acc).nsr == pytest.approx(0.0225 * (n + 1) / 4**m_acc, rel=0.002)
 
 
 @pytest.mark.parametrize("rounding", ["rne", "stochastic"])
@@ -53,7 +53,7 @@ def test_accumulators_have_that_noise(n, m_acc, rounding, chunk):
 
 
 def test_validity_ends_at_a_twentieth():
-    limit = 0.05 * 24 / 0.541 * 4**6
+    limit = 0.05 * 24 / 0.541 * 4**6 - 1
     assert estimate(math.floor(limit), 6).valid
     assert not estimate(math.ceil(limit), 6).valid
     assert estimate(math.ceil(limit), 6).nsr == pytest.approx(0.05, rel=1e-3)
@@ -70,7 +70,7 @@ def test_stochastic_is_twice_and_a_bit_a_factor_of_four(n, m_acc, chunk):
 
 @given(LENGTHS, st.integers(1, 1 << 20), st.integers(1, 30))
 def test_chunks_add_both_lengths(n, chunk, m_acc):
-    length = n if chunk >= n else chunk + math.ceil(n / chunk)
+    length = n + 1 if chunk >= n else chunk + 1 + math.ceil(n / chunk) + 1
     assert estimate(n, m_acc, chunk=chunk).nsr == pytest.approx(0.541 * length / (24 * 4**m_acc), rel=1e-12)
 
 
@@ -94,7 +94,7 @@ def test_widths_are_the_inverse(n, target, case):
     found = min_man_bits(n, target, rounding)
     assert estimate(n, found, rounding).nsr <= target
     assert found == 1 or estimate(n, found - 1, rounding).nsr > target
-    real = 0.5 * math.log2(0.541 / 24 * n / target) + extra
+    real = 0.5 * math.log2(0.541 / 24 * (n + 1) / target) + extra
     assert found == max(1, math.ceil(real)) or abs(real - round(real)) < 1e-9
 
 
@@ -136,6 +136,39 @@ def test_drop_stays_below_its_bound(n, m_acc, chunk):
     measured = monte_carlo.simulate(spec, n, trials=1000, samples=(normal, [1.0])).nsr
     bound = estimate(n, m_acc, "drop", chunk).nsr
     assert measured.high < bound < 3 * measured.low
+
+
+LONG = {"a": "e6m14", "b": "e2m1"}
+"""Formats of which the products are longer than the accumulators below."""
+
+NORMAL = np.random.default_rng(6).normal(size=100_000)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8, 9])
+@pytest.mark.parametrize("product", [(LONG, (NORMAL, [1.0])), ({"a": "fp16", "b": "fp16"}, (NORMAL, NORMAL[::-1]))])
+def test_short_sums(n, product):
+    """Also the first product is rounded. The 7 % of the closed form, and 3 % for the trials."""
+    formats, samples = product
+    measured = monte_carlo.simulate(MacSpec(**formats, acc="e8m5"), n, trials=30_000, samples=samples).nsr
+    assert measured.value == pytest.approx(estimate(n, 5).nsr, rel=0.1)
+
+
+@pytest.mark.parametrize(("n", "chunk"), [(4, 2), (9, 3), (16, 4), (64, 8)])
+def test_short_chunks(n, chunk):
+    spec = MacSpec(**LONG, acc="e8m5", chunk=chunk)
+    measured = monte_carlo.simulate(spec, n, trials=20_000, samples=(NORMAL, [1.0])).nsr
+    assert measured.value == pytest.approx(estimate(n, 5, chunk=chunk).nsr, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("n", "m_acc", "chunk"),
+    [(1, 5, None), (2, 8, None), (3, 5, None), (4, 5, None), (64, 7, None), (16, 5, 4), (256, 9, 16), (1024, 9, 32)],
+)
+def test_drop_of_long_products_stays_below_its_bound(n, m_acc, chunk):
+    spec = MacSpec(**LONG, acc=f"e8m{m_acc}", chunk=chunk, rounding="drop")
+    trials = min(30_000, 4_000_000 // n)
+    measured = monte_carlo.simulate(spec, n, trials=trials, samples=(NORMAL, [1.0])).nsr
+    assert measured.value < estimate(n, m_acc, "drop", chunk).nsr < 2.1 * measured.value
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "stochasticly", "", None, 3])
