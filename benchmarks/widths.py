@@ -159,15 +159,16 @@ def rounding_table(trials: int, quick: bool, bar: Progress) -> Table:
 
 def noise_table(trials: int, quick: bool, bar: Progress) -> Table:
     """Return the closed form of the rounding noise next to the bit-exact accumulator's."""
-    headings = "n", "chunk", "m_acc", "closed form", "measured", "95 % interval", "difference"
-    result = table(f"Noise-to-signal ratio of rne, {trials} trials", *headings)
+    headings = "rounding", "n", "chunk", "m_acc", "closed form", "measured", "95 % interval", "difference"
+    result = table(f"Noise-to-signal ratio, {trials} trials", *headings)
     cases = [case for case in CLOSED_FORM if not (quick and case[0] >= LONG)]
-    for n, m_acc, chunk in bar.track(cases, description="noise"):
-        closed = nsr.estimate(n, m_acc, "rne", chunk).nsr
-        found = simulate(n, m_acc, "rne", chunk, trials).nsr
+    pairs = [(rounding, *case) for rounding in ("rne", "stochastic:16") for case in cases]
+    for rounding, n, m_acc, chunk in bar.track(pairs, description="noise"):
+        closed = nsr.estimate(n, m_acc, rounding, chunk).nsr
+        found = simulate(n, m_acc, rounding, chunk, trials).nsr
         interval = f"{found.low:.2e} to {found.high:.2e}"
         figures = f"{closed:.2e}", f"{found.value:.2e}", interval, f"{found.value / closed - 1:+.0%}"
-        result.add_row(str(n), str(chunk or "none"), str(m_acc), *figures)
+        result.add_row(rounding, str(n), str(chunk or "none"), str(m_acc), *figures)
     return result
 
 

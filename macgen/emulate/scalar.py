@@ -89,7 +89,5 @@ def _last_place(acc: Format, larger: Fraction) -> Fraction:
     """Return the unit at which `drop` cuts addends, the larger magnitude of which is given."""
     if not isinstance(acc, FloatFormat):
         return Fraction(2) ** acc.lsb_exponent
-    unit = Fraction(2) ** acc.lsb_exponent
-    while larger >= unit * 2**acc.precision:
-        unit *= 2
-    return unit
+    binade = larger.numerator.bit_length() - larger.denominator.bit_length()  # the denominator is a power of two
+    return Fraction(2) ** max(binade - acc.man_bits, acc.lsb_exponent)

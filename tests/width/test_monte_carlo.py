@@ -1,3 +1,4 @@
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -130,6 +131,13 @@ def test_rounding_decides_what_a_sum_keeps(n, m_acc):
     if n == 4**m_acc:
         assert found["drop"].vrr.value == pytest.approx(variance.vrr(m_acc, 5, n), abs=0.05)
         assert found["drop"].vrr.value < 0.8 * found["rne"].vrr.value
+
+
+@pytest.mark.parametrize(("n", "m_acc", "chunk"), [(256, 5, None), (1024, 6, None), (1024, 4, 32)])
+def test_stochastic_rounding_makes_twice_the_noise_of_nearest(n, m_acc, chunk):
+    spec = dataclasses.replace(five_bits(m_acc, "stochastic:16"), chunk=chunk)
+    found = simulate(spec, n, samples=(NORMAL, [1.0])).nsr
+    assert found.value == pytest.approx(2 * nsr.estimate(n, m_acc, "rne", chunk).nsr, rel=0.2)
 
 
 def test_the_closed_form_lies_in_the_interval():
