@@ -1,7 +1,5 @@
 import itertools
 import math
-import subprocess
-import sys
 from fractions import Fraction
 
 import pytest
@@ -280,26 +278,6 @@ def test_the_knee_is_the_largest_length_that_passes(m_acc, m_p, limit):
 
 def test_a_knee_beyond_all_lengths():
     assert knee(60, M_P) == 1 << 40
-
-
-def test_the_table_of_resnet_18_is_quick():
-    """Lengths of all GEMMs at batch 256, normal and chunked in both readings, every width from 3 to 20; 2 s of CPU."""
-    program = """
-import time
-from macgen.width import variance
-forward = [147, 576, 1152, 2304, 4608]
-backward = [64 * 49, 576, 1152, 2304, 4608]
-weights = [3211264, 802816, 200704, 50176, 12544]
-for n in forward + backward + weights:
-    for chunk in (None, 64):
-        for m_acc in range(3, 21):
-            for reading in variance.READINGS:
-                variance.ln_v(m_acc, 5, n, chunk, reading=reading)
-        variance.min_man_bits(n, 5, chunk)
-print(time.process_time())
-"""
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert float(run.stdout) < 2.0
 
 
 # -- refused arguments -----------------------------------------------------------------------------------------------
