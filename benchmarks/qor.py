@@ -86,7 +86,13 @@ class Unit(wiring.Component):
         """Return the logic."""
         m = Module()
         arithmetic = datapath(self._spec)
-        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(self._spec))
+        multiplier = submodule(
+            m,
+            platform,
+            "multiplier",
+            "multiplier",
+            lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.addition.addend),
+        )
         product = submodule(m, platform, "product", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
         output = submodule(m, platform, "output", "output", arithmetic.output)

@@ -15,8 +15,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import ExactNumber
 from macgen.rtl.datapath import datapath
-from macgen.rtl.multiplier import RawProduct
 from macgen.spec import MacSpec
 
 
@@ -48,7 +48,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
         name: its top module's name.
     """
     arithmetic = datapath(spec)
-    raw = RawProduct(spec)
+    raw = ExactNumber(arithmetic.addition.addend)
     value, operand = arithmetic.value, arithmetic.operand
     flags = f"output [{FLAG_BITS - 1}:0] flags"
     state_in = _port("input", "state", _width(value))

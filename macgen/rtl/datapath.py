@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import Addition
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
 from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, member
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
@@ -17,20 +18,22 @@ from macgen.spec import MacSpec
 
 
 class Datapath(ABC):
-    """Signatures and components for one kind of accumulator.
+    """Signatures and components for one kind of addition.
 
     Attributes:
+        addition: what is added to what.
         value: signature of an accumulator state.
         operand: signature of the addend.
         random_bits: bits of the random number that the adder takes; 0: it takes none.
     """
 
+    addition: Addition
     value: wiring.Signature
     operand: wiring.Signature
     random_bits: int
 
-    def __init__(self, spec: MacSpec) -> None:
-        self.spec = spec
+    def __init__(self, addition: Addition) -> None:
+        self.addition = addition
 
     @property
     @abstractmethod
@@ -66,9 +69,9 @@ class Datapath(ABC):
 class FloatDatapath(Datapath):
     """Float accumulators."""
 
-    def __init__(self, spec: MacSpec) -> None:
-        super().__init__(spec)
-        self._geometry = FloatGeometry.of(spec)
+    def __init__(self, addition: Addition) -> None:
+        super().__init__(addition)
+        self._geometry = FloatGeometry.of(addition)
         self.value = FloatValue(self._geometry)
         self.operand = FloatOperand(self._geometry)
         self.random_bits = self._geometry.random_bits
@@ -79,16 +82,16 @@ class FloatDatapath(Datapath):
 
     @property
     def loads_exactly(self) -> bool:
-        return self._geometry.loads_exactly(self.spec)
+        return self._geometry.loads_exactly(self.addition)
 
     def adder(self) -> FloatAdder:
-        return FloatAdder(self.spec)
+        return FloatAdder(self.addition)
 
     def output(self) -> FloatOutput:
-        return FloatOutput(self.spec)
+        return FloatOutput(self.addition)
 
     def product(self) -> FloatProduct:
-        return FloatProduct(self.spec)
+        return FloatProduct(self.addition)
 
     def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
         g = self._geometry
@@ -107,9 +110,9 @@ class FloatDatapath(Datapath):
 class FixedDatapath(Datapath):
     """Integer and fixed-point accumulators."""
 
-    def __init__(self, spec: MacSpec) -> None:
-        super().__init__(spec)
-        self._geometry = FixedGeometry.of(spec)
+    def __init__(self, addition: Addition) -> None:
+        super().__init__(addition)
+        self._geometry = FixedGeometry.of(addition)
         self.value = FixedValue(self._geometry)
         self.operand = FixedOperand(self._geometry)
         self.random_bits = self._geometry.random_bits
@@ -123,13 +126,13 @@ class FixedDatapath(Datapath):
         return self._geometry.extra_bits == 0 and not self._geometry.operand_nan
 
     def adder(self) -> FixedAdder:
-        return FixedAdder(self.spec)
+        return FixedAdder(self.addition)
 
     def output(self) -> FixedOutput:
-        return FixedOutput(self.spec)
+        return FixedOutput(self.addition)
 
     def product(self) -> FixedProduct:
-        return FixedProduct(self.spec)
+        return FixedProduct(self.addition)
 
     def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
         return {"integer": Mux(present, value.integer, 0) << self._geometry.extra_bits}
@@ -138,9 +141,14 @@ class FixedDatapath(Datapath):
         return {"integer": operand.integer}
 
 
+def datapath_of(addition: Addition) -> Datapath:
+    """Return the datapath of an addition."""
+    return FloatDatapath(addition) if isinstance(addition.acc, FloatFormat) else FixedDatapath(addition)
+
+
 def datapath(spec: MacSpec) -> Datapath:
-    """Return the datapath of a spec's accumulator."""
-    return FloatDatapath(spec) if isinstance(spec.acc, FloatFormat) else FixedDatapath(spec)
+    """Return the datapath of a spec's steps."""
+    return datapath_of(Addition.of_steps(spec))
 
 
 class Folded(wiring.Component):
@@ -152,8 +160,8 @@ class Folded(wiring.Component):
         operand: see `Datapath.operand`.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._arithmetic = arithmetic = datapath(spec)
+    def __init__(self, arithmetic: Datapath) -> None:
+        self._arithmetic = arithmetic
         super().__init__({"value": In(arithmetic.value), "present": In(1), "operand": Out(arithmetic.operand)})
 
     def elaborate(self, platform: object) -> Module:
@@ -173,8 +181,8 @@ class Loaded(wiring.Component):
         flags: raised by the product.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._arithmetic = arithmetic = datapath(spec)
+    def __init__(self, arithmetic: Datapath) -> None:
+        self._arithmetic = arithmetic
         super().__init__({"operand": In(arithmetic.operand), "value": Out(arithmetic.value), "flags": Out(FLAG_BITS)})
 
     def elaborate(self, platform: object) -> Module:

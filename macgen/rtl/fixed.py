@@ -9,11 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
 from macgen.rtl.float_adder import connect_specials, member, random_port
-from macgen.rtl.geometry import exponent_field_max
-from macgen.rtl.multiplier import RawProduct
-from macgen.spec import MacSpec
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class FixedGeometry:
             None with `drop`.
         random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
-        operand_infinite: whether a product can be infinite.
-        operand_nan: whether a product can be NaN.
+        operand_infinite: whether an addend can be infinite.
+        operand_nan: whether an addend can be NaN.
     """
 
     acc_bits: int
@@ -41,24 +39,24 @@ class FixedGeometry:
     operand_nan: bool
 
     @classmethod
-    def of(cls, spec: MacSpec) -> "FixedGeometry":
-        """Derive the geometry of a spec with a fixed-point accumulator."""
-        a, b, acc = spec.a, spec.b, spec.acc
+    def of(cls, addition: Addition) -> "FixedGeometry":
+        """Derive the geometry of an addition into a fixed-point accumulator."""
+        addend, acc = addition.addend, addition.acc
         assert isinstance(acc, FixedFormat)
-        integer = isinstance(a, FixedFormat) and isinstance(b, FixedFormat)
-        finer = max(0, acc.lsb_exponent - (a.lsb_exponent + b.lsb_exponent))
-        extra = 0 if spec.rounding == "drop" else finer if integer else min(finer, max(spec.random_bits, 1) + 1)
-        infinite = a.has_infinity or b.has_infinity
-        coarser = max(0, a.lsb_exponent + b.lsb_exponent - acc.lsb_exponent)
-        product_bits = a.width + b.width + 1 + coarser if integer else acc.width + extra + 1
+        finer = max(0, acc.lsb_exponent - addend.lsb_exponent)
+        extra = finer if addend.integer_bits else min(finer, max(addition.random_bits, 1) + 1)
+        if addition.rounding == "drop":
+            extra = 0
+        coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
+        addend_bits = addend.integer_bits + coarser if addend.integer_bits else acc.width + extra + 1
         return cls(
             acc_bits=acc.width,
             acc_signed=acc.signed,
             extra_bits=extra,
-            random_bits=spec.random_bits if extra else 0,
-            operand_bits=product_bits if spec.chunk is None else max(product_bits, acc.width + extra + 1),
-            operand_infinite=infinite,
-            operand_nan=infinite or a.has_nan or b.has_nan,
+            random_bits=addition.random_bits if extra else 0,
+            operand_bits=max(addend_bits, acc.width + extra + 1) if addition.folds else addend_bits,
+            operand_infinite=addend.infinite,
+            operand_nan=addend.nan,
         )
 
 
@@ -79,7 +77,7 @@ class FixedOperand(wiring.Signature):
 
     Members:
         integer: its value, with extra_bits below the accumulator's last bit.
-        infinite, nan, invalid: of a product, see Multiplier; the integer is 0 beside them.
+        infinite, nan, invalid: of an addend, see ExactNumber; the integer is 0 beside them.
         negative: sign of an infinity.
     """
 
@@ -99,9 +97,9 @@ class FixedAdder(wiring.Component):
         acc, operand, random, result, flags: see FloatAdder.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
-        self._geometry = g = FixedGeometry.of(spec)
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        self._geometry = g = FixedGeometry.of(addition)
         super().__init__(
             {
                 "acc": In(FixedValue(g)),
@@ -114,7 +112,7 @@ class FixedAdder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, fmt = self._geometry, self._spec.acc
+        g, fmt = self._geometry, self._addition.acc
         assert isinstance(fmt, FixedFormat)
         sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + 1) + 1
         total = Signal(signed(sum_bits))
@@ -128,7 +126,7 @@ class FixedAdder(wiring.Component):
         ]
         if g.extra_bits:
             dropped = total[: g.extra_bits]
-            if self._spec.rounding == "rne":
+            if self._addition.rounding == "rne":
                 m.d.comb += increment.eq(dropped[-1] & (dropped[:-1].any() | kept[0]))
             elif g.random_bits:
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
@@ -144,7 +142,7 @@ class FixedAdder(wiring.Component):
         ]
         clamp: Value = infinite | nan
         clamp_negative: Value = infinite & member(self.operand, "negative")
-        if self._spec.overflow == "saturate":
+        if self._addition.overflow == "saturate":
             clamp = clamp | outside
             clamp_negative = clamp_negative | (~infinite & ~nan & rounded[-1])
         m.d.comb += self.result.integer.eq(
@@ -158,35 +156,39 @@ class FixedProduct(wiring.Component):
 
     Members:
         present: whether there is a product; without one the operand is 0.
-        product: see RawProduct.
+        product: see ExactNumber.
         operand: see FixedOperand.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
-        self._geometry = FixedGeometry.of(spec)
-        self._raw = RawProduct(spec)
-        super().__init__({"present": In(1), "product": In(self._raw), "operand": Out(FixedOperand(self._geometry))})
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        self._geometry = FixedGeometry.of(addition)
+        super().__init__(
+            {
+                "present": In(1),
+                "product": In(ExactNumber(addition.addend)),
+                "operand": Out(FixedOperand(self._geometry)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, spec = self._geometry, self._spec
-        product_lsb = spec.a.lsb_exponent + spec.b.lsb_exponent
-        grid = spec.acc.lsb_exponent - g.extra_bits
+        g, addend = self._geometry, self._addition.addend
+        grid = self._addition.acc.lsb_exponent - g.extra_bits
         value: Value
-        if self._raw.is_integer:
-            finer = max(grid - product_lsb, 0)
-            value = self.product.integer << max(product_lsb - grid, 0)
+        if addend.integer_bits:
+            finer = max(grid - addend.lsb_exponent, 0)
+            value = self.product.integer << max(addend.lsb_exponent - grid, 0)
             if finer:  # `drop` cuts toward zero, the shift toward minus infinity
                 negative, lost = value[-1], value[:finer].any()
                 value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
         else:
             # The largest exponents need no shift; products with smaller ones move right from there.
-            largest = exponent_field_max(spec.a) + exponent_field_max(spec.b)
-            highest = largest - 2 + product_lsb - grid
+            largest, least = addend.largest_exponent, addend.least_exponent
+            highest = largest - least + addend.lsb_exponent - grid
             left, right = max(highest, 0), max(-highest, 0)
             wide = Signal(signed(len(self.product.magnitude) + left + 1))
-            distance = Signal(max((largest - 2 + right).bit_length(), 1))
+            distance = Signal(max((largest - least + right).bit_length(), 1))
             m.d.comb += [
                 wide.eq(self.product.magnitude << left),
                 distance.eq(largest + right - self.product.exponent),
@@ -194,7 +196,7 @@ class FixedProduct(wiring.Component):
             aligned, sticky = shift_right_sticky(m, wide, distance, "align")
             magnitude = Signal(g.operand_bits - 1)
             m.d.comb += magnitude.eq(aligned)
-            if g.extra_bits and product_lsb < grid:
+            if g.extra_bits and addend.lsb_exponent < grid:
                 m.d.comb += magnitude[0].eq(aligned[0] | sticky)
             value = Mux(self.product.negative, -magnitude, magnitude)
         m.d.comb += self.operand.integer.eq(Mux(self.present, value, 0))
@@ -210,8 +212,8 @@ class FixedOutput(wiring.Component):
         code: its code.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        super().__init__({"value": In(FixedValue(FixedGeometry.of(spec))), "code": Out(spec.acc.width)})
+    def __init__(self, addition: Addition) -> None:
+        super().__init__({"value": In(FixedValue(FixedGeometry.of(addition))), "code": Out(addition.acc.width)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

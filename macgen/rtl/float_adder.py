@@ -13,10 +13,10 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import Addition
 from macgen.rtl.bits import count_leading_zeros, extend, rounds_away, shift_left, shift_right_sticky
-from macgen.rtl.geometry import FloatGeometry, rounds_up
+from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
-from macgen.spec import MacSpec
 
 
 class FloatValue(wiring.Signature):
@@ -49,7 +49,7 @@ class FloatOperand(wiring.Signature):
     Members:
         significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
         exponent: see FloatGeometry.
-        infinite, nan, invalid: of a product, see Multiplier; the significand is 0 beside them.
+        infinite, nan, invalid: of an addend, see ExactNumber; the significand is 0 beside them.
         negative: sign of an infinity.
         present: whether there is an addend in this cycle; without one everything else is 0.
     """
@@ -86,9 +86,9 @@ class FloatAdder(wiring.Component):
         flags: raised by this addition.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
-        self._geometry = FloatGeometry.of(spec)
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        self._geometry = FloatGeometry.of(addition)
         super().__init__(
             {
                 "acc": In(FloatValue(self._geometry)),
@@ -126,7 +126,7 @@ class FloatAdder(wiring.Component):
         aligned, sticky = shift_right_sticky(m, smaller, distance, "align")
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
-        if self._spec.rounding == "drop":
+        if self._addition.rounding == "drop":
             # What lies below the larger addend's last place is cut, which moves a negative addend up.
             kept, raised = Signal(signed(g.window_bits + 1)), Signal()
             m.d.comb += [
@@ -141,9 +141,9 @@ class FloatAdder(wiring.Component):
         else:
             m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
 
-        rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._spec))
+        rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._addition))
         m.d.comb += [
-            rounder.sum[0].eq(Const(0, 1) if self._spec.rounding == "drop" else sticky),
+            rounder.sum[0].eq(Const(0, 1) if self._addition.rounding == "drop" else sticky),
             rounder.sum[1:].eq(exact_sum),
             rounder.exponent.eq(exponent),
             self.flags.eq(rounder.flags),
@@ -187,9 +187,9 @@ class FloatRounder(wiring.Component):
         random, result, flags: see FloatAdder.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
-        self._geometry = g = FloatGeometry.of(spec)
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        self._geometry = g = FloatGeometry.of(addition)
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
             {
@@ -205,7 +205,7 @@ class FloatRounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, acc_format = self._geometry, self._spec.acc
+        g, acc_format = self._geometry, self._addition.acc
         assert isinstance(acc_format, FloatFormat)
         normalised, exponent, nonzero = self._normalise(m)
 
@@ -221,7 +221,7 @@ class FloatRounder(wiring.Component):
             below.eq(normalised[:top]),
             inexact.eq(below.any()),
         ]
-        if self._spec.rounding == "rne":
+        if self._addition.rounding == "rne":
             m.d.comb += increment.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
             m.d.comb += increment.eq(rounds_away(below, self.random, kept[-1]))
@@ -275,7 +275,7 @@ class FloatRounder(wiring.Component):
         invalid = member(self.operand, "invalid") | opposite
         to_infinity = Const(0, 1)
         if g.infinite:
-            if self._spec.overflow == "infinity" and rounds_up(self._spec):
+            if self._addition.overflow == "infinity" and self._addition.rounds_up:
                 to_infinity = overflow
             m.d.comb += [
                 self.result.infinite.eq(
@@ -310,7 +310,7 @@ class FloatRounder(wiring.Component):
         elif g.signed_zero:
             m.d.comb += self.result.negative.eq(zero_sign)
 
-        if self._spec.rounding == "drop":
+        if self._addition.rounding == "drop":
             # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
             settled, settled_exponent = Signal(signed(p + 1)), Signal(g.exponent_bits)
             m.d.comb += [
@@ -371,7 +371,7 @@ class FloatRounder(wiring.Component):
             positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
             negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
             return positive | negative
-        if self._spec.rounding != "rne":
+        if self._addition.rounding != "rne":
             return Const(0, 1)
         positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
         negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())

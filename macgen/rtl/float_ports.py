@@ -5,11 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
+from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
 from macgen.rtl.float_adder import FloatOperand, FloatValue, connect_specials, member
 from macgen.rtl.geometry import FloatGeometry
-from macgen.rtl.multiplier import RawProduct
-from macgen.spec import MacSpec
 
 
 class FloatProduct(wiring.Component):
@@ -17,14 +16,18 @@ class FloatProduct(wiring.Component):
 
     Members:
         present: whether there is a product; without one the operand is all 0.
-        product: see RawProduct.
+        product: see ExactNumber.
         operand: see FloatOperand.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._geometry = FloatGeometry.of(spec)
+    def __init__(self, addition: Addition) -> None:
+        self._geometry = FloatGeometry.of(addition)
         super().__init__(
-            {"present": In(1), "product": In(RawProduct(spec)), "operand": Out(FloatOperand(self._geometry))}
+            {
+                "present": In(1),
+                "product": In(ExactNumber(addition.addend)),
+                "operand": Out(FloatOperand(self._geometry)),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -34,16 +37,16 @@ class FloatProduct(wiring.Component):
         normalised = shift_left(m, self.product.magnitude, zeros, "normalise")
         some = Signal()
         bits = g.exponent_bits
-        cut = max(g.product_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
-        magnitude = Signal(g.product_bits - cut)
-        signed_magnitude = Signal(signed(g.product_bits - cut + 1))
+        cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
+        magnitude = Signal(g.addend_bits - cut)
+        signed_magnitude = Signal(signed(g.addend_bits - cut + 1))
         exponent = Signal(g.exponent_bits)
         m.d.comb += [
             some.eq(self.present & nonzero),
             magnitude.eq(normalised[cut:]),
             signed_magnitude.eq(Mux(self.product.negative, -magnitude, magnitude)),
             exponent.eq(
-                extend(self.product.exponent, bits) + Const(g.product_offset % (1 << bits), bits) - extend(zeros, bits)
+                extend(self.product.exponent, bits) + Const(g.addend_offset % (1 << bits), bits) - extend(zeros, bits)
             ),
             self.operand.significand.eq(Mux(some, signed_magnitude, 0) << (g.window_bits - len(magnitude))),
             self.operand.exponent.eq(Mux(some, exponent, 0)),
@@ -60,11 +63,11 @@ class FloatOutput(wiring.Component):
         code: its code.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        assert isinstance(spec.acc, FloatFormat)
-        self._format = spec.acc
-        self._geometry = FloatGeometry.of(spec)
-        super().__init__({"value": In(FloatValue(self._geometry)), "code": Out(spec.acc.width)})
+    def __init__(self, addition: Addition) -> None:
+        assert isinstance(addition.acc, FloatFormat)
+        self._format = addition.acc
+        self._geometry = FloatGeometry.of(addition)
+        super().__init__({"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -1,65 +1,34 @@
 """The feed-forward part of a PE: two operand codes become an exact product."""
 
-from typing import Any
-
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.rtl.addition import Addend, ExactNumber, significand_bits
 from macgen.rtl.bits import extend, is_zero
-from macgen.rtl.geometry import exponent_field_max, significand_bits
-from macgen.spec import MacSpec
-
-
-class RawProduct(wiring.Signature):
-    """An exact product, as the multiplier leaves it.
-
-    With integer or fixed-point operands and accumulator it is one signed `integer` in units of the products' grid.
-    Otherwise its value is magnitude * 2**(exponent - 2) in these units, and what can occur of the rest is there.
-
-    Members:
-        negative: sign.
-        magnitude: product of the significands, not normalised; 0 beside infinities and NaN.
-        exponent: sum of the operands' effective exponent fields, each at least 1.
-        infinite, nan: the product is an infinity, a NaN.
-        invalid: 0 times infinity, or a signalling NaN operand.
-    """
-
-    def __init__(self, spec: MacSpec) -> None:
-        formats = (spec.a, spec.b)
-        self.is_integer = all(isinstance(fmt, FixedFormat) for fmt in (*formats, spec.acc))
-        if self.is_integer:
-            super().__init__({"integer": Out(signed(spec.a.width + spec.b.width + 1))})
-            return
-        members: dict[str, Any] = {
-            "negative": Out(1),
-            "magnitude": Out(sum(map(significand_bits, formats))),
-            "exponent": Out(sum(map(exponent_field_max, formats)).bit_length()),
-        }
-        if any(fmt.has_infinity for fmt in formats):
-            members["infinite"] = Out(1)
-        if any(fmt.has_nan for fmt in formats):
-            members |= {"nan": Out(1), "invalid": Out(1)}
-        super().__init__(members)
 
 
 class Multiplier(wiring.Component):
     """Multiply two codes of any formats exactly.
 
+    Parameters:
+        a, b: the formats.
+        addend: of their products.
+
     Members:
         a, b: operand codes.
-        product: see RawProduct.
+        product: see ExactNumber.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._formats = (spec.a, spec.b)
-        self._product = RawProduct(spec)
-        super().__init__({"a": In(spec.a.width), "b": In(spec.b.width), "product": Out(self._product)})
+    def __init__(self, a: Format, b: Format, addend: Addend) -> None:
+        self._formats = (a, b)
+        self._is_integer = addend.integer_bits > 0
+        super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if self._product.is_integer:
+        if self._is_integer:
             a_value, b_value = (
                 code.as_signed() if isinstance(fmt, FixedFormat) and fmt.signed else code
                 for code, fmt in zip((self.a, self.b), self._formats, strict=True)

@@ -104,7 +104,9 @@ class Pe(wiring.Component):
         connect_members(m, self.control_out, passed)
 
         # Products.
-        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec))
+        multiplier = submodule(
+            m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, arithmetic.addition.addend)
+        )
         product = submodule(m, platform, "product", "product", arithmetic.product)
         m.d.comb += [multiplier.a.eq(self.a_in), multiplier.b.eq(self.b_in), product.present.eq(early.step)]
         if spec.pipeline == 1:
@@ -153,7 +155,7 @@ class Pe(wiring.Component):
             folded = self._folded(m, platform, total, ~control.fold_first)
             connect_members(m, adder.operand, _select(control.fold, folded, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
-                loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(spec))
+                loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(arithmetic))
                 loaded = loader.value
             else:
                 loader = submodule(m, platform, "loader", "adder", arithmetic.adder)
@@ -181,7 +183,7 @@ class Pe(wiring.Component):
         return control
 
     def _folded(self, m: Module, platform: object, total: Any, present: Value) -> Any:
-        folded = submodule(m, platform, "folded", "folded", lambda: Folded(self._spec))
+        folded = submodule(m, platform, "folded", "folded", lambda: Folded(datapath(self._spec)))
         connect_members(m, folded.value, total)
         m.d.comb += folded.present.eq(present)
         return folded.operand

@@ -99,7 +99,9 @@ class Stages(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec, arithmetic = self._spec, self._arithmetic
-        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec))
+        multiplier = submodule(
+            m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, arithmetic.addition.addend)
+        )
         product = submodule(m, platform, "product_unit", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
         output = submodule(m, platform, "output", "output", arithmetic.output)
@@ -123,11 +125,11 @@ class Stages(wiring.Component):
         ):
             for name in target.signature.members:
                 m.d.comb += getattr(target, name).eq(member(source, name))
-        folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(spec))
+        folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))
         parts = [(folded.value, state)]
         m.d.comb += [folded.present.eq(self.present), self.folded.eq(pack(arithmetic.operand, folded.operand))]
         if arithmetic.loads_exactly:
-            loaded = submodule(m, platform, "loaded_unit", "loaded", lambda: Loaded(spec))
+            loaded = submodule(m, platform, "loaded_unit", "loaded", lambda: Loaded(arithmetic))
             parts.append((loaded.operand, operand))
             m.d.comb += [self.loaded.eq(pack(arithmetic.value, loaded.value)), self.load_flags.eq(loaded.flags)]
         for target, source in parts:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from macgen.rtl.addition import Addition
 from macgen.rtl.fixed import FixedGeometry
 from macgen.spec import MacSpec
 from tests.rtl.stages import Proof
@@ -55,11 +56,11 @@ def test_every_state_and_operand(formats, chunk):
 
 
 def test_integers_into_integers_need_no_bits_below():
-    geometry = FixedGeometry.of(MacSpec(a="int8", b="int8", acc="int32", overflow="wrap"))
+    geometry = FixedGeometry.of(Addition.of_steps(MacSpec(a="int8", b="int8", acc="int32", overflow="wrap")))
     assert (geometry.extra_bits, geometry.operand_bits) == (0, 17)
 
 
 def test_float_products_keep_a_guard_and_a_sticky_bit():
     fine = MacSpec(a="e4m3", b="e4m3", acc="fix20.0")
-    assert FixedGeometry.of(fine).extra_bits == 2
-    assert FixedGeometry.of(MacSpec(a="e4m3", b="e4m3", acc="fix20.20")).extra_bits == 0
+    assert FixedGeometry.of(Addition.of_steps(fine)).extra_bits == 2
+    assert FixedGeometry.of(Addition.of_steps(MacSpec(a="e4m3", b="e4m3", acc="fix20.20"))).extra_bits == 0
