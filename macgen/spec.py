@@ -2,16 +2,20 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any, Literal, Self, get_args
 
 from macgen.errors import MacgenError, shown
 from macgen.numerics import (
+    MAX_SCALE_BITS,
     OVERFLOWS,
     FixedFormat,
     FloatFormat,
     Format,
     Overflow,
+    ScaleFormat,
     check_sum_rounding,
     parse_format,
     random_bits,
@@ -21,12 +25,25 @@ Fold = Literal["bubble", "overlap"]
 """When a finished chunk sum is folded into the outer accumulator: `bubble`, in one cycle between chunks in which no
 product is taken (smaller), or `overlap`, while the next chunk's first product is loaded (no stall)."""
 
+Scale = ScaleFormat | FloatFormat
+"""A format that scales can have."""
+
+RandomPlace = Literal["steps", "chunks", "out"]
+"""Where stochastic rounding takes place: in the accumulator's adder (with it folds, where the same adder does them), in
+the outer accumulator's own adder, or in the conversion of results to `out`."""
+
 FOLDS: tuple[Fold, ...] = get_args(Fold)
 
 MAX_SIDE = 256
 MAX_CHUNK = 1 << 20
 MAX_PIPELINE = 2
+MAX_INTERLEAVE = 4
+MAX_LANES = 32
+MAX_ALIGNED_BITS = 64
+MAX_FUSED_BITS = 256
 MAX_OPERAND_WIDTH = 32
+
+_ALIGNED = re.compile(r"aligned:([1-9][0-9]?)", re.ASCII)
 
 
 class _FormatField:
@@ -42,11 +59,59 @@ class _FormatField:
         return fmt
 
     def __set__(self, instance: object, value: Format | str) -> None:
-        try:
-            fmt = value if isinstance(value, (FloatFormat, FixedFormat)) else parse_format(value)
-        except MacgenError as error:
-            raise MacgenError(f"{self._name}: {error}") from None
-        instance.__dict__[self._name] = fmt
+        instance.__dict__[self._name] = _named(self._name, value)
+
+
+class _OptionalFormatField:
+    """The same with a default, None.
+
+    Parameters:
+        none: a string that means it, too.
+    """
+
+    def __init__(self, none: str | None = None) -> None:
+        self._none = none
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object | None, owner: type) -> Format | None:
+        fmt: Format | None = None if instance is None else instance.__dict__[self._name]
+        return fmt
+
+    def __set__(self, instance: object, value: Format | str | None) -> None:
+        none = value is None or value == self._none
+        instance.__dict__[self._name] = None if value is None or none else _named(self._name, value)
+
+
+class _ScaleField:
+    """A field that takes the format of a scale or its string, or None, which is its default."""
+
+    def __get__(self, instance: object | None, owner: type) -> Scale | None:
+        fmt: Scale | None = None if instance is None else instance.__dict__["scale"]
+        return fmt
+
+    def __set__(self, instance: object, value: Scale | str | None) -> None:
+        if isinstance(value, str):
+            value = ScaleFormat.parse(value) if value.endswith("fnu") else value
+        if value is None or isinstance(value, ScaleFormat):
+            instance.__dict__["scale"] = value
+            return
+        fmt = _named("scale", value)
+        if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
+            raise MacgenError(
+                f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
+                f"{MAX_SCALE_BITS} bits"
+            )
+        instance.__dict__["scale"] = fmt
+
+
+def _named(name: str, value: Format | str) -> Format:
+    """Return the format, its errors naming the field."""
+    try:
+        return value if isinstance(value, (FloatFormat, FixedFormat)) else parse_format(value)
+    except MacgenError as error:
+        raise MacgenError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +121,29 @@ class MacSpec:
     Parameters:
         a: format of the left operands (rows of A); a format or its string.
         b: format of the right operands (columns of B); a format or its string.
-        acc: format of the accumulators, inner and outer, and of the results; a format or its string.
+        acc: format of the accumulators, and of the results unless `outer` or `out` says otherwise.
+        product: format to which each product is rounded; None or `exact`: products are exact.
+        scale: format of the scales that each chunk of a row of A and of a column of B has, such as `e8m0fnu`, or a
+            float format of up to 8 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
+            None: no scales.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
-        rounding: of every addition: `rne` (to nearest, ties to even), `rtz` (toward zero), `drop` (align and drop:
-            the addends are cut at the larger one's last place before they are added) or `stochastic:r` (a random
-            number of r bits, 1 to 32, is added to those below the last place).
-        overflow: `saturate`, `infinity` (accumulators with infinities) or `wrap` (fixed-point accumulators).
+        outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
+        out: format of the results; None: the outer accumulator's.
+        rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `drop`
+            (align and drop: the addends are cut at the larger one's last place before they are added) or
+            `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last place).
+        outer_rounding: of what enters the outer accumulator, and of the conversion to `out`; None: `rounding`.
+        overflow: `saturate`, `infinity` (accumulators with infinities) or `wrap` (fixed-point accumulators); a format
+            here that does not know it saturates.
+        lanes: products that a step takes, 1 to 32; chunks are multiples of it.
+        lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
+            `aligned:W`, all terms cut at W fraction bits below the largest exponent.
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
+        interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
         pipeline: register stages from the operands to the adder, 1 or 2.
-        fold: `bubble` or `overlap`; the results are the same, the cycles and the area are not.
+        fold: `bubble` or `overlap`; the results are the same, the cycles and the area are not. An outer accumulator
+            with an adder of its own never takes a bubble.
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -74,20 +152,38 @@ class MacSpec:
     a: _FormatField = _FormatField()
     b: _FormatField = _FormatField()
     acc: _FormatField = _FormatField()
+    product: _OptionalFormatField = _OptionalFormatField(none="exact")
+    scale: _ScaleField = _ScaleField()
     chunk: int | None = None
+    outer: _OptionalFormatField = _OptionalFormatField()
+    out: _OptionalFormatField = _OptionalFormatField()
     rounding: str = "rne"
+    outer_rounding: str | None = None
     overflow: Overflow = "saturate"
+    lanes: int = 1
+    lane_sum: str = "fused"
     rows: int = 4
     cols: int = 4
+    interleave: int = 1
     pipeline: int = 1
     fold: Fold = "bubble"
 
     def __post_init__(self) -> None:
-        for field, low, high in (("rows", 1, MAX_SIDE), ("cols", 1, MAX_SIDE), ("pipeline", 1, MAX_PIPELINE)):
+        for field, low, high in (
+            ("rows", 1, MAX_SIDE),
+            ("cols", 1, MAX_SIDE),
+            ("lanes", 1, MAX_LANES),
+            ("interleave", 1, MAX_INTERLEAVE),
+            ("pipeline", 1, MAX_PIPELINE),
+        ):
             self._require_integer(field, low, high)
         if self.chunk is not None:
             self._require_integer("chunk", 1, MAX_CHUNK, " or none")
+            if self.chunk % self.lanes:
+                raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
         check_sum_rounding(self.rounding)
+        if self.outer_rounding is not None:
+            check_sum_rounding(self.outer_rounding, "outer_rounding")
         for field, choices in (("overflow", OVERFLOWS), ("fold", FOLDS)):
             value = getattr(self, field)
             if value not in choices:
@@ -98,40 +194,156 @@ class MacSpec:
             self._check_float_accumulator(self.acc)
         else:
             self._check_fixed_accumulator(self.acc)
+        self._check_lane_sum()
+        self._check_signs()
+        self._check_random_places()
+
+    # -- what follows from the fields ----------------------------------------------------------------------------
+
+    @property
+    def outer_format(self) -> Format:
+        """Format of the outer accumulator."""
+        return self.acc if self.outer is None else self.outer
+
+    @property
+    def out_format(self) -> Format:
+        """Format of the results."""
+        return self.outer_format if self.out is None else self.out
+
+    @property
+    def fold_rounding(self) -> str:
+        """Rounding of what enters the outer accumulator, and of the conversion to `out`."""
+        return self.rounding if self.outer_rounding is None else self.outer_rounding
+
+    @property
+    def has_outer_adder(self) -> bool:
+        """Whether chunk sums go to an adder of their own: the accumulator's cannot fold them."""
+        folds_otherwise = self.chunk is not None and self.fold_rounding != self.rounding
+        return self.scale is not None or self.outer_format != self.acc or folds_otherwise
+
+    @property
+    def aligned_bits(self) -> int | None:
+        """W of `lane_sum = aligned:W`, else None."""
+        match = _ALIGNED.fullmatch(self.lane_sum) if isinstance(self.lane_sum, str) else None
+        return int(match[1]) if match and int(match[1]) <= MAX_ALIGNED_BITS else None
+
+    @property
+    def random_place(self) -> RandomPlace | None:
+        """Where stochastic rounding takes place, if anywhere."""
+        places = [place for place, rounding in self._roundings() if random_bits(rounding)]
+        return places[0] if places else None
 
     @property
     def random_bits(self) -> int:
-        """Bits of the random number that each addition takes: r of `stochastic:r`, else 0."""
-        return random_bits(self.rounding)
+        """Bits of the random numbers of stochastic rounding: its r, else 0."""
+        return max(random_bits(rounding) for _, rounding in self._roundings())
+
+    def overflow_into(self, fmt: Format) -> Overflow:
+        """Return what becomes of a result too large for one of the spec's formats."""
+        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat)
+        return self.overflow if knows else "saturate"
+
+    # -- checks --------------------------------------------------------------------------------------------------
 
     def _require_integer(self, field: str, low: int, high: int, extra: str = "") -> None:
         value = getattr(self, field)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise MacgenError(f"{field} {shown(value)} is not an integer from {low} to {high}{extra}")
 
+    def _roundings(self) -> list[tuple[RandomPlace, str]]:
+        """Return every kind of rounding with the place that it would be."""
+        found: list[tuple[RandomPlace, str]] = [("steps", self.rounding)]
+        found += [("steps", self.rounding)] * (
+            (self.product is not None) + (self.lane_sum == "tree" and self.lanes > 1)
+        )
+        if self.has_outer_adder:
+            found.append(("chunks", self.fold_rounding))
+        if self.out_format != self.outer_format:
+            found.append(("out", self.fold_rounding))
+        return found
+
+    def _check_random_places(self) -> None:
+        if sum(random_bits(rounding) > 0 for _, rounding in self._roundings()) > 1:
+            raise MacgenError(
+                f"rounding {self.rounding!r} with outer_rounding {self.fold_rounding!r} would round at random in more "
+                f"than one place (product, lane_sum tree, acc, outer, out); accepted is one"
+            )
+
+    def _check_lane_sum(self) -> None:
+        aligned = self.aligned_bits
+        if self.lane_sum not in ("fused", "tree") and aligned is None:
+            raise MacgenError(
+                f"lane_sum {shown(self.lane_sum)} is not one of fused, tree, aligned:W with W from 1 to "
+                f"{MAX_ALIGNED_BITS}"
+            )
+        if self.lane_sum == "tree" and self.lanes & (self.lanes - 1):
+            raise MacgenError(f"lanes {self.lanes} is not a power of two, as lane_sum 'tree' needs")
+        if aligned is not None and (isinstance(self.acc, FixedFormat) or self.rounding == "drop"):
+            raise MacgenError(
+                f"lane_sum {self.lane_sum!r} does not go with acc {self.acc} and rounding {self.rounding!r}; accepted "
+                f"are float accumulators, and rne, rtz or stochastic:r"
+            )
+        if self.lane_sum == "fused" and self.lanes > 1 and self.fused_bits > MAX_FUSED_BITS:
+            raise MacgenError(
+                f"lane_sum 'fused' adds {self.lanes} products exactly, which takes {self.fused_bits} bits; accepted "
+                f"are formats with which it takes up to {MAX_FUSED_BITS}, or tree, aligned:W"
+            )
+
+    @property
+    def fused_bits(self) -> int:
+        """Bits of the magnitude of an exact sum of as many products as there are lanes."""
+        _, largest, lsb = self._largest_addend()
+        return (self.lanes * largest / Fraction(2) ** lsb).numerator.bit_length()
+
+    def _largest_addend(self) -> tuple[str, Fraction, int]:
+        """Return what is added (in words), its largest finite magnitude and the exponent of its grid."""
+        if self.product is not None:
+            fmt = self.product
+            ends = [abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)]
+            return f"product {fmt}", max(ends), fmt.lsb_exponent
+        largest = Fraction(1)
+        for fmt in (self.a, self.b):
+            largest *= max(abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1))
+        return f"products of a {self.a} and b {self.b}", largest, self.a.lsb_exponent + self.b.lsb_exponent
+
+    def _check_signs(self) -> None:
+        """Refuse a format that has no sign where the one before it has."""
+        signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (self.a, self.b))
+        for field in ("product", "acc", "outer", "out"):
+            fmt = getattr(self, field)
+            if fmt is None:
+                continue
+            if signed and isinstance(fmt, FixedFormat) and not fmt.signed:
+                raise MacgenError(
+                    f"{field} {fmt} is unsigned, but what is rounded to it is signed; accepted is a signed one"
+                )
+            signed = isinstance(fmt, FloatFormat) or fmt.signed
+
     def _check_float_accumulator(self, acc: FloatFormat) -> None:
         if self.overflow == "wrap" or (self.overflow == "infinity" and not acc.has_infinity):
             accepted = "saturate or infinity" if acc.has_infinity else "saturate"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
-        for field, operand in (("a", self.a), ("b", self.b)):
-            if acc.max_exponent < operand.max_exponent:
+        addends = (("a", self.a), ("b", self.b)) if self.product is None else (("product", self.product),)
+        for field, addend in addends:
+            if acc.max_exponent < addend.max_exponent:
                 raise MacgenError(
                     f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but products of {field} "
-                    f"{operand} reach beyond {operand.max_exponent}; accepted is an acc that reaches as far as the "
+                    f"{addend} reach beyond {addend.max_exponent}; accepted is an acc that reaches as far as the "
                     f"operands"
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
         if self.overflow == "infinity":
             raise MacgenError(f"overflow 'infinity' does not go with acc {acc}; accepted is saturate or wrap")
-        if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (self.a, self.b)):
+        addends = (self.a, self.b) if self.product is None else (self.product,)
+        if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
             raise MacgenError(
                 f"acc {acc} is unsigned, but a {self.a} or b {self.b} is signed; accepted is a signed acc"
             )
-        least = least_int_bits(self.a, self.b, acc.frac_bits, acc.signed)
+        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed)
         if acc.int_bits < least:
             raise MacgenError(
-                f"acc {acc} is too narrow: it ends at {acc.max:g}, but products of a {self.a} and b {self.b} reach "
+                f"acc {acc} is too narrow: it ends at {acc.max:g}, but {self._largest_addend()[0]} reach "
                 f"beyond; accepted are at least {least} bits before the point"
             )
 
@@ -140,7 +352,11 @@ class MacSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values, formats as strings."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: str(value) if name in _FORMAT_FIELDS else value for name, value in values.items()}
+        values["product"] = values["product"] or "exact"
+        return {
+            name: value if value is None or isinstance(value, (str, int)) else str(value)
+            for name, value in values.items()
+        }
 
     def to_json(self) -> str:
         """Return the fields as a JSON text; `from_json` reads it back to an equal spec."""
@@ -159,10 +375,10 @@ class MacSpec:
         for key in values:
             if key not in known:
                 raise MacgenError(f"spec has the unknown key {shown(key)}; accepted are {', '.join(known)}")
-        for key in _FORMAT_FIELDS:
+        for key in _REQUIRED_FIELDS:
             if key not in values:
                 raise MacgenError(
-                    f"spec lacks the key {key!r}; accepted are specs with at least {', '.join(_FORMAT_FIELDS)}"
+                    f"spec lacks the key {key!r}; accepted are specs with at least {', '.join(_REQUIRED_FIELDS)}"
                 )
         return cls(**values)
 
@@ -182,7 +398,7 @@ class MacSpec:
         return cls.from_dict(values)
 
 
-_FORMAT_FIELDS = ("a", "b", "acc")
+_REQUIRED_FIELDS = ("a", "b", "acc")
 
 
 def check_operand(field: str, fmt: Format) -> None:
@@ -195,10 +411,15 @@ def check_operand(field: str, fmt: Format) -> None:
         raise MacgenError(f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}")
 
 
-def least_int_bits(a: Format, b: Format, frac_bits: int, signed: bool) -> int:
-    """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of a and b."""
-    ends = [[fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)] for fmt in (a, b)]
-    products = [x * y * (1 << frac_bits) for x in ends[0] for y in ends[1]]
+def least_int_bits(*factors: Format, frac_bits: int, signed: bool) -> int:
+    """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of numbers of
+    one or two formats.
+    """
+    ends = [Fraction(1)]
+    for fmt in factors:
+        of_format = [fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)]
+        ends = [x * y for x in ends for y in of_format]
+    products = [x * (1 << frac_bits) for x in ends]
     lowest, largest = math.floor(min(products)), math.ceil(max(products))
     bits = max(largest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + signed
     return max(bits - frac_bits, int(signed))

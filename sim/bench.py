@@ -116,12 +116,12 @@ class Bench:
     def send_unfinished(self, tile: Tile) -> None:
         """Feed a tile without the mark `last`; the next tile's mark `first` makes the array drop it."""
         self.driver.send(self._beats(tile, finish=False))
-        self.additions += golden.additions(self.spec, tile.length, complete=False)
+        self.additions += golden.draws(self.spec, tile.length, complete=False)
 
     def expect(self, tile: Tile | Expected) -> Expected:
         """Expect the results of a tile, those that golden computes of it as the next one unless they are given."""
         expectation = tile if isinstance(tile, Expected) else expected(self.spec, tile, self.additions)
-        self.additions += golden.additions(self.spec, expectation.tile.length)
+        self.additions += golden.draws(self.spec, expectation.tile.length)
         self.checker.expect(expectation)
         return expectation
 

@@ -41,7 +41,7 @@ def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any]) -> Iterator[Expected
     """Yield the product's tiles with their expected results, row by row; zero codes fill up the last ones."""
     a = pad(a, 0, spec.rows, spec.a.zero_code())
     b = pad(b, 1, spec.cols, spec.b.zero_code())
-    of_row = golden.additions(spec, a.shape[1]) * (b.shape[1] // spec.cols)
+    of_row = golden.draws(spec, a.shape[1]) * (b.shape[1] // spec.cols)
     for row in range(0, a.shape[0], spec.rows):
         codes, flags = golden.matmul(spec, a[row : row + spec.rows], b, start=row // spec.rows * of_row)
         for col in range(0, b.shape[1], spec.cols):

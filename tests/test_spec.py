@@ -193,8 +193,8 @@ def test_a_float_acc_is_accepted_exactly_if_it_reaches_as_far_as_the_operands(a,
 
 
 def test_unknown_parameter():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'lanes'"):
-        MacSpec(**GOOD, lanes=4)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'banks'"):
+        MacSpec(**GOOD, banks=4)
 
 
 # -- immutable, comparable, hashable, picklable ------------------------------------------------------------------
@@ -264,7 +264,7 @@ def refuses_json(message, text):
 
 def test_from_json_unknown_key():
     refuses_json(
-        "spec has the unknown key 'lanes'; accepted are a, b, acc, chunk, rounding, overflow, rows, cols, pipeline, "
+        "spec has the unknown key 'banks'; accepted are a, b, acc, chunk, rounding, overflow, rows, cols, pipeline, "
         "fold",
         json.dumps(GOOD | {"lanes": 4}),
     )

@@ -118,7 +118,7 @@ def accumulator_of_width(bits: int, a: Format, b: Format) -> Format:
             )
         return FloatFormat(ACC_EXP_BITS, bits - 1 - ACC_EXP_BITS)
     frac_bits = a.frac_bits + b.frac_bits
-    least = least_int_bits(a, b, frac_bits, signed=True) + frac_bits
+    least = least_int_bits(a, b, frac_bits=frac_bits, signed=True) + frac_bits
     if not least <= bits <= MAX_WIDTH:
         raise MacgenError(
             f"acc-bits {bits} is not from {least} to {MAX_WIDTH}, the two's complement widths that hold the products "

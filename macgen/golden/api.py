@@ -1,7 +1,7 @@
 """The golden model as functions of a spec and codes, with their inputs checked."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,97 +9,170 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, shown
-from macgen.golden.model import Model, additions, random_numbers
+from macgen.golden.draws import draws, random_numbers
+from macgen.golden.model import Model
 from macgen.numerics import Flags
 from macgen.numerics.arrays import code_dtype
-from macgen.spec import MAX_SIDE, MacSpec
+from macgen.spec import MAX_SIDE, MacSpec, RandomPlace
 
 _FLAGS = tuple(Flags(bits) for bits in range(8))
 
 _model = lru_cache(maxsize=64)(Model)
 
 
-def step(spec: MacSpec, acc_code: int, a_code: int, b_code: int, random: int | None = None) -> tuple[int, Flags]:
+def step(
+    spec: MacSpec,
+    acc_code: int,
+    a_code: int | Sequence[int],
+    b_code: int | Sequence[int],
+    random: int | None = None,
+) -> tuple[int, Flags]:
     """Return one step of the accumulator, R(acc + a * b) (docs/arithmetic.md sections 2 to 4).
 
     Parameters:
-        spec: the formats, rounding and overflow.
+        spec: the formats, rounding, overflow and lanes.
         acc_code: code of the accumulator before the step.
-        a_code: code of the left operand.
-        b_code: code of the right operand.
-        random: with `stochastic:r` the random number, 0 to 2**r - 1; else None.
+        a_code: code of the left operand, or up to as many as there are lanes.
+        b_code: as many codes of right operands.
+        random: where steps round at random the random number, 0 to 2**r - 1; else None.
 
     Returns:
         The accumulator's code after the step, and the flags that this step raises.
 
     Raises:
-        MacgenError: a code is no integer or not one of its format's, or the random number does not fit the rounding.
+        MacgenError: a code is no integer or not one of its format's, the lanes do not fit, or the random number does
+            not fit the rounding.
     """
-    codes = _integer("acc_code", acc_code), _integer("a_code", a_code), _integer("b_code", b_code)
-    code, flags = _model(spec).step(*codes, _random(spec, random))
+    acc = _integer("acc_code", acc_code)
+    a, b = (_lane_codes(spec, *named) for named in (("a_code", a_code), ("b_code", b_code)))
+    if len(a) != len(b):
+        raise MacgenError(f"b_code has {len(b)} codes and a_code {len(a)}; accepted are as many")
+    code, flags = _model(spec).step(acc, a, b, _random(spec, random, "steps"))
     return code, _FLAGS[flags]
 
 
-def fold(spec: MacSpec, outer_code: int, inner_code: int, random: int | None = None) -> tuple[int, Flags]:
-    """Return the sum R(outer + inner) of two accumulators (docs/arithmetic.md sections 2 to 4).
+def fold(
+    spec: MacSpec,
+    outer_code: int,
+    inner_code: int,
+    random: int | None = None,
+    a_scale: int | None = None,
+    b_scale: int | None = None,
+) -> tuple[int, Flags]:
+    """Return the sum R(outer + inner) of the outer accumulator and a chunk sum (docs/arithmetic.md sections 2 to 4).
 
     Parameters:
-        spec: the accumulator's format, rounding and overflow.
-        outer_code: code of the sum of the chunks before.
+        spec: the accumulators' formats, roundings and overflow.
+        outer_code: code of the sum of the chunks before, +0 where there are none.
         inner_code: code of the finished chunk's sum.
-        random: as of `step`.
+        random: as of `step`, where folds round at random.
+        a_scale: code of the chunk's scale of a, where the spec has scales; else None.
+        b_scale: code of its scale of b.
 
     Returns:
         The outer accumulator's code after the fold, and the flags that this fold raises.
 
     Raises:
-        MacgenError: a code is no integer or not one of the accumulator's, or the random number does not fit the
-            rounding.
+        MacgenError: a code is no integer or not one of its format's, scales are missing or not the spec's, or the
+            random number does not fit the rounding.
     """
     codes = _integer("outer_code", outer_code), _integer("inner_code", inner_code)
-    code, flags = _model(spec).fold(*codes, _random(spec, random))
+    scales: list[int | None] = []
+    for name, scale in (("a_scale", a_scale), ("b_scale", b_scale)):
+        if (scale is None) != (spec.scale is None):
+            wanted = "none" if spec.scale is None else f"a code of {spec.scale}"
+            raise MacgenError(f"{name} {shown(scale)} does not fit the spec; accepted is {wanted}")
+        scales.append(None if scale is None else _integer(name, scale))
+    place: RandomPlace = "chunks" if spec.has_outer_adder else "steps"
+    code, flags = _model(spec).fold(*codes, _random(spec, random, place), *scales)
+    return code, _FLAGS[flags]
+
+
+def convert(spec: MacSpec, outer_code: int, random: int | None = None) -> tuple[int, Flags]:
+    """Return the result that an outer accumulator's code becomes (docs/arithmetic.md section 2).
+
+    Parameters:
+        spec: the format of the results, rounding and overflow.
+        outer_code: code of the outer accumulator.
+        random: as of `step`, where results round at random.
+
+    Returns:
+        The code of the result, and the flags that the conversion raises.
+
+    Raises:
+        MacgenError: the code is no integer or not one of the format's, or the random number does not fit the rounding.
+    """
+    code, flags = _model(spec).convert(_integer("outer_code", outer_code), _random(spec, random, "out"))
     return code, _FLAGS[flags]
 
 
 def dot(
-    spec: MacSpec, a_codes: Iterable[int], b_codes: Iterable[int], pe: tuple[int, int] = (0, 0), start: int = 0
+    spec: MacSpec,
+    a_codes: Iterable[int],
+    b_codes: Iterable[int],
+    pe: tuple[int, int] = (0, 0),
+    start: int = 0,
+    turn: int = 0,
+    *,
+    a_scales: Iterable[int] = (),
+    b_scales: Iterable[int] = (),
 ) -> tuple[int, Flags]:
     """Return a dot product, chunk by chunk (docs/arithmetic.md section 2).
 
     Parameters:
-        spec: the formats, rounding, overflow and chunk length.
+        spec: the formats, roundings, overflow, chunk length and lanes.
         a_codes: K codes of left operands.
         b_codes: K codes of right operands.
         pe: row and column of the PE whose random numbers stochastic rounding takes (section 7).
-        start: additions that this PE has done since the reset.
+        start: random numbers that its register has given to this turn since the reset; see `draws`.
+        turn: which of the interleaved accumulations it is.
+        a_scales: one code for each chunk, where the spec has scales; else none.
+        b_scales: as many.
 
     Returns:
-        The outer accumulator's code, and the sticky flags.
+        The result's code, and the sticky flags.
 
     Raises:
-        MacgenError: K is 0, the lengths differ, a code is no integer or not one of its format's, or there is no such PE
-            or start.
+        MacgenError: K is 0, the lengths differ, a code is no integer or not one of its format's, or there is no such
+            PE, start or turn.
     """
     a, b = _integers("a_codes", a_codes), _integers("b_codes", b_codes)
     if len(a) != len(b):
         raise MacgenError(f"b_codes has {len(b)} codes and a_codes {len(a)}; accepted are sequences of equal length")
     if not a:
         raise MacgenError("a_codes and b_codes are empty; accepted are dot products of at least one product")
-    code, flags = _model(spec).dot(a, b, random_numbers(spec, _pe(pe), _start(start)))
+    scales = [_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
+    for name, codes in zip(("a_scales", "b_scales"), scales, strict=True):
+        _check_scale_count(spec, name, len(codes), len(a))
+    if isinstance(turn, bool) or not 0 <= _integer("turn", turn) < spec.interleave:
+        raise MacgenError(f"turn {shown(turn)} is not an integer from 0 to {spec.interleave - 1}")
+    row, col = _pe(pe)
+    numbers = random_numbers(spec, (0 if spec.random_place == "out" else row, col), _start(start), turn)
+    code, flags = _model(spec).dot(a, b, numbers, *scales)
     return code, _FLAGS[flags]
 
 
-def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, start: int = 0) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    start: int = 0,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Return the product of two matrices of codes, each element by `dot`.
 
-    With stochastic rounding the elements come tile by tile of rows x cols, row by row of tiles, from the PEs of the
-    array (docs/arithmetic.md section 7).
+    With stochastic rounding the elements come tile by tile of rows x cols, row by row of tiles, `interleave` tiles at a
+    time, from the PEs of the array (docs/arithmetic.md section 7).
 
     Parameters:
-        spec: the formats, rounding, overflow and chunk length; the shapes need not be the array's.
+        spec: the formats, roundings, overflow, chunk length and lanes; the shapes need not be the array's.
         A: (M, K) codes of left operands, nested sequences or an integer array.
         B: (K, N) codes of right operands.
-        start: additions that each PE has done since the reset.
+        start: random numbers that each register has given to each turn since the reset; see `draws`.
+        A_scales: (M, chunks) codes, where the spec has scales; else None.
+        B_scales: (chunks, N) codes.
 
     Returns:
         (M, N) codes in the smallest unsigned NumPy type that holds them (Python integers above 64 bits), and
@@ -117,28 +190,62 @@ def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, start: int = 0) -> tuple[N
     model = _model(spec)
     a_rows = [_integers("A", row) for row in a.tolist()]
     b_columns = [_integers("B", column) for column in b.T.tolist()]
-    codes = np.empty((len(a_rows), len(b_columns)), dtype=code_dtype(spec.acc.width))
+    a_scales = _scale_rows(spec, "A_scales", A_scales, len(a_rows), a.shape[1])
+    b_scales = _scale_rows(spec, "B_scales", B_scales, len(b_columns), a.shape[1])
+    codes = np.empty((len(a_rows), len(b_columns)), dtype=code_dtype(spec.out_format.width))
     flags = np.empty(codes.shape, dtype=np.uint8)
-    done, of_tile, tile_columns = _start(start), additions(spec, a.shape[1]), -(-len(b_columns) // spec.cols)
+    done, of_tile, tile_columns = _start(start), draws(spec, a.shape[1]), -(-len(b_columns) // spec.cols)
     for m, row in enumerate(a_rows):
         tile_row, pe_row = divmod(m, spec.rows)
         for n, column in enumerate(b_columns):
             tile_column, pe_column = divmod(n, spec.cols)
-            before = done + (tile_row * tile_columns + tile_column) * of_tile
-            numbers = random_numbers(spec, (pe_row, pe_column), before)
-            codes[m, n], flags[m, n] = model.dot(row, column, numbers)
+            tiles_before, turn = divmod(tile_row * tile_columns + tile_column, spec.interleave)
+            before = done + tiles_before * of_tile
+            if spec.random_place == "out":
+                numbers = random_numbers(spec, (0, pe_column), before + pe_row, turn)
+            else:
+                numbers = random_numbers(spec, (pe_row, pe_column), before, turn)
+            codes[m, n], flags[m, n] = model.dot(row, column, numbers, a_scales[m], b_scales[n])
     return codes, flags
 
 
-def _random(spec: MacSpec, number: int | None) -> int:
-    bits = spec.random_bits
+def _check_scale_count(spec: MacSpec, name: str, count: int, length: int) -> None:
+    wanted = 0 if spec.scale is None else -(-length // (spec.chunk or length))
+    if count != wanted:
+        raise MacgenError(f"{name} has {count} scales for each dot product; accepted are {wanted}, one for each chunk")
+
+
+def _scale_rows(spec: MacSpec, name: str, scales: ArrayLike | None, count: int, length: int) -> list[list[int]]:
+    """Return the scales of each dot product's operand, those of B transposed."""
+    if scales is None:
+        _check_scale_count(spec, name, 0, length)
+        return [[]] * count
+    matrix = _matrix(name, scales)
+    matrix = matrix if name == "A_scales" else matrix.T
+    if len(matrix) != count:
+        raise MacgenError(f"{name} has scales for {len(matrix)} dot products; accepted are {count}")
+    _check_scale_count(spec, name, matrix.shape[1], length)
+    return [_integers(name, row) for row in matrix.tolist()]
+
+
+def _lane_codes(spec: MacSpec, name: str, codes: int | Sequence[int]) -> list[int]:
+    if not isinstance(codes, Sequence):
+        return [_integer(name, codes)]
+    if not 1 <= len(codes) <= spec.lanes:
+        raise MacgenError(f"{name} has {len(codes)} codes; accepted are 1 to {spec.lanes}, the lanes")
+    return _integers(name, codes)
+
+
+def _random(spec: MacSpec, number: int | None, place: RandomPlace) -> int:
+    bits = spec.random_bits if spec.random_place == place else 0
+    rounding = spec.rounding if place == "steps" else spec.fold_rounding
     if not bits:
         if number is not None:
-            raise MacgenError(f"random {shown(number)} does not go with rounding {spec.rounding!r}; accepted is none")
+            raise MacgenError(f"random {shown(number)} does not go with rounding {rounding!r}; accepted is none")
         return 0
     if number is None or isinstance(number, bool) or not 0 <= _integer("random", number) < 1 << bits:
         largest = (1 << bits) - 1
-        raise MacgenError(f"random {shown(number)} is not from 0 to {largest}, the random numbers of {spec.rounding}")
+        raise MacgenError(f"random {shown(number)} is not from 0 to {largest}, the random numbers of {rounding}")
     return _integer("random", number)
 
 

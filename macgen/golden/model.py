@@ -2,10 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import repeat
 
 from macgen.errors import MacgenError
-from macgen.numerics import Flags, FloatFormat, Format, Lfsr, Number, Rounding, Stochastic, shift_right
+from macgen.golden.draws import random_numbers
+from macgen.numerics import (
+    Flags,
+    FloatFormat,
+    Format,
+    Number,
+    Overflow,
+    Rounding,
+    ScaleFormat,
+    Stochastic,
+    random_bits,
+    shift_right,
+)
 from macgen.spec import MacSpec
 
 _CACHED_CODES = 1 << 16
@@ -19,136 +30,187 @@ class Model:
     """The golden model of one spec, for callers that take very many steps; `golden.step` and its like check more.
 
     Its methods take codes as Python integers and return flags as plain integers (bits of `Flags`); they raise
-    MacgenError for a code that its format does not have. Random numbers are those of stochastic rounding.
+    MacgenError for a code that its format does not have. Random numbers are those of stochastic rounding, of the one
+    place that has it.
 
     Parameters:
-        spec: formats, rounding, overflow and chunk length; rows, cols, pipeline and fold do not change results.
+        spec: the array; rows, cols, interleave, pipeline and fold do not change the result of a dot product but for
+            its random numbers.
     """
 
     def __init__(self, spec: MacSpec) -> None:
         self.spec = spec
-        self._acc = spec.acc
-        self._drops = spec.rounding == "drop"
-        self._rounding: Rounding = "rne" if spec.rounding == "rne" else "rtz"
-        self._random_bits = spec.random_bits
+        self._acc = Target(spec.acc, spec.rounding, spec.overflow_into(spec.acc))
+        self._outer = Target(spec.outer_format, spec.fold_rounding, spec.overflow_into(spec.outer_format))
+        self._out = Target(spec.out_format, spec.fold_rounding, spec.overflow_into(spec.out_format))
+        self._product: Target | None = None
+        if spec.product is not None:
+            self._product = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
         self._decode_a = _decoder("a", spec.a)
         self._decode_b = _decoder("b", spec.b)
-        self._decode_acc = _decoder("acc", spec.acc)
+        self._decode_scale = _decoder("scale", spec.scale) if spec.scale is not None else None
+        self._draws_in_steps = spec.random_place == "steps"
+        self._draws_in_chunks = spec.random_place == "chunks"
+        self._draws_in_out = spec.random_place == "out"
 
     # -- section 2: chunks and steps -----------------------------------------------------------------------------
 
-    def step(self, acc_code: int, a_code: int, b_code: int, random: int = 0) -> Result:
-        """Return R(accumulator + a * b), rounded with a random number."""
-        product = multiply(self._decode_a(a_code), self._decode_b(b_code))
-        return self._add(self._decode_acc(acc_code), product, random)
+    def step(self, acc_code: int, a: int | Sequence[int], b: int | Sequence[int], random: int = 0) -> Result:
+        """Return R(accumulator + products), with one code of each operand, or one for each lane in use."""
+        a_codes, b_codes = ((codes,) if isinstance(codes, int) else codes for codes in (a, b))
+        if self._product is None and len(a_codes) == self.spec.lanes == 1 and self.spec.aligned_bits is None:
+            product = multiply(self._decode_a(a_codes[0]), self._decode_b(b_codes[0]))
+            return self._acc.sum((self._acc.number(acc_code), product), random)
+        products, flags = self._products(a_codes, b_codes)
+        acc = self._acc.number(acc_code)
+        if self.spec.lane_sum == "tree" and self.spec.lanes > 1:
+            lane_sum, tree_flags = self._tree(products)
+            code, step_flags = self._acc.sum((acc, lane_sum), random)
+            return code, flags | tree_flags | step_flags
+        code, step_flags = self._acc.sum((acc, *products), random, self.spec.aligned_bits)
+        return code, flags | step_flags
 
-    def fold(self, outer_code: int, inner_code: int, random: int = 0) -> Result:
-        """Return R(outer + inner), rounded with a random number."""
-        return self._add(self._decode_acc(outer_code), self._decode_acc(inner_code), random)
+    def fold(
+        self, outer_code: int, inner_code: int, random: int = 0, a_scale: int | None = None, b_scale: int | None = None
+    ) -> Result:
+        """Return R(outer + inner), the chunk sum multiplied by its two scales where the spec has scales."""
+        inner = self._acc.number(inner_code)
+        if self._decode_scale is not None:
+            assert a_scale is not None
+            assert b_scale is not None
+            inner = multiply(multiply(inner, self._decode_scale(a_scale)), self._decode_scale(b_scale))
+        return self._outer.sum((self._outer.number(outer_code), inner), random)
 
-    def dot(self, a_codes: Sequence[int], b_codes: Sequence[int], random: Iterator[int] | None = None) -> Result:
+    def convert(self, outer_code: int, random: int = 0) -> Result:
+        """Return the result that an outer accumulator's code becomes: the same code, if `out` is its format."""
+        if self._out.format == self._outer.format:
+            return outer_code, _NO_FLAGS
+        return self._out.sum((self._outer.number(outer_code),), random)
+
+    def dot(
+        self,
+        a_codes: Sequence[int],
+        b_codes: Sequence[int],
+        random: Iterator[int] | None = None,
+        a_scales: Sequence[int] = (),
+        b_scales: Sequence[int] = (),
+    ) -> Result:
         """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings.
 
-        Random numbers are those of PE (0, 0) after a reset, unless others are given.
+        Random numbers are those of PE (0, 0) after a reset, unless others are given. There is one scale for each chunk.
         """
         numbers = random_numbers(self.spec) if random is None else random
         length = len(a_codes)
         chunk = self.spec.chunk or length
-        outer, flags = self._chunk_sum(a_codes[:chunk], b_codes[:chunk], numbers)
-        for start in range(chunk, length, chunk):
+        outer, flags = self._outer.format.zero_code(), _NO_FLAGS
+        for index, start in enumerate(range(0, length, chunk)):
             part = slice(start, start + chunk)
             inner, inner_flags = self._chunk_sum(a_codes[part], b_codes[part], numbers)
-            outer, fold_flags = self.fold(outer, inner, next(numbers))
-            flags |= inner_flags | fold_flags
-        return outer, flags
+            flags |= inner_flags
+            if self.spec.has_outer_adder:
+                scales = (a_scales[index], b_scales[index]) if self.spec.scale is not None else ()
+                outer, fold_flags = self.fold(outer, inner, next(numbers) if self._draws_in_chunks else 0, *scales)
+                flags |= fold_flags
+            elif index == 0:
+                outer = inner
+            else:
+                outer, fold_flags = self.fold(outer, inner, next(numbers) if self._draws_in_steps else 0)
+                flags |= fold_flags
+        out, out_flags = self.convert(outer, next(numbers) if self._draws_in_out else 0)
+        return out, flags | out_flags
 
     def _chunk_sum(self, a_codes: Sequence[int], b_codes: Sequence[int], random: Iterator[int]) -> Result:
-        inner, flags = self._acc.zero_code(), _NO_FLAGS
-        for a_code, b_code in zip(a_codes, b_codes, strict=True):
-            inner, step_flags = self.step(inner, a_code, b_code, next(random))
+        inner, flags, lanes = self._acc.format.zero_code(), _NO_FLAGS, self.spec.lanes
+        for start in range(0, len(a_codes), lanes):
+            part = slice(start, start + lanes)
+            number = next(random) if self._draws_in_steps else 0
+            inner, step_flags = self.step(inner, a_codes[part], b_codes[part], number)
             flags |= step_flags
         return inner, flags
 
-    # -- sections 3 and 4: one addition --------------------------------------------------------------------------
+    def _products(self, a_codes: Sequence[int], b_codes: Sequence[int]) -> tuple[list[Number], int]:
+        """Return the products of the lanes, rounded if the spec says so, and the flags of that."""
+        products, flags = [], _NO_FLAGS
+        for a_code, b_code in zip(a_codes, b_codes, strict=True):
+            product = multiply(self._decode_a(a_code), self._decode_b(b_code))
+            if self._product is not None:
+                code, product_flags = self._product.sum((product,), 0)
+                product, flags = self._product.number(code), flags | product_flags
+            products.append(product)
+        return products, flags
 
-    def _add(self, acc: Number, addend: Number, random: int) -> Result:
-        if acc.kind == "finite" and addend.kind == "finite":
-            return self._add_finite(acc, addend, random)
-        if acc.kind == "signalling" or addend.kind == "signalling":
+    def _tree(self, products: Sequence[Number]) -> tuple[Number, int]:
+        """Return the sum of the lanes' products by a balanced binary tree, each node rounded to the accumulator."""
+        flags = _NO_FLAGS
+        nodes = [*products, *[Number("finite", 0)] * (self.spec.lanes - len(products))]
+        while len(nodes) > 1:
+            sums = [self._acc.sum(pair, 0) for pair in zip(nodes[::2], nodes[1::2], strict=True)]
+            nodes = [self._acc.number(code) for code, _ in sums]
+            for _, node_flags in sums:
+                flags |= node_flags
+        return nodes[0], flags
+
+
+class Target:
+    """A format that sums are rounded to, with the way it is done (docs/arithmetic.md sections 3 and 4).
+
+    Parameters:
+        fmt: the format.
+        rounding: of the sums.
+        overflow: what becomes of those that are too large.
+    """
+
+    def __init__(self, fmt: Format, rounding: str, overflow: Overflow) -> None:
+        self.format = fmt
+        self.number = _decoder("acc", fmt)
+        self._drops = rounding == "drop"
+        self._rounding: Rounding = "rne" if rounding == "rne" else "rtz"
+        self._random_bits = random_bits(rounding)
+        self._overflow = overflow
+
+    def sum(self, terms: Sequence[Number], random: int, aligned: int | None = None) -> Result:
+        """Return the rounded sum of terms, those of `aligned:W` cut first, with its flags."""
+        kinds = {term.kind for term in terms}
+        if kinds == {"finite"}:
+            return self._sum_finite(terms, random, aligned)
+        if "signalling" in kinds:
             return self._nan(_INVALID)
-        if acc.kind == "nan" or addend.kind == "nan":
+        if "nan" in kinds:
             return self._nan(_NO_FLAGS)
-        if acc.kind == "infinite" and addend.kind == "infinite" and acc.sign != addend.sign:
+        signs = {term.sign for term in terms if term.kind == "infinite"}
+        if len(signs) == 2:
             return self._nan(_INVALID)
-        infinite = acc if acc.kind == "infinite" else addend
-        if isinstance(self._acc, FloatFormat) and self._acc.has_infinity:
-            return self._acc.infinity_code(infinite.sign), _NO_FLAGS
-        return self._acc.largest_code(infinite.sign), _OVERFLOW
+        (sign,) = signs
+        if isinstance(self.format, FloatFormat) and self.format.has_infinity:
+            return self.format.infinity_code(sign), _NO_FLAGS
+        return self.format.largest_code(sign), _OVERFLOW
 
-    def _add_finite(self, acc: Number, addend: Number, random: int) -> Result:
-        if self._drops:
-            last_place = self._last_place(acc, addend)
-            acc, addend = _cut(acc, last_place), _cut(addend, last_place)
-        lsb = min(acc.exponent, addend.exponent)
-        acc_magnitude = acc.significand << (acc.exponent - lsb)
-        addend_magnitude = addend.significand << (addend.exponent - lsb)
-        total = (-acc_magnitude if acc.sign else acc_magnitude) + (
-            -addend_magnitude if addend.sign else addend_magnitude
-        )
-        if total == 0:
-            return self._acc.zero_code(), _NO_FLAGS
+    def _sum_finite(self, terms: Sequence[Number], random: int, aligned: int | None) -> Result:
+        if aligned is not None:
+            terms = _cut_all(terms, _largest_exponent(terms) - aligned)
+        elif self._drops and len(terms) > 1:
+            # The exact sum of several lanes' products is one addend.
+            terms = (terms[0], _exact_sum(terms[1:]))
+            terms = _cut_all(terms, self._last_place(terms))
+        total = _exact_sum(terms)
+        if total.significand == 0:
+            return self.format.zero_code(), _NO_FLAGS
         rounding = Stochastic(self._random_bits, random) if self._random_bits else self._rounding
-        rounded = self._acc.round(int(total < 0), abs(total), lsb, rounding, self.spec.overflow)
+        rounded = self.format.round(total.sign, total.significand, total.exponent, rounding, self._overflow)
         flags = (_OVERFLOW if rounded.overflow else 0) | (_UNDERFLOW if rounded.underflow else 0)
         return rounded.code, flags
 
-    def _last_place(self, *addends: Number) -> int:
+    def _last_place(self, addends: Sequence[Number]) -> int:
         """Return the exponent of the last place at which `drop` cuts the addends of a sum."""
-        if not isinstance(self._acc, FloatFormat):
-            return self._acc.lsb_exponent
-        exponents = [x.exponent + x.significand.bit_length() - 1 for x in addends if x.significand]
-        if self._acc.subnormals == "gradual":
-            exponents.append(self._acc.min_exponent)
-        return max(exponents, default=0) - self._acc.man_bits
+        if not isinstance(self.format, FloatFormat):
+            return self.format.lsb_exponent
+        place = _largest_exponent(addends) - self.format.man_bits
+        return max(place, self.format.lsb_exponent) if self.format.subnormals == "gradual" else place
 
     def _nan(self, flags: int) -> Result:
-        if isinstance(self._acc, FloatFormat) and self._acc.has_nan:
-            return self._acc.nan_code, flags
-        return self._acc.largest_code(0), _INVALID
-
-
-def additions(spec: MacSpec, length: int, *, complete: bool = True) -> int:
-    """Return how many additions, steps and folds, a dot product takes (docs/arithmetic.md section 7).
-
-    Parameters:
-        spec: the chunk length.
-        length: its products.
-        complete: whether it ends with them; if it is dropped after them, its last chunk is folded only when full.
-    """
-    if spec.chunk is None:
-        return length
-    chunks = -(-length // spec.chunk) if complete else length // spec.chunk
-    return length + max(chunks - 1, 0)
-
-
-def random_numbers(spec: MacSpec, pe: tuple[int, int] = (0, 0), start: int = 0) -> Iterator[int]:
-    """Return the random numbers that a PE's additions take, one after the other; zeros where it needs none.
-
-    Parameters:
-        spec: the rounding.
-        pe: row and column of the PE.
-        start: additions that it has done since the reset.
-    """
-    return _sequence(spec.random_bits, pe, start) if spec.random_bits else repeat(0)
-
-
-def _sequence(bits: int, pe: tuple[int, int], start: int) -> Iterator[int]:
-    lfsr = Lfsr.of(bits)
-    state, advance = lfsr.advance(lfsr.seed(*pe), bits * start), lfsr.advancing(bits)
-    mask = (1 << bits) - 1
-    while True:
-        yield state & mask
-        state = advance(state)
+        if isinstance(self.format, FloatFormat) and self.format.has_nan:
+            return self.format.nan_code, flags
+        return self.format.largest_code(0), _INVALID
 
 
 def multiply(a: Number, b: Number) -> Number:
@@ -164,8 +226,27 @@ def multiply(a: Number, b: Number) -> Number:
     return Number("infinite", sign)
 
 
+def _exact_sum(terms: Sequence[Number]) -> Number:
+    """Return the sum of finite numbers."""
+    lsb = min(term.exponent for term in terms)
+    total = 0
+    for term in terms:
+        magnitude = term.significand << (term.exponent - lsb)
+        total += -magnitude if term.sign else magnitude
+    return Number("finite", int(total < 0), abs(total), lsb)
+
+
+def _largest_exponent(terms: Sequence[Number]) -> int:
+    """Return the exponent of the largest magnitude's binade; 0 if all are zero."""
+    return max((x.exponent + x.significand.bit_length() - 1 for x in terms if x.significand), default=0)
+
+
+def _cut_all(terms: Sequence[Number], last_place: int) -> tuple[Number, ...]:
+    """Return finite numbers without what lies below a place."""
+    return tuple(_cut(term, last_place) for term in terms)
+
+
 def _cut(x: Number, last_place: int) -> Number:
-    """Return a finite number without what lies below a place."""
     if x.exponent >= last_place:
         return x
     kept, _ = shift_right(x.significand, last_place - x.exponent, "rtz")
@@ -176,7 +257,7 @@ def _is_zero(x: Number) -> bool:
     return x.kind == "finite" and x.significand == 0
 
 
-def _decoder(name: str, fmt: Format) -> Callable[[int], Number]:
+def _decoder(name: str, fmt: Format | ScaleFormat) -> Callable[[int], Number]:
     """Return the format's scalar decoder with a memory, its errors naming the operand."""
 
     @lru_cache(_CACHED_CODES)

@@ -26,7 +26,7 @@ from macgen.numerics.rounding import (
     random_bits,
     shift_right,
 )
-from macgen.numerics.scale_format import ScaleFormat
+from macgen.numerics.scale_format import MAX_SCALE_BITS, ScaleFormat
 
 Format = FloatFormat | FixedFormat
 """A format that operands and accumulators can have."""
@@ -76,6 +76,7 @@ __all__ = [
     "ALIASES",
     "ENCODINGS",
     "MAX_RANDOM_BITS",
+    "MAX_SCALE_BITS",
     "OVERFLOWS",
     "ROUNDINGS",
     "SUM_ROUNDINGS",

@@ -49,15 +49,15 @@ def random_bits(rounding: object) -> int:
     return bits if bits <= MAX_RANDOM_BITS else 0
 
 
-def check_sum_rounding(rounding: object) -> None:
-    """Refuse what is no rounding of a sum.
+def check_sum_rounding(rounding: object, field: str = "rounding") -> None:
+    """Refuse what is no rounding of a sum; the sentence names the field.
 
     Raises:
         MacgenError: it is neither one of `SUM_ROUNDINGS` nor `stochastic:r`.
     """
     if rounding not in SUM_ROUNDINGS and not random_bits(rounding):
         raise MacgenError(
-            f"rounding {shown(rounding)} is not one of {', '.join(SUM_ROUNDINGS)}, stochastic:r with r from 1 to "
+            f"{field} {shown(rounding)} is not one of {', '.join(SUM_ROUNDINGS)}, stochastic:r with r from 1 to "
             f"{MAX_RANDOM_BITS}"
         )
 

@@ -182,7 +182,7 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
 def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]]) -> None:
     expected: list[list[int]] = []
     for tile, (a, b) in enumerate(zip(workload.a[:, 0], workload.b[:, 0], strict=True)):
-        codes, flags = golden.matmul(spec, a, b, start=tile * golden.additions(spec, a.shape[1]))
+        codes, flags = golden.matmul(spec, a, b, start=tile * golden.draws(spec, a.shape[1]))
         expected += [
             [*map(int, code_row), *map(int, flag_row)] for code_row, flag_row in zip(codes, flags, strict=True)
         ]

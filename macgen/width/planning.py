@@ -308,7 +308,7 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
             int_bits = bounds.bits(_range_of_weights(dot.weight_l1, dot.weight_range, bounds.operand_range(a)))
             held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
         int_bits -= frac_bits
-        if (least := least_int_bits(a, b, frac_bits, signed=True)) > int_bits:
+        if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=True)) > int_bits:
             int_bits, held = least, "holds every product"
         if int_bits + frac_bits <= MAX_WIDTH:
             yield Answer("weights", None, FixedFormat(int_bits, frac_bits), held)

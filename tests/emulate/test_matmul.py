@@ -71,7 +71,7 @@ def test_same_as_golden(spec, kinds, shape, seed, threads):
 def test_dots_are_the_same_as_golden(spec, kinds, shape, seed, threads):
     rng = np.random.default_rng(seed)
     a, b = (random_codes(rng, fmt, shape, kind) for fmt, kind in zip((spec.a, spec.b), kinds, strict=True))
-    before = [t * golden.additions(spec, shape[1]) for t in range(shape[0])]
+    before = [t * golden.draws(spec, shape[1]) for t in range(shape[0])]
     expected = spec.acc.decode([golden.dot(spec, a[t], b[t], start=start)[0] for t, start in enumerate(before)])
     values = emulate.dots(spec, spec.a.decode(a), spec.b.decode(b), threads)
     assert (values.dtype, values.shape) == (np.float64, expected.shape)

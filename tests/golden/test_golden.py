@@ -153,7 +153,7 @@ def test_tiles_follow_each_other_in_the_random_sequence():
     spec = replace(STOCHASTIC, rows=2, cols=3, chunk=4)
     rng = np.random.default_rng(6)
     a, b = rng.integers(0, 256, (5, 10)), rng.integers(0, 256, (10, 4))
-    assert golden.additions(spec, 10) == 12
+    assert golden.draws(spec, 10) == 12
     result, flags = golden.matmul(spec, a, b, start=7)
     for m, n in itertools.product(range(5), range(4)):
         tile = m // 2 * 2 + n // 3
@@ -176,8 +176,8 @@ def test_tiles_follow_each_other_in_the_random_sequence():
 )
 def test_additions(chunk, length, complete, dropped):
     spec = replace(STOCHASTIC, chunk=chunk)
-    assert golden.additions(spec, length) == complete
-    assert golden.additions(spec, length, complete=False) == dropped
+    assert golden.draws(spec, length) == complete
+    assert golden.draws(spec, length, complete=False) == dropped
 
 
 @pytest.mark.parametrize("rounding", ["stochastic:4", "stochastic:13", "stochastic:32"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from macgen.golden import Model, additions
+from macgen.golden import Model, draws
 from macgen.golden.model import random_numbers
 from macgen.numerics import FixedFormat
 from macgen.rtl.float_adder import FLAG_BITS
@@ -218,12 +218,12 @@ def check(spec, beats, log):
                 started, due, added = index, [], 0  # what was in flight is gone
             if log.taken[cycle, lane]:
                 if beats.first[lane, index]:
-                    added += additions(spec, index - started, complete=False)
+                    added += draws(spec, index - started, complete=False)
                     started = index
                 index += 1
                 if beats.last[lane, index - 1]:
                     due += [(row, started, index, added) for row in range(spec.rows)]
-                    added += additions(spec, index - started)
+                    added += draws(spec, index - started)
                     started = index
             if pending is not None and pending[0] == cycle:
                 if not due:

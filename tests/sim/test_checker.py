@@ -58,7 +58,7 @@ def test_expectation_goes_on_in_the_random_sequence():
     tile = Tile("equal", np.tile(operand.a[:1], (4, 1)), np.tile(operand.b[:, :1], (1, 5)))
     assert (golden_steps(spec, tile), tile.steps) == (4 * 5 * 40, 40)
     found = []
-    for start in (0, golden.additions(spec, 40)):
+    for start in (0, golden.draws(spec, 40)):
         expectation = expected(spec, tile, start)
         codes, flags = golden.matmul(spec, tile.a, tile.b, start)
         np.testing.assert_array_equal(expectation.codes, codes)
