@@ -30,6 +30,7 @@ class StepWrapper:
             name of its module.
         state_bits: width of a packed accumulator state.
         operand_bits: width of a packed operand.
+        random_bits: width of the input `random` of `step`; 0: it has none.
         zero: the packed state of an empty accumulator.
     """
 
@@ -37,6 +38,7 @@ class StepWrapper:
     modules: dict[str, str]
     state_bits: int
     operand_bits: int
+    random_bits: int
     zero: int
 
 
@@ -53,6 +55,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
     flags = f"output [{FLAG_BITS - 1}:0] flags"
     state_in = _port("input", "state", _width(value))
     operand_in, operand_out = (_port(direction, "operand", _width(operand)) for direction in ("input", "output"))
+    random = [("random", arithmetic.random_bits)] if arithmetic.random_bits else []
     texts = {
         "product": _module(
             f"{name}_exhaustive_product",
@@ -69,11 +72,17 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
         ),
         "step": _module(
             f"{name}_exhaustive_step",
-            [state_in, operand_in, _port("output", "result", _width(value)), flags],
+            [
+                state_in,
+                operand_in,
+                *(_port("input", *port) for port in random),
+                _port("output", "result", _width(value)),
+                flags,
+            ],
             [
                 _instance(
                     f"{name}_adder",
-                    ["flags"],
+                    [*(port for port, _ in random), "flags"],
                     _members("acc", value, "state") + _members("operand", operand) + _members("result", value),
                 )
             ],
@@ -109,6 +118,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
         modules={unit: f"{name}_exhaustive_{unit}" for unit in texts},
         state_bits=_width(value),
         operand_bits=_width(operand),
+        random_bits=arithmetic.random_bits,
         zero=zero,
     )
 
