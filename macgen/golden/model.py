@@ -34,13 +34,17 @@ class Model:
         self._decode_a = _decoder("a", spec.a)
         self._decode_b = _decoder("b", spec.b)
         self._decode_acc = _decoder("acc", spec.acc)
+        few = 1 << spec.a.width + spec.b.width <= _CACHED_CODES
+        self._product = lru_cache(_CACHED_CODES)(self._multiply) if few else self._multiply
 
     # -- section 2: chunks and steps -----------------------------------------------------------------------------
 
     def step(self, acc_code: int, a_code: int, b_code: int, random: int = 0) -> Result:
         """Return R(accumulator + a * b), rounded with a random number."""
-        product = multiply(self._decode_a(a_code), self._decode_b(b_code))
-        return self._add(self._decode_acc(acc_code), product, random)
+        return self._add(self._decode_acc(acc_code), self._product(a_code, b_code), random)
+
+    def _multiply(self, a_code: int, b_code: int) -> Number:
+        return multiply(self._decode_a(a_code), self._decode_b(b_code))
 
     def fold(self, outer_code: int, inner_code: int, random: int = 0) -> Result:
         """Return R(outer + inner), rounded with a random number."""
