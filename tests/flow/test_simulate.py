@@ -18,8 +18,7 @@ from macgen.share import share_directory
 from tests.flow.mutants import Mutant, random_mutants, replace_net, replace_text
 from tests.flow.optional import need
 
-FEW_TILES = 12
-MUTANT_TILES = 4
+FEW_TILES = 4
 RANDOM_MUTANTS = 12
 
 WITH_FOLDS = [
@@ -166,7 +165,7 @@ def verify_mutant(bundle: Path, mutant: Mutant, directory: Path) -> simulate.Ver
     shutil.copytree(bundle, changed)
     (changed / "rtl" / "dut.v").write_text(mutant.verilog)
     result = simulate.verify(
-        changed, tiles=MUTANT_TILES, workdir=directory / "work", stop_at_first_failure=True, timeout=300
+        changed, tiles=FEW_TILES, workdir=directory / "work", stop_at_first_failure=True, timeout=300
     )
     shutil.rmtree(changed)
     assert any("rtl/dut.v was changed after it was built" in note for note in result.notes)
