@@ -27,10 +27,11 @@ lint: $(VENV)/.with-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Stolen work keeps the tests of a module, which share what they build, on one worker until another has none left.
 # doctor first: it lists the tools that the tests will find, and has Yosys compile itself once before the workers start.
 test: lint
 	$(BIN)/macgen doctor
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 bench: $(VENV)/.with-test
 	for file in $(filter-out %/qor.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done

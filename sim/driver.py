@@ -62,6 +62,7 @@ class Driver:
         self._queue: deque[Beat] = deque()
         self._a_bits, self._b_bits = len(a.data), len(b.data)
         self._a_valid = self._b_valid = False
+        self._first = self._last = -1  # the marks as they are driven; at the start, not at all
         self.gap_a = self.gap_b = 0.0
         self.accepted = 0
         self.just_finished = False
@@ -114,8 +115,7 @@ class Driver:
         if self._queue and not (self.gap_a and self._rng.random() < self.gap_a):
             beat = self._queue[0]
             self._a.data.value = beat.a
-            self._a.first.value = beat.first
-            self._a.last.value = beat.last
+            self._mark(beat.first, beat.last)
             if not self._a_valid:
                 self._a.valid.value = 1
                 self._a_valid = True
@@ -135,12 +135,18 @@ class Driver:
             self._b_valid = False
             self._disturb_b()
 
+    def _mark(self, first: int, last: int) -> None:
+        """Drive the marks that change: a write takes longer than to see that there is nothing to write."""
+        if first != self._first:
+            self._a.first.value = self._first = first
+        if last != self._last:
+            self._a.last.value = self._last = last
+
     def _disturb_a(self) -> None:
         """Without valid, drive what must not be taken."""
         self._a.valid.value = 0
         self._a.data.value = self._rng.getrandbits(self._a_bits)
-        self._a.first.value = 1
-        self._a.last.value = 1
+        self._mark(1, 1)
 
     def _disturb_b(self) -> None:
         self._b.valid.value = 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from macgen import golden
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
-from sim.operands import Tile
+from sim.operands import Tile, distinct
 
 
 def pack(lanes: Iterable[int], bits: int) -> int:
@@ -57,10 +57,10 @@ def expected(spec: MacSpec, tile: Tile, start: int = 0) -> Expected:
     """Return what the golden model says of a tile, each PE having done some additions since the reset."""
     if spec.random_bits:  # no two PEs take the same random numbers
         return from_results(spec, tile, *golden.matmul(spec, tile.a, tile.b, start))
-    rows, row_of = np.unique(tile.a, axis=0, return_inverse=True)
-    cols, col_of = np.unique(tile.b, axis=1, return_inverse=True)
-    where = np.ix_(row_of.ravel(), col_of.ravel())
-    codes, flags = golden.matmul(spec, rows, cols)
+    rows, row_of = distinct(tile.a)
+    cols, col_of = distinct(tile.b.T)
+    where = np.ix_(row_of, col_of)
+    codes, flags = golden.matmul(spec, tile.a[rows], tile.b[:, cols])
     return from_results(spec, tile, codes[where], flags[where])
 
 

@@ -50,7 +50,14 @@ class Tile:
     @property
     def steps(self) -> int:
         """Golden steps that the results take; equal rows and equal columns are computed once."""
-        return len(np.unique(self.a, axis=0)) * len(np.unique(self.b, axis=1).T) * self.length
+        return len(distinct(self.a)[0]) * len(distinct(self.b.T)[0]) * self.length
+
+
+def distinct(lanes: Codes) -> tuple[list[int], list[int]]:
+    """Return the indices of the first of each group of equal rows, and for each row which of them it equals."""
+    groups: dict[bytes, int] = {}
+    group_of = [groups.setdefault(lane.tobytes(), len(groups)) for lane in lanes]
+    return [group_of.index(group) for group in range(len(groups))], group_of
 
 
 def special_codes(fmt: Format) -> list[int]:

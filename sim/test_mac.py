@@ -149,7 +149,8 @@ async def output_stall(dut: Any) -> None:
             )
             bench.monitor.back_pressure = 0.2
             await bench.run()
-            assert bench.driver.accepted - started == 3 * length
+            taken = bench.driver.accepted - started
+            assert taken == 3 * length, f"K={length}: the array took {taken} beats of three tiles, {3 * length}"
 
 
 @cocotb.test()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import cast
 
 from macgen.errors import MacgenError
 from macgen.golden.draws import random_numbers
@@ -43,12 +44,16 @@ class Model:
         self._acc = Target(spec.acc, spec.rounding, spec.overflow_into(spec.acc))
         self._outer = Target(spec.outer_format, spec.fold_rounding, spec.overflow_into(spec.outer_format))
         self._out = Target(spec.out_format, spec.fold_rounding, spec.overflow_into(spec.out_format))
-        self._product: Target | None = None
+        self._product_target: Target | None = None
         if spec.product is not None:
-            self._product = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
+            self._product_target = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
         self._decode_a = _decoder("a", spec.a)
         self._decode_b = _decoder("b", spec.b)
+        few = 1 << spec.a.width + spec.b.width <= _CACHED_CODES
+        self._product = lru_cache(_CACHED_CODES)(self._multiply) if few else self._multiply
         self._decode_scale = _decoder("scale", spec.scale) if spec.scale is not None else None
+        self._adds_by_tree = spec.lane_sum == "tree" and spec.lanes > 1
+        self._aligned_bits = spec.aligned_bits
         self._draws_in_steps = spec.random_place == "steps"
         self._draws_in_chunks = spec.random_place == "chunks"
         self._draws_in_out = spec.random_place == "out"
@@ -57,17 +62,22 @@ class Model:
 
     def step(self, acc_code: int, a: int | Sequence[int], b: int | Sequence[int], random: int = 0) -> Result:
         """Return R(accumulator + products), with one code of each operand, or one for each lane in use."""
-        a_codes, b_codes = ((codes,) if isinstance(codes, int) else codes for codes in (a, b))
-        if self._product is None and len(a_codes) == self.spec.lanes == 1 and self.spec.aligned_bits is None:
-            product = multiply(self._decode_a(a_codes[0]), self._decode_b(b_codes[0]))
-            return self._acc.sum((self._acc.number(acc_code), product), random)
-        products, flags = self._products(a_codes, b_codes)
         acc = self._acc.number(acc_code)
-        if self.spec.lane_sum == "tree" and self.spec.lanes > 1:
+        if isinstance(a, int) or isinstance(b, int):
+            if self.spec.lanes > 1:
+                return self.step(acc_code, (cast(int, a),), (cast(int, b),), random)
+            product, flags = self._product(cast(int, a), cast(int, b))
+            code, step_flags = self._acc.sum((acc, product), random, self._aligned_bits)
+            return code, flags | step_flags
+        products, flags = [], _NO_FLAGS
+        for a_code, b_code in zip(a, b, strict=True):
+            product, product_flags = self._product(a_code, b_code)
+            products.append(product)
+            flags |= product_flags
+        if self._adds_by_tree:
             lane_sum, tree_flags = self._tree(products)
-            code, step_flags = self._acc.sum((acc, lane_sum), random)
-            return code, flags | tree_flags | step_flags
-        code, step_flags = self._acc.sum((acc, *products), random, self.spec.aligned_bits)
+            products, flags = [lane_sum], flags | tree_flags
+        code, step_flags = self._acc.sum((acc, *products), random, self._aligned_bits)
         return code, flags | step_flags
 
     def fold(
@@ -122,22 +132,19 @@ class Model:
     def _chunk_sum(self, a_codes: Sequence[int], b_codes: Sequence[int], random: Iterator[int]) -> Result:
         inner, flags, lanes = self._acc.format.zero_code(), _NO_FLAGS, self.spec.lanes
         for start in range(0, len(a_codes), lanes):
-            part = slice(start, start + lanes)
+            part = slice(start, start + lanes) if lanes > 1 else start
             number = next(random) if self._draws_in_steps else 0
             inner, step_flags = self.step(inner, a_codes[part], b_codes[part], number)
             flags |= step_flags
         return inner, flags
 
-    def _products(self, a_codes: Sequence[int], b_codes: Sequence[int]) -> tuple[list[Number], int]:
-        """Return the products of the lanes, rounded if the spec says so, and the flags of that."""
-        products, flags = [], _NO_FLAGS
-        for a_code, b_code in zip(a_codes, b_codes, strict=True):
-            product = multiply(self._decode_a(a_code), self._decode_b(b_code))
-            if self._product is not None:
-                code, product_flags = self._product.sum((product,), 0)
-                product, flags = self._product.number(code), flags | product_flags
-            products.append(product)
-        return products, flags
+    def _multiply(self, a_code: int, b_code: int) -> tuple[Number, int]:
+        """Return the product of two operands, rounded if the spec says so, and the flags of that."""
+        product = multiply(self._decode_a(a_code), self._decode_b(b_code))
+        if self._product_target is None:
+            return product, _NO_FLAGS
+        code, flags = self._product_target.sum((product,), 0)
+        return self._product_target.number(code), flags
 
     def _tree(self, products: Sequence[Number]) -> tuple[Number, int]:
         """Return the sum of the lanes' products by a balanced binary tree, each node rounded to the accumulator."""
@@ -170,9 +177,13 @@ class Target:
 
     def sum(self, terms: Sequence[Number], random: int, aligned: int | None = None) -> Result:
         """Return the rounded sum of terms, those of `aligned:W` cut first, with its flags."""
+        for term in terms:
+            if term.kind != "finite":
+                return self._sum_special(terms)
+        return self._sum_finite(terms, random, aligned)
+
+    def _sum_special(self, terms: Sequence[Number]) -> Result:
         kinds = {term.kind for term in terms}
-        if kinds == {"finite"}:
-            return self._sum_finite(terms, random, aligned)
         if "signalling" in kinds:
             return self._nan(_INVALID)
         if "nan" in kinds:
@@ -190,13 +201,14 @@ class Target:
             terms = _cut_all(terms, _largest_exponent(terms) - aligned)
         elif self._drops and len(terms) > 1:
             # The exact sum of several lanes' products is one addend.
-            terms = (terms[0], _exact_sum(terms[1:]))
+            lane_sum, lsb = _exact_sum(terms[1:])
+            terms = (terms[0], Number("finite", int(lane_sum < 0), abs(lane_sum), lsb))
             terms = _cut_all(terms, self._last_place(terms))
-        total = _exact_sum(terms)
-        if total.significand == 0:
+        total, lsb = _exact_sum(terms)
+        if total == 0:
             return self.format.zero_code(), _NO_FLAGS
         rounding = Stochastic(self._random_bits, random) if self._random_bits else self._rounding
-        rounded = self.format.round(total.sign, total.significand, total.exponent, rounding, self._overflow)
+        rounded = self.format.round(int(total < 0), abs(total), lsb, rounding, self._overflow)
         flags = (_OVERFLOW if rounded.overflow else 0) | (_UNDERFLOW if rounded.underflow else 0)
         return rounded.code, flags
 
@@ -226,14 +238,15 @@ def multiply(a: Number, b: Number) -> Number:
     return Number("infinite", sign)
 
 
-def _exact_sum(terms: Sequence[Number]) -> Number:
-    """Return the sum of finite numbers."""
-    lsb = min(term.exponent for term in terms)
-    total = 0
-    for term in terms:
-        magnitude = term.significand << (term.exponent - lsb)
-        total += -magnitude if term.sign else magnitude
-    return Number("finite", int(total < 0), abs(total), lsb)
+def _exact_sum(terms: Sequence[Number]) -> tuple[int, int]:
+    """Return the sum of finite numbers as an integer and the power of two that it counts."""
+    total, lsb = 0, terms[0].exponent
+    for _, sign, significand, exponent in terms:
+        if exponent < lsb:
+            total, lsb = total << (lsb - exponent), exponent
+        magnitude = significand << (exponent - lsb)
+        total += -magnitude if sign else magnitude
+    return total, lsb
 
 
 def _largest_exponent(terms: Sequence[Number]) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -68,17 +69,17 @@ class FixedFormat:
 
     # -- limits --------------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Bits of a code."""
         return self.int_bits + self.frac_bits
 
-    @property
+    @cached_property
     def max_integer(self) -> int:
         """Largest value in units of the last bit."""
         return (1 << (self.width - self.signed)) - 1
 
-    @property
+    @cached_property
     def min_integer(self) -> int:
         """Lowest value in units of the last bit."""
         return -(1 << (self.width - 1)) if self.signed else 0
@@ -88,7 +89,7 @@ class FixedFormat:
         """The first integer above the range, exact in binary64."""
         return 2.0 ** (self.width - self.signed)
 
-    @property
+    @cached_property
     def lsb_exponent(self) -> int:
         """Exponent of the grid."""
         return -self.frac_bits

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
@@ -108,33 +109,33 @@ class FloatFormat:
         """The bias that the format string need not state."""
         return (1 << (self.exp_bits - 1)) - (0 if self.encoding == "fnuz" else 1)
 
-    @property
+    @cached_property
     def exponent_bias(self) -> int:
         """The bias, never None."""
         assert self.bias is not None
         return self.bias
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Bits of a code."""
         return 1 + self.exp_bits + self.man_bits
 
-    @property
+    @cached_property
     def precision(self) -> int:
         """Bits of a normal number's significand, the hidden one included."""
         return self.man_bits + 1
 
-    @property
+    @cached_property
     def has_infinity(self) -> bool:
         """Whether some codes are infinities."""
         return self.encoding == "ieee"
 
-    @property
+    @cached_property
     def has_nan(self) -> bool:
         """Whether some code is NaN."""
         return self.encoding != "finite"
 
-    @property
+    @cached_property
     def min_exponent(self) -> int:
         """Exponent of the smallest normal number."""
         return 1 - self.exponent_bias
@@ -144,12 +145,12 @@ class FloatFormat:
         """Exponent of the largest finite number."""
         return (self.max_code >> self.man_bits) - self.exponent_bias
 
-    @property
+    @cached_property
     def lsb_exponent(self) -> int:
         """Exponent of the finest grid: every finite value is a multiple of 2 to this power."""
         return self.min_exponent - self.man_bits
 
-    @property
+    @cached_property
     def max_code(self) -> int:
         """Code of the largest finite number."""
         top = (1 << (self.exp_bits + self.man_bits)) - 1
@@ -177,11 +178,11 @@ class FloatFormat:
         """Distance from 1 to the next larger significand of the same precision, 2**-man_bits."""
         return 2.0**-self.man_bits
 
-    @property
+    @cached_property
     def _gradual(self) -> bool:
         return self.subnormals == "gradual"
 
-    @property
+    @cached_property
     def _sign_bit(self) -> int:
         return 1 << (self.width - 1)
 

@@ -1,14 +1,12 @@
 """One decoded code, exactly: what the scalar codecs return and the golden model computes with."""
 
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["finite", "infinite", "nan", "signalling"]
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number, an infinity or a NaN.
 
     Attributes:
@@ -36,8 +34,7 @@ class Number:
         return -magnitude if self.sign else magnitude
 
 
-@dataclass(frozen=True, slots=True)
-class Rounded:
+class Rounded(NamedTuple):
     """A code that an exact value was rounded to, with what happened on the way (docs/arithmetic.md section 3)."""
 
     code: int

@@ -17,7 +17,7 @@ from macgen.errors import ToolError
 from macgen.flow import tools
 from macgen.rtl import Modules, array_signature
 from macgen.spec import FOLDS, MacSpec
-from tests.emit.fixtures import SPEC, sentence, verilog_of
+from tests.emit.fixtures import OTHER, SPEC, sentence, verilog_of
 from tests.flow.optional import need
 from tests.rtl.gates import run_yosys
 
@@ -180,6 +180,12 @@ def test_same_bytes_for_the_same_spec_and_name():
     other = to_verilog(spec, "abc_1")
     assert other != first
     assert re.sub(r"\babc_1", "dut", other) == first
+
+
+@pytest.mark.parametrize("spec", [SPEC, OTHER])
+def test_without_chunks_there_is_no_fold(spec):
+    bubble, overlap = (verilog_of(replace(spec, chunk=None, fold=fold), "dut") for fold in FOLDS)
+    assert bubble == overlap
 
 
 def test_the_text_says_what_it_is():

@@ -14,6 +14,7 @@ from macgen.errors import MacgenError, ToolError
 from macgen.flow import exhaustive as module
 from macgen.flow import tools
 from macgen.flow.exhaustive import exhaustive
+from tests.flow.compile_cache import keep
 from tests.flow.mutants import replace_net
 
 SMALL = MacSpec(a="e4m1", b="e4m1", acc="e5m3", chunk=5, rows=1, cols=1)
@@ -40,13 +41,8 @@ def bundles(tmp_path_factory):
     return bundle
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    return {}
-
-
 @pytest.fixture(autouse=True)
-def _compile_once(compiled, monkeypatch):
+def _compile_once(compiled_objects, monkeypatch):
     """Give what g++ made of the same text before: a mutant changes one source of seven."""
     run = tools.run
 
@@ -65,10 +61,12 @@ def _compile_once(compiled, monkeypatch):
         elif source.parent == cwd:
             texts = [path for path in (cwd / source.stem).iterdir() if path.suffix in (".h", ".cpp")]
         key = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(texts))).hexdigest()
-        if key not in compiled:
+        kept = compiled_objects / f"exhaustive-{key}.o"
+        if kept.exists():
+            shutil.copyfile(kept, output)
+        else:
             run(command, cwd=cwd, **options)
-            compiled[key] = output.read_bytes()
-        output.write_bytes(compiled[key])
+            keep(output, kept)
         return 0
 
     monkeypatch.setattr(tools, "run", cached)

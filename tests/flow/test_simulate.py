@@ -18,7 +18,7 @@ from macgen.share import share_directory
 from tests.flow.mutants import Mutant, random_mutants, replace_net, replace_text
 from tests.flow.optional import need
 
-FEW_TILES = 12
+FEW_TILES = 4
 RANDOM_MUTANTS = 12
 
 WITH_FOLDS = [
