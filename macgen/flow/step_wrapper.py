@@ -2,7 +2,11 @@
 
 A PE's loop consists of emitted modules: multiplier and product make an operand of two codes, the adder adds it to an
 accumulator state, `folded` makes an operand of a state, `loaded` a state of an operand, the output makes a code of a
-state. The wrapper adds nothing to them: it packs members into vectors.
+state. The wrapper packs members into vectors.
+
+A state tells some of the flags that the addition which made it raised. The flags of a step are those of the adder with
+those that its result tells. Adder, output and `folded` each settle states and have to tell the same; where they do
+not, the step raises all flags, which no addition does.
 """
 
 from __future__ import annotations
@@ -79,13 +83,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
                 _port("output", "result", _width(value)),
                 flags,
             ],
-            [
-                _instance(
-                    f"{name}_adder",
-                    [*(port for port, _ in random), "flags"],
-                    _members("acc", value, "state") + _members("operand", operand) + _members("result", value),
-                )
-            ],
+            _step(spec, name),
         ),
         "code": _module(
             f"{name}_exhaustive_code",
@@ -123,6 +121,34 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
     )
 
 
+def _step(spec: MacSpec, name: str) -> list[str]:
+    value, operand = datapath(spec).value, datapath(spec).operand
+    settling = ["output"] if spec.chunk is None else ["output", "folded"]
+    connections = {"output": [], "folded": [("present", "1'b1")]}
+    return [
+        f"wire [{FLAG_BITS - 1}:0] raised, told, {', '.join(f'settled_{unit}' for unit in ('adder', *settling))};",
+        _instance(
+            f"{name}_adder",
+            [],
+            [("flags", "raised"), ("settled", "settled_adder")]
+            + _members("acc", value, "state")
+            + _members("operand", operand)
+            + _members("result", value),
+        ),
+        _instance(f"{name}_output", [], [("flags", "told"), *_members("value", value, "result")], "result"),
+        *(
+            _instance(
+                f"{name}_{unit}",
+                [],
+                [("flags", f"settled_{unit}"), *connections[unit], *_members("value", value, "state")],
+            )
+            for unit in settling
+        ),
+        f"wire agree = {' & '.join(f'settled_{unit} == settled_adder' for unit in settling)};",
+        f"assign flags = agree ? raised | told : {FLAG_BITS}'d{(1 << FLAG_BITS) - 1};",
+    ]
+
+
 def _bits(item: Any) -> int:
     width: int = Shape.cast(item.shape).width
     return width
@@ -145,9 +171,9 @@ def _members(interface: str, signature: wiring.Signature, packed: str | None = N
     return connections
 
 
-def _instance(module: str, same: Sequence[str], connections: Sequence[tuple[str, ...]]) -> str:
+def _instance(module: str, same: Sequence[str], connections: Sequence[tuple[str, ...]], suffix: str = "state") -> str:
     ports = [(port, port) for port in same] + list(connections)
-    return f"{module} unit_{module} ({', '.join(f'.{port}({net})' for port, net in ports)});"
+    return f"{module} unit_{module}_{suffix} ({', '.join(f'.{port}({net})' for port, net in ports)});"
 
 
 def _module(name: str, ports: Sequence[str], body: Sequence[str]) -> str:
