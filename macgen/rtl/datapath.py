@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
+from macgen.rtl.bits import extend
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
 from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, Settled, member
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
@@ -104,10 +105,14 @@ class FloatDatapath(Datapath):
             significand.eq(Cat(settled.significand[: p - 1], low | carry, high & ~carry)),
         ]
         number = Signal()
-        m.d.comb += number.eq(present & ~settled.nan & ~settled.infinite)
+        exponent = Signal(g.exponent_bits)
+        m.d.comb += [
+            number.eq(present & ~settled.nan & ~settled.infinite),
+            exponent.eq(settled.exponent + extend(carry, g.exponent_bits)),
+        ]
         members: dict[str, Value] = {
             "significand": Mux(number, significand, 0) << (g.window_bits - p),
-            "exponent": Mux(number, settled.exponent + carry, 0),
+            "exponent": Mux(number, exponent, 0),
             "present": present,
         }
         specials = {name: getattr(settled, name) & present for name in ("nan", "infinite", "negative")}

@@ -215,7 +215,13 @@ class FixedOutput(wiring.Component):
     """
 
     def __init__(self, addition: Addition) -> None:
-        super().__init__({"value": In(FixedValue(FixedGeometry.of(addition))), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)})
+        super().__init__(
+            {
+                "value": In(FixedValue(FixedGeometry.of(addition))),
+                "code": Out(addition.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

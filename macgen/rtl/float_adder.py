@@ -19,7 +19,6 @@ from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 
 
-
 class FloatValue(wiring.Signature):
     """An accumulator state, the rounding of which the next addition completes (see `settle`).
 
@@ -121,7 +120,9 @@ class Settled:
             self.infinite = self.infinite | overflow
         else:
             exponent = Mux(beyond, g.max_exponent, exponent)
-            significand = Mux(outside, Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand), rounded)
+            significand = Mux(
+                outside, Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand), rounded
+            )
         flushed = Signal(name=f"{name}_flushed")
         if g.flush:
             reaches = (highest | lowest) & (value.exponent == g.min_exponent - 1)
@@ -131,10 +132,12 @@ class Settled:
         m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]
         self.negative: Value = Const(0, 1)
         if g.infinite:
-            self.negative = Mux(value.infinite, value.negative, (kept[-1] & ~flushed) | value.negative)
+            sign = kept[-1] & ~flushed if g.flush else kept[-1]
+            self.negative = Mux(value.infinite, value.negative, sign | value.negative)
         elif g.signed_zero:
             self.negative = kept[-1] | value.negative
-        self.flags = Cat(overflow, flushed & finite, Const(0, 1))
+        tiny = flushed & finite if g.flush else Const(0, 1)
+        self.flags = Cat(overflow, tiny, Const(0, 1))
 
 
 class FloatSpecials(wiring.Signature):

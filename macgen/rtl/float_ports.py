@@ -69,7 +69,9 @@ class FloatOutput(wiring.Component):
         assert isinstance(addition.acc, FloatFormat)
         self._format = addition.acc
         self._geometry = FloatGeometry.of(addition)
-        super().__init__({"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)})
+        super().__init__(
+            {"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
