@@ -23,7 +23,6 @@ from macgen.rtl.addition import ExactNumber
 from macgen.rtl.datapath import datapath
 from macgen.spec import MacSpec
 
-
 _ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
 
 

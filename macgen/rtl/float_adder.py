@@ -345,7 +345,7 @@ class FloatRounder(wiring.Component):
             clamp = operand_infinite
         if not g.nan and g.operand_nan:  # an encoding without NaN takes its largest value instead
             clamp = clamp | operand_nan
-        if not g.infinite and g.operand_infinite or not g.nan and g.operand_nan:
+        if (not g.infinite and g.operand_infinite) or (not g.nan and g.operand_nan):
             with m.If(clamp):
                 negative = member(self.operand, "negative") & ~operand_nan
                 m.d.comb += [

@@ -8,7 +8,7 @@ from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
-from macgen.rtl.float_adder import FloatOperand, FloatValue, Settled, connect_specials, member
+from macgen.rtl.float_adder import FloatOperand, FloatValue, Settled, connect_specials
 from macgen.rtl.geometry import FloatGeometry
 
 
