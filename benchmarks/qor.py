@@ -98,20 +98,18 @@ class Unit(wiring.Component):
         output = submodule(m, platform, "output", "output", arithmetic.output)
         m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b), product.present.eq(self.step)]
         connect_members(m, product.product, multiplier.product)
-        first = Signal()
-        m.d.sync += first.eq(self.first)
         for name, item in arithmetic.operand.members.items():
             register = Signal(item.shape, name=f"operand_{name}", reset_less=True)
             m.d.sync += register.eq(getattr(product.operand, name))
             m.d.comb += getattr(adder.operand, name).eq(register)
         for name, item in arithmetic.value.members.items():
             register = Signal(item.shape, name=f"acc_{name}", reset_less=True)
-            m.d.sync += register.eq(member(adder.result, name))
-            m.d.comb += getattr(adder.acc, name).eq(Mux(first, arithmetic.zero.get(name, 0), register))
+            m.d.sync += register.eq(Mux(self.first, arithmetic.zero.get(name, 0), member(adder.result, name)))
+            m.d.comb += getattr(adder.acc, name).eq(register)
             m.d.comb += getattr(output.value, name).eq(register)
         flags = Signal(FLAG_BITS, reset_less=True)
-        m.d.sync += flags.eq(Mux(first, 0, flags) | adder.flags)
-        m.d.comb += [self.code.eq(output.code), self.flags.eq(flags)]
+        m.d.sync += flags.eq(Mux(self.first, 0, flags | adder.flags | adder.settled))
+        m.d.comb += [self.code.eq(output.code), self.flags.eq(flags | output.flags)]
         return m
 
 

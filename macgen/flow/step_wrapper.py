@@ -2,7 +2,11 @@
 
 A PE's loop consists of emitted modules: multiplier and product make an operand of two codes, the adder adds it to an
 accumulator state, `folded` makes an operand of a state, `loaded` a state of an operand, the output makes a code of a
-state. The wrapper adds nothing to them: it packs members into vectors.
+state. The wrapper packs members into vectors.
+
+A state tells some of the flags that the addition which made it raised: a step's flags are the adder's with those that
+its result tells. Whatever settles a state has to tell the same. Where the adder does not tell of its accumulator what
+the output does, the step raises all flags, which no addition does; where `folded` does not, the code is inverted.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import ExactNumber
 from macgen.rtl.datapath import datapath
 from macgen.spec import MacSpec
+
+_ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
 
 
 @dataclass(frozen=True)
@@ -79,18 +85,12 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
                 _port("output", "result", _width(value)),
                 flags,
             ],
-            [
-                _instance(
-                    f"{name}_adder",
-                    [*(port for port, _ in random), "flags"],
-                    _members("acc", value, "state") + _members("operand", operand) + _members("result", value),
-                )
-            ],
+            _step(spec, name),
         ),
         "code": _module(
             f"{name}_exhaustive_code",
             [state_in, _port("output", "code", spec.acc.width)],
-            [_instance(f"{name}_output", ["code"], _members("value", value, "state"))],
+            _code(spec, name),
         ),
     }
     if spec.chunk is not None:
@@ -123,6 +123,33 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
     )
 
 
+def _step(spec: MacSpec, name: str) -> list[str]:
+    value, operand = datapath(spec).value, datapath(spec).operand
+    random = ["random"] if datapath(spec).random_bits else []
+    acc, result = (_members("value", value, packed) for packed in ("state", "result"))
+    sum_ports = _members("acc", value, "state") + _members("operand", operand) + _members("result", value)
+    return [
+        f"wire [{FLAG_BITS - 1}:0] raised, settled, told, told_before;",
+        _instance(f"{name}_adder", random + ["settled"], [("flags", "raised"), *sum_ports]),
+        _instance(f"{name}_output", [], [("flags", "told_before"), *acc], "state"),
+        _instance(f"{name}_output", [], [("flags", "told"), *result], "result"),
+        f"assign flags = settled == told_before ? raised | told : {_ALL_FLAGS};",
+    ]
+
+
+def _code(spec: MacSpec, name: str) -> list[str]:
+    state = _members("value", datapath(spec).value, "state")
+    if spec.chunk is None:
+        return [_instance(f"{name}_output", ["code"], state)]
+    return [
+        f"wire [{FLAG_BITS - 1}:0] told, told_folded;",
+        f"wire [{spec.acc.width - 1}:0] right;",
+        _instance(f"{name}_output", [], [("code", "right"), ("flags", "told"), *state]),
+        _instance(f"{name}_folded", [], [("present", "1'b1"), ("flags", "told_folded"), *state]),
+        "assign code = told == told_folded ? right : ~right;",
+    ]
+
+
 def _bits(item: Any) -> int:
     width: int = Shape.cast(item.shape).width
     return width
@@ -145,9 +172,9 @@ def _members(interface: str, signature: wiring.Signature, packed: str | None = N
     return connections
 
 
-def _instance(module: str, same: Sequence[str], connections: Sequence[tuple[str, ...]]) -> str:
+def _instance(module: str, same: Sequence[str], connections: Sequence[tuple[str, ...]], suffix: str = "unit") -> str:
     ports = [(port, port) for port in same] + list(connections)
-    return f"{module} unit_{module} ({', '.join(f'.{port}({net})' for port, net in ports)});"
+    return f"{module} {module}_{suffix} ({', '.join(f'.{port}({net})' for port, net in ports)});"
 
 
 def _module(name: str, ports: Sequence[str], body: Sequence[str]) -> str:

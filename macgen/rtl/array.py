@@ -218,5 +218,5 @@ class MacArray(wiring.Component):
             output = submodule(m, platform, f"output_{col}", "output", datapath(spec).output)
             connect_members(m, output.value, value)
             codes.append(output.code)
-            flags.append(col_flags)
+            flags.append(col_flags | output.flags)
         m.d.comb += [self.c_data.eq(Cat(*codes)), self.c_flags.eq(Cat(*flags))]

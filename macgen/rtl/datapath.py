@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
+from macgen.rtl.bits import extend
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
-from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, member
+from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, Settled, member
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
 from macgen.rtl.geometry import FloatGeometry
 from macgen.spec import MacSpec
@@ -58,8 +59,8 @@ class Datapath(ABC):
         """Make the converter from a raw product to an operand."""
 
     @abstractmethod
-    def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
-        """Return the members of the operand that adds a state; zeros where it is not present."""
+    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+        """Return the members of the operand that adds a state, zeros where it is not present, and the state's flags."""
 
     @abstractmethod
     def as_value(self, operand: Any) -> dict[str, Value]:
@@ -93,14 +94,29 @@ class FloatDatapath(Datapath):
     def product(self) -> FloatProduct:
         return FloatProduct(self.addition)
 
-    def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
-        g = self._geometry
+    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+        g, p = self._geometry, self._geometry.precision
+        settled = Settled(m, g, value, "value")
+        carry = Signal()
+        significand = Signal(signed(p + 1))
+        sign, high, low = settled.significand[p + 1], settled.significand[p], settled.significand[p - 1]
+        m.d.comb += [
+            carry.eq(~sign & high),
+            significand.eq(Cat(settled.significand[: p - 1], low | carry, high & ~carry)),
+        ]
+        number = Signal()
+        exponent = Signal(g.exponent_bits)
+        m.d.comb += [
+            number.eq(present & ~settled.nan & ~settled.infinite),
+            exponent.eq(settled.exponent + extend(carry, g.exponent_bits)),
+        ]
         members: dict[str, Value] = {
-            "significand": Mux(present, value.significand, 0) << (g.window_bits - g.precision),
-            "exponent": Mux(present, value.exponent, 0),
+            "significand": Mux(number, significand, 0) << (g.window_bits - p),
+            "exponent": Mux(number, exponent, 0),
             "present": present,
         }
-        return members | {name: member(value, name) & present for name in ("nan", "infinite", "negative")}
+        specials = {name: getattr(settled, name) & present for name in ("nan", "infinite", "negative")}
+        return members | specials, settled.flags
 
     def as_value(self, operand: Any) -> dict[str, Value]:
         members = {"significand": operand.significand, "exponent": operand.exponent}
@@ -134,8 +150,8 @@ class FixedDatapath(Datapath):
     def product(self) -> FixedProduct:
         return FixedProduct(self.addition)
 
-    def as_operand(self, value: Any, present: Value) -> dict[str, Value]:
-        return {"integer": Mux(present, value.integer, 0) << self._geometry.extra_bits}
+    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+        return {"integer": Mux(present, value.integer, 0) << self._geometry.extra_bits}, Const(0, FLAG_BITS)
 
     def as_value(self, operand: Any) -> dict[str, Value]:
         return {"integer": operand.integer}
@@ -158,15 +174,25 @@ class Folded(wiring.Component):
         value: the state.
         present: whether it is added; without it the operand is all 0.
         operand: see `Datapath.operand`.
+        flags: raised by the addition that made the state, and not among that one's.
     """
 
     def __init__(self, arithmetic: Datapath) -> None:
         self._arithmetic = arithmetic
-        super().__init__({"value": In(arithmetic.value), "present": In(1), "operand": Out(arithmetic.operand)})
+        super().__init__(
+            {
+                "value": In(arithmetic.value),
+                "present": In(1),
+                "operand": Out(arithmetic.operand),
+                "flags": Out(FLAG_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for name, value in self._arithmetic.as_operand(self.value, self.present).items():
+        members, flags = self._arithmetic.as_operand(m, self.value, self.present)
+        m.d.comb += self.flags.eq(flags)
+        for name, value in members.items():
             if name in self.operand.signature.members:
                 m.d.comb += getattr(self.operand, name).eq(value)
         return m

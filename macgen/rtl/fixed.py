@@ -94,7 +94,7 @@ class FixedAdder(wiring.Component):
     """Add an operand to the accumulator, round once, saturate or wrap.
 
     Members:
-        acc, operand, random, result, flags: see FloatAdder.
+        acc, operand, random, result, flags, settled: see FloatAdder.
     """
 
     def __init__(self, addition: Addition) -> None:
@@ -107,6 +107,7 @@ class FixedAdder(wiring.Component):
                 **random_port(g.random_bits),
                 "result": Out(FixedValue(g)),
                 "flags": Out(FLAG_BITS),
+                "settled": Out(FLAG_BITS),
             }
         )
 
@@ -210,10 +211,17 @@ class FixedOutput(wiring.Component):
     Members:
         value: the state.
         code: its code.
+        flags: none.
     """
 
     def __init__(self, addition: Addition) -> None:
-        super().__init__({"value": In(FixedValue(FixedGeometry.of(addition))), "code": Out(addition.acc.width)})
+        super().__init__(
+            {
+                "value": In(FixedValue(FixedGeometry.of(addition))),
+                "code": Out(addition.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

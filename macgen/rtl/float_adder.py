@@ -14,17 +14,19 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
-from macgen.rtl.bits import count_leading_zeros, extend, rounds_away, shift_left, shift_right_sticky
+from macgen.rtl.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left, shift_right_sticky
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 
 
 class FloatValue(wiring.Signature):
-    """An accumulator state.
+    """An accumulator state, the rounding of which the next addition completes (see `settle`).
 
     Members:
-        significand: p + 1 bits, two's complement.
-        exponent: see FloatGeometry.
+        significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
+        up: it is rounded up: one is still to be added to it.
+        exponent: see FloatGeometry; of a normal number, otherwise it does not matter. Beyond the range of the format
+            it stands for what overflow or flushing makes of it.
         nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
         negative: sign of an infinity or of a zero; present where one of them can occur.
     """
@@ -32,6 +34,7 @@ class FloatValue(wiring.Signature):
     def __init__(self, geometry: FloatGeometry) -> None:
         members: dict[str, Any] = {
             "significand": Out(signed(geometry.precision + 1)),
+            "up": Out(1),
             "exponent": Out(unsigned(geometry.exponent_bits)),
         }
         if geometry.nan:
@@ -75,6 +78,76 @@ def member(interface: Any, name: str) -> Value:
     return getattr(interface, name, Const(0, 1))
 
 
+class Settled:
+    """An accumulator state as a number: what `up` and the exponent's range make of it.
+
+    Attributes:
+        significand: p + 2 bits, two's complement, from -2**p to 2**p.
+        exponent: see FloatGeometry.
+        nan, infinite, negative: see FloatValue; `negative` also of an underflow to zero.
+        flags: those that the rounding raised.
+    """
+
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
+        g, p = geometry, geometry.precision
+        kept = value.significand
+        rounded = Signal(signed(p + 2), name=f"{name}_rounded")
+        normal = Signal(name=f"{name}_normal")
+        beyond = Signal(name=f"{name}_beyond")
+        outside = Signal(name=f"{name}_outside")
+        highest, lowest = Signal(name=f"{name}_highest"), Signal(name=f"{name}_lowest")
+        finite = ~(member(value, "nan") | member(value, "infinite"))
+        self.exponent = Signal(g.exponent_bits, name=f"{name}_exponent")
+        self.significand = Signal(signed(p + 2), name=f"{name}_significand")
+        self.nan = member(value, "nan")
+        m.d.comb += [
+            rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2)),
+            normal.eq(kept[-1] ^ kept[-2] if g.capped else kept[-1] | kept[-2]),
+            beyond.eq(normal & (value.exponent > g.max_exponent)),
+            highest.eq(~kept[-1] & kept[:-1].all() & value.up),
+            lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~value.up),
+        ]
+        at_limit: Value = highest | lowest
+        if g.max_significand != (1 << p) - 1:
+            at_limit = (rounded > g.max_significand) | (rounded < -g.max_significand)
+        m.d.comb += outside.eq(beyond | (normal & (value.exponent == g.max_exponent) & at_limit))
+        overflow = Signal(name=f"{name}_overflow")
+        m.d.comb += overflow.eq(outside & finite)
+        exponent = Mux(normal, value.exponent, g.zero_exponent)
+        significand: Value = rounded
+        self.infinite = member(value, "infinite")
+        if g.overflow_infinite:
+            self.infinite = self.infinite | overflow
+        else:
+            exponent = Mux(beyond, g.max_exponent, exponent)
+            significand = Mux(
+                outside, Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand), rounded
+            )
+        flushed = Signal(name=f"{name}_flushed")
+        if g.flush:
+            reaches = (highest | lowest) & (value.exponent == g.min_exponent - 1)
+            m.d.comb += flushed.eq(normal & (value.exponent < g.min_exponent) & ~reaches)
+            exponent = Mux(flushed, g.zero_exponent, exponent)
+            significand = Mux(flushed, 0, significand)
+        m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]
+        self.negative: Value = Const(0, 1)
+        if g.infinite:
+            sign = kept[-1] & ~flushed if g.flush else kept[-1]
+            self.negative = Mux(value.infinite, value.negative, sign | value.negative)
+        elif g.signed_zero:
+            self.negative = kept[-1] | value.negative
+        tiny = flushed & finite if g.flush else Const(0, 1)
+        self.flags = Cat(overflow, tiny, Const(0, 1))
+
+
+class FloatSpecials(wiring.Signature):
+    """What an accumulator state is beside a number; see FloatValue. Members are there where they can occur."""
+
+    def __init__(self, geometry: FloatGeometry) -> None:
+        names = [name for name in FloatValue(geometry).members if name in ("nan", "infinite", "negative")]
+        super().__init__({name: Out(1) for name in names})
+
+
 class FloatAdder(wiring.Component):
     """Add an operand to the accumulator and round once.
 
@@ -83,7 +156,8 @@ class FloatAdder(wiring.Component):
         operand: the other addend.
         random: with stochastic rounding the random number.
         result: the rounded sum.
-        flags: raised by this addition.
+        flags: raised by this addition, as far as `result` does not say so itself.
+        settled: raised by the addition that made `acc`, and not among its `flags`.
     """
 
     def __init__(self, addition: Addition) -> None:
@@ -96,14 +170,17 @@ class FloatAdder(wiring.Component):
                 **random_port(self._geometry.random_bits),
                 "result": Out(FloatValue(self._geometry)),
                 "flags": Out(FLAG_BITS),
+                "settled": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        acc = Signal(signed(g.window_bits + 1))
-        m.d.comb += acc.eq(self.acc.significand << (g.window_bits - g.precision))
+        settled = Settled(m, g, self.acc, "acc")
+        m.d.comb += self.settled.eq(settled.flags)
+        acc = Signal(signed(g.window_bits + 2))
+        m.d.comb += acc.eq(settled.significand << (g.window_bits - g.precision))
 
         # operand.exponent - acc.exponent - 1: its carry tells which is larger, its XOR gives the distance either way.
         # When the operand is larger, the 1 that is missing is made up by a constant shift.
@@ -111,17 +188,17 @@ class FloatAdder(wiring.Component):
         operand_larger = Signal()
         distance = Signal(g.exponent_bits)
         m.d.comb += [
-            difference.eq(self.operand.exponent + (~self.acc.exponent)[: g.exponent_bits]),
+            difference.eq(self.operand.exponent + (~settled.exponent)[: g.exponent_bits]),
             operand_larger.eq(difference[-1]),
             distance.eq(difference[:-1] ^ (~operand_larger).replicate(g.exponent_bits)),
         ]
-        larger = Signal(signed(g.window_bits + 1))
+        larger = Signal(signed(g.window_bits + 2))
         smaller = Signal(signed(g.window_bits + 1 + g.guard_bits))
         exponent = Signal(g.exponent_bits)
         m.d.comb += [
             larger.eq(Mux(operand_larger, self.operand.significand, acc)),
             smaller.eq(Mux(operand_larger, acc << (g.guard_bits - 1), self.operand.significand << g.guard_bits)),
-            exponent.eq(Mux(operand_larger, self.operand.exponent, self.acc.exponent)),
+            exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
         aligned, sticky = shift_right_sticky(m, smaller, distance, "align")
         sum_bits = g.window_bits + 2 + g.guard_bits
@@ -151,7 +228,8 @@ class FloatAdder(wiring.Component):
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, rounder.operand, self.operand)
-        connect_members(m, rounder.acc, self.acc)
+        for name in rounder.acc.signature.members:
+            m.d.comb += getattr(rounder.acc, name).eq(getattr(settled, name))
         connect_members(m, self.result, rounder.result)
         return m
 
@@ -195,7 +273,7 @@ class FloatRounder(wiring.Component):
             {
                 "sum": In(signed(self.sum_bits)),
                 "exponent": In(g.exponent_bits),
-                "acc": In(FloatValue(g)),
+                "acc": In(FloatSpecials(g)),
                 "operand": In(FloatOperand(g)),
                 **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
@@ -215,49 +293,30 @@ class FloatRounder(wiring.Component):
         kept = Signal(signed(p + 1))
         below = Signal(top)
         inexact = Signal()
-        increment = Signal()
+        up = Signal()
         m.d.comb += [
             kept.eq(normalised[top:].as_signed()),
             below.eq(normalised[:top]),
             inexact.eq(below.any()),
         ]
         if self._addition.rounding == "rne":
-            m.d.comb += increment.eq(below[-1] & (below[:-1].any() | kept[0]))
+            m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
-            m.d.comb += increment.eq(rounds_away(below, self.random, kept[-1]))
+            m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
         else:
-            m.d.comb += increment.eq(kept[-1] & inexact)
-        incremented = Signal(signed(p + 2))
-        carry = Signal()
-        significand = Signal(signed(p + 1))
-        rounded_exponent = Signal(g.exponent_bits)
-        m.d.comb += [
-            incremented.eq(extend(kept, p + 2) + extend(increment, p + 2)),
-            carry.eq(~incremented[p + 1] & incremented[p]),
-            significand.eq(Cat(incremented[: p - 1], incremented[p - 1] | carry, incremented[p] & ~carry).as_signed()),
-            rounded_exponent.eq(exponent + extend(carry, g.exponent_bits)),
-        ]
+            m.d.comb += up.eq(kept[-1] & inexact)
+        if self._addition.rounding == "drop":
+            # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
+            lowest = Signal()
+            m.d.comb += lowest.eq(kept[-1] & is_zero(normalised[:-1]))
+            m.d.comb += [
+                self.result.significand.eq(Mux(lowest, Const(-(1 << (p - 1)) - 1, signed(p + 1)), kept)),
+                self.result.up.eq(up | lowest),
+                self.result.exponent.eq(exponent + extend(lowest, g.exponent_bits)),
+            ]
+        else:
+            m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
-        # What the exponent range makes of it.
-        lowest = Signal()
-        too_large = Signal()
-        at_limit: Value = lowest
-        if g.max_significand != (1 << p) - 1:
-            at_limit = (significand > g.max_significand) | (significand < -g.max_significand)
-        m.d.comb += [
-            lowest.eq(significand == -(1 << p)),
-            too_large.eq(
-                nonzero & ((rounded_exponent > g.max_exponent) | ((rounded_exponent == g.max_exponent) & at_limit))
-            ),
-        ]
-        tiny = Signal()
-        if g.flush:
-            is_min_normal = lowest & (rounded_exponent == g.min_exponent - 1)
-            m.d.comb += tiny.eq(nonzero & (rounded_exponent < g.min_exponent) & ~is_min_normal)
-        elif g.capped:
-            m.d.comb += tiny.eq(inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below))
-
-        # Infinities and NaN beside the adder.
         acc_nan, acc_infinite = member(self.acc, "nan"), member(self.acc, "infinite")
         operand_nan, operand_infinite = member(self.operand, "nan"), member(self.operand, "infinite")
         finite = Signal()
@@ -268,71 +327,41 @@ class FloatRounder(wiring.Component):
                 acc_infinite & operand_infinite & (member(self.acc, "negative") ^ member(self.operand, "negative"))
             ),
         ]
-        overflow = Signal()
-        saturate = Signal()
-        saturate_negative = Signal()
-        m.d.comb += [overflow.eq(finite & too_large), saturate.eq(overflow), saturate_negative.eq(self.sum[-1])]
+        tiny: Value = Const(0, 1)
+        if g.capped:
+            tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
+        overflow: Value = Const(0, 1)
         invalid = member(self.operand, "invalid") | opposite
-        to_infinity = Const(0, 1)
         if g.infinite:
-            if self._addition.overflow == "infinity" and self._addition.rounds_up:
-                to_infinity = overflow
-            m.d.comb += [
-                self.result.infinite.eq(
-                    ((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan) | to_infinity
-                ),
-            ]
+            m.d.comb += self.result.infinite.eq((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan)
         elif g.operand_infinite:
-            m.d.comb += [
-                overflow.eq((finite & too_large) | (operand_infinite & ~acc_nan)),
-                saturate.eq(overflow),
-                saturate_negative.eq(Mux(operand_infinite, member(self.operand, "negative"), self.sum[-1])),
-            ]
+            overflow = operand_infinite & ~acc_nan
         if g.nan:
             m.d.comb += self.result.nan.eq(acc_nan | operand_nan | opposite)
-        elif g.operand_nan:  # an encoding without NaN takes its largest value instead
+        elif g.operand_nan:
             invalid = operand_nan
-            m.d.comb += saturate.eq(overflow | operand_nan)
-            negative = Mux(operand_infinite, member(self.operand, "negative"), self.sum[-1])
-            m.d.comb += saturate_negative.eq(negative & ~operand_nan)
-
-        zero_sign = Const(0, 1)
+        clamp = Const(0, 1)
+        if not g.infinite and g.operand_infinite:
+            clamp = operand_infinite
+        if not g.nan and g.operand_nan:  # an encoding without NaN takes its largest value instead
+            clamp = clamp | operand_nan
+        if (not g.infinite and g.operand_infinite) or (not g.nan and g.operand_nan):
+            with m.If(clamp):
+                negative = member(self.operand, "negative") & ~operand_nan
+                m.d.comb += [
+                    self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
+                    self.result.up.eq(negative),
+                    self.result.exponent.eq(g.max_exponent),
+                ]
+        kept_sign: Value = Const(0, 1)
         if g.signed_zero:
             kept_sign = ~nonzero & ~member(self.operand, "present") & member(self.acc, "negative")
-            zero_sign = (self.sum[-1] & (significand == 0)) | kept_sign
         if g.infinite:
-            infinite_sign = Mux(
-                acc_infinite,
-                member(self.acc, "negative"),
-                Mux(operand_infinite, member(self.operand, "negative"), self.sum[-1]),
-            )
-            m.d.comb += self.result.negative.eq(Mux(self.result.infinite, infinite_sign, zero_sign))
+            infinite_sign = Mux(acc_infinite, member(self.acc, "negative"), member(self.operand, "negative"))
+            m.d.comb += self.result.negative.eq(Mux(acc_infinite | operand_infinite, infinite_sign, kept_sign))
         elif g.signed_zero:
-            m.d.comb += self.result.negative.eq(zero_sign)
-
-        if self._addition.rounding == "drop":
-            # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
-            settled, settled_exponent = Signal(signed(p + 1)), Signal(g.exponent_bits)
-            m.d.comb += [
-                settled.eq(Mux(lowest, Const(-(1 << (p - 1)), signed(p + 1)), significand)),
-                settled_exponent.eq(rounded_exponent + extend(lowest, g.exponent_bits)),
-            ]
-            significand, rounded_exponent = settled, settled_exponent
-        vanish = Signal()
-        m.d.comb += vanish.eq(tiny if g.flush else ~nonzero)
-        m.d.comb += [
-            self.result.significand.eq(
-                Mux(
-                    saturate,
-                    Mux(saturate_negative, Const(-g.max_significand, signed(p + 1)), g.max_significand),
-                    Mux(vanish, 0, significand),
-                )
-            ),
-            self.result.exponent.eq(
-                Mux(saturate, g.max_exponent, Mux(vanish | ~nonzero, g.zero_exponent, rounded_exponent))
-            ),
-            self.flags.eq(Cat(overflow, finite & tiny, invalid)),
-        ]
+            m.d.comb += self.result.negative.eq(kept_sign)
+        m.d.comb += self.flags.eq(Cat(overflow, finite & tiny, invalid))
         return m
 
     def _normalise(self, m: Module) -> tuple[Value, Signal, Signal]:

@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
-from macgen.rtl.float_adder import FloatOperand, FloatValue, connect_specials, member
+from macgen.rtl.float_adder import FloatOperand, FloatValue, Settled, connect_specials
 from macgen.rtl.geometry import FloatGeometry
 
 
@@ -61,29 +62,34 @@ class FloatOutput(wiring.Component):
     Members:
         value: the state.
         code: its code.
+        flags: raised by the addition that made it, and not among that one's.
     """
 
     def __init__(self, addition: Addition) -> None:
         assert isinstance(addition.acc, FloatFormat)
         self._format = addition.acc
         self._geometry = FloatGeometry.of(addition)
-        super().__init__({"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width)})
+        super().__init__(
+            {"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g, fmt = self._geometry, self._format
         p, bits = g.precision, g.exponent_bits
+        value = Settled(m, g, self.value, "value")
+        m.d.comb += self.flags.eq(value.flags)
         negative = Signal()
         absolute = Signal(p + 1)
         carry = Signal()
         exponent = Signal(g.exponent_bits)
         magnitude = Signal(p)
         m.d.comb += [
-            negative.eq(self.value.significand[-1]),
-            absolute.eq(Mux(negative, -self.value.significand, self.value.significand)),
+            negative.eq(value.significand[-1]),
+            absolute.eq(Mux(negative, -value.significand, value.significand)),
             carry.eq(absolute[p]),
             magnitude.eq(Cat(absolute[: p - 1], absolute[p - 1] | carry)),
-            exponent.eq(self.value.exponent + extend(carry, bits)),
+            exponent.eq(value.exponent + extend(carry, bits)),
         ]
         field = Signal(fmt.exp_bits)
         mantissa = Signal(fmt.man_bits)
@@ -104,11 +110,11 @@ class FloatOutput(wiring.Component):
                 field.eq(Mux(below, 0, exponent - Const(g.offset, bits))),
                 mantissa.eq(magnitude >> distance),
             ]
-        nan, infinite = member(self.value, "nan"), member(self.value, "infinite")
-        zero_sign = member(self.value, "negative") & is_zero(magnitude)
+        nan, infinite = value.nan, value.infinite
+        zero_sign = value.negative & is_zero(magnitude)
         code: Value = Cat(mantissa, field, negative | zero_sign)
         if g.infinite:
-            sign = Const(1 << (fmt.width - 1), fmt.width) & self.value.negative.replicate(fmt.width)
+            sign = Const(1 << (fmt.width - 1), fmt.width) & value.negative.replicate(fmt.width)
             code = Mux(infinite, sign | fmt.infinity_code(0), code)
         if g.nan:
             code = Mux(nan, Const(fmt.nan_code, unsigned(fmt.width)), code)

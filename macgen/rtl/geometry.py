@@ -36,6 +36,7 @@ class FloatGeometry:
         signed_zero: whether a result can be -0.
         nan: whether the accumulator can become NaN and stay so.
         infinite: whether the accumulator can become infinite and stay so.
+        overflow_infinite: whether finite numbers can make it so.
         operand_infinite: whether an addend can be infinite.
         operand_nan: whether an addend can be NaN.
     """
@@ -56,6 +57,7 @@ class FloatGeometry:
     signed_zero: bool
     nan: bool
     infinite: bool
+    overflow_infinite: bool
     operand_infinite: bool
     operand_nan: bool
 
@@ -79,7 +81,8 @@ class FloatGeometry:
         offset = max(0, acc.lsb_exponent + p - 1 - sum_lsb)
         addend_offset = addend.lsb_exponent - addend.least_exponent + 1 - acc.lsb_exponent + (w - p) + offset
         largest = max(offset + (acc.max_code >> acc.man_bits), addend.largest_exponent + addend_offset)
-        infinite = acc.has_infinity and (addend.infinite or (addition.overflow == "infinity" and addition.rounds_up))
+        overflow_infinite = addition.overflow == "infinity" and addition.rounds_up
+        infinite = acc.has_infinity and (addend.infinite or overflow_infinite)
         return cls(
             precision=p,
             addend_bits=w,
@@ -97,6 +100,7 @@ class FloatGeometry:
             signed_zero=capped and acc.encoding != "fnuz" and not drops,
             nan=acc.has_nan and (addend.nan or infinite),
             infinite=infinite,
+            overflow_infinite=overflow_infinite,
             operand_infinite=addend.infinite,
             operand_nan=addend.nan,
         )

@@ -124,28 +124,25 @@ class Pe(wiring.Component):
         operand = _registers(arithmetic.operand, "operand")
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         flags = Signal(FLAG_BITS)
-        m.d.comb += flags.eq(acc_flags | adder.flags)
+        m.d.comb += flags.eq(acc_flags | adder.settled | adder.flags)
+        connect_members(m, adder.acc, acc)
         if spec.chunk is None:
-            # A new sum starts from 0 instead of the register.
-            connect_members(m, adder.acc, _select(control.first, zero, acc, arithmetic.value))
+            # The register is 0 when a new sum starts.
             connect_members(m, adder.operand, operand)
             _clock_in(m, operand, product.operand)
-            _clock_in(m, acc, adder.result)
-            m.d.comb += flags.eq(Mux(control.first, 0, acc_flags) | adder.flags)
-            m.d.sync += acc_flags.eq(flags)
+            _clock_in(m, acc, _select(early.first, zero, adder.result, arithmetic.value))
+            m.d.sync += acc_flags.eq(Mux(early.first, 0, flags))
             self._hand_on(m, control, adder.result, flags)
             return m
 
         total = _registers(arithmetic.value, "total")
         total_flags = Signal(FLAG_BITS, reset_less=True)
         new_total_flags = Signal(FLAG_BITS)
-        m.d.comb += new_total_flags.eq(Mux(control.fold_first, 0, total_flags) | flags)
-        connect_members(m, adder.acc, acc)
         if spec.fold == "bubble":
             # In the cycle without a product the total takes its place in the operand register; the loop gets no
             # multiplexer.
             folded = self._folded(m, platform, total, ~early.fold_first)
-            _clock_in(m, operand, _select(early.fold, folded, product.operand, arithmetic.operand))
+            _clock_in(m, operand, _select(early.fold, folded.operand, product.operand, arithmetic.operand))
             connect_members(m, adder.operand, operand)
             _clock_in(m, acc, _select(control.fold, zero, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(control.fold, 0, flags))
@@ -153,7 +150,7 @@ class Pe(wiring.Component):
             # While the adder folds, the next chunk's first product is loaded beside it.
             _clock_in(m, operand, product.operand)
             folded = self._folded(m, platform, total, ~control.fold_first)
-            connect_members(m, adder.operand, _select(control.fold, folded, operand, arithmetic.operand))
+            connect_members(m, adder.operand, _select(control.fold, folded.operand, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
                 loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(arithmetic))
                 loaded = loader.value
@@ -166,6 +163,7 @@ class Pe(wiring.Component):
             connect_members(m, loader.operand, operand)
             _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(control.first, loader.flags, flags))
+        m.d.comb += new_total_flags.eq(Mux(control.fold_first, 0, total_flags | folded.flags) | flags)
         with m.If(control.fold):
             _clock_in(m, total, adder.result)
             m.d.sync += total_flags.eq(new_total_flags)
@@ -186,7 +184,7 @@ class Pe(wiring.Component):
         folded = submodule(m, platform, "folded", "folded", lambda: Folded(datapath(self._spec)))
         connect_members(m, folded.value, total)
         m.d.comb += folded.present.eq(present)
-        return folded.operand
+        return folded
 
     def _random_numbers(self, m: Module, platform: object, control: Any, adder: Any) -> Any:
         """Give the adder its random numbers; return their source."""

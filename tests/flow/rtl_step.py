@@ -338,7 +338,7 @@ def ties_to_odd(verilog: str) -> str:
         LookupError: the Verilog does not round up by `below & (rest | last place)`.
     """
     (rounder,) = re.findall(rf"(?ms)^module {NAME}_rounder\(.*?^endmodule$", verilog)
-    increment = re.search(r"(?m)^  assign increment = \S+ & (\w+);$", rounder)
+    increment = re.search(r"(?m)^  assign result__up = \S+ & (\w+);$", rounder)
     changed, count = rounder, 0
     if increment is not None:
         changed, count = re.subn(rf"(?m)^(  assign {increment[1]} = \w+ \| )(\S+;)$", r"\1~\2", rounder)

@@ -134,16 +134,26 @@ def test_the_seed_decides_what_is_drawn(bundles):
 # -- wrong ones fail ---------------------------------------------------------------------------------------------------
 
 ONE_STATE = "value__exponent == 9 & value__significand == 11"
+ONE_FOLD = "value__exponent == 31 & value__significand == 15"  # twice the largest number
 MUTANTS = [
-    ("one rounding of one binade", "small", "step", "rounder", "increment", "{} ^ (sum == 9'h057 & exponent == 6'h15)"),
-    ("flag of a sum that only folds have", "small", "fold", "rounder", "flags[0]", "{} & (sum != 9'h0e0)"),
+    (
+        "one rounding of one binade",
+        "small",
+        "step",
+        "rounder",
+        "result__up",
+        "{} ^ (sum == 9'h057 & exponent == 6'h15)",
+    ),
+    ("flag of a sum that only folds have", "small", "fold", "output", "value_overflow", f"{{}} & ~({ONE_FOLD})"),
+    ("flag of a total", "small", "fold", "folded", "value_overflow", f"{{}} & ~({ONE_FOLD})"),
+    ("flag of an accumulator", "small", "step", "adder", "acc_overflow", "{} & (acc__significand != 8)"),
     ("one product", "small", "step", "multiplier", "product__negative", "{} ^ (a == 6'h15 & b == 6'h0e)"),
     ("code of one state", "small", "step", "output", "code", f"{{}} ^ ({ONE_STATE})"),
-    ("one total", "small", "fold", "folded", "operand__exponent", f"{{}} ^ (present & {ONE_STATE})"),
+    ("one total", "small", "fold", "folded", "carry", f"{{}} ^ (present & {ONE_STATE})"),
     ("old total", "small", "first chunk's sum beside a total", "folded", "operand__infinite", "value__infinite"),
     ("empty is not 0", "small", "empty accumulator", "output", "code", "{} ^ (value__significand == 0)"),
     ("one load", "fixed", "load", "loaded", "value__integer", "{} ^ (operand__integer == 21)"),
-    ("one tie", "fp16", "step", "rounder", "increment", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 48)"),
+    ("one tie", "fp16", "step", "rounder", "result__up", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 48)"),
     ("end of the range", "int", "step", "adder", "outside", "{} & (rounded != 25'h0800000)"),
 ]
 
@@ -186,7 +196,7 @@ def test_the_sentence_names_state_operands_expected_and_got(bundles, tmp_path):
 
 
 def test_the_first_difference_does_not_depend_on_the_threads(bundles, tmp_path, monkeypatch):
-    changed = mutate(bundles("small"), tmp_path, "rounder", "increment", "{} ^ (sum[4:0] == 9'h17)")
+    changed = mutate(bundles("small"), tmp_path, "rounder", "result__up", "{} ^ (sum[4:0] == 9'h17)")
     differences = set()
     for cpus in ({0}, {0, 1}, {0, 1, 2, 3, 4}):
         monkeypatch.setattr(module.os, "sched_getaffinity", lambda _, cpus=cpus: cpus, raising=False)
@@ -231,7 +241,7 @@ def test_without_verilator(bundles, tmp_path, monkeypatch):
 
 
 def test_verilog_that_does_not_compile_names_the_log(bundles, tmp_path):
-    changed = mutate(bundles("small"), tmp_path, "rounder", "increment", "nothing +")
+    changed = mutate(bundles("small"), tmp_path, "rounder", "result__up", "nothing +")
     with pytest.raises(ToolError, match=r"^Verilator failed with exit code 1: .*; its log is .*verilate_product\.txt$"):
         exhaustive(changed, workdir=tmp_path / "work")
 

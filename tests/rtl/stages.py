@@ -8,7 +8,7 @@ import itertools
 from types import SimpleNamespace
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Shape
+from amaranth.hdl import Cat, Module, Mux, Shape
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -112,7 +112,6 @@ class Stages(wiring.Component):
             product.present.eq(self.present),
             self.product.eq(pack(arithmetic.operand, product.operand)),
             self.sum.eq(pack(arithmetic.value, adder.result)),
-            self.flags.eq(adder.flags),
             self.code.eq(output.code),
         ]
         if arithmetic.random_bits:
@@ -125,8 +124,13 @@ class Stages(wiring.Component):
         ):
             for name in target.signature.members:
                 m.d.comb += getattr(target, name).eq(member(source, name))
+        # What a sum's rounding raises is known from the sum, and told again by whatever settles it.
+        after = submodule(m, platform, "after", "output", arithmetic.output)
+        agree = adder.settled == output.flags
         folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))
-        parts = [(folded.value, state)]
+        parts = [(folded.value, state), (after.value, adder.result)]
+        agree &= folded.flags == output.flags
+        m.d.comb += self.flags.eq(Mux(agree, adder.flags | after.flags, ~0))
         m.d.comb += [folded.present.eq(self.present), self.folded.eq(pack(arithmetic.operand, folded.operand))]
         if arithmetic.loads_exactly:
             loaded = submodule(m, platform, "loaded_unit", "loaded", lambda: Loaded(arithmetic))

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Shape
 
 from macgen.golden import Model
+from macgen.rtl.datapath import datapath
 from macgen.rtl.hierarchy import Modules
 from macgen.rtl.pe import Control, Pe, result_bits
 from macgen.spec import MacSpec
@@ -76,7 +78,13 @@ def test_idle_cycles_change_nothing(pipeline):
         out, state = gates.clock(LANES, inputs, state)
         next_beat += step
     assert (next_beat == 12).all()
-    flags = out["result_out"].astype(np.int64) >> (result_bits(spec) - 3)
-    wanted = [model.dot(x, y)[1] for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    assert flags.tolist() == wanted
-    assert len(set(wanted)) > 2
+    result, inputs = out["result_out"].astype(np.int64), {}
+    for name, item in datapath(spec).value.members.items():
+        width = Shape.cast(item.shape).width
+        inputs[f"value__{name}"] = result & ((1 << width) - 1)
+        result >>= width
+    output = from_rtlil(Modules("output").convert(datapath(spec).output()), "output").evaluate(LANES, inputs)
+    wanted = [model.dot(x, y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    assert output["code"].tolist() == [code for code, _ in wanted]
+    assert (output["flags"].astype(np.int64) | result).tolist() == [flags for _, flags in wanted]
+    assert len({flags for _, flags in wanted}) > 2

@@ -97,11 +97,12 @@ struct States {
 
 // Close `states` from `first` on under all columns.
 //
+// bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
 // Row row_of(units, place): what is prepared once for a state.
 // Sum evaluate(units, row, column), Result expect(row, column), Comparison compare(row, column): one addition.
 // describe(row, column): its state and operand.
-template <class RowOf, class Evaluate, class Expect, class Describe>
-bool close(Crew& crew, States& states, size_t first, size_t columns, const char* what, RowOf row_of,
+template <class Counts, class RowOf, class Evaluate, class Expect, class Describe>
+bool close(Crew& crew, States& states, size_t first, size_t columns, const char* what, Counts counts, RowOf row_of,
            Evaluate evaluate, Expect expect, Describe describe) {
     struct Found {
         Table<State> table;
@@ -110,9 +111,13 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
     while (first < states.size()) {
         const size_t last = states.size();
         std::vector<Found> found(crew.workers.size());
-        const bool passed = crew.each_row(last - first, [&](Worker& worker, size_t index) {
+        std::vector<size_t> places;
+        for (size_t place = first; place < last; ++place) {
+            if (counts(crew.workers[0].units, place)) places.push_back(place);
+        }
+        const bool passed = crew.each_row(places.size(), [&](Worker& worker, size_t index) {
             Found& mine = found[&worker - crew.workers.data()];
-            const auto row = row_of(worker.units, first + index);
+            const auto row = row_of(worker.units, places[index]);
             for (size_t column = 0; column < columns; ++column) {
                 const Sum sum = evaluate(worker.units, row, column);
                 const long place = states.table.find(sum.state);

@@ -24,6 +24,16 @@ struct Phase {
     double seconds = 0;
 };
 
+// A total as the adder and the contract see it.
+struct Total {
+    Operand operand;
+    u128 code;
+
+    bool operator==(const Total& other) const { return operand == other.operand && code == other.code; }
+};
+
+uint64_t hash(const Total& total) { return mix(hash(total.operand) ^ uint64_t(total.code)); }
+
 class Clock {
   public:
     double lap() {
@@ -137,7 +147,7 @@ class Prover {
             Operand operand_of(size_t column) const { return audits(column) ? (*products)[column].operand : *idle; }
         };
         close(
-            crew_, states_, 0, products_.size() + 1, "step",
+            crew_, states_, 0, products_.size() + 1, "step", [](Units&, size_t) { return true; },
             [&](Units&, size_t place) {
                 const u128 code = states_.codes[place];
                 return Row{states_.table.keys[place], code, decode(SPEC.acc, code), &products_, &idle_};
@@ -171,7 +181,15 @@ class Prover {
 #if FOLDS
         States totals;
         if (!copies(totals)) return end({"folds", totals.size(), states_.size()});
-        const double space = static_cast<double>(states_.size()) * static_cast<double>(states_.size());
+        // A total meets the adder as an operand, and equal operands of equal codes are one total.
+        Table<Total> distinct;
+        auto is_new = [&](Units& units, size_t place) {
+            const Total total{units.folded(totals.table.keys[place]), totals.codes[place]};
+            return distinct.find(total) < 0 && distinct.append(total) >= 0;
+        };
+        for (size_t place = 0; place < totals.size(); ++place) is_new(crew_.workers[0].units, place);
+        const double space = static_cast<double>(distinct.keys.size()) * static_cast<double>(states_.size());
+        distinct = {};
         if (!complete_ || space > static_cast<double>(settings_.most)) {
             FoldSampler(crew_, states_, totals, settings_.draws, settings_.seed).run();
             return end({"folds", totals.size(), states_.size(), 0, false});
@@ -189,7 +207,7 @@ class Prover {
             Operand operand_of(size_t) const { return operand; }
         };
         close(
-            crew_, totals, 0, states_.size(), "fold",
+            crew_, totals, 0, states_.size(), "fold", is_new,
             [&](Units& units, size_t place) {
                 const u128 code = totals.codes[place];
                 return Row{units.folded(totals.table.keys[place]), code, decode(SPEC.acc, code), &states_};
@@ -201,7 +219,7 @@ class Prover {
             [](const Row& row, size_t column) {
                 return Comparison{true, row.code, row.inner->codes[column], 0, 0, {}};
             });
-        return end({"folds", totals.size(), states_.size()});
+        return end({"folds", distinct.keys.size(), states_.size()});
 #else
         return true;
 #endif
