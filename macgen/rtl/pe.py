@@ -149,12 +149,12 @@ class Pe(wiring.Component):
         operand = _registers(arithmetic.operand, "operand")
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         flags = Signal(FLAG_BITS)
-        added_flags: Value = adder.settled | adder.flags
+        raised = acc_flags | adder.settled | adder.flags
         if spec.product is not None:
             # In a cycle with a fold, a product is loaded beside the adder.
             beside = control.fold if spec.chunk is not None and not spec.has_outer_adder else Const(0, 1)
-            added_flags = added_flags | Mux(beside, 0, product_flags)
-        m.d.comb += flags.eq(acc_flags | added_flags)
+            raised = raised | Mux(beside, 0, product_flags)
+        m.d.comb += flags.eq(raised)
         connect_members(m, adder.acc, acc)
         if spec.chunk is None or spec.has_outer_adder:
             # The register is 0 when a new sum starts.
