@@ -71,8 +71,11 @@ class Manifest:
         streams = {
             "a": _stream("a", ["valid", "ready", "data", "first", "last"], spec.rows, spec.a.width),
             "b": _stream("b", ["valid", "ready", "data"], spec.cols, spec.b.width),
-            "c": _stream("c", ["valid", "ready", "data", "flags", "first", "last"], spec.cols, spec.acc.width),
+            "c": _stream("c", ["valid", "ready", "data", "flags", "first", "last"], spec.cols, spec.out_format.width),
         }
+        if spec.scale is not None:
+            for name in ("a", "b"):
+                streams[name] |= {"scale": f"{name}_scale", "scale_bits": spec.scale.width}
         streams["c"]["flag_bits"] = FLAG_BITS
         return cls(
             name=name,

@@ -3,7 +3,7 @@
 A PE may have several: products into the inner accumulator, chunk sums into the outer one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, Overflow, random_bits
-from macgen.spec import MacSpec
+from macgen.spec import MacSpec, Scale
 
 
 def significand_bits(fmt: Format) -> int:
@@ -38,6 +38,7 @@ class Addend:
         integer_bits: width of the signed integer in units of 2**lsb_exponent, where one stands on the wires; else 0.
         infinite: whether it can be an infinity.
         nan: whether it can be NaN.
+        normalised: whether the magnitude's top bit is set in every number but 0.
     """
 
     significand_bits: int
@@ -48,6 +49,28 @@ class Addend:
     integer_bits: int
     infinite: bool
     nan: bool
+    normalised: bool = False
+
+    @classmethod
+    def of_format(cls, fmt: Format, *, integer: bool) -> Self:
+        """Describe the values of a format.
+
+        Parameters:
+            fmt: the format.
+            integer: whether an integer or fixed-point number shall be a signed integer.
+        """
+        ends = [abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)]
+        return cls(
+            significand_bits=significand_bits(fmt),
+            lsb_exponent=fmt.lsb_exponent,
+            least_exponent=1,
+            largest_exponent=exponent_field_max(fmt),
+            largest=max(ends),
+            integer_bits=fmt.width + 1 if integer and isinstance(fmt, FixedFormat) else 0,
+            infinite=fmt.has_infinity,
+            nan=fmt.has_nan,
+            normalised=isinstance(fmt, FloatFormat) and fmt.subnormals == "flush",
+        )
 
     @classmethod
     def of_product(cls, a: Format, b: Format, *, integer: bool) -> Self:
@@ -57,18 +80,41 @@ class Addend:
             a, b: the formats.
             integer: whether the product of two integer or fixed-point numbers shall be a signed integer.
         """
-        ends = [[abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)] for fmt in (a, b)]
-        infinite = a.has_infinity or b.has_infinity
-        integer = integer and isinstance(a, FixedFormat) and isinstance(b, FixedFormat)
+        return cls.of_format(a, integer=integer).times(cls.of_format(b, integer=integer))
+
+    @classmethod
+    def of_scale(cls, scale: Scale) -> Self:
+        """Describe scales. A power of two has no magnitude on the wires, its exponent is its code."""
+        if isinstance(scale, FloatFormat):
+            return cls.of_format(scale, integer=False)
+        largest = scale.nan_code - 1
         return cls(
-            significand_bits=significand_bits(a) + significand_bits(b),
-            lsb_exponent=a.lsb_exponent + b.lsb_exponent,
-            least_exponent=2,
-            largest_exponent=exponent_field_max(a) + exponent_field_max(b),
-            largest=max(ends[0]) * max(ends[1]),
-            integer_bits=a.width + b.width + 1 if integer else 0,
+            significand_bits=0,
+            lsb_exponent=-scale.bias,
+            least_exponent=0,
+            largest_exponent=largest,
+            largest=scale.number(largest).to_fraction(),
+            integer_bits=0,
+            infinite=False,
+            nan=True,
+            normalised=True,
+        )
+
+    def times(self, other: Self) -> Self:
+        """Describe the exact products of such numbers and others."""
+        infinite = self.infinite or other.infinite
+        integer = self.integer_bits > 0 and other.integer_bits > 0
+        return replace(
+            self,
+            significand_bits=self.significand_bits + other.significand_bits,
+            lsb_exponent=self.lsb_exponent + other.lsb_exponent,
+            least_exponent=self.least_exponent + other.least_exponent,
+            largest_exponent=self.largest_exponent + other.largest_exponent,
+            largest=self.largest * other.largest,
+            integer_bits=self.integer_bits + other.integer_bits - 1 if integer else 0,
             infinite=infinite,
-            nan=infinite or a.has_nan or b.has_nan,
+            nan=infinite or self.nan or other.nan,
+            normalised=self.normalised and other.significand_bits == 0,
         )
 
 
@@ -104,7 +150,7 @@ class ExactNumber(wiring.Signature):
 
 @dataclass(frozen=True)
 class Addition:
-    """One kind of addition.
+    """One kind of addition, or the rounding of single numbers.
 
     Attributes:
         addend: the exact numbers that are added.
@@ -112,6 +158,7 @@ class Addition:
         rounding: a rounding of sums.
         overflow: `saturate`, `infinity` or `wrap`.
         folds: whether accumulator states are added, too, by the same adder.
+        prefix: of the names of its modules, where a PE has several kinds.
     """
 
     addend: Addend
@@ -119,12 +166,36 @@ class Addition:
     rounding: str
     overflow: Overflow
     folds: bool
+    prefix: str = ""
 
     @classmethod
     def of_steps(cls, spec: MacSpec) -> Self:
         """Return the addition of a spec's products to its accumulators."""
-        addend = Addend.of_product(spec.a, spec.b, integer=isinstance(spec.acc, FixedFormat))
-        return cls(addend, spec.acc, spec.rounding, spec.overflow, folds=spec.chunk is not None)
+        integer = isinstance(spec.acc, FixedFormat)
+        if spec.product is None:
+            addend = Addend.of_product(spec.a, spec.b, integer=integer)
+        else:
+            addend = cls.of_products(spec).rounded(integer=integer)
+        folds = spec.chunk is not None and not spec.has_outer_adder
+        return cls(addend, spec.acc, spec.rounding, spec.overflow, folds)
+
+    @classmethod
+    def of_products(cls, spec: MacSpec) -> Self:
+        """Return the rounding of products to the spec's format of products: an addition to nothing."""
+        fmt = spec.product
+        assert fmt is not None
+        addend = Addend.of_product(spec.a, spec.b, integer=isinstance(fmt, FixedFormat))
+        return cls(addend, fmt, spec.rounding, spec.overflow_into(fmt), folds=False, prefix="rounding_")
+
+    def rounded(self, *, integer: bool) -> Addend:
+        """Describe the values that single addends are rounded to.
+
+        Parameters:
+            integer: whether integer or fixed-point ones shall be signed integers.
+        """
+        values, fmt = Addend.of_format(self.acc, integer=integer), self.acc
+        infinite = self.addend.infinite or (self.overflow == "infinity" and self.rounds_up)
+        return replace(values, infinite=fmt.has_infinity and infinite, nan=fmt.has_nan and self.addend.nan)
 
     @property
     def random_bits(self) -> int:

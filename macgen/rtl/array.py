@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.bits import is_zero
-from macgen.rtl.datapath import datapath
 from macgen.rtl.float_adder import connect_members
 from macgen.rtl.hierarchy import submodule
-from macgen.rtl.pe import Control, Pe, result_bits, seed_bits, unpack_result
+from macgen.rtl.outer import OUTER_CYCLES, Result, out_random_bits, out_rounding, result_datapath
+from macgen.rtl.pe import Control, Pe, result_bits, scale_ports, seed_bits, unpack_result
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
 
@@ -26,6 +26,7 @@ class Row(wiring.Component):
         a_in, control_in: from the left.
         control_out: of the last PE.
         b_in, b_out: from above, to below, one code per column, column 0 lowest.
+        a_scale_in, a_scale_out, b_scale_in, b_scale_out: with scales, beside the operands.
         shift, result_in, result_out: results from below, to above, column 0 lowest.
         seeds: of the PEs that take random numbers, column 0 lowest.
     """
@@ -39,6 +40,7 @@ class Row(wiring.Component):
                 "control_out": Out(Control(spec)),
                 "b_in": In(spec.cols * spec.b.width),
                 "b_out": Out(spec.cols * spec.b.width),
+                **scale_ports(spec, spec.cols),
                 "shift": In(1),
                 "result_in": In(spec.cols * result_bits(spec)),
                 "result_out": Out(spec.cols * result_bits(spec)),
@@ -63,6 +65,15 @@ class Row(wiring.Component):
                 m.d.comb += pe.seed.eq(self.seeds.word_select(col, width))
             connect_members(m, pe.control_in, control)
             a, control = pe.a_out, pe.control_out
+        if spec.scale is not None:
+            scale: Value = self.a_scale_in
+            for col, pe in enumerate(pes):
+                m.d.comb += [
+                    pe.a_scale_in.eq(scale),
+                    pe.b_scale_in.eq(self.b_scale_in.word_select(col, spec.scale.width)),
+                ]
+                scale = pe.a_scale_out
+            m.d.comb += [self.a_scale_out.eq(scale), self.b_scale_out.eq(Cat(*(pe.b_scale_out for pe in pes)))]
         m.d.comb += [
             self.b_out.eq(Cat(*(pe.b_out for pe in pes))),
             self.result_out.eq(Cat(*(pe.result_out for pe in pes))),
@@ -96,19 +107,25 @@ class Skew(wiring.Component):
 
 def array_signature(spec: MacSpec) -> wiring.Signature:
     """Return the ports of an array; see MacArray."""
+    a_scale, b_scale = (
+        {} if spec.scale is None else {f"{side}_scale": In(lanes * spec.scale.width)}
+        for side, lanes in (("a", spec.rows), ("b", spec.cols))
+    )
     return wiring.Signature(
         {
             "a_valid": In(1),
             "a_ready": Out(1),
             "a_data": In(spec.rows * spec.a.width),
+            **a_scale,
             "a_first": In(1),
             "a_last": In(1),
             "b_valid": In(1),
             "b_ready": Out(1),
             "b_data": In(spec.cols * spec.b.width),
+            **b_scale,
             "c_valid": Out(1),
             "c_ready": In(1),
-            "c_data": Out(spec.cols * spec.acc.width),
+            "c_data": Out(spec.cols * spec.out_format.width),
             "c_flags": Out(spec.cols * FLAG_BITS),
             "c_first": Out(1),
             "c_last": Out(1),
@@ -118,7 +135,7 @@ def array_signature(spec: MacSpec) -> wiring.Signature:
 
 def array_latency(spec: MacSpec) -> int:
     """Return the cycles from the one that takes a tile's last beat to the first one with its results on stream c."""
-    fold = 0 if spec.chunk is None else 1
+    fold = OUTER_CYCLES if spec.has_outer_adder else 0 if spec.chunk is None else 1
     return spec.rows + spec.cols + spec.pipeline + fold
 
 
@@ -136,6 +153,7 @@ class MacArray(wiring.Component):
         a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last.
         a_last: the beat ends the dot products.
         b_valid, b_ready, b_data: one operand code per column, column 0 lowest.
+        a_scale, b_scale: with scales, one code per row, per column; those of the beat that ends a chunk count.
         c_valid, c_ready: handshake.
         c_data: one result code per column, column 0 lowest.
         c_flags: three flags per column: overflow (bit 0), underflow, invalid.
@@ -168,6 +186,8 @@ class MacArray(wiring.Component):
                 seeds = [Const(lfsr.seed(index, col), width) for col in range(spec.cols)]
                 m.d.comb += row.seeds.eq(Cat(*seeds))
         self._feed(m, rows, sequencer.control, skew_a.o, skew_b.o)
+        if spec.scale is not None:
+            self._feed_scales(m, platform, rows, spec.scale.width)
         self._drain(m, platform, rows, sequencer)
         return m
 
@@ -184,11 +204,22 @@ class MacArray(wiring.Component):
         for above, below in pairwise(rows):
             m.d.comb += above.result_in.eq(below.result_out)
 
+    def _feed_scales(self, m: Module, platform: object, rows: Sequence[Any], width: int) -> None:
+        """Connect the rows' scales, which travel beside the operands."""
+        spec = self.spec
+        skew_a = submodule(m, platform, "skew_a_scale", "skew_a_scale", lambda: Skew(spec.rows, width))
+        skew_b = submodule(m, platform, "skew_b_scale", "skew_b_scale", lambda: Skew(spec.cols, width))
+        m.d.comb += [skew_a.i.eq(self.a_scale), skew_b.i.eq(self.b_scale)]
+        b_scale: Value = skew_b.o
+        for index, row in enumerate(rows):
+            m.d.comb += [row.a_scale_in.eq(skew_a.o.word_select(index, width)), row.b_scale_in.eq(b_scale)]
+            b_scale = row.b_scale_out
+
     def _drain(self, m: Module, platform: object, rows: Sequence[Any], sequencer: Any) -> None:
         """Offer the results once the last PE has its own; hold the next tile's until then."""
         spec = self.spec
         complete: Value = rows[-1].control_out.done
-        for cycle in range(spec.pipeline - 1):
+        for cycle in range(spec.pipeline - 1 + OUTER_CYCLES * spec.has_outer_adder):
             delayed = Signal(name=f"complete_{cycle}")
             m.d.sync += delayed.eq(complete)
             complete = delayed
@@ -215,7 +246,13 @@ class MacArray(wiring.Component):
         codes, flags = [], []
         for col in range(spec.cols):
             value, col_flags = unpack_result(spec, rows[0].result_out.word_select(col, result_bits(spec)))
-            output = submodule(m, platform, f"output_{col}", "output", datapath(spec).output)
+            if out_rounding(spec) is None:
+                output = submodule(m, platform, f"output_{col}", "output", result_datapath(spec).output)
+            else:
+                output = submodule(m, platform, f"output_{col}", "result", lambda: Result(spec))
+            if bits := out_random_bits(spec):
+                lfsr = Lfsr.of(bits)
+                m.d.comb += [output.taken.eq(taken), output.seed.eq(Const(lfsr.seed(0, col), lfsr.width))]
             connect_members(m, output.value, value)
             codes.append(output.code)
             flags.append(col_flags | output.flags)

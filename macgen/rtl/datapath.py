@@ -9,12 +9,13 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addition
+from macgen.rtl.addition import Addend, Addition
 from macgen.rtl.bits import extend
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
 from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, Settled, member
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
 from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.numbers import FixedNumber, FloatNumber, fixed_sums, float_sums
 from macgen.spec import MacSpec
 
 
@@ -55,6 +56,18 @@ class Datapath(ABC):
         """Make a converter from a state to a code."""
 
     @abstractmethod
+    def sums(self, *, integer: bool) -> Addend:
+        """Describe the states as exact numbers.
+
+        Parameters:
+            integer: whether those of a fixed-point accumulator shall be signed integers.
+        """
+
+    @abstractmethod
+    def number(self, *, integer: bool) -> wiring.Component:
+        """Make the converter from a state to an exact number, see `sums`."""
+
+    @abstractmethod
     def product(self) -> wiring.Component:
         """Make the converter from a raw product to an operand."""
 
@@ -90,6 +103,12 @@ class FloatDatapath(Datapath):
 
     def output(self) -> FloatOutput:
         return FloatOutput(self.addition)
+
+    def sums(self, *, integer: bool) -> Addend:
+        return float_sums(self.addition)
+
+    def number(self, *, integer: bool) -> FloatNumber:
+        return FloatNumber(self.addition)
 
     def product(self) -> FloatProduct:
         return FloatProduct(self.addition)
@@ -146,6 +165,12 @@ class FixedDatapath(Datapath):
 
     def output(self) -> FixedOutput:
         return FixedOutput(self.addition)
+
+    def sums(self, *, integer: bool) -> Addend:
+        return fixed_sums(self.addition, integer=integer)
+
+    def number(self, *, integer: bool) -> FixedNumber:
+        return FixedNumber(self.addition, integer=integer)
 
     def product(self) -> FixedProduct:
         return FixedProduct(self.addition)

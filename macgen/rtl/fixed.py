@@ -26,6 +26,8 @@ class FixedGeometry:
             None with `drop`.
         random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
+        clipped: whether an addend that is no integer can be too large for an operand. The operand's top bit then tells
+            that it is, which takes every sum out of the accumulator's range; the bits below are right modulo its range.
         operand_infinite: whether an addend can be infinite.
         operand_nan: whether an addend can be NaN.
     """
@@ -35,6 +37,7 @@ class FixedGeometry:
     extra_bits: int
     random_bits: int
     operand_bits: int
+    clipped: bool
     operand_infinite: bool
     operand_nan: bool
 
@@ -48,13 +51,17 @@ class FixedGeometry:
         if addition.rounding == "drop":
             extra = 0
         coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
-        addend_bits = addend.integer_bits + coarser if addend.integer_bits else acc.width + extra + 1
+        clipped = not addend.integer_bits and addend.largest >= 1 << acc.int_bits
+        addend_bits = acc.width + extra + 1 + 2 * clipped
+        if addend.integer_bits:
+            addend_bits = addend.integer_bits + coarser
         return cls(
             acc_bits=acc.width,
             acc_signed=acc.signed,
             extra_bits=extra,
             random_bits=addition.random_bits if extra else 0,
             operand_bits=max(addend_bits, acc.width + extra + 1) if addition.folds else addend_bits,
+            clipped=clipped,
             operand_infinite=addend.infinite,
             operand_nan=addend.nan,
         )
@@ -188,15 +195,28 @@ class FixedProduct(wiring.Component):
             largest, least = addend.largest_exponent, addend.least_exponent
             highest = largest - least + addend.lsb_exponent - grid
             left, right = max(highest, 0), max(-highest, 0)
+            exponent, excess = self.product.exponent, max(left - g.operand_bits, 0)
+            far: Value = Const(0, 1)
+            if g.clipped and excess:  # of larger exponents nothing is left below the top bit
+                left, largest = left - excess, largest - excess
+                far = Signal(name="far")
+                m.d.comb += far.eq(exponent > largest)
+                exponent = Mux(far, largest, exponent)
             wide = Signal(signed(len(self.product.magnitude) + left + 1))
             distance = Signal(max((largest - least + right).bit_length(), 1))
             m.d.comb += [
                 wide.eq(self.product.magnitude << left),
-                distance.eq(largest + right - self.product.exponent),
+                distance.eq(largest + right - exponent),
             ]
             aligned, sticky = shift_right_sticky(m, wide, distance, "align")
             magnitude = Signal(g.operand_bits - 1)
-            m.d.comb += magnitude.eq(aligned)
+            if g.clipped:
+                m.d.comb += [
+                    magnitude[:-1].eq(aligned & (~far).replicate(len(magnitude) - 1)),
+                    magnitude[-1].eq(aligned[len(magnitude) - 1 :].any() | (far & self.product.magnitude.any())),
+                ]
+            else:
+                m.d.comb += magnitude.eq(aligned)
             if g.extra_bits and addend.lsb_exponent < grid:
                 m.d.comb += magnitude[0].eq(aligned[0] | sticky)
             value = Mux(self.product.negative, -magnitude, magnitude)

@@ -218,7 +218,9 @@ class FloatAdder(wiring.Component):
         else:
             m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
 
-        rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._addition))
+        rounder = submodule(
+            m, platform, "rounder", f"{self._addition.prefix}rounder", lambda: FloatRounder(self._addition)
+        )
         m.d.comb += [
             rounder.sum[0].eq(Const(0, 1) if self._addition.rounding == "drop" else sticky),
             rounder.sum[1:].eq(exact_sum),

@@ -1,15 +1,29 @@
 """Where numbers enter and leave the float datapath: products become operands, accumulator states become codes."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addition, ExactNumber
+from macgen.rtl.addition import Addend, Addition, ExactNumber
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
 from macgen.rtl.float_adder import FloatOperand, FloatValue, Settled, connect_specials
 from macgen.rtl.geometry import FloatGeometry
+
+
+def normalise(m: Module, addend: Addend, number: Any) -> tuple[Value, Value, Value]:
+    """Shift an exact number's magnitude left until its top bit is set.
+
+    Returns:
+        The distance, whether the number is not 0, and the shifted magnitude.
+    """
+    if addend.normalised:
+        return Const(0, 1), number.magnitude[-1], number.magnitude
+    zeros, nonzero = count_leading_zeros(m, number.magnitude, "leading")
+    return zeros, nonzero, shift_left(m, number.magnitude, zeros, "normalise")
 
 
 class FloatProduct(wiring.Component):
@@ -22,6 +36,7 @@ class FloatProduct(wiring.Component):
     """
 
     def __init__(self, addition: Addition) -> None:
+        self._addend = addition.addend
         self._geometry = FloatGeometry.of(addition)
         super().__init__(
             {
@@ -34,8 +49,7 @@ class FloatProduct(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        zeros, nonzero = count_leading_zeros(m, self.product.magnitude, "leading")
-        normalised = shift_left(m, self.product.magnitude, zeros, "normalise")
+        zeros, nonzero, normalised = normalise(m, self._addend, self.product)
         some = Signal()
         bits = g.exponent_bits
         cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits

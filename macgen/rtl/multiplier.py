@@ -1,12 +1,20 @@
-"""The feed-forward part of a PE: two operand codes become an exact product."""
+"""The feed-forward part of a PE: two operand codes become an exact product; numbers are multiplied by their scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add, mul, or_
+from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.rtl.addition import Addend, ExactNumber, significand_bits
 from macgen.rtl.bits import extend, is_zero
+from macgen.rtl.float_adder import member
+from macgen.spec import Scale
 
 
 class Multiplier(wiring.Component):
@@ -36,76 +44,174 @@ class Multiplier(wiring.Component):
             width = len(self.product.integer)
             m.d.comb += self.product.integer.eq(extend(a_value, width) * extend(b_value, width))
             return m
-        a, b = (
-            _Operand(m, code, fmt, name) for code, fmt, name in zip((self.a, self.b), self._formats, "ab", strict=True)
-        )
-        finite = Signal()
-        zero_times_infinity = Signal()
-        m.d.comb += [
-            finite.eq(~(a.infinite | a.nan | b.infinite | b.nan)),
-            zero_times_infinity.eq((a.infinite & b.zero) | (a.zero & b.infinite)),
-        ]
-        bits, width = len(self.product.exponent), len(self.product.magnitude)
-        products = {
-            "negative": a.negative ^ b.negative,
-            "magnitude": Mux(finite, extend(a.significand, width) * extend(b.significand, width), 0),
-            "exponent": extend(a.exponent, bits) + extend(b.exponent, bits),
-            "infinite": (a.infinite & ~b.nan & ~b.zero) | (b.infinite & ~a.nan & ~a.zero),
-            "nan": a.nan | b.nan | zero_times_infinity,
-            "invalid": a.signalling | b.signalling | zero_times_infinity,
-        }
-        for name in self.product.signature.members:
-            m.d.comb += getattr(self.product, name).eq(products[name])
+        codes = zip((self.a, self.b), self._formats, "ab", strict=True)
+        connect_product(m, self.product, [decoded(m, code, fmt, name) for code, fmt, name in codes])
         return m
 
 
-class _Operand:
-    """A code taken apart into named signals; what a format does not have is constant 0."""
+class Scaler(wiring.Component):
+    """Multiply a number by two scales exactly.
 
-    def __init__(self, m: Module, code: Value, fmt: Format, name: str) -> None:
-        self.negative: Value = code[-1]
-        self.infinite: Value = Const(0, 1)
-        self.nan: Value = Const(0, 1)
-        self.signalling: Value = Const(0, 1)
-        self.significand = Signal(significand_bits(fmt), name=f"{name}_significand")
-        self.exponent: Value = Const(1, 1)
-        self.zero = Signal(name=f"{name}_zero")
-        if isinstance(fmt, FloatFormat):
-            self._decode_float(m, code, fmt, name)
-        else:
-            self._decode_fixed(m, code, fmt)
-        m.d.comb += self.zero.eq(is_zero(self.significand) & ~self.nan & ~self.infinite)
+    Parameters:
+        addend: the number.
+        scale: the scales' format.
 
-    def _decode_fixed(self, m: Module, code: Value, fmt: FixedFormat) -> None:
-        if fmt.signed:
-            m.d.comb += self.significand.eq(Mux(code[-1], -code.as_signed(), code))
-        else:
-            self.negative = Const(0, 1)
-            m.d.comb += self.significand.eq(code)
+    Members:
+        number: see ExactNumber.
+        a_scale, b_scale: codes.
+        scaled: see ExactNumber.
+    """
 
-    def _decode_float(self, m: Module, code: Value, fmt: FloatFormat, name: str) -> None:
-        field, mantissa = code[fmt.man_bits : -1], code[: fmt.man_bits]
-        normal = Signal(name=f"{name}_normal")
-        m.d.comb += normal.eq(field != 0)
-        kept = mantissa if fmt.subnormals == "gradual" else mantissa & normal.replicate(fmt.man_bits)
-        self.exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
-        m.d.comb += [
-            self.significand[: fmt.man_bits].eq(kept),
-            self.significand[fmt.man_bits].eq(normal),
-            self.exponent.eq(field | ~normal),
+    def __init__(self, addend: Addend, scale: Scale) -> None:
+        self._scale = scale
+        scales = Addend.of_scale(scale)
+        super().__init__(
+            {
+                "number": In(ExactNumber(addend)),
+                "a_scale": In(scale.width),
+                "b_scale": In(scale.width),
+                "scaled": Out(ExactNumber(addend.times(scales).times(scales))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        scales = [
+            decoded(m, code, self._scale, name) for code, name in ((self.a_scale, "a_scale"), (self.b_scale, "b_scale"))
         ]
-        if fmt.has_nan:
-            self.nan = Signal(name=f"{name}_nan")
-        match fmt.encoding:
-            case "ieee":
-                self.infinite = Signal(name=f"{name}_infinite")
-                self.signalling = Signal(name=f"{name}_signalling")
-                m.d.comb += [
-                    self.infinite.eq(field.all() & ~mantissa.any()),
-                    self.nan.eq(field.all() & mantissa.any()),
-                    self.signalling.eq(self.nan & ~mantissa[-1]),
-                ]
-            case "fn":
-                m.d.comb += self.nan.eq(code[:-1].all())  # mantissa.all() would be 0 in Verilog where it has no bits
-            case "fnuz":
-                m.d.comb += self.nan.eq(code == fmt.nan_code)
+        connect_product(m, self.scaled, [of_number(self.number), *scales])
+        return m
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A number to be multiplied, taken apart; what it cannot be is constant 0.
+
+    Attributes:
+        negative: sign.
+        significand: of a finite number; None of a power of two, which has none.
+        exponent: see Addend.
+        zero, infinite, nan: what it is, instead of another finite number.
+        signalling: it is a NaN that raises `invalid`.
+    """
+
+    negative: Value
+    significand: Value | None
+    exponent: Value
+    zero: Value
+    infinite: Value
+    nan: Value
+    signalling: Value
+
+
+def connect_product(m: Module, product: Any, factors: Sequence[Factor]) -> None:
+    """Drive an ExactNumber, no integer, with the product of two factors or more.
+
+    What is no number comes from the factors in their order, the first two and then the others, as of two operands each
+    time (docs/arithmetic.md section 4).
+    """
+    bits, width = len(product.exponent), len(product.magnitude)
+    finite = Signal()
+    m.d.comb += finite.eq(~reduce(or_, (kind for factor in factors for kind in (factor.infinite, factor.nan))))
+    special = factors[0]
+    for index, factor in enumerate(factors[1:], 1):
+        special = _multiplied(m, special, factor, "zero_times_infinity" if index == 1 else f"product_{index}_invalid")
+    first, *others = (extend(factor.significand, width) for factor in factors if factor.significand is not None)
+    magnitude = Mux(finite, first * reduce(mul, others) if others else first, 0)
+    exponent = reduce(add, (extend(factor.exponent, bits) for factor in factors))
+    connect_number(m, product, replace(special, significand=magnitude, exponent=exponent))
+
+
+def connect_number(m: Module, number: Any, factor: Factor) -> None:
+    """Drive an ExactNumber, no integer, with what a factor is."""
+    assert factor.significand is not None
+    members = {
+        "negative": factor.negative,
+        "magnitude": factor.significand,
+        "exponent": factor.exponent,
+        "infinite": factor.infinite,
+        "nan": factor.nan,
+        "invalid": factor.signalling,
+    }
+    for name in number.signature.members:
+        m.d.comb += getattr(number, name).eq(members[name])
+
+
+def _multiplied(m: Module, a: Factor, b: Factor, name: str) -> Factor:
+    """Return the product of two factors but for its number."""
+    invalid = Signal(name=name)
+    m.d.comb += invalid.eq((a.infinite & b.zero) | (a.zero & b.infinite))
+    return Factor(
+        negative=a.negative ^ b.negative,
+        significand=None,
+        exponent=Const(0, 1),
+        zero=(a.zero & ~b.nan & ~b.infinite) | (b.zero & ~a.nan & ~a.infinite),
+        infinite=(a.infinite & ~b.nan & ~b.zero) | (b.infinite & ~a.nan & ~a.zero),
+        nan=a.nan | b.nan | invalid,
+        signalling=a.signalling | b.signalling | invalid,
+    )
+
+
+def of_number(number: Any) -> Factor:
+    """Return an ExactNumber that is no integer as a factor."""
+    infinite, nan = member(number, "infinite"), member(number, "nan")
+    return Factor(
+        negative=number.negative,
+        significand=number.magnitude,
+        exponent=number.exponent,
+        zero=is_zero(number.magnitude) & ~infinite & ~nan,
+        infinite=infinite,
+        nan=nan,
+        signalling=member(number, "invalid"),
+    )
+
+
+def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str) -> Factor:
+    """Return the number that a code is as a factor; `name` is the prefix of the signals made."""
+    none = Const(0, 1)
+    if isinstance(fmt, ScaleFormat):
+        return Factor(none, None, code, zero=none, infinite=none, nan=code.all(), signalling=none)
+    significand = Signal(significand_bits(fmt), name=f"{name}_significand")
+    zero = Signal(name=f"{name}_zero")
+    if isinstance(fmt, FloatFormat):
+        factor = _decoded_float(m, code, fmt, name, significand, zero)
+    else:
+        negative: Value = none
+        if fmt.signed:
+            negative = code[-1]
+            m.d.comb += significand.eq(Mux(code[-1], -code.as_signed(), code))
+        else:
+            m.d.comb += significand.eq(code)
+        factor = Factor(negative, significand, Const(1, 1), zero, none, none, none)
+    m.d.comb += zero.eq(is_zero(significand) & ~factor.nan & ~factor.infinite)
+    return factor
+
+
+def _decoded_float(m: Module, code: Value, fmt: FloatFormat, name: str, significand: Signal, zero: Signal) -> Factor:
+    field, mantissa = code[fmt.man_bits : -1], code[: fmt.man_bits]
+    normal = Signal(name=f"{name}_normal")
+    m.d.comb += normal.eq(field != 0)
+    kept = mantissa if fmt.subnormals == "gradual" else mantissa & normal.replicate(fmt.man_bits)
+    exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
+    m.d.comb += [
+        significand[: fmt.man_bits].eq(kept),
+        significand[fmt.man_bits].eq(normal),
+        exponent.eq(field | ~normal),
+    ]
+    infinite: Value = Const(0, 1)
+    signalling: Value = Const(0, 1)
+    nan: Value = Signal(name=f"{name}_nan") if fmt.has_nan else Const(0, 1)
+    match fmt.encoding:
+        case "ieee":
+            infinite = Signal(name=f"{name}_infinite")
+            signalling = Signal(name=f"{name}_signalling")
+            m.d.comb += [
+                infinite.eq(field.all() & ~mantissa.any()),
+                nan.eq(field.all() & mantissa.any()),
+                signalling.eq(nan & ~mantissa[-1]),
+            ]
+        case "fn":
+            m.d.comb += nan.eq(code[:-1].all())  # mantissa.all() would be 0 in Verilog where it has no bits
+        case "fnuz":
+            m.d.comb += nan.eq(code == fmt.nan_code)
+    return Factor(code[-1], significand, exponent, zero, infinite, nan, signalling)

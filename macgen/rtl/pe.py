@@ -3,17 +3,20 @@
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import Addition
 from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.outer import OuterAccumulator, pe_random_bits, result_datapath
 from macgen.rtl.random_source import RandomSource, loads_beside
+from macgen.rtl.rounded_product import RoundedProduct
 from macgen.spec import MacSpec
 
 
@@ -24,29 +27,30 @@ class Control(wiring.Signature):
         step: a product is accumulated.
         first: it starts a new sum: a chunk's with `fold = overlap`, the dot product's without chunks. Not with `fold =
             bubble`, where the fold leaves the accumulator at 0.
-        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator.
+        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator. If that has an
+            adder of its own, which takes the sum later: the chunk ends with this cycle's product.
         fold_first: it is the first chunk's: the outer accumulator counts as empty.
         done: the sum is complete: it becomes the result.
     """
 
     def __init__(self, spec: MacSpec) -> None:
         names = ["step", "done"]
-        if spec.chunk is not None:
+        if spec.chunk is not None or spec.has_outer_adder:
             names += ["fold", "fold_first"]
-        if spec.chunk is None or spec.fold == "overlap":
+        if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
             names += ["first"]
         super().__init__({name: Out(1) for name in names})
 
 
 def result_bits(spec: MacSpec) -> int:
     """Return the width of a finished sum on its way to the output: the accumulator state's members, then the flags."""
-    return sum(Shape.cast(item.shape).width for item in datapath(spec).value.members.values()) + FLAG_BITS
+    return sum(Shape.cast(item.shape).width for item in result_datapath(spec).value.members.values()) + FLAG_BITS
 
 
 def unpack_result(spec: MacSpec, packed: Value) -> tuple[Any, Value]:
     """Take a finished sum apart into the accumulator state and the flags."""
     value, low = {}, 0
-    for name, item in datapath(spec).value.members.items():
+    for name, item in result_datapath(spec).value.members.items():
         shape = Shape.cast(item.shape)
         part = packed[low : low + shape.width]
         value[name] = part.as_signed() if shape.signed else part
@@ -56,8 +60,21 @@ def unpack_result(spec: MacSpec, packed: Value) -> tuple[Any, Value]:
 
 def seed_bits(spec: MacSpec) -> int:
     """Return the width of a PE's seed, 0 where it takes no random numbers."""
-    bits = datapath(spec).random_bits
+    bits = pe_random_bits(spec)
     return Lfsr.of(bits).width if bits else 0
+
+
+def scale_ports(spec: MacSpec, columns: int = 1) -> dict[str, Any]:
+    """Return the members that pass scales on, if there are any."""
+    if spec.scale is None:
+        return {}
+    width = spec.scale.width
+    return {
+        "a_scale_in": In(width),
+        "b_scale_in": In(columns * width),
+        "a_scale_out": Out(width),
+        "b_scale_out": Out(columns * width),
+    }
 
 
 class Pe(wiring.Component):
@@ -69,6 +86,7 @@ class Pe(wiring.Component):
     Members:
         a_in, b_in, control_in: from the left, from above, from the left.
         a_out, b_out, control_out: to the right, to below, to the right.
+        a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands.
         shift: the result register takes the one from below.
         result_in, result_out: from below, to above; see `unpack_result`.
         seed: with stochastic rounding where its random numbers begin; constant.
@@ -84,6 +102,7 @@ class Pe(wiring.Component):
                 "a_out": Out(spec.a.width),
                 "b_out": Out(spec.b.width),
                 "control_out": Out(Control(spec)),
+                **scale_ports(spec),
                 "shift": In(1),
                 "result_in": In(result_bits(spec)),
                 "result_out": Out(result_bits(spec)),
@@ -104,17 +123,23 @@ class Pe(wiring.Component):
         connect_members(m, self.control_out, passed)
 
         # Products.
-        multiplier = submodule(
-            m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, arithmetic.addition.addend)
-        )
+        exact = arithmetic.addition.addend if spec.product is None else Addition.of_products(spec).addend
+        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, exact))
         product = submodule(m, platform, "product", "product", arithmetic.product)
         m.d.comb += [multiplier.a.eq(self.a_in), multiplier.b.eq(self.b_in), product.present.eq(early.step)]
-        if spec.pipeline == 1:
-            connect_members(m, product.product, multiplier.product)
-        else:
+        raw: Any = multiplier.product
+        if spec.pipeline == 2:
             raw = _registers(multiplier.product.signature, "raw")
             _clock_in(m, raw, multiplier.product)
+        if spec.product is None:
+            product_flags: Value = Const(0, FLAG_BITS)
             connect_members(m, product.product, raw)
+        else:
+            rounded = submodule(m, platform, "rounding", "rounding", lambda: RoundedProduct(spec))
+            connect_members(m, rounded.product, raw)
+            connect_members(m, product.product, rounded.rounded)
+            product_flags = Signal(FLAG_BITS, reset_less=True)
+            m.d.sync += product_flags.eq(Mux(early.step, rounded.flags, 0))
 
         # The loop.
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
@@ -124,15 +149,24 @@ class Pe(wiring.Component):
         operand = _registers(arithmetic.operand, "operand")
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         flags = Signal(FLAG_BITS)
-        m.d.comb += flags.eq(acc_flags | adder.settled | adder.flags)
+        raised = acc_flags | adder.settled | adder.flags
+        if spec.product is not None:
+            # In a cycle with a fold, a product is loaded beside the adder.
+            beside = control.fold if spec.chunk is not None and not spec.has_outer_adder else Const(0, 1)
+            raised = raised | Mux(beside, 0, product_flags)
+        m.d.comb += flags.eq(raised)
         connect_members(m, adder.acc, acc)
-        if spec.chunk is None:
+        if spec.chunk is None or spec.has_outer_adder:
             # The register is 0 when a new sum starts.
             connect_members(m, adder.operand, operand)
             _clock_in(m, operand, product.operand)
             _clock_in(m, acc, _select(early.first, zero, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(early.first, 0, flags))
-            self._hand_on(m, control, adder.result, flags)
+            if spec.has_outer_adder:
+                outer = self._outer(m, platform, control, adder.result, flags)
+                self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
+            else:
+                self._hand_on(m, control.done, adder.result, flags)
             return m
 
         total = _registers(arithmetic.value, "total")
@@ -161,14 +195,40 @@ class Pe(wiring.Component):
                     m.d.comb += loader.random.eq(random.load_number)
                 loaded = loader.result
             connect_members(m, loader.operand, operand)
+            loader_flags = loader.flags if spec.product is None else loader.flags | product_flags
             _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
-            m.d.sync += acc_flags.eq(Mux(control.first, loader.flags, flags))
+            m.d.sync += acc_flags.eq(Mux(control.first, loader_flags, flags))
         m.d.comb += new_total_flags.eq(Mux(control.fold_first, 0, total_flags | folded.flags) | flags)
         with m.If(control.fold):
             _clock_in(m, total, adder.result)
             m.d.sync += total_flags.eq(new_total_flags)
-        self._hand_on(m, control, adder.result, new_total_flags)
+        self._hand_on(m, control.done, adder.result, new_total_flags)
         return m
+
+    def _outer(self, m: Module, platform: object, control: Any, value: Any, flags: Value) -> Any:
+        """Have chunk sums, scaled if there are scales, added by an adder of their own."""
+        spec = self._spec
+        outer = submodule(m, platform, "outer", "outer", lambda: OuterAccumulator(spec))
+        connect_members(m, outer.value, value)
+        m.d.comb += [
+            outer.flags.eq(flags),
+            outer.fold.eq(control.fold),
+            outer.fold_first.eq(control.fold_first),
+            outer.done.eq(control.done),
+        ]
+        if spec.random_place == "chunks" and seed_bits(spec):
+            m.d.comb += outer.seed.eq(self.seed)
+        if spec.scale is not None:
+            for name in ("a_scale", "b_scale"):
+                scale: Value = getattr(self, f"{name}_in")
+                for cycle in range(spec.pipeline):
+                    delayed = Signal(spec.scale.width, name=f"{name}_{cycle}", reset_less=True)
+                    m.d.sync += delayed.eq(scale)
+                    scale = delayed
+                    if cycle == 0:
+                        m.d.comb += getattr(self, f"{name}_out").eq(scale)
+                m.d.comb += getattr(outer, name).eq(scale)
+        return outer
 
     def _delay_control(self, m: Module, control: Any, cycles: int, name: str = "early") -> Any:
         """Delay control marks; the only registers of the PE with a reset."""
@@ -194,16 +254,16 @@ class Pe(wiring.Component):
         if loads_beside(spec):
             adds = adds & ~control.first
             m.d.comb += source.loads.eq(control.first)
-        if spec.chunk is not None:  # the first chunk's sum is copied
+        if spec.chunk is not None and not spec.has_outer_adder:  # the first chunk's sum is copied
             adds = adds | (control.fold & ~control.fold_first)
         m.d.comb += [source.seed.eq(self.seed), source.adds.eq(adds), adder.random.eq(source.number)]
         return source
 
-    def _hand_on(self, m: Module, control: Any, value: Any, flags: Value) -> None:
-        result = _registers(datapath(self._spec).value, "result")
+    def _hand_on(self, m: Module, done: Value, value: Any, flags: Value) -> None:
+        result = _registers(result_datapath(self._spec).value, "result")
         result_flags = Signal(FLAG_BITS, reset_less=True)
         from_below, flags_from_below = unpack_result(self._spec, self.result_in)
-        with m.If(control.done):
+        with m.If(done):
             _clock_in(m, result, value)
             m.d.sync += result_flags.eq(flags)
         with m.Elif(self.shift):

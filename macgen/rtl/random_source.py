@@ -62,4 +62,5 @@ class RandomSource(wiring.Component):
 
 def loads_beside(spec: MacSpec) -> bool:
     """Return whether a product can be loaded in the cycle of a fold."""
-    return spec.chunk is not None and spec.fold == "overlap"
+    folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
+    return folds_beside and spec.random_place == "steps"

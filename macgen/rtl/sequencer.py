@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.rtl.bits import is_zero
 from macgen.rtl.pe import Control
 from macgen.spec import MacSpec
 
@@ -45,6 +46,8 @@ class Sequencer(wiring.Component):
                 self.control.first.eq(self.accept & (self.first | fresh)),
                 self.control.done.eq(self.accept & self.last),
             ]
+            if self._spec.has_outer_adder:  # which then has one sum to add
+                m.d.comb += [self.control.fold.eq(self.control.done), self.control.fold_first.eq(1)]
             return m
 
         count = Signal(max((self._spec.chunk - 1).bit_length(), 1))  # elements of this chunk taken so far
@@ -52,6 +55,23 @@ class Sequencer(wiring.Component):
         position = Signal.like(count)
         chunk_end = Signal()
         first_chunk = Signal(init=1)
+        if self._spec.has_outer_adder:
+            m.d.comb += [
+                restart.eq(self.first & ~fresh),
+                position.eq(Mux(restart, 0, count)),
+                chunk_end.eq(self.last | (position == self._spec.chunk - 1)),
+                self.accept.eq(self.valid & ~held),
+                self.control.first.eq(self.accept & is_zero(position)),
+                self.control.fold.eq(self.accept & chunk_end),
+                self.control.fold_first.eq(first_chunk | restart),
+                self.control.done.eq(self.accept & self.last),
+            ]
+            with m.If(self.accept):
+                m.d.sync += [
+                    count.eq(Mux(chunk_end, 0, position + 1)),
+                    first_chunk.eq(Mux(chunk_end, self.last, first_chunk | restart)),
+                ]
+            return m
         fold_due = Signal()
         fold_first = Signal(init=1)
         done_due = Signal()

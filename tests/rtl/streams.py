@@ -9,7 +9,7 @@ import numpy as np
 
 from macgen.golden import Model, draws
 from macgen.golden.model import random_numbers
-from macgen.numerics import FixedFormat
+from macgen.numerics import FixedFormat, ScaleFormat
 from macgen.rtl.float_adder import FLAG_BITS
 from tests.strategies import corner_codes
 
@@ -93,12 +93,14 @@ def operands(spec, rng, lanes, beats):
 
 @dataclass
 class Beats:
-    """What the lanes are to be fed: codes (lanes, rows or cols, beats), marks (lanes, beats)."""
+    """What the lanes are to be fed: codes (lanes, rows or cols, beats), marks (lanes, beats), scales like codes."""
 
     a: np.ndarray
     b: np.ndarray
     first: np.ndarray
     last: np.ndarray
+    a_scale: np.ndarray | None = None
+    b_scale: np.ndarray | None = None
 
 
 def beats_of(spec, rng, lanes, beats):
@@ -117,7 +119,24 @@ def beats_of(spec, rng, lanes, beats):
             # The beat after a last one is first, marked or not.
             first[lane, start] = rng.random() < 0.5 or (start > 0 and not last[lane, start - 1])
             start = end
-    return Beats(a, b, first, last)
+    if spec.scale is None:
+        return Beats(a, b, first, last)
+    return Beats(a, b, first, last, *(scales(spec, rng, (lanes, side, beats)) for side in (spec.rows, spec.cols)))
+
+
+def scales(spec, rng, shape):
+    """Return codes of scales: all codes alike, ones about 1, corner codes, by lane."""
+    width = spec.scale.width
+    anything = rng.integers(0, 1 << width, shape)
+    if isinstance(spec.scale, ScaleFormat):
+        corners = np.array([0, 1, spec.scale.nan_code - 1, spec.scale.nan_code])
+        near_one = np.clip(rng.integers(spec.scale.bias - 3, spec.scale.bias + 4, shape), 0, spec.scale.nan_code)
+    else:
+        corners = np.array(corner_codes(spec.scale))
+        near_one = near(spec.scale, rng.integers(-2, 3, shape), rng)
+    kind = np.broadcast_to((np.arange(shape[0]) % 4)[:, None, None], shape)
+    rare = np.where(rng.random(shape) < 0.1, rng.choice(corners, shape), near_one)
+    return np.choose(kind, [near_one, near_one, rare, anything])
 
 
 # -- simulation ------------------------------------------------------------------------------------------------------
@@ -171,6 +190,11 @@ def play(gates, spec, beats, rng, *, resets=True):
             "b_data": [beats.b[everyone, col, at] for col in range(spec.cols)],
             "c_ready": ready,
         }
+        if spec.scale is not None:
+            inputs |= {
+                "a_scale": [beats.a_scale[everyone, row, at] for row in range(spec.rows)],
+                "b_scale": [beats.b_scale[everyone, col, at] for col in range(spec.cols)],
+            }
         inputs = {name: value for name, value in inputs.items() if name in gates.inputs}
         parts = {"c_data": spec.cols, "c_flags": spec.cols}
         out, state = gates.clock(lanes, inputs, state, parts)
@@ -232,7 +256,10 @@ def check(spec, beats, log):
                 _, *found = pending
                 a = beats.a[lane, row, start:end].tolist()
                 columns = [beats.b[lane, col, start:end].tolist() for col in range(spec.cols)]
-                dots = [model.dot(a, b, random_numbers(spec, (row, col), before)) for col, b in enumerate(columns)]
+                dots = [
+                    model.dot(a, b, _numbers(spec, row, col, before), *_scales(spec, beats, lane, row, col, start, end))
+                    for col, b in enumerate(columns)
+                ]
                 wanted = [code for code, _ in dots] + [flags for _, flags in dots]
                 wanted += [int(row == 0), int(row == spec.rows - 1)]
                 if found != wanted:
@@ -245,6 +272,21 @@ def check(spec, beats, log):
         if due:
             raise DifferenceError(f"{spec}: lane {lane}: {len(due)} rows of results never came")
     return compared
+
+
+def _numbers(spec, row, col, before):
+    """Return the random numbers of a dot product, `before` of which have been taken."""
+    if spec.random_place == "out":
+        return random_numbers(spec, (0, col), before + row)
+    return random_numbers(spec, (row, col), before)
+
+
+def _scales(spec, beats, lane, row, col, start, end):
+    """Return the scales of a dot product's chunks, those of the beats that end them."""
+    if spec.scale is None:
+        return ()
+    ends = sorted({*range(start + (spec.chunk or end) - 1, end, spec.chunk or end), end - 1})
+    return beats.a_scale[lane, row, ends].tolist(), beats.b_scale[lane, col, ends].tolist()
 
 
 assert FLAG_BITS == 3  # as the ports are split above

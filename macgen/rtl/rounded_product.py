@@ -1,0 +1,54 @@
+"""Products that are rounded to a format of their own before they are added."""
+
+from dataclasses import replace
+
+from amaranth.hdl import Const, Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FixedFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import Addition, ExactNumber
+from macgen.rtl.conversion import conversion
+from macgen.rtl.float_adder import connect_members
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.multiplier import connect_number, decoded
+from macgen.spec import MacSpec
+
+
+class RoundedProduct(wiring.Component):
+    """Round an exact product to the spec's format of products.
+
+    Members:
+        product: see ExactNumber; the addend of `Addition.of_products`.
+        rounded: the rounded product; the addend of `Addition.of_steps`.
+        flags: raised by the rounding.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self._addition = Addition.of_products(spec)
+        self._addend = Addition.of_steps(spec).addend
+        super().__init__(
+            {
+                "product": In(ExactNumber(self._addition.addend)),
+                "rounded": Out(ExactNumber(self._addend)),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        addition, fmt = self._addition, self._addition.acc
+        unit = submodule(m, platform, "conversion", f"{addition.prefix}conversion", lambda: conversion(addition))
+        connect_members(m, unit.number, self.product)
+        m.d.comb += self.flags.eq(unit.flags)
+        if self._addend.integer_bits:
+            is_signed = isinstance(fmt, FixedFormat) and fmt.signed
+            m.d.comb += self.rounded.integer.eq(unit.code.as_signed() if is_signed else unit.code)
+        else:
+            value = decoded(m, unit.code, fmt, "code")
+            assert value.significand is not None
+            magnitude = Mux(value.infinite | value.nan, 0, value.significand)
+            # Its NaN is the canonical one, which is quiet.
+            connect_number(m, self.rounded, replace(value, significand=magnitude, signalling=Const(0, 1)))
+        return m
