@@ -225,7 +225,7 @@ def test_init_wrong_optional_format(field, value):
 
 def test_exact_products_have_no_format():
     assert MacSpec(**GOOD, product="exact") == MacSpec(**GOOD, product=None) == MacSpec(**GOOD)
-    with pytest.raises(MacgenError, match="^out: format 'exact' is not a float format; accepted are "):
+    with pytest.raises(MacgenError, match=r"^out: format 'exact' is not a float format; accepted are "):
         MacSpec(**GOOD, out="exact")
 
 

@@ -102,8 +102,8 @@ def describe(spec: MacSpec) -> str:
     chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}"
     return "; ".join(
         [
-            f"{spec.rows} x {spec.cols} output-stationary array, {spec.a} x {spec.b} products into {spec.acc}, {chunk}, "
-            f"{spec.rounding}, {spec.overflow}",
+            f"{spec.rows} x {spec.cols} output-stationary array, {spec.a} x {spec.b} products into {spec.acc}, "
+            f"{chunk}, {spec.rounding}, {spec.overflow}",
             *spec.extras,
         ]
     )
