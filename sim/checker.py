@@ -60,12 +60,13 @@ class Checker:
         row, turn = divmod(self._beat, self._spec.interleave)
         if (data, flags) != expected.beats[self._beat]:
             raise MismatchError(self._explain(expected, row, turn, data, flags))
-        for name, mark, wanted in (("first", first, row == 0), ("last", last, row == self._spec.rows - 1)):
+        ends = self._beat == 0, self._beat == len(expected.beats) - 1
+        for name, mark, wanted in (("first", first, ends[0]), ("last", last, ends[1])):
             if mark != wanted:
                 raise MismatchError(f"{self._place(expected, turn)}, row {row}: the mark {name} is {mark}")
         self.comparisons += 2 * self._spec.cols
         self._beat += 1
-        if self._beat == len(expected.beats):
+        if ends[1]:
             self._expected.popleft()
             self._beat = 0
             self.tiles += len(expected.tiles)

@@ -8,41 +8,32 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from random import Random
-from typing import Literal
 
 import numpy as np
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
 from sim.operands import Tile, chunks_of, one_of
-
-Pair = tuple[int, int]
-"""Codes of a left and a right operand, or of their scales."""
-
-Place = Literal["steps", "folds", "results"]
-"""What rounds: the accumulator in its steps, the outer accumulator, or the conversion of results."""
+from sim.terms import (
+    Aim,
+    Pair,
+    Place,
+    Term,
+    exact_code,
+    factors_of,
+    least_exponent,
+    odd_products,
+    scale_code,
+    scale_exponents,
+    significand_bits,
+)
 
 MOST_REPEATS = 600
 """Largest products that are summed to reach overflow; where it takes more, TOO_FEW_REPEATS are summed."""
 
 TOO_FEW_REPEATS = 40
-
-
-@dataclass(frozen=True)
-class Term:
-    """The product (-1)**sign * significand * 2**exponent."""
-
-    sign: int
-    significand: int
-    exponent: int
-
-    @property
-    def negated(self) -> "Term":
-        """The product of the other sign."""
-        return Term(1 - self.sign, self.significand, self.exponent)
 
 
 @dataclass(frozen=True)
@@ -63,165 +54,6 @@ class Corner:
     def length(self) -> int:
         """Products in the sequence."""
         return len(self.pairs)
-
-
-@dataclass(frozen=True)
-class Aim:
-    """The place in an array that corners are built for, and the terms that can reach it."""
-
-    spec: MacSpec
-    place: Place
-
-    @property
-    def format(self) -> Format:
-        """What is rounded to."""
-        spec = self.spec
-        return {"steps": spec.acc, "folds": spec.outer_format, "results": spec.out_format}[self.place]
-
-    @property
-    def by_chunks(self) -> bool:
-        """Whether each term is a chunk sum of its own."""
-        return self.place == "folds" or (self.place == "results" and self.spec.has_outer_adder)
-
-    @property
-    def scale(self) -> Scale | None:
-        """The format of the scales of each term, if it has any."""
-        return self.spec.scale if self.by_chunks else None
-
-    @property
-    def passed(self) -> list[Format]:
-        """The formats that a product is rounded to on its way."""
-        product = [] if self.spec.product is None else [self.spec.product]
-        return product + [self.spec.acc] * self.by_chunks
-
-    @property
-    def lowest(self) -> int:
-        """The exponent of the smallest term's last bit."""
-        spec = self.spec
-        lowest = max([spec.a.lsb_exponent + spec.b.lsb_exponent, *(fmt.lsb_exponent for fmt in self.passed)])
-        return lowest + 2 * _scale_exponents(self.scale)[0]
-
-    @property
-    def highest(self) -> int:
-        """The exponent of the largest term's first bit, or one less."""
-        spec = self.spec
-        highest = min([spec.a.max_exponent + spec.b.max_exponent, *(fmt.max_exponent for fmt in self.passed)])
-        return highest + 2 * _scale_exponents(self.scale)[1]
-
-    @property
-    def width(self) -> int:
-        """Bits of which every magnitude is a term's significand."""
-        width = max(_significand_bits(self.spec.a), _significand_bits(self.spec.b))
-        return min([width, *(_significand_bits(fmt) for fmt in self.passed)])
-
-    @property
-    def largest(self) -> Fraction:
-        """The largest term."""
-        a, b = (_largest(fmt) for fmt in (self.spec.a, self.spec.b))
-        term = min([a * b, *(_largest(fmt) for fmt in self.passed)])
-        return term * (1 if self.scale is None else _largest(self.scale) ** 2)
-
-    @property
-    def repeats(self) -> int:
-        """How many of the largest terms overflow."""
-        return math.floor(_largest(self.format) / self.largest) + 1
-
-
-def _largest(fmt: Format | ScaleFormat) -> Fraction:
-    code = fmt.nan_code - 1 if isinstance(fmt, ScaleFormat) else fmt.largest_code(0)
-    return fmt.number(code).to_fraction()
-
-
-@lru_cache
-def _scale_exponents(fmt: Scale | None) -> tuple[int, int]:
-    """Return the exponents of the smallest and the largest power of two among scales."""
-    if fmt is None:
-        return 0, 0
-    if isinstance(fmt, ScaleFormat):
-        return -fmt.bias, fmt.nan_code - 1 - fmt.bias
-    return _least_exponent(fmt), fmt.max_exponent
-
-
-def _scale_code(fmt: Scale, exponent: int) -> int:
-    """Return the code of 2**exponent."""
-    if isinstance(fmt, ScaleFormat):
-        return exponent + fmt.bias
-    code = exact_code(fmt, 0, 1, exponent)
-    assert code is not None
-    return code
-
-
-@lru_cache(1 << 14)
-def exact_code(fmt: Format, sign: int, significand: int, exponent: int) -> int | None:
-    """Return the code of (-1)**sign * significand * 2**exponent, or None if the format does not have this number."""
-    code = fmt.round(sign, significand, exponent, "rtz", "saturate").code
-    number = fmt.number(code)
-    if number.kind != "finite" or number.sign != sign:
-        return None
-    shift = number.exponent - exponent
-    kept, wanted = (number.significand << max(shift, 0)), (significand << max(-shift, 0))
-    return code if kept == wanted else None
-
-
-@lru_cache(1 << 14)
-def operands_of(a: Format, b: Format, term: Term) -> Pair | None:
-    """Return operand codes with exactly this product, or None if there are none (or none is found quickly)."""
-    if term.significand == 0:
-        return a.zero_code(), b.zero_code()
-    shift = (term.significand & -term.significand).bit_length() - 1
-    odd, exponent = term.significand >> shift, term.exponent + shift
-    for left, right in _factors(odd, _significand_bits(a), _significand_bits(b)):
-        low = max(a.lsb_exponent, exponent + right.bit_length() - 1 - b.max_exponent)
-        high = min(a.max_exponent - left.bit_length() + 1, exponent - b.lsb_exponent)
-        for split in sorted(range(low, high + 1), key=lambda e: abs(2 * e - low - high))[:8]:
-            for a_sign in (0, 1):
-                a_code = exact_code(a, a_sign, left, split)
-                b_code = exact_code(b, term.sign ^ a_sign, right, exponent - split)
-                if a_code is not None and b_code is not None:
-                    return a_code, b_code
-    return None
-
-
-def factors_of(aim: Aim, term: Term) -> tuple[Pair, Pair] | None:
-    """Return operand codes and codes of scales with exactly this product; without scales the latter are (0, 0)."""
-    spec, scale = aim.spec, aim.scale
-    if scale is None:
-        pair = operands_of(spec.a, spec.b, term)
-        return None if pair is None else (pair, (0, 0))
-    low, high = (2 * end for end in _scale_exponents(scale))
-    middle = (spec.a.lsb_exponent + spec.b.lsb_exponent + spec.a.max_exponent + spec.b.max_exponent) // 2
-    wanted = min(max(term.exponent + term.significand.bit_length() // 2 - middle, low), high)
-    near = sorted(range(max(wanted - 8, low), min(wanted + 8, high) + 1), key=lambda s: abs(s - wanted))
-    for shift in near:
-        pair = operands_of(spec.a, spec.b, Term(term.sign, term.significand, term.exponent - shift))
-        if pair is not None:
-            return pair, (_scale_code(scale, shift // 2), _scale_code(scale, shift - shift // 2))
-    return None
-
-
-def _significand_bits(fmt: Format) -> int:
-    """Return the width of which every magnitude is a number of the format."""
-    return fmt.precision if isinstance(fmt, FloatFormat) else fmt.width - fmt.signed
-
-
-def _factors(odd: int, a_bits: int, b_bits: int) -> Iterator[tuple[int, int]]:
-    """Yield ways to write an odd number as a product of factors of limited width."""
-    for left in range(1, min(1 << a_bits, 1 << 12), 2):
-        if odd % left == 0 and (odd // left).bit_length() <= b_bits:
-            yield left, odd // left
-
-
-def _odd_products(aim: Aim, bits: int) -> list[int]:
-    """Return a few odd products of two significands that have exactly so many bits."""
-    a, b = aim.spec.a, aim.spec.b
-    found: list[int] = []
-    if any(_significand_bits(fmt) < bits for fmt in aim.passed):
-        return found
-    for left in range(1, min(1 << _significand_bits(a), 1 << 12), 2):
-        for right in (((1 << (bits - 1)) // left) | 1, ((1 << bits) // left - 1) | 1):
-            if right.bit_length() <= _significand_bits(b) and (left * right).bit_length() == bits:
-                found.append(left * right)
-    return sorted(set(found))[:: max(1, len(set(found)) // 4)]
 
 
 def _ulp_exponent(acc: Format, exponent: int) -> int:
@@ -246,7 +78,7 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     """Yield named sequences of terms about a sum of 2**exponent; most start with loading it."""
     ulp = _ulp_exponent(aim.format, exponent)
     lowest = aim.lowest
-    least = max(lowest, _least_exponent(aim.format))  # of what stays in the accumulator
+    least = max(lowest, least_exponent(aim.format))  # of what stays in the accumulator
 
     def plus(significand: int, e: int) -> Term:
         return Term(0, significand, e)
@@ -292,12 +124,12 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     yield "all ones, carry out by a unit", [*ones, unit]
     if isinstance(aim.format, FloatFormat):
         precision = aim.format.precision
-        for product in _odd_products(aim, precision + 1):
+        for product in odd_products(aim, precision + 1):
             tie = plus(product, exponent - precision)
             yield "a product that is a tie", [tie]
             yield "a product that is a tie, sticky accumulator", [plus(1, least), tie]
             yield "a product that is a tie, negative sticky accumulator", [minus(1, least), tie]
-        for product in _odd_products(aim, precision + 2):
+        for product in odd_products(aim, precision + 2):
             yield "a product off a tie", [plus(product, exponent - precision - 1)]
     if aim.place == "steps" and aim.spec.aligned_bits is not None:
         yield from _cuts(exponent, aim.spec.aligned_bits)
@@ -332,7 +164,7 @@ def _exact_ends(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
     if not isinstance(fmt, FixedFormat):
         return
     lsb = fmt.lsb_exponent
-    large = max(_floor_log2(aim.largest), lsb)
+    large = max(aim.largest_power, lsb)
     zero, unit = Term(0, 0, lsb), Term(0, 1, lsb)
     for end in {fmt.max_integer, fmt.min_integer} - {0}:
         repeats, rest = divmod(abs(end), 1 << (large - lsb))
@@ -346,12 +178,6 @@ def _exact_ends(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
             yield f"exactly {end}{name}", [term.negated for term in sum_to_end] if end < 0 else sum_to_end
 
 
-def _floor_log2(x: Fraction) -> int:
-    """Return the exponent of the largest power of two that is not larger than a positive number."""
-    exponent = x.numerator.bit_length() - x.denominator.bit_length()
-    return exponent if Fraction(2) ** exponent <= x else exponent - 1
-
-
 def _deep_cancellations(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
     """Yield sums in which a product wider than the accumulator meets its own leading bits: the rest remains alone.
 
@@ -360,7 +186,7 @@ def _deep_cancellations(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
     spec, fmt = aim.spec, aim.format
     if not isinstance(fmt, FloatFormat) or aim.passed:
         return
-    a_bits, b_bits, rng = _significand_bits(spec.a), _significand_bits(spec.b), Random(0)
+    a_bits, b_bits, rng = significand_bits(spec.a), significand_bits(spec.b), Random(0)
     extra = a_bits + b_bits - fmt.precision
     if extra <= 0:
         return
@@ -387,7 +213,7 @@ def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
     fmt = spec.product
     if fmt is None:
         return
-    bits = _significand_bits(spec.a) + _significand_bits(spec.b)
+    bits = significand_bits(spec.a) + significand_bits(spec.b)
     exponents = [0, fmt.max_exponent, fmt.max_exponent + 1, fmt.lsb_exponent - 2, fmt.lsb_exponent - 1]
     exponents += [fmt.lsb_exponent, fmt.lsb_exponent + 1]
     if isinstance(fmt, FloatFormat):
@@ -395,7 +221,7 @@ def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
     exact = Aim(dataclasses.replace(spec, product=None, acc="fp64", overflow="saturate"), "steps")
     for exponent in dict.fromkeys(exponents):
         for width in range(1, bits + 1):
-            for product in _odd_products(exact, width):
+            for product in odd_products(exact, width):
                 yield f"a product of {width} bits rounded, 2^{exponent}", [Term(0, product, exponent - width + 1)]
 
 
@@ -428,14 +254,14 @@ def _extremes(aim: Aim) -> Iterator[Corner]:
     smallest_scales: tuple[Pair, ...] = ()
     if scale is not None:
         top = scale.nan_code - 1 if isinstance(scale, ScaleFormat) else scale.largest_code(0)
-        largest, smallest_scales = ((top, top),), ((_scale_code(scale, _scale_exponents(scale)[0]),) * 2,)
+        largest, smallest_scales = ((top, top),), ((scale_code(scale, scale_exponents(scale)[0]),) * 2,)
     for name, pair in pairs.items():
         yield Corner(f"{name} products until they overflow", (pair,) * count, largest * count)
         for other_name, other in pairs.items():
             if other != pair:
                 run = (pair,) * count + (other,) * count
                 yield Corner(f"{name}, then {other_name}", run, largest * len(run))
-    smallest = [exact_code(fmt, sign, 1, _least_exponent(fmt)) for fmt in (spec.a, spec.b) for sign in (0, 1)]
+    smallest = [exact_code(fmt, sign, 1, least_exponent(fmt)) for fmt in (spec.a, spec.b) for sign in (0, 1)]
     for a_code in smallest[:2]:
         for b_code in smallest[2:]:
             if a_code is not None and b_code is not None:
@@ -443,13 +269,6 @@ def _extremes(aim: Aim) -> Iterator[Corner]:
                     yield Corner("smallest products", ((a_code, b_code),) * repeats, smallest_scales * repeats)
                 after = (a_top, b_top), (a_code, b_code)
                 yield Corner("smallest after largest", after, largest + smallest_scales)
-
-
-def _least_exponent(fmt: Format) -> int:
-    """Return the exponent of the smallest positive number."""
-    if isinstance(fmt, FloatFormat) and fmt.subnormals == "flush":
-        return fmt.min_exponent
-    return fmt.lsb_exponent
 
 
 def _is_signed(fmt: Format) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import cocotb
 
 from sim.bench import Bench
-from sim.corners import MOST_REPEATS, Aim, Corner, Place, corners, spread, to_tiles
+from sim.corners import MOST_REPEATS, Corner, corners, spread, to_tiles
 from sim.operands import (
     KINDS,
     chunks_of,
@@ -17,6 +17,7 @@ from sim.operands import (
     special_tiles,
     steps_of,
 )
+from sim.terms import Aim, Place
 
 
 @cocotb.test()
