@@ -65,6 +65,71 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),
             "12-bit accumulator rounded with 13 random bits: Ben Ali et al., DATE 2024, arXiv 2404.14010.",
         ),
+        "lba-m7e4": Preset(
+            MacSpec(
+                a="e3m4finite",
+                b="e3m4finite",
+                product="e4m7finite:bias=12:flush",
+                acc="e4m7finite:bias=10:flush",
+                chunk=16,
+                rounding="rtz",
+            ),
+            "12-bit products and accumulators (M7E4, biases 12 and 10) in chunks of 16, cut toward zero: Blumenfeld, "
+            "Hubara and Soudry, ICLR 2024, arXiv 2401.14110.",
+        ),
+        "hopper-like": Preset(
+            MacSpec(
+                a="e4m3fn",
+                b="e4m3fn",
+                acc="e8m13",
+                chunk=128,
+                outer="fp32",
+                rounding="rtz",
+                outer_rounding="rne",
+                lanes=32,
+                lane_sum="aligned:13",
+                rows=2,
+                cols=2,
+            ),
+            "A model of FP8 tensor cores that add 32 aligned products with 14 bits, and of FP32 promotion every 128: "
+            "DeepSeek-AI, arXiv 2412.19437, sections 3.3.2 and 3.5.2; the hardware's exact rule is not public.",
+        ),
+        "gupta2015": Preset(
+            MacSpec(
+                a="fix8.8", b="fix8.8", acc="fix32.16", out="fix8.8", rounding="rtz", outer_rounding="stochastic:8"
+            ),
+            "Fixed point summed exactly in 48 bits, results rounded to 16 at random: Gupta et al., ICML 2015, arXiv "
+            "1502.02551.",
+        ),
+        "mxfp8": Preset(
+            MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m9", scale="e8m0fnu", chunk=32, outer="fp32"),
+            "MXFP8 (E4M3) blocks of 32: OCP Microscaling Formats (MX) Specification 1.0, sections 5.3.1, 5.4.1 and 6.",
+        ),
+        "mxfp6": Preset(
+            MacSpec(a="e3m2finite", b="e3m2finite", acc="fix16.8", scale="e8m0fnu", chunk=32, outer="fp32"),
+            "MXFP6 (E3M2) blocks of 32, summed exactly: OCP Microscaling Formats (MX) Specification 1.0, sections "
+            "5.3.2, 5.4.1 and 6.",
+        ),
+        "mxfp4": Preset(
+            MacSpec(a="e2m1finite", b="e2m1finite", acc="fix12.2", scale="e8m0fnu", chunk=32, outer="fp32"),
+            "MXFP4 (E2M1) blocks of 32, summed exactly: OCP Microscaling Formats (MX) Specification 1.0, sections "
+            "5.3.3, 5.4.1 and 6.",
+        ),
+        "mxint8": Preset(
+            MacSpec(a="fix2.6", b="fix2.6", acc="fix9.12", scale="e8m0fnu", chunk=32, outer="fp32"),
+            "MXINT8 blocks of 32, summed exactly: OCP Microscaling Formats (MX) Specification 1.0, sections 5.3.4, "
+            "5.4.1 and 6.",
+        ),
+        "nvfp4": Preset(
+            MacSpec(a="e2m1finite", b="e2m1finite", acc="fix11.2", scale="e4m3fn", chunk=16, outer="fp32"),
+            "NVFP4: E2M1 blocks of 16 with E4M3 scales, summed exactly: NVIDIA, Pretraining Large Language Models with "
+            "NVFP4, arXiv 2509.25149.",
+        ),
+        "flexpoint": Preset(
+            MacSpec(a="int16", b="int16", acc="int40", scale="e5m0fnu", outer="fp32"),
+            "Flexpoint: 16-bit mantissas with one 5-bit exponent for each tensor: Koster et al., NeurIPS 2017, arXiv "
+            "1711.02213.",
+        ),
     }
 )
 

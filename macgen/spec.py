@@ -92,8 +92,11 @@ class _ScaleField:
         return fmt
 
     def __set__(self, instance: object, value: Scale | str | None) -> None:
-        if isinstance(value, str):
-            value = ScaleFormat.parse(value) if value.endswith("fnu") else value
+        if isinstance(value, str) and value.endswith("fnu"):
+            try:
+                value = ScaleFormat.parse(value)
+            except MacgenError as error:
+                raise MacgenError(f"scale: {error}") from None
         if value is None or isinstance(value, ScaleFormat):
             instance.__dict__["scale"] = value
             return
@@ -238,6 +241,26 @@ class MacSpec:
         """Bits of the random numbers of stochastic rounding: its r, else 0."""
         return max(random_bits(rounding) for _, rounding in self._roundings())
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What the array does beyond rounded sums of exact products, in a few words each."""
+        found = []
+        if self.product is not None:
+            found.append(f"products rounded to {self.product}")
+        if self.lanes > 1:
+            found.append(f"{self.lanes} lanes, {self.lane_sum}")
+        elif self.aligned_bits is not None:
+            found.append(self.lane_sum)
+        if self.scale is not None:
+            found.append(f"scales {self.scale}")
+        if self.has_outer_adder:
+            found.append(f"chunk sums into {self.outer_format}, {self.fold_rounding}")
+        if self.out_format != self.outer_format:
+            found.append(f"results {self.out_format}, {self.fold_rounding}")
+        if self.interleave > 1:
+            found.append(f"{self.interleave} turns")
+        return tuple(found)
+
     def overflow_into(self, fmt: Format) -> Overflow:
         """Return what becomes of a result too large for one of the spec's formats."""
         knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat)
@@ -323,13 +346,19 @@ class MacSpec:
         if self.overflow == "wrap" or (self.overflow == "infinity" and not acc.has_infinity):
             accepted = "saturate or infinity" if acc.has_infinity else "saturate"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
-        addends = (("a", self.a), ("b", self.b)) if self.product is None else (("product", self.product),)
-        for field, addend in addends:
-            if acc.max_exponent < addend.max_exponent:
+        narrow = f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but"
+        if self.product is not None:
+            if acc.max_exponent < self.product.max_exponent:
                 raise MacgenError(
-                    f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but products of {field} "
-                    f"{addend} reach beyond {addend.max_exponent}; accepted is an acc that reaches as far as the "
-                    f"operands"
+                    f"{narrow} that of product {self.product} is {self.product.max_exponent}; accepted is an acc that "
+                    f"reaches as far"
+                )
+            return
+        for field, operand in (("a", self.a), ("b", self.b)):
+            if acc.max_exponent < operand.max_exponent:
+                raise MacgenError(
+                    f"{narrow} products of {field} {operand} reach beyond {operand.max_exponent}; accepted is an acc "
+                    f"that reaches as far as the operands"
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:

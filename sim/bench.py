@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,10 +15,10 @@ from cocotb.clock import Clock
 from macgen import golden
 from macgen.emit.manifest import Manifest, load_manifest
 from sim.checker import Checker
-from sim.driver import Driver, ProtocolError, beats_of
+from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.model import Expected, expected, golden_steps
 from sim.monitor import Monitor
-from sim.operands import Tile
+from sim.operands import Tile, random_tile
 from sim.settings import Settings
 
 CLOCK_PERIOD_NS = 10
@@ -52,6 +52,9 @@ STATISTICS = Statistics()
 class Bench:
     """One test's testbench; `start` makes it, the test feeds it tiles, and leaving the `async with` block counts it.
 
+    The tiles that the array computes at a time, one in each turn, are a round. Where the spec has one turn, a tile
+    is a round of its own.
+
     Attributes:
         settings: what the environment says.
         manifest: the bundle's manifest.
@@ -62,7 +65,8 @@ class Bench:
         checker: of the results.
         tiles: random tiles for the main random test.
         cycles: rising clock edges since the start, resets included.
-        additions: what each PE will have done since the last reset after all that was sent.
+        draws: random numbers that each register will have given to each turn since the last reset after all that was
+            sent.
     """
 
     def __init__(self, dut: Any, settings: Settings, manifest: Manifest, test: str) -> None:
@@ -72,9 +76,10 @@ class Bench:
         self.rng = np.random.default_rng([settings.seed, zlib.crc32(test.encode())])
         self.checker = Checker(self.spec)
         ports = {name: _stream(dut, manifest, name) for name in ("a", "b", "c")}
+        self._unseen = Random(int(self.rng.integers(1 << 32)))
         self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))))
         self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
-        self.cycles = self.additions = 0
+        self.cycles = self.draws = 0
         by_size = DEFAULT_TILES * PES_OF_DEFAULT_TILES // (self.spec.rows * self.spec.cols)
         default = max(min(by_size, DEFAULT_TILES), LEAST_TILES)
         self.tiles = default if settings.tiles is None else settings.tiles
@@ -109,35 +114,58 @@ class Bench:
 
     # -- operands ------------------------------------------------------------------------------------------------
 
-    def send(self, tile: Tile | Expected, *, mark_first: bool = True) -> None:
-        """Feed a tile and expect its results."""
-        expectation = self.expect(tile)
-        self.driver.send(self._beats(expectation.tile, mark_first=mark_first))
+    def send(self, tiles: Tile | Sequence[Tile] | Expected, *, mark_first: bool = True) -> None:
+        """Feed a round and expect its results; random tiles of the same length fill it up."""
+        expectation = self.expect(tiles)
+        self.driver.send(self.beats(expectation.tiles, mark_first=mark_first))
 
     def send_unfinished(self, tile: Tile) -> None:
-        """Feed a tile without the mark `last`; the next tile's mark `first` makes the array drop it."""
-        self.driver.send(self._beats(tile, finish=False))
-        self.additions += golden.draws(self.spec, tile.length, complete=False)
+        """Feed a round without the mark `last`; the next one's mark `first` makes the array drop it."""
+        self.driver.send(self.beats(self._filled([tile]), finish=False))
+        self.draws += golden.draws(self.spec, tile.length, complete=False)
 
-    def expect(self, tile: Tile | Expected) -> Expected:
-        """Expect the results of a tile, those that golden computes of it as the next one unless they are given."""
-        expectation = tile if isinstance(tile, Expected) else expected(self.spec, tile, self.additions)
-        self.additions += golden.draws(self.spec, expectation.tile.length)
+    def expect(self, tiles: Tile | Sequence[Tile] | Expected) -> Expected:
+        """Expect the results of a round, those that golden computes of it as the next one unless they are given."""
+        if isinstance(tiles, Expected):
+            expectation = tiles
+        else:
+            filled = self._filled([tiles] if isinstance(tiles, Tile) else tiles)
+            expectation = expected(self.spec, filled, self.draws)
+        self.draws += golden.draws(self.spec, expectation.tiles[0].length)
         self.checker.expect(expectation)
         return expectation
 
-    def _beats(self, tile: Tile, **marks: bool) -> Any:
-        return beats_of(tile, self.spec.a.width, self.spec.b.width, **marks)
+    def _filled(self, tiles: Sequence[Tile]) -> list[Tile]:
+        missing = self.spec.interleave - len(tiles)
+        return [*tiles, *(random_tile(self.spec, self.rng, tiles[0].length, "finite") for _ in range(missing))]
 
-    def affordable(self, tiles: Iterable[Tile]) -> Iterable[Tile]:
-        """Yield tiles while the golden model's budget lasts, passing over those too long for what is left of it."""
-        left, skipped = self.settings.budget, 0
+    def beats(self, tiles: Sequence[Tile], *, mark_first: bool = True, finish: bool = True) -> list[Beat]:
+        """Return the beats of a round."""
+        return beats_of(self.spec, tiles, self._unseen, mark_first=mark_first, finish=finish)
+
+    def rounds(self, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
+        """Yield rounds of tiles that follow each other, those of equal length together."""
+        gathered: list[Tile] = []
         for tile in tiles:
-            if (steps := golden_steps(self.spec, tile)) <= left:
+            if gathered and tile.length != gathered[0].length:
+                yield tuple(gathered)
+                gathered = []
+            gathered.append(tile)
+            if len(gathered) == self.spec.interleave:
+                yield tuple(gathered)
+                gathered = []
+        if gathered:
+            yield tuple(gathered)
+
+    def affordable(self, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
+        """Yield rounds while the golden model's budget lasts, passing over those too long for what is left of it."""
+        left, skipped = self.settings.budget, 0
+        for tiles_of_round in self.rounds(tiles):
+            if (steps := sum(golden_steps(self.spec, tile) for tile in tiles_of_round)) <= left:
                 left -= steps
-                yield tile
+                yield tiles_of_round
             else:
-                skipped += 1
+                skipped += len(tiles_of_round)
         if skipped:
             self.note(f"{skipped} tiles left out: they exceed the budget of {self.settings.budget} golden steps a test")
 
@@ -166,20 +194,20 @@ class Bench:
             self.driver.drop()
         self.monitor.refuse()
         self.checker.forget()
-        self.additions = 0
+        self.draws = 0
         for _ in range(cycles):
             await self._edge
             self.cycles += 1
         self._reset.value = 0
 
-    async def run(self, tiles: Iterable[Tile | Expected] = ()) -> None:
-        """Feed tiles, and pass cycles until everything expected has come out."""
-        for tile in tiles:
-            self.send(tile)
+    async def run(self, rounds: Iterable[Sequence[Tile] | Expected] = ()) -> None:
+        """Feed rounds, and pass cycles until everything expected has come out."""
+        for tiles in rounds:
+            self.send(tiles)
             while self.driver.waiting > 4 * PATIENCE:
                 await self.cycle()
         await self.run_until(lambda: not self.checker.pending and not self.driver.waiting)
-        for _ in range(self.spec.rows + self.manifest.latency + 4):  # nothing more may come
+        for _ in range(self.spec.rows * self.spec.interleave + self.manifest.latency + 4):  # nothing more may come
             await self.cycle()
 
     async def run_until(self, done: Callable[[], bool], what: str = "the results") -> None:
@@ -198,7 +226,7 @@ class Bench:
                 raise ProtocolError(
                     f"nothing moved for {PATIENCE} cycles while waiting for {what}: {self.driver.accepted} beats "
                     f"taken, {self.driver.waiting} waiting, {self.monitor.taken} result beats received, "
-                    f"{self.checker.pending} tiles expected"
+                    f"{self.checker.pending} rounds expected"
                 )
 
     def _moved(self) -> int:

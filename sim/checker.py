@@ -4,8 +4,9 @@ from collections import deque
 
 from macgen.numerics import Format
 from macgen.numerics.flags import FLAG_BITS, Flags
-from macgen.spec import MacSpec
+from macgen.spec import MacSpec, Scale
 from sim.model import Expected, unpack
+from sim.operands import Tile
 
 MOST_REPORTED = 3
 MOST_OPERANDS = 6
@@ -29,23 +30,23 @@ class Checker:
     def __init__(self, spec: MacSpec) -> None:
         self._spec = spec
         self._expected: deque[Expected] = deque()
-        self._row = 0
+        self._beat = 0
         self.comparisons = 0
         self.tiles = 0
 
     @property
     def pending(self) -> int:
-        """Tiles that have not come out completely."""
+        """Expectations that have not come out completely."""
         return len(self._expected)
 
     def expect(self, expected: Expected) -> None:
-        """Add the next tile to come out."""
+        """Add the next tiles to come out."""
         self._expected.append(expected)
 
     def forget(self) -> None:
         """Drop everything still expected, as a reset does."""
         self._expected.clear()
-        self._row = 0
+        self._beat = 0
 
     def beat(self, data: int, flags: int, first: int, last: int) -> None:
         """Take one result beat.
@@ -56,47 +57,58 @@ class Checker:
         if not self._expected:
             raise MismatchError(f"a result beat (data {data:#x}, flags {flags:#x}) came though none was expected")
         expected = self._expected[0]
-        row = self._row
-        if (data, flags) != expected.beats[row]:
-            raise MismatchError(self._explain(expected, row, data, flags))
-        last_row = row == self._spec.rows - 1
-        for name, mark, wanted in (("first", first, row == 0), ("last", last, last_row)):
+        row, turn = divmod(self._beat, self._spec.interleave)
+        if (data, flags) != expected.beats[self._beat]:
+            raise MismatchError(self._explain(expected, row, turn, data, flags))
+        ends = self._beat == 0, self._beat == len(expected.beats) - 1
+        for name, mark, wanted in (("first", first, ends[0]), ("last", last, ends[1])):
             if mark != wanted:
-                raise MismatchError(f"tile {expected.tile.name!r}, row {row}: the mark {name} is {mark}")
+                raise MismatchError(f"{self._place(expected, turn)}, row {row}: the mark {name} is {mark}")
         self.comparisons += 2 * self._spec.cols
-        self._row = 0 if last_row else row + 1
-        if last_row:
+        self._beat += 1
+        if ends[1]:
             self._expected.popleft()
-            self.tiles += 1
+            self._beat = 0
+            self.tiles += len(expected.tiles)
 
-    def _explain(self, expected: Expected, row: int, data: int, flags: int) -> str:
+    def _place(self, expected: Expected, turn: int) -> str:
+        name = f"tile {expected.tiles[turn].name!r}"
+        return name if self._spec.interleave == 1 else f"{name} (turn {turn})"
+
+    def _explain(self, expected: Expected, row: int, turn: int, data: int, flags: int) -> str:
         spec = self._spec
-        got_codes = unpack(data, spec.acc.width, spec.cols)
+        got_codes = unpack(data, spec.out_format.width, spec.cols)
         got_flags = unpack(flags, FLAG_BITS, spec.cols)
+        codes, raised = expected.codes[turn, row].tolist(), expected.flags[turn, row].tolist()
         wrong = [
-            col
-            for col in range(spec.cols)
-            if (got_codes[col], got_flags[col]) != (int(expected.codes[row, col]), int(expected.flags[row, col]))
+            col for col in range(spec.cols) if (got_codes[col], got_flags[col]) != (int(codes[col]), int(raised[col]))
         ]
-        lines = [f"tile {expected.tile.name!r}: {len(wrong)} of {spec.cols} results of row {row} are wrong"]
+        lines = [f"{self._place(expected, turn)}: {len(wrong)} of {spec.cols} results of row {row} are wrong"]
         for col in wrong[:MOST_REPORTED]:
-            want = _result_text(spec.acc, int(expected.codes[row, col]), int(expected.flags[row, col]))
-            got = _result_text(spec.acc, got_codes[col], got_flags[col])
-            lines.append(f"  [{row}, {col}] expected {want}, got {got}; {self._operands_text(expected, row, col)}")
+            want = _result_text(spec.out_format, int(codes[col]), int(raised[col]))
+            got = _result_text(spec.out_format, got_codes[col], got_flags[col])
+            operands = self._operands_text(expected.tiles[turn], row, col)
+            lines.append(f"  [{row}, {col}] expected {want}, got {got}; {operands}")
         return "\n".join(lines)
 
-    def _operands_text(self, expected: Expected, row: int, col: int) -> str:
-        spec, tile = self._spec, expected.tile
+    def _operands_text(self, tile: Tile, row: int, col: int) -> str:
+        spec = self._spec
         a_codes, b_codes = tile.a[row].tolist(), tile.b[:, col].tolist()
         shown = [
             f"{_code_text(spec.a, a)} * {_code_text(spec.b, b)}"
             for a, b in zip(a_codes[:MOST_OPERANDS], b_codes[:MOST_OPERANDS], strict=True)
         ]
         more = f", and {tile.length - MOST_OPERANDS} more" if tile.length > MOST_OPERANDS else ""
-        return f"K={tile.length}: {', '.join(shown)}{more}"
+        text = f"K={tile.length}: {', '.join(shown)}{more}"
+        if spec.scale is None or tile.a_scales is None or tile.b_scales is None:
+            return text
+        pairs = list(zip(tile.a_scales[row].tolist(), tile.b_scales[:, col].tolist(), strict=True))
+        shown = [f"{_code_text(spec.scale, a)} * {_code_text(spec.scale, b)}" for a, b in pairs[:MOST_OPERANDS]]
+        more = f", and {len(pairs) - MOST_OPERANDS} more" if len(pairs) > MOST_OPERANDS else ""
+        return f"{text}; scales {', '.join(shown)}{more}"
 
 
-def _code_text(fmt: Format, code: int) -> str:
+def _code_text(fmt: Format | Scale, code: int) -> str:
     return f"{code:#x} ({float(fmt.decode(code)):g})"
 
 

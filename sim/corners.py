@@ -1,9 +1,10 @@
-"""Dot products built against the accumulator's precision and range: ties, cancellation, swamping, overflow, underflow.
+"""Dot products built against a format's precision and range: ties, cancellation, swamping, overflow, underflow.
 
-A corner is written down as a sequence of products, each a multiple of a power of two relative to the accumulator's
-value and to the unit in its last place, and becomes operand codes where the operand formats have such a product.
+A corner is written down as a sequence of terms, each a multiple of a power of two relative to the sum's value and to
+the unit in its last place, and becomes operand codes (and scales) where the formats have such a product.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,22 @@ from random import Random
 
 import numpy as np
 
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
-from sim.operands import Tile
-
-Pair = tuple[int, int]
-"""Codes of a left and a right operand."""
+from sim.operands import Tile, chunks_of, one_of
+from sim.terms import (
+    Aim,
+    Pair,
+    Place,
+    Term,
+    exact_code,
+    factors_of,
+    least_exponent,
+    odd_products,
+    scale_code,
+    scale_exponents,
+    significand_bits,
+)
 
 MOST_REPEATS = 600
 """Largest products that are summed to reach overflow; where it takes more, TOO_FEW_REPEATS are summed."""
@@ -26,83 +37,23 @@ TOO_FEW_REPEATS = 40
 
 
 @dataclass(frozen=True)
-class Term:
-    """The product (-1)**sign * significand * 2**exponent."""
-
-    sign: int
-    significand: int
-    exponent: int
-
-    @property
-    def negated(self) -> "Term":
-        """The product of the other sign."""
-        return Term(1 - self.sign, self.significand, self.exponent)
-
-
-@dataclass(frozen=True)
 class Corner:
-    """A named sequence of products, as operand codes."""
+    """A named sequence of products, as operand codes.
+
+    Attributes:
+        name: what the corner is.
+        pairs: of operands.
+        scales: of each chunk; where there are none the scales, if the spec has any, are 1.
+    """
 
     name: str
     pairs: tuple[Pair, ...]
+    scales: tuple[Pair, ...] = ()
 
     @property
     def length(self) -> int:
         """Products in the sequence."""
         return len(self.pairs)
-
-
-@lru_cache(1 << 14)
-def exact_code(fmt: Format, sign: int, significand: int, exponent: int) -> int | None:
-    """Return the code of (-1)**sign * significand * 2**exponent, or None if the format does not have this number."""
-    code = fmt.round(sign, significand, exponent, "rtz", "saturate").code
-    number = fmt.number(code)
-    if number.kind != "finite" or number.sign != sign:
-        return None
-    shift = number.exponent - exponent
-    kept, wanted = (number.significand << max(shift, 0)), (significand << max(-shift, 0))
-    return code if kept == wanted else None
-
-
-@lru_cache(1 << 14)
-def operands_of(a: Format, b: Format, term: Term) -> Pair | None:
-    """Return operand codes with exactly this product, or None if there are none (or none is found quickly)."""
-    if term.significand == 0:
-        return a.zero_code(), b.zero_code()
-    shift = (term.significand & -term.significand).bit_length() - 1
-    odd, exponent = term.significand >> shift, term.exponent + shift
-    for left, right in _factors(odd, _significand_bits(a), _significand_bits(b)):
-        low = max(a.lsb_exponent, exponent + right.bit_length() - 1 - b.max_exponent)
-        high = min(a.max_exponent - left.bit_length() + 1, exponent - b.lsb_exponent)
-        for split in sorted(range(low, high + 1), key=lambda e: abs(2 * e - low - high))[:8]:
-            for a_sign in (0, 1):
-                a_code = exact_code(a, a_sign, left, split)
-                b_code = exact_code(b, term.sign ^ a_sign, right, exponent - split)
-                if a_code is not None and b_code is not None:
-                    return a_code, b_code
-    return None
-
-
-def _significand_bits(fmt: Format) -> int:
-    """Return the width of which every magnitude is a number of the format."""
-    return fmt.precision if isinstance(fmt, FloatFormat) else fmt.width - fmt.signed
-
-
-def _factors(odd: int, a_bits: int, b_bits: int) -> Iterator[tuple[int, int]]:
-    """Yield ways to write an odd number as a product of factors of limited width."""
-    for left in range(1, min(1 << a_bits, 1 << 12), 2):
-        if odd % left == 0 and (odd // left).bit_length() <= b_bits:
-            yield left, odd // left
-
-
-def _odd_products(a: Format, b: Format, bits: int) -> list[int]:
-    """Return a few odd products of two significands that have exactly so many bits."""
-    found: list[int] = []
-    for left in range(1, min(1 << _significand_bits(a), 1 << 12), 2):
-        for right in (((1 << (bits - 1)) // left) | 1, ((1 << bits) // left - 1) | 1):
-            if right.bit_length() <= _significand_bits(b) and (left * right).bit_length() == bits:
-                found.append(left * right)
-    return sorted(set(found))[:: max(1, len(set(found)) // 4)]
 
 
 def _ulp_exponent(acc: Format, exponent: int) -> int:
@@ -112,24 +63,22 @@ def _ulp_exponent(acc: Format, exponent: int) -> int:
     return acc.lsb_exponent
 
 
-def _anchors(spec: MacSpec) -> list[int]:
-    """Return exponents of accumulator values to build corners about: middle, top, bottom, edge of the subnormals."""
-    lowest = spec.a.lsb_exponent + spec.b.lsb_exponent
-    highest = spec.a.max_exponent + spec.b.max_exponent
-    acc = spec.acc
-    middle = min(max(0, acc.lsb_exponent + 3), highest, acc.max_exponent)
-    wanted = [middle, highest, acc.max_exponent, acc.max_exponent - 1, acc.lsb_exponent - 1, acc.lsb_exponent]
-    wanted += [acc.lsb_exponent + 1, lowest + 5]
-    if isinstance(acc, FloatFormat):
-        wanted += [acc.min_exponent - 1, acc.min_exponent, acc.min_exponent + 1, lowest + acc.precision + 4]
-    return [e for e in dict.fromkeys(wanted) if lowest <= e <= min(highest, acc.max_exponent)]
+def _anchors(aim: Aim) -> list[int]:
+    """Return exponents of sums to build corners about: middle, top, bottom, edge of the subnormals."""
+    lowest, highest, fmt = aim.lowest, aim.highest, aim.format
+    middle = min(max(0, fmt.lsb_exponent + 3), highest, fmt.max_exponent)
+    wanted = [middle, highest, fmt.max_exponent, fmt.max_exponent - 1, fmt.lsb_exponent - 1, fmt.lsb_exponent]
+    wanted += [fmt.lsb_exponent + 1, lowest + 5]
+    if isinstance(fmt, FloatFormat):
+        wanted += [fmt.min_exponent - 1, fmt.min_exponent, fmt.min_exponent + 1, lowest + fmt.precision + 4]
+    return [e for e in dict.fromkeys(wanted) if lowest <= e <= min(highest, fmt.max_exponent)]
 
 
-def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
-    """Yield named sequences of products about an accumulator value of 2**exponent; most start with loading it."""
-    ulp = _ulp_exponent(spec.acc, exponent)
-    lowest = spec.a.lsb_exponent + spec.b.lsb_exponent
-    least = max(lowest, _least_exponent(spec.acc))  # of what stays in the accumulator
+def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Term]]]:
+    """Yield named sequences of terms about a sum of 2**exponent; most start with loading it."""
+    ulp = _ulp_exponent(aim.format, exponent)
+    lowest = aim.lowest
+    least = max(lowest, least_exponent(aim.format))  # of what stays in the accumulator
 
     def plus(significand: int, e: int) -> Term:
         return Term(0, significand, e)
@@ -162,67 +111,83 @@ def _patterns(spec: MacSpec, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     for left in range(max(exponent - 60, ulp), exponent):
         # What is left is normalised only if the next product can still be added without losing bits.
         yield f"cancellation to bit {left - ulp}", [one, plus(1, left), one.negated]
-        finest = _ulp_exponent(spec.acc, left)
+        finest = _ulp_exponent(aim.format, left)
         yield f"cancellation to bit {left - ulp}, and a unit more", [one, plus(1, left), one.negated, plus(1, finest)]
     yield "cancellation after a tie", [one, unit, half, one.negated]
     yield "cancellation of one bit", [plus(3, exponent - 1), minus(1, exponent)]
     yield "swamping", [one, *[plus(1, ulp - 2)] * 6, one.negated]
     yield "small ones first", [*[plus(1, ulp - 2)] * 6, one, one.negated]
     bits = min(max(exponent - ulp + 1, 0), 60)
-    ones = _parts(spec, (1 << bits) - 1, exponent - bits + 1)
+    ones = _parts(aim, (1 << bits) - 1, exponent - bits + 1)
     yield "all ones, carry out by a tie", [*ones, half]
     yield "all ones, just below a tie", [*ones, plus(3, ulp - 3)]
     yield "all ones, carry out by a unit", [*ones, unit]
-    if isinstance(spec.acc, FloatFormat):
-        for product in _odd_products(spec.a, spec.b, spec.acc.precision + 1):
-            tie = plus(product, exponent - spec.acc.precision)
+    if isinstance(aim.format, FloatFormat):
+        precision = aim.format.precision
+        for product in odd_products(aim, precision + 1):
+            tie = plus(product, exponent - precision)
             yield "a product that is a tie", [tie]
             yield "a product that is a tie, sticky accumulator", [plus(1, least), tie]
             yield "a product that is a tie, negative sticky accumulator", [minus(1, least), tie]
-        for product in _odd_products(spec.a, spec.b, spec.acc.precision + 2):
-            yield "a product off a tie", [plus(product, exponent - spec.acc.precision - 1)]
+        for product in odd_products(aim, precision + 2):
+            yield "a product off a tie", [plus(product, exponent - precision - 1)]
+    if aim.place == "steps" and aim.spec.aligned_bits is not None:
+        yield from _cuts(exponent, aim.spec.aligned_bits)
 
 
-def _parts(spec: MacSpec, value: int, exponent: int) -> list[Term]:
-    """Return the fewest products that are sure to exist and sum up to value * 2**exponent, the highest bits first."""
-    width = max(_significand_bits(spec.a), _significand_bits(spec.b))
+def _cuts(exponent: int, bits: int) -> Iterator[tuple[str, list[Term]]]:
+    """Yield sums about 2**exponent whose terms are cut so many bits below it (docs/arithmetic.md section 2)."""
+    place = exponent - bits
+    one = Term(0, 1, exponent)
+    for name, significand, low in (("on", 1, place), ("below", 1, place - 1), ("on and below", 3, place - 1)):
+        for sign in (0, 1):
+            small = Term(sign, significand, low)
+            yield f"{'less' if sign else 'and'} what lies {name} the cut", [one, small]
+            yield f"{'less' if sign else 'and'} twice what lies {name} the cut", [one, small, small]
+            yield f"{'less' if sign else 'and'} what lay {name} the cut before", [small, one]
+            yield f"cancellation, {'less' if sign else 'and'} what lies {name} the cut", [one, one.negated, small]
+
+
+def _parts(aim: Aim, value: int, exponent: int) -> list[Term]:
+    """Return the fewest terms that are sure to exist and sum up to value * 2**exponent, the highest bits first."""
     parts = []
     while value:
-        low = max(value.bit_length() - width, 0)
+        low = max(value.bit_length() - aim.width, 0)
         parts.append(Term(0, value >> low, exponent + low))
         value &= (1 << low) - 1
     return parts
 
 
-def _exact_ends(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
-    """Yield sums that reach the ends of fixed-point accumulators exactly, and pass them by one, also within a chunk."""
-    acc = spec.acc
-    if not isinstance(acc, FixedFormat):
+def _exact_ends(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
+    """Yield sums that reach the ends of fixed-point formats exactly, and pass them by one, also within a chunk."""
+    spec, fmt = aim.spec, aim.format
+    if not isinstance(fmt, FixedFormat):
         return
-    lsb = acc.lsb_exponent
-    large = max(sum(_largest_exponent(fmt) for fmt in (spec.a, spec.b)), lsb)
+    lsb = fmt.lsb_exponent
+    large = max(aim.largest_power, lsb)
     zero, unit = Term(0, 0, lsb), Term(0, 1, lsb)
-    for end in {acc.max_integer, acc.min_integer} - {0}:
+    for end in {fmt.max_integer, fmt.min_integer} - {0}:
         repeats, rest = divmod(abs(end), 1 << (large - lsb))
         if repeats > MOST_REPEATS:
             continue
-        terms = [Term(0, 1, large)] * repeats + _parts(spec, rest, lsb)
-        if spec.chunk is not None:  # so that what follows is in one chunk, where it fits
+        terms = [Term(0, 1, large)] * repeats + _parts(aim, rest, lsb)
+        if spec.chunk is not None and not aim.by_chunks:  # so that what follows is in one chunk, where it fits
             terms += [zero] * (-len(terms) % spec.chunk)
         for name, more in (("", []), (", and one more", [unit]), (", one more, and back", [unit, unit.negated])):
             sum_to_end = [*terms, *more]
             yield f"exactly {end}{name}", [term.negated for term in sum_to_end] if end < 0 else sum_to_end
 
 
-def _deep_cancellations(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
+def _deep_cancellations(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
     """Yield sums in which a product wider than the accumulator meets its own leading bits: the rest remains alone.
 
     One remainder of every length, positive and negative, at a few exponents.
     """
-    if not isinstance(spec.acc, FloatFormat):
+    spec, fmt = aim.spec, aim.format
+    if not isinstance(fmt, FloatFormat) or aim.passed:
         return
-    a_bits, b_bits, rng = _significand_bits(spec.a), _significand_bits(spec.b), Random(0)
-    extra = a_bits + b_bits - spec.acc.precision
+    a_bits, b_bits, rng = significand_bits(spec.a), significand_bits(spec.b), Random(0)
+    extra = a_bits + b_bits - fmt.precision
     if extra <= 0:
         return
     found: dict[int, tuple[int, int]] = {}
@@ -232,15 +197,32 @@ def _deep_cancellations(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
             for leading in (product >> extra << extra, (product >> extra) + 1 << extra):
                 remainder = product - leading
                 found.setdefault(int(math.copysign(remainder.bit_length(), remainder)), (product, leading))
-    lowest = spec.acc.min_exponent
+    lowest = fmt.min_exponent
     for exponent in (0, lowest + 1, lowest + extra // 2, lowest + extra, lowest + a_bits + b_bits + 1):
         for length, (product, leading) in found.items():
             lsb = exponent - product.bit_length() + 1
-            loaded = [part.negated for part in _parts(spec, leading, lsb)]
+            loaded = [part.negated for part in _parts(aim, leading, lsb)]
             terms = [*loaded, Term(0, product, lsb)]
             yield f"cancellation to the last {length} bits, 2^{exponent}", terms
-            unit = Term(int(length < 0), 1, _ulp_exponent(spec.acc, lsb + abs(length) - 1))
+            unit = Term(int(length < 0), 1, _ulp_exponent(fmt, lsb + abs(length) - 1))
             yield f"cancellation to the last {length} bits, and a unit more, 2^{exponent}", [*terms, unit]
+
+
+def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
+    """Yield single products about the ends of the range and the last places of the format that they are rounded to."""
+    fmt = spec.product
+    if fmt is None:
+        return
+    bits = significand_bits(spec.a) + significand_bits(spec.b)
+    exponents = [0, fmt.max_exponent, fmt.max_exponent + 1, fmt.lsb_exponent - 2, fmt.lsb_exponent - 1]
+    exponents += [fmt.lsb_exponent, fmt.lsb_exponent + 1]
+    if isinstance(fmt, FloatFormat):
+        exponents += [fmt.min_exponent - 1, fmt.min_exponent]
+    exact = Aim(dataclasses.replace(spec, product=None, acc="fp64", overflow="saturate"), "steps")
+    for exponent in dict.fromkeys(exponents):
+        for width in range(1, bits + 1):
+            for product in odd_products(exact, width):
+                yield f"a product of {width} bits rounded, 2^{exponent}", [Term(0, product, exponent - width + 1)]
 
 
 def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:
@@ -254,8 +236,9 @@ def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:
                     yield Corner(f"subnormal {fmt} operand of {bits} bits, twice", (pair(code),) * 2)
 
 
-def _extremes(spec: MacSpec) -> Iterator[Corner]:
-    """Yield runs of the largest and smallest products of both signs, long enough to overflow where that is possible."""
+def _extremes(aim: Aim) -> Iterator[Corner]:
+    """Yield runs of the largest and smallest terms of both signs, long enough to overflow where that is possible."""
+    spec, scale = aim.spec, aim.scale
     ends = [(fmt.largest_code(0), fmt.largest_code(1) if _is_signed(fmt) else None) for fmt in (spec.a, spec.b)]
     (a_top, a_low), (b_top, b_low) = ends
     runs = {
@@ -265,76 +248,71 @@ def _extremes(spec: MacSpec) -> Iterator[Corner]:
         "largest of two negatives": None if a_low is None or b_low is None else (a_low, b_low),
     }
     pairs = {name: pair for name, pair in runs.items() if pair is not None}
-    count = products_to_overflow(spec) + 2
+    count = aim.repeats + 2
     count = count if count <= MOST_REPEATS else TOO_FEW_REPEATS
+    largest: tuple[Pair, ...] = ()
+    smallest_scales: tuple[Pair, ...] = ()
+    if scale is not None:
+        top = scale.nan_code - 1 if isinstance(scale, ScaleFormat) else scale.largest_code(0)
+        largest, smallest_scales = ((top, top),), ((scale_code(scale, scale_exponents(scale)[0]),) * 2,)
     for name, pair in pairs.items():
-        yield Corner(f"{name} products until they overflow", (pair,) * count)
+        yield Corner(f"{name} products until they overflow", (pair,) * count, largest * count)
         for other_name, other in pairs.items():
             if other != pair:
-                yield Corner(f"{name}, then {other_name}", (pair,) * count + (other,) * count)
-    smallest = [exact_code(fmt, sign, 1, _least_exponent(fmt)) for fmt in (spec.a, spec.b) for sign in (0, 1)]
+                run = (pair,) * count + (other,) * count
+                yield Corner(f"{name}, then {other_name}", run, largest * len(run))
+    smallest = [exact_code(fmt, sign, 1, least_exponent(fmt)) for fmt in (spec.a, spec.b) for sign in (0, 1)]
     for a_code in smallest[:2]:
         for b_code in smallest[2:]:
             if a_code is not None and b_code is not None:
                 for repeats in (1, 2, 5):
-                    yield Corner("smallest products", ((a_code, b_code),) * repeats)
-                yield Corner("smallest after largest", ((a_top, b_top), (a_code, b_code)))
-
-
-def _largest_exponent(fmt: Format) -> int:
-    """Return the exponent of the largest positive power of two."""
-    number = fmt.number(fmt.largest_code(0))
-    return number.exponent + number.significand.bit_length() - 1
-
-
-def _least_exponent(fmt: Format) -> int:
-    """Return the exponent of the smallest positive number."""
-    if isinstance(fmt, FloatFormat) and fmt.subnormals == "flush":
-        return fmt.min_exponent
-    return fmt.lsb_exponent
+                    yield Corner("smallest products", ((a_code, b_code),) * repeats, smallest_scales * repeats)
+                after = (a_top, b_top), (a_code, b_code)
+                yield Corner("smallest after largest", after, largest + smallest_scales)
 
 
 def _is_signed(fmt: Format) -> bool:
     return isinstance(fmt, FloatFormat) or fmt.signed
 
 
-def products_to_overflow(spec: MacSpec) -> int:
-    """Return how many of the largest products overflow the accumulator."""
-    a, b, acc = (fmt.number(fmt.largest_code(0)).to_fraction() for fmt in (spec.a, spec.b, spec.acc))
-    return math.floor(acc / (a * b)) + 1
+@lru_cache(4)
+def corners(spec: MacSpec, place: Place = "steps") -> tuple[Corner, ...]:
+    """Return the corner dot products that a spec's operands can make, each once, both signs.
 
-
-def corners(spec: MacSpec) -> list[Corner]:
-    """Return the corner dot products that a spec's operands can make, each once, both signs."""
-    found: dict[tuple[Pair, ...], Corner] = {}
-    sums = [
-        (f"{name}, 2^{exponent}", terms) for exponent in _anchors(spec) for name, terms in _patterns(spec, exponent)
-    ]
-    for name, terms in (*sums, *_exact_ends(spec), *_deep_cancellations(spec)):
+    Those for steps have their products one after the other; of the others each product is for a chunk of its own,
+    where the outer accumulator has its own adder or folds are asked for; see `spread`.
+    """
+    aim = Aim(spec, place)
+    found: dict[tuple[object, ...], Corner] = {}
+    sums = [(f"{name}, 2^{exponent}", terms) for exponent in _anchors(aim) for name, terms in _patterns(aim, exponent)]
+    more = _roundings_of_products(spec) if place == "steps" else ()
+    for name, terms in (*sums, *_exact_ends(aim), *_deep_cancellations(aim), *more):
         for sign, signed in (("", terms), ("negative: ", [term.negated for term in terms])):
-            pairs = _to_pairs(spec, signed)
-            if pairs is not None:
-                found.setdefault(pairs, Corner(f"{sign}{name}", pairs))
-    for corner in (*_extremes(spec), *_subnormal_operands(spec)):
-        found.setdefault(corner.pairs, corner)
-    return list(found.values())
+            factors = [factors_of(aim, term) for term in signed]
+            known = [pair for pair in factors if pair is not None]
+            if len(known) == len(factors):
+                pairs = tuple(pair for pair, _ in known)
+                scales = () if aim.scale is None else tuple(scale for _, scale in known)
+                found.setdefault((pairs, scales), Corner(f"{sign}{name}", pairs, scales))
+    for corner in (*_extremes(aim), *(_subnormal_operands(spec) if place == "steps" else ())):
+        found.setdefault((corner.pairs, corner.scales), corner)
+    return tuple(found.values())
 
 
-def _to_pairs(spec: MacSpec, terms: Sequence[Term]) -> tuple[Pair, ...] | None:
-    pairs: list[Pair] = []
-    for term in terms:
-        pair = operands_of(spec.a, spec.b, term)
-        if pair is None:
-            return None
-        pairs.append(pair)
-    return tuple(pairs)
+def spread(spec: MacSpec, corner: Corner, every: int, at: int = 0) -> Corner:
+    """Return a corner with its products so many elements apart, zeros between.
 
-
-def at_chunk_starts(spec: MacSpec, corner: Corner, chunk: int) -> Corner:
-    """Return a corner with its products at the starts of chunks, zeros between: the folds make its additions."""
+    Parameters:
+        spec: the array.
+        corner: the products.
+        every: distance: the chunk's length, so that folds make the additions, or the lanes, so that each step takes one
+            product.
+        at: elements before the first product.
+    """
     zero = (spec.a.zero_code(), spec.b.zero_code())
-    pairs = [p for pair in corner.pairs for p in (pair, *[zero] * (chunk - 1))]
-    return Corner(f"{corner.name}, by folds", tuple(pairs[: len(pairs) - chunk + 1]))
+    pairs = [p for pair in corner.pairs for p in (*[zero] * at, pair, *[zero] * (every - at - 1))]
+    length = len(pairs) - (every - at - 1)
+    return Corner(f"{corner.name}, {every} apart", tuple(pairs[:length]), corner.scales)
 
 
 def to_tiles(spec: MacSpec, dots: Sequence[Corner]) -> Iterator[Tile]:
@@ -352,4 +330,11 @@ def to_tiles(spec: MacSpec, dots: Sequence[Corner]) -> Iterator[Tile]:
             a = np.array([[a_code for a_code, _ in corner.pairs] for corner in rows], dtype=np.int64)
             b = np.array([[b_code for _, b_code in corner.pairs] for corner in cols], dtype=np.int64).T
             names = "; ".join(dict.fromkeys(corner.name for corner in rows[: min(spec.rows, spec.cols)]))
-            yield Tile(f"corners K={length}: {names}", a, b)
+            name = f"corners K={length}: {names}"
+            if spec.scale is None:
+                yield Tile(name, a, b)
+                continue
+            ones = ((one_of(spec.scale),) * 2,) * chunks_of(spec, length)
+            a_scales = np.array([[code for code, _ in corner.scales or ones] for corner in rows], dtype=np.int64)
+            b_scales = np.array([[code for _, code in corner.scales or ones] for corner in cols], dtype=np.int64).T
+            yield Tile(name, a, b, a_scales, b_scales)

@@ -1,12 +1,16 @@
 """Drives the operand streams a and b, each with its own random gaps; holds valid until ready."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import numpy as np
+
+from macgen.spec import MacSpec
 from sim.model import pack_columns
-from sim.operands import Tile
+from sim.operands import Codes, Tile
 
 
 class ProtocolError(AssertionError):
@@ -15,38 +19,79 @@ class ProtocolError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """One step of a tile on both streams: the words of a and b, and the marks of a."""
+    """What both streams carry in one cycle: the words of a and b, the marks of a, the words of the scales.
+
+    `final` says that it is the last one of its tiles.
+    """
 
     a: int
     b: int
     first: int
     last: int
+    a_scale: int = 0
+    b_scale: int = 0
+    final: bool = False
 
 
-def beats_of(tile: Tile, a_bits: int, b_bits: int, *, mark_first: bool = True, finish: bool = True) -> list[Beat]:
-    """Return the beats of a tile.
+def beats_of(
+    spec: MacSpec, tiles: Sequence[Tile], rng: Random, *, mark_first: bool = True, finish: bool = True
+) -> list[Beat]:
+    """Return the beats of tiles, one for each turn (docs/arithmetic.md section 8).
 
     Parameters:
-        tile: the operands.
-        a_bits: width of a code of a.
-        b_bits: width of a code of b.
+        spec: the array.
+        tiles: the operands, all of one length.
+        rng: source of what the array must not look at: marks of turns but the first, scales of beats that end no
+            chunk.
         mark_first: whether the first beat carries the mark (needed only where a tile is dropped by the next one).
         finish: whether the last beat carries the mark `last`; without it the sums stay unfinished.
     """
-    a_words, b_words = pack_columns(tile.a, a_bits), pack_columns(tile.b.T, b_bits)
-    end = tile.length - 1
-    return [
-        Beat(a, b, int(mark_first and k == 0), int(finish and k == end))
-        for k, (a, b) in enumerate(zip(a_words, b_words, strict=True))
-    ]
+    turns = [_beats_of_turn(spec, tile, rng) for tile in tiles]
+    count = len(turns[0])
+    beats = []
+    for k in range(count):
+        first, last = int(mark_first and k == 0), int(finish and k == count - 1)
+        for turn, words in enumerate(turns):
+            marks = (first, last) if turn == 0 else (rng.getrandbits(1), rng.getrandbits(1))
+            a, b, a_scale, b_scale = words[k]
+            beats.append(Beat(a, b, *marks, a_scale, b_scale, final=bool(last) and turn == len(turns) - 1))
+    return beats
+
+
+def _beats_of_turn(spec: MacSpec, tile: Tile, rng: Random) -> list[tuple[int, int, int, int]]:
+    """Return the words of a, b and the scales of both, a beat for each step."""
+    a = _in_lanes(tile.a, spec.lanes, spec.a.zero_code())
+    b = _in_lanes(tile.b.T, spec.lanes, spec.b.zero_code())
+    a_words, b_words = pack_columns(a, spec.a.width), pack_columns(b, spec.b.width)
+    beats = len(a_words)
+    if spec.scale is None or tile.a_scales is None or tile.b_scales is None:
+        return [(x, y, 0, 0) for x, y in zip(a_words, b_words, strict=True)]
+    bits = spec.scale.width
+    scale_words = pack_columns(tile.a_scales, bits), pack_columns(tile.b_scales.T, bits)
+    steps = beats if spec.chunk is None else spec.chunk // spec.lanes
+    a_scales, b_scales = (
+        [
+            words[k // steps] if k % steps == steps - 1 or k == beats - 1 else rng.getrandbits(rows * bits)
+            for k in range(beats)
+        ]
+        for words, rows in zip(scale_words, (tile.a.shape[0], tile.b.shape[1]), strict=True)
+    )
+    return list(zip(a_words, b_words, a_scales, b_scales, strict=True))
+
+
+def _in_lanes(codes: Codes, lanes: int, zero: int) -> Codes:
+    """Return (rows * lanes, steps) codes of (rows, K) ones; zero codes fill up the last step."""
+    rows, length = codes.shape
+    filled = np.pad(codes, ((0, 0), (0, -length % lanes)), constant_values=zero)
+    return filled.reshape(rows, -1, lanes).swapaxes(1, 2).reshape(rows * lanes, -1)
 
 
 class Driver:
     """Feeds both operand streams; the testbench calls `step` at each rising clock edge.
 
     Parameters:
-        a: handles of stream a (valid, ready, data, first, last).
-        b: handles of stream b (valid, ready, data).
+        a: handles of stream a (valid, ready, data, first, last; scale where the array has scales).
+        b: handles of stream b (valid, ready, data; scale).
         rng: source of gaps and of the data driven in them.
 
     Attributes:
@@ -54,13 +99,14 @@ class Driver:
         gap_b: the same for stream b.
         accepted: beats that the array has taken.
         offered: whether both streams offer a beat.
-        just_finished: whether the beat taken at this edge was the last of a tile.
+        just_finished: whether the beat taken at this edge was the last of its tiles.
     """
 
     def __init__(self, a: Any, b: Any, rng: Random) -> None:
         self._a, self._b, self._rng = a, b, rng
         self._queue: deque[Beat] = deque()
         self._a_bits, self._b_bits = len(a.data), len(b.data)
+        self._a_scale, self._b_scale = getattr(a, "scale", None), getattr(b, "scale", None)
         self._a_valid = self._b_valid = False
         self._first = self._last = -1  # the marks as they are driven; at the start, not at all
         self.gap_a = self.gap_b = 0.0
@@ -104,7 +150,7 @@ class Driver:
             )
         self.just_finished = False
         if a_moved:
-            self.just_finished = self._queue.popleft().last == 1
+            self.just_finished = self._queue.popleft().final
             self.accepted += 1
         self._offer_a(a_moved)
         self._offer_b(b_moved)
@@ -115,6 +161,8 @@ class Driver:
         if self._queue and not (self.gap_a and self._rng.random() < self.gap_a):
             beat = self._queue[0]
             self._a.data.value = beat.a
+            if self._a_scale is not None:
+                self._a_scale.value = beat.a_scale
             self._mark(beat.first, beat.last)
             if not self._a_valid:
                 self._a.valid.value = 1
@@ -127,7 +175,10 @@ class Driver:
         if self._b_valid and not moved:
             return
         if self._queue and not (self.gap_b and self._rng.random() < self.gap_b):
-            self._b.data.value = self._queue[0].b
+            beat = self._queue[0]
+            self._b.data.value = beat.b
+            if self._b_scale is not None:
+                self._b_scale.value = beat.b_scale
             if not self._b_valid:
                 self._b.valid.value = 1
                 self._b_valid = True
@@ -146,8 +197,12 @@ class Driver:
         """Without valid, drive what must not be taken."""
         self._a.valid.value = 0
         self._a.data.value = self._rng.getrandbits(self._a_bits)
+        if self._a_scale is not None:
+            self._a_scale.value = self._rng.getrandbits(len(self._a_scale))
         self._mark(1, 1)
 
     def _disturb_b(self) -> None:
         self._b.valid.value = 0
         self._b.data.value = self._rng.getrandbits(self._b_bits)
+        if self._b_scale is not None:
+            self._b_scale.value = self._rng.getrandbits(len(self._b_scale))

@@ -1,6 +1,6 @@
 """What the array must answer, by the golden model, packed into beats as they stand on the wires."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen import golden
+from macgen.numerics.arrays import code_dtype
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
-from sim.operands import Tile, distinct
+from sim.operands import Tile
 
 
 def pack(lanes: Iterable[int], bits: int) -> int:
@@ -33,16 +34,16 @@ def pack_columns(codes: NDArray[Any], bits: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Expected:
-    """The results of one tile.
+    """The results of the tiles that an array computes at a time.
 
     Attributes:
-        tile: the operands.
-        codes: (rows, cols) result codes.
-        flags: (rows, cols) flags.
-        beats: the data and flags words of each output beat, row 0 first.
+        tiles: the operands, a tile for each turn.
+        codes: (turns, rows, cols) result codes.
+        flags: (turns, rows, cols) flags.
+        beats: the data and flags words of each output beat, row 0 first, and of each row turn 0.
     """
 
-    tile: Tile
+    tiles: tuple[Tile, ...]
     codes: NDArray[Any]
     flags: NDArray[Any]
     beats: tuple[tuple[int, int], ...]
@@ -53,19 +54,43 @@ def golden_steps(spec: MacSpec, tile: Tile) -> int:
     return tile.a.shape[0] * tile.b.shape[1] * tile.length if spec.random_bits else tile.steps
 
 
-def expected(spec: MacSpec, tile: Tile, start: int = 0) -> Expected:
-    """Return what the golden model says of a tile, each PE having done some additions since the reset."""
-    if spec.random_bits:  # no two PEs take the same random numbers
-        return from_results(spec, tile, *golden.matmul(spec, tile.a, tile.b, start))
-    rows, row_of = distinct(tile.a)
-    cols, col_of = distinct(tile.b.T)
+def expected(spec: MacSpec, tiles: Sequence[Tile], start: int = 0) -> Expected:
+    """Return what the golden model says of tiles, each register having given some numbers to each turn before."""
+    results = [_one_by_one(spec, tile, start, turn) if spec.random_bits else _distinct_ones(spec, tile)
+               for turn, tile in enumerate(tiles)]  # fmt: skip
+    codes, flags = (np.stack(parts) for parts in zip(*results, strict=True))
+    return from_results(spec, tiles, codes, flags)
+
+
+def _distinct_ones(spec: MacSpec, tile: Tile) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return codes and flags, equal rows and columns computed once."""
+    (rows, row_of), (cols, col_of) = tile.distinct_rows, tile.distinct_columns
+    a_scales = None if tile.a_scales is None else tile.a_scales[rows]
+    b_scales = None if tile.b_scales is None else tile.b_scales[:, cols]
+    codes, flags = golden.matmul(spec, tile.a[rows], tile.b[:, cols], A_scales=a_scales, B_scales=b_scales)
     where = np.ix_(row_of, col_of)
-    codes, flags = golden.matmul(spec, tile.a[rows], tile.b[:, cols])
-    return from_results(spec, tile, codes[where], flags[where])
+    return codes[where], flags[where]
 
 
-def from_results(spec: MacSpec, tile: Tile, codes: NDArray[Any], flags: NDArray[Any]) -> Expected:
-    """Return a tile's expectation from results that are known already."""
-    data_words = pack_columns(codes.T, spec.acc.width)
-    flag_words = pack_columns(flags.T, FLAG_BITS)
-    return Expected(tile, codes, flags, tuple(zip(data_words, flag_words, strict=True)))
+def _one_by_one(spec: MacSpec, tile: Tile, start: int, turn: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return codes and flags; no two PEs take the same random numbers."""
+    shape = tile.a.shape[0], tile.b.shape[1]
+    codes, flags = np.empty(shape, dtype=code_dtype(spec.out_format.width)), np.empty(shape, dtype=np.uint8)
+    for row, col in np.ndindex(shape):
+        scales = {}
+        if tile.a_scales is not None and tile.b_scales is not None:
+            scales = {"a_scales": tile.a_scales[row].tolist(), "b_scales": tile.b_scales[:, col].tolist()}
+        # The register of a column's conversion gives a number for each row.
+        before = start + row if spec.random_place == "out" else start
+        codes[row, col], flags[row, col] = golden.dot(
+            spec, tile.a[row], tile.b[:, col], (row, col), before, turn, **scales
+        )
+    return codes, flags
+
+
+def from_results(spec: MacSpec, tiles: Sequence[Tile], codes: NDArray[Any], flags: NDArray[Any]) -> Expected:
+    """Return the expectation of tiles whose results, (turns, rows, cols), are known already."""
+    in_order = [values.swapaxes(0, 1).reshape(-1, values.shape[2]) for values in (codes, flags)]
+    data_words = pack_columns(in_order[0].T, spec.out_format.width)
+    flag_words = pack_columns(in_order[1].T, FLAG_BITS)
+    return Expected(tuple(tiles), codes, flags, tuple(zip(data_words, flag_words, strict=True)))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.spec import MacSpec
+from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
+from macgen.spec import MacSpec, Scale
 
 Codes = NDArray[np.int64]
 
@@ -36,11 +36,15 @@ class Tile:
         name: what the tile is for, shown when it fails.
         a: codes of the left operands, (rows, K).
         b: codes of the right operands, (K, cols).
+        a_scales: codes of their scales, (rows, chunks), where the spec has scales.
+        b_scales: the same, (chunks, cols).
     """
 
     name: str
     a: Codes
     b: Codes
+    a_scales: Codes | None = None
+    b_scales: Codes | None = None
 
     @property
     def length(self) -> int:
@@ -50,18 +54,40 @@ class Tile:
     @property
     def steps(self) -> int:
         """Golden steps that the results take; equal rows and equal columns are computed once."""
-        return len(distinct(self.a)[0]) * len(distinct(self.b.T)[0]) * self.length
+        return len(self.distinct_rows[0]) * len(self.distinct_columns[0]) * self.length
+
+    @property
+    def distinct_rows(self) -> tuple[list[int], list[int]]:
+        """The indices of the first of each group of equal rows (scales too), and for each row which of them it is."""
+        return _distinct(self.a, self.a_scales)
+
+    @property
+    def distinct_columns(self) -> tuple[list[int], list[int]]:
+        """The same of the columns."""
+        return _distinct(self.b.T, None if self.b_scales is None else self.b_scales.T)
 
 
-def distinct(lanes: Codes) -> tuple[list[int], list[int]]:
-    """Return the indices of the first of each group of equal rows, and for each row which of them it equals."""
+def _distinct(operands: Codes, scales: Codes | None) -> tuple[list[int], list[int]]:
+    keys = operands if scales is None else np.hstack((operands, scales))
     groups: dict[bytes, int] = {}
-    group_of = [groups.setdefault(lane.tobytes(), len(groups)) for lane in lanes]
+    group_of = [groups.setdefault(key.tobytes(), len(groups)) for key in keys]
     return [group_of.index(group) for group in range(len(groups))], group_of
 
 
-def special_codes(fmt: Format) -> list[int]:
+def chunks_of(spec: MacSpec, length: int) -> int:
+    """Return how many chunks, and with them scales, a dot product has."""
+    return 1 if spec.chunk is None else -(-length // spec.chunk)
+
+
+def steps_of(spec: MacSpec, length: int) -> int:
+    """Return how many steps a dot product takes: as many beats has each turn."""
+    return -(-length // spec.lanes)
+
+
+def special_codes(fmt: Format | ScaleFormat) -> list[int]:
     """Return the codes at which a format changes its behaviour: zeros, ends of every range, infinities, NaNs."""
+    if isinstance(fmt, ScaleFormat):
+        return sorted({0, 1, fmt.bias - 1, fmt.bias, fmt.bias + 1, fmt.nan_code - 1, fmt.nan_code})
     if isinstance(fmt, FixedFormat):
         integers = {0, 1, 2, fmt.max_integer // 2, fmt.max_integer // 2 + 1, fmt.max_integer - 1, fmt.max_integer}
         if fmt.signed:
@@ -95,6 +121,27 @@ def draw(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Cod
             return _with_specials(rng, fmt, shape, 0.8)
         case "rare":
             return _with_specials(rng, fmt, shape, 1 / (8 + 2 * shape[-1]))
+
+
+def draw_scales(kind: Kind, rng: Generator, fmt: Scale, shape: tuple[int, ...]) -> Codes:
+    """Return random codes of scales, of a kind and shape; but for `uniform`, most are about 1."""
+    if isinstance(fmt, FloatFormat):
+        return draw(kind, rng, fmt, shape)
+    match kind:
+        case "uniform":
+            return rng.integers(0, fmt.nan_code + 1, shape, dtype=np.int64)
+        case "special":
+            return rng.choice(np.array(special_codes(fmt), dtype=np.int64), shape)
+        case "lengths":  # up to the ends of the range, all finite
+            return rng.integers(0, fmt.nan_code, shape, dtype=np.int64)
+    near = fmt.bias + rng.integers(-3 if kind == "normal" else -12, 4 if kind == "normal" else 13, shape)
+    codes = np.clip(near, 0, fmt.nan_code - 1).astype(np.int64)
+    return np.where(rng.random(shape) < (1 / 40 if kind == "rare" else 0), fmt.nan_code, codes)
+
+
+def one_of(fmt: Scale) -> int:
+    """Return the code of the scale 1."""
+    return int(fmt.encode(1.0))
 
 
 def _finite(rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
@@ -149,12 +196,14 @@ def _signed(rng: Generator, fmt: FloatFormat, magnitudes: Codes) -> Codes:
     return np.where(negative, magnitudes | 1 << (fmt.width - 1), magnitudes)
 
 
-def boundary_lengths(chunk: int | None, longest: int) -> list[int]:
-    """Return the dot product lengths at which chunking behaves differently, up to a longest one."""
+def boundary_lengths(chunk: int | None, longest: int, lanes: int = 1) -> list[int]:
+    """Return the dot product lengths at which chunking and lanes behave differently, up to a longest one."""
     if chunk is None:
         lengths = {1, 2, 3, 17, 64, 100, 257}
     else:
         lengths = {1, 2, chunk - 1, chunk, chunk + 1, 2 * chunk - 1, 2 * chunk, 2 * chunk + 1, 5 * chunk + 3}
+    if lanes > 1:
+        lengths |= {lanes - 1, lanes, lanes + 1, 2 * lanes - 1, 2 * lanes + 1, (chunk or 0) + lanes}
     return sorted(length for length in lengths if 1 <= length <= longest)
 
 
@@ -174,14 +223,25 @@ def random_length(rng: Generator, chunk: int | None, longest: int) -> int:
 
 def random_tile(spec: MacSpec, rng: Generator, length: int, kind: Kind, name: str | None = None) -> Tile:
     """Return a tile of random codes of one kind."""
-    a, b = _lanes(kind, rng, spec.a, spec.rows, length), _lanes(kind, rng, spec.b, spec.cols, length)
-    return Tile(name or f"{kind} K={length}", a, b.T)
+    a, a_scales = _operands(spec, kind, rng, spec.a, spec.rows, length)
+    b, b_scales = _operands(spec, kind, rng, spec.b, spec.cols, length)
+    return Tile(name or f"{kind} K={length}", a, b.T, a_scales, None if b_scales is None else b_scales.T)
 
 
-def _lanes(kind: Kind, rng: Generator, fmt: Format, lanes: int, length: int) -> Codes:
-    """Draw each lane by itself, so that a window differs between them; many lanes repeat some in random order."""
-    distinct = np.stack([draw(kind, rng, fmt, (length,)) for _ in range(min(lanes, MOST_DISTINCT))])
-    return distinct if lanes <= MOST_DISTINCT else distinct[rng.integers(0, MOST_DISTINCT, lanes)]
+def _operands(
+    spec: MacSpec, kind: Kind, rng: Generator, fmt: Format, count: int, length: int
+) -> tuple[Codes, Codes | None]:
+    """Draw each row by itself, so that a window differs between them; many rows repeat some in random order."""
+    drawn = range(min(count, MOST_DISTINCT))
+    codes = np.stack([draw(kind, rng, fmt, (length,)) for _ in drawn])
+    scales = None
+    if spec.scale is not None:
+        chunks = chunks_of(spec, length)
+        scales = np.stack([draw_scales(kind, rng, spec.scale, (chunks,)) for _ in drawn])
+    if count > MOST_DISTINCT:
+        order = rng.integers(0, MOST_DISTINCT, count)
+        codes, scales = codes[order], None if scales is None else scales[order]
+    return codes, scales
 
 
 def random_tiles(
@@ -194,17 +254,35 @@ def random_tiles(
 
 
 def special_tiles(spec: MacSpec) -> Iterator[Tile]:
-    """Yield tiles of length 1 in which every special code of `a` meets every special code of `b`."""
-    left, right = (np.array(special_codes(fmt), dtype=np.int64) for fmt in (spec.a, spec.b))
+    """Yield tiles of length 1 in which every special code of `a` meets every special code of `b`.
+
+    Where the spec has scales, then also tiles in which every special scale meets every other.
+    """
+    for a, b in _meetings(spec, special_codes(spec.a), special_codes(spec.b)):
+        if spec.scale is None:
+            yield Tile("special codes, K=1", a, b)
+        else:
+            yield Tile("special codes, K=1", a, b, *(np.full_like(codes, one_of(spec.scale)) for codes in (a, b)))
+    if spec.scale is not None:
+        scales = special_codes(spec.scale)
+        for values in ("zero", "largest"):
+            a_code, b_code = (fmt.zero_code() if values == "zero" else fmt.largest_code(0) for fmt in (spec.a, spec.b))
+            for a_scales, b_scales in _meetings(spec, scales, scales):
+                a, b = np.full_like(a_scales, a_code), np.full_like(b_scales, b_code)
+                yield Tile(f"special scales of {values} products, K=1", a, b, a_scales, b_scales)
+
+
+def _meetings(spec: MacSpec, left: Sequence[int], right: Sequence[int]) -> Iterator[tuple[Codes, Codes]]:
+    """Yield (rows, 1) and (1, cols) codes until every one on the left has met every one on the right."""
     for row in range(0, len(left), spec.rows):
         for col in range(0, len(right), spec.cols):
             a = np.take(left, np.arange(row, row + spec.rows), mode="wrap").reshape(spec.rows, 1)
             b = np.take(right, np.arange(col, col + spec.cols), mode="wrap").reshape(1, spec.cols)
-            yield Tile("special codes, K=1", a, b)
+            yield a.astype(np.int64), b.astype(np.int64)
 
 
 def length_tiles(spec: MacSpec, rng: Generator, longest: int) -> Iterator[Tile]:
     """Yield tiles of every length at which chunking behaves differently, with two kinds of operands."""
-    for length in boundary_lengths(spec.chunk, longest):
+    for length in boundary_lengths(spec.chunk, longest, spec.lanes):
         for kind in ("finite", "normal"):
             yield random_tile(spec, rng, length, kind, f"boundary length K={length}, {kind}")

@@ -23,7 +23,8 @@ class Settings:
         longest: longest dot product to test.
         budget: golden steps (products) that one test may take; larger tests leave tiles out and say so.
         statistics: JSON file that receives what was done; None: none.
-        operands: .npz file with the codes `a` (M, K) and `b` (K, N) that test_matmul multiplies.
+        operands: .npz file with the codes `a` (M, K) and `b` (K, N) that test_matmul multiplies, and where the spec has
+            scales theirs, `a_scales` (M, chunks) and `b_scales` (chunks, N).
         results: .npz file that receives the `codes` and `flags` of its product, (M, N) each.
     """
 

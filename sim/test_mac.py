@@ -6,15 +6,25 @@ from typing import Any
 import cocotb
 
 from sim.bench import Bench
-from sim.corners import MOST_REPEATS, at_chunk_starts, corners, products_to_overflow, to_tiles
-from sim.operands import KINDS, Tile, length_tiles, random_length, random_tile, random_tiles, special_tiles
+from sim.corners import MOST_REPEATS, Corner, corners, spread, to_tiles
+from sim.operands import (
+    KINDS,
+    chunks_of,
+    length_tiles,
+    random_length,
+    random_tile,
+    random_tiles,
+    special_tiles,
+    steps_of,
+)
+from sim.terms import Aim, Place
 
 
 @cocotb.test()
 async def idle_after_reset(dut: Any) -> None:
     """An array that is given nothing answers nothing, whatever stands on its data ports."""
     async with await Bench.start(dut, "idle_after_reset") as bench:
-        for _ in range(bench.manifest.latency + bench.spec.rows + 20):
+        for _ in range(bench.manifest.latency + bench.spec.rows * bench.spec.interleave + 20):
             await bench.cycle()
             assert not bench.monitor.valid, "a result is offered though no operand was"
 
@@ -32,29 +42,61 @@ async def special_codes(dut: Any) -> None:
 async def corner_steps(dut: Any) -> None:
     """Ties, cancellation, swamping, overflow and underflow, built against the accumulator, by steps."""
     async with await Bench.start(dut, "corner_steps") as bench:
-        if (count := products_to_overflow(bench.spec)) > MOST_REPEATS:
-            bench.note(f"overflow not reached: {count} of the largest products are needed")
-        await bench.run(bench.affordable(to_tiles(bench.spec, corners(bench.spec))))
+        spec = bench.spec
+        note_overflow_out_of_reach(bench)
+        found = list(corners(spec))
+        if spec.lanes > 1:  # one product a step, in each lane in turn; above they share steps
+            found += [spread(spec, corner, spec.lanes, index % spec.lanes) for index, corner in enumerate(found)]
+        await bench.run(bench.affordable(to_tiles(spec, found)))
+
+
+def note_overflow_out_of_reach(bench: Bench) -> None:
+    """Say so if no corner makes the accumulator overflow."""
+    spec, count = bench.spec, Aim(bench.spec, "steps").repeats
+    if spec.has_outer_adder and spec.chunk is not None and count > spec.chunk:
+        bench.note(f"overflow of acc cannot be reached: {count} of the largest products are more than a chunk")
+    elif count > MOST_REPEATS:
+        bench.note(f"overflow not reached: {count} of the largest products are needed")
 
 
 @cocotb.test()
 async def corner_folds(dut: Any) -> None:
-    """The same corners by folds: one product a chunk, zeros for the rest of it."""
+    """The same corners against the outer accumulator, by folds: one product a chunk, zeros for the rest of it."""
     async with await Bench.start(dut, "corner_folds") as bench:
-        spec, longest = bench.spec, bench.settings.longest
-        chunk = spec.chunk
-        if chunk is None:
-            return
-        left, chosen = 1000 * bench.tiles, []
-        found = [corner for corner in corners(spec) if 2 <= corner.length <= longest // chunk + 1]
-        for index in bench.rng.permutation(len(found)):
-            steps = ((found[index].length - 1) * chunk + 1) * max(spec.rows, spec.cols)
-            if steps <= left:
-                left -= steps
-                chosen.append(at_chunk_starts(spec, found[index], chunk))
-        if not chosen:
-            bench.note(f"corners by folds left out: chunks of {chunk} are too long to fill several")
-        await bench.run(bench.affordable(to_tiles(spec, chosen)))
+        spec = bench.spec
+        if spec.chunk is not None or spec.has_outer_adder:
+            await run_corners(bench, "folds")
+
+
+@cocotb.test()
+async def corner_results(dut: Any) -> None:
+    """The same corners against the format of the results, where they have one of their own."""
+    async with await Bench.start(dut, "corner_results") as bench:
+        if bench.spec.out_format != bench.spec.outer_format:
+            await run_corners(bench, "results")
+
+
+async def run_corners(bench: Bench, place: Place) -> None:
+    """Run as many of the corners for folds or results as a test may take, one product a chunk or step."""
+    spec, chunk = bench.spec, bench.spec.chunk
+    if not Aim(spec, place).by_chunks:
+        apart, most = spec.lanes, bench.settings.longest // spec.lanes
+    elif chunk is None:
+        apart, most = 1, 1
+    else:
+        apart, most = chunk, bench.settings.longest // chunk + 1
+    left, chosen = 1000 * bench.tiles, list[Corner]()
+    found = [corner for corner in corners(spec, place) if corner.length <= most]
+    if chunk is not None and not spec.has_outer_adder:  # the first chunk's sum is copied
+        found = [corner for corner in found if corner.length > 1]
+    for index in bench.rng.permutation(len(found)):
+        steps = ((found[index].length - 1) * apart + 1) * max(spec.rows, spec.cols)
+        if steps <= left:
+            left -= steps
+            chosen.append(spread(spec, found[index], apart))
+    if not chosen:
+        bench.note(f"corners by {place} left out: chunks of {chunk} are too long to fill several")
+    await bench.run(bench.affordable(to_tiles(spec, chosen)))
 
 
 @cocotb.test()
@@ -92,7 +134,8 @@ async def latency_and_throughput(dut: Any) -> None:
     """The cycles that the manifest promises: latency of a tile, and cycles that a stream of tiles takes."""
     async with await Bench.start(dut, "latency_and_throughput") as bench:
         spec = bench.spec
-        for length in (1, 2, *((spec.chunk, spec.chunk + 1) if spec.chunk is not None and spec.chunk < 1000 else ())):
+        short = (1, 2, spec.lanes, spec.lanes + 1)
+        for length in (*short, *((spec.chunk, spec.chunk + 1) if spec.chunk is not None and spec.chunk < 1000 else ())):
             bench.send(random_tile(spec, bench.rng, length, "finite"))
             await bench.run_until(lambda: bench.driver.just_finished)
             taken_at = bench.cycles
@@ -104,34 +147,33 @@ async def latency_and_throughput(dut: Any) -> None:
             )
             await bench.run()
         # Longer than results need to come out, so that no tile has to wait for the one before.
-        least = bench.manifest.latency + spec.rows + 2
+        least = (bench.manifest.latency + spec.rows + 2) * spec.lanes
         lengths = [least + random_length(bench.rng, spec.chunk, 200) for _ in range(8)]
-        tiles = list(bench.affordable(random_tile(spec, bench.rng, length, "finite") for length in lengths))
-        for tile in tiles:
-            bench.send(tile)
+        for length in lengths:
+            bench.send(random_tile(spec, bench.rng, length, "finite"))
         beats = bench.driver.waiting
         started = bench.driver.accepted
         await bench.run_until(lambda: bench.driver.accepted > started)
         begun = bench.cycles
         await bench.run_until(lambda: not bench.driver.waiting)
-        took, promised = bench.cycles - begun, beats - 1 + bubbles(bench, tiles)
-        assert took == promised, f"{beats} beats of {len(tiles)} tiles took {took} cycles, promised are {promised}"
+        took, promised = bench.cycles - begun, beats - 1 + bubbles(bench, lengths)
+        assert took == promised, f"{beats} beats of {len(lengths)} rounds took {took} cycles, promised are {promised}"
         await bench.run()
 
 
-def bubbles(bench: Bench, tiles: list[Tile]) -> int:
-    """Return the cycles that a stream of tiles loses between chunks; what follows the last beat does not count."""
+def bubbles(bench: Bench, lengths: list[int]) -> int:
+    """Return the cycles that a stream of rounds loses between chunks; what follows the last beat does not count."""
     spec = bench.spec
-    if spec.fold == "overlap" or spec.chunk is None:
+    if spec.fold == "overlap" or spec.chunk is None or spec.has_outer_adder:
         return 0
-    return sum(-(-tile.length // spec.chunk) for tile in tiles) - 1
+    return spec.interleave * (sum(chunks_of(spec, length) for length in lengths) - 1)
 
 
 @cocotb.test()
 async def output_stall(dut: Any) -> None:
-    """With the results of one tile refused, the next tile streams in up to its last beat, and nothing is lost."""
+    """With the results of one round refused, the next one streams in up to its last beats, and nothing is lost."""
     async with await Bench.start(dut, "output_stall") as bench:
-        spec = bench.spec
+        spec, turns = bench.spec, bench.spec.interleave
         for length in (1, spec.rows + 3, (spec.chunk or 7) + 1):
             if length > bench.settings.longest:
                 continue
@@ -140,17 +182,18 @@ async def output_stall(dut: Any) -> None:
             bench.monitor.back_pressure = 1.0
             for tile in tiles:
                 bench.send(tile)
-            for _ in range(3 * length + 3 * spec.rows + bench.manifest.latency + 50):
+            steps = steps_of(spec, length)
+            for _ in range(turns * (4 * steps + 3 * spec.rows) + bench.manifest.latency + 50):
                 await bench.cycle()
-            taken = bench.driver.accepted - started
-            assert taken == 2 * length - 1, (
-                f"K={length}: with the results refused the array took {taken} beats; it has to take one tile and the "
-                f"next one up to its last beat, {2 * length - 1}"
+            taken, wanted = bench.driver.accepted - started, turns * (2 * steps - 1)
+            assert taken == wanted, (
+                f"K={length}: with the results refused the array took {taken} beats; it has to take one round and the "
+                f"next one up to its last beats, {wanted}"
             )
             bench.monitor.back_pressure = 0.2
             await bench.run()
-            taken = bench.driver.accepted - started
-            assert taken == 3 * length, f"K={length}: the array took {taken} beats of three tiles, {3 * length}"
+            taken, wanted = bench.driver.accepted - started, 3 * turns * steps
+            assert taken == wanted, f"K={length}: the array took {taken} beats of three rounds, {wanted}"
 
 
 @cocotb.test()
@@ -223,16 +266,20 @@ async def reach(bench: Bench, moment: str) -> None:
 async def reset_while_offering(dut: Any) -> None:
     """What stands on the streams during a reset is not taken, and comes first afterwards."""
     async with await Bench.start(dut, "reset_while_offering") as bench:
+        spec = bench.spec
         for _ in range(10):
-            tile = random_tile(bench.spec, bench.rng, int(bench.rng.integers(5, 40)), "finite")
-            bench.send(tile)
+            dropped, rest = (
+                [random_tile(spec, bench.rng, length, "finite") for _ in range(spec.interleave)]
+                for length in bench.rng.integers(1, 20 * spec.lanes, 2).tolist()
+            )
+            before = bench.beats(dropped, finish=False)
+            # Without a mark of its own: to the array it is what goes on, but for the reset.
+            bench.driver.send([*before, *bench.beats(rest, mark_first=False)])
             started = bench.driver.accepted
-            taken_before = int(bench.rng.integers(1, tile.length - 1))
-            while bench.driver.accepted - started < taken_before:
+            while bench.driver.accepted - started < len(before):
                 await bench.cycle()
             await bench.reset(2, keep_offering=True)
-            taken = bench.driver.accepted - started
-            rest = Tile(f"what a reset left of {tile.name}", tile.a[:, taken:], tile.b[taken:])
+            assert bench.driver.accepted - started == len(before)
             bench.expect(rest)
             await bench.run()
 

@@ -1,5 +1,6 @@
 """A matrix product of any size, computed tile by tile by the array: MACGEN_OPERANDS in, MACGEN_RESULTS out."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 from sim.bench import Bench
 from sim.model import Expected, from_results, unpack
-from sim.operands import Tile
+from sim.operands import Tile, one_of
 
 
 @cocotb.test()
@@ -25,6 +26,7 @@ async def matmul(dut: Any) -> None:
         assert settings.results is not None, "MACGEN_RESULTS is not set"
         with np.load(settings.operands) as operands:
             a, b = operands["a"], operands["b"]
+            scales = (operands["a_scales"], operands["b_scales"]) if spec.scale is not None else None
         received: list[tuple[int, int]] = []
 
         def take(data: int, flags: int, first: int, last: int) -> None:
@@ -32,40 +34,65 @@ async def matmul(dut: Any) -> None:
             received.append((data, flags))
 
         bench.monitor.on_beat = take
-        await bench.run(blocks(spec, a, b))
+        await bench.run(blocks(spec, a, b, scales))
         codes, flags = assemble(spec, received, a.shape[0], b.shape[1])
         np.savez(settings.results, codes=codes, flags=flags)
 
 
-def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any]) -> Iterator[Expected]:
-    """Yield the product's tiles with their expected results, row by row; zero codes fill up the last ones."""
-    a = pad(a, 0, spec.rows, spec.a.zero_code())
-    b = pad(b, 1, spec.cols, spec.b.zero_code())
-    of_row = golden.draws(spec, a.shape[1]) * (b.shape[1] // spec.cols)
-    for row in range(0, a.shape[0], spec.rows):
-        codes, flags = golden.matmul(spec, a[row : row + spec.rows], b, start=row // spec.rows * of_row)
-        for col in range(0, b.shape[1], spec.cols):
-            cols = slice(col, col + spec.cols)
-            tile = Tile(f"rows {row}.., columns {col}..", a[row : row + spec.rows], b[:, cols])
-            yield from_results(spec, tile, codes[:, cols], flags[:, cols])
+Scales = tuple[NDArray[Any], NDArray[Any]]
+"""Codes of scales of A, (M, chunks), and of B, (chunks, N)."""
 
 
-def pad(codes: NDArray[Any], axis: int, multiple: int, zero: int) -> NDArray[Any]:
-    """Return codes with zero codes added at the end of an axis, up to a multiple of a length."""
+def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | None = None) -> Iterator[Expected]:
+    """Yield the product's tiles with their expected results, row by row, as many at a time as there are turns.
+
+    Zero codes and scales of 1 fill up the last ones, and further rows of tiles the last round.
+    """
+    tile_rows, tile_cols = tiling(spec, a.shape[0], b.shape[1])
+    a = pad(a, 0, tile_rows * spec.rows, spec.a.zero_code())
+    b = pad(b, 1, tile_cols * spec.cols, spec.b.zero_code())
+    if scales is not None and spec.scale is not None:
+        one = one_of(spec.scale)
+        scales = pad(scales[0], 0, len(a), one), pad(scales[1], 1, b.shape[1], one)
+    a_scales, b_scales = scales or (None, None)
+    codes, flags = golden.matmul(spec, a, b, A_scales=a_scales, B_scales=b_scales)
+    tiles, results = [], []
+    for row, col in np.ndindex(tile_rows, tile_cols):
+        rows, cols = (slice(n * size, (n + 1) * size) for n, size in ((row, spec.rows), (col, spec.cols)))
+        of_tile = () if scales is None else (scales[0][rows], scales[1][:, cols])
+        name = f"rows {rows.start}.., columns {cols.start}.."
+        tiles.append(Tile(name, a[rows], b[:, cols], *of_tile))
+        results.append((codes[rows, cols], flags[rows, cols]))
+        if len(tiles) == spec.interleave:
+            yield from_results(spec, tiles, *(np.stack(part) for part in zip(*results, strict=True)))
+            tiles, results = [], []
+
+
+def tiling(spec: MacSpec, rows: int, cols: int) -> tuple[int, int]:
+    """Return the rows and columns of tiles that a product takes: whole rounds of them."""
+    tile_cols = -(-cols // spec.cols)
+    multiple = spec.interleave // math.gcd(spec.interleave, tile_cols)
+    return -(-rows // (spec.rows * multiple)) * multiple, tile_cols
+
+
+def pad(codes: NDArray[Any], axis: int, length: int, fill: int) -> NDArray[Any]:
+    """Return codes with more of them at the end of an axis, up to a length."""
     widths = [(0, 0), (0, 0)]
-    widths[axis] = (0, -codes.shape[axis] % multiple)
-    return np.pad(codes, widths, constant_values=zero)
+    widths[axis] = (0, length - codes.shape[axis])
+    return np.pad(codes, widths, constant_values=fill)
 
 
 def assemble(
     spec: MacSpec, words: list[tuple[int, int]], rows: int, cols: int
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Return the result codes and flags, (rows, cols) each, from the result beats of all blocks."""
-    shape = (-(-rows // spec.rows), -(-cols // spec.cols), spec.rows, spec.cols)
+    tile_rows, tile_cols = tiling(spec, rows, cols)
 
     def matrix(beats: list[int], bits: int, dtype: Any) -> NDArray[Any]:
-        lanes = np.array([unpack(word, bits, spec.cols) for word in beats], dtype=dtype).reshape(shape)
-        return lanes.swapaxes(1, 2).reshape(shape[0] * spec.rows, shape[1] * spec.cols)[:rows, :cols]
+        of_beats = np.array([unpack(word, bits, spec.cols) for word in beats], dtype=dtype)
+        of_rounds = of_beats.reshape(-1, spec.rows, spec.interleave, spec.cols)  # of each row all turns
+        of_tiles = of_rounds.swapaxes(1, 2).reshape(tile_rows, tile_cols, spec.rows, spec.cols)
+        return of_tiles.swapaxes(1, 2).reshape(tile_rows * spec.rows, tile_cols * spec.cols)[:rows, :cols]
 
-    codes = matrix([data for data, _ in words], spec.acc.width, code_dtype(spec.acc.width))
+    codes = matrix([data for data, _ in words], spec.out_format.width, code_dtype(spec.out_format.width))
     return codes, matrix([flags for _, flags in words], FLAG_BITS, np.uint8)

@@ -1,10 +1,12 @@
 import pickle
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import macgen
+from macgen import golden
 from macgen.catalogue import CATALOGUE, preset, presets
 from macgen.errors import MacgenError
 from macgen.spec import MacSpec
@@ -30,13 +32,46 @@ def test_exact_presets_are_as_narrow_as_their_source_says(name):
     assert exact_format(spec.a, spec.b, 2 * 4608).width > spec.acc.width
 
 
+@pytest.mark.parametrize("name", ["mxfp6", "mxfp4", "mxint8", "nvfp4"])
+def test_block_sums_are_exact_as_their_source_says(name):
+    """The largest sums of a block do not overflow, nothing lies between the grid's points, and no bit is idle."""
+    spec = presets[name]
+    ends = [fmt.number(fmt.largest_code(sign)).to_fraction() for fmt in (spec.a, spec.b) for sign in (0, 1)]
+    products = [x * y for x in ends[:2] for y in ends[2:]]
+    step = Fraction(2) ** spec.acc.lsb_exponent
+    low, high = spec.acc.min_integer * step, spec.acc.max_integer * step
+    assert low <= spec.chunk * min(products) < spec.chunk * max(products) <= high
+    assert spec.acc.lsb_exponent == spec.a.lsb_exponent + spec.b.lsb_exponent
+    assert exact_format(spec.a, spec.b, spec.chunk) == spec.acc
+    extremes = [[fmt.largest_code(sign)] * spec.chunk for fmt in (spec.a, spec.b) for sign in (0, 1)]
+    one = spec.scale.encode(1.0).item()
+    for a in extremes[:2]:
+        for b in extremes[2:]:
+            code, flags = golden.dot(spec, a, b, a_scales=[one], b_scales=[one])
+            exact = spec.chunk * (spec.a.number(a[0]).to_fraction() * spec.b.number(b[0]).to_fraction())
+            assert (spec.outer.number(code).to_fraction(), flags) == (exact, golden.Flags(0))
+
+
+def test_the_48_bits_of_gupta_2015_and_the_40_of_flexpoint():
+    """32 bits before the point: sums of up to 2**17 of the largest products; 40 bits: of up to 511."""
+    for name, width, products in (("gupta2015", 48, 2**17 - 1), ("flexpoint", 40, 511)):
+        spec = presets[name]
+        assert spec.acc.width == width
+        assert spec.acc.lsb_exponent == spec.a.lsb_exponent + spec.b.lsb_exponent
+        largest = spec.a.number(spec.a.largest_code(1)).to_fraction() ** 2
+        in_units = largest / Fraction(2) ** spec.acc.lsb_exponent
+        assert products * in_units <= spec.acc.max_integer < (products + 1) * in_units
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_page_of_the_presets_shows_every_one(name):
     page = (Path(__file__).parents[1] / "docs" / "presets.md").read_text()
     spec = presets[name]
     chunk = "none" if spec.chunk is None else spec.chunk
-    start = f"| `{name}` | {spec.a} x {spec.b} | {spec.acc} | {chunk} | {spec.rounding}, {spec.overflow} |"
-    assert start in page
+    formats = f"| `{name}` | {spec.a} x {spec.b} | {spec.acc} | {chunk} | {spec.rounding}, {spec.overflow} |"
+    more = f" {'; '.join(spec.extras)}".rstrip()
+    assert f"{formats}{more} | {CATALOGUE[name].source} |" in page
+    assert f"- **`{name}`**: " in page
 
 
 def test_presets_are_the_catalogue():

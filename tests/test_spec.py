@@ -8,12 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.numerics import FixedFormat, FloatFormat, parse_format
+from macgen.numerics import FixedFormat, FloatFormat, ScaleFormat, parse_format
 from macgen.spec import MacSpec
 from tests.strategies import formats, specs
 
 GOOD = {"a": "e5m2", "b": "e5m2", "acc": "e6m5"}
 FIXED = {"a": "int8", "b": "int8", "acc": "int32"}
+EXTENDED = {
+    "product": "e5m4",
+    "scale": "e8m0fnu",
+    "chunk": 12,
+    "outer": "e8m23",
+    "out": "e8m7",
+    "rounding": "rtz",
+    "outer_rounding": "rne",
+    "lanes": 4,
+    "lane_sum": "aligned:7",
+    "interleave": 3,
+}
+"""Every newer field, none with its default."""
 
 
 def refuses(message, base=GOOD, **fields):
@@ -30,6 +43,8 @@ def test_defaults():
     assert (spec.a, spec.acc) == (FloatFormat(5, 2), FloatFormat(6, 5))
     assert (spec.chunk, spec.rounding, spec.overflow) == (None, "rne", "saturate")
     assert (spec.rows, spec.cols, spec.pipeline, spec.fold) == (4, 4, 1, "bubble")
+    assert (spec.product, spec.scale, spec.outer, spec.out, spec.outer_rounding) == (None,) * 5
+    assert (spec.lanes, spec.lane_sum, spec.interleave) == (1, "fused", 1)
 
 
 def test_formats_and_their_strings_are_the_same():
@@ -87,7 +102,13 @@ def test_init_wrong_chunk(value):
     refuses(f"chunk {value!r} is not an integer from 1 to 1048576 or none", chunk=value)
 
 
-@pytest.mark.parametrize("field", ["rows", "cols", "pipeline", "chunk", "rounding", "acc"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("rows", "cols", "pipeline", "chunk", "rounding", "acc", "product", "scale", "outer", "out"),
+        *("outer_rounding", "lanes", "lane_sum", "interleave"),
+    ],
+)
 @pytest.mark.parametrize("value", [10**10_000, -(10**10_000), "e" * 10**6], ids=["large", "low", "long"])
 def test_init_enormous_values_are_refused_in_a_short_sentence(field, value):
     with pytest.raises(MacgenError) as caught:
@@ -192,6 +213,276 @@ def test_a_float_acc_is_accepted_exactly_if_it_reaches_as_far_as_the_operands(a,
             MacSpec(a=a, b=b, acc=acc)
 
 
+# -- products, scales, lanes, outer accumulators, results --------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["product", "outer", "out"])
+@pytest.mark.parametrize("value", ["none", 5, True, ["e5m2"]])
+def test_init_wrong_optional_format(field, value):
+    with pytest.raises(MacgenError, match=rf"^{field}: format .* is (unknown|not a string); accepted are "):
+        MacSpec(**GOOD, **{field: value})
+
+
+def test_exact_products_have_no_format():
+    assert MacSpec(**GOOD, product="exact") == MacSpec(**GOOD, product=None) == MacSpec(**GOOD)
+    with pytest.raises(MacgenError, match=r"^out: format 'exact' is not a float format; accepted are "):
+        MacSpec(**GOOD, out="exact")
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ("e9m0fnu", "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),
+        ("e1m0fnu", "scale: exp_bits 1 is not an integer from 2 to 8 (scales)"),
+        ("e4m3fnu", "scale: format 'e4m3fnu' is not a scale; accepted are e2m0fnu to e8m0fnu"),
+        ("e5m3", "scale e5m3 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
+        ("int8", "scale int8 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
+        (8, "scale: format 8 is not a string; accepted are strings such as e5m2, fp16, int8 or fix8.8"),
+    ],
+)
+def test_init_wrong_scale(scale, message):
+    refuses(message, scale=scale)
+
+
+@pytest.mark.parametrize("name", ["e8m0fnu", "e2m0fnu", "e4m3fn", "e5m2", "e3m2finite", "e4m3fnuz"])
+def test_scales_and_their_strings_are_the_same(name):
+    fmt = ScaleFormat.parse(name) if name.endswith("fnu") else parse_format(name)
+    spec = MacSpec(**GOOD, scale=name)
+    assert spec == MacSpec(**GOOD, scale=fmt)
+    assert spec.scale == fmt
+    assert spec.to_dict()["scale"] == str(fmt) == name
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 33])
+def test_init_wrong_lanes(value):
+    refuses(f"lanes {value!r} is not an integer from 1 to 32", lanes=value)
+
+
+@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 5])
+def test_init_wrong_interleave(value):
+    refuses(f"interleave {value!r} is not an integer from 1 to 4", interleave=value)
+
+
+@pytest.mark.parametrize(
+    "value", ["Fused", "aligned", "aligned:", "aligned:0", "aligned:65", "aligned:07", "aligned:7 ", None, 7, {}]
+)
+def test_init_wrong_lane_sum(value):
+    refuses(f"lane_sum {value!r} is not one of fused, tree, aligned:W with W from 1 to 64", lane_sum=value)
+
+
+def test_chunks_are_multiples_of_the_lanes():
+    refuses("chunk 20 is not a multiple of lanes 8, as it has to be", chunk=20, lanes=8)
+    assert MacSpec(**GOOD, chunk=24, lanes=8).chunk == 24
+    assert MacSpec(**GOOD, lanes=7).lanes == 7
+
+
+def test_trees_have_a_power_of_two_of_lanes():
+    refuses("lanes 6 is not a power of two, as lane_sum 'tree' needs", lanes=6, lane_sum="tree")
+    assert all(MacSpec(**GOOD, lanes=lanes, lane_sum="tree").lanes == lanes for lanes in (1, 2, 4, 8, 16, 32))
+
+
+def test_aligned_sums_are_for_float_accumulators_and_not_for_drop():
+    sentence = "accepted are float accumulators, and rne, rtz or stochastic:r"
+    refuses(
+        f"lane_sum 'aligned:7' does not go with acc int32 and rounding 'rne'; {sentence}", FIXED, lane_sum="aligned:7"
+    )
+    refuses(
+        f"lane_sum 'aligned:64' does not go with acc e6m5 and rounding 'drop'; {sentence}",
+        lane_sum="aligned:64",
+        rounding="drop",
+    )
+    assert MacSpec(**GOOD, lane_sum="aligned:64").aligned_bits == 64
+    assert MacSpec(**GOOD).aligned_bits is None
+
+
+def test_exact_sums_of_lanes_have_at_most_256_bits():
+    wide = {"a": "e8m7", "b": "e5m2", "acc": "e8m23"}
+    single = MacSpec(**wide)  # without lanes nothing is added before the accumulator
+    assert single.fused_bits > 256
+    refuses(
+        f"lane_sum 'fused' adds 2 products exactly, which takes {single.fused_bits + 1} bits; accepted are formats "
+        f"with which it takes up to 256, or tree, aligned:W",
+        wide,
+        lanes=2,
+    )
+    assert MacSpec(**wide, lanes=2, lane_sum="tree").lanes == 2
+    assert MacSpec(**wide, lanes=2, product="e5m10").fused_bits <= 256
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 32])
+@pytest.mark.parametrize(
+    ("a", "b"), [("e5m2", "e4m3fn"), ("int8", "uint4"), ("e2m1finite", "fix2.3"), ("int1", "int1")]
+)
+def test_the_bits_of_an_exact_sum(a, b, lanes):
+    spec = MacSpec(a=a, b=b, acc="e8m23", lanes=lanes)
+    numbers = [
+        [fmt.number(code) for code in range(1 << fmt.width) if fmt.number(code).kind == "finite"]
+        for fmt in (spec.a, spec.b)
+    ]
+    products = {x.to_fraction() * y.to_fraction() for x in numbers[0] for y in numbers[1]}
+    largest = lanes * max(map(abs, products))
+    grid = Fraction(2) ** (spec.a.lsb_exponent + spec.b.lsb_exponent)
+    assert all((product / grid).denominator == 1 for product in products)
+    assert 2 ** (spec.fused_bits - 1) <= largest / grid < 2**spec.fused_bits
+
+
+def test_product_formats_take_the_operands_place_in_the_checks():
+    """The accumulator has to reach as far as the products' format, and hold its largest number."""
+    refuses(
+        "acc e6m5 is too narrow: its largest exponent is 31, but that of product e8m3 is 127; accepted is an acc that "
+        "reaches as far",
+        product="e8m3",
+    )
+    refuses(
+        "acc int8 is too narrow: it ends at 127, but product int10 reach beyond; accepted are at least 10 bits before "
+        "the point",
+        FIXED,
+        product="int10",
+        acc="int8",
+    )
+    assert MacSpec(a="e8m7", b="e8m7", acc="e4m3", product="e4m3").product == FloatFormat(4, 3)
+    assert MacSpec(a="int8", b="int8", acc="int8", product="int8").acc.width == 8
+
+
+def test_what_is_signed_stays_signed():
+    sentence = "what is rounded to it is signed; accepted is a signed one"
+    for field in ("product", "outer", "out"):
+        refuses(f"{field} uint16 is unsigned, but {sentence}", FIXED, **{field: "uint16"})
+    unsigned = {"a": "uint4", "b": "uint4", "acc": "uint9"}
+    assert MacSpec(**unsigned, product="uint8", outer="uint12", out="uint6").out_format.signed is False
+    refuses(f"out uint6 is unsigned, but {sentence}", unsigned, outer="int12", out="uint6")
+    refuses(f"out uint6 is unsigned, but {sentence}", unsigned, outer="fp16", out="uint6")
+    refuses(
+        "acc uint9 is unsigned, but a uint4 or b uint4 is signed; accepted is a signed acc",
+        unsigned,
+        product="e4m3",
+        acc="uint9",
+    )
+
+
+@pytest.mark.parametrize("value", ["RNE", "stochastic", "stochastic:33", 0, ["rne"]])
+def test_init_wrong_outer_rounding(value):
+    refuses(
+        f"outer_rounding {value!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32", outer_rounding=value
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "outer_adder"),
+    [
+        ({}, False),
+        ({"chunk": 4}, False),
+        ({"chunk": 4, "outer": "e6m5"}, False),
+        ({"outer": "e6m5:flush"}, True),
+        ({"outer": "fp32"}, True),
+        ({"scale": "e8m0fnu"}, True),
+        ({"chunk": 4, "outer_rounding": "rtz"}, True),
+        ({"chunk": 4, "outer_rounding": "rne"}, False),
+        ({"outer_rounding": "rtz"}, False),
+        ({"outer_rounding": "rtz", "out": "e5m2"}, False),
+    ],
+)
+def test_an_outer_adder_is_where_the_accumulator_s_cannot_fold(fields, outer_adder):
+    assert MacSpec(**GOOD, **fields).has_outer_adder is outer_adder
+
+
+RANDOM = "stochastic:6"
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({}, None),
+        ({"rounding": RANDOM}, "steps"),
+        ({"rounding": RANDOM, "chunk": 4}, "steps"),
+        ({"rounding": RANDOM, "chunk": 4, "lanes": 4}, "steps"),
+        ({"rounding": RANDOM, "lane_sum": "aligned:9", "lanes": 3}, "steps"),
+        ({"rounding": RANDOM, "lane_sum": "tree"}, "steps"),  # one lane: no tree
+        ({"rounding": RANDOM, "outer": "fp32", "outer_rounding": "rne"}, "steps"),
+        ({"outer": "fp32", "outer_rounding": RANDOM}, "chunks"),
+        ({"scale": "e4m3fn", "outer_rounding": RANDOM}, "chunks"),
+        ({"chunk": 4, "outer_rounding": RANDOM}, "chunks"),
+        ({"out": "e5m2", "outer_rounding": RANDOM}, "out"),
+        ({"out": "e5m2", "outer_rounding": RANDOM, "product": "e5m3"}, "out"),
+        ({"outer_rounding": RANDOM}, None),  # nothing is rounded with it
+    ],
+)
+def test_random_place(fields, place):
+    spec = MacSpec(**GOOD, **fields)
+    assert spec.random_place == place
+    assert spec.random_bits == (6 if place else 0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rounding": RANDOM, "product": "e5m4"},
+        {"rounding": RANDOM, "lanes": 2, "lane_sum": "tree"},
+        {"rounding": RANDOM, "outer": "fp32"},
+        {"rounding": RANDOM, "out": "e5m2"},
+        {"rounding": RANDOM, "chunk": 4, "outer_rounding": "stochastic:7"},
+        {"outer_rounding": RANDOM, "outer": "fp32", "out": "e5m2"},
+    ],
+)
+def test_one_place_at_most_is_random(fields):
+    rounding = fields.get("rounding", "rne")
+    outer_rounding = fields.get("outer_rounding", rounding)
+    refuses(
+        f"rounding {rounding!r} with outer_rounding {outer_rounding!r} would round at random in more than one place "
+        f"(product, lane_sum tree, acc, outer, out); accepted is one",
+        **fields,
+    )
+
+
+def test_what_overflows_into_another_format():
+    floats = MacSpec(**GOOD, overflow="infinity", outer="e8m9fn", out="int16")
+    assert [floats.overflow_into(fmt) for fmt in (floats.acc, floats.outer_format, floats.out_format)] == [
+        *("infinity", "saturate", "saturate")
+    ]
+    fixed = MacSpec(**FIXED, overflow="wrap", outer="fp32", out="int8")
+    assert [fixed.overflow_into(fmt) for fmt in (fixed.acc, fixed.outer_format, fixed.out_format)] == [
+        *("wrap", "saturate", "wrap")
+    ]
+    assert MacSpec(**GOOD, outer="fp32").overflow_into(parse_format("fp32")) == "saturate"
+
+
+def test_formats_of_the_outer_accumulator_and_the_results():
+    spec = MacSpec(**GOOD)
+    assert (spec.outer_format, spec.out_format, spec.fold_rounding) == (spec.acc, spec.acc, "rne")
+    spec = dataclasses.replace(spec, outer="fp32", rounding="rtz")
+    assert (spec.outer_format, spec.out_format, spec.fold_rounding) == (FloatFormat(8, 23), FloatFormat(8, 23), "rtz")
+    spec = dataclasses.replace(spec, out="e5m2", outer_rounding="rne")
+    assert (spec.out_format, spec.fold_rounding, spec.acc) == (FloatFormat(5, 2), "rne", FloatFormat(6, 5))
+
+
+def test_extras_tell_what_is_not_usual():
+    assert MacSpec(**GOOD, chunk=64, outer="e6m5", outer_rounding="rne").extras == ()
+    assert MacSpec(**GOOD, **EXTENDED).extras == (
+        "products rounded to e5m4",
+        "4 lanes, aligned:7",
+        "scales e8m0fnu",
+        "chunk sums into e8m23, rne",
+        "results e8m7, rne",
+        "3 turns",
+    )
+    assert MacSpec(**GOOD, lane_sum="aligned:7").extras == ("aligned:7",)
+    assert MacSpec(**GOOD, lane_sum="tree").extras == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [*EXTENDED.items(), ("product", None), ("scale", None), ("outer", None), ("out", None)]
+)
+def test_replacing_one_field_leaves_the_others(field, value):
+    for base in (MacSpec(**GOOD, chunk=24), MacSpec(**GOOD, **EXTENDED)):
+        changed = dataclasses.replace(base, **{field: value})
+        fields = [item.name for item in dataclasses.fields(MacSpec) if item.name != field]
+        assert all(getattr(changed, name) == getattr(base, name) for name in fields)
+        expected = {"product": "exact"}.get(field) if value is None else value
+        assert changed.to_dict()[field] == expected
+        assert MacSpec.from_json(changed.to_json()) == changed
+
+
 def test_unknown_parameter():
     with pytest.raises(TypeError, match="unexpected keyword argument 'banks'"):
         MacSpec(**GOOD, banks=4)
@@ -241,14 +532,23 @@ def test_to_dict():
         "a": "e5m2",
         "b": "e5m2",
         "acc": "e6m5",
+        "product": "exact",
+        "scale": None,
         "chunk": 64,
+        "outer": None,
+        "out": None,
         "rounding": "rne",
+        "outer_rounding": None,
         "overflow": "saturate",
+        "lanes": 1,
+        "lane_sum": "fused",
         "rows": 4,
         "cols": 4,
+        "interleave": 1,
         "pipeline": 1,
         "fold": "bubble",
     }
+    assert MacSpec(**GOOD, **EXTENDED).to_dict() == {**MacSpec(**GOOD).to_dict(), **EXTENDED, "scale": "e8m0fnu"}
 
 
 def test_absent_keys_take_their_defaults():
@@ -264,9 +564,9 @@ def refuses_json(message, text):
 
 def test_from_json_unknown_key():
     refuses_json(
-        "spec has the unknown key 'banks'; accepted are a, b, acc, chunk, rounding, overflow, rows, cols, pipeline, "
-        "fold",
-        json.dumps(GOOD | {"lanes": 4}),
+        "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, chunk, outer, out, rounding, "
+        "outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold",
+        json.dumps(GOOD | {"banks": 4}),
     )
 
 
@@ -316,6 +616,9 @@ def test_from_json_no_json(text):
         ("chunk", "none", "chunk 'none' is not an integer from 1 to 1048576 or none"),
         ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
+        ("lanes", "4", "lanes '4' is not an integer from 1 to 32"),
+        ("lane_sum", 4, "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64"),
+        ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
     ],
 )
 def test_from_json_wrong_type(key, value, message):

@@ -1,7 +1,7 @@
 """What the options of `macgen build` mean together: one MacSpec, and a name for it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from macgen.emit.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MacSpec, check_operand, least_int_bits
+from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
@@ -28,7 +28,8 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
 
     Returns:
         The spec. Where the new accumulator cannot have the base's `overflow`, it saturates; where it is fixed-point
-        and the base's is not, there are no chunks, unless `given` says otherwise.
+        and the base's is not, there are no chunks (but for scales or an outer accumulator), unless `given` says
+        otherwise.
 
     Raises:
         MacgenError: a value is refused, or the options contradict each other.
@@ -37,11 +38,15 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     values |= {name: value for name, value in given.items() if name in values}
     for name in ("a", "b", "acc"):
         values[name] = _format(name, values[name])
+    if values["product"] not in (None, "exact"):
+        values["product"] = _format("product", values["product"])
     for name in ("a", "b"):
         check_operand(name, values[name])
     if (acc_bits := given.get("acc_bits")) is not None:
         if "acc" not in given:
-            values["acc"] = accumulator_of_width(acc_bits, values["a"], values["b"])
+            exact = values["product"] in (None, "exact")
+            addends = (values["a"], values["b"]) if exact else (values["product"],)
+            values["acc"] = accumulator_of_width(acc_bits, *addends)
         elif values["acc"].width != acc_bits:
             raise MacgenError(
                 f"acc-bits {acc_bits} contradicts acc {values['acc']}, which has {values['acc'].width} bits; accepted "
@@ -52,7 +57,8 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     acc = values["acc"]
     if "overflow" not in given and not _overflow_fits(base.overflow, acc):
         values["overflow"] = "saturate"
-    if "chunk" not in given and isinstance(acc, FixedFormat) and isinstance(base.acc, FloatFormat):
+    to_fixed = isinstance(acc, FixedFormat) and isinstance(base.acc, FloatFormat)
+    if "chunk" not in given and to_fixed and values["scale"] is None and values["outer"] is None:
         values["chunk"] = None
     return MacSpec(**values)
 
@@ -88,28 +94,43 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
 
     values = {name: given.get(name, getattr(base, name)) for name in ("a", "b", "chunk", "rounding")}
     (row,) = plan_length(length, Goal(**values)).rows
+    chunk_reason, lanes = row.plan.chunk_reason, given.get("lanes", base.lanes)
+    if chunk_reason is not None and lanes > 1 and row.plan.chunk is not None and row.plan.chunk % lanes:
+        values["chunk"] = -(-row.plan.chunk // lanes) * lanes
+        chunk_reason += f"; {values['chunk']} is the next multiple of {lanes} lanes"
+        (row,) = plan_length(length, Goal(**values)).rows
     options, reasons = dict(given), []
     if "acc_bits" in automatic:
         del options["acc_bits"]
         options["acc"] = str(row.plan.chosen.acc)
         reasons.append(f"Chosen for sums of {length} products: {row.plan.chosen.acc}, {row.plan.chosen.reason}")
-        reasons += [f"Warning: {text}" for text in row.plan.warnings]
+        reasons += [f"Warning: {text}" for text in (*row.plan.warnings, *_beyond_theory(base, given))]
     options["chunk"] = row.plan.chunk
-    if (reason := row.plan.chunk_reason) is not None:
-        reasons.append(f"Chunk: {reason}")
+    if chunk_reason is not None:
+        reasons.append(f"Chunk: {chunk_reason}")
     return options, tuple(reasons)
 
 
-def accumulator_of_width(bits: int, a: Format, b: Format) -> Format:
-    """Return the accumulator that a bare width means for operands a and b.
+def _beyond_theory(base: MacSpec, given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what adds noise that the theory of widths does not know."""
+    product, lanes, lane_sum = (given.get(name, getattr(base, name)) for name in ("product", "lanes", "lane_sum"))
+    if product not in (None, "exact"):
+        yield f"the width is that for exact products, not for ones rounded to {product}"
+    if lane_sum != "fused" and (lanes > 1 or lane_sum != "tree"):
+        yield f"the width is that for one rounding a step, not for lane_sum {lane_sum}"
 
-    With a float operand: 1 sign, 6 exponent and `bits` - 7 mantissa bits. Otherwise: two's complement with the
+
+def accumulator_of_width(bits: int, *factors: Format) -> Format:
+    """Return the accumulator that a bare width means for products of two formats, or for ones rounded to one format.
+
+    With a float among them: 1 sign, 6 exponent and `bits` - 7 mantissa bits. Otherwise: two's complement with the
     fraction bits of the product.
 
     Raises:
         MacgenError: the width is out of range or, in fixed point, does not hold the products.
     """
-    if isinstance(a, FloatFormat) or isinstance(b, FloatFormat):
+    fixed = [fmt for fmt in factors if isinstance(fmt, FixedFormat)]
+    if len(fixed) < len(factors):
         least, most = 2 + ACC_EXP_BITS, 1 + ACC_EXP_BITS + MAX_MAN_BITS
         if not least <= bits <= most:
             raise MacgenError(
@@ -117,21 +138,45 @@ def accumulator_of_width(bits: int, a: Format, b: Format) -> Format:
                 f"{MAX_MAN_BITS} mantissa bits; acc eXmY accepts other splits"
             )
         return FloatFormat(ACC_EXP_BITS, bits - 1 - ACC_EXP_BITS)
-    frac_bits = a.frac_bits + b.frac_bits
-    least = least_int_bits(a, b, frac_bits=frac_bits, signed=True) + frac_bits
+    frac_bits = sum(fmt.frac_bits for fmt in fixed)
+    least = least_int_bits(*fixed, frac_bits=frac_bits, signed=True) + frac_bits
     if not least <= bits <= MAX_WIDTH:
+        products = f"products {fixed[0]}" if len(fixed) == 1 else f"products of a {fixed[0]} and b {fixed[1]}"
         raise MacgenError(
-            f"acc-bits {bits} is not from {least} to {MAX_WIDTH}, the two's complement widths that hold the products "
-            f"of a {a} and b {b}"
+            f"acc-bits {bits} is not from {least} to {MAX_WIDTH}, the two's complement widths that hold the {products}"
         )
     return FixedFormat(bits - frac_bits, frac_bits)
 
 
 def default_name(spec: MacSpec) -> str:
-    """Return a name for an array, made of its formats: a plain identifier, cut where it is too long."""
-    chunk = "" if spec.chunk is None else f"_c{spec.chunk}"
-    operands = spec.a if spec.a == spec.b else f"{spec.a}_{spec.b}"
-    return re.sub(r"[^A-Za-z0-9]+", "_", f"mac_{operands}_{spec.acc}{chunk}")[:MAX_LENGTH]
+    """Return a name for an array, made of its formats: a plain identifier.
+
+    Where it would be too long, biases and what becomes of subnormals are left out, and then it is cut.
+    """
+    name = _joined_name(spec, str)
+    return name if len(name) <= MAX_LENGTH else _joined_name(spec, lambda fmt: str(fmt).partition(":")[0])[:MAX_LENGTH]
+
+
+def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
+    parts = ["mac", text(spec.a)]
+    if spec.b != spec.a:
+        parts.append(text(spec.b))
+    if spec.product is not None:
+        parts.append(f"p{text(spec.product)}")
+    parts.append(text(spec.acc))
+    if spec.lanes > 1 or spec.aligned_bits is not None:
+        parts.append(f"l{spec.lanes}{'' if spec.lane_sum == 'fused' else spec.lane_sum}")
+    if spec.chunk is not None:
+        parts.append(f"c{spec.chunk}")
+    if spec.scale is not None:
+        parts.append(f"s{text(spec.scale)}")
+    if spec.outer_format != spec.acc:
+        parts.append(f"to_{text(spec.outer_format)}")
+    if spec.out_format != spec.outer_format:
+        parts.append(f"out_{text(spec.out_format)}")
+    if spec.interleave > 1:
+        parts.append(f"i{spec.interleave}")
+    return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))
 
 
 def name_and_directory(spec: MacSpec, name: str | None, output: Path | None) -> tuple[str, Path]:

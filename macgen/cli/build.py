@@ -20,14 +20,17 @@ MAX_SPEC_BYTES = 1 << 20
 _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
 """What a plan's width was computed for, and that width."""
 
+_NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
+"""Options that take the word `none`: without it, or as the field before it."""
+
 
 @click.command(
     cls=SectionedCommand,
     sections={
         "Where to start": ["preset", "spec", "plan", "layer", "widest"],
-        "Number formats": ["a", "b", "acc_bits", "acc", "length", "subnormals"],
-        "Arithmetic": ["chunk", "rounding", "overflow"],
-        "Hardware": ["rows", "cols", "fold", "pipeline"],
+        "Number formats": ["a", "b", "acc_bits", "acc", "length", "subnormals", "product", "scale", "outer", "out"],
+        "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
+        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
         "Output": ["output", "name", "force"],
     },
 )
@@ -66,6 +69,17 @@ _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
     metavar="gradual|flush",
     help="Float accumulators: keep subnormal sums, or make them +0 (smaller).",
 )
+@click.option("--product", metavar="FORMAT|exact", help="Round each product to this format before it is added.")
+@click.option(
+    "--scale",
+    metavar="FORMAT|none",
+    help="Give each chunk of a row of A and of a column of B a scale: a power of two (e8m0fnu, up to 8 bits), or a "
+    "float of up to 8 bits (e4m3fn).",
+)
+@click.option(
+    "--outer", metavar="FORMAT|none", help="Format of the accumulator of chunk sums.  [default: the accumulator's]"
+)
+@click.option("--out", metavar="FORMAT|none", help="Format of the results.  [default: the last accumulator's]")
 @click.option(
     "--chunk",
     type=integer_or("none", "auto"),
@@ -78,13 +92,33 @@ _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
     help="Round to nearest even, toward zero, align and drop, or at random with R bits, 1 to 32.",
 )
 @click.option(
+    "--outer-rounding",
+    metavar="rne|rtz|drop|stochastic:R|none",
+    help="Rounding of the accumulator of chunk sums, and of results with a format of their own.  [default: --rounding]",
+)
+@click.option(
     "--overflow",
     metavar="saturate|infinity|wrap",
     help="Sums that are too large: the largest value, infinity (float formats that have it), or modulo 2^N (fixed "
     "point).",
 )
+@click.option(
+    "--lanes", type=integer, metavar="N", help="Products that a step adds, 1 to 32; chunks are multiples of it."
+)
+@click.option(
+    "--lane-sum",
+    metavar="fused|tree|aligned:W",
+    help="How a step adds them: exactly, rounded once; by a tree of rounding adders; or all cut W bits, 1 to 64, below "
+    "the largest one's leading bit.",
+)
 @click.option("--rows", type=integer, metavar="N", help="Rows of the array, 1 to 256.")
 @click.option("--cols", type=integer, metavar="N", help="Columns of the array, 1 to 256.")
+@click.option(
+    "--interleave",
+    type=integer,
+    metavar="N",
+    help="Independent tiles that take turns in each unit, 1 to 4: an addition may take as many cycles.",
+)
 @click.option(
     "--fold",
     metavar="bubble|overlap",
@@ -122,6 +156,8 @@ def build(
       macgen build --preset fp16 --rows 16 --cols 16
       macgen build --a int8 --b int8 --acc-bits 24 --overflow saturate
       macgen build --acc-bits auto --length 4608 --chunk 64
+      macgen build --a e4m3fn --b e4m3fn --acc e6m9 --scale e8m0fnu --chunk 32 --outer fp32
+      macgen build --preset fp16-fp32 --lanes 4 --lane-sum tree
       macgen build --plan plan.json --layer block4.1.conv2
 
     The directory gets rtl/NAME.v (plain Verilog-2001, nothing else needed), constraints/ (SDC, XDC), NAME.core
@@ -132,8 +168,7 @@ def build(
     from macgen.emit.bundle import build as build_bundle
 
     given = {option: value for option, value in options.items() if value is not None}
-    if given.get("chunk") == "none":
-        given["chunk"] = None
+    given |= {option: None for option in _NONE if given.get(option) == "none"}
     base = _base(preset, spec, plan, layer, widest)
     if plan is not None and (others := [option for option in _PLANNED if option in given]):
         raise MacgenError(
@@ -204,6 +239,8 @@ def _summarize(manifest: "Manifest", directory: Path, reasons: "Sequence[str]") 
         "Operands": f"{spec.a} x {spec.b}, {spec.a.width} x {spec.b.width} bits",
         "Accumulator": f"{spec.acc}, {spec.acc.width} bits, {spec.rounding}, {spec.overflow}, {chunk}",
     }
+    if spec.extras:
+        rows["More"] = "; ".join(spec.extras)
     where = click.format_filename(directory)
     out = console.output()
     table = Table.grid(padding=(0, 2))

@@ -33,9 +33,14 @@ def _print_table() -> None:
     from macgen.catalogue import CATALOGUE
     from macgen.cli import console
 
-    table = Table("Preset", "Operands", "Accumulator", "Chunk", "Overflow", "Source", box=None, padding=(0, 2, 0, 0))
+    table = Table("Preset", "Operands", "Accumulator", "Chunk", "More", "Source", box=None, padding=(0, 2, 0, 0))
+    for column in table.columns[:4]:
+        column.no_wrap = True
+    table.columns[4].overflow = "fold"
     for name, entry in CATALOGUE.items():
         spec = entry.spec
         chunk = "none" if spec.chunk is None else str(spec.chunk)
-        table.add_row(name, f"{spec.a} x {spec.b}", str(spec.acc), chunk, spec.overflow, entry.source)
+        unusual = [value for value in (spec.rounding, spec.overflow) if value not in ("rne", "saturate")]
+        more = "; ".join([*unusual, *spec.extras])
+        table.add_row(name, f"{spec.a} x {spec.b}", str(spec.acc), chunk, more, entry.source)
     console.output().print(table)

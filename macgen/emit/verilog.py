@@ -100,7 +100,10 @@ def _interrupt_deferred() -> Iterator[None]:
 def describe(spec: MacSpec) -> str:
     """Return one line that tells a reader of the Verilog what the array computes."""
     chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}"
-    return (
-        f"{spec.rows} x {spec.cols} output-stationary array, {spec.a} x {spec.b} products into {spec.acc}, {chunk}, "
-        f"{spec.rounding}, {spec.overflow}"
+    return "; ".join(
+        [
+            f"{spec.rows} x {spec.cols} output-stationary array, {spec.a} x {spec.b} products into {spec.acc}, "
+            f"{chunk}, {spec.rounding}, {spec.overflow}",
+            *spec.extras,
+        ]
     )

@@ -246,6 +246,8 @@ def run_matmul(
     A: ArrayLike,
     B: ArrayLike,
     *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
     simulator: SimulatorChoice = "auto",
     workdir: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
@@ -256,6 +258,8 @@ def run_matmul(
         bundle: directory that `macgen build` wrote; only read.
         A: (M, K) codes of format a.
         B: (K, N) codes of format b. M and N need not be multiples of the array's rows and cols.
+        A_scales: (M, chunks) codes of format scale, where the array has scales; else None.
+        B_scales: (chunks, N) codes.
         simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
         workdir: as for `verify`.
         timeout: limit in seconds.
@@ -275,12 +279,18 @@ def run_matmul(
         raise MacgenError(f"A has the shape {a.shape} and B {b.shape}; accepted are (M, K) and (K, N)")
     a = checked_codes(a, spec.a.width, f"A, format {spec.a}")
     b = checked_codes(b, spec.b.width, f"B, format {spec.b}")
+    chunks = 1 if spec.chunk is None else -(-a.shape[1] // spec.chunk)
+    scales = {
+        "a_scales": _checked_scales(spec, "A_scales", A_scales, (a.shape[0], chunks)),
+        "b_scales": _checked_scales(spec, "B_scales", B_scales, (chunks, b.shape[1])),
+    }
     if simulator == "auto" and a.shape[0] * b.size >= LARGE_PRODUCT and tools.find("verilator").available:
         simulator = "verilator"
     name = choose(simulator, spec)[0]
     with work_directory(workdir, name) as work:
         operands, results = work.path / "operands.npz", work.path / "results.npz"
-        np.savez(operands, a=a, b=b)
+        arrays = {"a": a, "b": b, **{name: codes for name, codes in scales.items() if codes is not None}}
+        np.savez(operands, allow_pickle=False, **arrays)
         settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
         run, _ = _simulate(directory, name, "sim.test_matmul", work, settings, timeout)
         if not run.passed:
@@ -292,6 +302,19 @@ def run_matmul(
             codes, flags = product["codes"], product["flags"]
         work.keep = False
     return MatmulResult(codes, flags, name, run.tiles, run.beats, run.cycles, run.comparisons, run.seconds)
+
+
+def _checked_scales(spec: MacSpec, name: str, scales: ArrayLike | None, shape: tuple[int, int]) -> NDArray[Any] | None:
+    if spec.scale is None or scales is None:
+        if scales is not None:
+            raise MacgenError(f"{name} are given, but the array has no scales; accepted is None")
+        if spec.scale is not None:
+            raise MacgenError(f"{name} are missing; accepted are codes of {spec.scale} of shape {shape}")
+        return None
+    codes = np.asarray(scales)
+    if codes.shape != shape:
+        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, a scale for each chunk")
+    return checked_codes(codes, spec.scale.width, f"{name}, format {spec.scale}")
 
 
 # -- one simulation --------------------------------------------------------------------------------------------------

@@ -384,7 +384,7 @@ def test_make_runs_the_testbench(bundles, tmp_path):
     process = make(f"BUNDLE={bundles / 'small'}", f"WORK={tmp_path / 'work'}", "TILES=1", "SEED=5")
     assert process.returncode == 0, process.stdout + process.stderr
     assert "seed 5" in process.stdout
-    assert "20 of 20 tests passed with" in process.stdout
+    assert "21 of 21 tests passed with" in process.stdout
 
 
 def test_make_fails_with_the_testbench(bundles, tmp_path):

@@ -1,12 +1,14 @@
 """Driver and monitor on ports made of Python, against arrays that break the rules of the streams."""
 
+import dataclasses
 from random import Random
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sim.driver import Driver, ProtocolError, beats_of
+from macgen import MacSpec
+from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.monitor import Monitor
 from sim.operands import Tile
 
@@ -45,12 +47,15 @@ class Value:
 
 
 TILE = Tile("t", np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]), np.array([[1], [2], [3], [4], [5]]))
-BEATS = beats_of(TILE, 4, 4)
+SPEC = MacSpec(a="int4", b="int4", acc="int20", rows=2, cols=1)
+BEATS = beats_of(SPEC, [TILE], Random(0))
 
 
-def driver_on_ports(seed=1):
+def driver_on_ports(seed=1, scale_bits=None):
     a = SimpleNamespace(valid=Port(), ready=Port(), data=Port(8), first=Port(), last=Port())
     b = SimpleNamespace(valid=Port(), ready=Port(), data=Port(4))
+    if scale_bits is not None:
+        a.scale, b.scale = Port(2 * scale_bits), Port(scale_bits)
     return Driver(a, b, Random(seed)), a, b
 
 
@@ -62,7 +67,69 @@ def test_beats_are_columns_of_a_and_rows_of_b_with_marks():
     assert [(beat.a, beat.b) for beat in BEATS] == [(0x61, 1), (0x72, 2), (0x83, 3), (0x94, 4), (0xA5, 5)]
     assert [beat.first for beat in BEATS] == [1, 0, 0, 0, 0]
     assert [beat.last for beat in BEATS] == [0, 0, 0, 0, 1]
-    assert not any(beat.first or beat.last for beat in beats_of(TILE, 4, 4, mark_first=False, finish=False))
+    assert [beat.final for beat in BEATS] == [False, False, False, False, True]
+    unmarked = beats_of(SPEC, [TILE], Random(0), mark_first=False, finish=False)
+    assert not any(beat.first or beat.last or beat.final for beat in unmarked)
+
+
+def test_lanes_are_filled_from_the_lowest_and_with_zeros_at_the_end():
+    spec = dataclasses.replace(SPEC, lanes=2)
+    beats = beats_of(spec, [TILE], Random(0))
+    assert [(beat.a, beat.b) for beat in beats] == [(0x7621, 0x21), (0x9843, 0x43), (0x0A05, 0x05)]
+    assert [(beat.first, beat.last) for beat in beats] == [(1, 0), (0, 0), (0, 1)]
+    assert [(beat.a, beat.b) for beat in beats_of(replace(spec, lanes=8), [TILE], Random(0))] == [
+        (0x000A9876_00054321, 0x00054321)
+    ]
+
+
+def replace(spec, **fields):
+    return dataclasses.replace(spec, **fields)
+
+
+def test_turns_alternate_and_only_the_first_one_s_marks_are_looked_at():
+    """The marks on the other turns' beats are random: nobody may look at them."""
+    spec = replace(SPEC, interleave=3)
+    other = Tile("u", 15 - TILE.a, 15 - TILE.b)
+    beats = beats_of(spec, [TILE, other, TILE], Random(0))
+    single, twin = BEATS, beats_of(SPEC, [other], Random(0))
+    assert [(beat.a, beat.b) for beat in beats] == [
+        (beat.a, beat.b) for of_round in zip(single, twin, single, strict=True) for beat in of_round
+    ]
+    assert [beat.first for beat in beats[::3]] == [1, 0, 0, 0, 0]
+    assert [beat.last for beat in beats[::3]] == [0, 0, 0, 0, 1]
+    assert [beat.final for beat in beats] == [False] * 14 + [True]
+    ignored = [(beat.first, beat.last) for turn in (1, 2) for beat in beats[turn::3]]
+    assert set(ignored) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "lanes", "ends"), [(2, 1, [1, 3, 4]), (4, 2, [1, 2]), (None, 1, [4]), (1, 1, range(5))]
+)
+def test_scales_stand_where_chunks_end_and_anything_elsewhere(chunk, lanes, ends):
+    spec = MacSpec(a="int4", b="int4", acc="int20", rows=2, cols=1, scale="e8m0fnu", chunk=chunk, lanes=lanes)
+    chunks = len(ends)
+    scales = np.arange(1, 1 + 2 * chunks).reshape(2, chunks), np.arange(101, 101 + chunks).reshape(chunks, 1)
+    seen = [beats_of(spec, [Tile("t", TILE.a, TILE.b, *scales)], Random(seed)) for seed in range(8)]
+    for index, end in enumerate(ends):
+        wanted = (index + 1) | (index + 1 + chunks) << 8, 101 + index
+        assert {(beats[end].a_scale, beats[end].b_scale) for beats in seen} == {wanted}
+    for elsewhere in set(range(len(seen[0]))) - set(ends):
+        assert len({(beats[elsewhere].a_scale, beats[elsewhere].b_scale) for beats in seen}) == len(seen)
+
+
+def test_scales_are_driven_with_their_beats():
+    driver, a, b = driver_on_ports(scale_bits=8)
+    beats = [Beat(k, k, 0, 0, a_scale=1000 + k, b_scale=200 + k) for k in range(8)]
+    driver.gap_a = driver.gap_b = 0.4
+    driver.send(list(beats))
+    taken = []
+    for _ in range(60):
+        both = value(a.valid) and value(b.valid)
+        a.ready.value = b.ready.value = both
+        if both:
+            taken.append((value(a.scale), value(b.scale)))
+        driver.step()
+    assert taken == [(beat.a_scale, beat.b_scale) for beat in beats]
 
 
 def run(driver, a, b, ready, cycles=200):

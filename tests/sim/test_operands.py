@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,17 @@ from sim.operands import (
     KINDS,
     MOST_DISTINCT,
     boundary_lengths,
+    chunks_of,
     draw,
+    draw_scales,
     length_tiles,
+    one_of,
     random_length,
     random_tile,
     random_tiles,
     special_codes,
     special_tiles,
+    steps_of,
 )
 
 FORMATS = [
@@ -105,6 +110,52 @@ def test_boundary_lengths_enclose_the_chunk():
     assert boundary_lengths(64, 100) == [1, 2, 63, 64, 65]
     assert boundary_lengths(1 << 20, 6000) == [1, 2]
     assert boundary_lengths(None, 6000)[0] == 1
+    assert {3, 4, 5, 7, 9, 12} <= set(boundary_lengths(8, 1000, lanes=4))
+    assert {1, 2, 3, 6, 7, 8, 13, 15} <= set(boundary_lengths(None, 1000, lanes=7))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["e8m0fnu", "e2m0fnu", "e5m0fnu", "e4m3fn"])
+def test_scales_fit_and_only_some_kinds_have_nan(kind, name):
+    fmt = MacSpec(a="int4", b="int4", acc="int20", scale=name).scale
+    codes = draw_scales(kind, np.random.default_rng(5), fmt, (40, 70))
+    assert codes.shape == (40, 70)
+    assert codes.min() >= 0
+    assert codes.max() < 1 << fmt.width
+    if kind in ("finite", "normal", "window", "lengths"):
+        assert np.isfinite(fmt.decode(codes)).all()
+    if kind in ("special", "rare", "uniform"):
+        assert np.isnan(fmt.decode(codes)).any()
+    np.testing.assert_array_equal(codes, draw_scales(kind, np.random.default_rng(5), fmt, (40, 70)))
+
+
+def test_scaled_tiles_have_a_scale_for_each_chunk():
+    spec = MacSpec(a="int4", b="int4", acc="int20", scale="e8m0fnu", chunk=4, rows=3, cols=2)
+    for length, chunks in ((1, 1), (4, 1), (5, 2), (9, 3)):
+        tile = random_tile(spec, np.random.default_rng(1), length, "uniform")
+        assert (tile.a_scales.shape, tile.b_scales.shape) == ((3, chunks), (chunks, 2))
+    assert random_tile(replace(spec, chunk=None), np.random.default_rng(1), 9, "uniform").a_scales.shape == (3, 1)
+    assert random_tile(replace(spec, scale=None), np.random.default_rng(1), 9, "uniform").a_scales is None
+    assert one_of(spec.scale) == 127
+
+
+def test_special_tiles_bring_every_pair_of_scales_together():
+    spec = MacSpec(a="e4m3fn", b="int8", acc="e6m9", scale="e8m0fnu", chunk=4, outer="fp32", rows=3, cols=2)
+    pairs, values = set(), set()
+    for tile in special_tiles(spec):
+        pairs |= set(itertools.product(tile.a_scales[:, 0].tolist(), tile.b_scales[0].tolist()))
+        if "scales" in tile.name:
+            values |= set(itertools.product(tile.a[:, 0].tolist(), tile.b[0].tolist()))
+    scales = [0, 1, 126, 127, 128, 254, 255]
+    assert special_codes(spec.scale) == scales
+    assert pairs == set(itertools.product(scales, scales))
+    assert values == {(0, 0), (spec.a.max_code, 127)}
+
+
+def test_steps_are_as_many_as_groups_of_lanes():
+    spec = MacSpec(a="int4", b="int4", acc="int20", lanes=3, chunk=6)
+    assert [steps_of(spec, length) for length in (1, 3, 4, 6, 7)] == [1, 1, 2, 2, 3]
+    assert [chunks_of(spec, length) for length in (1, 6, 7, 13)] == [1, 1, 2, 3]
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 5, 64, 1 << 20])
