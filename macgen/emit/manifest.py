@@ -74,8 +74,8 @@ class Manifest:
             "c": _stream("c", ["valid", "ready", "data", "flags", "first", "last"], spec.cols, spec.out_format.width),
         }
         if spec.scale is not None:
-            for name in ("a", "b"):
-                streams[name] |= {"scale": f"{name}_scale", "scale_bits": spec.scale.width}
+            for stream in ("a", "b"):
+                streams[stream] |= {"scale": f"{stream}_scale", "scale_bits": spec.scale.width}
         streams["c"]["flag_bits"] = FLAG_BITS
         return cls(
             name=name,

@@ -130,7 +130,7 @@ def _step(spec: MacSpec, name: str) -> list[str]:
     sum_ports = _members("acc", value, "state") + _members("operand", operand) + _members("result", value)
     return [
         f"wire [{FLAG_BITS - 1}:0] raised, settled, told, told_before;",
-        _instance(f"{name}_adder", random + ["settled"], [("flags", "raised"), *sum_ports]),
+        _instance(f"{name}_adder", [*random, "settled"], [("flags", "raised"), *sum_ports]),
         _instance(f"{name}_output", [], [("flags", "told_before"), *acc], "state"),
         _instance(f"{name}_output", [], [("flags", "told"), *result], "result"),
         f"assign flags = settled == told_before ? raised | told : {_ALL_FLAGS};",
