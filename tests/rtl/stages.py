@@ -13,12 +13,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.golden import Model
-from macgen.golden.model import multiply
+from macgen.golden.model import Target, multiply
+from macgen.rtl.addition import Addition
 from macgen.rtl.bits import extend
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import FLAG_BITS, member
+from macgen.rtl.float_adder import FLAG_BITS, connect_members, member
 from macgen.rtl.hierarchy import Modules, submodule
 from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.rounded_product import RoundedProduct
 from tests.rtl.gates import from_rtlil
 
 MOST_LANES = 1 << 18
@@ -51,9 +53,9 @@ def unpack(signature, packed):
     return SimpleNamespace(**members)
 
 
-def zero_state(spec):
+def zero_state(arithmetic):
     """Return the packed state of an empty accumulator."""
-    arithmetic, packed, low = datapath(spec), 0, 0
+    packed, low = 0, 0
     for name, item in arithmetic.value.members.items():
         packed |= arithmetic.zero.get(name, 0) << low
         low += Shape.cast(item.shape).width
@@ -65,7 +67,7 @@ class Stages(wiring.Component):
 
     Members:
         a, b, present: operand codes and whether there is a product.
-        product: the packed operand of the adder that they make.
+        product, product_flags: the packed operand of the adder that they make, and flags of its own rounding.
         state, operand: packed addends.
         random: with stochastic rounding the random number.
         sum, flags: of the adder; the sum is a packed state.
@@ -84,6 +86,7 @@ class Stages(wiring.Component):
                 "b": In(spec.b.width),
                 "present": In(1),
                 "product": Out(operand),
+                "product_flags": Out(FLAG_BITS),
                 "state": In(state),
                 "operand": In(operand),
                 "random": In(arithmetic.random_bits),
@@ -99,9 +102,14 @@ class Stages(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec, arithmetic = self._spec, self._arithmetic
-        multiplier = submodule(
-            m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, arithmetic.addition.addend)
-        )
+        exact = arithmetic.addition.addend if spec.product is None else Addition.of_products(spec).addend
+        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, exact))
+        factors = multiplier.product
+        if spec.product is not None:
+            rounding = submodule(m, platform, "rounding_unit", "rounding", lambda: RoundedProduct(spec))
+            connect_members(m, rounding.product, factors)
+            factors = rounding.rounded
+            m.d.comb += self.product_flags.eq(rounding.flags)
         product = submodule(m, platform, "product_unit", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
         output = submodule(m, platform, "output", "output", arithmetic.output)
@@ -117,7 +125,7 @@ class Stages(wiring.Component):
         if arithmetic.random_bits:
             m.d.comb += adder.random.eq(self.random)
         for target, source in (
-            (product.product, multiplier.product),
+            (product.product, factors),
             (adder.acc, state),
             (adder.operand, operand),
             (output.value, state),
@@ -167,18 +175,24 @@ class Proof:
         complete: whether nothing had to be drawn.
     """
 
+    place = "steps"
+    datapath = staticmethod(datapath)
+
     def __init__(self, spec, most_pairs=1 << 22, seed=1, contract=None):
         self.spec, self.model, self.rng = spec, Model(contract or spec), np.random.default_rng(seed)
         self.most_pairs = most_pairs
-        self.arithmetic = datapath(spec)
-        above = 1 << spec.random_bits
+        self.arithmetic = self.datapath(spec)
+        bits = spec.random_bits if spec.random_place == self.place else 0
+        above = 1 << bits
         drawn = [0, *self.rng.integers(0, above, DRAWN_NUMBERS), above - 1]
-        self.numbers = np.array(drawn if spec.random_bits > MOST_RANDOM_BITS else range(above))
-        self.gates = from_rtlil(Modules("stages").convert(Stages(spec)), "stages")
+        self.numbers = np.array(drawn if bits > MOST_RANDOM_BITS else range(above))
+        self.gates = from_rtlil(Modules("stages").convert(self._component()), "stages")
         self.steps = self.folds = 0
         self.complete = True
         self._code_of = {}
-        self.idle = self._run("product", present=0)[0]
+
+    def _component(self):
+        return Stages(self.spec)
 
     def _add(self, state, operand, number):
         inputs = {"state": state, "operand": operand}
@@ -198,7 +212,7 @@ class Proof:
         """
         self._operands()
         self._close_steps()
-        if self.spec.chunk is not None:
+        if self.arithmetic.addition.folds:
             self._close_folds()
         return self
 
@@ -206,15 +220,30 @@ class Proof:
         """Every distinct pair of an operand and the product that it stands for, with codes that make it."""
         a, b = (np.arange(1 << fmt.width, dtype=np.uint64) for fmt in (self.spec.a, self.spec.b))
         a, b = np.repeat(a, len(b)), np.tile(b, len(a))
-        operands = self._run("product", a=a, b=b, present=1)
+        made = self.gates.evaluate(len(a), {"a": a, "b": b, "present": 1})
         numbers = [
             [fmt.number(code) for code in range(1 << fmt.width)] for fmt in (self.model.spec.a, self.model.spec.b)
         ]
-        found = {}
-        for pair, operand in zip(itertools.product(*map(range, map(len, numbers))), operands.tolist(), strict=True):
-            found.setdefault((operand, meaning(multiply(numbers[0][pair[0]], numbers[1][pair[1]]))), pair)
-        self.operands = np.array([operand for operand, _ in found], np.uint64)
-        self.pairs = list(found.values())
+        spec, found = self.model.spec, {}
+        if spec.product is not None:
+            target = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
+        pairs = itertools.product(*map(range, map(len, numbers)))
+        for pair, operand, flags in zip(pairs, made["product"].tolist(), made["product_flags"].tolist(), strict=True):
+            product = multiply(numbers[0][pair[0]], numbers[1][pair[1]])
+            if spec.product is not None:
+                code, wanted = target.sum((product,), 0)
+                product = target.number(code)
+                if flags != wanted:
+                    raise DifferenceError(f"{self.spec}: the product of {pair} has flags {flags}, not {wanted}")
+            found.setdefault((operand, meaning(product), flags), pair)
+        self.operands = np.array([operand for operand, *_ in found], np.uint64)
+        self.operand_flags = np.array([flags for *_, flags in found], np.uint64)
+        self.addends = list(found.values())
+        self.idle = [int(self._run("product", present=0)[0])]
+
+    def _expected(self, code, index, number):
+        """Return what the contract makes of a state's code and an operand."""
+        return self.model.step(code, *self.addends[index], number)
 
     def _learn(self, states):
         """Return those states that are new, and note their codes."""
@@ -229,11 +258,11 @@ class Proof:
         return np.array([self._code_of[state] for state in distinct.tolist()])[inverse.ravel()]
 
     def _close_steps(self):
-        zero = zero_state(self.spec)
+        zero = zero_state(self.arithmetic)
         frontier = [self._learn(np.array([zero], np.uint64))]
         if self._code_of[zero] != 0:
             raise DifferenceError(f"{self.spec}: the empty accumulator has code {self._code_of[zero]}")
-        if self.spec.chunk is not None and self.arithmetic.loads_exactly:
+        if self.arithmetic.addition.folds and self.arithmetic.loads_exactly:
             frontier.append(self._load())
         frontier = np.concatenate(frontier)
         expected = {}
@@ -264,8 +293,8 @@ class Proof:
         loads = zip(
             states.tolist(),
             self._run("code", state=states).tolist(),
-            self._run("load_flags", operand=self.operands).tolist(),
-            self.pairs,
+            (self._run("load_flags", operand=self.operands) | self.operand_flags).tolist(),
+            self.addends,
             strict=True,
         )
         for state, code, flags, pair in loads:
@@ -276,23 +305,24 @@ class Proof:
         return np.unique(states)
 
     def _steps(self, states, choice, number, expected):
-        operands = np.append(self.operands[choice], self.idle)
+        operands = np.append(self.operands[choice], np.array(self.idle, np.uint64))
         state, operand = np.repeat(states, len(operands)), np.tile(operands, len(states))
         after = self._add(state, operand, number)
         new = self._learn(after["sum"])
-        codes, flags = self._codes(after["sum"]), after["flags"]
+        of_operands = np.append(self.operand_flags[choice], np.zeros(len(self.idle), np.uint64))
+        codes, flags = self._codes(after["sum"]), after["flags"] | np.tile(of_operands, len(states))
         wanted = np.empty((len(states), len(operands), 2), np.int64)
         for row, code in enumerate(self._codes(states).tolist()):
             table = expected.setdefault((code, number), np.full((len(self.operands), 2), -1))
             for index in choice[table[choice, 0] < 0].tolist():
-                table[index] = self.model.step(code, *self.pairs[index], number)
-            wanted[row, :-1], wanted[row, -1] = table[choice], (code, 0)
+                table[index] = self._expected(code, index, number)
+            wanted[row, : len(choice)], wanted[row, len(choice) :] = table[choice], (code, 0)
         wrong = (codes != wanted[..., 0].ravel()) | (flags != wanted[..., 1].ravel())
         self.steps += len(state)
         if wrong.any():
             at = int(np.argmax(wrong))
             row, column = divmod(at, len(operands))
-            pair = self.pairs[choice[column]] if column < len(choice) else "nothing"
+            pair = self.addends[choice[column]] if column < len(choice) else "nothing"
             raise DifferenceError(
                 f"{self.spec}: state {int(state[at]):#x} (code {self._code_of[int(state[at])]}) plus {pair}, number "
                 f"{number}, gives code {codes[at]} flags {flags[at]}, not {tuple(wanted[row, column].tolist())}"
