@@ -167,6 +167,8 @@ class Proof:
         complete: whether nothing had to be drawn.
     """
 
+    stages = Stages
+
     def __init__(self, spec, most_pairs=1 << 22, seed=1, contract=None):
         self.spec, self.model, self.rng = spec, Model(contract or spec), np.random.default_rng(seed)
         self.most_pairs = most_pairs
@@ -174,11 +176,11 @@ class Proof:
         above = 1 << spec.random_bits
         drawn = [0, *self.rng.integers(0, above, DRAWN_NUMBERS), above - 1]
         self.numbers = np.array(drawn if spec.random_bits > MOST_RANDOM_BITS else range(above))
-        self.gates = from_rtlil(Modules("stages").convert(Stages(spec)), "stages")
+        self.gates = from_rtlil(Modules("stages").convert(self.stages(spec)), "stages")
         self.steps = self.folds = 0
         self.complete = True
         self._code_of = {}
-        self.idle = self._run("product", present=0)[0]
+        self.idle = self._run("product", present=0)
 
     def _add(self, state, operand, number):
         inputs = {"state": state, "operand": operand}
@@ -286,7 +288,7 @@ class Proof:
             table = expected.setdefault((code, number), np.full((len(self.operands), 2), -1))
             for index in choice[table[choice, 0] < 0].tolist():
                 table[index] = self.model.step(code, *self.pairs[index], number)
-            wanted[row, :-1], wanted[row, -1] = table[choice], (code, 0)
+            wanted[row, : len(choice)], wanted[row, len(choice) :] = table[choice], (code, 0)
         wrong = (codes != wanted[..., 0].ravel()) | (flags != wanted[..., 1].ravel())
         self.steps += len(state)
         if wrong.any():
