@@ -3,6 +3,7 @@
 A PE may have several: products into the inner accumulator, chunk sums into the outer one.
 """
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
@@ -39,6 +40,7 @@ class Addend:
         infinite: whether it can be an infinity.
         nan: whether it can be NaN.
         normalised: whether the magnitude's top bit is set in every number but 0.
+        count: of how many numbers it is the exact sum.
     """
 
     significand_bits: int
@@ -50,6 +52,7 @@ class Addend:
     infinite: bool
     nan: bool
     normalised: bool = False
+    count: int = 1
 
     @classmethod
     def of_format(cls, fmt: Format, *, integer: bool) -> Self:
@@ -117,6 +120,109 @@ class Addend:
             normalised=self.normalised and other.significand_bits == 0,
         )
 
+    @classmethod
+    def of_states(cls, acc: Format, rounding: str, overflow: Overflow, addend: Self) -> Self:
+        """Describe what an accumulator can become that starts at 0 and to which such addends are added."""
+        by_overflow = overflow == "infinity" and Addition(addend, acc, rounding, overflow, folds=False).rounds_up
+        infinite = acc.has_infinity and (by_overflow or addend.infinite)
+        values = cls.of_format(acc, integer=True)
+        return replace(values, infinite=infinite, nan=acc.has_nan and (infinite or addend.nan))
+
+    @classmethod
+    def of_sum(cls, addend: Self, count: int, lsb_exponent: int | None = None) -> Self:
+        """Describe exact sums of so many numbers, all with the same exponent on the wires.
+
+        Parameters:
+            addend: the numbers.
+            count: how many at most.
+            lsb_exponent: the place to which they are cut before they are added; None: they are not.
+        """
+        lsb = addend.lsb_exponent if lsb_exponent is None else lsb_exponent
+        units = math.ceil(addend.largest / Fraction(2) ** lsb)
+        return cls(
+            significand_bits=(count * units).bit_length(),
+            lsb_exponent=lsb,
+            least_exponent=1,
+            largest_exponent=1,
+            largest=count * units * Fraction(2) ** lsb,
+            integer_bits=addend.integer_bits + (count - 1).bit_length() if addend.integer_bits else 0,
+            infinite=addend.infinite,
+            nan=addend.nan,
+            count=count,
+        )
+
+    @classmethod
+    def of_window(cls, window: "Window") -> Self:
+        """Describe the sums of a window's terms; the least exponent is that of the window's lowest position."""
+        return cls(
+            significand_bits=window.magnitude_bits + (len(window.terms) - 1).bit_length(),
+            lsb_exponent=window.lsb_exponent,
+            least_exponent=1,
+            largest_exponent=1 + max(window.highest - window.bits - window.lsb_exponent, 0),
+            largest=sum((term.largest for term in window.terms), Fraction(0)),
+            integer_bits=0,
+            infinite=any(term.infinite for term in window.terms),
+            nan=any(term.nan for term in window.terms),
+        )
+
+    @property
+    def opposite(self) -> bool:
+        """Whether it can be the NaN of infinities of both signs."""
+        return self.infinite and self.count > 1
+
+    @property
+    def highest(self) -> int:
+        """Exponent of the binade of the largest magnitude."""
+        exponent = self.largest.numerator.bit_length() - self.largest.denominator.bit_length()
+        return exponent if self.largest >= Fraction(2) ** exponent else exponent - 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where numbers are cut before they are added: a number of bits below the largest one's binade.
+
+    Attributes:
+        terms: the numbers.
+        fraction_bits: bits that are kept below the largest exponent.
+        lsb_exponent: place below which nothing is kept, whatever the largest exponent.
+        sticky: whether the last bit that is kept is the OR of itself and all that is cut below it.
+    """
+
+    terms: tuple[Addend, ...]
+    fraction_bits: int
+    lsb_exponent: int
+    sticky: bool = False
+
+    @property
+    def highest(self) -> int:
+        """Largest exponent of a term."""
+        return max(term.highest for term in self.terms)
+
+    @property
+    def bits(self) -> int:
+        """Bits below the largest exponent that are there: no more than the widest window has use for."""
+        return min(self.fraction_bits, max(self.highest - self.lsb_exponent, 0))
+
+    @property
+    def magnitude_bits(self) -> int:
+        """Width of a cut term's magnitude."""
+        return self.bits + 1
+
+    @property
+    def base(self) -> int:
+        """Exponent that stands on the wires as 0: that of the smallest magnitude of a term."""
+        return min(self.lsb_exponent, *(term.lsb_exponent for term in self.terms))
+
+    @property
+    def lowest_top(self) -> int:
+        """Exponent on the wires of the top bit in the window's lowest position."""
+        return self.lsb_exponent + self.bits - self.base
+
+    @property
+    def exponent_bits(self) -> int:
+        """Width of the exponents on the wires."""
+        return max(self.highest - self.base, self.lowest_top, 1).bit_length()
+
 
 class ExactNumber(wiring.Signature):
     """An exact number on its way to an adder, such as a product as the multiplier leaves it.
@@ -130,6 +236,7 @@ class ExactNumber(wiring.Signature):
         exponent: from the addend's least to its largest.
         infinite, nan: it is an infinity, a NaN.
         invalid: it is the NaN of 0 times infinity or of a signalling NaN operand.
+        opposite: it is the NaN of infinities of both signs, which is not invalid where it meets a NaN.
     """
 
     def __init__(self, addend: Addend) -> None:
@@ -145,6 +252,8 @@ class ExactNumber(wiring.Signature):
             members["infinite"] = Out(1)
         if addend.nan:
             members |= {"nan": Out(1), "invalid": Out(1)}
+        if addend.opposite:
+            members["opposite"] = Out(1)
         super().__init__(members)
 
 
@@ -170,12 +279,12 @@ class Addition:
 
     @classmethod
     def of_steps(cls, spec: MacSpec) -> Self:
-        """Return the addition of a spec's products to its accumulators."""
-        integer = isinstance(spec.acc, FixedFormat)
-        if spec.product is None:
-            addend = Addend.of_product(spec.a, spec.b, integer=integer)
-        else:
-            addend = cls.of_products(spec).rounded(integer=integer)
+        """Return the addition of what a step adds to a spec's accumulators: a product, or what the lanes' become."""
+        addend = product_addend(spec)
+        if spec.aligned_bits is not None:
+            addend = Addend.of_window(aligned_window(spec))
+        elif spec.lanes > 1:
+            addend = tree_addend(spec) if spec.lane_sum == "tree" else Addend.of_sum(addend, spec.lanes)
         folds = spec.chunk is not None and not spec.has_outer_adder
         return cls(addend, spec.acc, spec.rounding, spec.overflow, folds)
 
@@ -206,3 +315,35 @@ class Addition:
     def rounds_up(self) -> bool:
         """Whether a sum can be rounded away from zero, and so to infinity."""
         return self.rounding == "rne" or self.random_bits > 0
+
+
+def exact_addend(spec: MacSpec) -> Addend:
+    """Return what a spec's exact products are."""
+    return product_addend(spec) if spec.product is None else Addition.of_products(spec).addend
+
+
+def product_addend(spec: MacSpec) -> Addend:
+    """Return what a spec's products are, rounded if it says so."""
+    # Where the nodes of a tree cut products, that is toward zero, for which magnitudes are meant.
+    cut = spec.lanes > 1 and spec.lane_sum == "tree" and spec.rounding == "drop"
+    integer = isinstance(spec.acc, FixedFormat) and not cut
+    if spec.product is None:
+        return Addend.of_product(spec.a, spec.b, integer=integer)
+    return Addition.of_products(spec).rounded(integer=integer)
+
+
+def tree_addend(spec: MacSpec) -> Addend:
+    """Return what the nodes of a spec's tree are: numbers of the accumulator's format."""
+    return Addend.of_states(spec.acc, spec.rounding, spec.overflow, product_addend(spec))
+
+
+def aligned_window(spec: MacSpec) -> Window:
+    """Return where an aligned step cuts its terms, the products and, last, the accumulator."""
+    assert isinstance(spec.acc, FloatFormat)
+    assert spec.aligned_bits is not None
+    product = product_addend(spec)
+    acc = Addend.of_states(spec.acc, spec.rounding, spec.overflow, product)
+    # Sums are multiples of the products' grid or, after saturation, of the largest number's last bit.
+    grid = min(product.lsb_exponent, spec.acc.max_exponent - spec.acc.man_bits)
+    acc = replace(acc, lsb_exponent=max(acc.lsb_exponent, grid))
+    return Window((*[product] * spec.lanes, acc), spec.aligned_bits, grid)

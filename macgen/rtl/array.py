@@ -25,7 +25,7 @@ class Row(wiring.Component):
     Members:
         a_in, control_in: from the left.
         control_out: of the last PE.
-        b_in, b_out: from above, to below, one code per column, column 0 lowest.
+        b_in, b_out: from above, to below, one code per column and lane, column 0 lowest, in it lane 0.
         a_scale_in, a_scale_out, b_scale_in, b_scale_out: with scales, beside the operands.
         shift, result_in, result_out: results from below, to above, column 0 lowest.
         seeds: of the PEs that take random numbers, column 0 lowest.
@@ -35,11 +35,11 @@ class Row(wiring.Component):
         self._spec = spec
         super().__init__(
             {
-                "a_in": In(spec.a.width),
+                "a_in": In(spec.lanes * spec.a.width),
                 "control_in": In(Control(spec)),
                 "control_out": Out(Control(spec)),
-                "b_in": In(spec.cols * spec.b.width),
-                "b_out": Out(spec.cols * spec.b.width),
+                "b_in": In(spec.cols * spec.lanes * spec.b.width),
+                "b_out": Out(spec.cols * spec.lanes * spec.b.width),
                 **scale_ports(spec, spec.cols),
                 "shift": In(1),
                 "result_in": In(spec.cols * result_bits(spec)),
@@ -57,7 +57,7 @@ class Row(wiring.Component):
         for col, pe in enumerate(pes):
             m.d.comb += [
                 pe.a_in.eq(a),
-                pe.b_in.eq(self.b_in.word_select(col, spec.b.width)),
+                pe.b_in.eq(self.b_in.word_select(col, spec.lanes * spec.b.width)),
                 pe.shift.eq(self.shift),
                 pe.result_in.eq(self.result_in.word_select(col, result_bits(spec))),
             ]
@@ -115,13 +115,13 @@ def array_signature(spec: MacSpec) -> wiring.Signature:
         {
             "a_valid": In(1),
             "a_ready": Out(1),
-            "a_data": In(spec.rows * spec.a.width),
+            "a_data": In(spec.rows * spec.lanes * spec.a.width),
             **a_scale,
             "a_first": In(1),
             "a_last": In(1),
             "b_valid": In(1),
             "b_ready": Out(1),
-            "b_data": In(spec.cols * spec.b.width),
+            "b_data": In(spec.cols * spec.lanes * spec.b.width),
             **b_scale,
             "c_valid": Out(1),
             "c_ready": In(1),
@@ -143,16 +143,17 @@ class MacArray(wiring.Component):
     """A rows x cols array that computes tiles of A·B.
 
     Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
-    taken in the same cycle. After the beat marked last the tile leaves on stream c, row by row, row 0 first. New tiles
-    stream in meanwhile; the last beat of the next is held until the results have been taken.
+    taken in the same cycle; with lanes as many elements, 0 where the dot products have no more. After the beat marked
+    last the tile leaves on stream c, row by row, row 0 first. New tiles stream in meanwhile; the last beat of the next
+    is held until the results have been taken.
 
     Members:
         a_valid, a_ready: handshake; a beat moves when both are high. Both streams move in the same cycle, so ready
             follows from both valids: a source must not wait for ready before it offers a beat.
-        a_data: one operand code per row, row 0 lowest.
+        a_data: one operand code per row and lane, row 0 lowest, in it lane 0.
         a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last.
         a_last: the beat ends the dot products.
-        b_valid, b_ready, b_data: one operand code per column, column 0 lowest.
+        b_valid, b_ready, b_data: one operand code per column and lane, column 0 lowest, in it lane 0.
         a_scale, b_scale: with scales, one code per row, per column; those of the beat that ends a chunk count.
         c_valid, c_ready: handshake.
         c_data: one result code per column, column 0 lowest.
@@ -168,8 +169,8 @@ class MacArray(wiring.Component):
         m = Module()
         spec = self.spec
         sequencer = submodule(m, platform, "sequencer", "sequencer", lambda: Sequencer(spec))
-        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, spec.a.width))
-        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, spec.b.width))
+        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, spec.lanes * spec.a.width))
+        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, spec.lanes * spec.b.width))
         m.d.comb += [
             sequencer.valid.eq(self.a_valid & self.b_valid),
             sequencer.first.eq(self.a_first),
@@ -199,7 +200,7 @@ class MacArray(wiring.Component):
                 m.d.sync += getattr(delayed, name).eq(getattr(control, name))
             control = delayed
             connect_members(m, row.control_in, control)
-            m.d.comb += [row.a_in.eq(a.word_select(index, self.spec.a.width)), row.b_in.eq(b)]
+            m.d.comb += [row.a_in.eq(a.word_select(index, self.spec.lanes * self.spec.a.width)), row.b_in.eq(b)]
             b = row.b_out
         for above, below in pairwise(rows):
             m.d.comb += above.result_in.eq(below.result_out)

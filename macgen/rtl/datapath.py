@@ -158,7 +158,10 @@ class FixedDatapath(Datapath):
 
     @property
     def loads_exactly(self) -> bool:
-        return self._geometry.extra_bits == 0 and not self._geometry.operand_nan
+        addend, acc = self.addition.addend, self.addition.acc
+        # The accumulator holds every product, but not every sum of them.
+        holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
+        return self._geometry.extra_bits == 0 and not self._geometry.operand_nan and holds
 
     def adder(self) -> FixedAdder:
         return FixedAdder(self.addition)

@@ -52,7 +52,7 @@ class FloatOperand(wiring.Signature):
     Members:
         significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
         exponent: see FloatGeometry.
-        infinite, nan, invalid: of an addend, see ExactNumber; the significand is 0 beside them.
+        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand is 0 beside them.
         negative: sign of an infinity.
         present: whether there is an addend in this cycle; without one everything else is 0.
     """
@@ -68,6 +68,8 @@ class FloatOperand(wiring.Signature):
             members["nan"] = Out(1)
         if geometry.operand_nan:
             members["invalid"] = Out(1)
+        if geometry.operand_opposite:
+            members["opposite"] = Out(1)
         if geometry.signed_zero:
             members["present"] = Out(1)
         super().__init__(members)
@@ -243,7 +245,7 @@ def random_port(bits: int) -> dict[str, Any]:
 
 def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> None:
     """Drive the members of an operand that stand beside its number from a raw product's."""
-    for name in ("infinite", "nan", "invalid", "negative"):
+    for name in ("infinite", "nan", "invalid", "opposite", "negative"):
         if name in operand.signature.members:
             m.d.comb += getattr(operand, name).eq(member(product, name) & present)
     if "present" in operand.signature.members:
@@ -334,6 +336,8 @@ class FloatRounder(wiring.Component):
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
         overflow: Value = Const(0, 1)
         invalid = member(self.operand, "invalid") | opposite
+        if g.operand_opposite:
+            invalid = invalid | (self.operand.opposite & ~acc_nan)
         if g.infinite:
             m.d.comb += self.result.infinite.eq((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan)
         elif g.operand_infinite:

@@ -39,6 +39,7 @@ class FloatGeometry:
         overflow_infinite: whether finite numbers can make it so.
         operand_infinite: whether an addend can be infinite.
         operand_nan: whether an addend can be NaN.
+        operand_opposite: whether it can be one that is invalid only beside a number or an infinity.
     """
 
     precision: int
@@ -60,6 +61,7 @@ class FloatGeometry:
     overflow_infinite: bool
     operand_infinite: bool
     operand_nan: bool
+    operand_opposite: bool
 
     @property
     def zero_exponent(self) -> int:
@@ -103,6 +105,7 @@ class FloatGeometry:
             overflow_infinite=overflow_infinite,
             operand_infinite=addend.infinite,
             operand_nan=addend.nan,
+            operand_opposite=addend.opposite,
         )
 
     def loads_exactly(self, addition: Addition) -> bool:

@@ -1,5 +1,7 @@
 """The processing element: multiply, accumulate, fold chunks, hand results on."""
 
+from functools import reduce
+from operator import or_
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,14 +11,16 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addition
+from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
+from macgen.rtl.aligned import AlignedAdder, Aligner
 from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.outer import OuterAccumulator, pe_random_bits, result_datapath
 from macgen.rtl.random_source import RandomSource, loads_beside
-from macgen.rtl.rounded_product import RoundedProduct
+from macgen.rtl.rounded_product import RoundedNumber
 from macgen.spec import MacSpec
 
 
@@ -84,7 +88,8 @@ class Pe(wiring.Component):
     also a stage of the column's shift register towards row 0.
 
     Members:
-        a_in, b_in, control_in: from the left, from above, from the left.
+        a_in, b_in, control_in: from the left, from above, from the left; of the operands one code per lane, lane 0
+            lowest.
         a_out, b_out, control_out: to the right, to below, to the right.
         a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands.
         shift: the result register takes the one from below.
@@ -96,11 +101,11 @@ class Pe(wiring.Component):
         self._spec = spec
         super().__init__(
             {
-                "a_in": In(spec.a.width),
-                "b_in": In(spec.b.width),
+                "a_in": In(spec.lanes * spec.a.width),
+                "b_in": In(spec.lanes * spec.b.width),
                 "control_in": In(Control(spec)),
-                "a_out": Out(spec.a.width),
-                "b_out": Out(spec.b.width),
+                "a_out": Out(spec.lanes * spec.a.width),
+                "b_out": Out(spec.lanes * spec.b.width),
                 "control_out": Out(Control(spec)),
                 **scale_ports(spec),
                 "shift": In(1),
@@ -114,7 +119,7 @@ class Pe(wiring.Component):
         m = Module()
         spec, arithmetic = self._spec, datapath(self._spec)
 
-        a_passed, b_passed = Signal(spec.a.width, reset_less=True), Signal(spec.b.width, reset_less=True)
+        a_passed, b_passed = Signal(len(self.a_in), reset_less=True), Signal(len(self.b_in), reset_less=True)
         m.d.sync += [a_passed.eq(self.a_in), b_passed.eq(self.b_in)]
         m.d.comb += [self.a_out.eq(a_passed), self.b_out.eq(b_passed)]
         early = self._delay_control(m, self.control_in, spec.pipeline - 1)
@@ -123,23 +128,25 @@ class Pe(wiring.Component):
         connect_members(m, self.control_out, passed)
 
         # Products.
-        exact = arithmetic.addition.addend if spec.product is None else Addition.of_products(spec).addend
-        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, exact))
-        product = submodule(m, platform, "product", "product", arithmetic.product)
-        m.d.comb += [multiplier.a.eq(self.a_in), multiplier.b.eq(self.b_in), product.present.eq(early.step)]
-        raw: Any = multiplier.product
-        if spec.pipeline == 2:
-            raw = _registers(multiplier.product.signature, "raw")
-            _clock_in(m, raw, multiplier.product)
-        if spec.product is None:
-            product_flags: Value = Const(0, FLAG_BITS)
-            connect_members(m, product.product, raw)
-        else:
-            rounded = submodule(m, platform, "rounding", "rounding", lambda: RoundedProduct(spec))
-            connect_members(m, rounded.product, raw)
-            connect_members(m, product.product, rounded.rounded)
+        products, raised_by_products = self._products(m, platform)
+        if spec.aligned_bits is None:
+            product = submodule(m, platform, "product", "product", arithmetic.product)
+            m.d.comb += product.present.eq(early.step)
+            if spec.lanes == 1:
+                connect_members(m, product.product, products[0])
+            else:
+                lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(spec))
+                for lane, exact in enumerate(products):
+                    connect_members(m, lanes.products[lane], exact)
+                connect_members(m, product.product, lanes.sum)
+                raised_by_products += [lanes.flags] * (spec.lane_sum == "tree")
+        product_flags: Value | None = None
+        if raised_by_products:
             product_flags = Signal(FLAG_BITS, reset_less=True)
-            m.d.sync += product_flags.eq(Mux(early.step, rounded.flags, 0))
+            m.d.sync += product_flags.eq(Mux(early.step, reduce(or_, raised_by_products), 0))
+        if spec.aligned_bits is not None:
+            self._aligned_loop(m, platform, control, products, product_flags)
+            return m
 
         # The loop.
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
@@ -150,7 +157,7 @@ class Pe(wiring.Component):
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         flags = Signal(FLAG_BITS)
         raised = acc_flags | adder.settled | adder.flags
-        if spec.product is not None:
+        if product_flags is not None:
             # In a cycle with a fold, a product is loaded beside the adder.
             beside = control.fold if spec.chunk is not None and not spec.has_outer_adder else Const(0, 1)
             raised = raised | Mux(beside, 0, product_flags)
@@ -195,7 +202,7 @@ class Pe(wiring.Component):
                     m.d.comb += loader.random.eq(random.load_number)
                 loaded = loader.result
             connect_members(m, loader.operand, operand)
-            loader_flags = loader.flags if spec.product is None else loader.flags | product_flags
+            loader_flags = loader.flags if product_flags is None else loader.flags | product_flags
             _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(control.first, loader_flags, flags))
         m.d.comb += new_total_flags.eq(Mux(control.fold_first, 0, total_flags | folded.flags) | flags)
@@ -204,6 +211,98 @@ class Pe(wiring.Component):
             m.d.sync += total_flags.eq(new_total_flags)
         self._hand_on(m, control.done, adder.result, new_total_flags)
         return m
+
+    def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
+        """Return the product of each lane, with `pipeline = 2` from registers, and the flags that roundings raise."""
+        spec = self._spec
+        products, flags = [], []
+        for lane in range(spec.lanes):
+            suffix = "" if spec.lanes == 1 else f"_{lane}"
+            multiplier = submodule(
+                m,
+                platform,
+                f"multiplier{suffix}",
+                "multiplier",
+                lambda: Multiplier(spec.a, spec.b, exact_addend(spec)),
+            )
+            m.d.comb += [
+                multiplier.a.eq(self.a_in.word_select(lane, spec.a.width)),
+                multiplier.b.eq(self.b_in.word_select(lane, spec.b.width)),
+            ]
+            product: Any = multiplier.product
+            if spec.pipeline == 2:
+                product = _registers(multiplier.product.signature, f"raw{suffix}")
+                _clock_in(m, product, multiplier.product)
+            if spec.product is not None:
+                rounding = submodule(
+                    m,
+                    platform,
+                    f"rounding{suffix}",
+                    "rounding",
+                    lambda: RoundedNumber(Addition.of_products(spec), product_addend(spec)),
+                )
+                connect_members(m, rounding.number, product)
+                product = rounding.rounded
+                flags.append(rounding.flags)
+            products.append(product)
+        return products, flags
+
+    def _aligned_loop(
+        self, m: Module, platform: object, control: Any, products: list[Any], product_flags: Value | None
+    ) -> None:
+        """Accumulate where all terms of a step are aligned; chunk sums are folded by an adder beside."""
+        spec, arithmetic, window = self._spec, datapath(self._spec), aligned_window(self._spec)
+        aligner = submodule(m, platform, "aligner", "aligner", lambda: Aligner(window, spec.lanes))
+        for lane, product in enumerate(products):
+            connect_members(m, aligner.numbers[lane], product)
+        lanes = _registers(aligner.aligned.signature, "lanes")
+        _clock_in(m, lanes, aligner.aligned)
+        adder = submodule(
+            m, platform, "aligned_adder", "aligned_adder", lambda: AlignedAdder(arithmetic.addition, window)
+        )
+        connect_members(m, adder.lanes, lanes)
+        acc, acc_flags = _registers(arithmetic.value, "acc"), Signal(FLAG_BITS, reset_less=True)
+        zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
+        folds = arithmetic.addition.folds
+        starts: Value = Const(0, 1) if folds and spec.fold == "bubble" else control.first
+        flags = Signal(FLAG_BITS)
+        raised = Mux(starts, 0, acc_flags) | adder.settled | adder.flags
+        m.d.comb += flags.eq(raised if product_flags is None else raised | product_flags)
+        connect_members(m, adder.acc, _select(starts, zero, acc, arithmetic.value))
+        # Without a product nothing is added: an accumulator, too, would lose what is cut.
+        with m.If(control.step):
+            _clock_in(m, acc, adder.result)
+            m.d.sync += acc_flags.eq(flags)
+        if not folds:
+            if arithmetic.random_bits:
+                self._random_numbers(m, platform, control, adder)
+            if spec.has_outer_adder:
+                outer = self._outer(m, platform, control, adder.result, flags)
+                self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
+            else:
+                self._hand_on(m, control.done, adder.result, flags)
+            return
+        if spec.fold == "bubble":
+            with m.If(control.fold):
+                _clock_in(m, acc, zero)
+                m.d.sync += acc_flags.eq(0)
+        total, total_flags = _registers(arithmetic.value, "total"), Signal(FLAG_BITS, reset_less=True)
+        folder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        connect_members(m, folder.acc, acc)
+        folded = self._folded(m, platform, total, ~control.fold_first)
+        connect_members(m, folder.operand, folded.operand)
+        if arithmetic.random_bits:
+            source = self._random_numbers(m, platform, control, folder)
+            number = Mux(control.first, source.load_number, source.number) if spec.fold == "overlap" else source.number
+            m.d.comb += adder.random.eq(number)
+        new_total_flags = Signal(FLAG_BITS)
+        m.d.comb += new_total_flags.eq(
+            Mux(control.fold_first, 0, total_flags | folded.flags) | acc_flags | folder.settled | folder.flags
+        )
+        with m.If(control.fold):
+            _clock_in(m, total, folder.result)
+            m.d.sync += total_flags.eq(new_total_flags)
+        self._hand_on(m, control.done, folder.result, new_total_flags)
 
     def _outer(self, m: Module, platform: object, control: Any, value: Any, flags: Value) -> Any:
         """Have chunk sums, scaled if there are scales, added by an adder of their own."""

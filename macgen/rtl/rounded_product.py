@@ -1,4 +1,4 @@
-"""Products that are rounded to a format of their own before they are added."""
+"""Numbers that are rounded to a format before they are added: products, and the nodes of a tree of lanes."""
 
 from dataclasses import replace
 
@@ -8,29 +8,32 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addition, ExactNumber
+from macgen.rtl.addition import Addend, Addition, ExactNumber
 from macgen.rtl.conversion import conversion
 from macgen.rtl.float_adder import connect_members
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import connect_number, decoded
-from macgen.spec import MacSpec
 
 
-class RoundedProduct(wiring.Component):
-    """Round an exact product to the spec's format of products.
+class RoundedNumber(wiring.Component):
+    """Round an exact number to a format, and give what it then is.
+
+    Parameters:
+        addition: the rounding; of its addends alone.
+        addend: the rounded numbers.
 
     Members:
-        product: see ExactNumber; the addend of `Addition.of_products`.
-        rounded: the rounded product; the addend of `Addition.of_steps`.
+        number: see ExactNumber.
+        rounded: the same.
         flags: raised by the rounding.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._addition = Addition.of_products(spec)
-        self._addend = Addition.of_steps(spec).addend
+    def __init__(self, addition: Addition, addend: Addend) -> None:
+        self._addition = addition
+        self._addend = addend
         super().__init__(
             {
-                "product": In(ExactNumber(self._addition.addend)),
+                "number": In(ExactNumber(self._addition.addend)),
                 "rounded": Out(ExactNumber(self._addend)),
                 "flags": Out(FLAG_BITS),
             }
@@ -40,7 +43,7 @@ class RoundedProduct(wiring.Component):
         m = Module()
         addition, fmt = self._addition, self._addition.acc
         unit = submodule(m, platform, "conversion", f"{addition.prefix}conversion", lambda: conversion(addition))
-        connect_members(m, unit.number, self.product)
+        connect_members(m, unit.number, self.number)
         m.d.comb += self.flags.eq(unit.flags)
         if self._addend.integer_bits:
             is_signed = isinstance(fmt, FixedFormat) and fmt.signed

@@ -50,7 +50,8 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.control.fold.eq(self.control.done), self.control.fold_first.eq(1)]
             return m
 
-        count = Signal(max((self._spec.chunk - 1).bit_length(), 1))  # elements of this chunk taken so far
+        beats = self._spec.chunk // self._spec.lanes
+        count = Signal(max((beats - 1).bit_length(), 1))  # beats of this chunk taken so far
         restart = Signal()
         position = Signal.like(count)
         chunk_end = Signal()
@@ -59,7 +60,7 @@ class Sequencer(wiring.Component):
             m.d.comb += [
                 restart.eq(self.first & ~fresh),
                 position.eq(Mux(restart, 0, count)),
-                chunk_end.eq(self.last | (position == self._spec.chunk - 1)),
+                chunk_end.eq(self.last | (position == beats - 1)),
                 self.accept.eq(self.valid & ~held),
                 self.control.first.eq(self.accept & is_zero(position)),
                 self.control.fold.eq(self.accept & chunk_end),
@@ -77,7 +78,7 @@ class Sequencer(wiring.Component):
         done_due = Signal()
         m.d.comb += [
             restart.eq(self.first & ~fresh),
-            chunk_end.eq(self.last | (position == self._spec.chunk - 1)),
+            chunk_end.eq(self.last | (position == beats - 1)),
         ]
         m.d.sync += fold_due.eq(self.accept & chunk_end)
         with m.If(self.accept):

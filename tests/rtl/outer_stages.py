@@ -12,13 +12,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.golden.model import multiply
+from macgen.numerics import FixedFormat
+from macgen.rtl.conversion import conversion
 from macgen.rtl.datapath import datapath
 from macgen.rtl.float_adder import FLAG_BITS, connect_members
 from macgen.rtl.hierarchy import Modules, submodule
-from macgen.rtl.conversion import conversion
 from macgen.rtl.multiplier import Scaler
 from macgen.rtl.outer import adds_integers, out_random_bits, out_rounding, outer_datapath, result_datapath
-from macgen.numerics import FixedFormat
 from tests.rtl.gates import from_rtlil
 from tests.rtl.stages import DifferenceError, Proof, meaning, pack, unpack, width_of
 
@@ -110,13 +110,11 @@ class OuterProof(Proof):
 
     place = "chunks"
     datapath = staticmethod(outer_datapath)
+    component = OuterStages
 
     def __init__(self, inner, most_pairs=1 << 22, seed=1, contract=None):
         super().__init__(inner.spec, most_pairs, seed, contract)
         self._inner = inner
-
-    def _component(self):
-        return OuterStages(self.spec)
 
     def _operands(self):
         spec, states = self.spec, self._inner.states
@@ -204,7 +202,8 @@ def check_results(proof, contract=None):
         out = gates.evaluate(len(states), {"state": states} | ({"random": number} if out_random_bits(spec) else {}))
         if not out["agrees"].all():
             raise DifferenceError(f"{spec}: the flags of a result differ by what settles it")
-        for state, code, *found in zip(states.tolist(), codes, out["code"].tolist(), out["flags"].tolist(), strict=True):
+        results = zip(states.tolist(), codes, out["code"].tolist(), out["flags"].tolist(), strict=True)
+        for state, code, *found in results:
             wanted = model.convert(code, number)
             if tuple(found) != wanted:
                 raise DifferenceError(

@@ -177,6 +177,7 @@ class Proof:
 
     place = "steps"
     datapath = staticmethod(datapath)
+    component = Stages
 
     def __init__(self, spec, most_pairs=1 << 22, seed=1, contract=None):
         self.spec, self.model, self.rng = spec, Model(contract or spec), np.random.default_rng(seed)
@@ -186,13 +187,10 @@ class Proof:
         above = 1 << bits
         drawn = [0, *self.rng.integers(0, above, DRAWN_NUMBERS), above - 1]
         self.numbers = np.array(drawn if bits > MOST_RANDOM_BITS else range(above))
-        self.gates = from_rtlil(Modules("stages").convert(self._component()), "stages")
+        self.gates = from_rtlil(Modules("stages").convert(self.component(spec)), "stages")
         self.steps = self.folds = 0
         self.complete = True
         self._code_of = {}
-
-    def _component(self):
-        return Stages(self.spec)
 
     def _add(self, state, operand, number):
         inputs = {"state": state, "operand": operand}

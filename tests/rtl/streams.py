@@ -93,21 +93,26 @@ def operands(spec, rng, lanes, beats):
 
 @dataclass
 class Beats:
-    """What the lanes are to be fed: codes (lanes, rows or cols, beats), marks (lanes, beats), scales like codes."""
+    """What the lanes are to be fed: codes (lanes, rows or cols, elements), marks (lanes, beats), and of each beat's
+    elements how many count, the others being 0; scales (lanes, rows or cols, beats).
+    """
 
     a: np.ndarray
     b: np.ndarray
     first: np.ndarray
     last: np.ndarray
+    used: np.ndarray
     a_scale: np.ndarray | None = None
     b_scale: np.ndarray | None = None
 
 
 def beats_of(spec, rng, lanes, beats):
     """Return beats whose dot products end, and are dropped, about the ends of chunks as often as anywhere."""
-    a, b = operands(spec, rng, lanes, beats)
+    width = spec.lanes
+    a, b = operands(spec, rng, lanes, beats * width)
+    used = np.full((lanes, beats), width)
     first, last = np.zeros((lanes, beats), bool), np.zeros((lanes, beats), bool)
-    chunk = min(spec.chunk or 7, beats)
+    chunk = min((spec.chunk or 7 * width) // width, beats)
     for lane in range(lanes):
         start = 0
         while start < beats:
@@ -118,10 +123,14 @@ def beats_of(spec, rng, lanes, beats):
             last[lane, end - 1] = not dropped
             # The beat after a last one is first, marked or not.
             first[lane, start] = rng.random() < 0.5 or (start > 0 and not last[lane, start - 1])
+            if not dropped and width > 1:
+                used[lane, end - 1] = rng.integers(1, width + 1)
+                for codes in (a, b):
+                    codes[lane, :, (end - 1) * width + used[lane, end - 1] : end * width] = 0
             start = end
     if spec.scale is None:
-        return Beats(a, b, first, last)
-    return Beats(a, b, first, last, *(scales(spec, rng, (lanes, side, beats)) for side in (spec.rows, spec.cols)))
+        return Beats(a, b, first, last, used)
+    return Beats(a, b, first, last, used, *(scales(spec, rng, (lanes, side, beats)) for side in (spec.rows, spec.cols)))
 
 
 def scales(spec, rng, shape):
@@ -162,7 +171,7 @@ def play(gates, spec, beats, rng, *, resets=True):
     lanes, count = beats.last.shape
     state = gates.random_state(lanes, rng)
     index = np.zeros(lanes, np.int64)
-    everyone = np.arange(lanes)
+    everyone, width = np.arange(lanes), spec.lanes
     rates = {name: rng.choice([1, 0.9, 0.5, 0.3], lanes) for name in ("a", "b", "c")}
     offered = {name: np.zeros(lanes, bool) for name in ("a", "b")}
     reset_rate = np.where(rng.random(lanes) < 0.3, 0.01, 0) if resets else np.zeros(lanes)
@@ -186,8 +195,8 @@ def play(gates, spec, beats, rng, *, resets=True):
             # What stands on a stream that offers nothing must not matter.
             "a_first": np.where(offered["a"], beats.first[everyone, at], rng.integers(0, 2, lanes)),
             "a_last": np.where(offered["a"], beats.last[everyone, at], rng.integers(0, 2, lanes)),
-            "a_data": [beats.a[everyone, row, at] for row in range(spec.rows)],
-            "b_data": [beats.b[everyone, col, at] for col in range(spec.cols)],
+            "a_data": [beats.a[everyone, row, at * width + i] for row in range(spec.rows) for i in range(width)],
+            "b_data": [beats.b[everyone, col, at * width + i] for col in range(spec.cols) for i in range(width)],
             "c_ready": ready,
         }
         if spec.scale is not None:
@@ -242,20 +251,21 @@ def check(spec, beats, log):
                 started, due, added = index, [], 0  # what was in flight is gone
             if log.taken[cycle, lane]:
                 if beats.first[lane, index]:
-                    added += draws(spec, index - started, complete=False)
+                    added += draws(spec, (index - started) * spec.lanes, complete=False)
                     started = index
                 index += 1
                 if beats.last[lane, index - 1]:
                     due += [(row, started, index, added) for row in range(spec.rows)]
-                    added += draws(spec, index - started)
+                    added += draws(spec, (index - started) * spec.lanes)
                     started = index
             if pending is not None and pending[0] == cycle:
                 if not due:
                     raise DifferenceError(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
                 row, start, end, before = due.pop(0)
                 _, *found = pending
-                a = beats.a[lane, row, start:end].tolist()
-                columns = [beats.b[lane, col, start:end].tolist() for col in range(spec.cols)]
+                elements = slice(start * spec.lanes, (end - 1) * spec.lanes + int(beats.used[lane, end - 1]))
+                a = beats.a[lane, row, elements].tolist()
+                columns = [beats.b[lane, col, elements].tolist() for col in range(spec.cols)]
                 dots = [
                     model.dot(a, b, _numbers(spec, row, col, before), *_scales(spec, beats, lane, row, col, start, end))
                     for col, b in enumerate(columns)
@@ -285,7 +295,8 @@ def _scales(spec, beats, lane, row, col, start, end):
     """Return the scales of a dot product's chunks, those of the beats that end them."""
     if spec.scale is None:
         return ()
-    ends = sorted({*range(start + (spec.chunk or end) - 1, end, spec.chunk or end), end - 1})
+    chunk = spec.chunk // spec.lanes if spec.chunk else end
+    ends = sorted({*range(start + chunk - 1, end, chunk), end - 1})
     return beats.a_scale[lane, row, ends].tolist(), beats.b_scale[lane, col, ends].tolist()
 
 

@@ -1,0 +1,289 @@
+"""Sums of numbers each of which is cut at a place below the largest one (docs/arithmetic.md section 2).
+
+Magnitudes are cut, so that cutting is toward zero and may be done in several steps: the lanes align their products to
+the largest of these before the loop, and the loop aligns all of them to the accumulator.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import Addend, Addition, ExactNumber, Window
+from macgen.rtl.bits import extend, shift_right_sticky
+from macgen.rtl.float_adder import FloatRounder, FloatValue, connect_members, connect_specials, member, random_port
+from macgen.rtl.float_ports import normalise
+from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.numbers import FloatNumber, float_sums
+
+
+class AlignedLanes(wiring.Signature):
+    """Some of a window's terms, aligned to the largest of them and cut.
+
+    Members:
+        negatives: signs, one bit each, lane 0 lowest.
+        magnitudes: `Window.magnitude_bits` each, lane 0 lowest; 0 beside infinities and NaN.
+        exponent: of the top bit, see `Window.base`; at least `Window.lowest_top`.
+        infinite, nan, invalid, opposite, negative: of their sum, see ExactNumber; those that can occur.
+    """
+
+    def __init__(self, window: Window, lanes: int) -> None:
+        members: dict[str, Any] = {
+            "negatives": Out(lanes),
+            "magnitudes": Out(lanes * window.magnitude_bits),
+            "exponent": Out(window.exponent_bits),
+        }
+        addend = window.terms[0]
+        if addend.infinite:
+            members |= {"infinite": Out(1), "negative": Out(1)}
+        if addend.infinite and lanes > 1:
+            members["opposite"] = Out(1)
+        if addend.nan:
+            members |= {"nan": Out(1), "invalid": Out(1)}
+        super().__init__(members)
+
+
+class Aligner(wiring.Component):
+    """Align lanes to the largest of them.
+
+    Parameters:
+        window: its first terms are what stands on the lanes, all of one kind.
+        lanes: how many.
+        normal: whether a number is only then not normalised when its exponent is the least, which is then at or below
+            the window's lowest position.
+
+    Members:
+        numbers: see ExactNumber.
+        aligned: see AlignedLanes.
+    """
+
+    def __init__(self, window: Window, lanes: int, *, normal: bool = False) -> None:
+        self._window = window
+        self._lanes = lanes
+        self._normal = normal
+        super().__init__(
+            {
+                "numbers": In(ExactNumber(window.terms[0])).array(lanes),
+                "aligned": Out(AlignedLanes(window, lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        window, addend = self._window, self._window.terms[0]
+        terms = [
+            term(m, window, addend, number, f"exponent_{lane}", normal=self._normal)
+            for lane, number in enumerate(self.numbers)
+        ]
+        largest = largest_of(m, [exponent for _, exponent in terms], window.lowest_top, "largest")
+        magnitudes = [
+            cut(m, window, magnitude, largest - exponent, f"align_{lane}")
+            for lane, (magnitude, exponent) in enumerate(terms)
+        ]
+        m.d.comb += [
+            self.aligned.exponent.eq(largest),
+            self.aligned.magnitudes.eq(Cat(*magnitudes)),
+            self.aligned.negatives.eq(Cat(*(number.negative for number in self.numbers))),
+        ]
+        for name, value in combined_specials(self.numbers).items():
+            if name in self.aligned.signature.members:
+                m.d.comb += getattr(self.aligned, name).eq(value)
+        return m
+
+
+class AlignedAdder(wiring.Component):
+    """Add the lanes' products to the accumulator, all cut below the largest one's exponent, and round once.
+
+    Parameters:
+        addition: of the window's sums.
+        window: its last term is the accumulator.
+
+    Members:
+        acc: the accumulator.
+        lanes: see AlignedLanes.
+        random, result, flags, settled: see FloatAdder.
+    """
+
+    def __init__(self, addition: Addition, window: Window) -> None:
+        self._addition = addition
+        self._window = window
+        self._lanes = len(window.terms) - 1
+        self._geometry = g = FloatGeometry.of(addition)
+        super().__init__(
+            {
+                "acc": In(FloatValue(g)),
+                "lanes": In(AlignedLanes(window, self._lanes)),
+                **random_port(g.random_bits),
+                "result": Out(FloatValue(g)),
+                "flags": Out(FLAG_BITS),
+                "settled": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        window, sums = self._window, float_sums(self._addition)
+        state = submodule(m, platform, "number", "number", lambda: FloatNumber(self._addition))
+        connect_members(m, state.value, self.acc)
+        acc = state.number
+        magnitude, exponent = term(m, window, sums, acc, "acc_exponent")
+        acc_larger = Signal()
+        largest = Signal(window.exponent_bits)
+        behind = Signal(window.exponent_bits)  # by how much the lanes' exponent is smaller
+        m.d.comb += [
+            acc_larger.eq(exponent > self.lanes.exponent),
+            largest.eq(Mux(acc_larger, exponent, self.lanes.exponent)),
+            behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
+        ]
+        kept = window.magnitude_bits
+        terms = [(acc.negative, cut(m, window, magnitude, largest - exponent, "align_acc"))]
+        for lane in range(self._lanes):
+            aligned = self.lanes.magnitudes.word_select(lane, kept)
+            terms.append((self.lanes.negatives[lane], cut(m, window, aligned, behind, f"align_{lane}")))
+        rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._addition))
+        self._place(m, rounder, signed_sum(terms, self._addition.addend.significand_bits + 1), largest)
+        specials = combined_specials([self.lanes, acc])
+        specials["invalid"] = specials["invalid"] | specials["opposite"]
+        connect_specials(m, rounder.operand, SimpleNamespace(**specials), Const(1, 1))
+        if self._geometry.random_bits:
+            m.d.comb += rounder.random.eq(self.random)
+        connect_members(m, self.result, rounder.result)
+        m.d.comb += [self.flags.eq(rounder.flags), self.settled.eq(state.flags)]
+        return m
+
+    def _place(self, m: Module, rounder: Any, total: Value, largest: Value) -> None:
+        """Give the rounder the sum, of which it expects one bit to spare above the window."""
+        g, addend = self._geometry, self._addition.addend
+        placed = Signal(signed(len(rounder.sum)))
+        exponent = Signal(g.exponent_bits)
+        offset = g.addend_offset + addend.least_exponent - self._window.lowest_top
+        bits = max(g.exponent_bits, len(largest))
+        m.d.comb += [
+            placed.eq(total.as_signed() << (len(rounder.sum) - 2 - addend.significand_bits)),
+            exponent.eq(extend(largest, bits) + Const(offset % (1 << bits), bits)),
+        ]
+        lowest = addend.least_exponent + g.addend_offset
+        if not g.capped or lowest >= g.min_exponent:
+            m.d.comb += [rounder.sum.eq(placed), rounder.exponent.eq(exponent)]
+            return
+        # The rounder's normalisation shifts left only, until it meets the smallest normal number's exponent.
+        distance = Signal(range(g.min_exponent - lowest + 1))
+        least = Const(g.min_exponent, g.exponent_bits)
+        below = Signal()
+        m.d.comb += [below.eq(exponent < least), distance.eq(Mux(below, least - exponent, 0))]
+        shifted, sticky = shift_right_sticky(m, placed, distance, "subnormal")
+        m.d.comb += [
+            rounder.sum.eq(Cat(shifted[0] | sticky, shifted[1:]).as_signed()),
+            rounder.exponent.eq(Mux(below, least, exponent)),
+        ]
+
+
+def term(
+    m: Module, window: Window, addend: Addend, number: Any, name: str, *, normal: bool = False
+) -> tuple[Value, Value]:
+    """Return magnitude and exponent of a number as a term of a window; the exponent of 0 is the least.
+
+    Parameters:
+        m: module that gets the logic.
+        window: the window.
+        addend: the number.
+        number: see ExactNumber.
+        name: of the signal that is made.
+        normal: see Aligner.
+    """
+    bits = window.exponent_bits
+    # Of the top bit of a magnitude whose exponent on the wires is 0.
+    top = addend.significand_bits - 1 + addend.lsb_exponent - addend.least_exponent - window.base
+    exponent = Signal(bits, name=name)
+    wide = max(bits, len(number.exponent))
+    of_top = extend(number.exponent, wide) + Const(top % (1 << wide), wide)
+    if normal:
+        m.d.comb += exponent.eq(of_top)
+        return number.magnitude, exponent
+    zeros, nonzero, magnitude = normalise(m, addend, number)
+    m.d.comb += exponent.eq(Mux(nonzero, of_top - extend(zeros, wide), 0))
+    return magnitude, exponent
+
+
+def largest_of(m: Module, exponents: Sequence[Value], least: int, name: str) -> Value:
+    """Return the largest of some unsigned numbers of the same width and of a constant."""
+    width = len(exponents[0])
+    level: list[Value] = list(exponents)
+    if least:
+        level.append(Const(least, width))
+    while len(level) > 1:
+        pairs = [
+            Mux(x > y, x, y) if y is not None else x for x, y in zip(level[::2], [*level[1::2], None], strict=False)
+        ]
+        level = []
+        for index, value in enumerate(pairs):
+            signal = Signal(width, name=f"{name}_{len(pairs)}_{index}")
+            m.d.comb += signal.eq(value)
+            level.append(signal)
+    return level[0]
+
+
+def cut(m: Module, window: Window, magnitude: Value, distance: Value, name: str) -> Value:
+    """Return a magnitude that is shifted right into a window; what does not fit is cut, or goes to the last bit.
+
+    Parameters:
+        m: module that gets the logic.
+        window: the window.
+        magnitude: its top bit is aligned to the window's.
+        distance: how far below the top bit shall stand; the lowest `Window.exponent_bits` count.
+        name: prefix of the signals made.
+    """
+    kept = window.magnitude_bits
+    width = max(len(magnitude), kept)
+    wide = Signal(signed(width + 1), name=f"{name}_wide")
+    away = Signal(window.exponent_bits, name=f"{name}_distance")
+    m.d.comb += [wide.eq(magnitude << (width - len(magnitude))), away.eq(distance)]
+    shifted, sticky = shift_right_sticky(m, wide, away, name)
+    if not window.sticky:
+        return shifted[width - kept : width]
+    below = shifted[: width - kept].any() | sticky if width > kept else sticky
+    return Cat(shifted[width - kept] | below, shifted[width - kept + 1 : width])
+
+
+def signed_sum(terms: Sequence[tuple[Value, Value]], width: int) -> Value:
+    """Return the sum, two's complement of a width that holds it, of numbers given as sign and magnitude."""
+    # The complement of each negative magnitude, and one for each.
+    ones = [Cat(magnitude ^ negative.replicate(len(magnitude)), negative).as_signed() for negative, magnitude in terms]
+    addends = [extend(value, width) for value in ones] + [extend(negative, width) for negative, _ in terms]
+    return reduce(lambda x, y: (x + y)[:width], addends)
+
+
+def combined_specials(terms: Sequence[Any]) -> dict[str, Value]:
+    """Return what a sum is by the infinities and NaN among its terms (docs/arithmetic.md section 4).
+
+    Parameters:
+        terms: interfaces with the members of ExactNumber that can occur.
+
+    Returns:
+        infinite, negative (of an infinity), nan, invalid, and opposite: infinities of both signs, no other NaN.
+    """
+    infinite = [member(term, "infinite") for term in terms]
+    negative = [member(term, "negative") for term in terms]
+    positive_infinity = _any(i & ~n for i, n in zip(infinite, negative, strict=True))
+    negative_infinity = _any(i & n for i, n in zip(infinite, negative, strict=True))
+    inside = [member(term, "opposite") for term in terms]
+    other_nan = _any(member(term, "nan") & ~conflict for term, conflict in zip(terms, inside, strict=True))
+    opposite = ((positive_infinity & negative_infinity) | _any(inside)) & ~other_nan
+    nan = other_nan | opposite
+    return {
+        "infinite": (positive_infinity | negative_infinity) & ~nan,
+        "negative": negative_infinity,
+        "nan": nan,
+        "invalid": _any(member(term, "invalid") for term in terms),
+        "opposite": opposite,
+    }
+
+
+def _any(bits: Any) -> Value:
+    return Cat(*bits).any()

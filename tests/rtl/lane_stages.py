@@ -1,0 +1,184 @@
+"""The parts of a PE's loop with several lanes, or aligned sums, side by side; the proof that they are the contract."""
+
+from fractions import Fraction
+from itertools import product as every
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.golden.model import multiply
+from macgen.rtl.addition import aligned_window, product_addend
+from macgen.rtl.aligned import AlignedAdder, AlignedLanes, Aligner
+from macgen.rtl.datapath import Folded, Loaded, datapath
+from macgen.rtl.float_adder import FLAG_BITS, connect_members
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.lanes import LaneSum
+from macgen.rtl.multiplier import Multiplier
+from tests.rtl.stages import Proof, meaning, pack, unpack, width_of
+
+MOST_OPERANDS = 1 << 16
+"""Codes of all lanes together; beyond, they are drawn at random."""
+
+
+class LaneStages(wiring.Component):
+    """As `Stages`, but `a` and `b` hold a code for each lane, and an operand is one of the adder with the flags of the
+    lanes above it, or what the lanes of aligned sums hand on; above both stands whether a state is folded.
+    """
+
+    def __init__(self, spec):
+        self._spec = spec
+        self._arithmetic = arithmetic = datapath(spec)
+        state, self._operand = width_of(arithmetic.value), width_of(arithmetic.operand) + FLAG_BITS
+        if spec.aligned_bits is not None:
+            self._operand = max(self._operand, width_of(AlignedLanes(aligned_window(spec), spec.lanes)))
+        assert self._operand < 64
+        super().__init__(
+            {
+                "a": In(spec.lanes * spec.a.width),
+                "b": In(spec.lanes * spec.b.width),
+                "present": In(1),
+                "product": Out(self._operand + 1),
+                "state": In(state),
+                "operand": In(self._operand + 1),
+                "random": In(arithmetic.random_bits),
+                "sum": Out(state),
+                "flags": Out(FLAG_BITS),
+                "code": Out(spec.acc.width),
+                "folded": Out(self._operand + 1),
+                "loaded": Out(state),
+                "load_flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, arithmetic, addend = self._spec, self._arithmetic, product_addend(self._spec)
+        products = []
+        for lane in range(spec.lanes):
+            multiplier = submodule(
+                m, platform, f"multiplier_{lane}", "multiplier", lambda: Multiplier(spec.a, spec.b, addend)
+            )
+            m.d.comb += [
+                multiplier.a.eq(self.a.word_select(lane, spec.a.width)),
+                multiplier.b.eq(self.b.word_select(lane, spec.b.width)),
+            ]
+            products.append(multiplier.product)
+        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        output = submodule(m, platform, "output", "output", arithmetic.output)
+        folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))
+        state, operand = unpack(arithmetic.value, self.state), unpack(arithmetic.operand, self.operand)
+        connect_members(m, adder.acc, state)
+        connect_members(m, adder.operand, operand)
+        connect_members(m, output.value, state)
+        connect_members(m, folded.value, state)
+        m.d.comb += [
+            self.code.eq(output.code),
+            folded.present.eq(self.present),
+            self.folded.eq(Cat(self._padded(pack(arithmetic.operand, folded.operand)), 1)),
+        ]
+        if arithmetic.random_bits:
+            m.d.comb += adder.random.eq(self.random)
+        # What a sum's rounding raises is known from the sum, and told again by whatever settles it.
+        after = submodule(m, platform, "after", "output", arithmetic.output)
+        result = unpack(arithmetic.value, self.sum)
+        connect_members(m, after.value, result)
+        agree = (adder.settled == output.flags) & (folded.flags == output.flags)
+        flags = adder.flags
+        if spec.aligned_bits is None:
+            self._lane_sum(m, platform, products)
+            above = self.operand[width_of(arithmetic.operand) :][:FLAG_BITS]
+            m.d.comb += [
+                self.sum.eq(pack(arithmetic.value, adder.result)),
+                self.flags.eq(Mux(agree, flags | after.flags | above, ~0)),
+            ]
+            if arithmetic.loads_exactly:
+                loaded = submodule(m, platform, "loaded_unit", "loaded", lambda: Loaded(arithmetic))
+                connect_members(m, loaded.operand, operand)
+                m.d.comb += [
+                    self.loaded.eq(pack(arithmetic.value, loaded.value)),
+                    self.load_flags.eq(loaded.flags | above),
+                ]
+            return m
+        window = aligned_window(spec)
+        aligner = submodule(m, platform, "aligner", "aligner", lambda: Aligner(window, spec.lanes))
+        for lane, number in enumerate(products):
+            connect_members(m, aligner.numbers[lane], number)
+        aligned = submodule(m, platform, "aligned", "aligned", lambda: AlignedAdder(arithmetic.addition, window))
+        lanes = AlignedLanes(window, spec.lanes)
+        connect_members(m, aligned.lanes, unpack(lanes, self.operand))
+        connect_members(m, aligned.acc, state)
+        if arithmetic.random_bits:
+            m.d.comb += aligned.random.eq(self.random)
+        folds = self.operand[-1]
+        agree &= aligned.settled == output.flags
+        m.d.comb += [
+            self.product.eq(self._padded(pack(lanes, aligner.aligned))),
+            self.sum.eq(Mux(folds, pack(arithmetic.value, adder.result), pack(arithmetic.value, aligned.result))),
+            self.flags.eq(Mux(agree, Mux(folds, flags, aligned.flags) | after.flags, ~0)),
+        ]
+        return m
+
+    def _padded(self, packed):
+        return Cat(packed, Const(0, self._operand - len(packed)))
+
+    def _lane_sum(self, m, platform, products):
+        arithmetic = self._arithmetic
+        lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(self._spec))
+        for lane, number in enumerate(products):
+            connect_members(m, lanes.products[lane], number)
+        product = submodule(m, platform, "product_unit", "product", arithmetic.product)
+        connect_members(m, product.product, lanes.sum)
+        flags: Value = lanes.flags & self.present.replicate(FLAG_BITS)
+        m.d.comb += [
+            product.present.eq(self.present),
+            self.product.eq(Cat(pack(arithmetic.operand, product.operand), flags)),
+        ]
+
+
+class LaneProof(Proof):
+    """Every reachable state with every set of the lanes' products, or very many of them; see Proof."""
+
+    component = LaneStages
+
+    def _operands(self):
+        formats = (self.spec.a, self.spec.b)
+        count = 1 << self.spec.lanes * sum(fmt.width for fmt in formats)
+        if count <= MOST_OPERANDS:
+            codes = np.array(list(every(*(range(1 << fmt.width) for fmt in formats for _ in range(self.spec.lanes)))))
+            a, b = codes[:, : self.spec.lanes], codes[:, self.spec.lanes :]
+        else:
+            self.complete = False
+            a, b = (self._drawn(fmt) for fmt in formats)
+        packed = [
+            sum(codes[:, lane].astype(np.uint64) << np.uint64(lane * fmt.width) for lane in range(self.spec.lanes))
+            for codes, fmt in zip((a, b), formats, strict=True)
+        ]
+        operands = self._run("product", a=packed[0], b=packed[1], present=1)
+        decoded = [[fmt.number(code) for code in range(1 << fmt.width)] for fmt in formats]
+        found = {}
+        for operand, x, y in zip(operands.tolist(), a.tolist(), b.tolist(), strict=True):
+            numbers = [multiply(decoded[0][i], decoded[1][j]) for i, j in zip(x, y, strict=True)]
+            found.setdefault((operand, self._meaning(numbers)), (x, y))
+        self.operands = np.array([operand for operand, _ in found], np.uint64)
+        self.operand_flags = np.zeros(len(found), np.uint64)
+        self.addends = list(found.values())
+        # With aligned sums the accumulator's register is not loaded in a cycle without products.
+        self.idle = [] if self.spec.aligned_bits is not None else [int(self._run("product", present=0)[0])]
+
+    def _drawn(self, fmt):
+        """Return codes of lanes whose exponents are near each other as often as not."""
+        shape = (MOST_OPERANDS >> 2, self.spec.lanes)
+        anything = self.rng.integers(0, 1 << fmt.width, shape)
+        near = (anything[:, :1] + self.rng.integers(-3, 4, shape)) % (1 << fmt.width)
+        return np.where(self.rng.random((len(anything), 1)) < 0.5, anything, near)
+
+    def _meaning(self, numbers):
+        """Return what of the products counts, see `meaning`."""
+        if self.spec.lane_sum == "tree":
+            total, flags = self.model._tree(numbers)
+            return meaning(total), flags
+        if self.spec.aligned_bits is None and all(number.kind == "finite" for number in numbers):
+            return sum((number.to_fraction() for number in numbers), Fraction(0))
+        return tuple(sorted(map(str, map(meaning, numbers))))
