@@ -1,8 +1,10 @@
-"""A step of a tiny accumulator straight from the contract's words: search in enumerated values, exact fractions.
+"""Dot products of tiny formats straight from the contract's words: search in enumerated values, exact fractions.
 
-Shares no arithmetic with macgen: codes are decoded here, and the nearest value is found by looking at all of them.
+Shares no arithmetic with macgen: codes are decoded here, the nearest value is found by looking at all of them, and
+random numbers come from registers that are shifted bit by bit.
 """
 
+import math
 from bisect import bisect_right
 from fractions import Fraction
 from functools import cache
@@ -13,6 +15,11 @@ NAN, SIGNALLING, INFINITY = "nan", "signalling", "infinity"
 
 def decode(fmt, code):
     """Return (sign, value): the magnitude as a fraction, or NAN, SIGNALLING, INFINITY."""
+    if hasattr(fmt, "frac_bits"):
+        integer = code - (2**fmt.width if fmt.signed and code >= 2 ** (fmt.width - 1) else 0)
+        return int(integer < 0), abs(integer) * Fraction(2) ** -fmt.frac_bits
+    if not hasattr(fmt, "man_bits"):  # a scale
+        return 0, NAN if code == 2**fmt.exp_bits - 1 else Fraction(2) ** (code - 2 ** (fmt.exp_bits - 1) + 1)
     sign, rest = divmod(code, 2 ** (fmt.exp_bits + fmt.man_bits))
     x, f = divmod(rest, 2**fmt.man_bits)
     all_ones = 2**fmt.exp_bits - 1
@@ -39,18 +46,110 @@ def multiply(a, b):
     return sign, INFINITY if INFINITY in values else a[1] * b[1]
 
 
-class Accumulator:
-    """R and the special values of one float accumulator.
+class Rounded:
+    """The sums that are rounded to a format, and the special values among their terms.
+
+    Parameters:
+        fmt: the format.
+        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
+        overflow: `saturate`, `infinity` or `wrap`.
+    """
+
+    def __init__(self, fmt, rounding, overflow):
+        self.fmt, self.rounding, self.overflow = fmt, rounding, overflow
+
+    def add(self, acc, addend, random=0):
+        """Return (code, flags) of the sum of two decoded terms, rounded with a random number."""
+        return self.sum([acc, addend], random)
+
+    def sum(self, terms, random=0, aligned=None):
+        """Return (code, flags) of the sum of decoded terms; `drop` takes all but the first for one."""
+        values = [value for _, value in terms]
+        if SIGNALLING in values:
+            return self.not_a_number(INVALID)
+        if NAN in values:
+            return self.not_a_number(0)
+        infinite = {sign for sign, value in terms if value == INFINITY}
+        if len(infinite) == 2:
+            return self.not_a_number(INVALID)
+        if infinite:
+            (sign,) = infinite
+            if getattr(self.fmt, "encoding", None) == "ieee":
+                return self.infinity(sign), 0
+            return self.end_of_range(sign), OVERFLOW
+        signed = [(-1) ** sign * value for sign, value in terms]
+        if aligned is not None and any(signed):
+            exponent = binade(max(map(abs, signed)))
+            signed = [math.trunc(x / Fraction(2) ** (exponent - aligned)) * Fraction(2) ** (exponent - aligned)
+                      for x in signed]  # fmt: skip
+        if self.rounding == "drop" and len(signed) > 1:
+            two = signed[0], sum(signed[1:])
+            signed = [math.copysign(1, x) * self.cut(abs(x), abs(y)) for x, y in (two, two[::-1])]
+            signed = [Fraction(x) for x in signed]
+        return self.round_to_finite(sum(signed), random)
+
+
+def binade(x):
+    """Return e of the 2**e that is the largest power of two not above a positive x."""
+    exponent = 0
+    while Fraction(2) ** exponent > x:
+        exponent -= 1
+    while Fraction(2) ** (exponent + 1) <= x:
+        exponent += 1
+    return exponent
+
+
+class FixedPoint(Rounded):
+    """R of an integer or fixed-point format."""
+
+    def round_to_finite(self, total, random):
+        """Return (code, flags) of a finite exact sum."""
+        fmt = self.fmt
+        scaled = abs(total) * 2**fmt.frac_bits
+        below, rest = scaled.numerator // scaled.denominator, scaled % 1
+        if self.rounding == "rne":
+            up = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and below % 2 == 1)
+        elif self.rounding.startswith("stochastic:"):
+            numbers = 2 ** int(self.rounding.partition(":")[2])
+            up = int(rest * numbers) + random >= numbers
+        else:
+            up = False
+        integer = (below + up) * (-1 if total < 0 else 1)
+        low = -(2 ** (fmt.width - 1)) if fmt.signed else 0
+        high = 2 ** (fmt.width - 1) - 1 if fmt.signed else 2**fmt.width - 1
+        if low <= integer <= high:
+            return integer % 2**fmt.width, 0
+        if self.overflow != "wrap":
+            integer = high if integer > high else low
+        return integer % 2**fmt.width, OVERFLOW
+
+    def end_of_range(self, sign):
+        width = self.fmt.width
+        if not self.fmt.signed:
+            return 0 if sign else 2**width - 1
+        return 2 ** (width - 1) if sign else 2 ** (width - 1) - 1
+
+    def not_a_number(self, flags):
+        del flags  # it has none: invalid whatever the NaN
+        return self.end_of_range(0), INVALID
+
+    def cut(self, value, other):
+        """Return a magnitude without what lies below the format's last place, whatever the other one is."""
+        del other
+        return math.floor(value * 2**self.fmt.frac_bits) * Fraction(2) ** -self.fmt.frac_bits
+
+
+class Accumulator(Rounded):
+    """R of a float format.
 
     Parameters:
         fmt: a small format.
-        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
-        overflow: `saturate` or `infinity`.
+        rounding, overflow: as above, but not `wrap`.
         octaves: how far beyond the format's own range sums may lie.
     """
 
     def __init__(self, fmt, rounding, overflow, octaves=40):
-        self.fmt, self.rounding, self.overflow = fmt, rounding, overflow
+        super().__init__(fmt, rounding, overflow)
         decoded = {code: decode(fmt, code) for code in range(2**fmt.width)}
         top = 2 ** (fmt.width - 1)
         self.finite = {c: v for c, (s, v) in decoded.items() if isinstance(v, Fraction) and s == 0}
@@ -122,28 +221,133 @@ class Accumulator:
             return self.sign_bit, flags
         return self.end_of_range(0), INVALID
 
-    def add(self, acc, addend, random=0):
-        """Return (code, flags) of the sum of two decoded terms, rounded with a random number."""
-        (acc_sign, acc_value), (sign, value) = acc, addend
-        if SIGNALLING in (acc_value, value):
-            return self.not_a_number(INVALID)
-        if NAN in (acc_value, value):
-            return self.not_a_number(0)
-        if acc_value == INFINITY:
-            if value == INFINITY and sign != acc_sign:
-                return self.not_a_number(INVALID)
-            return self.infinity(acc_sign), 0
-        if value == INFINITY:
-            if self.fmt.encoding == "ieee":
-                return self.infinity(sign), 0
-            return self.end_of_range(sign), OVERFLOW
-        if self.rounding == "drop":
-            acc_value, value = self.cut(acc_value, value), self.cut(value, acc_value)
-        return self.round_to_finite((-1) ** acc_sign * acc_value + (-1) ** sign * value, random)
-
     def cut(self, value, other):
         """Return a magnitude without what lies below the last place of the larger of the two."""
         place = Fraction(2) ** (1 - self.fmt.bias - self.fmt.man_bits - (40 if self.fmt.subnormals == "flush" else 0))
         while max(value, other) >= place * 2 ** (self.fmt.man_bits + 1):
             place *= 2
         return value // place * place
+
+
+@cache
+def rounded(fmt, rounding, overflow):
+    """Return how sums are rounded to a format; what it does not know as overflow saturates."""
+    if hasattr(fmt, "frac_bits"):
+        return FixedPoint(fmt, rounding, "wrap" if overflow == "wrap" else "saturate")
+    knows = overflow == "infinity" and fmt.encoding == "ieee"
+    return Accumulator(fmt, rounding, "infinity" if knows else "saturate", octaves=60)
+
+
+class Definition:
+    """Section 2, from the fields of a spec and nothing that macgen derives from them."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.outer_format = spec.outer or spec.acc
+        self.out_format = spec.out or self.outer_format
+        outer_rounding = spec.outer_rounding or spec.rounding
+        same_adder = self.outer_format == spec.acc and (outer_rounding == spec.rounding or spec.chunk is None)
+        self.own_adder = spec.scale is not None or not same_adder
+        self.acc = rounded(spec.acc, spec.rounding, spec.overflow)
+        self.outer = rounded(self.outer_format, outer_rounding, spec.overflow)
+        self.out = rounded(self.out_format, outer_rounding, spec.overflow)
+        self.product = spec.product and rounded(spec.product, spec.rounding, spec.overflow)
+        bits = [int(x.partition(":")[2]) for x in (spec.rounding, outer_rounding) if x.startswith("stochastic:")]
+        self.random_bits = max(bits, default=0)
+        self.steps_draw = spec.rounding.startswith("stochastic:")
+        self.folds_draw = self.own_adder and outer_rounding.startswith("stochastic:")
+        out_rounds = self.out_format != self.outer_format and not self.folds_draw
+        self.out_draws = out_rounds and outer_rounding.startswith("stochastic:") and not self.steps_draw
+
+    def dot(self, a_codes, b_codes, numbers, a_scales=(), b_scales=()):
+        """Return (code, flags); `numbers` is the iterator of random numbers."""
+        spec = self.spec
+        flags, outer, chunk = 0, 0, spec.chunk or len(a_codes)
+        for index, start in enumerate(range(0, len(a_codes), chunk)):
+            inner = 0
+            for first in range(start, min(start + chunk, len(a_codes)), spec.lanes):
+                lanes = range(first, min(first + spec.lanes, start + chunk, len(a_codes)))
+                number = next(numbers) if self.steps_draw else 0
+                inner, raised = self.step(inner, [a_codes[k] for k in lanes], [b_codes[k] for k in lanes], number)
+                flags |= raised
+            if not self.own_adder and index == 0:
+                outer = inner
+                continue
+            number = next(numbers) if self.folds_draw or (self.steps_draw and not self.own_adder) else 0
+            scales = (a_scales[index], b_scales[index]) if spec.scale is not None else ()
+            outer, raised = self.fold(outer, inner, number, *scales)
+            flags |= raised
+        result, raised = self.convert(outer, next(numbers) if self.out_draws else 0)
+        return result, flags | raised
+
+    def step(self, acc, a_codes, b_codes, number):
+        """Return the accumulator's code and flags after products of up to as many lanes as there are."""
+        spec, flags, products = self.spec, 0, []
+        for a, b in zip(a_codes, b_codes, strict=True):
+            product = multiply(decode(spec.a, a), decode(spec.b, b))
+            if self.product:
+                code, raised = self.product.sum([product])  # a single term: `drop` is `rtz`
+                product, flags = decode(spec.product, code), flags | raised
+            products.append(product)
+        aligned = int(spec.lane_sum.partition(":")[2]) if spec.lane_sum.startswith("aligned:") else None
+        if spec.lane_sum == "tree" and spec.lanes > 1:
+            products += [(0, Fraction(0))] * (spec.lanes - len(products))
+            sums, raised = self.tree(products)
+            products, flags = [sums], flags | raised
+        code, raised = self.acc.sum([decode(spec.acc, acc), *products], number, aligned)
+        return code, flags | raised
+
+    def tree(self, terms):
+        """Return the rounded sum of both halves' sums and its flags; a single product is none."""
+        if len(terms) == 1:
+            return terms[0], 0
+        half = len(terms) // 2
+        (left, left_flags), (right, right_flags) = self.tree(terms[:half]), self.tree(terms[half:])
+        code, flags = self.acc.sum([left, right])
+        return decode(self.spec.acc, code), flags | left_flags | right_flags
+
+    def fold(self, outer, inner, number=0, a_scale=None, b_scale=None):
+        """Return the outer accumulator's code and flags after a chunk's sum."""
+        addend = decode(self.spec.acc, inner)
+        for scale in (a_scale, b_scale):
+            if scale is not None:
+                addend = multiply(addend, decode(self.spec.scale, scale))
+        return self.outer.sum([decode(self.outer_format, outer), addend], number)
+
+    def convert(self, outer, number=0):
+        """Return the result's code and flags."""
+        if self.out_format == self.outer_format:
+            return outer, 0
+        return self.out.sum([decode(self.outer_format, outer)], number)
+
+
+@cache
+def register(bits, row, col):
+    """Return the state of PE (row, col) after a reset, and the width and taps of the register (section 7)."""
+    width, taps, state, down, right = (
+        (19, (19, 18, 17, 14), 0x779B9, 427627, 247695)
+        if bits <= 19
+        else (32, (32, 30, 26, 25), 0x9E3779B9, None, None)
+    )
+    assert (row, col) == (0, 0) or width == 19, "too many shifts to do one by one"
+    for _ in range(row * (down or 0) + col * (right or 0)):
+        state = shifted(state, width, taps)
+    return state, width, taps
+
+
+def shifted(state, width, taps):
+    """Return the register after one shift."""
+    entering = sum(state >> (tap - 1) & 1 for tap in taps) % 2
+    return (state << 1 | entering) % 2**width
+
+
+def random_numbers(bits, row, col, interleave=1, turn=0):
+    """Yield the numbers of one turn of a PE: of the register's, every so manieth."""
+    state, width, taps = register(bits, row, col)
+    index = 0
+    while True:
+        if index % interleave == turn:
+            yield state % 2**bits
+        for _ in range(bits):
+            state = shifted(state, width, taps)
+        index += 1
