@@ -116,6 +116,8 @@ def _print_phases(result: "ExhaustiveResult") -> None:
     for phase in result.phases:
         counts = [f"{count:,}" if count else "-" for count in (phase.states, phase.addends)]
         space = "complete" if phase.complete else "sampled"
+        if phase.complete and phase.numbers == "switches":
+            space = "complete, R at switches"
         failed = not result.passed and phase is result.phases[-1]
         verdict = "differs" if failed else "equal"
         table.add_row(phase.name, *counts, f"{phase.pairs:,}", space, f"{phase.seconds:.1f}", verdict)
@@ -130,7 +132,11 @@ def _print_phases(result: "ExhaustiveResult") -> None:
     if not result.passed:
         out.print(f"Failed: the step differs from the numeric contract ({result.pairs:,} pairs, seed {result.seed}).")
     elif result.complete:
-        out.print(f"Proved: all {result.pairs:,} pairs equal the numeric contract, {audited}.")
+        numbers = ""
+        if any(phase.numbers for phase in result.phases):
+            at = "at the switches of their rounding" if result.at_switches else "with every random number"
+            numbers = f" {at} ({result.sums:,} sums)"
+        out.print(f"Proved: all {result.pairs:,} pairs equal the numeric contract{numbers}, {audited}.")
     else:
         out.print(f"Verified: {result.pairs:,} pairs equal the numeric contract, {audited} (seed {result.seed}).")
 

@@ -23,8 +23,8 @@ from macgen.flow import tools
 from macgen.flow.simulate import checksum_notes, work_directory
 from macgen.flow.step_wrapper import StepWrapper, step_wrapper
 from macgen.golden import Model
-from macgen.numerics import Flags, FloatFormat, Format
-from macgen.spec import MacSpec
+from macgen.numerics import FixedFormat, Flags, FloatFormat, Format, ScaleFormat, random_bits
+from macgen.spec import MacSpec, Scale
 
 PROVER = Path(__file__).parent / "prover"
 
@@ -39,7 +39,8 @@ AUDITED = 10_000
 """Comparisons of each thread, at least half of it where there are so many, that the golden model repeats."""
 
 MAX_FIXED_BITS = 120
-"""Width up to which the C++ model's 128-bit integers hold sums of a fixed-point accumulator."""
+"""Bits of a fixed-point format, of random numbers, of the carries of lanes and of scales that the C++ model's 128-bit
+integers hold together."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class Phase:
         states: distinct accumulator states that were driven; of folds, totals. 0 for products.
         addends: distinct products, or of folds chunk sums; 0 where products were drawn from too many to list.
         pairs: pairs driven.
-        complete: whether these were all.
+        sums: additions driven: of stochastic rounding a pair has one for each of its random numbers.
+        complete: whether these were all pairs.
+        numbers: which random numbers they had: `every`, `switches` (both sides of each at which the contract's
+            result changes, both ends and one more) or `drawn`; empty where the hardware takes none.
         seconds: wall time.
     """
 
@@ -60,7 +64,9 @@ class Phase:
     states: int
     addends: int
     pairs: int
+    sums: int
     complete: bool
+    numbers: str
     seconds: float
 
 
@@ -99,9 +105,19 @@ class ExhaustiveResult:
         return all(phase.complete for phase in self.phases)
 
     @property
+    def at_switches(self) -> bool:
+        """Whether a phase drove both sides of the random numbers at which rounding changes, but not all numbers."""
+        return any(phase.numbers == "switches" for phase in self.phases)
+
+    @property
     def pairs(self) -> int:
         """Pairs driven in all."""
         return sum(phase.pairs for phase in self.phases)
+
+    @property
+    def sums(self) -> int:
+        """Additions driven in all."""
+        return sum(phase.sums for phase in self.phases)
 
 
 def exhaustive(
@@ -142,16 +158,7 @@ def exhaustive(
             raise MacgenError(f"{name} {shown(number)} is not an integer from {least} to 2^63 - 1")
     if not timeout > 0:
         raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
-    if not isinstance(spec.acc, FloatFormat) and spec.acc.width > MAX_FIXED_BITS:
-        raise MacgenError(
-            f"acc {spec.acc} has {spec.acc.width} bits; exhaustive verification accepts fixed-point accumulators of up "
-            f"to {MAX_FIXED_BITS}"
-        )
-    if spec.random_bits:
-        raise MacgenError(
-            f"rounding {spec.rounding!r} takes random numbers, which exhaustive verification does not drive; accepted "
-            f"are rne, rtz and drop"
-        )
+    check_widths(spec)
     for tool in ("verilator", "g++", "perl"):
         tools.require(tool, needed_by="exhaustive verification")
     with work_directory(workdir, "exhaustive") as work:
@@ -177,6 +184,24 @@ def exhaustive(
         notes=tuple(checksum_notes(directory, manifest)),
         log=log if workdir is not None or difference is not None else None,
     )
+
+
+def check_widths(spec: MacSpec) -> None:
+    """Refuse fixed-point formats that the C++ model's 128-bit integers do not hold.
+
+    Raises:
+        MacgenError: there is one.
+    """
+    most = MAX_FIXED_BITS - spec.random_bits - (spec.lanes - 1).bit_length()
+    if isinstance(spec.scale, FloatFormat):
+        most -= 2 * spec.scale.precision
+    for field in ("product", "acc", "outer", "out"):
+        fmt = getattr(spec, field)
+        if isinstance(fmt, FixedFormat) and fmt.width > most:
+            raise MacgenError(
+                f"{field} {fmt} has {fmt.width} bits; exhaustive verification accepts fixed-point formats of up to "
+                f"{most} here"
+            )
 
 
 # -- compile -----------------------------------------------------------------------------------------------------------
@@ -231,8 +256,10 @@ def _compile(spec: MacSpec, name: str, verilog: Path, work: Path, timeout: float
     return work / "prove"
 
 
-def format_numbers(fmt: Format) -> tuple[int, ...]:
+def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
     """Return a format as the integers of `Format` in prover/model.h."""
+    if isinstance(fmt, ScaleFormat):
+        return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0)
     if isinstance(fmt, FloatFormat):
         encoding = ("ieee", "fn", "fnuz", "finite").index(fmt.encoding)
         flush = int(fmt.subnormals == "flush")
@@ -242,21 +269,48 @@ def format_numbers(fmt: Format) -> tuple[int, ...]:
 
 def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
     """Return a spec as the integers of `Spec` in prover/model.h."""
-    rounding = ("rne", "rtz", "drop").index(spec.rounding)
-    overflow = ("saturate", "infinity", "wrap").index(spec.overflow)
-    return (*format_numbers(spec.a), *format_numbers(spec.b), *format_numbers(spec.acc), rounding, overflow)
+    unused = (0,) * len(format_numbers(spec.a))
+
+    def target(fmt: Format | None, rounding: str, *, single: bool = False) -> tuple[int, ...]:
+        if fmt is None:
+            return (*unused, 0, 0, 0)
+        bits = random_bits(rounding)
+        rounding = "rtz" if single and rounding == "drop" else "stochastic" if bits else rounding
+        return (
+            *format_numbers(fmt),
+            ("rne", "rtz", "drop", "stochastic").index(rounding),
+            bits,
+            ("saturate", "infinity", "wrap").index(spec.overflow_into(fmt)),
+        )
+
+    lane_sums = ("fused", "tree")
+    return (
+        *format_numbers(spec.a),
+        *format_numbers(spec.b),
+        *(unused if spec.scale is None else format_numbers(spec.scale)),
+        *target(spec.product, spec.rounding, single=True),
+        *target(spec.acc, spec.rounding),
+        *target(spec.outer_format, spec.fold_rounding),
+        *target(spec.out_format, spec.fold_rounding, single=True),
+        int(spec.product is not None),
+        int(spec.scale is not None),
+        int(spec.has_outer_adder),
+        int(spec.out_format != spec.outer_format),
+        spec.lanes,
+        lane_sums.index(spec.lane_sum) if spec.lane_sum in lane_sums else 2,
+        spec.aligned_bits or 0,
+    )
 
 
 def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
-    formats = ", ".join(f"{{{', '.join(map(str, format_numbers(fmt)))}}}" for fmt in (spec.a, spec.b, spec.acc))
-    rounding, overflow = spec_numbers(spec)[-2:]
     words = [wrapper.zero >> low & (1 << 64) - 1 for low in range(0, wrapper.state_bits, 64)]
     lines = [
         "#pragma once",
         '#include "model.h"',
         *(f'#include "V{unit}.h"' for unit in wrapper.modules),
-        f"constexpr Spec SPEC = {{{formats}, {rounding}, {overflow}}};",
+        f"constexpr Spec SPEC = {{{', '.join(map(str, spec_numbers(spec)))}}};",
         f"constexpr int STATE_BITS = {wrapper.state_bits}, OPERAND_BITS = {wrapper.operand_bits};",
+        f"#define RANDOM_BITS {wrapper.random_bits}",
         f"#define ZERO_WORDS {{{', '.join(f'{word:#x}u' for word in words)}}}",
         f"#define FOLDS {int('folded' in wrapper.modules)}",
         f"#define LOADS {int('loaded' in wrapper.modules)}",
@@ -304,10 +358,10 @@ def _difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
 
 
 def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
-    acc = int(comparison["acc"], 16)
+    acc, random = int(comparison["acc"], 16), comparison["random"]
     if comparison["fold"]:
-        return model.fold(acc, int(comparison["addend"], 16))
-    return model.step(acc, comparison["a"], comparison["b"])
+        return model.fold(acc, int(comparison["addend"], 16), random)
+    return model.step(acc, comparison["a"], comparison["b"], random)
 
 
 def _sentence(
@@ -334,6 +388,8 @@ def _sentence(
             for name, fmt in (("a", spec.a), ("b", spec.b))
         )
         addend = f"{a}, {b}"
+    if spec.random_bits:
+        addend += f", random {comparison['random']:#x}"
     where = f" (state {place['state']}, operand {place['operand']})" if place is not None else ""
     got = result(comparison["code"], comparison["flags"])
     return f"{what}: {acc}, {addend}: expected {result(*wanted)}; got {got}{where}"

@@ -126,8 +126,11 @@ def proved(monkeypatch):
     return install
 
 
-PHASES = (Phase("products", 0, 1218, 65536, True, 0.01), Phase("steps", 16767, 1218, 20438973, True, 1.25))
-SAMPLED = (Phase("steps", 93610, 0, 100041606, False, 22.7),)
+PHASES = (
+    Phase("products", 0, 1218, 65536, 65536, True, "", 0.01),
+    Phase("steps", 16767, 1218, 20438973, 20438973, True, "", 1.25),
+)
+SAMPLED = (Phase("steps", 93610, 0, 100041606, 100041606, False, "", 22.7),)
 
 
 def test_exhaustive_and_equal(proved):
@@ -143,6 +146,22 @@ def test_exhaustive_and_equal(proved):
     assert result.stdout.splitlines()[3:] == [
         "Proved: all 20,504,509 pairs equal the numeric contract, 500 of them repeated by the golden model."
     ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "space", "end"),
+    [
+        ("every", "complete", "with every random number (4,000 sums)"),
+        ("switches", "complete, R at switches", "at the switches of their rounding (4,000 sums)"),
+    ],
+)
+def test_exhaustive_and_stochastic(numbers, space, end, proved):
+    proved(phases=(Phase("steps", 50, 20, 1000, 4000, True, numbers, 1.25),))
+    lines = invoke("verify", "x", "--exhaustive").stdout.splitlines()
+    assert lines[1].split() == ["steps", "50", "20", "1,000", *space.split(), "1.2", "equal"]
+    assert lines[2] == (
+        f"Proved: all 1,000 pairs equal the numeric contract {end}, 500 of them repeated by the golden model."
+    )
 
 
 def test_exhaustive_and_sampled(proved):

@@ -62,6 +62,7 @@ inline std::vector<Product> all_products(Crew& crew) {
                 known = product;
             }
             ++worker.pairs;
+            ++worker.sums;
         }
     });
     Table<Product> all;
@@ -99,11 +100,12 @@ struct States {
 //
 // bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
 // Row row_of(units, place): what is prepared once for a state.
-// Sum evaluate(units, row, column), Result expect(row, column), Comparison compare(row, column): one addition.
-// describe(row, column): its state and operand.
-template <class Counts, class RowOf, class Evaluate, class Expect, class Describe>
-bool close(Crew& crew, States& states, size_t first, size_t columns, const char* what, Counts counts, RowOf row_of,
-           Evaluate evaluate, Expect expect, Describe describe) {
+// Addition exactly(row, column): the sum before it is rounded.
+// Sum evaluate(units, row, column, random), Comparison describe(row, column): one addition.
+template <class Counts, class RowOf, class Exactly, class Evaluate, class Describe>
+bool close(Crew& crew, States& states, size_t first, size_t columns, const char* what, Numbers numbers,
+           const Target& target, Counts counts, RowOf row_of, Exactly exactly, Evaluate evaluate,
+           Describe describe) {
     struct Found {
         Table<State> table;
         std::vector<u128> outputs;
@@ -118,8 +120,8 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
         const bool passed = crew.each_row(places.size(), [&](Worker& worker, size_t index) {
             Found& mine = found[&worker - crew.workers.data()];
             const auto row = row_of(worker.units, places[index]);
-            for (size_t column = 0; column < columns; ++column) {
-                const Sum sum = evaluate(worker.units, row, column);
+            auto compare = [&](size_t column, const Addition& exact, uint32_t random) {
+                const Sum sum = evaluate(worker.units, row, column, random);
                 const long place = states.table.find(sum.state);
                 u128 output, code;
                 if (place >= 0) {
@@ -133,10 +135,11 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
                     }
                     output = code = mine.outputs[own];
                 }
-                const Result wanted = expect(row, column), got{output, sum.flags};
-                ++worker.pairs;
+                const Result wanted = rounded(target, exact, random), got{output, sum.flags};
+                ++worker.sums;
                 auto comparison = [&] {
                     Comparison made = describe(row, column);
+                    made.random = random;
                     made.result = got;
                     return made;
                 };
@@ -146,6 +149,13 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
                     return;
                 }
                 if (row.audits(column)) worker.audit.offer(comparison);
+            };
+            for (size_t column = 0; column < columns && !worker.difference.found; ++column) {
+                const Addition exact = exactly(row, column);
+                ++worker.pairs;
+                each_number(numbers, target, exact, places[index] * columns + column, [&](uint32_t random) {
+                    if (!worker.difference.found) compare(column, exact, random);
+                });
             }
         });
         if (!passed) return false;

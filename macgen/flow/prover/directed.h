@@ -23,6 +23,8 @@ class Random {
     double fraction() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
     double sign() { return coin() ? 1.0 : -1.0; }
 
+    uint32_t number() { return RANDOM_BITS ? static_cast<uint32_t>(bits() >> (64 - RANDOM_BITS)) : 0; }
+
     u128 code(const Format& f) {
         const u128 high = bits();
         return ((high << 64) | bits()) & ones(f.width);
@@ -82,6 +84,9 @@ inline std::vector<u128> corner_codes(const Format& f) {
     return codes;
 }
 
+constexpr Format ACC = SPEC.acc.format;
+constexpr Target FOLD = SPEC.has_outer_adder ? SPEC.outer : SPEC.acc;
+
 struct Pair {
     uint32_t a, b;
 };
@@ -123,7 +128,7 @@ class Director {
             if (kind == 3 || random.coin()) pair.b = static_cast<uint32_t>(any_of(b_corners_));
             return pair;
         }
-        const Format& f = SPEC.acc;
+        const Format& f = ACC;
         const double v = value(acc), end = std::fabs(value(decode(f, largest(f, v < 0))));
         const int grid = lsb_exponent(f), top = v == 0 ? grid : std::ilogb(v);
         const int ulp = f.is_float ? std::max(top - f.man_bits, grid) : grid;
@@ -142,9 +147,17 @@ class Director {
         return near(random.sign() * std::ldexp(1.0, least) - v + std::ldexp(random.from(-4, 4), grid - 1));
     }
 
+    // A random number for an addition: any, or one at which its rounding changes or nearly does.
+    uint32_t number(const Target& target, const Addition& sum) {
+        if constexpr (RANDOM_BITS == 0) return 0;
+        uint32_t numbers[MOST_SWITCHES];
+        const int count = switch_numbers(target, sum, numbers);
+        return random.coin() ? numbers[random.from(0, count - 1)] : random.number();
+    }
+
     // A value to steer the accumulator to: in any binade that products reach, or any code's.
     double destination() {
-        const Format& f = SPEC.acc;
+        const Format& f = ACC;
         if (!f.is_float || random.coin()) {
             const int top = std::min(max_exponent(f), max_exponent(SPEC.a) + max_exponent(SPEC.b) + 1);
             const int exponent = random.from(std::min(lsb_exponent(f), top), top);
@@ -165,7 +178,7 @@ class Director {
 
   private:
     const std::vector<u128> a_corners_ = corner_codes(SPEC.a), b_corners_ = corner_codes(SPEC.b),
-                            acc_corners_ = corner_codes(SPEC.acc);
+                            acc_corners_ = corner_codes(ACC);
     const int lowest_b_ = lsb_exponent(SPEC.b), highest_b_ = std::max(lowest_b_, max_exponent(SPEC.b));
 
     u128 any_of(const std::vector<u128>& codes) { return codes[random.bits() % codes.size()]; }

@@ -1,51 +1,76 @@
-// The numeric contract of docs/arithmetic.md, sections 1 to 5, for one step or fold: codes in, code and flags out.
+// The numeric contract of docs/arithmetic.md, sections 1 to 5: codes in, codes and flags out.
 // Written from that page, not from the golden model or the hardware; tests hold it against the golden model.
 //
-// Limits: operands of up to 32 bits, float accumulators of up to 64 bits, fixed-point ones of up to 120.
+// An addition is formed exactly first, then rounded: with one random number or, in turn, with several.
+//
+// Limits: operands of up to 32 bits, products' and accumulators' significands of up to 64, or fixed-point accumulators
+// that have 120 bits together with those of the random number, of the lanes' carries and of scales' significands.
 
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 
-typedef unsigned __int128 u128;
+#include "wide.h"
+
 typedef __int128 i128;
 
-enum Encoding { IEEE, FN, FNUZ, FINITE };
-enum Rounding { RNE, RTZ, DROP };
+enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
+enum Rounding { RNE, RTZ, DROP, STOCHASTIC };
 enum Overflow { SATURATE, INFINITY_, WRAP };
+enum LaneSum { FUSED, TREE, ALIGNED };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
-// A number format; what the other family has is 0. An array of ints, so that other languages can pass one.
+constexpr int MOST_LANES = 32;
+
+// A number format; what the other family has is 0. All are ints here and below, so that other languages can pass arrays.
 struct Format {
     int is_float, width;
     int exp_bits, man_bits, bias, encoding, flush;
     int frac_bits, is_signed;
 };
 
-struct Spec {
-    Format a, b, acc;
-    int rounding, overflow;
+// A format that numbers are rounded to, and how; `random_bits` is 0 where not at random.
+struct Target {
+    Format format;
+    int rounding, random_bits, overflow;
 };
 
-// A decoded code or a product: (-1)^negative * magnitude * 2^exponent. A signalling NaN also stands for 0 * infinity.
-struct Number {
+// `rounds_products`, `has_scales`: whether `product` and `scale` are formats.
+// `has_outer_adder`: folds are `outer`'s, else the accumulator's. `converts`: results are rounded to `out`.
+struct Spec {
+    Format a, b, scale;
+    Target product, acc, outer, out;
+    int rounds_products, has_scales, has_outer_adder, converts;
+    int lanes, lane_sum, aligned_bits;
+};
+
+// (-1)^negative * magnitude * 2^exponent. A signalling NaN also stands for 0 * infinity.
+template <class Integer>
+struct NumberOf {
     Kind kind;
     bool negative;
-    u128 magnitude;
+    Integer magnitude;
     int exponent;
 };
+
+typedef NumberOf<u128> Number;
 
 struct Result {
     u128 code;
     unsigned flags;
 };
 
-inline int bit_length(u128 x) {
-    const uint64_t high = static_cast<uint64_t>(x >> 64), low = static_cast<uint64_t>(x);
-    return high ? 128 - __builtin_clzll(high) : low ? 64 - __builtin_clzll(low) : 0;
-}
+// The sum of an addition: a number to be rounded, as NumberOf; what lies far below every place at which a format can
+// round is one sticky bit. Or already a result.
+struct Addition {
+    bool settled;
+    Result result;
+    bool negative;
+    u128 magnitude;
+    int exponent;
+};
 
 inline u128 ones(int bits) { return bits >= 128 ? ~u128(0) : (u128(1) << bits) - 1; }
 
@@ -89,6 +114,10 @@ inline Number decode(const Format& f, u128 code) {
         const bool negative = f.is_signed && (code >> (f.width - 1)) != 0;
         return {NUMBER, negative, negative ? (u128(1) << f.width) - code : code, -f.frac_bits};
     }
+    if (f.encoding == POWER) {
+        if (code == ones(f.width)) return {QUIET_NAN, false, 0, 0};
+        return {NUMBER, false, 1, static_cast<int>(code) - f.bias};
+    }
     const bool negative = (code >> (f.width - 1)) != 0;
     const u128 field = (code >> f.man_bits) & ones(f.exp_bits), mantissa = code & ones(f.man_bits);
     if (f.encoding == IEEE && field == ones(f.exp_bits)) {
@@ -101,7 +130,7 @@ inline Number decode(const Format& f, u128 code) {
     return {NUMBER, negative, mantissa | (u128(1) << f.man_bits), lsb_exponent(f) + static_cast<int>(field) - 1};
 }
 
-// -- section 2: the exact product --------------------------------------------------------------------------------------
+// -- section 2: exact products and sums --------------------------------------------------------------------------------
 
 inline Number multiply(const Number& a, const Number& b) {
     const bool negative = a.negative != b.negative;
@@ -117,45 +146,92 @@ inline Number multiply(const Number& a, const Number& b) {
     return {INFINITE, negative, 0, 0};
 }
 
+template <class Integer>
+int top(const NumberOf<Integer>& n) {
+    return n.exponent + bit_length(n.magnitude);
+}
+
+inline NumberOf<Wide> widened(const Number& n) { return {n.kind, n.negative, Wide(n.magnitude), n.exponent}; }
+
+template <class Integer>
+bool is_zero(const NumberOf<Integer>& n) {
+    return n.magnitude == Integer(0);
+}
+
+// The sum of magnitudes with signs.
+template <class Integer>
+Integer add_signed(bool& negative, const Integer& x, bool y_negative, const Integer& y) {
+    if (negative == y_negative) return x + y;
+    if (!(x < y)) return x - y;
+    negative = y_negative;
+    return y - x;
+}
+
+// The exact sum of finite numbers, all on the grid 2^exponent or 0.
+template <class Integer>
+NumberOf<Integer> exact_sum(const Number* terms, int count, int exponent) {
+    NumberOf<Integer> sum{NUMBER, false, Integer(0), exponent};
+    for (int i = 0; i < count; ++i) {
+        if (is_zero(terms[i])) continue;
+        const Integer term = Integer(terms[i].magnitude) << (terms[i].exponent - exponent);
+        sum.magnitude = add_signed(sum.negative, sum.magnitude, terms[i].negative, term);
+    }
+    return sum;
+}
+
+// Cut toward zero to a multiple of 2^last_place.
+template <class Integer>
+NumberOf<Integer> cut(NumberOf<Integer> x, int last_place) {
+    if (x.exponent < last_place) {
+        const int distance = last_place - x.exponent;
+        x.magnitude = distance >= WIDTH<Integer> ? Integer(0) : x.magnitude >> distance;
+        x.exponent = last_place;
+    }
+    return x;
+}
+
 // -- section 3: rounding -----------------------------------------------------------------------------------------------
 
-// Divide by 2^distance and round; a negative distance multiplies.
-inline u128 shift_right(u128 x, int distance, bool to_nearest, bool& inexact) {
+// The first r bits below a place, as an integer.
+inline u128 first_bits(u128 x, int place, int r) {
+    if (place - r > 127) return 0;
+    return (place >= r ? x >> (place - r) : x << (r - place)) & ones(r);
+}
+
+// Divide by 2^distance and round; a negative distance multiplies. `x` is below 2^126.
+inline u128 shift_right(const Target& t, u128 x, int distance, uint32_t random, bool& inexact) {
     if (distance <= 0) {
         inexact = false;
         return x << -distance;
     }
-    if (distance > 127) {  // x is below 2^126: less than half a unit
-        inexact = x != 0;
-        return 0;
-    }
-    const u128 kept = x >> distance, dropped = x & ones(distance), half = u128(1) << (distance - 1);
+    const bool far = distance > 127;
+    const u128 kept = far ? 0 : x >> distance, dropped = far ? x : x & ones(distance);
     inexact = dropped != 0;
-    return kept + (to_nearest && (dropped > half || (dropped == half && (kept & 1))));
+    if (t.rounding == STOCHASTIC) return kept + ((first_bits(x, distance, t.random_bits) + random) >> t.random_bits);
+    if (t.rounding != RNE || far) return kept;
+    const u128 half = u128(1) << (distance - 1);
+    return kept + (dropped > half || (dropped == half && (kept & 1)));
 }
 
-// Divide by 2^distance; what is lost leaves a one in the last bit.
-inline u128 shift_right_sticky(u128 x, int distance) {
-    if (distance <= 0) return x << -distance;
-    if (distance > 127) return x != 0;
-    return (x >> distance) | ((x & ones(distance)) != 0);
+// Exponent of the last place of a magnitude in a float format without limits of the exponent.
+inline int last_place(const Format& f, u128 magnitude, int exponent) {
+    return exponent + bit_length(magnitude) - 1 - f.man_bits;
 }
 
-inline Result round_to_float(const Spec& spec, bool negative, u128 magnitude, int exponent) {
-    const Format& f = spec.acc;
-    const bool to_nearest = spec.rounding == RNE;
+inline Result round_to_float(const Target& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
+    const Format& f = t.format;
     const u128 sign = negative ? sign_bit(f) : 0;
     bool inexact;
-    int lsb = exponent + bit_length(magnitude) - 1 - f.man_bits;
-    u128 significand = shift_right(magnitude, lsb - exponent, to_nearest, inexact);
+    int lsb = last_place(f, magnitude, exponent);
+    u128 significand = shift_right(t, magnitude, lsb - exponent, random, inexact);
     if (significand >> (f.man_bits + 1)) {
         significand >>= 1;
         ++lsb;
     }
     if (lsb + f.man_bits < min_exponent(f)) {
         if (f.flush) return {0, UNDERFLOWS};
-        significand = shift_right(magnitude, lsb_exponent(f) - exponent, to_nearest, inexact);
-        if (significand == 0 && f.encoding == FNUZ) return {0, UNDERFLOWS};
+        significand = shift_right(t, magnitude, lsb_exponent(f) - exponent, random, inexact);
+        if (significand == 0 && f.encoding == FNUZ) return {0, inexact ? UNDERFLOWS : 0u};
         return {significand | sign, inexact ? UNDERFLOWS : 0u};
     }
     // The field counts binades from the smallest normal number's, which has 1; the hidden bit is not stored.
@@ -163,95 +239,267 @@ inline Result round_to_float(const Spec& spec, bool negative, u128 magnitude, in
     const bool beyond = field >= 1 << f.exp_bits;
     const u128 code = beyond ? 0 : (u128(field) << f.man_bits) | (significand & ones(f.man_bits));
     if (beyond || code > largest_magnitude(f)) {
-        const bool to_infinity = spec.overflow == INFINITY_ && to_nearest;
+        const bool to_infinity = t.overflow == INFINITY_ && (t.rounding == RNE || t.rounding == STOCHASTIC);
         return {to_infinity ? infinity(f, negative) : largest(f, negative), OVERFLOWS};
     }
     return {code | sign, 0};
 }
 
-inline Number cut(Number x, int last_place) {
-    if (x.exponent < last_place) {
-        const int distance = last_place - x.exponent;
-        x.magnitude = distance > 127 ? 0 : x.magnitude >> distance;
-        x.exponent = last_place;
-    }
-    return x;
+inline Result round_to_fixed(const Target& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
+    const Format& f = t.format;
+    bool inexact;
+    const i128 rounded = shift_right(t, magnitude, -f.frac_bits - exponent, random, inexact);
+    const i128 integer = negative ? -rounded : rounded;
+    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) : 0;
+    if (lowest <= integer && integer <= highest) return {u128(integer) & ones(f.width), 0};
+    return {t.overflow == WRAP ? u128(integer) & ones(f.width) : largest(f, integer < 0), OVERFLOWS};
 }
 
-// Magnitudes below 2^64. The larger one's top bit is put at bit 123; what of the smaller one falls out below bit 0
-// lies at least 60 bits below the result's last place, where a sticky bit stands for it.
-inline Result add_to_float(const Spec& spec, Number x, Number y) {
-    const Format& f = spec.acc;
-    if (x.magnitude == 0 && y.magnitude == 0) return {0, 0};
-    if (spec.rounding == DROP) {
-        int binade = f.flush ? INT32_MIN : min_exponent(f);
-        for (const Number* n : {&x, &y}) {
-            const int top = n->exponent + bit_length(n->magnitude) - 1;
-            if (n->magnitude != 0 && top > binade) binade = top;
+// R of an addition, with a random number below 2^r or 0.
+inline Result rounded(const Target& t, const Addition& sum, uint32_t random) {
+    if (sum.settled) return sum.result;
+    if (t.format.is_float) return round_to_float(t, sum.negative, sum.magnitude, sum.exponent, random);
+    return round_to_fixed(t, sum.negative, sum.magnitude, sum.exponent, random);
+}
+
+constexpr int MOST_SWITCHES = 6;
+
+// The random numbers at both sides of each at which R of this addition can change, and both ends: at most MOST_SWITCHES.
+// Where rounding adds R to the r bits b below a place, it carries from 2^r - b on.
+inline int switch_numbers(const Target& t, const Addition& sum, uint32_t* numbers) {
+    int count = 0;
+    auto add = [&](u128 number) {
+        for (int i = 0; i < count; ++i) {
+            if (numbers[i] == number) return;
         }
+        numbers[count++] = static_cast<uint32_t>(number);
+    };
+    add(0);
+    if (t.random_bits == 0) return count;
+    const u128 end = u128(1) << t.random_bits;
+    auto add_switch = [&](int place) {
+        const int distance = place - sum.exponent;
+        const u128 below = distance <= 0 ? 0 : first_bits(sum.magnitude, distance, t.random_bits);
+        if (below == 0) return;
+        add(end - below - 1);
+        add(end - below);
+    };
+    if (!sum.settled && !t.format.is_float) add_switch(-t.format.frac_bits);
+    if (!sum.settled && t.format.is_float) {
+        const int place = last_place(t.format, sum.magnitude, sum.exponent);
+        add_switch(place);
+        if (place < lsb_exponent(t.format) && !t.format.flush) add_switch(lsb_exponent(t.format));
+    }
+    add(end - 1);
+    return count;
+}
+
+// -- one addition ------------------------------------------------------------------------------------------------------
+
+inline Addition settle(u128 code, unsigned flags = 0) { return {true, {code, flags}, false, 0, 0}; }
+
+// The exact sum of two numbers; what far smaller ones add to it is a sticky bit. The larger one's top bit is put three
+// bits below the integer's: what of the smaller one falls out below bit 0 is something only where no cancellation brings
+// the sum's top bit down to it.
+template <class Integer>
+NumberOf<Integer> sum_of(const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
+    const bool swap = is_zero(x) || (!is_zero(y) && top(y) > top(x));
+    const NumberOf<Integer>&larger = swap ? y : x, &smaller = swap ? x : y;
+    if (is_zero(larger)) return larger;
+    const int lsb = top(larger) - (WIDTH<Integer> - 4);
+    NumberOf<Integer> sum{NUMBER, larger.negative, larger.magnitude << (larger.exponent - lsb), lsb};
+    if (!is_zero(smaller)) {
+        const Integer term = shift_right_sticky(smaller.magnitude, lsb - smaller.exponent);
+        sum.magnitude = add_signed(sum.negative, sum.magnitude, smaller.negative, term);
+    }
+    return sum;
+}
+
+template <class Integer>
+Addition add_to_float(const Target& t, NumberOf<Integer> x, NumberOf<Integer> y) {
+    const Format& f = t.format;
+    if (t.rounding == DROP) {
+        int binade = f.flush ? INT32_MIN : min_exponent(f);
+        for (const NumberOf<Integer>* n : {&x, &y}) {
+            if (!is_zero(*n) && top(*n) - 1 > binade) binade = top(*n) - 1;
+        }
+        if (binade == INT32_MIN) return settle(0);
         x = cut(x, binade - f.man_bits);
         y = cut(y, binade - f.man_bits);
     }
-    int x_top = x.exponent + bit_length(x.magnitude), y_top = y.exponent + bit_length(y.magnitude);
-    if (x.magnitude == 0 || (y.magnitude != 0 && y_top > x_top)) {
-        const Number n = x;
-        x = y;
-        y = n;
-        x_top = y_top;
-    }
-    if (x.magnitude == 0) return {0, 0};
-    const int lsb = x_top - 124;
-    const i128 large = x.magnitude << (x.exponent - lsb);
-    const i128 small = y.magnitude == 0 ? 0 : shift_right_sticky(y.magnitude, lsb - y.exponent);
-    const i128 sum = (x.negative ? -large : large) + (y.negative ? -small : small);
-    if (sum == 0) return {0, 0};
-    return round_to_float(spec, sum < 0, sum < 0 ? -sum : sum, lsb);
+    const NumberOf<Integer> sum = sum_of(x, y);
+    if (is_zero(sum)) return settle(0);
+    constexpr int extra = WIDTH<Integer> - 128;
+    return {false, {}, sum.negative, static_cast<u128>(shift_right_sticky(sum.magnitude, extra)), sum.exponent + extra};
 }
 
-// Sums are formed with two bits below the accumulator's last one, of which the lower is sticky.
-inline Result add_to_fixed(const Spec& spec, const Number& x, const Number& y) {
-    const Format& f = spec.acc;
-    const int lsb = -f.frac_bits - 2;
-    i128 sum = 0;
-    for (const Number* n : {&x, &y}) {
-        if (n->magnitude == 0) continue;
-        i128 term = shift_right_sticky(n->magnitude, lsb - n->exponent);
-        if (spec.rounding == DROP) term &= ~i128(3);
-        sum += n->negative ? -term : term;
+// Sums are formed with r + 2 bits below the accumulator's last one, of which the lowest is sticky: at most one of the
+// terms is finer than that. A term that is far too large has no bits there.
+template <class Integer>
+Addition add_to_fixed(const Target& t, const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
+    const Format& f = t.format;
+    const int below = t.random_bits + 2, lsb = -f.frac_bits - below;
+    bool negative = false;
+    u128 sum = 0;
+    for (const NumberOf<Integer>* n : {&x, &y}) {
+        if (is_zero(*n)) continue;
+        if (top(*n) - lsb > 126) {
+            const int distance = n->exponent + f.frac_bits;
+            const u128 term = distance > 127 ? 0 : static_cast<u128>(n->magnitude) << distance;
+            const u128 other = sum >> below;
+            const u128 wrapped = (n->negative ? -term : term) + (negative ? -other : other);
+            return settle(t.overflow == WRAP ? wrapped & ones(f.width) : largest(f, n->negative), OVERFLOWS);
+        }
+        u128 term = static_cast<u128>(shift_right_sticky(n->magnitude, lsb - n->exponent));
+        if (t.rounding == DROP) term &= ~ones(below);
+        sum = add_signed(negative, sum, n->negative, term);
     }
-    bool inexact;
-    const i128 magnitude = shift_right(sum < 0 ? -sum : sum, 2, spec.rounding == RNE, inexact);
-    const i128 integer = sum < 0 ? -magnitude : magnitude;
-    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) : 0;
-    if (lowest <= integer && integer <= highest) return {u128(integer) & ones(f.width), 0};
-    return {spec.overflow == WRAP ? u128(integer) & ones(f.width) : largest(f, integer < 0), OVERFLOWS};
+    if (sum == 0) return settle(0);
+    return {false, {}, negative, sum, lsb};
 }
 
 // -- section 4: infinities and NaN -------------------------------------------------------------------------------------
 
-inline Result not_a_number(const Spec& spec, unsigned flags) {
-    if (has_nan(spec.acc)) return {canonical_nan(spec.acc), flags};
-    return {largest(spec.acc, false), INVALID};
+inline Addition not_a_number(const Target& t, unsigned flags) {
+    if (has_nan(t.format)) return settle(canonical_nan(t.format), flags);
+    return settle(largest(t.format, false), INVALID);
 }
 
-inline Result add(const Spec& spec, const Number& acc, const Number& addend) {
-    if (acc.kind == NUMBER && addend.kind == NUMBER) {
-        return spec.acc.is_float ? add_to_float(spec, acc, addend) : add_to_fixed(spec, acc, addend);
+// The result where not all terms are finite.
+inline Addition add_specials(const Target& t, const Number* terms, int count) {
+    bool kinds[4] = {}, signs[2] = {};
+    for (int i = 0; i < count; ++i) {
+        kinds[terms[i].kind] = true;
+        if (terms[i].kind == INFINITE) signs[terms[i].negative] = true;
     }
-    if (acc.kind == SIGNALLING_NAN || addend.kind == SIGNALLING_NAN) return not_a_number(spec, INVALID);
-    if (acc.kind == QUIET_NAN || addend.kind == QUIET_NAN) return not_a_number(spec, 0);
-    if (acc.kind == INFINITE && addend.kind == INFINITE && acc.negative != addend.negative) {
-        return not_a_number(spec, INVALID);
+    if (kinds[SIGNALLING_NAN]) return not_a_number(t, INVALID);
+    if (kinds[QUIET_NAN]) return not_a_number(t, 0);
+    if (signs[0] && signs[1]) return not_a_number(t, INVALID);
+    if (has_infinity(t.format)) return settle(infinity(t.format, signs[1]));
+    return settle(largest(t.format, signs[1]), OVERFLOWS);
+}
+
+template <class Integer>
+Addition add_finite(const Target& t, const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
+    return t.format.is_float ? add_to_float(t, x, y) : add_to_fixed(t, x, y);
+}
+
+// The sum of an accumulator, whose numbers are multiples of its last place, and an addend.
+inline Addition add(const Target& t, const Number& acc, const Number& addend) {
+    if (acc.kind == NUMBER && addend.kind == NUMBER) return add_finite(t, acc, addend);
+    const Number terms[2] = {acc, addend};
+    return add_specials(t, terms, 2);
+}
+
+// -- sections 2 to 4 for several terms ---------------------------------------------------------------------------------
+
+// The sum of an accumulator and an addend that is itself the exact sum of terms.
+inline Addition add_all(const Target& t, const Number& acc, const Number* terms, int count) {
+    bool finite = acc.kind == NUMBER;
+    int low = INT32_MAX, high = INT32_MIN;
+    for (int i = 0; i < count; ++i) {
+        finite = finite && terms[i].kind == NUMBER;
+        if (is_zero(terms[i])) continue;
+        if (terms[i].exponent < low) low = terms[i].exponent;
+        if (top(terms[i]) > high) high = top(terms[i]);
     }
-    const bool negative = acc.kind == INFINITE ? acc.negative : addend.negative;
-    if (has_infinity(spec.acc)) return {infinity(spec.acc, negative), 0};
-    return {largest(spec.acc, negative), OVERFLOWS};
+    if (!finite) {
+        Number all[MOST_LANES + 1] = {acc};
+        for (int i = 0; i < count; ++i) all[i + 1] = terms[i];
+        return add_specials(t, all, count + 1);
+    }
+    if (low > high) return add_finite(t, acc, Number{NUMBER, false, 0, 0});
+    if (high - low <= 114) return add_finite(t, acc, exact_sum<u128>(terms, count, low));
+    return add_finite(t, widened(acc), exact_sum<Wide>(terms, count, low));
 }
 
-inline Result step(const Spec& spec, u128 acc, u128 a, u128 b) {
-    return add(spec, decode(spec.acc, acc), multiply(decode(spec.a, a), decode(spec.b, b)));
+// `aligned:W`: all terms cut W bits below the largest one's binade.
+inline Addition add_aligned(const Target& t, int bits, const Number* terms, int count) {
+    int high = INT32_MIN;
+    for (int i = 0; i < count; ++i) {
+        if (terms[i].kind != NUMBER) return add_specials(t, terms, count);
+        if (!is_zero(terms[i]) && top(terms[i]) > high) high = top(terms[i]);
+    }
+    if (high == INT32_MIN) return settle(0);
+    const int place = high - 1 - bits;
+    Number aligned[MOST_LANES + 1];
+    for (int i = 0; i < count; ++i) aligned[i] = cut(terms[i], place);
+    // The largest term may have fewer bits than `bits`, and so a grid that is coarser than the place.
+    const Number sum = exact_sum<u128>(aligned, count, place);
+    return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
 }
 
-inline Result fold(const Spec& spec, u128 outer, u128 inner) {
-    return add(spec, decode(spec.acc, outer), decode(spec.acc, inner));
+// A balanced binary tree over as many nodes as there are lanes; the flags of all nodes.
+inline Number add_tree(const Target& t, Number* nodes, int count, unsigned& flags) {
+    const Number nothing{NUMBER, false, 0, 0};
+    for (; count > 1; count /= 2) {
+        for (int i = 0; i < count / 2; ++i) {
+            Addition sum;
+            const Number &x = nodes[2 * i], &y = nodes[2 * i + 1];
+            if (t.format.is_float || t.rounding == DROP || x.kind != NUMBER || y.kind != NUMBER) {
+                sum = add(t, x, y);
+            } else {  // both may be finer than the accumulator
+                sum = add_to_fixed(t, widened(nothing), sum_of(widened(x), widened(y)));
+            }
+            const Result node = rounded(t, sum, 0);
+            flags |= node.flags;
+            nodes[i] = decode(t.format, node.code);
+        }
+    }
+    return nodes[0];
+}
+
+// -- steps, folds, results ---------------------------------------------------------------------------------------------
+
+// A product, rounded where the spec says so.
+inline Number product_of(const Spec& spec, u128 a, u128 b, unsigned& flags) {
+    const Number exact = multiply(decode(spec.a, a), decode(spec.b, b));
+    if (!spec.rounds_products) return exact;
+    const Result result = rounded(spec.product, add(spec.product, Number{NUMBER, false, 0, 0}, exact), 0);
+    flags |= result.flags;
+    return decode(spec.product.format, result.code);
+}
+
+// A step's sum before it is rounded to the accumulator, of as many products as are given; the flags of what was rounded.
+inline Addition step(const Spec& spec, const Number& acc, const Number* products, int count, unsigned& flags) {
+    if (spec.lane_sum == ALIGNED) {
+        Number terms[MOST_LANES + 1] = {acc};
+        for (int i = 0; i < count; ++i) terms[i + 1] = products[i];
+        return add_aligned(spec.acc, spec.aligned_bits, terms, count + 1);
+    }
+    if (spec.lanes == 1) return add(spec.acc, acc, products[0]);
+    if (spec.lane_sum == FUSED) return add_all(spec.acc, acc, products, count);
+    Number nodes[MOST_LANES] = {};
+    for (int i = 0; i < spec.lanes; ++i) nodes[i] = i < count ? products[i] : Number{NUMBER, false, 0, 0};
+    return add(spec.acc, acc, add_tree(spec.acc, nodes, spec.lanes, flags));
+}
+
+inline Result step(const Spec& spec, u128 acc, const uint32_t* a, const uint32_t* b, int count, uint32_t random) {
+    unsigned flags = 0;
+    Number products[MOST_LANES];
+    for (int i = 0; i < count; ++i) products[i] = product_of(spec, a[i], b[i], flags);
+    const Addition sum = step(spec, decode(spec.acc.format, acc), products, count, flags);
+    Result result = rounded(spec.acc, sum, random);
+    result.flags |= flags;
+    return result;
+}
+
+// What folds round to: the outer accumulator, or the inner one, whose adder does it.
+inline const Target& fold_target(const Spec& spec) { return spec.has_outer_adder ? spec.outer : spec.acc; }
+
+// What a fold adds to the outer accumulator.
+inline Number chunk_sum(const Spec& spec, const Number& inner, u128 a_scale, u128 b_scale) {
+    if (!spec.has_scales) return inner;
+    return multiply(multiply(inner, decode(spec.scale, a_scale)), decode(spec.scale, b_scale));
+}
+
+inline Result fold(const Spec& spec, u128 outer, u128 inner, u128 a_scale, u128 b_scale, uint32_t random) {
+    const Number addend = chunk_sum(spec, decode(spec.acc.format, inner), a_scale, b_scale);
+    const Target& t = fold_target(spec);
+    return rounded(t, add(t, decode(t.format, outer), addend), random);
+}
+
+// Where the spec converts.
+inline Addition convert(const Spec& spec, u128 outer) {
+    return add(spec.out, Number{NUMBER, false, 0, 0}, decode(spec.outer.format, outer));
 }

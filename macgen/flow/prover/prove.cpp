@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <tuple>
 
 #include "closure.h"
 #include "sampled.h"
@@ -19,10 +20,19 @@ struct Settings {
 
 struct Phase {
     const char* name;
-    uint64_t states = 0, addends = 0, pairs = 0;
+    uint64_t states = 0, addends = 0;
     bool complete = true;
+    const char* numbers = "";
+    uint64_t pairs = 0, sums = 0;
     double seconds = 0;
 };
+
+// About as many states of a float accumulator mean one code.
+constexpr double STATES_PER_CODE = 8;
+
+// In the names of the result.
+const char* name_of(Numbers numbers) { return RANDOM_BITS == 0 ? "" : numbers == EVERY ? "every" : "switches"; }
+const char* const DRAWN = RANDOM_BITS ? "drawn" : "";
 
 // A total as the adder and the contract see it.
 struct Total {
@@ -66,10 +76,16 @@ class Prover {
     States states_;
     Operand idle_{};
     bool complete_ = false;
+    Numbers numbers_ = SWITCHES;
+
+    // Every random number with every pair, where that are not too many sums.
+    Numbers numbers_for(double pairs) const {
+        return std::ldexp(pairs, RANDOM_BITS) <= static_cast<double>(settings_.most) ? EVERY : SWITCHES;
+    }
 
     bool end(Phase phase) {
         phase.seconds = clock_.lap();
-        phase.pairs = crew_.take_pairs();
+        std::tie(phase.pairs, phase.sums) = crew_.take_counts();
         std::printf("%s: %llu pairs\n", phase.name, static_cast<unsigned long long>(phase.pairs));
         std::fflush(stdout);
         phases_.push_back(phase);
@@ -82,7 +98,7 @@ class Prover {
         const u128 code = units.code(ZERO_STATE);
         states_.append(ZERO_STATE, 0, code);
         return crew_.each_row(1, [&](Worker& worker, size_t) {
-            const Comparison comparison{false, 0, 0, 0, 0, {code, 0}};
+            const Comparison comparison{false, 0, 0, 0, 0, 0, {code, 0}};
             if (code != 0) report(worker, "empty accumulator", ZERO_STATE, idle_, comparison, {0, 0});
             worker.difference.compares = false;
         });
@@ -92,8 +108,9 @@ class Prover {
         const int bits = SPEC.a.width + SPEC.b.width;
         if (bits > 62 || uint64_t(1) << bits > MOST_PRODUCTS) return true;
         products_ = all_products(crew_);
-        const double space = std::ldexp(static_cast<double>(products_.size() + 1), SPEC.acc.width);
+        const double space = std::ldexp(static_cast<double>(products_.size() + 1), ACC.width);
         complete_ = space <= static_cast<double>(settings_.most);
+        numbers_ = numbers_for(ACC.is_float ? STATES_PER_CODE * space : space);
         return end({"products", 0, products_.size()});
     }
 
@@ -113,13 +130,14 @@ class Prover {
                                                            : director.near(director.destination());
                 const Operand operand = worker.units.product(pair.a, pair.b);
                 const Sum sum = worker.units.loaded(operand);
-                const Result wanted = step(SPEC, 0, pair.a, pair.b), got{worker.units.code(sum.state), sum.flags};
-                const bool zeros = SPEC.acc.is_float && got.code == sign_bit(SPEC.acc) && wanted.code == 0;
+                const Result wanted = step(SPEC, 0, &pair.a, &pair.b, 1, 0), got{worker.units.code(sum.state), sum.flags};
+                const bool zeros = ACC.is_float && got.code == sign_bit(ACC) && wanted.code == 0;
                 ++worker.pairs;
+                ++worker.sums;
                 reached[row] = {sum.state, wanted.code};
                 outputs[row] = got.code;
                 if (got.flags == wanted.flags && (got.code == wanted.code || zeros)) continue;
-                report(worker, "load", ZERO_STATE, operand, {false, 0, 0, pair.a, pair.b, got}, wanted);
+                report(worker, "load", ZERO_STATE, operand, {false, 0, 0, pair.a, pair.b, 0, got}, wanted);
                 return;
             }
         });
@@ -127,7 +145,7 @@ class Prover {
             const State& state = reached[row].state;
             if (states_.table.find(state) < 0) states_.append(state, reached[row].code, outputs[row]);
         }
-        return end({"loads", 1, listed, 0, listed != 0});
+        return end({"loads", 1, listed, listed != 0});
 #else
         return true;
 #endif
@@ -147,34 +165,35 @@ class Prover {
             Operand operand_of(size_t column) const { return audits(column) ? (*products)[column].operand : *idle; }
         };
         close(
-            crew_, states_, 0, products_.size() + 1, "step", [](Units&, size_t) { return true; },
+            crew_, states_, 0, products_.size() + 1, "step", numbers_, SPEC.acc, [](Units&, size_t) { return true; },
             [&](Units&, size_t place) {
                 const u128 code = states_.codes[place];
-                return Row{states_.table.keys[place], code, decode(SPEC.acc, code), &products_, &idle_};
-            },
-            [](Units& units, const Row& row, size_t column) {
-                return units.add(row.state, row.audits(column) ? (*row.products)[column].operand : *row.idle);
+                return Row{states_.table.keys[place], code, decode(ACC, code), &products_, &idle_};
             },
             [](const Row& row, size_t column) {
-                if (!row.audits(column)) return Result{row.code, 0};
-                return add(SPEC, row.number, (*row.products)[column].meaning.number);
+                if (!row.audits(column)) return settle(row.code);
+                unsigned flags = 0;
+                return step(SPEC, row.number, &(*row.products)[column].meaning.number, 1, flags);
+            },
+            [](Units& units, const Row& row, size_t column, uint32_t random) {
+                return units.add(row.state, row.audits(column) ? (*row.products)[column].operand : *row.idle, random);
             },
             [](const Row& row, size_t column) {
-                if (!row.audits(column)) return Comparison{false, row.code, 0, 0, 0, {}};
-                return Comparison{false, row.code, 0, (*row.products)[column].a, (*row.products)[column].b, {}};
+                if (!row.audits(column)) return Comparison{false, row.code, 0, 0, 0, 0, {}};
+                return Comparison{false, row.code, 0, (*row.products)[column].a, (*row.products)[column].b, 0, {}};
             });
         if (crew_.difference.found && crew_.difference.column == products_.size()) {
             crew_.difference.what = "step without a product";
             crew_.difference.compares = false;
         }
-        return end({"steps", states_.size(), products_.size()});
+        return end({"steps", states_.size(), products_.size(), true, name_of(numbers_)});
     }
 
     bool sampled_steps() {
         Sampler sampler(crew_, idle_, settings_.draws, settings_.seed, std::move(states_));
         if (sampler.reach()) sampler.every_product(products_) && sampler.draw();
         states_ = std::move(sampler.states);
-        return end({"steps", states_.size(), products_.size(), 0, false});
+        return end({"steps", states_.size(), products_.size(), false, DRAWN});
     }
 
     bool folds() {
@@ -192,10 +211,11 @@ class Prover {
         distinct = {};
         if (!complete_ || space > static_cast<double>(settings_.most)) {
             FoldSampler(crew_, states_, totals, settings_.draws, settings_.seed).run();
-            return end({"folds", totals.size(), states_.size(), 0, false});
+            return end({"folds", totals.size(), states_.size(), false, DRAWN});
         }
+        const Numbers which = numbers_for(space);
         std::vector<Number> numbers;
-        for (u128 code : states_.codes) numbers.push_back(decode(SPEC.acc, code));
+        for (u128 code : states_.codes) numbers.push_back(decode(ACC, code));
         struct Row {
             Operand operand;
             u128 code;
@@ -207,19 +227,19 @@ class Prover {
             Operand operand_of(size_t) const { return operand; }
         };
         close(
-            crew_, totals, 0, states_.size(), "fold", is_new,
+            crew_, totals, 0, states_.size(), "fold", which, FOLD, is_new,
             [&](Units& units, size_t place) {
                 const u128 code = totals.codes[place];
-                return Row{units.folded(totals.table.keys[place]), code, decode(SPEC.acc, code), &states_};
+                return Row{units.folded(totals.table.keys[place]), code, decode(ACC, code), &states_};
             },
-            [](Units& units, const Row& row, size_t column) {
-                return units.add(row.inner->table.keys[column], row.operand);
+            [&](const Row& row, size_t column) { return add(FOLD, row.number, numbers[column]); },
+            [](Units& units, const Row& row, size_t column, uint32_t random) {
+                return units.add(row.inner->table.keys[column], row.operand, random);
             },
-            [&](const Row& row, size_t column) { return add(SPEC, row.number, numbers[column]); },
             [](const Row& row, size_t column) {
-                return Comparison{true, row.code, row.inner->codes[column], 0, 0, {}};
+                return Comparison{true, row.code, row.inner->codes[column], 0, 0, 0, {}};
             });
-        return end({"folds", distinct.keys.size(), states_.size()});
+        return end({"folds", distinct.keys.size(), states_.size(), true, name_of(which)});
 #else
         return true;
 #endif
@@ -233,12 +253,15 @@ class Prover {
         const bool passed = crew_.each_row(states_.size(), [&](Worker& worker, size_t row) {
             const State& state = states_.table.keys[row];
             const Operand operand = worker.units.folded(state, false);
-            const Sum sum = worker.units.add(state, operand);
+            const uint32_t random = Random(settings_.seed + 7, row).number();
+            const Sum sum = worker.units.add(state, operand, random);
             const Result got{worker.units.code(sum.state), sum.flags}, wanted{states_.codes[row], 0};
             sums[row] = sum.state;
             ++worker.pairs;
+            ++worker.sums;
             if (equal(got, wanted) && operand == nothing) return;
-            report(worker, operand == nothing ? "first chunk's sum" : "first chunk's sum beside a total", state, operand, {true, 0, states_.codes[row], 0, 0, got}, wanted);
+            report(worker, operand == nothing ? "first chunk's sum" : "first chunk's sum beside a total", state, operand, {true, 0, states_.codes[row], 0, 0, random, got},
+                   wanted);
             worker.difference.compares = false;
         });
         for (size_t row = 0; passed && row < sums.size(); ++row) {
@@ -266,8 +289,8 @@ std::string hex(u128 x) {
 
 std::string json(const Comparison& c) {
     return "{\"fold\": " + std::string(c.is_fold ? "true" : "false") + ", \"acc\": " + hex(c.acc) + ", \"addend\": " +
-           hex(c.addend) + ", \"a\": " + std::to_string(c.a) + ", \"b\": " + std::to_string(c.b) + ", \"code\": " +
-           hex(c.result.code) + ", \"flags\": " + std::to_string(c.result.flags) + "}";
+           hex(c.addend) + ", \"a\": " + std::to_string(c.a) + ", \"b\": " + std::to_string(c.b) + ", \"random\": " +
+           std::to_string(c.random) + ", \"code\": " + hex(c.result.code) + ", \"flags\": " + std::to_string(c.result.flags) + "}";
 }
 
 void Prover::write(const char* path) const {
@@ -280,11 +303,11 @@ void Prover::write(const char* path) const {
     const char* comma = "";
     for (const Phase& p : phases_) {
         std::fprintf(file,
-                     "%s\n{\"name\": \"%s\", \"states\": %llu, \"addends\": %llu, \"pairs\": %llu, \"complete\": %s, "
-                     "\"seconds\": %.3f}",
+                     "%s\n{\"name\": \"%s\", \"states\": %llu, \"addends\": %llu, \"pairs\": %llu, \"sums\": %llu, "
+                     "\"complete\": %s, \"numbers\": \"%s\", \"seconds\": %.3f}",
                      comma, p.name, static_cast<unsigned long long>(p.states),
                      static_cast<unsigned long long>(p.addends), static_cast<unsigned long long>(p.pairs),
-                     p.complete ? "true" : "false", p.seconds);
+                     static_cast<unsigned long long>(p.sums), p.complete ? "true" : "false", p.numbers, p.seconds);
         comma = ",";
     }
     std::fputs("],\n\"audit\": [", file);

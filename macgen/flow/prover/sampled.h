@@ -38,14 +38,14 @@ class Sampler {
                 const double destination = director.destination();
                 Pair last{0, 0};
                 for (int i = 0; i < 16; ++i) {
-                    const Number number = decode(SPEC.acc, at.code);
+                    const Number number = decode(ACC, at.code);
                     if (number.kind != NUMBER && director.random.coin()) break;  // most such states are absorbing
                     const bool directed = i >= 8 || value(number) == destination;
                     last = i > 0 && director.random.from(0, 3) == 0 ? Director::negated(last)
                            : directed                               ? director.directed(number)
                                                                     : director.near(destination - value(number));
                     const State before = at.state;
-                    if (!step(worker, at, last)) return;
+                    if (!step(worker, director, at, last)) return;
                     if (!(at.state == before)) mine.push_back(at);
                 }
             }
@@ -64,9 +64,10 @@ class Sampler {
         const size_t count = std::clamp<size_t>(draws_ / 8 / products.size(), 1, states.size());
         const size_t stride = states.size() / count;
         return crew_.each_row(count, [&](Worker& worker, size_t row) {
+            Director director(Random(seed_ + 5, row));
             for (const Product& product : products) {
                 Reached at{states.table.keys[row * stride], states.codes[row * stride]};
-                if (!step(worker, at, {product.a, product.b})) return;
+                if (!step(worker, director, at, {product.a, product.b})) return;
             }
         });
     }
@@ -79,17 +80,18 @@ class Sampler {
         return crew_.each_row(states.size(), [&](Worker& worker, size_t row) {
             Director director(Random(seed_ + 1, row));
             const Reached from{states.table.keys[row], states.codes[row]};
-            const Number number = decode(SPEC.acc, from.code);
-            const Sum still = worker.units.add(from.state, idle_);
+            const Number number = decode(ACC, from.code);
+            const uint32_t random = director.random.number();
+            const Sum still = worker.units.add(from.state, idle_, random);
             const Result wanted{from.code, 0}, got{worker.units.code(still.state), still.flags};
             if (!equal(got, wanted)) {
-                report(worker, "step without a product", from.state, idle_, {false, from.code, 0, 0, 0, got}, wanted);
+                report(worker, "step without a product", from.state, idle_, {false, from.code, 0, 0, 0, random, got}, wanted);
                 worker.difference.compares = false;
                 return;
             }
             for (uint64_t i = 0; i < each; ++i) {
                 Reached at = from;
-                if (!step(worker, at, director.directed(number))) return;
+                if (!step(worker, director, at, director.directed(number))) return;
             }
         });
     }
@@ -100,11 +102,18 @@ class Sampler {
     const uint64_t draws_, seed_;
 
     // Take a step and compare it; false where it differs.
-    static bool step(Worker& worker, Reached& at, Pair pair) {
+    static bool step(Worker& worker, Director& director, Reached& at, Pair pair) {
+        unsigned flags = 0;
+        const Number product = product_of(SPEC, pair.a, pair.b, flags);
+        const Addition exact = ::step(SPEC, decode(ACC, at.code), &product, 1, flags);
+        const uint32_t random = director.number(SPEC.acc, exact);
         const Operand operand = worker.units.product(pair.a, pair.b);
-        const Sum sum = worker.units.add(at.state, operand);
-        const Result wanted = ::step(SPEC, at.code, pair.a, pair.b), got{worker.units.code(sum.state), sum.flags};
-        const Comparison comparison{false, at.code, 0, pair.a, pair.b, got};
+        const Sum sum = worker.units.add(at.state, operand, random);
+        Result wanted = rounded(SPEC.acc, exact, random);
+        wanted.flags |= flags;
+        const Result got{worker.units.code(sum.state), sum.flags};
+        const Comparison comparison{false, at.code, 0, pair.a, pair.b, random, got};
+        ++worker.sums;
         ++worker.pairs;
         if (!equal(got, wanted)) {
             report(worker, "step", at.state, operand, comparison, wanted);
@@ -117,7 +126,7 @@ class Sampler {
 
     // Add states on the way to both ends of a fixed-point range where that takes not too long.
     bool climb(std::vector<Reached>& starts) {
-        if (SPEC.acc.is_float) return true;
+        if (ACC.is_float) return true;
         const u128 a_ends[2] = {largest(SPEC.a, false), largest(SPEC.a, true)};
         const u128 b_ends[2] = {largest(SPEC.b, false), largest(SPEC.b, true)};
         for (const bool down : {false, true}) {
@@ -132,13 +141,14 @@ class Sampler {
                     }
                 }
             }
-            const double way = std::fabs(value(decode(SPEC.acc, largest(SPEC.acc, down))));
+            const double way = std::fabs(value(decode(ACC, largest(ACC, down))));
             if (furthest == 0 || way / furthest > static_cast<double>(MOST_CLIMB)) continue;
             const uint64_t steps = static_cast<uint64_t>(way / furthest) + 2, stride = steps / 1000 + 1;
             const bool passed = crew_.each_row(1, [&](Worker& worker, size_t) {
+                Director director(Random(seed_ + 6, down));
                 Reached at = starts[0];
                 for (uint64_t i = 0; i < steps; ++i) {
-                    if (!step(worker, at, pair)) return;
+                    if (!step(worker, director, at, pair)) return;
                     if (i % stride == 0 || i + 1000 > steps) starts.push_back(at);
                 }
             });
@@ -171,19 +181,23 @@ class FoldSampler {
         const uint64_t each = draws / totals_.size() + 1;
         std::vector<Reached> found(totals_.size());
         const bool passed = crew_.each_row(totals_.size(), [&](Worker& worker, size_t row) {
-            Random random(seed_ + stream, row);
+            Director director(Random(seed_ + stream, row));
+            Random& random = director.random;
             const u128 total = totals_.codes[row];
-            const Number number = decode(SPEC.acc, total);
+            const Number number = decode(ACC, total);
             const Operand operand = worker.units.folded(totals_.table.keys[row]);
             const uint64_t kept = random.bits() % each;
             for (uint64_t i = 0; i < each; ++i) {
                 const size_t place = choose(random, total);
                 const State& state = inner_.table.keys[place];
-                const Sum sum = worker.units.add(state, operand);
-                const Result wanted = add(SPEC, number, decode(SPEC.acc, inner_.codes[place]));
+                const Addition exact = add(FOLD, number, decode(ACC, inner_.codes[place]));
+                const uint32_t drawn = director.number(FOLD, exact);
+                const Sum sum = worker.units.add(state, operand, drawn);
+                const Result wanted = rounded(FOLD, exact, drawn);
                 const Result got{worker.units.code(sum.state), sum.flags};
-                const Comparison comparison{true, total, inner_.codes[place], 0, 0, got};
+                const Comparison comparison{true, total, inner_.codes[place], 0, 0, drawn, got};
                 ++worker.pairs;
+                ++worker.sums;
                 if (!equal(got, wanted)) {
                     report(worker, "fold", state, operand, comparison, wanted);
                     return;
@@ -200,7 +214,7 @@ class FoldSampler {
 
     // A chunk sum: any, the opposite of the total or next to it, or at a distance of some binades.
     size_t choose(Random& random, u128 total) const {
-        const Format& f = SPEC.acc;
+        const Format& f = ACC;
         const int kind = random.from(0, 3);
         if (kind == 0) return random.bits() % inner_.size();
         const u128 mask = ones(f.width), nudge = u128(i128(random.from(-4, 4)));

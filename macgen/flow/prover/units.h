@@ -1,5 +1,5 @@
 // The emitted modules as Verilator made them, with packed vectors for states and operands, and what the proofs share.
-// spec.h is written for each array: SPEC, widths, ZERO_WORDS, AUDITED, and which units there are.
+// spec.h is written for each array: SPEC, widths, ZERO_WORDS, AUDITED, RANDOM_BITS, and which units there are.
 
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <iterator>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "model.h"
@@ -87,9 +88,12 @@ class Units {
         return get<Operand>(product_.operand);
     }
 
-    Sum add(const State& state, const Operand& operand) {
+    Sum add(const State& state, const Operand& operand, [[maybe_unused]] uint32_t random = 0) {
         set_port(step_.state, state.words);
         set_port(step_.operand, operand.words);
+#if RANDOM_BITS
+        step_.random = random;
+#endif
         step_.eval();
         return {get<State>(step_.result), step_.flags};
     }
@@ -180,7 +184,7 @@ class Table {
 struct Comparison {
     bool is_fold;
     u128 acc, addend;
-    uint32_t a, b;
+    uint32_t a, b, random;
     Result result;
 };
 
@@ -220,8 +224,26 @@ struct Worker {
     Units units;
     Audit audit;
     Difference difference;
-    uint64_t pairs = 0;
+    uint64_t pairs = 0, sums = 0;
 };
+
+// Which random numbers each pair of a stochastic addition meets.
+enum Numbers { EVERY, SWITCHES };
+
+// Call visit(number) with each; with 0 where the hardware takes none. At switches one number more is drawn.
+template <class Visit>
+void each_number(Numbers which, const Target& target, const Addition& sum, uint64_t seed, Visit visit) {
+    if constexpr (RANDOM_BITS == 0) {
+        visit(0);
+    } else if (which == EVERY) {
+        for (uint64_t number = 0; number < uint64_t(1) << RANDOM_BITS; ++number) visit(static_cast<uint32_t>(number));
+    } else {
+        uint32_t numbers[MOST_SWITCHES + 1];
+        int count = switch_numbers(target, sum, numbers);
+        numbers[count++] = static_cast<uint32_t>(mix(seed) >> (64 - RANDOM_BITS));
+        for (int i = 0; i < count; ++i) visit(numbers[i]);
+    }
+}
 
 // All threads, and rows of work shared out to them in order.
 class Crew {
@@ -256,13 +278,15 @@ class Crew {
         return !difference.found;
     }
 
-    uint64_t take_pairs() {
-        uint64_t pairs = 0;
+    // Return what was counted since the last call: pairs, and sums, of which a pair has one for each random number.
+    std::pair<uint64_t, uint64_t> take_counts() {
+        uint64_t pairs = 0, sums = 0;
         for (Worker& worker : workers) {
             pairs += worker.pairs;
-            worker.pairs = 0;
+            sums += worker.sums;
+            worker.pairs = worker.sums = 0;
         }
-        return pairs;
+        return {pairs, sums};
     }
 };
 
