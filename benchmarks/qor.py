@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from rich.console import Console
@@ -26,7 +26,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.report.model import report
 from macgen.rtl import Modules
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members, delay, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe
@@ -94,7 +94,7 @@ class Unit(wiring.Component):
             lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.addition.addend),
         )
         product = submodule(m, platform, "product", "product", arithmetic.product)
-        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(self._spec.interleave))
         output = submodule(m, platform, "output", "output", arithmetic.output)
         m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b), product.present.eq(self.step)]
         connect_members(m, product.product, multiplier.product)
@@ -108,7 +108,10 @@ class Unit(wiring.Component):
             m.d.comb += getattr(adder.acc, name).eq(register)
             m.d.comb += getattr(output.value, name).eq(register)
         flags = Signal(FLAG_BITS, reset_less=True)
-        m.d.sync += flags.eq(Mux(self.first, 0, flags | adder.flags | adder.settled))
+        before: Value = flags | adder.settled
+        for _ in range(self._spec.interleave - 1):
+            (before,) = delay(m, "before", before)
+        m.d.sync += flags.eq(Mux(self.first, 0, before | adder.flags))
         m.d.comb += [self.code.eq(output.code), self.flags.eq(flags | output.flags)]
         return m
 

@@ -47,8 +47,8 @@ class Datapath(ABC):
         """Whether a product is loaded into an empty accumulator without rounding."""
 
     @abstractmethod
-    def adder(self) -> wiring.Component:
-        """Make an adder."""
+    def adder(self, cycles: int = 1) -> wiring.Component:
+        """Make an adder whose additions take so many cycles."""
 
     @abstractmethod
     def output(self) -> wiring.Component:
@@ -85,8 +85,8 @@ class FloatDatapath(Datapath):
     def loads_exactly(self) -> bool:
         return self._geometry.loads_exactly(self.addition)
 
-    def adder(self) -> FloatAdder:
-        return FloatAdder(self.addition)
+    def adder(self, cycles: int = 1) -> FloatAdder:
+        return FloatAdder(self.addition, cycles)
 
     def output(self) -> FloatOutput:
         return FloatOutput(self.addition)
@@ -141,8 +141,8 @@ class FixedDatapath(Datapath):
     def loads_exactly(self) -> bool:
         return self._geometry.extra_bits == 0 and not self._geometry.operand_nan
 
-    def adder(self) -> FixedAdder:
-        return FixedAdder(self.addition)
+    def adder(self, cycles: int = 1) -> FixedAdder:
+        return FixedAdder(self.addition, cycles)
 
     def output(self) -> FixedOutput:
         return FixedOutput(self.addition)
