@@ -259,6 +259,7 @@ def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
         f"constexpr int STATE_BITS = {wrapper.state_bits}, OPERAND_BITS = {wrapper.operand_bits};",
         f"#define ZERO_WORDS {{{', '.join(f'{word:#x}u' for word in words)}}}",
         f"#define FOLDS {int('folded' in wrapper.modules)}",
+        f"#define CYCLES {spec.interleave}",
         f"#define LOADS {int('loaded' in wrapper.modules)}",
         f"constexpr unsigned AUDITED = {AUDITED};",
     ]

@@ -127,8 +127,8 @@ class MacArray(wiring.Component):
 
     Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
     taken in the same cycle. After the beat marked last the tile leaves on stream c, row by row, row 0 first. New tiles
-    stream in meanwhile; the last beat of the next is held until the results have been taken. With `interleave` = I it is
-    I tiles whose beats alternate, and whose results do within each row (docs/arithmetic.md section 8).
+    stream in meanwhile; the last beat of the next is held until the results have been taken. With `interleave` the
+    beats of as many tiles alternate, and their results within each row (docs/arithmetic.md section 8).
 
     Members:
         a_valid, a_ready: handshake; a beat moves when both are high. Both streams move in the same cycle, so ready

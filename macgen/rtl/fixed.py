@@ -162,7 +162,9 @@ class FixedAdder(wiring.Component):
         names = [name for name in self.operand.signature.members if name != "integer"]
         beside = [getattr(self.operand, name) for name in names]
         stages = max(self._cycles - 1, 1)
-        low, done, carry = 0, [], Const(0, 1)
+        low = 0
+        done: list[Value] = []
+        carry: Value = Const(0, 1)
         for stage in range(stages):
             part = Signal((stage + 1) * bits // stages - low + 1, name=f"sum_{stage}")
             width = len(part) - 1

@@ -155,7 +155,8 @@ CUTS: dict[int, tuple[str, ...]] = {
     3: ("compared", "added"),
     4: ("compared", "added", "counted"),
 }
-"""After which parts of an addition registers stand if it takes so many cycles, where they shorten its path most. Parts: exponents compared, smaller addend aligned, exact sum, leading bits counted."""
+"""After which parts of an addition registers stand if it takes so many cycles, where they shorten its path most. Parts:
+exponents compared, smaller addend aligned, exact sum, leading bits counted."""
 
 
 class FloatAdder(wiring.Component):

@@ -21,8 +21,7 @@ from macgen.spec import MacSpec
 class Control(wiring.Signature):
     """What a PE does in a cycle; travels along the rows with the operands.
 
-    With `interleave` = I the turns follow each other: what is said of one turn's cycle is said of its cycles only, every
-    I-th one.
+    With `interleave` = I each I-th cycle is a turn's; what follows is said of one turn and its cycles.
 
     Members:
         step: a product is accumulated.

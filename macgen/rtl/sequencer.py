@@ -1,6 +1,6 @@
 """The array's input side: takes beats, counts chunks, tells the PEs what to do."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,6 +39,8 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        self._slot_0: Value
+        self._slot_last: Value
         fresh = Signal(init=1)  # the next round starts dot products, marked or not
         ready, opens, closes, first, last = self._turns(m)
         m.d.comb += [self.control.step.eq(self.accept), self.ending.eq(self.accept & last)]
@@ -65,23 +67,24 @@ class Sequencer(wiring.Component):
             restart.eq(first & ~fresh),
             chunk_end.eq(last | (position == self._spec.chunk - 1)),
         ]
-        # A turn's fold has its next slot.
-        fold_due, fold_first, done_due = self.accept & chunk_end, first_chunk | restart, last
-        for slot in range(self._spec.interleave):
-            marks = [Signal(name=f"{name}_{slot}") for name in ("fold_due", "fold_first", "done_due")]
-            m.d.sync += Cat(*marks).eq(Cat(fold_due, fold_first, done_due))
-            fold_due, fold_first, done_due = marks
+        # The folds of all turns follow the round.
+        fold_due = Signal()
+        fold_first = Signal(init=1)
+        done_due = Signal()
+        m.d.sync += fold_due.eq((counted & chunk_end) | (fold_due & ~self._slot_last))
         with m.If(counted):
             m.d.sync += count.eq(Mux(chunk_end, 0, position + 1))
             with m.If(chunk_end):
-                m.d.sync += first_chunk.eq(last)
+                m.d.sync += [fold_first.eq(first_chunk | restart), first_chunk.eq(last), done_due.eq(last)]
             with m.Elif(restart):
                 m.d.sync += first_chunk.eq(1)
         m.d.comb += [self.control.fold_first.eq(fold_first), self.control.done.eq(fold_due & done_due)]
         if self._spec.fold == "overlap":
+            # Random numbers go to all turns' folds before any turn's next step.
+            waits = fold_due if self._spec.random_bits and self._spec.interleave > 1 else Const(0, 1)
             m.d.comb += [
                 position.eq(Mux(restart, 0, count)),
-                self.accept.eq(free),
+                self.accept.eq(free & ~waits),
                 self.control.fold.eq(fold_due),
                 self.control.first.eq(self.accept & (position == 0)),
             ]
@@ -96,19 +99,13 @@ class Sequencer(wiring.Component):
             self.accept.eq(free & ~fold_due & ~drop),
             self.control.fold.eq(fold_due | drop),
         ]
-        wanted = ~fold_due & (~empty | (offered & opens & restart))
-        if self._spec.interleave == 1:
-            m.d.comb += drop.eq(wanted)
-            dropped: Value = drop
-        else:
-            # Over all turns' slots, from turn 0's on, in the midst of which a fold can be due.
-            dropping = Signal()
-            m.d.comb += drop.eq(dropping | (wanted & self._slot_0))
-            m.d.sync += dropping.eq(drop & ~self._slot_last)
-            dropped = drop & self._slot_last
-        with m.If(drop & ~fold_due):
+        # Over all turns' slots, from turn 0's on.
+        dropping = Signal()
+        m.d.comb += drop.eq(dropping | (self._slot_0 & ~fold_due & (~empty | (offered & opens & restart))))
+        m.d.sync += dropping.eq(drop & ~self._slot_last)
+        with m.If(drop):
             m.d.comb += self.control.fold_first.eq(1)
-        with m.If(dropped):
+        with m.If(drop & self._slot_last):
             m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m
 
@@ -116,6 +113,7 @@ class Sequencer(wiring.Component):
         """Return whether the slot is the next beat's, whether it is a round's first, last, and the round's marks."""
         turns = self._spec.interleave
         if turns == 1:
+            self._slot_0 = self._slot_last = Const(1, 1)
             return Const(1, 1), Const(1, 1), Const(1, 1), self.first, self.last
         slot, turn = Signal(range(turns)), Signal(range(turns))
         first, last, opens = Signal(), Signal(), Signal()

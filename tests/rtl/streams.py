@@ -102,9 +102,15 @@ class Beats:
 
 
 def beats_of(spec, rng, lanes, beats):
-    """Return beats whose dot products end, and are dropped, about the ends of chunks as often as anywhere."""
-    a, b = operands(spec, rng, lanes, beats)
-    first, last = np.zeros((lanes, beats), bool), np.zeros((lanes, beats), bool)
+    """Return beats whose dot products end, and are dropped, about the ends of chunks as often as anywhere.
+
+    With interleaving there are as many beats in each of the turns; only turn 0's marks count, so the others are random.
+    """
+    turns = spec.interleave
+    a, b = operands(spec, rng, lanes, beats * turns)
+    all_first, all_last = rng.integers(0, 2, (2, lanes, beats * turns)).astype(bool)
+    first, last = all_first[:, ::turns], all_last[:, ::turns]
+    first[:], last[:] = False, False
     chunk = min(spec.chunk or 7, beats)
     for lane in range(lanes):
         start = 0
@@ -117,7 +123,7 @@ def beats_of(spec, rng, lanes, beats):
             # The beat after a last one is first, marked or not.
             first[lane, start] = rng.random() < 0.5 or (start > 0 and not last[lane, start - 1])
             start = end
-    return Beats(a, b, first, last)
+    return Beats(a, b, all_first, all_last)
 
 
 # -- simulation ------------------------------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ def play(gates, spec, beats, rng, *, resets=True):
     taken_log, reset_log, results = [], [], [[] for _ in range(lanes)]
     waiting = None  # c's payload, where it was valid and not taken
     quiet = 0
-    patience = 60 + 4 * (spec.rows + spec.cols)
+    patience = 60 + 6 * spec.interleave + 4 * (spec.rows + spec.cols)
     cycle = 0
     while quiet < patience:
         finished = index == count
@@ -208,37 +214,44 @@ def check(spec, beats, log):
     Raises:
         DifferenceError: at the first difference.
     """
-    model, compared = Model(spec), 0
+    model, compared, turns = Model(spec), 0, spec.interleave
     for lane in range(len(log.results)):
         results = iter(log.results[lane])
         pending = next(results, None)
-        index, started, due, added = 0, 0, [], 0  # added: additions of each PE since the reset
+        index, added, due = 0, 0, []  # added: additions of each of a PE's turns since the reset
+        beats_since, taken = 0, [[] for _ in range(turns)]  # since the reset; of each turn's dot product
         for cycle in range(len(log.taken)):
             if log.reset[cycle, lane]:
-                started, due, added = index, [], 0  # what was in flight is gone
+                beats_since, taken, due, added = 0, [[] for _ in range(turns)], [], 0  # what was in flight is gone
             if log.taken[cycle, lane]:
-                if beats.first[lane, index]:
-                    added += draws(spec, index - started, complete=False)
-                    started = index
-                index += 1
-                if beats.last[lane, index - 1]:
-                    due += [(row, started, index, added) for row in range(spec.rows)]
-                    added += draws(spec, index - started)
-                    started = index
+                turn = beats_since % turns
+                if turn == 0:
+                    last = beats.last[lane, index]
+                    if beats.first[lane, index]:
+                        added += draws(spec, len(taken[0]), complete=False)
+                        taken = [[] for _ in range(turns)]
+                taken[turn].append(index)
+                index, beats_since = index + 1, beats_since + 1
+                if last and turn == turns - 1:
+                    due += [(row, each, taken[each], added) for row in range(spec.rows) for each in range(turns)]
+                    added += draws(spec, len(taken[0]))
+                    taken = [[] for _ in range(turns)]
             if pending is not None and pending[0] == cycle:
                 if not due:
                     raise DifferenceError(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
-                row, start, end, before = due.pop(0)
+                row, turn, places, before = due.pop(0)
                 _, *found = pending
-                a = beats.a[lane, row, start:end].tolist()
-                columns = [beats.b[lane, col, start:end].tolist() for col in range(spec.cols)]
-                dots = [model.dot(a, b, random_numbers(spec, (row, col), before)) for col, b in enumerate(columns)]
+                a = beats.a[lane, row, places].tolist()
+                columns = [beats.b[lane, col, places].tolist() for col in range(spec.cols)]
+                dots = [
+                    model.dot(a, b, random_numbers(spec, (row, col), before, turn)) for col, b in enumerate(columns)
+                ]
                 wanted = [code for code, _ in dots] + [flags for _, flags in dots]
-                wanted += [int(row == 0), int(row == spec.rows - 1)]
+                wanted += [int((row, turn) == (0, 0)), int((row, turn) == (spec.rows - 1, turns - 1))]
                 if found != wanted:
                     raise DifferenceError(
-                        f"{spec}: lane {lane}, cycle {cycle}, row {row}: codes, flags, first, last are {found}, not "
-                        f"{wanted}, for a {a} and the columns of b {columns}"
+                        f"{spec}: lane {lane}, cycle {cycle}, row {row}, turn {turn}: codes, flags, first, last are "
+                        f"{found}, not {wanted}, for a {a} and the columns of b {columns}"
                     )
                 compared += spec.cols
                 pending = next(results, None)
