@@ -91,6 +91,14 @@ class Units {
         set_port(step_.state, state.words);
         set_port(step_.operand, operand.words);
         step_.eval();
+#if CYCLES > 1
+        for (int cycle = 1; cycle < CYCLES; ++cycle) {
+            step_.clk = 1;
+            step_.eval();
+            step_.clk = 0;
+            step_.eval();
+        }
+#endif
         return {get<State>(step_.result), step_.flags};
     }
 
