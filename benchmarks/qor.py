@@ -3,16 +3,17 @@
 Two tables. The catalogue: an array of one PE as it is built, next to the same with an accumulator of 32 bits, as
 `macgen report` measures them. The units: multiplier, product register, adder, accumulator, flags and output converter,
 without the array's registers, which is what a multiply-accumulate unit of another library would be replaced by; with
-the published figures of such peers. All synthesis is with the recipe of `macgen report`.
+the figures of such peers. All synthesis is with the recipe of `macgen report`.
 """
 
 import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from rich.console import Console
@@ -26,7 +27,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.report.model import report
 from macgen.rtl import Modules
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members, delay, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe
@@ -35,22 +36,36 @@ from macgen.spec import MacSpec
 AIM_NS = 0.5
 """Period that the units are synthesized for: shorter than any can reach."""
 
-UNITS = {
-    "e5m2 -> e6m5": MacSpec(a="e5m2", b="e5m2", acc="e6m5"),
-    "e5m2 -> e6m9": MacSpec(a="e5m2", b="e5m2", acc="e6m9"),
-    "e5m2 -> fp32": MacSpec(a="e5m2", b="e5m2", acc="fp32"),
-    "fp16 -> fp16": MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity"),
-    "fp32 -> fp32": MacSpec(a="fp32", b="fp32", acc="fp32", overflow="infinity"),
-}
+E6M5 = MacSpec(a="e5m2", b="e5m2", acc="e6m5")
+E6M9 = replace(E6M5, acc="e6m9")
+FP32 = MacSpec(a="fp32", b="fp32", acc="fp32", overflow="infinity")
+FP16 = MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity")
+
+FMA, PIPELINED = "fused multiply-add", "multiplier, register, adder"
+
 PEERS = {
-    "e5m2 -> e6m5": (1448.0, 1.94),
-    "e5m2 -> e6m9": (1819.0, 2.25),
-    "e5m2 -> fp32": (3401.0, 4.59),
-    "fp16 -> fp16": (3367.0, 2.67),
-    "fp32 -> fp32": (8436.0, 5.79),
+    (FMA, "e6m5"): (1549.0, 1.830),
+    (FMA, "e6m9"): (1882.0, 2.043),
+    (PIPELINED, "e6m9"): (1416.0, 1.249),
+    (FMA, "e5m2 -> fp32"): (3799.0, 2.707),
+    (FMA, "fp16"): (3327.0, 2.476),
+    (FMA, "fp32"): (9270.0, 3.781),
 }
-"""Berkeley HardFloat's fused multiply-add between operand and accumulator registers: um2 and ns in Nangate 45 typical,
-Yosys 0.70, OpenSTA 2.0.17. The first two and FP16 with a recipe like ours, the others with ABC's default script."""
+"""Berkeley HardFloat (Release 1), rounding to nearest even: um2 and ns in Nangate 45 typical, from Yosys 0.70 and
+OpenSTA 2.0.17 with the recipe of `macgen report`. Recoded operand registers (or product register) and accumulator, flags,
+converters from and to the interchange format; operands narrower than the accumulator are widened."""
+
+UNITS: list[tuple[str, MacSpec, tuple[str, str], float]] = [
+    ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
+    ("e5m2 -> e6m9", E6M9, (FMA, "e6m9"), 0.40),
+    ("", E6M9, (PIPELINED, "e6m9"), 0.80),
+    ("e5m2 -> e6m5, 2 interleaved", replace(E6M5, interleave=2), (FMA, "e6m5"), 0.28),
+    ("e5m2 -> e6m9, 2 interleaved", replace(E6M9, interleave=2), (FMA, "e6m9"), 0.28),
+    ("e5m2 -> fp32", replace(E6M5, acc="fp32"), (FMA, "e5m2 -> fp32"), 0.50),
+    ("fp16 -> fp16", FP16, (FMA, "fp16"), 0.70),
+    ("fp32 -> fp32", FP32, (FMA, "fp32"), 0.75),
+]
+"""Name, unit, peer, and the share of the peer's area x period that the unit is to stay below."""
 
 FOLDS: dict[str, dict[str, Any]] = {
     "no chunks": {"chunk": None},
@@ -94,21 +109,31 @@ class Unit(wiring.Component):
             lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.addition.addend),
         )
         product = submodule(m, platform, "product", "product", arithmetic.product)
-        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(self._spec.interleave))
         output = submodule(m, platform, "output", "output", arithmetic.output)
-        m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b), product.present.eq(self.step)]
-        connect_members(m, product.product, multiplier.product)
+        # With `pipeline` = 2 the raw product has registers, too.
+        step, first, raw = self.step, self.first, multiplier.product
+        m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b)]
+        for _ in range(self._spec.pipeline - 1):
+            names = list(raw.signature.members)
+            step, first, *registers = delay(m, "raw", step, first, *(getattr(raw, name) for name in names))
+            raw = SimpleNamespace(**dict(zip(names, registers, strict=True)))
+        m.d.comb += product.present.eq(step)
+        connect_members(m, product.product, raw)
         for name, item in arithmetic.operand.members.items():
             register = Signal(item.shape, name=f"operand_{name}", reset_less=True)
             m.d.sync += register.eq(getattr(product.operand, name))
             m.d.comb += getattr(adder.operand, name).eq(register)
         for name, item in arithmetic.value.members.items():
             register = Signal(item.shape, name=f"acc_{name}", reset_less=True)
-            m.d.sync += register.eq(Mux(self.first, arithmetic.zero.get(name, 0), member(adder.result, name)))
+            m.d.sync += register.eq(Mux(first, arithmetic.zero.get(name, 0), member(adder.result, name)))
             m.d.comb += getattr(adder.acc, name).eq(register)
             m.d.comb += getattr(output.value, name).eq(register)
         flags = Signal(FLAG_BITS, reset_less=True)
-        m.d.sync += flags.eq(Mux(self.first, 0, flags | adder.flags | adder.settled))
+        before: Value = flags | adder.settled
+        for _ in range(self._spec.interleave - 1):
+            (before,) = delay(m, "before", before)
+        m.d.sync += flags.eq(Mux(first, 0, before | adder.flags))
         m.d.comb += [self.code.eq(output.code), self.flags.eq(flags | output.flags)]
         return m
 
@@ -129,20 +154,25 @@ def area_and_period(verilog: str, liberty: Path) -> tuple[float, float]:
 
 def unit_table(liberty: Path) -> Table:
     """Measure the units."""
-    table = Table(title="One multiply-accumulate unit, product registered, without chunks")
-    for heading in ("function", "um2", "ns", "um2 ns", "HardFloat um2", "ns", "ratio of um2 ns"):
+    table = Table(title="One multiply-accumulate unit, product registered, without chunks, next to HardFloat")
+    for heading in ("function", "um2", "ns", "um2 ns", "peer", "um2", "ns", "ratio of um2 ns", "target"):
         table.add_column(heading, justify="right")
-    for name, spec in UNITS.items():
-        area, period = area_and_period(rtlil_to_verilog(Modules("unit").convert(Unit(spec)), "unit"), liberty)
-        peer_area, peer_period = PEERS[name]
+    measured: dict[MacSpec, tuple[float, float]] = {}
+    for name, spec, (kind, function), target in UNITS:
+        if spec not in measured:
+            verilog = rtlil_to_verilog(Modules("unit").convert(Unit(spec)), "unit")
+            measured[spec] = area_and_period(verilog, liberty)
+        area, period = measured[spec]
+        peer_area, peer_period = PEERS[kind, function]
+        ratio = area * period / (peer_area * peer_period)
         table.add_row(
             name,
-            f"{area:.0f}",
-            f"{period:.2f}",
-            f"{area * period:.0f}",
+            *((f"{area:.0f}", f"{period:.2f}", f"{area * period:.0f}") if name else ("", "", "")),
+            kind,
             f"{peer_area:.0f}",
             f"{peer_period:.2f}",
-            f"{area * period / (peer_area * peer_period):.2f}",
+            f"{ratio:.2f}",
+            f"{target:.2f} {'met' if ratio <= target else 'missed'}",
         )
     return table
 

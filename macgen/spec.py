@@ -198,6 +198,7 @@ class MacSpec:
         else:
             self._check_fixed_accumulator(self.acc)
         self._check_lane_sum()
+        self._check_interleave()
         self._check_signs()
         self._check_random_places()
 
@@ -310,6 +311,13 @@ class MacSpec:
             raise MacgenError(
                 f"lane_sum 'fused' adds {self.lanes} products exactly, which takes {self.fused_bits} bits; accepted "
                 f"are formats with which it takes up to {MAX_FUSED_BITS}, or tree, aligned:W"
+            )
+
+    def _check_interleave(self) -> None:
+        if self.interleave > 1 and (self.has_outer_adder or self.aligned_bits is not None):
+            raise MacgenError(
+                f"interleave {self.interleave} does not go with an outer accumulator that has an adder of its own "
+                f"(outer, outer_rounding, scale), nor with lane_sum aligned:W; accepted is 1"
             )
 
     @property

@@ -313,6 +313,7 @@ def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
         f"#define RANDOM_BITS {wrapper.random_bits}",
         f"#define ZERO_WORDS {{{', '.join(f'{word:#x}u' for word in words)}}}",
         f"#define FOLDS {int('folded' in wrapper.modules)}",
+        f"#define CYCLES {spec.interleave}",
         f"#define LOADS {int('loaded' in wrapper.modules)}",
         f"constexpr unsigned AUDITED = {AUDITED};",
     ]

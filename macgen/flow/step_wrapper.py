@@ -4,6 +4,8 @@ A PE's loop consists of emitted modules: multiplier and product make an operand 
 accumulator state, `folded` makes an operand of a state, `loaded` a state of an operand, the output makes a code of a
 state. The wrapper packs members into vectors.
 
+With `interleave` = I the step is there after I - 1 cycles of its clock `clk`, during which the inputs stay.
+
 A state tells some of the flags that the addition which made it raised: a step's flags are the adder's with those that
 its result tells. Whatever settles a state has to tell the same. Where the adder does not tell of its accumulator what
 the output does, the step raises all flags, which no addition does; where `folded` does not, the code is inverted.
@@ -79,6 +81,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
         "step": _module(
             f"{name}_exhaustive_step",
             [
+                *(["input clk"] if spec.interleave > 1 else []),
                 state_in,
                 operand_in,
                 *(_port("input", *port) for port in random),
@@ -125,12 +128,12 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
 
 def _step(spec: MacSpec, name: str) -> list[str]:
     value, operand = datapath(spec).value, datapath(spec).operand
-    random = ["random"] if datapath(spec).random_bits else []
+    same = ["settled", *(["random"] if datapath(spec).random_bits else []), *(["clk"] if spec.interleave > 1 else [])]
     acc, result = (_members("value", value, packed) for packed in ("state", "result"))
     sum_ports = _members("acc", value, "state") + _members("operand", operand) + _members("result", value)
     return [
         f"wire [{FLAG_BITS - 1}:0] raised, settled, told, told_before;",
-        _instance(f"{name}_adder", [*random, "settled"], [("flags", "raised"), *sum_ports]),
+        _instance(f"{name}_adder", same, [("flags", "raised"), *sum_ports]),
         _instance(f"{name}_output", [], [("flags", "told_before"), *acc], "state"),
         _instance(f"{name}_output", [], [("flags", "told"), *result], "result"),
         f"assign flags = settled == told_before ? raised | told : {_ALL_FLAGS};",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -134,9 +134,9 @@ def array_signature(spec: MacSpec) -> wiring.Signature:
 
 
 def array_latency(spec: MacSpec) -> int:
-    """Return the cycles from the one that takes a tile's last beat to the first one with its results on stream c."""
-    fold = OUTER_CYCLES if spec.has_outer_adder else 0 if spec.chunk is None else 1
-    return spec.rows + spec.cols + spec.pipeline + fold
+    """Return the cycles from the one that takes a tile's (the last turn's) last beat to the first with its results."""
+    fold = OUTER_CYCLES if spec.has_outer_adder else 0 if spec.chunk is None else spec.interleave
+    return spec.rows + spec.cols + spec.pipeline + fold + spec.interleave - 1
 
 
 class MacArray(wiring.Component):
@@ -145,7 +145,8 @@ class MacArray(wiring.Component):
     Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
     taken in the same cycle; with lanes as many elements, 0 where the dot products have no more. After the beat marked
     last the tile leaves on stream c, row by row, row 0 first. New tiles stream in meanwhile; the last beat of the next
-    is held until the results have been taken.
+    is held until the results have been taken. With `interleave` the beats of as many tiles alternate, and their results
+    within each row (docs/arithmetic.md section 8).
 
     Members:
         a_valid, a_ready: handshake; a beat moves when both are high. Both streams move in the same cycle, so ready
@@ -220,28 +221,35 @@ class MacArray(wiring.Component):
         """Offer the results once the last PE has its own; hold the next tile's until then."""
         spec = self.spec
         complete: Value = rows[-1].control_out.done
-        for cycle in range(spec.pipeline - 1 + OUTER_CYCLES * spec.has_outer_adder):
+        for cycle in range(spec.pipeline - 1 + OUTER_CYCLES * spec.has_outer_adder + spec.interleave - 1):
             delayed = Signal(name=f"complete_{cycle}")
             m.d.sync += delayed.eq(complete)
             complete = delayed
+        if spec.interleave > 1:  # the last turn's counts
+            turn = Signal(range(spec.interleave))
+            last_turn = turn == spec.interleave - 1
+            with m.If(complete):
+                m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
+            complete = complete & last_turn
         busy = Signal()
-        row_count = Signal(max((spec.rows - 1).bit_length(), 1))
+        beats = spec.rows * spec.interleave
+        count = Signal(max((beats - 1).bit_length(), 1))
         m.d.comb += [
             sequencer.busy.eq(busy),
-            self.c_first.eq(is_zero(row_count)),
-            self.c_last.eq(row_count == spec.rows - 1),
+            self.c_first.eq(is_zero(count)),
+            self.c_last.eq(count == beats - 1),
         ]
         taken = Signal()
         valid = Signal()
         m.d.comb += [self.c_valid.eq(valid), taken.eq(valid & self.c_ready)]
-        with m.If(sequencer.accept & self.a_last):
+        with m.If(sequencer.ending):
             m.d.sync += busy.eq(1)
         with m.If(complete):
             m.d.sync += valid.eq(1)
         with m.If(taken):
-            m.d.sync += row_count.eq(row_count + 1)
+            m.d.sync += count.eq(count + 1)
             with m.If(self.c_last):
-                m.d.sync += [row_count.eq(0), valid.eq(0), busy.eq(0)]
+                m.d.sync += [count.eq(0), valid.eq(0), busy.eq(0)]
         for row in rows:
             m.d.comb += row.shift.eq(taken)
         codes, flags = [], []

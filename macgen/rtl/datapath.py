@@ -48,8 +48,8 @@ class Datapath(ABC):
         """Whether a product is loaded into an empty accumulator without rounding."""
 
     @abstractmethod
-    def adder(self) -> wiring.Component:
-        """Make an adder."""
+    def adder(self, cycles: int = 1) -> wiring.Component:
+        """Make an adder whose additions take so many cycles."""
 
     @abstractmethod
     def output(self) -> wiring.Component:
@@ -98,8 +98,8 @@ class FloatDatapath(Datapath):
     def loads_exactly(self) -> bool:
         return self._geometry.loads_exactly(self.addition)
 
-    def adder(self) -> FloatAdder:
-        return FloatAdder(self.addition)
+    def adder(self, cycles: int = 1) -> FloatAdder:
+        return FloatAdder(self.addition, cycles)
 
     def output(self) -> FloatOutput:
         return FloatOutput(self.addition)
@@ -163,8 +163,8 @@ class FixedDatapath(Datapath):
         holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
         return self._geometry.extra_bits == 0 and not self._geometry.operand_nan and holds
 
-    def adder(self) -> FixedAdder:
-        return FixedAdder(self.addition)
+    def adder(self, cycles: int = 1) -> FixedAdder:
+        return FixedAdder(self.addition, cycles)
 
     def output(self) -> FixedOutput:
         return FixedOutput(self.addition)

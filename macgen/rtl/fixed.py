@@ -1,6 +1,7 @@
 """The datapath of an integer or fixed-point accumulator (docs/arithmetic.md section 3)."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -11,7 +12,7 @@ from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
-from macgen.rtl.float_adder import connect_specials, member, random_port
+from macgen.rtl.float_adder import connect_specials, delay, member, random_port
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,17 @@ class FixedOperand(wiring.Signature):
 class FixedAdder(wiring.Component):
     """Add an operand to the accumulator, round once, saturate or wrap.
 
+    Parameters:
+        addition: what is added to what.
+        cycles: see FloatAdder. All but the last add a part of the bits each, the last one rounds.
+
     Members:
         acc, operand, random, result, flags, settled: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition) -> None:
+    def __init__(self, addition: Addition, cycles: int = 1) -> None:
         self._addition = addition
+        self._cycles = cycles
         self._geometry = g = FixedGeometry.of(addition)
         super().__init__(
             {
@@ -123,12 +129,11 @@ class FixedAdder(wiring.Component):
         g, fmt = self._geometry, self._addition.acc
         assert isinstance(fmt, FixedFormat)
         sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + 1) + 1
-        total = Signal(signed(sum_bits))
+        total, operand = self._sum(m, sum_bits)
         kept = Signal(signed(sum_bits - g.extra_bits))
         increment = Signal()
         rounded = Signal(signed(sum_bits - g.extra_bits + 1))
         m.d.comb += [
-            total.eq((self.acc.integer << g.extra_bits) + self.operand.integer),
             kept.eq(total[g.extra_bits :].as_signed()),
             rounded.eq(kept + increment),
         ]
@@ -140,7 +145,7 @@ class FixedAdder(wiring.Component):
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
             else:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
-        infinite, nan = member(self.operand, "infinite"), member(self.operand, "nan")
+        infinite, nan = member(operand, "infinite"), member(operand, "nan")
         outside = Signal()
         overflow = Signal()
         m.d.comb += [
@@ -149,7 +154,7 @@ class FixedAdder(wiring.Component):
             self.flags.eq(Cat(overflow, Const(0, 1), nan)),
         ]
         clamp: Value = infinite | nan
-        clamp_negative: Value = infinite & member(self.operand, "negative")
+        clamp_negative: Value = infinite & member(operand, "negative")
         if self._addition.overflow == "saturate":
             clamp = clamp | outside
             clamp_negative = clamp_negative | (~infinite & ~nan & rounded[-1])
@@ -157,6 +162,27 @@ class FixedAdder(wiring.Component):
             Mux(clamp, Mux(clamp_negative, fmt.min_integer, fmt.max_integer), rounded[: g.acc_bits])
         )
         return m
+
+    def _sum(self, m: Module, bits: int) -> tuple[Value, Any]:
+        """Return the exact sum, and what the operand is beside a number."""
+        terms = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
+        names = [name for name in self.operand.signature.members if name != "integer"]
+        beside = [getattr(self.operand, name) for name in names]
+        stages = max(self._cycles - 1, 1)
+        low = 0
+        done: list[Value] = []
+        carry: Value = Const(0, 1)
+        for stage in range(stages):
+            part = Signal((stage + 1) * bits // stages - low + 1, name=f"sum_{stage}")
+            width = len(part) - 1
+            x, y = (Value.cast(term)[:width] for term in terms)
+            m.d.comb += part.eq(extend(x, width + 1) + extend(y, width + 1) + extend(carry, width + 1))
+            done, carry, low = [*done, part[:width]], part[width], low + width
+            terms = [Value.cast(term)[width:] for term in terms]
+            if self._cycles > 1:
+                carry, *rest = delay(m, f"sum_{stage}", carry, *done, *terms, *beside)
+                done, terms, beside = rest[: stage + 1], rest[stage + 1 : stage + 3], rest[stage + 3 :]
+        return Cat(*done).as_signed(), SimpleNamespace(**dict(zip(names, beside, strict=True)))
 
 
 class FixedProduct(wiring.Component):

@@ -5,6 +5,7 @@ rounding to nearest even works on them as they are. A negative significand may b
 next binade.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -150,20 +151,35 @@ class FloatSpecials(wiring.Signature):
         super().__init__({name: Out(1) for name in names})
 
 
+CUTS: dict[int, tuple[str, ...]] = {
+    1: (),
+    2: ("aligned",),
+    3: ("compared", "added"),
+    4: ("compared", "added", "counted"),
+}
+"""After which parts of an addition registers stand if it takes so many cycles, where they shorten its path most. Parts:
+exponents compared, smaller addend aligned, exact sum, leading bits counted."""
+
+
 class FloatAdder(wiring.Component):
     """Add an operand to the accumulator and round once.
+
+    Parameters:
+        addition: what is added to what.
+        cycles: 1 to 4; an addition may begin in each, and ends `cycles` - 1 later.
 
     Members:
         acc: the accumulator.
         operand: the other addend.
-        random: with stochastic rounding the random number.
-        result: the rounded sum.
-        flags: raised by this addition, as far as `result` does not say so itself.
-        settled: raised by the addition that made `acc`, and not among its `flags`.
+        random: with stochastic rounding the random number; taken when the addition ends.
+        result: the rounded sum; when the addition ends.
+        flags: raised by this addition, as far as `result` does not say so itself; when it ends.
+        settled: raised by the addition that made `acc`, and not among its `flags`; at once.
     """
 
-    def __init__(self, addition: Addition) -> None:
+    def __init__(self, addition: Addition, cycles: int = 1) -> None:
         self._addition = addition
+        self._cuts = CUTS[cycles]
         self._geometry = FloatGeometry.of(addition)
         super().__init__(
             {
@@ -194,15 +210,33 @@ class FloatAdder(wiring.Component):
             operand_larger.eq(difference[-1]),
             distance.eq(difference[:-1] ^ (~operand_larger).replicate(g.exponent_bits)),
         ]
-        larger = Signal(signed(g.window_bits + 2))
-        smaller = Signal(signed(g.window_bits + 1 + g.guard_bits))
-        exponent = Signal(g.exponent_bits)
+        larger: Value = Signal(signed(g.window_bits + 2), name="larger")
+        smaller: Value = Signal(signed(g.window_bits + 1 + g.guard_bits), name="smaller")
+        exponent: Value = Signal(g.exponent_bits, name="exponent")
         m.d.comb += [
             larger.eq(Mux(operand_larger, self.operand.significand, acc)),
             smaller.eq(Mux(operand_larger, acc << (g.guard_bits - 1), self.operand.significand << g.guard_bits)),
             exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
-        aligned, sticky = shift_right_sticky(m, smaller, distance, "align")
+        beside = {f"acc_{name}": getattr(settled, name) for name in FloatSpecials(g).members}
+        beside |= {
+            f"operand_{name}": getattr(self.operand, name)
+            for name in self.operand.signature.members
+            if name not in ("significand", "exponent")
+        }
+
+        def cut(part: str, *values: Value) -> tuple[Value, ...]:
+            """Return the values, and what goes beside them, from registers if there is a cut."""
+            nonlocal beside, exponent
+            if part not in self._cuts:
+                return values
+            exponent, *registers = delay(m, part, exponent, *beside.values(), *values)
+            beside = dict(zip(beside, registers, strict=False))
+            return tuple(registers[len(beside) :])
+
+        larger, smaller, away = cut("compared", larger, smaller, distance)
+        aligned, sticky = shift_right_sticky(m, smaller, away, "align")
+        larger, aligned, sticky = cut("aligned", larger, aligned, sticky)
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
         if self._addition.rounding == "drop":
@@ -220,22 +254,37 @@ class FloatAdder(wiring.Component):
         else:
             m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
 
+        added, sticky = cut("added", exact_sum, sticky)
         rounder = submodule(
-            m, platform, "rounder", f"{self._addition.prefix}rounder", lambda: FloatRounder(self._addition)
+            m,
+            platform,
+            "rounder",
+            f"{self._addition.prefix}rounder",
+            lambda: FloatRounder(self._addition, cycles=1 + ("counted" in self._cuts)),
         )
         m.d.comb += [
             rounder.sum[0].eq(Const(0, 1) if self._addition.rounding == "drop" else sticky),
-            rounder.sum[1:].eq(exact_sum),
+            rounder.sum[1:].eq(added),
             rounder.exponent.eq(exponent),
             self.flags.eq(rounder.flags),
         ]
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
-        connect_members(m, rounder.operand, self.operand)
-        for name in rounder.acc.signature.members:
-            m.d.comb += getattr(rounder.acc, name).eq(getattr(settled, name))
+        for name, value in beside.items():
+            interface, key = name.split("_", 1)
+            m.d.comb += getattr(getattr(rounder, interface), key).eq(value)
         connect_members(m, self.result, rounder.result)
         return m
+
+
+def delay(m: Module, name: str, *values: Value) -> list[Signal]:
+    """Return the values a cycle later."""
+    registers = []
+    for index, value in enumerate(values):
+        register = Signal(value.shape(), name=f"{name}_{index}", reset_less=True)
+        m.d.sync += register.eq(value)
+        registers.append(register)
+    return registers
 
 
 def random_port(bits: int) -> dict[str, Any]:
@@ -261,6 +310,10 @@ def connect_members(m: Module, target: Any, source: Any) -> None:
 class FloatRounder(wiring.Component):
     """Normalise and round an exact sum, resolve infinities and NaN, raise flags.
 
+    Parameters:
+        addition: what is added to what.
+        cycles: 1, or 2 with registers between the counting of leading bits and the shift.
+
     Members:
         sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
             and the sticky bit.
@@ -269,8 +322,9 @@ class FloatRounder(wiring.Component):
         random, result, flags: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition) -> None:
+    def __init__(self, addition: Addition, cycles: int = 1) -> None:
         self._addition = addition
+        self._cycles = cycles
         self._geometry = g = FloatGeometry.of(addition)
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
@@ -321,23 +375,22 @@ class FloatRounder(wiring.Component):
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
-        acc_nan, acc_infinite = member(self.acc, "nan"), member(self.acc, "infinite")
-        operand_nan, operand_infinite = member(self.operand, "nan"), member(self.operand, "infinite")
+        acc, operand = self._specials(m)
+        acc_nan, acc_infinite = member(acc, "nan"), member(acc, "infinite")
+        operand_nan, operand_infinite = member(operand, "nan"), member(operand, "infinite")
         finite = Signal()
         opposite = Signal()
         m.d.comb += [
             finite.eq(~(acc_nan | acc_infinite | operand_nan | operand_infinite)),
-            opposite.eq(
-                acc_infinite & operand_infinite & (member(self.acc, "negative") ^ member(self.operand, "negative"))
-            ),
+            opposite.eq(acc_infinite & operand_infinite & (member(acc, "negative") ^ member(operand, "negative"))),
         ]
         tiny: Value = Const(0, 1)
         if g.capped:
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
         overflow: Value = Const(0, 1)
-        invalid = member(self.operand, "invalid") | opposite
+        invalid = member(operand, "invalid") | opposite
         if g.operand_opposite:
-            invalid = invalid | (self.operand.opposite & ~acc_nan)
+            invalid = invalid | (operand.opposite & ~acc_nan)
         if g.infinite:
             m.d.comb += self.result.infinite.eq((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan)
         elif g.operand_infinite:
@@ -353,7 +406,7 @@ class FloatRounder(wiring.Component):
             clamp = clamp | operand_nan
         if (not g.infinite and g.operand_infinite) or (not g.nan and g.operand_nan):
             with m.If(clamp):
-                negative = member(self.operand, "negative") & ~operand_nan
+                negative = member(operand, "negative") & ~operand_nan
                 m.d.comb += [
                     self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
                     self.result.up.eq(negative),
@@ -361,14 +414,25 @@ class FloatRounder(wiring.Component):
                 ]
         kept_sign: Value = Const(0, 1)
         if g.signed_zero:
-            kept_sign = ~nonzero & ~member(self.operand, "present") & member(self.acc, "negative")
+            kept_sign = ~nonzero & ~member(operand, "present") & member(acc, "negative")
         if g.infinite:
-            infinite_sign = Mux(acc_infinite, member(self.acc, "negative"), member(self.operand, "negative"))
+            infinite_sign = Mux(acc_infinite, member(acc, "negative"), member(operand, "negative"))
             m.d.comb += self.result.negative.eq(Mux(acc_infinite | operand_infinite, infinite_sign, kept_sign))
         elif g.signed_zero:
             m.d.comb += self.result.negative.eq(kept_sign)
         m.d.comb += self.flags.eq(Cat(overflow, finite & tiny, invalid))
         return m
+
+    def _specials(self, m: Module) -> tuple[Any, Any]:
+        """Return what the addends are beside numbers, when the rounding takes place."""
+        delayed = []
+        for name, interface in (("acc", self.acc), ("operand", self.operand)):
+            names = [key for key in interface.signature.members if key not in ("significand", "exponent")]
+            values = [getattr(interface, key) for key in names]
+            if self._cycles == 2:
+                values = delay(m, f"counted_{name}", *values)
+            delayed.append(SimpleNamespace(**dict(zip(names, values, strict=True))))
+        return delayed[0], delayed[1]
 
     def _normalise(self, m: Module) -> tuple[Value, Signal, Signal]:
         """Shift the sum left until its sign bit and the next differ, or its exponent is the least.
@@ -390,11 +454,15 @@ class FloatRounder(wiring.Component):
             )
             stop = transitions | marker
         distance, found = count_leading_zeros(m, stop, "leading")
-        normalised = shift_left(m, self.sum.as_unsigned(), distance, "normalise")
-        exponent = Signal(g.exponent_bits, name="normalised_exponent")
         nonzero = Signal()
-        m.d.comb += exponent.eq(self.exponent + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
         m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
+        before = [self.sum.as_unsigned(), distance, self.exponent, nonzero]
+        if self._cycles == 2:
+            before = delay(m, "counted", *before)
+        unshifted, distance, largest, nonzero = before
+        normalised = shift_left(m, unshifted, distance, "normalise")
+        exponent = Signal(g.exponent_bits, name="normalised_exponent")
+        m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
         return normalised, exponent, nonzero
 
     def _reaches_normal(self, kept: Value, below: Value) -> Value:

@@ -1,6 +1,7 @@
 """The processing element: multiply, accumulate, fold chunks, hand results on."""
 
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
 from macgen.rtl.aligned import AlignedAdder, Aligner
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members, delay, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
@@ -26,6 +27,8 @@ from macgen.spec import MacSpec
 
 class Control(wiring.Signature):
     """What a PE does in a cycle; travels along the rows with the operands.
+
+    With `interleave` = I each I-th cycle is a turn's; what follows is said of one turn and its cycles.
 
     Members:
         step: a product is accumulated.
@@ -84,15 +87,15 @@ def scale_ports(spec: MacSpec, columns: int = 1) -> dict[str, Any]:
 class Pe(wiring.Component):
     """One output-stationary multiply-accumulate unit.
 
-    The operands pass through to the neighbours, a cycle later. A finished sum goes to the result register, which is
-    also a stage of the column's shift register towards row 0.
+    The operands pass through to the neighbours, a cycle later. A finished sum goes to the result registers, one for
+    each turn, which are also stages of the column's shift register towards row 0.
 
     Members:
         a_in, b_in, control_in: from the left, from above, from the left; of the operands one code per lane, lane 0
             lowest.
         a_out, b_out, control_out: to the right, to below, to the right.
         a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands.
-        shift: the result register takes the one from below.
+        shift: the results move up by one register.
         result_in, result_out: from below, to above; see `unpack_result`.
         seed: with stochastic rounding where its random numbers begin; constant.
     """
@@ -148,20 +151,22 @@ class Pe(wiring.Component):
             self._aligned_loop(m, platform, control, products, product_flags)
             return m
 
-        # The loop.
-        adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
-        random = self._random_numbers(m, platform, control, adder) if arithmetic.random_bits else None
+        # The loop: an addition that begins under `control` ends under `late`.
+        turns = spec.interleave
+        adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(turns))
+        late = self._delay_control(m, control, turns - 1, name="late")
+        random = self._random_numbers(m, platform, late, adder) if arithmetic.random_bits else None
         acc = _registers(arithmetic.value, "acc")
         acc_flags = Signal(FLAG_BITS, reset_less=True)
         operand = _registers(arithmetic.operand, "operand")
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         flags = Signal(FLAG_BITS)
-        raised = acc_flags | adder.settled | adder.flags
+        raised = acc_flags | adder.settled
         if product_flags is not None:
             # In a cycle with a fold, a product is loaded beside the adder.
             beside = control.fold if spec.chunk is not None and not spec.has_outer_adder else Const(0, 1)
             raised = raised | Mux(beside, 0, product_flags)
-        m.d.comb += flags.eq(raised)
+        m.d.comb += flags.eq(_delayed(m, "before", raised, turns - 1) | adder.flags)
         connect_members(m, adder.acc, acc)
         if spec.chunk is None or spec.has_outer_adder:
             # The register is 0 when a new sum starts.
@@ -170,46 +175,58 @@ class Pe(wiring.Component):
             _clock_in(m, acc, _select(early.first, zero, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(early.first, 0, flags))
             if spec.has_outer_adder:
-                outer = self._outer(m, platform, control, adder.result, flags)
+                outer = self._outer(m, platform, late, adder.result, flags)
                 self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
             else:
-                self._hand_on(m, control.done, adder.result, flags)
+                self._hand_on(m, late.done, adder.result, flags)
             return m
 
-        total = _registers(arithmetic.value, "total")
-        total_flags = Signal(FLAG_BITS, reset_less=True)
-        new_total_flags = Signal(FLAG_BITS)
+        # The totals go round. The one whose turn `early` and `late` speak of is the first, that of `control` the last.
+        totals = [_registers(arithmetic.value, f"total_{turn}") for turn in range(turns)]
+        totals_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
         if spec.fold == "bubble":
             # In the cycle without a product the total takes its place in the operand register; the loop gets no
             # multiplexer.
-            folded = self._folded(m, platform, total, ~early.fold_first)
+            folded = self._folded(m, platform, totals[0], ~early.fold_first)
+            folded_flags: Value = folded.flags
             _clock_in(m, operand, _select(early.fold, folded.operand, product.operand, arithmetic.operand))
             connect_members(m, adder.operand, operand)
-            _clock_in(m, acc, _select(control.fold, zero, adder.result, arithmetic.value))
-            m.d.sync += acc_flags.eq(Mux(control.fold, 0, flags))
+            _clock_in(m, acc, _select(late.fold, zero, adder.result, arithmetic.value))
+            m.d.sync += acc_flags.eq(Mux(late.fold, 0, flags))
         else:
             # While the adder folds, the next chunk's first product is loaded beside it.
             _clock_in(m, operand, product.operand)
-            folded = self._folded(m, platform, total, ~control.fold_first)
+            folded = self._folded(m, platform, totals[-1], ~control.fold_first)
+            folded_flags = _delayed(m, "folded_flags", folded.flags, turns - 1)
             connect_members(m, adder.operand, _select(control.fold, folded.operand, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
                 loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(arithmetic))
-                loaded = loader.value
+                loaded = SimpleNamespace(
+                    **{
+                        name: _delayed(m, f"loaded_{name}", getattr(loader.value, name), turns - 1)
+                        for name in arithmetic.value.members
+                    }
+                )
+                loader_flags = _delayed(m, "loaded_flags", loader.flags, turns - 1)
             else:
-                loader = submodule(m, platform, "loader", "adder", arithmetic.adder)
+                loader = submodule(m, platform, "loader", "adder", lambda: arithmetic.adder(turns))
                 connect_members(m, loader.acc, zero)
                 if random is not None:
                     m.d.comb += loader.random.eq(random.load_number)
-                loaded = loader.result
+                loaded, loader_flags = loader.result, loader.flags
             connect_members(m, loader.operand, operand)
-            loader_flags = loader.flags if product_flags is None else loader.flags | product_flags
-            _clock_in(m, acc, _select(control.first, loaded, adder.result, arithmetic.value))
-            m.d.sync += acc_flags.eq(Mux(control.first, loader_flags, flags))
-        m.d.comb += new_total_flags.eq(Mux(control.fold_first, 0, total_flags | folded.flags) | flags)
-        with m.If(control.fold):
-            _clock_in(m, total, adder.result)
-            m.d.sync += total_flags.eq(new_total_flags)
-        self._hand_on(m, control.done, adder.result, new_total_flags)
+            if product_flags is not None:
+                loader_flags = loader_flags | _delayed(m, "product_flags_before", product_flags, turns - 1)
+            _clock_in(m, acc, _select(late.first, loaded, adder.result, arithmetic.value))
+            m.d.sync += acc_flags.eq(Mux(late.first, loader_flags, flags))
+        total_flags = Signal(FLAG_BITS)
+        m.d.comb += total_flags.eq(Mux(late.fold_first, 0, totals_flags[0] | folded_flags) | flags)
+        for to, source in pairwise(totals):
+            _clock_in(m, to, source)
+        m.d.sync += [to.eq(source) for to, source in pairwise(totals_flags)]
+        _clock_in(m, totals[-1], _select(late.fold, adder.result, totals[0], arithmetic.value))
+        m.d.sync += totals_flags[-1].eq(Mux(late.fold, total_flags, totals_flags[0]))
+        self._hand_on(m, late.done, adder.result, total_flags)
         return m
 
     def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
@@ -359,16 +376,27 @@ class Pe(wiring.Component):
         return source
 
     def _hand_on(self, m: Module, done: Value, value: Any, flags: Value) -> None:
-        result = _registers(result_datapath(self._spec).value, "result")
-        result_flags = Signal(FLAG_BITS, reset_less=True)
+        """Let the results move up by a register for a sum that is done, and when they leave."""
+        signature = result_datapath(self._spec).value
         from_below, flags_from_below = unpack_result(self._spec, self.result_in)
-        with m.If(done):
-            _clock_in(m, result, value)
-            m.d.sync += result_flags.eq(flags)
-        with m.Elif(self.shift):
-            _clock_in(m, result, from_below)
-            m.d.sync += result_flags.eq(flags_from_below)
+        for turn in reversed(range(self._spec.interleave)):
+            result = _registers(signature, f"result_{turn}")
+            result_flags = Signal(FLAG_BITS, reset_less=True, name=f"result_{turn}_flags")
+            if turn == self._spec.interleave - 1:
+                source = _select(done, value, from_below, signature)
+                source_flags: Value = Mux(done, flags, flags_from_below)
+            with m.If(done | self.shift):
+                _clock_in(m, result, source)
+                m.d.sync += result_flags.eq(source_flags)
+            source, source_flags = result, result_flags
         m.d.comb += self.result_out.eq(Cat(*vars(result).values(), result_flags))
+
+
+def _delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
+    """Return a value some cycles later."""
+    for cycle in range(cycles):
+        (value,) = delay(m, f"{name}_{cycle}", value)
+    return value
 
 
 def _registers(signature: wiring.Signature, name: str) -> Any:

@@ -1,6 +1,6 @@
 """The array's input side: takes beats, counts chunks, tells the PEs what to do."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,11 +12,15 @@ from macgen.spec import MacSpec
 class Sequencer(wiring.Component):
     """Turn the marks of the input streams into PE control.
 
+    With `interleave` = I the turns' slots follow each other without end, and a beat is taken in its turn's slot. All
+    turns' beats of a round do the same: what happens is decided with turn 0's, and counted with the last one's.
+
     Members:
         valid: both operand streams offer a beat.
         first, last: the marks of the offered beat.
-        busy: results wait to be taken; a beat with `last` is held until they are.
+        busy: results wait to be taken; a round with `last` is held until they are.
         accept: the beat is taken.
+        ending: it is of a round that ends dot products.
         control: what the PEs do, in the same cycle.
     """
 
@@ -29,22 +33,29 @@ class Sequencer(wiring.Component):
                 "last": In(1),
                 "busy": In(1),
                 "accept": Out(1),
+                "ending": Out(1),
                 "control": Out(Control(spec)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        fresh = Signal(init=1)  # the next beat starts dot products, marked or not
-        held = Signal()
-        m.d.comb += [held.eq(self.last & self.busy), self.control.step.eq(self.accept)]
-        with m.If(self.accept):
-            m.d.sync += fresh.eq(self.last)
+        self._slot_0: Value
+        self._slot_last: Value
+        fresh = Signal(init=1)  # the next round starts dot products, marked or not
+        ready, opens, closes, first, last = self._turns(m)
+        m.d.comb += [self.control.step.eq(self.accept), self.ending.eq(self.accept & last)]
+        counted = Signal()  # the round is complete with this beat
+        m.d.comb += counted.eq(self.accept & closes)
+        with m.If(counted):
+            m.d.sync += fresh.eq(last)
+        offered, free = Signal(), Signal()
+        m.d.comb += [offered.eq(self.valid & ready), free.eq(offered & ~(opens & last & self.busy))]
         if self._spec.chunk is None:
             m.d.comb += [
-                self.accept.eq(self.valid & ~held),
-                self.control.first.eq(self.accept & (self.first | fresh)),
-                self.control.done.eq(self.accept & self.last),
+                self.accept.eq(free),
+                self.control.first.eq(self.accept & (first | fresh)),
+                self.control.done.eq(self.accept & last),
             ]
             if self._spec.has_outer_adder:  # which then has one sum to add
                 m.d.comb += [self.control.fold.eq(self.control.done), self.control.fold_first.eq(1)]
@@ -56,63 +67,81 @@ class Sequencer(wiring.Component):
         position = Signal.like(count)
         chunk_end = Signal()
         first_chunk = Signal(init=1)
+        m.d.comb += [
+            restart.eq(first & ~fresh),
+            chunk_end.eq(last | (position == beats - 1)),
+        ]
         if self._spec.has_outer_adder:
             m.d.comb += [
-                restart.eq(self.first & ~fresh),
                 position.eq(Mux(restart, 0, count)),
-                chunk_end.eq(self.last | (position == beats - 1)),
-                self.accept.eq(self.valid & ~held),
+                self.accept.eq(free),
                 self.control.first.eq(self.accept & is_zero(position)),
                 self.control.fold.eq(self.accept & chunk_end),
                 self.control.fold_first.eq(first_chunk | restart),
-                self.control.done.eq(self.accept & self.last),
+                self.control.done.eq(self.accept & last),
             ]
-            with m.If(self.accept):
+            with m.If(counted):
                 m.d.sync += [
                     count.eq(Mux(chunk_end, 0, position + 1)),
-                    first_chunk.eq(Mux(chunk_end, self.last, first_chunk | restart)),
+                    first_chunk.eq(Mux(chunk_end, last, first_chunk | restart)),
                 ]
             return m
+        # The folds of all turns follow the round.
         fold_due = Signal()
         fold_first = Signal(init=1)
         done_due = Signal()
-        m.d.comb += [
-            restart.eq(self.first & ~fresh),
-            chunk_end.eq(self.last | (position == beats - 1)),
-        ]
-        m.d.sync += fold_due.eq(self.accept & chunk_end)
-        with m.If(self.accept):
+        m.d.sync += fold_due.eq((counted & chunk_end) | (fold_due & ~self._slot_last))
+        with m.If(counted):
             m.d.sync += count.eq(Mux(chunk_end, 0, position + 1))
             with m.If(chunk_end):
-                m.d.sync += [
-                    fold_first.eq(first_chunk | restart),
-                    first_chunk.eq(self.last),
-                    done_due.eq(self.last),
-                ]
+                m.d.sync += [fold_first.eq(first_chunk | restart), first_chunk.eq(last), done_due.eq(last)]
             with m.Elif(restart):
                 m.d.sync += first_chunk.eq(1)
         m.d.comb += [self.control.fold_first.eq(fold_first), self.control.done.eq(fold_due & done_due)]
         if self._spec.fold == "overlap":
+            # Random numbers go to all turns' folds before any turn's next step.
+            waits = fold_due if self._spec.random_bits and self._spec.interleave > 1 else Const(0, 1)
             m.d.comb += [
                 position.eq(Mux(restart, 0, count)),
-                self.accept.eq(self.valid & ~held),
+                self.accept.eq(free & ~waits),
                 self.control.fold.eq(fold_due),
                 self.control.first.eq(self.accept & (position == 0)),
             ]
             return m
 
-        # A fold takes a cycle for itself. So does the dropping of unfinished sums, also after reset: the chunk sums
-        # are folded into a total that nobody reads, which empties the accumulators.
+        # A fold takes a turn's slot for itself. So does the dropping of unfinished sums, also after reset: the chunk
+        # sums are folded into a total that nobody reads, which empties the accumulators.
         drop = Signal()
         empty = Signal()
         m.d.comb += [
             position.eq(count),
-            drop.eq(~fold_due & (~empty | (self.valid & restart))),
-            self.accept.eq(self.valid & ~held & ~fold_due & ~drop),
+            self.accept.eq(free & ~fold_due & ~drop),
             self.control.fold.eq(fold_due | drop),
         ]
-        m.d.sync += empty.eq(1)
+        # Over all turns' slots, from turn 0's on.
+        dropping = Signal()
+        m.d.comb += drop.eq(dropping | (self._slot_0 & ~fold_due & (~empty | (offered & opens & restart))))
+        m.d.sync += dropping.eq(drop & ~self._slot_last)
         with m.If(drop):
             m.d.comb += self.control.fold_first.eq(1)
-            m.d.sync += [fresh.eq(1), first_chunk.eq(1), count.eq(0)]
+        with m.If(drop & self._slot_last):
+            m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m
+
+    def _turns(self, m: Module) -> tuple[Value, Value, Value, Value, Value]:
+        """Return whether the slot is the next beat's, whether it is a round's first, last, and the round's marks."""
+        turns = self._spec.interleave
+        if turns == 1:
+            self._slot_0 = self._slot_last = Const(1, 1)
+            return Const(1, 1), Const(1, 1), Const(1, 1), self.first, self.last
+        slot, turn = Signal(range(turns)), Signal(range(turns))
+        first, last, opens = Signal(), Signal(), Signal()
+        self._slot_0, self._slot_last = slot == 0, slot == turns - 1
+        m.d.comb += opens.eq(turn == 0)
+        m.d.sync += slot.eq(Mux(self._slot_last, 0, slot + 1))
+        with m.If(self.accept):
+            m.d.sync += turn.eq(Mux(turn == turns - 1, 0, turn + 1))
+            with m.If(opens):
+                m.d.sync += [first.eq(self.first), last.eq(self.last)]
+        marks = (Mux(opens, self.first, first), Mux(opens, self.last, last))
+        return slot == turn, opens, turn == turns - 1, *marks

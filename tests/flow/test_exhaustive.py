@@ -21,6 +21,8 @@ SMALL = MacSpec(a="e4m1", b="e4m1", acc="e5m3", chunk=5, rows=1, cols=1)
 SPECS = {
     "small": SMALL,
     "fixed": MacSpec(a="int4", b="uint3", acc="int9", overflow="wrap", chunk=3, fold="overlap", rows=1, cols=1),
+    "turns": dataclasses.replace(SMALL, interleave=4),
+    "fixed turns": MacSpec(a="e2m1", b="e2m1", acc="fix6.1", chunk=3, interleave=3, rows=1, cols=1),
     "fp16": MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity", chunk=4, rows=1, cols=1),
     "wide": MacSpec(a="fp32", b="fp32", acc="fp64", chunk=4, fold="overlap", rows=1, cols=1),
     "int": MacSpec(a="int8", b="int8", acc="int24", rows=1, cols=1),
@@ -80,7 +82,12 @@ def _compile_once(compiled_objects, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "phases"),
-    [("small", ["products", "steps", "folds"]), ("fixed", ["products", "loads", "steps", "folds"])],
+    [
+        ("small", ["products", "steps", "folds"]),
+        ("fixed", ["products", "loads", "steps", "folds"]),
+        ("turns", ["products", "steps", "folds"]),
+        ("fixed turns", ["products", "steps", "folds"]),
+    ],
 )
 def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     result = exhaustive(bundles(name), workdir=tmp_path)

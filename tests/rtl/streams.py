@@ -107,11 +107,16 @@ class Beats:
 
 
 def beats_of(spec, rng, lanes, beats):
-    """Return beats whose dot products end, and are dropped, about the ends of chunks as often as anywhere."""
-    width = spec.lanes
-    a, b = operands(spec, rng, lanes, beats * width)
-    used = np.full((lanes, beats), width)
-    first, last = np.zeros((lanes, beats), bool), np.zeros((lanes, beats), bool)
+    """Return beats whose dot products end, and are dropped, about the ends of chunks as often as anywhere.
+
+    With interleaving there are as many beats in each of the turns; only turn 0's marks count, so the others are random.
+    """
+    width, turns = spec.lanes, spec.interleave
+    a, b = operands(spec, rng, lanes, beats * turns * width)
+    used = np.full((lanes, beats * turns), width)
+    all_first, all_last = rng.integers(0, 2, (2, lanes, beats * turns)).astype(bool)
+    first, last = all_first[:, ::turns], all_last[:, ::turns]
+    first[:], last[:] = False, False
     chunk = min((spec.chunk or 7 * width) // width, beats)
     for lane in range(lanes):
         start = 0
@@ -124,13 +129,15 @@ def beats_of(spec, rng, lanes, beats):
             # The beat after a last one is first, marked or not.
             first[lane, start] = rng.random() < 0.5 or (start > 0 and not last[lane, start - 1])
             if not dropped and width > 1:
-                used[lane, end - 1] = rng.integers(1, width + 1)
-                for codes in (a, b):
-                    codes[lane, :, (end - 1) * width + used[lane, end - 1] : end * width] = 0
+                for beat in range((end - 1) * turns, end * turns):
+                    used[lane, beat] = rng.integers(1, width + 1)
+                    for codes in (a, b):
+                        codes[lane, :, beat * width + used[lane, beat] : (beat + 1) * width] = 0
             start = end
     if spec.scale is None:
-        return Beats(a, b, first, last, used)
-    return Beats(a, b, first, last, used, *(scales(spec, rng, (lanes, side, beats)) for side in (spec.rows, spec.cols)))
+        return Beats(a, b, all_first, all_last, used)
+    sides = (scales(spec, rng, (lanes, side, beats * turns)) for side in (spec.rows, spec.cols))
+    return Beats(a, b, all_first, all_last, used, *sides)
 
 
 def scales(spec, rng, shape):
@@ -178,7 +185,7 @@ def play(gates, spec, beats, rng, *, resets=True):
     taken_log, reset_log, results = [], [], [[] for _ in range(lanes)]
     waiting = None  # c's payload, where it was valid and not taken
     quiet = 0
-    patience = 60 + 4 * (spec.rows + spec.cols)
+    patience = 60 + 6 * spec.interleave + 4 * (spec.rows + spec.cols)
     cycle = 0
     while quiet < patience:
         finished = index == count
@@ -241,41 +248,50 @@ def check(spec, beats, log):
     Raises:
         DifferenceError: at the first difference.
     """
-    model, compared = Model(spec), 0
+    model, compared, turns = Model(spec), 0, spec.interleave
     for lane in range(len(log.results)):
         results = iter(log.results[lane])
         pending = next(results, None)
-        index, started, due, added = 0, 0, [], 0  # added: additions of each PE since the reset
+        index, added, due = 0, 0, []  # added: additions of each of a PE's turns since the reset
+        beats_since, taken = 0, [[] for _ in range(turns)]  # since the reset; of each turn's dot product
         for cycle in range(len(log.taken)):
             if log.reset[cycle, lane]:
-                started, due, added = index, [], 0  # what was in flight is gone
+                beats_since, taken, due, added = 0, [[] for _ in range(turns)], [], 0  # what was in flight is gone
             if log.taken[cycle, lane]:
-                if beats.first[lane, index]:
-                    added += draws(spec, (index - started) * spec.lanes, complete=False)
-                    started = index
-                index += 1
-                if beats.last[lane, index - 1]:
-                    due += [(row, started, index, added) for row in range(spec.rows)]
-                    added += draws(spec, (index - started) * spec.lanes)
-                    started = index
+                turn = beats_since % turns
+                if turn == 0:
+                    last = beats.last[lane, index]
+                    if beats.first[lane, index]:
+                        added += draws(spec, len(taken[0]) * spec.lanes, complete=False)
+                        taken = [[] for _ in range(turns)]
+                taken[turn].append(index)
+                index, beats_since = index + 1, beats_since + 1
+                if last and turn == turns - 1:
+                    due += [(row, each, taken[each], added) for row in range(spec.rows) for each in range(turns)]
+                    added += draws(spec, len(taken[0]) * spec.lanes)
+                    taken = [[] for _ in range(turns)]
             if pending is not None and pending[0] == cycle:
                 if not due:
                     raise DifferenceError(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
-                row, start, end, before = due.pop(0)
+                row, turn, places, before = due.pop(0)
                 _, *found = pending
-                elements = slice(start * spec.lanes, (end - 1) * spec.lanes + int(beats.used[lane, end - 1]))
+                elements = [
+                    place * spec.lanes + element for place in places for element in range(beats.used[lane, place])
+                ]
                 a = beats.a[lane, row, elements].tolist()
                 columns = [beats.b[lane, col, elements].tolist() for col in range(spec.cols)]
                 dots = [
-                    model.dot(a, b, _numbers(spec, row, col, before), *_scales(spec, beats, lane, row, col, start, end))
+                    model.dot(
+                        a, b, _numbers(spec, row, col, before, turn), *_scales(spec, beats, lane, row, col, places)
+                    )
                     for col, b in enumerate(columns)
                 ]
                 wanted = [code for code, _ in dots] + [flags for _, flags in dots]
-                wanted += [int(row == 0), int(row == spec.rows - 1)]
+                wanted += [int((row, turn) == (0, 0)), int((row, turn) == (spec.rows - 1, turns - 1))]
                 if found != wanted:
                     raise DifferenceError(
-                        f"{spec}: lane {lane}, cycle {cycle}, row {row}: codes, flags, first, last are {found}, not "
-                        f"{wanted}, for a {a} and the columns of b {columns}"
+                        f"{spec}: lane {lane}, cycle {cycle}, row {row}, turn {turn}: codes, flags, first, last are "
+                        f"{found}, not {wanted}, for a {a} and the columns of b {columns}"
                     )
                 compared += spec.cols
                 pending = next(results, None)
@@ -284,19 +300,19 @@ def check(spec, beats, log):
     return compared
 
 
-def _numbers(spec, row, col, before):
+def _numbers(spec, row, col, before, turn):
     """Return the random numbers of a dot product, `before` of which have been taken."""
     if spec.random_place == "out":
-        return random_numbers(spec, (0, col), before + row)
-    return random_numbers(spec, (row, col), before)
+        return random_numbers(spec, (0, col), before + row, turn)
+    return random_numbers(spec, (row, col), before, turn)
 
 
-def _scales(spec, beats, lane, row, col, start, end):
+def _scales(spec, beats, lane, row, col, places):
     """Return the scales of a dot product's chunks, those of the beats that end them."""
     if spec.scale is None:
         return ()
-    chunk = spec.chunk // spec.lanes if spec.chunk else end
-    ends = sorted({*range(start + chunk - 1, end, chunk), end - 1})
+    chunk = spec.chunk // spec.lanes if spec.chunk else len(places)
+    ends = [places[min(start + chunk, len(places)) - 1] for start in range(0, len(places), chunk)]
     return beats.a_scale[lane, row, ends].tolist(), beats.b_scale[lane, col, ends].tolist()
 
 

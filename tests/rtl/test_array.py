@@ -26,13 +26,23 @@ class Bench:
         self.last_taken = self.first_result = None
 
     def run(self, tiles, gaps=0.0, back_pressure=0.0):
-        """Return (codes, flags) of each tile; `tiles` are pairs of codes of shapes (rows, K) and (K, cols)."""
+        """Return (codes, flags) of each tile; `tiles` are pairs of codes of shapes (rows, K) and (K, cols).
+
+        With interleaving as many tiles as there are turns, of equal K, take turns.
+        """
         simulator = Simulator(self.array)
         simulator.add_clock(1e-6)
         self._wanted = len(tiles) * self.spec.rows
+        turns = self.spec.interleave
 
         async def bench(ctx):
-            feed = [(a[:, k], b[k], k == a.shape[1] - 1) for a, b in tiles for k in range(a.shape[1])]
+            groups = [tiles[start : start + turns] for start in range(0, len(tiles), turns)]
+            feed = [
+                (a[:, k], b[k], k == a.shape[1] - 1)
+                for group in groups
+                for k in range(group[0][0].shape[1])
+                for a, b in group
+            ]
             quiet = 0
             offered_a = offered_b = False
             while feed or len(self.results) < self._wanted:
@@ -59,8 +69,12 @@ class Bench:
 
         simulator.add_testbench(bench)
         simulator.run()
-        rows = self.spec.rows
-        tiles_out = [self.results[start : start + rows] for start in range(0, len(self.results), rows)]
+        beats = self.spec.rows * turns
+        tiles_out = [
+            self.results[start + turn : start + beats : turns]
+            for start in range(0, len(self.results), beats)
+            for turn in range(turns)
+        ]
         return [(np.array([c for c, _ in tile]), np.array([f for _, f in tile])) for tile in tiles_out]
 
     def _drive(self, ctx, port, codes, width):
@@ -75,9 +89,10 @@ class Bench:
         if not ctx.get(array.c_ready):
             return False
         data, flags, width = ctx.get(array.c_data), ctx.get(array.c_flags), spec.acc.width
-        row = len(self.results) % spec.rows
-        assert ctx.get(array.c_first) == (row == 0)
-        assert ctx.get(array.c_last) == (row == spec.rows - 1)
+        beats = spec.rows * spec.interleave
+        beat = len(self.results) % beats
+        assert ctx.get(array.c_first) == (beat == 0)
+        assert ctx.get(array.c_last) == (beat == beats - 1)
         codes = [data >> (col * width) & ((1 << width) - 1) for col in range(spec.cols)]
         self.results.append((codes, [flags >> (col * 3) & 7 for col in range(spec.cols)]))
         return True
@@ -117,13 +132,31 @@ def test_presets_in_simulation(name, fold, pipeline):
 
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize(("chunk", "fold"), [(chunk, fold) for chunk in (None, 1, 3) for fold in folds(chunk)])
-@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1), (2, 2), (4, 3)])
-def test_latency_is_as_stated(rows, cols, chunk, fold, pipeline):
-    spec = MacSpec(a="int3", b="int3", acc="int8", rows=rows, cols=cols, chunk=chunk, fold=fold, pipeline=pipeline)
+@pytest.mark.parametrize(
+    ("rows", "cols", "interleave"),
+    [(1, 1, 1), (1, 3, 1), (3, 1, 1), (2, 2, 1), (4, 3, 1), (1, 1, 4), (3, 2, 2), (2, 3, 3)],
+)
+def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
+    size = {"rows": rows, "cols": cols, "interleave": interleave}
+    spec = MacSpec(a="int3", b="int3", acc="int8", **size, chunk=chunk, fold=fold, pipeline=pipeline)
     for length in (1, 3, 4):
         bench = Bench(spec)
-        bench.run(list(tiles_of(spec, [length], bench.rng)))
+        bench.run(list(tiles_of(spec, [length] * interleave, bench.rng)))
         assert bench.first_result - bench.last_taken == array_latency(spec)
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("rounding", ["rne", "stochastic:5"])
+def test_interleaved_tiles_in_simulation(rounding, fold):
+    spec = MacSpec(a="e5m2", b="e5m2", acc="e6m5", rows=2, cols=3, interleave=3, chunk=4, fold=fold, rounding=rounding)
+    tiles = list(tiles_of(spec, [length for length in (1, 5, 8, 13) for _ in range(3)], np.random.default_rng(1)))
+    results = Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3)
+    added = 0
+    for index, ((a, b), (codes, flags)) in enumerate(zip(tiles, results, strict=True)):
+        for row, col in np.ndindex(codes.shape):
+            wanted = golden.dot(spec, a[row], b[:, col], (row, col), added, index % 3)
+            assert (codes[row, col], flags[row, col]) == wanted
+        added += golden.draws(spec, a.shape[1]) if index % 3 == 2 else 0
 
 
 def test_every_lane_is_delayed_by_one_cycle_more_than_the_one_before():
@@ -167,6 +200,18 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
     beats = beats_of(spec, rng, 128, 40)
     log = play(gates, spec, beats, rng)
     assert check(spec, beats, log) > 400
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("index", range(len(STREAMS)))
+def test_turns_are_independent(index, fold):
+    interleave = 2 + (index + (fold == "overlap")) % 3
+    spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + interleave) % 2, interleave=interleave)
+    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    rng = np.random.default_rng(2)
+    beats = beats_of(spec, rng, 64, 30)
+    log = play(gates, spec, beats, rng)
+    assert check(spec, beats, log) > 200
 
 
 def test_a_lost_beat_would_be_seen():

@@ -95,6 +95,14 @@ class Units {
         step_.random = random;
 #endif
         step_.eval();
+#if CYCLES > 1
+        for (int cycle = 1; cycle < CYCLES; ++cycle) {
+            step_.clk = 1;
+            step_.eval();
+            step_.clk = 0;
+            step_.eval();
+        }
+#endif
         return {get<State>(step_.result), step_.flags};
     }
 
