@@ -52,8 +52,8 @@ PEERS = {
     (FMA, "fp32"): (9270.0, 3.781),
 }
 """Berkeley HardFloat (Release 1), rounding to nearest even: um2 and ns in Nangate 45 typical, from Yosys 0.70 and
-OpenSTA 2.0.17 with the recipe of `macgen report`. Recoded operand registers (or product register) and accumulator, flags,
-converters from and to the interchange format; operands narrower than the accumulator are widened."""
+OpenSTA 2.0.17 with the recipe of `macgen report`. Recoded operand registers (or product register) and accumulator,
+flags, converters from and to the interchange format; operands narrower than the accumulator are widened."""
 
 UNITS: list[tuple[str, MacSpec, tuple[str, str], float]] = [
     ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
