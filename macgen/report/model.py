@@ -11,7 +11,7 @@ from macgen.emit.manifest import file_hash, load_manifest
 from macgen.emit.verilog import to_verilog
 from macgen.errors import MacgenError, ToolError
 from macgen.flow import power, synthesize, timing, tools
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format, random_bits
 from macgen.report.workload import Workload, data_workload, random_workload, simulate
 from macgen.spec import MacSpec
 
@@ -111,14 +111,23 @@ def baseline_accumulator(spec: MacSpec) -> Format:
 
 
 def baseline_spec(spec: MacSpec) -> MacSpec:
-    """Return the same array with the accumulator to compare with, which takes no random numbers.
+    """Return the same array with exact products and the accumulator to compare with, which takes no random numbers.
 
     Raises:
         MacgenError: the operands do not fit it.
     """
     acc = baseline_accumulator(spec)
-    overflow = "saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow
-    return replace(spec, acc=acc, overflow=overflow, rounding="rne" if spec.random_bits else spec.rounding)
+    # Sums of fixed-point products that become floats do so there, too; all else is added in `acc`.
+    to_float = isinstance(acc, FixedFormat) and isinstance(spec.outer_format, FloatFormat)
+    return replace(
+        spec,
+        acc=acc,
+        product=None,
+        outer=FloatFormat.parse("fp32") if to_float else None,
+        overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
+        rounding="rne" if random_bits(spec.rounding) else spec.rounding,
+        outer_rounding=None,
+    )
 
 
 def report(

@@ -31,11 +31,15 @@ class Workload:
         description: one line that a report can print.
         a: (tiles, lanes, rows, products) codes.
         b: (tiles, lanes, products, cols) codes.
+        a_scales: (tiles, lanes, rows, chunks) codes, where the array takes scales.
+        b_scales: (tiles, lanes, chunks, cols) codes.
     """
 
     description: str
     a: NDArray[Any]
     b: NDArray[Any]
+    a_scales: NDArray[Any] | None = None
+    b_scales: NDArray[Any] | None = None
 
     @property
     def products(self) -> int:
@@ -72,11 +76,35 @@ def random_workload(spec: MacSpec, seed: int) -> Workload:
             deviation = min(1.0, deviation)
         return np.asarray(fmt.encode(fmt.quantize(rng.normal(0, deviation, shape))))
 
+    a, b = codes(spec.a, (_TILES, LANES, spec.rows, products)), codes(spec.b, (_TILES, LANES, products, spec.cols))
+    described = "" if spec.scale is None else ", scales from 1/2 to 2"
     return Workload(
-        f"random normal operands, {_TILES} x {LANES} tiles of {products} products, seed {seed}",
-        codes(spec.a, (_TILES, LANES, spec.rows, products)),
-        codes(spec.b, (_TILES, LANES, products, spec.cols)),
+        f"random normal operands{described}, {_TILES} x {LANES} tiles of {products} products, seed {seed}",
+        a,
+        b,
+        *_scales(spec, products, rng.integers(-1, 2, (_TILES, LANES, spec.rows + spec.cols))),
     )
+
+
+def _scales(
+    spec: MacSpec, products: int, exponents: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]] | tuple[None, None]:
+    """Return a workload's scales, if it has any: the same for each chunk.
+
+    Parameters:
+        spec: the array.
+        products: in each sum.
+        exponents: of two, (tiles, lanes, rows + cols).
+    """
+    if spec.scale is None:
+        return None, None
+    values = np.exp2(exponents)
+    if isinstance(spec.scale, FloatFormat):
+        values = spec.scale.quantize(values)
+    codes = spec.scale.encode(values)
+    chunks = -(-products // (spec.chunk or products))
+    a, b = codes[..., : spec.rows], codes[..., spec.rows :]
+    return np.repeat(a[..., :, None], chunks, axis=-1), np.repeat(b[..., None, :], chunks, axis=-2)
 
 
 def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
@@ -117,10 +145,13 @@ def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
     b_codes = spec.b.encode(spec.b.quantize(b[:products]))
     rows = rng.integers(0, a.shape[0], (_TILES, LANES, spec.rows))
     cols = rng.integers(0, b.shape[1], (_TILES, LANES, spec.cols))
+    described = "" if spec.scale is None else ", scales of 1"
     return Workload(
-        f"{file.name}: {_TILES} x {LANES} tiles of random rows and columns, {products} products, seed {seed}",
+        f"{file.name}: {_TILES} x {LANES} tiles of random rows and columns{described}, {products} products, "
+        f"seed {seed}",
         a_codes[rows],
         np.moveaxis(b_codes.T[cols], -1, -2),
+        *_scales(spec, products, np.zeros((_TILES, LANES, spec.rows + spec.cols))),
     )
 
 
@@ -149,7 +180,7 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
     def tick() -> None:
         if run.get("c_valid")[0, 0]:
             results.append(
-                _words(run.get("c_data")[:, 0], spec.acc.width) + _words(run.get("c_flags")[:, 0], FLAG_BITS)
+                _words(run.get("c_data")[:, 0], spec.out_format.width) + _words(run.get("c_flags")[:, 0], FLAG_BITS)
             )
         run.tick()
 
@@ -158,6 +189,10 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
         for k in range(workload.products):
             run.set("a_data", _bits(workload.a[tile, :, :, k], spec.a.width))
             run.set("b_data", _bits(workload.b[tile, :, k, :], spec.b.width))
+            if workload.a_scales is not None and workload.b_scales is not None and spec.scale is not None:
+                chunk = k // (spec.chunk or workload.products)
+                run.set("a_scale", _bits(workload.a_scales[tile, :, :, chunk], spec.scale.width))
+                run.set("b_scale", _bits(workload.b_scales[tile, :, chunk, :], spec.scale.width))
             run.set("a_last", [[k == workload.products - 1]])
             if tile == tiles - 1 and k == 0:
                 run.start_counting()
@@ -182,7 +217,10 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
 def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]]) -> None:
     expected: list[list[int]] = []
     for tile, (a, b) in enumerate(zip(workload.a[:, 0], workload.b[:, 0], strict=True)):
-        codes, flags = golden.matmul(spec, a, b, start=tile * golden.draws(spec, a.shape[1]))
+        scales = {}
+        if workload.a_scales is not None and workload.b_scales is not None:
+            scales = {"A_scales": workload.a_scales[tile, 0], "B_scales": workload.b_scales[tile, 0]}
+        codes, flags = golden.matmul(spec, a, b, start=tile * golden.draws(spec, a.shape[1]), **scales)
         expected += [
             [*map(int, code_row), *map(int, flag_row)] for code_row, flag_row in zip(codes, flags, strict=True)
         ]

@@ -41,6 +41,24 @@ def test_the_baseline_is_the_same_array_with_32_bits(fields, acc, overflow):
     assert replace(baseline, acc=spec.acc, overflow=spec.overflow) == spec
 
 
+@pytest.mark.parametrize(
+    ("fields", "baseline"),
+    [
+        ({"acc": "e6m9", "scale": "e8m0fnu", "outer": "fp32"}, {"acc": "fp32", "scale": "e8m0fnu"}),
+        ({"acc": "e6m9", "product": "e6m5", "rounding": "rtz"}, {"acc": "fp32", "rounding": "rtz"}),
+        ({"acc": "fix20.8", "outer": "e8m9", "outer_rounding": "stochastic:4"}, {"acc": "fp32"}),
+        ({"acc": "e6m9", "out": "e4m3fn"}, {"acc": "fp32", "out": "e4m3fn"}),
+        (
+            {"a": "int4", "b": "int4", "acc": "int12", "scale": "e4m3fn", "outer": "e6m9"},
+            {"a": "int4", "b": "int4", "acc": "int32", "scale": "e4m3fn", "outer": "fp32"},
+        ),
+    ],
+)
+def test_the_baseline_sums_exact_products_in_32_bits_only(fields, baseline):
+    base = {"a": "e4m3fn", "b": "e4m3fn", "chunk": 16}
+    assert baseline_spec(MacSpec(**(base | fields))) == MacSpec(**(base | baseline))
+
+
 def test_operands_beyond_32_bits_have_no_baseline():
     with pytest.raises(MacgenError):
         baseline_spec(MacSpec(a="e9m4", b="e9m4", acc="e9m10"))

@@ -50,6 +50,17 @@ def test_the_netlist_computes_the_workload_at_full_rate(extra, tmp_path):
     assert 0 < run.activity.toggles.mean() < 1
 
 
+def test_scales_are_streamed_and_results_of_another_format_compared(tmp_path):
+    spec = MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="fix9.2", chunk=80, scale="e4m3fn", outer="e5m5", out="e4m3", rows=1, cols=1
+    )
+    workload = random_workload(spec, 3)
+    assert set(spec.scale.decode(workload.a_scales).ravel()) == {0.5, 1.0, 2.0}
+    assert (workload.a_scales.shape, workload.b_scales.shape) == ((2, LANES, 1, 2), (2, LANES, 2, 1))
+    run = simulate(spec, netlist_of(spec, tmp_path), workload)
+    assert (run.results_checked, run.cycles_per_mac) == (2, 1.0)
+
+
 def test_a_wrong_netlist_is_not_priced(tmp_path):
     def change(text: str) -> str:
         assert text.count("assign increment = ") == 1

@@ -134,7 +134,7 @@ class OuterProof(Proof):
             for operand, code in zip(operands, self._inner._codes(states).tolist(), strict=True):
                 number = spec.acc.number(code)
                 for scale in pair:
-                    number = multiply(number, spec.scale.number(scale))
+                    number = multiply(number, self.model.spec.scale.number(scale))
                 found.setdefault((operand, meaning(number)), (code, *pair))
         self.operands = np.array([operand for operand, _ in found], np.uint64)
         self.operand_flags = np.zeros(len(found), np.uint64)

@@ -12,7 +12,7 @@ from macgen.rtl import MacArray, Skew, array_latency
 from macgen.rtl.hierarchy import Modules
 from macgen.spec import FOLDS, MacSpec
 from tests.rtl.gates import from_rtlil
-from tests.rtl.streams import DifferenceError, beats_of, check, operands, play
+from tests.rtl.streams import DifferenceError, beats_of, check, operands, play, scales
 
 
 class Bench:
@@ -26,9 +26,12 @@ class Bench:
         self.last_taken = self.first_result = None
 
     def run(self, tiles, gaps=0.0, back_pressure=0.0):
-        """Return (codes, flags) of each tile; `tiles` are pairs of codes of shapes (rows, K) and (K, cols).
+        """Return (codes, flags) of each tile.
 
-        With interleaving as many tiles as there are turns, of equal K, take turns.
+        Parameters:
+            tiles: codes of shapes (rows, K) and (K, cols), with scales also (rows, chunks) and (chunks, cols). With
+                interleaving as many tiles as there are turns, of equal K, take turns.
+            gaps, back_pressure: how often a stream pauses.
         """
         simulator = Simulator(self.array)
         simulator.add_clock(1e-6)
@@ -36,22 +39,17 @@ class Bench:
         turns = self.spec.interleave
 
         async def bench(ctx):
-            groups = [tiles[start : start + turns] for start in range(0, len(tiles), turns)]
-            feed = [
-                (a[:, k], b[k], k == a.shape[1] - 1)
-                for group in groups
-                for k in range(group[0][0].shape[1])
-                for a, b in group
-            ]
+            groups = [[self._beats(*tile) for tile in tiles[at : at + turns]] for at in range(0, len(tiles), turns)]
+            feed = [beat for group in groups for of_round in zip(*group, strict=True) for beat in of_round]
             quiet = 0
             offered_a = offered_b = False
             while feed or len(self.results) < self._wanted:
                 offered_a = bool(feed) and (offered_a or self.rng.random() >= gaps)
                 offered_b = bool(feed) and (offered_b or self.rng.random() >= gaps)
                 if feed:
-                    a, b, last = feed[0]
-                    self._drive(ctx, "a_data", a, self.spec.a.width)
-                    self._drive(ctx, "b_data", b, self.spec.b.width)
+                    words, last = feed[0]
+                    for port, codes, width in words:
+                        self._drive(ctx, port, codes, width)
                     ctx.set(self.array.a_last, last)
                 ctx.set(self.array.a_valid, offered_a)
                 ctx.set(self.array.b_valid, offered_b)
@@ -60,7 +58,7 @@ class Bench:
                 moved = self._take(ctx)
                 if taken:
                     offered_a = offered_b = False
-                    if feed.pop(0)[2]:
+                    if feed.pop(0)[1]:
                         self.last_taken = self.cycle
                 quiet = 0 if taken or moved else quiet + 1
                 assert quiet < 200, "nothing moves"
@@ -77,6 +75,27 @@ class Bench:
         ]
         return [(np.array([c for c, _ in tile]), np.array([f for _, f in tile])) for tile in tiles_out]
 
+    def _beats(self, a, b, a_scales=None, b_scales=None):
+        """Return for each beat of a tile what stands on which port, and whether it is the last."""
+        spec, length, lanes = self.spec, a.shape[1], self.spec.lanes
+        missing = -length % lanes
+        a, b = np.pad(a, ((0, 0), (0, missing))), np.pad(b, ((0, missing), (0, 0)))
+        beats = []
+        for start in range(0, length, lanes):
+            end, last = start + lanes, start + lanes >= length
+            words = [
+                ("a_data", a[:, start:end].ravel(), spec.a.width),
+                ("b_data", b[start:end].T.ravel(), spec.b.width),
+            ]
+            if spec.scale is not None:
+                width, chunk = spec.scale.width, spec.chunk or length
+                pair = a_scales[:, start // chunk], b_scales[start // chunk]
+                if end % chunk and not last:  # not looked at
+                    pair = (self.rng.integers(0, 1 << width, len(codes)) for codes in pair)
+                words += [(port, codes, width) for port, codes in zip(("a_scale", "b_scale"), pair, strict=True)]
+            beats.append((words, last))
+        return beats
+
     def _drive(self, ctx, port, codes, width):
         ctx.set(getattr(self.array, port), sum(int(code) << (lane * width) for lane, code in enumerate(codes)))
 
@@ -88,7 +107,7 @@ class Bench:
             self.first_result = self.cycle
         if not ctx.get(array.c_ready):
             return False
-        data, flags, width = ctx.get(array.c_data), ctx.get(array.c_flags), spec.acc.width
+        data, flags, width = ctx.get(array.c_data), ctx.get(array.c_flags), spec.out_format.width
         beats = spec.rows * spec.interleave
         beat = len(self.results) % beats
         assert ctx.get(array.c_first) == (beat == 0)
@@ -108,7 +127,12 @@ def tiles_of(spec, lengths, rng):
         # One lane of each kind of operands in turn.
         lane = int(rng.integers(0, 8))
         a, b = operands(spec, rng, 8, length)
-        yield a[lane], b[lane].T
+        of_tile = [a[lane], b[lane].T]
+        if spec.scale is not None:
+            chunks = -(-length // (spec.chunk or length))
+            a_scales, b_scales = (scales(spec, rng, (4, side, chunks)) for side in (spec.rows, spec.cols))
+            of_tile += [a_scales[lane % 4], b_scales[lane % 4].T]
+        yield of_tile
 
 
 @pytest.mark.parametrize("pipeline", [1, 2])
@@ -117,14 +141,21 @@ def tiles_of(spec, lengths, rng):
 )
 def test_presets_in_simulation(name, fold, pipeline):
     preset = CATALOGUE[name].spec
-    chunk = preset.chunk and 4  # results do not depend on where the chunk ends in kind, only the time does
+    chunk = preset.chunk and max(
+        4, preset.lanes
+    )  # results do not depend on where the chunk ends in kind, only the time does
     spec = replace(preset, rows=2, cols=3, fold=fold, pipeline=pipeline, chunk=chunk)
     rng = np.random.default_rng(1)
     tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, 13, 2], rng))
-    bench = Bench(spec)
+    compare(spec, Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3), tiles)
+
+
+def compare(spec, results, tiles):
+    """Compare what came out of an array since a reset with the golden model."""
     added = 0
-    for (codes, flags), (a, b) in zip(bench.run(tiles, gaps=0.2, back_pressure=0.3), tiles, strict=True):
-        wanted, wanted_flags = golden.matmul(spec, a, b, start=added)
+    for (codes, flags), (a, b, *of_chunks) in zip(results, tiles, strict=True):
+        named = dict(zip(("A_scales", "B_scales"), of_chunks, strict=False))
+        wanted, wanted_flags = golden.matmul(spec, a, b, start=added, **named)
         added += golden.draws(spec, a.shape[1])
         assert codes.tolist() == wanted.tolist()
         assert flags.tolist() == wanted_flags.tolist()

@@ -12,9 +12,9 @@ LANES = 64
 CYCLES = 1500
 
 
-def simulate(chunk, fold, seed, resets=True):
+def simulate(chunk, fold, seed, resets=True, outer=None):
     """Run random beats; return per lane the list of (inputs, outputs) by cycle as integers."""
-    spec = MacSpec(a="int4", b="int4", acc="int8", chunk=chunk, fold=fold)
+    spec = MacSpec(a="int4", b="int4", acc="int8", chunk=chunk, fold=fold, outer=outer)
     gates = from_rtlil(Modules("sequencer").convert(Sequencer(spec)), "sequencer")
     rng = np.random.default_rng(seed)
     state = gates.random_state(LANES, rng)
@@ -134,3 +134,31 @@ def test_a_million_long_chunk_counts_to_its_end():
     spec = MacSpec(a="int4", b="int4", acc="int8", chunk=1 << 20, fold="overlap")
     gates = from_rtlil(Modules("sequencer").convert(Sequencer(spec)), "sequencer")
     assert gates.register_count >= 20
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 2, 3, 8])
+def test_chunks_for_an_outer_adder_end_with_their_last_product(chunk):
+    """Every beat is taken at once; what is folded includes the product of the cycle."""
+    finished = 0
+    for lane in simulate(chunk, "bubble", seed=chunk or 0, outer="int9"):
+        inner, total, open_beats, fresh = [], [], [], True
+        for beat, entry in enumerate(lane):
+            if entry["rst"]:
+                inner, total, open_beats, fresh = [], [], [], True
+                continue
+            assert entry["accept"] == (entry["valid"] and not (entry["last"] and entry["busy"]))
+            assert entry["control__step"] == entry["accept"]
+            if not entry["accept"]:
+                assert not any(entry[f"control__{mark}"] for mark in ("first", "fold", "done"))
+                continue
+            inner = [beat] if entry["control__first"] else [*inner, beat]
+            if entry["control__fold"]:
+                total = ([] if entry["control__fold_first"] else total) + [inner]
+            open_beats = [beat] if entry["first"] or fresh else [*open_beats, beat]
+            fresh = bool(entry["last"])
+            assert entry["control__done"] == entry["last"]
+            if entry["last"]:
+                assert entry["control__fold"]
+                assert total == chunks(open_beats, chunk)
+                finished += 1
+    assert finished > 1000

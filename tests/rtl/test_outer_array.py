@@ -1,0 +1,98 @@
+"""Whole arrays with product formats, outer accumulators, scales and results of another format, against golden."""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from macgen.errors import MacgenError
+from macgen.numerics import ScaleFormat
+from macgen.rtl import MacArray, array_latency
+from macgen.rtl.hierarchy import Modules
+from macgen.spec import MacSpec
+from tests.rtl.gates import from_rtlil
+from tests.rtl.streams import beats_of, check, play
+from tests.rtl.test_array import Bench, compare, tiles_of
+from tests.strategies import fixed_formats, float_formats, specs
+
+formats = st.one_of(float_formats(max_exp_bits=4, max_man_bits=4), fixed_formats(max_width=10))
+small_formats = formats.filter(lambda fmt: abs(getattr(fmt, "bias", 0)) < 20)
+scale_formats = st.builds(ScaleFormat, st.integers(2, 5)) | float_formats(max_exp_bits=3, max_man_bits=3).filter(
+    lambda fmt: abs(fmt.bias) < 8
+)
+FIELDS = {"product": small_formats, "scale": scale_formats, "outer": small_formats, "out": small_formats}
+
+
+@st.composite
+def extended_specs(draw):
+    """Small specs with one of the fields at least."""
+    spec = draw(specs(max_exp_bits=3, max_man_bits=2, max_width=5, max_side=2, max_chunk=4))
+    rounding = st.sampled_from(["rne", "rtz", "drop", "stochastic:2"])
+    wanted = {"rounding": draw(rounding), "outer_rounding": draw(rounding)}
+    for field, values in FIELDS.items():
+        wanted[field] = draw(st.none() | values)
+    for field, value in wanted.items():
+        with contextlib.suppress(MacgenError):  # does not go with the others
+            spec = dataclasses.replace(spec, **{field: value})
+    assume(any(getattr(spec, field) for field in FIELDS))
+    return spec
+
+
+@settings(max_examples=15)
+@given(extended_specs())
+@example(MacSpec(a="e3m2", b="e3m2", acc="e4m3", scale="e5m2", chunk=1, outer="e5m3", out="e4m2fnuz", rows=2, cols=1))
+@example(
+    MacSpec(
+        a="e3m2",
+        b="e2m1",
+        acc="e4m3",
+        product="e3m1",
+        chunk=3,
+        fold="overlap",
+        pipeline=2,
+        rows=1,
+        cols=2,
+        out="fix4.1",
+    )
+)
+def test_any_small_spec(spec):
+    tiles = list(tiles_of(spec, [1, 3, 4, 6], np.random.default_rng(1)))
+    compare(spec, Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3), tiles)
+
+
+STREAMS = [
+    MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5", chunk=2, outer="e8m9", scale="e8m0fnu", rows=2, cols=2),
+    MacSpec(
+        a="int4", b="int4", acc="int10", chunk=3, outer="fix5.1", outer_rounding="stochastic:4", scale="e2m1finite"
+    ),
+    MacSpec(a="fix2.2", b="fix2.2", acc="fix8.4", out="fix3.2", outer_rounding="stochastic:8", rows=3, cols=2),
+    MacSpec(a="e3m2", b="e3m2", acc="e4m3", product="e4m2", chunk=3, fold="overlap", pipeline=2, rows=1, cols=2),
+]
+
+
+@pytest.mark.parametrize("spec", STREAMS, ids=["scales", "chunks-at-random", "out-at-random", "product"])
+def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(spec):
+    spec = dataclasses.replace(spec, rows=min(spec.rows, 3), cols=min(spec.cols, 2))
+    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    rng = np.random.default_rng(1)
+    beats = beats_of(spec, rng, 96, 30)
+    log = play(gates, spec, beats, rng)
+    assert check(spec, beats, log) > 400
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("chunk", [None, 1, 3])
+@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (3, 2)])
+def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, chunk, pipeline):
+    """An outer accumulator with its own adder takes no bubble, whatever `fold` says."""
+    fields = {"rows": rows, "cols": cols, "chunk": chunk, "pipeline": pipeline}
+    spec = MacSpec(a="int3", b="int3", acc="int8", outer="int9", fold="bubble", **fields)
+    for lengths in ([1], [3], [2, 30]):
+        bench = Bench(spec)
+        bench.run(list(tiles_of(spec, lengths, bench.rng)))
+        assert bench.last_taken == sum(lengths) - 1
+        if len(lengths) == 1:
+            assert bench.first_result - bench.last_taken == array_latency(spec)
