@@ -40,7 +40,8 @@ class Manifest:
         spec: the array.
         latency: cycles from the one in which a tile's last beat is taken to the first one with its results.
         ports: of the top module.
-        streams: per stream, the ports of its members, its lanes and the bits of one.
+        streams: per stream, the ports of its members, its lanes and the bits of one; where a step takes several
+            products, how many codes of so many bits a beat has for each lane of an operand.
         tools: versions of what made the bundle.
         files: SHA-256 of every file but the manifest, in hexadecimal.
         clock, reset: ports; the clock's rising edge counts, the reset is synchronous and active high.
@@ -76,6 +77,9 @@ class Manifest:
         if spec.scale is not None:
             for stream in ("a", "b"):
                 streams[stream] |= {"scale": f"{stream}_scale", "scale_bits": spec.scale.width}
+        if spec.lanes > 1:
+            for stream in ("a", "b"):
+                streams[stream]["codes"] = spec.lanes
         streams["c"]["flag_bits"] = FLAG_BITS
         return cls(
             name=name,

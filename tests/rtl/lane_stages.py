@@ -1,21 +1,23 @@
 """The parts of a PE's loop with several lanes, or aligned sums, side by side; the proof that they are the contract."""
 
 from fractions import Fraction
+from functools import partial, reduce
 from itertools import product as every
+from operator import or_
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.golden.model import multiply
-from macgen.rtl.addition import aligned_window, product_addend
+from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
 from macgen.rtl.aligned import AlignedAdder, AlignedLanes, Aligner
 from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import FLAG_BITS, connect_members
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.rounded_product import RoundedNumber
 from tests.rtl.stages import Proof, meaning, pack, unpack, width_of
 
 MOST_OPERANDS = 1 << 16
@@ -23,23 +25,25 @@ MOST_OPERANDS = 1 << 16
 
 
 class LaneStages(wiring.Component):
-    """As `Stages`, but `a` and `b` hold a code for each lane, and an operand is one of the adder with the flags of the
-    lanes above it, or what the lanes of aligned sums hand on; above both stands whether a state is folded.
+    """As `Stages`, but `a` and `b` hold a code for each lane, and an operand is one of the adder, or what the lanes of
+    aligned sums hand on, and above it whether a state is folded.
     """
 
     def __init__(self, spec):
         self._spec = spec
         self._arithmetic = arithmetic = datapath(spec)
-        state, self._operand = width_of(arithmetic.value), width_of(arithmetic.operand) + FLAG_BITS
+        state, operand = width_of(arithmetic.value), width_of(arithmetic.operand)
         if spec.aligned_bits is not None:
-            self._operand = max(self._operand, width_of(AlignedLanes(aligned_window(spec), spec.lanes)))
-        assert self._operand < 64
+            operand = max(operand, width_of(AlignedLanes(aligned_window(spec), spec.lanes)))
+        self._operand = operand
+        assert operand < 64
         super().__init__(
             {
                 "a": In(spec.lanes * spec.a.width),
                 "b": In(spec.lanes * spec.b.width),
                 "present": In(1),
                 "product": Out(self._operand + 1),
+                "product_flags": Out(FLAG_BITS),
                 "state": In(state),
                 "operand": In(self._operand + 1),
                 "random": In(arithmetic.random_bits),
@@ -54,8 +58,8 @@ class LaneStages(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, arithmetic, addend = self._spec, self._arithmetic, product_addend(self._spec)
-        products = []
+        spec, arithmetic, addend = self._spec, self._arithmetic, exact_addend(self._spec)
+        products, raised = [], Signal(FLAG_BITS)
         for lane in range(spec.lanes):
             multiplier = submodule(
                 m, platform, f"multiplier_{lane}", "multiplier", lambda: Multiplier(spec.a, spec.b, addend)
@@ -65,6 +69,15 @@ class LaneStages(wiring.Component):
                 multiplier.b.eq(self.b.word_select(lane, spec.b.width)),
             ]
             products.append(multiplier.product)
+        if spec.product is not None:
+            make = partial(RoundedNumber, Addition.of_products(spec), product_addend(spec))
+            units = [submodule(m, platform, f"rounding_{lane}", "rounding", make) for lane in range(spec.lanes)]
+            for unit, product in zip(units, products, strict=True):
+                connect_members(m, unit.number, product)
+            products = [unit.rounded for unit in units]
+            m.d.comb += raised.eq(reduce(or_, (unit.flags for unit in units)))
+        if spec.lane_sum != "tree":
+            m.d.comb += self.product_flags.eq(raised)
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
         output = submodule(m, platform, "output", "output", arithmetic.output)
         folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))
@@ -87,18 +100,17 @@ class LaneStages(wiring.Component):
         agree = (adder.settled == output.flags) & (folded.flags == output.flags)
         flags = adder.flags
         if spec.aligned_bits is None:
-            self._lane_sum(m, platform, products)
-            above = self.operand[width_of(arithmetic.operand) :][:FLAG_BITS]
+            self._lane_sum(m, platform, products, raised)
             m.d.comb += [
                 self.sum.eq(pack(arithmetic.value, adder.result)),
-                self.flags.eq(Mux(agree, flags | after.flags | above, ~0)),
+                self.flags.eq(Mux(agree, flags | after.flags, ~0)),
             ]
             if arithmetic.loads_exactly:
                 loaded = submodule(m, platform, "loaded_unit", "loaded", lambda: Loaded(arithmetic))
                 connect_members(m, loaded.operand, operand)
                 m.d.comb += [
                     self.loaded.eq(pack(arithmetic.value, loaded.value)),
-                    self.load_flags.eq(loaded.flags | above),
+                    self.load_flags.eq(loaded.flags),
                 ]
             return m
         window = aligned_window(spec)
@@ -114,7 +126,7 @@ class LaneStages(wiring.Component):
         folds = self.operand[-1]
         agree &= aligned.settled == output.flags
         m.d.comb += [
-            self.product.eq(self._padded(pack(lanes, aligner.aligned))),
+            self.product.eq(pack(lanes, aligner.aligned)),
             self.sum.eq(Mux(folds, pack(arithmetic.value, adder.result), pack(arithmetic.value, aligned.result))),
             self.flags.eq(Mux(agree, Mux(folds, flags, aligned.flags) | after.flags, ~0)),
         ]
@@ -123,18 +135,19 @@ class LaneStages(wiring.Component):
     def _padded(self, packed):
         return Cat(packed, Const(0, self._operand - len(packed)))
 
-    def _lane_sum(self, m, platform, products):
+    def _lane_sum(self, m, platform, products, raised):
         arithmetic = self._arithmetic
         lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(self._spec))
         for lane, number in enumerate(products):
             connect_members(m, lanes.products[lane], number)
         product = submodule(m, platform, "product_unit", "product", arithmetic.product)
         connect_members(m, product.product, lanes.sum)
-        flags: Value = lanes.flags & self.present.replicate(FLAG_BITS)
         m.d.comb += [
             product.present.eq(self.present),
-            self.product.eq(Cat(pack(arithmetic.operand, product.operand), flags)),
+            self.product.eq(pack(arithmetic.operand, product.operand)),
         ]
+        if self._spec.lane_sum == "tree":
+            m.d.comb += self.product_flags.eq(lanes.flags | raised)
 
 
 class LaneProof(Proof):
@@ -155,17 +168,18 @@ class LaneProof(Proof):
             sum(codes[:, lane].astype(np.uint64) << np.uint64(lane * fmt.width) for lane in range(self.spec.lanes))
             for codes, fmt in zip((a, b), formats, strict=True)
         ]
-        operands = self._run("product", a=packed[0], b=packed[1], present=1)
-        decoded = [[fmt.number(code) for code in range(1 << fmt.width)] for fmt in formats]
+        made = self.gates.evaluate(len(a), {"a": packed[0], "b": packed[1], "present": 1})
         found = {}
-        for operand, x, y in zip(operands.tolist(), a.tolist(), b.tolist(), strict=True):
-            numbers = [multiply(decoded[0][i], decoded[1][j]) for i, j in zip(x, y, strict=True)]
-            found.setdefault((operand, self._meaning(numbers)), (x, y))
-        self.operands = np.array([operand for operand, _ in found], np.uint64)
-        self.operand_flags = np.zeros(len(found), np.uint64)
+        codes = zip(made["product"].tolist(), made["product_flags"].tolist(), a.tolist(), b.tolist(), strict=True)
+        for operand, flags, x, y in codes:
+            numbers = [self.model._product(i, j)[0] for i, j in zip(x, y, strict=True)]
+            found.setdefault((operand, self._meaning(numbers), flags), (x, y))
+        self.operands = np.array([operand for operand, *_ in found], np.uint64)
+        self.operand_flags = np.array([flags for *_, flags in found], np.uint64)
         self.addends = list(found.values())
-        # With aligned sums the accumulator's register is not loaded in a cycle without products.
-        self.idle = [] if self.spec.aligned_bits is not None else [int(self._run("product", present=0)[0])]
+        # An accumulator of aligned sums keeps its state where there is no product.
+        aligned = self.spec.aligned_bits is not None
+        self.idle = [] if aligned else [int(self._run("product", present=0)[0])]
 
     def _drawn(self, fmt):
         """Return codes of lanes whose exponents are near each other as often as not."""
