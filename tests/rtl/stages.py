@@ -5,6 +5,7 @@ each new state meets every operand. So it holds for all sequences, and for all r
 """
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,13 +15,13 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.golden import Model
 from macgen.golden.model import Target, multiply
-from macgen.rtl.addition import Addition
+from macgen.rtl.addition import Addition, exact_addend, product_addend
 from macgen.rtl.bits import extend
 from macgen.rtl.datapath import Folded, Loaded, datapath
 from macgen.rtl.float_adder import FLAG_BITS, connect_members, member
 from macgen.rtl.hierarchy import Modules, submodule
 from macgen.rtl.multiplier import Multiplier
-from macgen.rtl.rounded_product import RoundedProduct
+from macgen.rtl.rounded_product import RoundedNumber
 from tests.rtl.gates import from_rtlil
 
 MOST_LANES = 1 << 18
@@ -102,12 +103,13 @@ class Stages(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec, arithmetic = self._spec, self._arithmetic
-        exact = arithmetic.addition.addend if spec.product is None else Addition.of_products(spec).addend
+        exact = exact_addend(spec)
         multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, exact))
         factors = multiplier.product
         if spec.product is not None:
-            rounding = submodule(m, platform, "rounding_unit", "rounding", lambda: RoundedProduct(spec))
-            connect_members(m, rounding.product, factors)
+            make = partial(RoundedNumber, Addition.of_products(spec), product_addend(spec))
+            rounding = submodule(m, platform, "rounding_unit", "rounding", make)
+            connect_members(m, rounding.number, factors)
             factors = rounding.rounded
             m.d.comb += self.product_flags.eq(rounding.flags)
         product = submodule(m, platform, "product_unit", "product", arithmetic.product)

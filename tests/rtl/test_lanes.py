@@ -1,0 +1,168 @@
+"""Steps of several products, and aligned sums: every state of small accumulators, and whole arrays, against golden."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from macgen.errors import MacgenError
+from macgen.numerics import FixedFormat
+from macgen.rtl import MacArray
+from macgen.rtl.addition import Addend, Addition, Window, aligned_window, product_addend
+from macgen.rtl.hierarchy import Modules
+from macgen.spec import MacSpec
+from tests.rtl.gates import from_rtlil
+from tests.rtl.lane_stages import LaneProof
+from tests.rtl.stages import DifferenceError
+from tests.rtl.streams import beats_of, check, play
+from tests.strategies import specs
+
+# (a, b, acc, lanes, lane_sum, rounding, overflow, other fields). Together: infinities and NaN of every kind, integers,
+# subnormals gradual and flushed, accumulators wider and narrower than products, sums that cancel, sums that no
+# accumulator holds, windows wider and narrower than the accumulator.
+PROOFS = [
+    ("e2m1", "e2m1", "e3m2", 2, "fused", "rne", "infinity", {}),
+    ("e3m2fn", "e2m3fn", "e4m3", 2, "fused", "drop", "saturate", {}),
+    ("e3m2", "e2m1fnuz", "e4m2finite", 4, "fused", "stochastic:2", "saturate", {}),
+    ("int4", "uint4", "int8", 2, "fused", "rtz", "wrap", {}),
+    ("e2m2", "e2m2", "fix8.1", 4, "fused", "rne", "saturate", {}),
+    ("fix2.3", "fix2.3", "fix5.2", 4, "fused", "drop", "saturate", {}),
+    ("e2m1", "e2m1", "e3m2", 2, "tree", "rne", "infinity", {}),
+    ("e3m2", "e2m1", "e4m4", 4, "tree", "rtz", "saturate", {}),
+    ("e2m1", "e3m2", "e3m2", 4, "tree", "drop", "infinity", {}),
+    ("e3m2fnuz", "e3m2fnuz", "e4m4fnuz:flush", 2, "tree", "rne", "saturate", {}),
+    ("e3m2", "e3m2", "e3m3", 2, "tree", "rne", "infinity", {"product": "e3m1"}),
+    ("e2m2", "e2m2", "fix8.1", 2, "tree", "rne", "saturate", {}),
+    ("fix2.3", "fix2.3", "fix5.2", 2, "tree", "drop", "wrap", {}),
+    ("e2m1", "e2m1", "e3m2", 2, "aligned:3", "rne", "infinity", {}),
+    ("e3m2", "e3m2", "e3m2", 1, "aligned:11", "rne", "saturate", {}),
+    ("e3m2", "e3m2", "e3m4:flush", 1, "aligned:2", "rtz", "saturate", {}),
+    ("e3m2", "e2m1", "e4m4", 4, "aligned:1", "stochastic:2", "saturate", {}),
+    ("int4", "int4", "e4m3", 2, "aligned:5", "rne", "saturate", {}),
+    ("e3m2", "e3m2", "e4m3finite", 2, "aligned:4", "rtz", "saturate", {"product": "e3m1:flush"}),
+]
+
+
+def spec_of(a, b, acc, lanes, lane_sum, rounding, overflow, other):
+    fields = {"a": a, "b": b, "acc": acc, "lanes": lanes, "lane_sum": lane_sum, "rounding": rounding}
+    return MacSpec(**fields, overflow=overflow, chunk=lanes, **other)
+
+
+@pytest.mark.parametrize("fields", PROOFS, ids=lambda fields: "-".join(map(str, fields[:-1])))
+def test_every_state_with_the_lanes_products(fields):
+    proof = LaneProof(spec_of(*fields), most_pairs=15_000).run()
+    assert len(proof.states) >= 64
+    assert proof.steps > 5_000
+
+
+@pytest.mark.parametrize(
+    ("hardware", "contract"),
+    [
+        ({"lane_sum": "aligned:3"}, {"lane_sum": "aligned:4"}),
+        ({"lane_sum": "aligned:8"}, {"lane_sum": "fused"}),
+        ({"lane_sum": "tree"}, {"lane_sum": "fused"}),
+        ({"lane_sum": "tree", "rounding": "rtz"}, {"lane_sum": "tree", "rounding": "drop"}),
+    ],
+)
+def test_the_proof_sees_a_difference(hardware, contract):
+    formats = {"a": "e3m2", "b": "e3m2", "acc": "e4m3", "lanes": 2, "chunk": 4}
+    with pytest.raises(DifferenceError):
+        LaneProof(MacSpec(**formats, **hardware), 30_000, contract=MacSpec(**formats, **contract)).run()
+
+
+@st.composite
+def lane_specs(draw):
+    """Small formats of every kind with lanes, or aligned."""
+    spec = draw(specs(max_exp_bits=3, max_man_bits=3, max_width=5, max_side=1, max_chunk=1))
+    lane_sum = draw(st.sampled_from(["fused", "tree"]) | st.integers(1, 12).map("aligned:{}".format))
+    lanes = draw(st.sampled_from([1, 2, 4] if lane_sum.startswith("aligned") else [2, 4]))
+    chunk = spec.chunk and lanes
+    try:
+        return replace(spec, lanes=lanes, lane_sum=lane_sum, chunk=chunk)
+    except MacgenError:
+        return replace(spec, lanes=2, lane_sum="fused", chunk=spec.chunk and 2)
+
+
+@given(lane_specs())
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_spec(spec):
+    """States and lanes drawn at random: the whole component is made anew for each spec."""
+    LaneProof(replace(spec, pipeline=1), most_pairs=6_000).run()
+
+
+# -- arrays ----------------------------------------------------------------------------------------------------------
+
+SMALL = {"a": "e3m2", "b": "e3m2", "acc": "e4m3", "rows": 2, "cols": 1}
+ARRAYS = [
+    {**SMALL, "lanes": 2, "chunk": 6, "overflow": "infinity"},
+    {**SMALL, "lanes": 2, "lane_sum": "tree", "pipeline": 2},
+    {**SMALL, "lanes": 2, "lane_sum": "tree", "chunk": 4, "fold": "overlap", "product": "e3m1", "overflow": "infinity"},
+    {**SMALL, "lanes": 2, "lane_sum": "aligned:3", "chunk": 6, "rounding": "stochastic:4", "pipeline": 2},
+    {**SMALL, "lane_sum": "aligned:3", "chunk": 3, "fold": "overlap", "rounding": "stochastic:4"},
+    {**SMALL, "lane_sum": "aligned:4", "lanes": 2, "overflow": "infinity"},
+    {**SMALL, "lane_sum": "aligned:4", "lanes": 2, "chunk": 4, "outer": "e5m6", "outer_rounding": "stochastic:3"},
+    {**SMALL, "lanes": 2, "chunk": 4, "outer": "e5m4", "scale": "e3m0fnu", "rounding": "rtz", "pipeline": 2},
+    {"a": "int4", "b": "uint4", "acc": "int9", "overflow": "wrap", "rows": 2, "cols": 2, "lanes": 3},
+    {"a": "fp16", "b": "fp16", "acc": "fp32", "overflow": "infinity", "lanes": 2, "lane_sum": "tree", "rows": 1},
+    {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "rounding": "rtz", "outer": "fp32", "outer_rounding": "rne"}
+    | {"rows": 1, "cols": 1, "lanes": 4, "chunk": 16, "lane_sum": "aligned:13"},
+]
+
+
+@pytest.mark.parametrize("index", range(len(ARRAYS)))
+def test_arrays_take_beats_of_several_elements(index):
+    """The lanes that a dot product's last beat does not need hold zero; gaps, back-pressure, restarts and resets."""
+    spec = MacSpec(**{"cols": 1, **ARRAYS[index]})
+    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    rng = np.random.default_rng(1)
+    beats = beats_of(spec, rng, 64, 24)
+    assert check(spec, beats, play(gates, spec, beats, rng)) > 80
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "outer": "fp32", "chunk": 128, "lanes": 32}
+        | {"lane_sum": "aligned:13", "rounding": "rtz", "outer_rounding": "rne"},
+        {"a": "int8", "b": "int8", "acc": "int32", "lanes": 4},
+        {"a": "e5m2", "b": "e5m2", "acc": "e6m9", "lanes": 4, "chunk": 64},
+        {"a": "fp16", "b": "fp16", "acc": "fp32", "lanes": 4, "lane_sum": "tree", "overflow": "infinity"},
+    ],
+)
+def test_specs_in_use_become_hardware(fields):
+    text = Modules("array").convert(MacArray(MacSpec(**fields)))
+    assert text.count("\\array_multiplier") >= fields["lanes"]
+
+
+# -- what sums can be ------------------------------------------------------------------------------------------------
+
+
+def test_a_fused_sum_has_the_bits_that_the_spec_counts():
+    for a, acc, lanes in (("e4m3fn", "e8m13", 32), ("fp16", "fp32", 8), ("int8", "fp32", 5)):
+        spec = MacSpec(a=a, b=a, acc=acc, lanes=lanes)
+        addend = Addition.of_steps(spec).addend
+        assert addend.significand_bits == spec.fused_bits
+        assert addend.largest == lanes * product_addend(spec).largest
+
+
+@given(lane_specs())
+def test_windows_hold_what_they_keep(spec):
+    if spec.aligned_bits is None:
+        return
+    window = aligned_window(spec)
+    total = Addend.of_window(window)
+    # The largest sum fits, and in the lowest position the last bit is the grid's.
+    scale = Fraction(2) ** (window.highest - window.bits)
+    assert total.largest / scale < 1 << total.significand_bits
+    assert window.bits == min(spec.aligned_bits, max(window.highest - window.lsb_exponent, 0))
+    assert window.lowest_top == window.bits + window.lsb_exponent - window.base
+    assert total.least_exponent == 1
+    assert total.largest_exponent == 1 + window.highest - window.bits - window.lsb_exponent
+
+
+def test_a_window_is_no_wider_than_the_numbers():
+    product = Addend.of_product(FixedFormat(4, 0), FixedFormat(4, 0), integer=False)
+    assert Window((product, product), 64, 0).bits == 6
