@@ -70,9 +70,22 @@ def test_ports_and_streams_are_the_arrays(spec):
     a, b, c = (manifest.streams[name] for name in "abc")
     assert (a["lanes"], a["lane_bits"]) == (spec.rows, spec.a.width)
     assert (b["lanes"], b["lane_bits"]) == (spec.cols, spec.b.width)
-    assert (c["lanes"], c["lane_bits"], c["flag_bits"]) == (spec.cols, spec.acc.width, 3)
+    assert (c["lanes"], c["lane_bits"], c["flag_bits"]) == (spec.cols, spec.out_format.width, 3)
     for stream in (a, b, c):
         assert wanted[stream["data"]][1] == stream["lanes"] * stream["lane_bits"]
+    assert Manifest.from_json(text_of(spec)).spec == spec
+
+
+def test_scales_are_ports_of_their_streams():
+    spec = MacSpec(a="int4", b="int4", acc="int20", chunk=4, scale="e5m0fnu", rows=3, cols=2)
+    manifest = Manifest.of(spec, "mac")
+    assert (manifest.name, manifest.top, manifest.verilog) == ("mac", "mac", "rtl/mac.v")
+    widths = {port.name: (port.direction, port.width) for port in manifest.ports}
+    for stream, lanes in (("a", 3), ("b", 2)):
+        assert manifest.streams[stream]["scale"] == f"{stream}_scale"
+        assert manifest.streams[stream]["scale_bits"] == 5
+        assert widths[f"{stream}_scale"] == ("input", 5 * lanes)
+    assert "scale" not in manifest.streams["c"]
     assert Manifest.from_json(text_of(spec)).spec == spec
 
 

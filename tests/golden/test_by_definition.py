@@ -98,7 +98,7 @@ def test_every_product_rounded_to_a_format(product):
 def test_every_result_converted_to_a_format(out):
     unsigned = out.startswith("u")
     acc = ["ufix7.3"] if unsigned else ["e4m3", "e4m3fnuz:flush", "fix5.3", "e4m4finite:bias=5"]
-    operand = "uint1" if unsigned else "e2m1finite"
+    operand = "uint1" if unsigned else "e1m1finite"
     for name, rounding, wide in itertools.product(acc, (*SUM_ROUNDINGS, "stochastic:3"), (False, True)):
         overflow = overflows_of(name)[-1] if wide else "saturate"
         spec = MacSpec(a=operand, b=operand, acc=name, out=out, outer_rounding=rounding, overflow=overflow)
@@ -109,17 +109,27 @@ def test_every_result_converted_to_a_format(out):
                 assert found == definition.convert(code, random or 0), (spec, code)
 
 
-@pytest.mark.parametrize("scale", ["e2m0fnu", "e3m0fnu", "e2m1", "e2m1fn", "e2m1fnuz", "e2m0finite", "e3m1:flush"])
-@pytest.mark.parametrize(("acc", "outer"), [("e2m1", "e4m2"), ("fix2.1", "e4m2fnuz"), ("e2m1fn", "fix4.2")])
+@pytest.mark.parametrize(
+    ("acc", "outer", "scale"),
+    [
+        ("e2m1", "e4m2", "e2m0fnu"),
+        ("fix2.1", "e4m2fnuz", "e3m0fnu"),
+        ("e2m1fn", "fix4.2", "e2m1"),
+        ("e2m1", "e4m2fn:flush", "e2m1fn"),
+        ("fix2.1", "e4m2", "e2m1fnuz"),
+        ("e2m1fnuz", "fix4.2", "e2m0finite"),
+        ("e2m1", "e4m2finite", "e2m1:flush"),
+    ],
+)
 def test_every_scaled_fold(acc, outer, scale):
     """Every chunk sum by every pair of scales, NaN, infinities and zeros among them, on a few outer codes each."""
     operand = "e1m0finite:bias=2"
-    for rounding in ("rne", "rtz", "drop", "stochastic:2"):
+    for phase, rounding in enumerate(("rne", "rtz", "drop", "stochastic:2")):
         spec = MacSpec(a=operand, b=operand, acc=acc, scale=scale, chunk=2, outer=outer, outer_rounding=rounding)
         definition = Definition(spec)
         codes = itertools.product(range(2**spec.acc.width), *[range(2**spec.scale.width)] * 2)
         for index, (inner, *scales) in enumerate(codes):
-            for total in range(index % 5, 2**spec.outer.width, 11):
+            for total in range((index + 7 * phase) % 61, 2**spec.outer.width, 61):
                 random = index % 4 if rounding == "stochastic:2" else None
                 found = golden.fold(spec, total, inner, random, *scales)
                 assert found == definition.fold(total, inner, random or 0, *scales), (spec, total, inner, scales)
@@ -193,7 +203,7 @@ def specs_of_dots(draw):
         assume(False)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(st.data())
 def test_dot_products(data):
     spec = data.draw(specs_of_dots())
@@ -251,12 +261,12 @@ def test_matrix_products_take_every_register_s_numbers_in_order(fields, interlea
             inside = m < 5 and n < 5
             count = itertools.count()
             counted = (number for number, _ in zip(registers[key], count, strict=False))
-            of_pe = (
-                {} if not inside or spec.scale is None else {"a": scales["A_scales"][m], "b": scales["B_scales"][:, n]}
-            )
+            of_pe = []
+            if inside and spec.scale is not None:
+                of_pe = [scales["A_scales"][m].tolist(), scales["B_scales"][:, n].tolist()]
             padded = a[m].tolist() if m < 5 else [0] * 7, b[:, n].tolist() if n < 5 else [0] * 7
             pads = () if spec.scale is None else ([0] * chunks, [0] * chunks)
-            result = definition.dot(*padded, counted, *(of_pe.values() or pads))
+            result = definition.dot(*padded, counted, *(of_pe or pads))
             taken[key] += next(count)
             if inside:
                 assert (codes[m, n], flags[m, n]) == result
