@@ -21,7 +21,7 @@ from macgen.emit.manifest import load_manifest
 from macgen.errors import MacgenError, shown
 from macgen.flow import tools
 from macgen.flow.simulate import checksum_notes, work_directory
-from macgen.flow.step_wrapper import StepWrapper, step_wrapper
+from macgen.flow.step_wrapper import StepWrapper, Vectors, step_wrapper
 from macgen.golden import Model
 from macgen.numerics import FixedFormat, Flags, FloatFormat, Format, ScaleFormat, random_bits
 from macgen.spec import MacSpec, Scale
@@ -303,18 +303,33 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
 
 
 def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
-    words = [wrapper.zero >> low & (1 << 64) - 1 for low in range(0, wrapper.state_bits, 64)]
+    def words(vectors: Vectors) -> str:
+        places = range(0, vectors.state_bits, 64)
+        return f"{{{', '.join(f'{vectors.zero >> low & (1 << 64) - 1:#x}u' for low in places)}}}"
+
+    inner, folds, units = wrapper.inner, wrapper.folds, wrapper.modules
+    outer = "outer_step" in units
     lines = [
         "#pragma once",
         '#include "model.h"',
-        *(f'#include "V{unit}.h"' for unit in wrapper.modules),
+        *(f'#include "V{unit}.h"' for unit in units),
         f"constexpr Spec SPEC = {{{', '.join(map(str, spec_numbers(spec)))}}};",
-        f"constexpr int STATE_BITS = {wrapper.state_bits}, OPERAND_BITS = {wrapper.operand_bits};",
-        f"#define RANDOM_BITS {wrapper.random_bits}",
-        f"#define ZERO_WORDS {{{', '.join(f'{word:#x}u' for word in words)}}}",
-        f"#define FOLDS {int('folded' in wrapper.modules)}",
+        f"constexpr int STATE_BITS = {inner.state_bits}, OPERAND_BITS = {inner.operand_bits};",
+        f"constexpr int TOTAL_BITS = {folds.state_bits}, FOLD_OPERAND_BITS = {folds.operand_bits};",
+        f"#define ZERO_WORDS {words(inner)}",
+        f"#define ZERO_TOTAL_WORDS {words(folds)}",
+        f"#define STEP_RANDOM_BITS {inner.random_bits}",
+        f"#define OUTER_RANDOM_BITS {folds.random_bits if outer else 0}",
+        f"#define RESULT_RANDOM_BITS {wrapper.result_random_bits}",
+        f"#define LANES {spec.lanes}",
         f"#define CYCLES {spec.interleave}",
-        f"#define LOADS {int('loaded' in wrapper.modules)}",
+        f"#define IDLES {int(wrapper.idles)}",
+        f"#define FOLDS {int('folded' in units)}",
+        f"#define SEPARATE_FOLDS {int('fold' in units)}",
+        f"#define LOADS {int('loaded' in units)}",
+        f"#define OUTER {int(outer)}",
+        f"#define SCALES {int(spec.scale is not None)}",
+        f"#define RESULTS {int('result' in units)}",
         f"constexpr unsigned AUDITED = {AUDITED};",
     ]
     return "\n".join([*lines, ""])
@@ -354,14 +369,18 @@ def _difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
     for comparison in found["audit"]:
         wanted = _golden(model, comparison)
         if wanted != (int(comparison["code"], 16), comparison["flags"]):
-            return _sentence(spec, "fold" if comparison["fold"] else "step", comparison, wanted)
+            return _sentence(spec, comparison["what"], comparison, wanted)
     return None
 
 
 def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
     acc, random = int(comparison["acc"], 16), comparison["random"]
-    if comparison["fold"]:
-        return model.fold(acc, int(comparison["addend"], 16), random)
+    match comparison["what"]:
+        case "fold":
+            scales = (comparison["a_scale"], comparison["b_scale"]) if model.spec.scale is not None else ()
+            return model.fold(acc, int(comparison["addend"], 16), random, *scales)
+        case "result":
+            return model.convert(acc, random)
     return model.step(acc, comparison["a"], comparison["b"], random)
 
 
@@ -372,25 +391,32 @@ def _sentence(
     wanted: tuple[int, int],
     place: dict[str, Any] | None = None,
 ) -> str:
-    digits = math.ceil(spec.acc.width / 4)
+    def code(value: str | int, fmt: Format | Scale) -> str:
+        number = int(value, 16) if isinstance(value, str) else value
+        return f"{number:#0{math.ceil(fmt.width / 4) + 2}x}"
 
-    def code(value: str | int) -> str:
-        return f"{int(value, 16) if isinstance(value, str) else value:#0{digits + 2}x}"
+    kind = comparison["what"]
+    name, fmt, into = {
+        "step": ("accumulator", spec.acc, spec.acc),
+        "fold": ("total", spec.outer_format, spec.outer_format),
+        "result": ("total", spec.outer_format, spec.out_format),
+    }[kind]
 
     def result(value: str | int, flags: int) -> str:
         raised = "|".join(flag.name.lower() for flag in Flags if flags & flag and flag.name) or "none"
-        return f"code {code(value)}, flags {raised}"
+        return f"code {code(value, into)}, flags {raised}"
 
-    acc = f"{'total' if comparison['fold'] else 'accumulator'} {code(comparison['acc'])}"
-    addend = f"chunk sum {code(comparison['addend'])}"
-    if not comparison["fold"]:
-        a, b = (
-            f"{name} {comparison[name]:#0{math.ceil(fmt.width / 4) + 2}x}"
-            for name, fmt in (("a", spec.a), ("b", spec.b))
-        )
-        addend = f"{a}, {b}"
-    if spec.random_bits:
-        addend += f", random {comparison['random']:#x}"
+    parts = [f"{name} {code(comparison['acc'], fmt)}"]
+    if kind == "step":
+        for side, operand in (("a", spec.a), ("b", spec.b)):
+            parts.append(f"{side} {' '.join(code(value, operand) for value in comparison[side])}")
+    elif kind == "fold":
+        parts.append(f"chunk sum {code(comparison['addend'], spec.acc)}")
+        if spec.scale is not None:
+            parts += [f"{side} {code(comparison[side], spec.scale)}" for side in ("a_scale", "b_scale")]
+    rounds_at = {"steps": "step", "chunks": "fold", "out": "result"}
+    if spec.random_place and (rounds_at[spec.random_place] == kind or (kind == "fold" and not spec.has_outer_adder)):
+        parts.append(f"random {comparison['random']:#x}")
     where = f" (state {place['state']}, operand {place['operand']})" if place is not None else ""
     got = result(comparison["code"], comparison["flags"])
-    return f"{what}: {acc}, {addend}: expected {result(*wanted)}; got {got}{where}"
+    return f"{what}: {', '.join(parts)}: expected {result(*wanted)}; got {got}{where}"

@@ -41,7 +41,7 @@ class RtlStep:
         assert spec.acc.width <= 64
         self.spec = spec
         wrapper = step_wrapper(spec, NAME)
-        self._random_bits = wrapper.random_bits
+        self._random_bits = wrapper.inner.random_bits
         texts = [edit(to_verilog(spec, NAME)), wrapper.verilog, _loop_verilog(spec, wrapper)]
         self._library = _library(texts, f"{NAME}_loop", _LOOP_CPP.replace("@WORDS@", _words(wrapper)))
 
@@ -93,18 +93,18 @@ def additions(spec: MacSpec, length: int) -> int:
 
 def _words(wrapper: StepWrapper) -> str:
     """Return the empty state as the 32-bit words of a port, at least three: Verilator holds shorter ones otherwise."""
-    count = max(3, -(-wrapper.state_bits // 32))
-    return ", ".join(f"{wrapper.zero >> 32 * place & 0xFFFFFFFF:#x}u" for place in range(count))
+    count = max(3, -(-wrapper.inner.state_bits // 32))
+    return ", ".join(f"{wrapper.inner.zero >> 32 * place & 0xFFFFFFFF:#x}u" for place in range(count))
 
 
 def _loop_verilog(spec: MacSpec, wrapper: StepWrapper) -> str:
     """Return a module that does one addition: of a product, or with `fold` of a total; with `load` the product is
     loaded beside the adder, where the array does that."""
     port_bits = 32 * len(_words(wrapper).split(","))
-    state, random_bits = wrapper.state_bits, wrapper.random_bits
+    state, random_bits = wrapper.inner.state_bits, wrapper.inner.random_bits
     units = wrapper.modules
     body = [
-        f"wire [{wrapper.operand_bits - 1}:0] product, operand;",
+        f"wire [{wrapper.inner.operand_bits - 1}:0] product, operand;",
         f"wire [{state - 1}:0] added, after;",
         "wire [2:0] adder_flags;",
         f"{units['product']} multiply(.a(a[{spec.a.width - 1}:0]), .b(b[{spec.b.width - 1}:0]), .present(~fold), "
@@ -119,7 +119,7 @@ def _loop_verilog(spec: MacSpec, wrapper: StepWrapper) -> str:
         body.append(f"assign code[63:{spec.acc.width}] = 0;")
     if "folded" in units:
         body += [
-            f"wire [{wrapper.operand_bits - 1}:0] from_total;",
+            f"wire [{wrapper.inner.operand_bits - 1}:0] from_total;",
             f"{units['folded']} fold_total(.state(total[{state - 1}:0]), .present(present), .operand(from_total));",
             "assign operand = fold ? from_total : product;",
         ]

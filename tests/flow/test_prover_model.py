@@ -1,12 +1,13 @@
 """The C++ model that drives exhaustive verification equals the golden model: on all small codes, and on wide ones."""
 
 import ctypes
+import dataclasses
 import itertools
 import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from macgen import MacSpec, presets
@@ -14,7 +15,7 @@ from macgen.errors import MacgenError
 from macgen.flow import tools
 from macgen.flow.exhaustive import PROVER, check_widths, spec_numbers
 from macgen.golden import Model
-from tests.strategies import codes, specs
+from tests.strategies import codes, float_formats, formats, roundings, specs
 
 LOW = (1 << 64) - 1
 
@@ -143,22 +144,61 @@ def test_rounding_changes_at_no_other_random_numbers(library, spec):
     assert inexact > 100
 
 
-@settings(max_examples=1200, deadline=None, derandomize=True)
-@given(data=st.data())
-def test_any_spec(library, data):
-    spec = data.draw(specs(max_exp_bits=11, max_man_bits=30, max_width=40).filter(fits))
+@st.composite
+def families(draw):
+    """Specs with some of: products in a format, several lanes, scales, an outer accumulator, results in a format."""
+    spec = draw(specs(max_exp_bits=draw(st.sampled_from([4, 5, 8, 11])), max_man_bits=30, max_width=40))
+    some = draw(st.sets(st.sampled_from(["product", "lanes", "scale", "outer", "out", "rounding"])))
+    fields = {
+        "lane_sum": draw(st.sampled_from(["fused", "tree", "tree"]) | st.integers(1, 64).map("aligned:{}".format))
+    }
+    if "lanes" in some:
+        fields |= {"lanes": draw(st.integers(2, 32) | st.sampled_from([2, 4, 8])), "chunk": None}
+    for name, formats_of in (("product", (5, 12, 20)), ("outer", (9, 30, 60)), ("out", (8, 20, 40))):
+        if name in some:
+            fields[name] = draw(formats(*formats_of))
+    if "scale" in some:
+        powers = st.integers(2, 8).map("e{}m0fnu".format)
+        fields["scale"] = draw(powers | float_formats(4, 6).filter(lambda fmt: fmt.width <= 8).map(str))
+    if "rounding" in some:
+        fields["outer_rounding"] = draw(roundings())
+        if spec.random_bits:
+            fields["rounding"] = draw(st.sampled_from(["rne", "rtz", "drop"]))
+    try:
+        spec = dataclasses.replace(spec, **fields)
+    except MacgenError:
+        assume(False)
+    assume(fits(spec))
+    return spec
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@given(data=st.data(), spec=specs(max_exp_bits=11, max_man_bits=30, max_width=40).filter(fits) | families())
+def test_any_spec(library, data, spec):
     model = Model(spec)
+
+    def random(place):
+        return st.integers(0, (1 << spec.random_bits) - 1 if spec.random_place == place else 0)
 
     def some(*strategies):
         cases = data.draw(st.lists(st.tuples(*strategies), min_size=1, max_size=8))
         return cases, *zip(*cases, strict=True)
 
-    random = st.integers(0, (1 << spec.random_bits) - 1)
-    cases, acc, a, b, r = some(codes(spec.acc), codes(spec.a), codes(spec.b), random)
-    found = steps(library, spec, acc, [[code] for code in a], [[code] for code in b], r)
-    assert found == [model.step(*case) for case in cases]
-    cases, outer, inner, r = some(codes(spec.acc), codes(spec.acc), random)
-    assert folds(library, spec, outer, inner, random=r) == [model.fold(*case) for case in cases]
+    lanes = st.lists(st.tuples(codes(spec.a), codes(spec.b)), min_size=1, max_size=spec.lanes)
+    cases, acc, products, r = some(codes(spec.acc), lanes, random("steps"))
+    sides = [[[product[side] for product in step] for step in products] for side in (0, 1)]
+    expected = [model.step(acc, *zip(*step, strict=True), number) for acc, step, number in cases]
+    assert steps(library, spec, acc, *sides, r) == expected
+
+    scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
+    number = random("chunks" if spec.has_outer_adder else "steps")
+    cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
+    expected = [model.fold(*case) for case in cases]
+    assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
+
+    if spec.out_format != spec.outer_format:
+        cases, outer, r = some(codes(spec.outer_format), random("out"))
+        assert converted(library, spec, outer, r) == [model.convert(*case) for case in cases]
 
 
 @pytest.mark.parametrize("name", presets)
@@ -166,11 +206,39 @@ def test_near_cancellation_and_ties_in_the_presets(library, name):
     """Sums whose terms are close, or far apart by about the accumulator's width: a random code is never that."""
     spec = presets[name]
     model, rng = Model(spec), np.random.default_rng(1)
-    top = 1 << spec.acc.width - 1
+    top, most_random = 1 << spec.outer_format.width - 1, 1 << spec.random_bits
+    draws = ("chunks" if spec.has_outer_adder else "steps") == spec.random_place
+
+    def opposite(code):
+        shift = int(rng.integers(-6, 40)) << getattr(spec.outer_format, "man_bits", 0)
+        return ((code ^ top) + shift + int(rng.integers(-3, 4))) % (2 * top)
+
     cases = []
-    for outer in rng.integers(0, 2 * top, 4000).tolist():
-        shift = int(rng.integers(-6, 40)) << getattr(spec.acc, "man_bits", 0)
-        inner = ((outer ^ top) + shift + int(rng.integers(-3, 4))) % (2 * top)
-        cases.append((outer, inner, int(rng.integers(0, 1 << spec.random_bits))))
-    outer, inner, random = zip(*cases, strict=True)
-    assert folds(library, spec, outer, inner, random=random) == [model.fold(*case) for case in cases]
+    for inner in rng.integers(0, 1 << spec.acc.width, 3000).tolist():
+        scales, number = [], int(rng.integers(0, most_random)) if draws else 0
+        if spec.scale is not None:
+            middle = 1 << spec.scale.width - 1
+            scales = np.clip(rng.normal(middle, middle / 4, 2), 0, 2 * middle - 1).astype(int).tolist()
+        outer = model.fold(0, inner, number, *scales)[0] if spec.has_outer_adder else inner
+        cases.append((opposite(outer), inner, number, *scales))
+    outer, inner, random, *scales = zip(*cases, strict=True)
+    found = folds(library, spec, outer, inner, *(scales or (None, None)), random)
+    assert found == [model.fold(*case) for case in cases]
+
+
+@pytest.mark.parametrize("name", [name for name, spec in presets.items() if spec.lanes > 1])
+def test_lanes_of_the_presets(library, name):
+    """Sums of lanes of one magnitude, in pairs that cancel nearly, into what an earlier step left."""
+    spec = presets[name]
+    model, rng = Model(spec), np.random.default_rng(1)
+    acc, cases = 0, []
+    for _ in range(1000):
+        count = int(rng.integers(1, spec.lanes + 1))
+        a, b = (rng.integers(0, 1 << fmt.width, count) for fmt in (spec.a, spec.b))
+        if rng.integers(0, 2):
+            a[1::2] = a[: count - count % 2 : 2] ^ 1 << spec.a.width - 1
+            b[1::2] = b[: count - count % 2 : 2] ^ (rng.integers(0, 8, count // 2) == 0)
+        cases.append((acc, a.tolist(), b.tolist()))
+        acc = 0 if rng.integers(0, 4) == 0 else model.step(*cases[-1])[0]
+        acc = acc if spec.acc.number(acc).kind == "finite" else 0
+    assert steps(library, spec, *map(list, zip(*cases, strict=True))) == [model.step(*case) for case in cases]

@@ -4,110 +4,221 @@
 
 #include "units.h"
 
-// What of a product counts, in one form for equal values.
-struct Meaning {
-    Number number;
+// A number in one form for equal values.
+inline Number canonical(Number n) {
+    if (n.kind == QUIET_NAN || n.kind == SIGNALLING_NAN) return {n.kind, false, 0, 0};
+    if (n.kind == INFINITE) return {n.kind, n.negative, 0, 0};
+    if (n.magnitude == 0) return {NUMBER, false, 0, 0};
+    while ((n.magnitude & 1) == 0) {
+        n.magnitude >>= 1;
+        ++n.exponent;
+    }
+    return n;
+}
 
-    explicit Meaning(Number n) : number(n) {
-        if (n.kind == QUIET_NAN || n.kind == SIGNALLING_NAN) number = {n.kind, false, 0, 0};
-        if (n.kind == INFINITE) number = {n.kind, n.negative, 0, 0};
-        if (n.kind != NUMBER) return;
-        if (n.magnitude == 0) {
-            number = {NUMBER, false, 0, 0};
-            return;
+inline bool equal(const Number& x, const Number& y) {
+    return x.kind == y.kind && x.negative == y.negative && x.magnitude == y.magnitude && x.exponent == y.exponent;
+}
+
+inline uint64_t hash(const Number& n) {
+    const uint64_t tag = uint64_t(uint32_t(n.exponent)) << 8 | uint64_t(n.kind) << 1 | uint64_t(n.negative);
+    return mix(uint64_t(n.magnitude) ^ mix(uint64_t(n.magnitude >> 64)) ^ mix(tag));
+}
+
+// What of a step's products counts: numbers in one form for equal values, and the flags that their roundings raise. An
+// exact sum is one number, or one infinity of each sign.
+struct Meaning {
+    static constexpr int TERMS = SPEC.lane_sum == ALIGNED ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
+    Number terms[TERMS];
+    unsigned flags = 0;
+
+    explicit Meaning(const Lanes& lanes) {
+        Number products[MOST_LANES];
+        for (int i = 0; i < LANES; ++i) products[i] = canonical(product_of(SPEC, lanes.a[i], lanes.b[i], flags));
+        if constexpr (SPEC.lane_sum == ALIGNED) {
+            std::copy(products, products + LANES, terms);
+        } else if constexpr (LANES == 1) {
+            terms[0] = products[0];
+        } else if constexpr (SPEC.lane_sum == TREE) {
+            terms[0] = canonical(add_tree(SPEC.acc, products, LANES, flags));
+        } else {
+            add_exactly(products);
         }
-        while ((number.magnitude & 1) == 0) {
-            number.magnitude >>= 1;
-            ++number.exponent;
+    }
+
+    // The sum of an accumulator and the products, before it is rounded.
+    Addition added_to(const Number& acc) const {
+        if constexpr (SPEC.lane_sum == ALIGNED) {
+            Number all[TERMS + 1] = {acc};
+            std::copy(terms, terms + TERMS, all + 1);
+            return add_aligned(SPEC.acc, SPEC.aligned_bits, all, TERMS + 1);
+        } else if constexpr (TERMS == 1) {
+            return add(SPEC.acc, acc, terms[0]);
+        } else {
+            return add_all(SPEC.acc, acc, terms, TERMS);
         }
     }
 
     bool operator==(const Meaning& other) const {
-        return number.kind == other.number.kind && number.negative == other.number.negative &&
-               number.magnitude == other.number.magnitude && number.exponent == other.number.exponent;
+        for (int i = 0; i < TERMS; ++i) {
+            if (!equal(terms[i], other.terms[i])) return false;
+        }
+        return flags == other.flags;
+    }
+
+  private:
+    // Of narrow operands, whose sum is an integer of 128 bits.
+    void add_exactly(const Number* products) {
+        const Number zero{NUMBER, false, 0, 0};
+        std::fill(terms, terms + TERMS, zero);
+        int lowest = INT32_MAX;
+        Kind worst = NUMBER;
+        for (int i = 0; i < LANES; ++i) {
+            if (products[i].kind == INFINITE) terms[products[i].negative] = products[i];
+            if (products[i].kind > worst) worst = products[i].kind;
+            if (products[i].kind == NUMBER && !is_zero(products[i])) lowest = std::min(lowest, products[i].exponent);
+        }
+        if (worst > INFINITE) {
+            std::fill(terms, terms + TERMS, zero);
+            terms[0] = {worst, false, 0, 0};
+        } else if (worst == NUMBER && lowest != INT32_MAX) {
+            terms[0] = canonical(exact_sum<u128>(products, LANES, lowest));
+        }
     }
 };
 
-// An operand of the adder, the product that it stands for, and the least codes that make it.
-struct Product {
-    Operand operand;
-    Meaning meaning;
-    uint32_t a, b;
+inline uint64_t hash(const Meaning& meaning) {
+    uint64_t h = meaning.flags;
+    for (const Number& term : meaning.terms) h = mix(h ^ hash(term));
+    return h;
+}
 
-    bool operator==(const Product& other) const { return operand == other.operand && meaning == other.meaning; }
+// What the hardware makes of a step's operands, what they mean, and the first operands of which it is so.
+struct Product {
+    Made made;
+    Meaning meaning;
+    Lanes lanes;
+
+    bool operator==(const Product& other) const { return made == other.made && meaning == other.meaning; }
+    bool before(const Product& other) const {
+        return std::lexicographical_compare(lanes.a, lanes.a + LANES, other.lanes.a, other.lanes.a + LANES) ||
+               (std::equal(lanes.a, lanes.a + LANES, other.lanes.a) &&
+                std::lexicographical_compare(lanes.b, lanes.b + LANES, other.lanes.b, other.lanes.b + LANES));
+    }
 };
 
 inline uint64_t hash(const Product& product) {
-    const Number& n = product.meaning.number;
-    const uint64_t tag = uint64_t(uint32_t(n.exponent)) << 8 | uint64_t(n.kind) << 1 | uint64_t(n.negative);
-    return mix(hash(product.operand) ^ mix(uint64_t(n.magnitude)) ^ mix(tag));
+    return mix(hash(product.made.operand) ^ mix(product.made.flags) ^ hash(product.meaning));
 }
 
-// Drive every pair of operand codes; return each distinct product once.
+// A chunk sum with its scales, as the outer adder and the contract see it, and what it is made of.
+struct ScaledSum {
+    FoldOperand operand;
+    Number number;
+    u128 inner;
+    uint32_t a_scale, b_scale;
+
+    bool operator==(const ScaledSum& other) const { return operand == other.operand && equal(number, other.number); }
+    bool before(const ScaledSum& other) const {
+        if (inner != other.inner) return inner < other.inner;
+        return a_scale != other.a_scale ? a_scale < other.a_scale : b_scale < other.b_scale;
+    }
+};
+
+inline uint64_t hash(const ScaledSum& sum) { return mix(hash(sum.operand) ^ hash(sum.number)); }
+
+// Gathers distinct things, of equal ones the first in their order.
 //
-// Where two pairs make the same operand of the same product, the rest of the hardware and the contract see no
-// difference between them, so that one stands for both.
+// Where two make the same operand of the same meaning, the rest of the hardware and the contract see no difference
+// between them, so that one stands for both.
+template <class Thing>
+class Gatherer {
+  public:
+    explicit Gatherer(size_t threads) : tables_(threads) {}
+
+    size_t size(size_t thread) const { return tables_[thread].keys.size(); }
+    void add(size_t thread, const Thing& thing) { put(tables_[thread], thing); }
+
+    std::vector<Thing> all() {
+        Table<Thing> all;
+        for (const Table<Thing>& table : tables_) {
+            for (const Thing& thing : table.keys) put(all, thing);
+        }
+        std::sort(all.keys.begin(), all.keys.end(), [](const Thing& x, const Thing& y) { return x.before(y); });
+        return std::move(all.keys);
+    }
+
+  private:
+    std::vector<Table<Thing>> tables_;
+
+    static void put(Table<Thing>& table, const Thing& thing) {
+        const long place = table.find(thing);
+        if (place < 0) {
+            table.append(thing);
+        } else if (Thing& known = table.keys[place]; thing.before(known)) {
+            known = thing;
+        }
+    }
+};
+
+// Drive every combination of operand codes; return each distinct product once.
 inline std::vector<Product> all_products(Crew& crew) {
-    std::vector<Table<Product>> tables(crew.workers.size());
-    crew.each_row(size_t(1) << SPEC.a.width, [&](Worker& worker, size_t row) {
-        Table<Product>& table = tables[&worker - crew.workers.data()];
-        const uint32_t a = static_cast<uint32_t>(row);
-        const Number number = decode(SPEC.a, a);
-        for (uint32_t b = 0; b < uint32_t(1) << SPEC.b.width; ++b) {
-            const Product product{worker.units.product(a, b), Meaning(multiply(number, decode(SPEC.b, b))), a, b};
-            const long place = table.find(product);
-            if (place < 0) {
-                table.append(product);
-            } else if (Product& known = table.keys[place]; a < known.a) {
-                known = product;
+    Gatherer<Product> found(crew.workers.size());
+    constexpr int bits = SPEC.a.width + SPEC.b.width;
+    const size_t rows = size_t(1) << SPEC.a.width, columns = size_t(1) << (LANES * bits - SPEC.a.width);
+    crew.each_row(rows, [&](Worker& worker, size_t row) {
+        for (size_t column = 0; column < columns; ++column) {
+            Lanes lanes{};
+            size_t rest = column << SPEC.a.width | row;
+            for (int i = 0; i < LANES; ++i) {
+                lanes.a[i] = static_cast<uint32_t>(rest & static_cast<size_t>(ones(SPEC.a.width)));
+                rest >>= SPEC.a.width;
+                lanes.b[i] = static_cast<uint32_t>(rest & static_cast<size_t>(ones(SPEC.b.width)));
+                rest >>= SPEC.b.width;
             }
+            found.add(&worker - crew.workers.data(), {worker.units.product(lanes), Meaning(lanes), lanes});
             ++worker.pairs;
             ++worker.sums;
         }
     });
-    Table<Product> all;
-    for (const Table<Product>& table : tables) {
-        for (const Product& product : table.keys) {
-            const long place = all.find(product);
-            if (place < 0) {
-                all.append(product);
-            } else if (Product& known = all.keys[place]; product.a < known.a) {
-                known = product;
-            }
-        }
-    }
-    std::sort(all.keys.begin(), all.keys.end(), [](const Product& x, const Product& y) {
-        return x.a != y.a ? x.a < y.a : x.b < y.b;
-    });
-    return all.keys;
+    return found.all();
 }
 
 // Reached states. A loaded -0 has the code of +0 in the contract (`codes`), as nothing but the adder ever sees it.
-struct States {
-    Table<State> table;
+template <class StateType>
+struct StatesOf {
+    Table<StateType> table;
     std::vector<u128> codes, outputs;
 
-    void append(const State& state, u128 code, u128 output) {
+    void append(const StateType& state, u128 code, u128 output) {
         table.append(state);
         codes.push_back(code);
         outputs.push_back(output);
     }
 
+    void append_new(const StateType& state, u128 code) {
+        if (table.find(state) < 0) append(state, code, code);
+    }
+
     size_t size() const { return codes.size(); }
 };
 
+using States = StatesOf<State>;
+using Totals = StatesOf<TotalState>;
+
 // Close `states` from `first` on under all columns.
 //
+// Hardware: `code(units, state)`, `Target target`, `int random_bits`.
 // bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
 // Row row_of(units, place): what is prepared once for a state.
-// Addition exactly(row, column): the sum before it is rounded.
-// Sum evaluate(units, row, column, random), Comparison describe(row, column): one addition.
-template <class Counts, class RowOf, class Exactly, class Evaluate, class Describe>
-bool close(Crew& crew, States& states, size_t first, size_t columns, const char* what, Numbers numbers,
-           const Target& target, Counts counts, RowOf row_of, Exactly exactly, Evaluate evaluate,
-           Describe describe) {
+// Addition exactly(row, column): the sum before it is rounded. unsigned raised(row, column): the contract's flags
+// before the addition, and made(row, column) the hardware's.
+// SumOf evaluate(units, row, column, random), Comparison describe(row, column): one addition.
+template <class Hardware, class StateType, class Counts, class RowOf>
+bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns, const char* what, Numbers numbers,
+           Counts counts, RowOf row_of) {
     struct Found {
-        Table<State> table;
+        Table<StateType> table;
         std::vector<u128> outputs;
     };
     while (first < states.size()) {
@@ -121,7 +232,7 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
             Found& mine = found[&worker - crew.workers.data()];
             const auto row = row_of(worker.units, places[index]);
             auto compare = [&](size_t column, const Addition& exact, uint32_t random) {
-                const Sum sum = evaluate(worker.units, row, column, random);
+                const SumOf<StateType> sum = row.evaluate(worker.units, column, random);
                 const long place = states.table.find(sum.state);
                 u128 output, code;
                 if (place >= 0) {
@@ -131,14 +242,16 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
                     long own = mine.table.find(sum.state);
                     if (own < 0) {
                         own = mine.table.append(sum.state);
-                        mine.outputs.push_back(worker.units.code(sum.state));
+                        mine.outputs.push_back(Hardware::code(worker.units, sum.state));
                     }
                     output = code = mine.outputs[own];
                 }
-                const Result wanted = rounded(target, exact, random), got{output, sum.flags};
+                Result wanted = rounded(Hardware::target, exact, random);
+                wanted.flags |= row.wanted_flags(column);
+                const Result got{output, sum.flags | row.made_flags(column)};
                 ++worker.sums;
                 auto comparison = [&] {
-                    Comparison made = describe(row, column);
+                    Comparison made = row.describe(column);
                     made.random = random;
                     made.result = got;
                     return made;
@@ -151,23 +264,36 @@ bool close(Crew& crew, States& states, size_t first, size_t columns, const char*
                 if (row.audits(column)) worker.audit.offer(comparison);
             };
             for (size_t column = 0; column < columns && !worker.difference.found; ++column) {
-                const Addition exact = exactly(row, column);
+                const Addition exact = row.exactly(column);
                 ++worker.pairs;
-                each_number(numbers, target, exact, places[index] * columns + column, [&](uint32_t random) {
-                    if (!worker.difference.found) compare(column, exact, random);
-                });
+                each_number<Hardware::random_bits>(
+                    numbers, Hardware::target, exact, places[index] * columns + column, [&](uint32_t random) {
+                        if (!worker.difference.found) compare(column, exact, random);
+                    });
             }
         });
         if (!passed) return false;
-        std::vector<std::pair<State, u128>> fresh;
+        std::vector<std::pair<StateType, u128>> fresh;
         for (const Found& part : found) {
             for (size_t i = 0; i < part.outputs.size(); ++i) fresh.emplace_back(part.table.keys[i], part.outputs[i]);
         }
         std::sort(fresh.begin(), fresh.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
         first = last;
-        for (const auto& [state, output] : fresh) {
-            if (states.table.find(state) < 0) states.append(state, output, output);
-        }
+        for (const auto& [state, output] : fresh) states.append_new(state, output);
     }
     return true;
 }
+
+struct StepHardware {
+    static constexpr Target target = SPEC.acc;
+    static constexpr int random_bits = STEP_RANDOM_BITS;
+    static u128 code(Units& units, const State& state) { return units.code(state); }
+};
+
+#if FOLDS || OUTER
+struct FoldHardware {
+    static constexpr Target target = FOLD;
+    static constexpr int random_bits = OUTER ? OUTER_RANDOM_BITS : STEP_RANDOM_BITS;
+    static u128 code(Units& units, const TotalState& total) { return units.total_code(total); }
+};
+#endif

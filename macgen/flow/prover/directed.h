@@ -23,7 +23,14 @@ class Random {
     double fraction() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
     double sign() { return coin() ? 1.0 : -1.0; }
 
-    uint32_t number() { return RANDOM_BITS ? static_cast<uint32_t>(bits() >> (64 - RANDOM_BITS)) : 0; }
+    template <int BITS>
+    uint32_t number() {
+        if constexpr (BITS == 0) {
+            return 0;
+        } else {
+            return static_cast<uint32_t>(bits() >> (64 - BITS));
+        }
+    }
 
     u128 code(const Format& f) {
         const u128 high = bits();
@@ -84,11 +91,36 @@ inline std::vector<u128> corner_codes(const Format& f) {
     return codes;
 }
 
-constexpr Format ACC = SPEC.acc.format;
-constexpr Target FOLD = SPEC.has_outer_adder ? SPEC.outer : SPEC.acc;
-
 struct Pair {
     uint32_t a, b;
+};
+
+// A sum that is hard for a format: a value for the other term, near which one shall be found.
+class Targets {
+  public:
+    // `span`: how far apart in binades the terms are at most, beyond the format's own bits.
+    Targets(const Format& format, int span) : f_(format), span_(format.is_float ? format.man_bits + span : format.width) {}
+
+    double draw(Random& random, const Number& acc) const {
+        const double v = value(acc), end = std::fabs(value(decode(f_, largest(f_, v < 0))));
+        const int grid = lsb_exponent(f_), top = v == 0 ? grid : std::ilogb(v);
+        const int ulp = f_.is_float ? std::max(top - f_.man_bits, grid) : grid;
+        const int kind = random.from(0, 10);
+        if (kind < 3) return -v + std::ldexp(random.from(-4, 4), ulp - random.from(0, 2));
+        if (kind < 6) return random.sign() * std::ldexp(2 * random.from(0, 7) + 1, ulp - random.from(1, 3));
+        if (kind < 9) return random.sign() * std::ldexp(1.0 + random.fraction(), top + random.from(-span_, span_));
+        if (kind == 9) {
+            const int end_ulp = f_.is_float ? max_exponent(f_) - f_.man_bits : grid;
+            return std::copysign(end - std::fabs(v), v) + std::ldexp(random.from(-4, 4), end_ulp - 1);
+        }
+        const int least = f_.is_float ? min_exponent(f_) : grid;
+        if (random.coin()) return random.sign() * std::ldexp(1.0 + random.fraction(), random.from(grid - 3, least));
+        return random.sign() * std::ldexp(1.0, least) - v + std::ldexp(random.from(-4, 4), grid - 1);
+    }
+
+  private:
+    Format f_;
+    int span_;
 };
 
 class Director {
@@ -96,6 +128,91 @@ class Director {
     explicit Director(Random random) : random(random) {}
 
     Random random;
+
+    // Lanes for an accumulator: what makes the sum a hard one.
+    Lanes directed(const Number& acc) {
+        if constexpr (LANES == 1) return one(directed_pair(acc));
+        Lanes lanes{};
+        const int style = random.from(0, 7), one = random.from(0, LANES - 1);
+        const double v = value(acc);
+        const int top = v == 0 ? random.from(lowest_b_, highest_b_) : std::ilogb(v), span = ACC.is_float ? ACC.man_bits + 8 : 16;
+        const int exponent = top + random.from(-span, span);
+        for (int i = 0; i < LANES; ++i) {
+            switch (style) {
+                case 0: set(lanes, i, anything()); break;
+                case 1: set(lanes, i, directed_pair(acc)); break;
+                case 2: set(lanes, i, near(random.sign() * std::ldexp(1.0 + random.fraction(), exponent))); break;
+                case 3:  // what may be left of pairs that cancel decides
+                    if (i % 2 == 0) set(lanes, i, random.coin() ? anything() : directed_pair(acc));
+                    if (i % 2 != 0) set(lanes, i, negated(pair(lanes, i - 1)));
+                    break;
+                case 4:  // about the last place of the largest
+                    set(lanes, i, near(random.sign() * std::ldexp(1.0 + random.fraction(),
+                                                                  exponent - span + random.from(-4, 12))));
+                    break;
+                case 5: set(lanes, i, random.from(0, 3) ? Pair{0, 0} : directed_pair(acc)); break;
+                case 6: set(lanes, i, random.from(0, LANES) ? near(std::ldexp(random.sign(), exponent)) : anything()); break;
+                default: break;  // zeros beside one
+            }
+        }
+        if (style == 3 || style == 4 || style == 7) set(lanes, one, directed_pair(acc));
+        if (style == 4) set(lanes, one, near(random.sign() * std::ldexp(1.0 + random.fraction(), exponent)));
+        for (int i = LANES; i-- > 1;) swap(lanes, i, random.from(0, i));
+        return lanes;
+    }
+
+    // One product, in any of the lanes.
+    Lanes one(Pair product) {
+        Lanes lanes{};
+        set(lanes, random.from(0, LANES - 1), product);
+        return lanes;
+    }
+
+    Lanes near_lanes(double target) { return one(near(target)); }
+
+    Lanes any_lanes() {
+        Lanes lanes{};
+        for (int i = 0; i < LANES; ++i) set(lanes, i, anything());
+        return lanes;
+    }
+
+    // The same products with the other sign.
+    static Lanes negated(Lanes lanes) {
+        for (int i = 0; i < LANES; ++i) set(lanes, i, negated(pair(lanes, i)));
+        return lanes;
+    }
+
+    // A random number for an addition: any, or one at which its rounding changes or nearly does.
+    template <int BITS>
+    uint32_t number(const Target& target, const Addition& sum) {
+        if constexpr (BITS == 0) return 0;
+        uint32_t numbers[MOST_SWITCHES];
+        const int count = switch_numbers(target, sum, numbers);
+        return random.coin() ? numbers[random.from(0, count - 1)] : random.template number<BITS>();
+    }
+
+    // A value to steer the accumulator to: in any binade that products reach, or any code's.
+    double destination() {
+        const Format& f = ACC;
+        if (!f.is_float || random.coin()) {
+            const int top = std::min(max_exponent(f), max_exponent(SPEC.a) + max_exponent(SPEC.b) + 1);
+            const int exponent = random.from(std::min(lsb_exponent(f), top), top);
+            return value(decode(f, nearest_code(f, random.sign() * std::ldexp(1.0 + random.fraction(), exponent))));
+        }
+        return value(decode(f, random.from(0, 3) ? random.code(f) : any_of(acc_corners_)));
+    }
+
+  private:
+    const Targets targets_{ACC, SPEC.a.width + SPEC.b.width};
+    const std::vector<u128> a_corners_ = corner_codes(SPEC.a), b_corners_ = corner_codes(SPEC.b),
+                            acc_corners_ = corner_codes(ACC);
+    const int lowest_b_ = lsb_exponent(SPEC.b), highest_b_ = std::max(lowest_b_, max_exponent(SPEC.b));
+
+    u128 any_of(const std::vector<u128>& codes) { return codes[random.bits() % codes.size()]; }
+
+    Pair anything() {
+        return {static_cast<uint32_t>(random.code(SPEC.a)), static_cast<uint32_t>(random.code(SPEC.b))};
+    }
 
     // A product that is near a value.
     Pair near(double target) {
@@ -114,12 +231,7 @@ class Director {
         return {static_cast<uint32_t>(a), static_cast<uint32_t>(b)};
     }
 
-    Pair anything() {
-        return {static_cast<uint32_t>(random.code(SPEC.a)), static_cast<uint32_t>(random.code(SPEC.b))};
-    }
-
-    // A product for an accumulator: what makes the sum a hard one.
-    Pair directed(const Number& acc) {
+    Pair directed_pair(const Number& acc) {
         const int kind = random.from(0, 15);
         if (kind < 3) return anything();
         if (kind < 5) {
@@ -128,42 +240,19 @@ class Director {
             if (kind == 3 || random.coin()) pair.b = static_cast<uint32_t>(any_of(b_corners_));
             return pair;
         }
-        const Format& f = ACC;
-        const double v = value(acc), end = std::fabs(value(decode(f, largest(f, v < 0))));
-        const int grid = lsb_exponent(f), top = v == 0 ? grid : std::ilogb(v);
-        const int ulp = f.is_float ? std::max(top - f.man_bits, grid) : grid;
-        if (kind < 8) return near(-v + std::ldexp(random.from(-4, 4), ulp - random.from(0, 2)));
-        if (kind < 11) return near(random.sign() * std::ldexp(2 * random.from(0, 7) + 1, ulp - random.from(1, 3)));
-        if (kind < 14) {
-            const int span = f.is_float ? f.man_bits + SPEC.a.width + SPEC.b.width : f.width;
-            return near(random.sign() * std::ldexp(1.0 + random.fraction(), top + random.from(-span, span)));
-        }
-        if (kind == 14) {
-            const int end_ulp = f.is_float ? max_exponent(f) - f.man_bits : grid;
-            return near(std::copysign(end - std::fabs(v), v) + std::ldexp(random.from(-4, 4), end_ulp - 1));
-        }
-        const int least = f.is_float ? min_exponent(f) : grid;
-        if (random.coin()) return near(random.sign() * std::ldexp(1.0 + random.fraction(), random.from(grid - 3, least)));
-        return near(random.sign() * std::ldexp(1.0, least) - v + std::ldexp(random.from(-4, 4), grid - 1));
+        return near(targets_.draw(random, acc));
     }
 
-    // A random number for an addition: any, or one at which its rounding changes or nearly does.
-    uint32_t number(const Target& target, const Addition& sum) {
-        if constexpr (RANDOM_BITS == 0) return 0;
-        uint32_t numbers[MOST_SWITCHES];
-        const int count = switch_numbers(target, sum, numbers);
-        return random.coin() ? numbers[random.from(0, count - 1)] : random.number();
+    static void set(Lanes& lanes, int lane, Pair pair) {
+        lanes.a[lane] = pair.a;
+        lanes.b[lane] = pair.b;
     }
 
-    // A value to steer the accumulator to: in any binade that products reach, or any code's.
-    double destination() {
-        const Format& f = ACC;
-        if (!f.is_float || random.coin()) {
-            const int top = std::min(max_exponent(f), max_exponent(SPEC.a) + max_exponent(SPEC.b) + 1);
-            const int exponent = random.from(std::min(lsb_exponent(f), top), top);
-            return value(decode(f, nearest_code(f, random.sign() * std::ldexp(1.0 + random.fraction(), exponent))));
-        }
-        return value(decode(f, random.from(0, 3) ? random.code(f) : any_of(acc_corners_)));
+    static Pair pair(const Lanes& lanes, int lane) { return {lanes.a[lane], lanes.b[lane]}; }
+
+    static void swap(Lanes& lanes, int i, int j) {
+        std::swap(lanes.a[i], lanes.a[j]);
+        std::swap(lanes.b[i], lanes.b[j]);
     }
 
     // The same product with the other sign, where the format of a has one.
@@ -175,11 +264,4 @@ class Director {
         }
         return pair;
     }
-
-  private:
-    const std::vector<u128> a_corners_ = corner_codes(SPEC.a), b_corners_ = corner_codes(SPEC.b),
-                            acc_corners_ = corner_codes(ACC);
-    const int lowest_b_ = lsb_exponent(SPEC.b), highest_b_ = std::max(lowest_b_, max_exponent(SPEC.b));
-
-    u128 any_of(const std::vector<u128>& codes) { return codes[random.bits() % codes.size()]; }
 };

@@ -5,14 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <tuple>
 
 #include "closure.h"
 #include "sampled.h"
 
 namespace {
-
-constexpr uint64_t MOST_PRODUCTS = uint64_t(1) << 22;  // pairs of operand codes that are all driven
 
 struct Settings {
     uint64_t most, draws, seed;
@@ -27,16 +24,23 @@ struct Phase {
     double seconds = 0;
 };
 
-// About as many states of a float accumulator mean one code.
-constexpr double STATES_PER_CODE = 8;
+constexpr uint64_t MOST_PRODUCTS = uint64_t(1) << 22;     // combinations of operand codes that are all driven
+constexpr uint64_t MOST_CHUNK_SUMS = uint64_t(1) << 26;   // chunk sums times scales that are all driven
+constexpr uint64_t MOST_DISTINCT = uint64_t(1) << 21;     // of which so many may be distinct
+constexpr double STATES_PER_CODE = 8;                     // of a float accumulator, about
 
 // In the names of the result.
-const char* name_of(Numbers numbers) { return RANDOM_BITS == 0 ? "" : numbers == EVERY ? "every" : "switches"; }
-const char* const DRAWN = RANDOM_BITS ? "drawn" : "";
+template <int BITS>
+const char* name_of(Numbers numbers) {
+    return BITS == 0 ? "" : numbers == EVERY ? "every" : "switches";
+}
 
-// A total as the adder and the contract see it.
+template <int BITS>
+constexpr const char* DRAWN = BITS ? "drawn" : "";
+
+// A total as the adder that folds and the contract see it.
 struct Total {
-    Operand operand;
+    FoldOperand operand;
     u128 code;
 
     bool operator==(const Total& other) const { return operand == other.operand && code == other.code; }
@@ -61,9 +65,7 @@ class Prover {
   public:
     Prover(int threads, Settings settings) : crew_(threads), settings_(settings) {}
 
-    void run() {
-        start() && products() && loads() && steps() && folds();
-    }
+    void run() { start() && products() && loads() && steps() && folds() && results(); }
 
     void write(const char* path) const;
 
@@ -74,18 +76,20 @@ class Prover {
     std::vector<Phase> phases_;
     std::vector<Product> products_;
     States states_;
+    Totals totals_;
     Operand idle_{};
-    bool complete_ = false;
-    Numbers numbers_ = SWITCHES;
+    bool complete_ = false, totals_complete_ = false;
 
     // Every random number with every pair, where that are not too many sums.
+    template <int BITS>
     Numbers numbers_for(double pairs) const {
-        return std::ldexp(pairs, RANDOM_BITS) <= static_cast<double>(settings_.most) ? EVERY : SWITCHES;
+        return std::ldexp(pairs, BITS) <= static_cast<double>(settings_.most) ? EVERY : SWITCHES;
     }
 
     bool end(Phase phase) {
         phase.seconds = clock_.lap();
-        std::tie(phase.pairs, phase.sums) = crew_.take_counts();
+        phase.pairs = crew_.take(&Worker::pairs);
+        phase.sums = crew_.take(&Worker::sums);
         std::printf("%s: %llu pairs\n", phase.name, static_cast<unsigned long long>(phase.pairs));
         std::fflush(stdout);
         phases_.push_back(phase);
@@ -94,23 +98,31 @@ class Prover {
 
     bool start() {
         Units& units = crew_.workers[0].units;
-        idle_ = units.product(0, 0, false);
+#if IDLES
+        idle_ = units.product({}, false).operand;
+#endif
         const u128 code = units.code(ZERO_STATE);
         states_.append(ZERO_STATE, 0, code);
         return crew_.each_row(1, [&](Worker& worker, size_t) {
-            const Comparison comparison{false, 0, 0, 0, 0, 0, {code, 0}};
-            if (code != 0) report(worker, "empty accumulator", ZERO_STATE, idle_, comparison, {0, 0});
-            worker.difference.compares = false;
+            if (code != 0) {
+                report(worker, "empty accumulator", ZERO_STATE, idle_, Comparison::step(0, {}, 0, {code, 0}), {0, 0}, false);
+            }
+#if OUTER
+            const u128 total = worker.units.total_code(ZERO_TOTAL);
+            if (total != 0) {
+                report(worker, "empty outer accumulator", ZERO_TOTAL, FoldOperand{},
+                       Comparison::fold(0, 0, 0, 0, 0, {total, 0}), {0, 0}, false);
+            }
+#endif
         });
     }
 
     bool products() {
-        const int bits = SPEC.a.width + SPEC.b.width;
+        const int bits = LANES * (SPEC.a.width + SPEC.b.width);
         if (bits > 62 || uint64_t(1) << bits > MOST_PRODUCTS) return true;
         products_ = all_products(crew_);
         const double space = std::ldexp(static_cast<double>(products_.size() + 1), ACC.width);
         complete_ = space <= static_cast<double>(settings_.most);
-        numbers_ = numbers_for(ACC.is_float ? STATES_PER_CODE * space : space);
         return end({"products", 0, products_.size()});
     }
 
@@ -123,21 +135,22 @@ class Prover {
         std::vector<Reached> reached(rows);
         std::vector<u128> outputs(rows);
         const bool passed = crew_.each_row(rows, [&](Worker& worker, size_t row) {
-            Director director(Random(settings_.seed + 4, row));
+            Director director(random_for(settings_.seed, LOAD, row));
             for (size_t i = 0; i < (listed ? 1 : BATCH); ++i) {
-                const Pair pair = listed              ? Pair{products_[row].a, products_[row].b}
-                                  : director.random.coin() ? director.anything()
-                                                           : director.near(director.destination());
-                const Operand operand = worker.units.product(pair.a, pair.b);
-                const Sum sum = worker.units.loaded(operand);
-                const Result wanted = step(SPEC, 0, &pair.a, &pair.b, 1, 0), got{worker.units.code(sum.state), sum.flags};
+                const Lanes lanes = listed                   ? products_[row].lanes
+                                    : director.random.coin() ? director.any_lanes()
+                                                             : director.near_lanes(director.destination());
+                const Made made = worker.units.product(lanes);
+                const Sum sum = worker.units.loaded(made.operand);
+                const Result wanted = step(SPEC, 0, lanes.a, lanes.b, LANES, 0);
+                const Result got{worker.units.code(sum.state), sum.flags | made.flags};
                 const bool zeros = ACC.is_float && got.code == sign_bit(ACC) && wanted.code == 0;
                 ++worker.pairs;
                 ++worker.sums;
                 reached[row] = {sum.state, wanted.code};
                 outputs[row] = got.code;
                 if (got.flags == wanted.flags && (got.code == wanted.code || zeros)) continue;
-                report(worker, "load", ZERO_STATE, operand, {false, 0, 0, pair.a, pair.b, 0, got}, wanted);
+                report(worker, "load", ZERO_STATE, made.operand, Comparison::step(0, lanes, 0, got), wanted);
                 return;
             }
         });
@@ -160,115 +173,205 @@ class Prover {
             const std::vector<Product>* products;
             const Operand* idle;
 
+            // The last column is a step without a product.
             bool audits(size_t column) const { return column < products->size(); }
-            State state_of(size_t) const { return state; }
-            Operand operand_of(size_t column) const { return audits(column) ? (*products)[column].operand : *idle; }
+            const Product& product(size_t column) const { return (*products)[column]; }
+            const State& state_of(size_t) const { return state; }
+            const Operand& operand_of(size_t column) const { return audits(column) ? product(column).made.operand : *idle; }
+            unsigned wanted_flags(size_t column) const { return audits(column) ? product(column).meaning.flags : 0; }
+            unsigned made_flags(size_t column) const { return audits(column) ? product(column).made.flags : 0; }
+            Addition exactly(size_t column) const {
+                return audits(column) ? product(column).meaning.added_to(number) : settle(code);
+            }
+            Sum evaluate(Units& units, size_t column, uint32_t random) const {
+                return units.add(state, operand_of(column), random);
+            }
+            Comparison describe(size_t column) const {
+                return Comparison::step(code, audits(column) ? product(column).lanes : Lanes{});
+            }
         };
-        close(
-            crew_, states_, 0, products_.size() + 1, "step", numbers_, SPEC.acc, [](Units&, size_t) { return true; },
+        const double space = static_cast<double>(products_.size() + 1) * std::ldexp(ACC.is_float ? STATES_PER_CODE : 1, ACC.width);
+        const Numbers numbers = numbers_for<STEP_RANDOM_BITS>(space);
+        close<StepHardware>(
+            crew_, states_, 0, products_.size() + IDLES, "step", numbers, [](Units&, size_t) { return true; },
             [&](Units&, size_t place) {
                 const u128 code = states_.codes[place];
                 return Row{states_.table.keys[place], code, decode(ACC, code), &products_, &idle_};
-            },
-            [](const Row& row, size_t column) {
-                if (!row.audits(column)) return settle(row.code);
-                unsigned flags = 0;
-                return step(SPEC, row.number, &(*row.products)[column].meaning.number, 1, flags);
-            },
-            [](Units& units, const Row& row, size_t column, uint32_t random) {
-                return units.add(row.state, row.audits(column) ? (*row.products)[column].operand : *row.idle, random);
-            },
-            [](const Row& row, size_t column) {
-                if (!row.audits(column)) return Comparison{false, row.code, 0, 0, 0, 0, {}};
-                return Comparison{false, row.code, 0, (*row.products)[column].a, (*row.products)[column].b, 0, {}};
             });
         if (crew_.difference.found && crew_.difference.column == products_.size()) {
             crew_.difference.what = "step without a product";
             crew_.difference.compares = false;
         }
-        return end({"steps", states_.size(), products_.size(), true, name_of(numbers_)});
+        return end({"steps", states_.size(), products_.size(), true, name_of<STEP_RANDOM_BITS>(numbers)});
     }
 
     bool sampled_steps() {
         Sampler sampler(crew_, idle_, settings_.draws, settings_.seed, std::move(states_));
         if (sampler.reach()) sampler.every_product(products_) && sampler.draw();
         states_ = std::move(sampler.states);
-        return end({"steps", states_.size(), products_.size(), false, DRAWN});
+        return end({"steps", states_.size(), products_.size(), false, DRAWN<STEP_RANDOM_BITS>});
     }
 
-    bool folds() {
+#if FOLDS || OUTER
+    bool sampled_folds() {
+        FoldSampler(crew_, states_, totals_, settings_.draws, settings_.seed).run();
+        return end({"folds", totals_.size(), states_.size(), false, DRAWN<FoldHardware::random_bits>});
+    }
+#endif
+
 #if FOLDS
-        States totals;
-        if (!copies(totals)) return end({"folds", totals.size(), states_.size()});
+    bool folds() {
+        if (!copies()) return end({"folds", totals_.size(), states_.size()});
         // A total meets the adder as an operand, and equal operands of equal codes are one total.
         Table<Total> distinct;
         auto is_new = [&](Units& units, size_t place) {
-            const Total total{units.folded(totals.table.keys[place]), totals.codes[place]};
+            const Total total{units.folded(totals_.table.keys[place]), totals_.codes[place]};
             return distinct.find(total) < 0 && distinct.append(total) >= 0;
         };
-        for (size_t place = 0; place < totals.size(); ++place) is_new(crew_.workers[0].units, place);
+        for (size_t place = 0; place < totals_.size(); ++place) is_new(crew_.workers[0].units, place);
         const double space = static_cast<double>(distinct.keys.size()) * static_cast<double>(states_.size());
         distinct = {};
-        if (!complete_ || space > static_cast<double>(settings_.most)) {
-            FoldSampler(crew_, states_, totals, settings_.draws, settings_.seed).run();
-            return end({"folds", totals.size(), states_.size(), false, DRAWN});
-        }
-        const Numbers which = numbers_for(space);
-        std::vector<Number> numbers;
-        for (u128 code : states_.codes) numbers.push_back(decode(ACC, code));
+        if (!complete_ || space > static_cast<double>(settings_.most)) return sampled_folds();
+        const Numbers numbers = numbers_for<STEP_RANDOM_BITS>(space);
+        std::vector<Number> sums;
+        for (u128 code : states_.codes) sums.push_back(decode(ACC, code));
         struct Row {
-            Operand operand;
+            FoldOperand operand;
             u128 code;
             Number number;
             const States* inner;
+            const std::vector<Number>* sums;
 
             bool audits(size_t) const { return true; }
-            State state_of(size_t column) const { return inner->table.keys[column]; }
-            Operand operand_of(size_t) const { return operand; }
+            const State& state_of(size_t column) const { return inner->table.keys[column]; }
+            const FoldOperand& operand_of(size_t) const { return operand; }
+            unsigned wanted_flags(size_t) const { return 0; }
+            unsigned made_flags(size_t) const { return 0; }
+            Addition exactly(size_t column) const { return add(FOLD, number, (*sums)[column]); }
+            TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
+                return units.fold(state_of(column), operand, random);
+            }
+            Comparison describe(size_t column) const { return Comparison::fold(code, inner->codes[column], 0, 0); }
         };
-        close(
-            crew_, totals, 0, states_.size(), "fold", which, FOLD, is_new,
-            [&](Units& units, size_t place) {
-                const u128 code = totals.codes[place];
-                return Row{units.folded(totals.table.keys[place]), code, decode(ACC, code), &states_};
-            },
-            [&](const Row& row, size_t column) { return add(FOLD, row.number, numbers[column]); },
-            [](Units& units, const Row& row, size_t column, uint32_t random) {
-                return units.add(row.inner->table.keys[column], row.operand, random);
-            },
-            [](const Row& row, size_t column) {
-                return Comparison{true, row.code, row.inner->codes[column], 0, 0, 0, {}};
+        totals_complete_ = close<FoldHardware>(
+            crew_, totals_, 0, states_.size(), "fold", numbers, is_new, [&](Units& units, size_t place) {
+                const u128 code = totals_.codes[place];
+                return Row{units.folded(totals_.table.keys[place]), code, decode(ACC, code), &states_, &sums};
             });
-        return end({"folds", distinct.keys.size(), states_.size(), true, name_of(which)});
-#else
-        return true;
-#endif
+        return end({"folds", distinct.keys.size(), states_.size(), true, name_of<STEP_RANDOM_BITS>(numbers)});
     }
 
-#if FOLDS
     // The first chunk's sum becomes the total as it is, whatever the total was.
-    bool copies(States& totals) {
-        const Operand nothing = crew_.workers[0].units.folded(ZERO_STATE, false);
+    bool copies() {
+        const FoldOperand nothing = crew_.workers[0].units.folded(ZERO_STATE, false);
         std::vector<State> sums(states_.size());
         const bool passed = crew_.each_row(states_.size(), [&](Worker& worker, size_t row) {
             const State& state = states_.table.keys[row];
-            const Operand operand = worker.units.folded(state, false);
-            const uint32_t random = Random(settings_.seed + 7, row).number();
-            const Sum sum = worker.units.add(state, operand, random);
+            const FoldOperand operand = worker.units.folded(state, false);
+            const uint32_t random = random_for(settings_.seed, COPIES, row).template number<STEP_RANDOM_BITS>();
+            const TotalSum sum = worker.units.fold(state, operand, random);
             const Result got{worker.units.code(sum.state), sum.flags}, wanted{states_.codes[row], 0};
             sums[row] = sum.state;
             ++worker.pairs;
             ++worker.sums;
             if (equal(got, wanted) && operand == nothing) return;
-            report(worker, operand == nothing ? "first chunk's sum" : "first chunk's sum beside a total", state, operand, {true, 0, states_.codes[row], 0, 0, random, got},
-                   wanted);
-            worker.difference.compares = false;
+            const char* what = operand == nothing ? "first chunk's sum" : "first chunk's sum beside a total";
+            report(worker, what, state, operand, Comparison::fold(0, states_.codes[row], 0, 0, random, got), wanted, false);
         });
-        for (size_t row = 0; passed && row < sums.size(); ++row) {
-            if (totals.table.find(sums[row]) < 0) totals.append(sums[row], states_.codes[row], states_.codes[row]);
-        }
+        for (size_t row = 0; passed && row < sums.size(); ++row) totals_.append_new(sums[row], states_.codes[row]);
         return passed;
     }
+#elif OUTER
+    bool folds() {
+        totals_.append(ZERO_TOTAL, 0, 0);
+        std::vector<ScaledSum> sums;
+        if (!scaled_sums(sums)) return false;
+        const double space = std::ldexp(static_cast<double>(sums.size()), TOTAL.width);
+        if (sums.empty() || space > static_cast<double>(settings_.most)) return sampled_folds();
+        struct Row {
+            TotalState state;
+            u128 code;
+            Number number;
+            const std::vector<ScaledSum>* sums;
+
+            bool audits(size_t) const { return true; }
+            const TotalState& state_of(size_t) const { return state; }
+            const FoldOperand& operand_of(size_t column) const { return (*sums)[column].operand; }
+            unsigned wanted_flags(size_t) const { return 0; }
+            unsigned made_flags(size_t) const { return 0; }
+            Addition exactly(size_t column) const { return add(FOLD, number, (*sums)[column].number); }
+            TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
+                return units.fold(state, operand_of(column), random);
+            }
+            Comparison describe(size_t column) const {
+                const ScaledSum& sum = (*sums)[column];
+                return Comparison::fold(code, sum.inner, sum.a_scale, sum.b_scale);
+            }
+        };
+        const Numbers numbers = numbers_for<OUTER_RANDOM_BITS>(TOTAL.is_float ? STATES_PER_CODE * space : space);
+        totals_complete_ = close<FoldHardware>(
+            crew_, totals_, 0, sums.size(), "fold", numbers, [](Units&, size_t) { return true; },
+            [&](Units&, size_t place) {
+                const u128 code = totals_.codes[place];
+                return Row{totals_.table.keys[place], code, decode(TOTAL, code), &sums};
+            });
+        return end({"folds", totals_.size(), sums.size(), true, name_of<OUTER_RANDOM_BITS>(numbers)});
+    }
+
+    // Every chunk sum, times scales, as the outer adder's operand; none where there are too many.
+    bool scaled_sums(std::vector<ScaledSum>& sums) {
+        const uint64_t scales = SPEC.has_scales ? uint64_t(1) << SPEC.scale.width : 1;
+        const double space = static_cast<double>(states_.size()) * static_cast<double>(scales * scales);
+        if (!complete_ || space > static_cast<double>(std::min(settings_.most, MOST_CHUNK_SUMS))) return true;
+        Gatherer<ScaledSum> found(crew_.workers.size());
+        std::atomic<bool> too_many{false};
+        crew_.each_row(states_.size(), [&](Worker& worker, size_t row) {
+            const size_t thread = static_cast<size_t>(&worker - crew_.workers.data());
+            if (found.size(thread) > MOST_DISTINCT) too_many = true;
+            if (too_many) return;
+            const u128 code = states_.codes[row];
+            const Number inner = decode(ACC, code);
+            for (uint32_t a = 0; a < scales; ++a) {
+                for (uint32_t b = 0; b < scales; ++b) {
+                    const Number number = canonical(chunk_sum(SPEC, inner, a, b));
+                    found.add(thread, {worker.units.addend(states_.table.keys[row], a, b), number, code, a, b});
+                    ++worker.pairs;
+                    ++worker.sums;
+                }
+            }
+        });
+        if (!too_many) sums = found.all();
+        return end({"chunk sums", states_.size(), sums.size(), !too_many});
+    }
+#else
+    bool folds() { return true; }
+#endif
+
+#if RESULTS
+    // Every total; where they were drawn, each has been converted as it was reached.
+    bool results() {
+#if OUTER
+        const Totals& totals = totals_;
+        const bool complete = totals_complete_;
+#else
+        const Totals& totals = FOLDS ? totals_ : states_;
+        const bool complete = FOLDS ? totals_complete_ : complete_;
+#endif
+        const Numbers numbers = numbers_for<RESULT_RANDOM_BITS>(static_cast<double>(totals.size()));
+        crew_.each_row(totals.size(), [&](Worker& worker, size_t row) {
+            const u128 code = totals.codes[row];
+            const Addition exact = convert(SPEC, code);
+            each_number<RESULT_RANDOM_BITS>(complete ? numbers : SWITCHES, SPEC.out, exact, row, [&](uint32_t random) {
+                if (!worker.difference.found) convert_total(worker, totals.table.keys[row], code, random, exact);
+            });
+        });
+        crew_.workers[0].sums = crew_.take(&Worker::results);
+        crew_.workers[0].pairs = complete ? totals.size() : crew_.workers[0].sums;
+        const char* const which = complete ? name_of<RESULT_RANDOM_BITS>(numbers) : DRAWN<RESULT_RANDOM_BITS>;
+        return end({"results", totals.size(), 0, complete, which});
+    }
+#else
+    bool results() { return true; }
 #endif
 };
 
@@ -287,10 +390,19 @@ std::string hex(u128 x) {
     return hex(words, 2);
 }
 
+std::string list(const uint32_t* codes) {
+    std::string text;
+    for (int i = 0; i < LANES; ++i) text += (i ? ", " : "") + std::to_string(codes[i]);
+    return "[" + text + "]";
+}
+
 std::string json(const Comparison& c) {
-    return "{\"fold\": " + std::string(c.is_fold ? "true" : "false") + ", \"acc\": " + hex(c.acc) + ", \"addend\": " +
-           hex(c.addend) + ", \"a\": " + std::to_string(c.a) + ", \"b\": " + std::to_string(c.b) + ", \"random\": " +
-           std::to_string(c.random) + ", \"code\": " + hex(c.result.code) + ", \"flags\": " + std::to_string(c.result.flags) + "}";
+    const char* const names[] = {"step", "result", "fold"};
+    return "{\"what\": \"" + std::string(names[c.what]) + "\", \"acc\": " + hex(c.acc) + ", \"addend\": " +
+           hex(c.addend) + ", \"a\": " + list(c.lanes.a) + ", \"b\": " + list(c.lanes.b) + ", \"a_scale\": " +
+           std::to_string(c.a_scale) + ", \"b_scale\": " + std::to_string(c.b_scale) + ", \"random\": " +
+           std::to_string(c.random) + ", \"code\": " + hex(c.result.code) + ", \"flags\": " +
+           std::to_string(c.result.flags) + "}";
 }
 
 void Prover::write(const char* path) const {
@@ -324,8 +436,8 @@ void Prover::write(const char* path) const {
         std::fprintf(file,
                      "{\"what\": \"%s\", \"compares\": %s, \"state\": %s, \"operand\": %s, \"comparison\": %s, "
                      "\"code\": %s, \"flags\": %u}",
-                     d.what, d.compares ? "true" : "false", hex(d.state.words, State::WORDS).c_str(),
-                     hex(d.operand.words, Operand::WORDS).c_str(), json(d.comparison).c_str(),
+                     d.what, d.compares ? "true" : "false", hex(d.state.data(), static_cast<int>(d.state.size())).c_str(),
+                     hex(d.operand.data(), static_cast<int>(d.operand.size())).c_str(), json(d.comparison).c_str(),
                      hex(d.wanted.code).c_str(), d.wanted.flags);
     } else {
         std::fputs("null", file);

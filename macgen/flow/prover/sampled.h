@@ -9,11 +9,34 @@ constexpr size_t STREAMS = 64;              // independent walks, so that the re
 constexpr uint64_t MOST_CLIMB = 1 << 23;    // steps to the end of a fixed-point range
 constexpr uint64_t PAIRS_PER_STATE = 128;
 
-// A state and its code, reached by steps that were all compared.
-struct Reached {
-    State state;
+// A state and its code, reached by additions that were all compared.
+template <class StateType>
+struct ReachedOf {
+    StateType state;
     u128 code;
 };
+
+using Reached = ReachedOf<State>;
+
+// Streams of random numbers, one for each purpose.
+enum Stream { WALKS, DRAWS, EARLY_FOLDS, LATE_FOLDS, LOAD, LISTED, CLIMB, COPIES, RESULTS_OF, FIRST_FOLDS };
+
+inline Random random_for(uint64_t seed, Stream stream, size_t row) { return Random(seed + stream, row); }
+
+#if RESULTS
+// Convert a total and compare; false where it differs.
+inline bool convert_total(Worker& worker, const TotalState& total, u128 code, uint32_t random, const Addition& exact) {
+    const Result got = worker.units.result(total, random), wanted = rounded(SPEC.out, exact, random);
+    const Comparison comparison = Comparison::of_result(code, random, got);
+    ++worker.results;
+    if (!equal(got, wanted)) {
+        report(worker, "result", total, FoldOperand{}, comparison, wanted);
+        return false;
+    }
+    worker.audit.offer([&] { return comparison; });
+    return true;
+}
+#endif
 
 class Sampler {
   public:
@@ -31,19 +54,19 @@ class Sampler {
         const size_t enough = std::max<size_t>(1, draws_ / PAIRS_PER_STATE / STREAMS);
         std::vector<std::vector<Reached>> found(STREAMS);
         const bool passed = crew_.each_row(STREAMS, [&](Worker& worker, size_t stream) {
-            Director director(Random(seed_, stream));
+            Director director(random_for(seed_, WALKS, stream));
             std::vector<Reached>& mine = found[stream];
             for (size_t walk = 0; walk < enough && mine.size() < enough; ++walk) {
                 Reached at = starts[director.random.coin() ? 0 : director.random.bits() % starts.size()];
                 const double destination = director.destination();
-                Pair last{0, 0};
+                Lanes last{};
                 for (int i = 0; i < 16; ++i) {
                     const Number number = decode(ACC, at.code);
                     if (number.kind != NUMBER && director.random.coin()) break;  // most such states are absorbing
                     const bool directed = i >= 8 || value(number) == destination;
                     last = i > 0 && director.random.from(0, 3) == 0 ? Director::negated(last)
                            : directed                               ? director.directed(number)
-                                                                    : director.near(destination - value(number));
+                                                                    : director.near_lanes(destination - value(number));
                     const State before = at.state;
                     if (!step(worker, director, at, last)) return;
                     if (!(at.state == before)) mine.push_back(at);
@@ -51,9 +74,7 @@ class Sampler {
             }
         });
         for (const std::vector<Reached>& part : found) {
-            for (const Reached& at : part) {
-                if (states.table.find(at.state) < 0) states.append(at.state, at.code, at.code);
-            }
+            for (const Reached& at : part) states.append_new(at.state, at.code);
         }
         return passed;
     }
@@ -64,10 +85,10 @@ class Sampler {
         const size_t count = std::clamp<size_t>(draws_ / 8 / products.size(), 1, states.size());
         const size_t stride = states.size() / count;
         return crew_.each_row(count, [&](Worker& worker, size_t row) {
-            Director director(Random(seed_ + 5, row));
+            Director director(random_for(seed_, LISTED, row));
             for (const Product& product : products) {
                 Reached at{states.table.keys[row * stride], states.codes[row * stride]};
-                if (!step(worker, director, at, {product.a, product.b})) return;
+                if (!step(worker, director, at, product.lanes)) return;
             }
         });
     }
@@ -78,17 +99,19 @@ class Sampler {
         for (const Worker& worker : crew_.workers) done += worker.pairs;
         const uint64_t each = (draws_ - std::min(done, draws_)) / states.size() + 1;
         return crew_.each_row(states.size(), [&](Worker& worker, size_t row) {
-            Director director(Random(seed_ + 1, row));
+            Director director(random_for(seed_, DRAWS, row));
             const Reached from{states.table.keys[row], states.codes[row]};
             const Number number = decode(ACC, from.code);
-            const uint32_t random = director.random.number();
+#if IDLES
+            const uint32_t random = director.random.number<STEP_RANDOM_BITS>();
             const Sum still = worker.units.add(from.state, idle_, random);
             const Result wanted{from.code, 0}, got{worker.units.code(still.state), still.flags};
             if (!equal(got, wanted)) {
-                report(worker, "step without a product", from.state, idle_, {false, from.code, 0, 0, 0, random, got}, wanted);
-                worker.difference.compares = false;
+                report(worker, "step without a product", from.state, idle_,
+                       Comparison::step(from.code, {}, random, got), wanted, false);
                 return;
             }
+#endif
             for (uint64_t i = 0; i < each; ++i) {
                 Reached at = from;
                 if (!step(worker, director, at, director.directed(number))) return;
@@ -102,26 +125,33 @@ class Sampler {
     const uint64_t draws_, seed_;
 
     // Take a step and compare it; false where it differs.
-    static bool step(Worker& worker, Director& director, Reached& at, Pair pair) {
+    static bool step(Worker& worker, Director& director, Reached& at, const Lanes& lanes) {
         unsigned flags = 0;
-        const Number product = product_of(SPEC, pair.a, pair.b, flags);
-        const Addition exact = ::step(SPEC, decode(ACC, at.code), &product, 1, flags);
-        const uint32_t random = director.number(SPEC.acc, exact);
-        const Operand operand = worker.units.product(pair.a, pair.b);
-        const Sum sum = worker.units.add(at.state, operand, random);
+        Number products[LANES];
+        for (int i = 0; i < LANES; ++i) products[i] = product_of(SPEC, lanes.a[i], lanes.b[i], flags);
+        const Addition exact = ::step(SPEC, decode(ACC, at.code), products, LANES, flags);
+        const uint32_t random = director.number<STEP_RANDOM_BITS>(SPEC.acc, exact);
+        const Made made = worker.units.product(lanes);
+        const Sum sum = worker.units.add(at.state, made.operand, random);
         Result wanted = rounded(SPEC.acc, exact, random);
         wanted.flags |= flags;
-        const Result got{worker.units.code(sum.state), sum.flags};
-        const Comparison comparison{false, at.code, 0, pair.a, pair.b, random, got};
+        const Result got{worker.units.code(sum.state), sum.flags | made.flags};
+        const Comparison comparison = Comparison::step(at.code, lanes, random, got);
         ++worker.sums;
         ++worker.pairs;
         if (!equal(got, wanted)) {
-            report(worker, "step", at.state, operand, comparison, wanted);
+            report(worker, "step", at.state, made.operand, comparison, wanted);
             return false;
         }
         worker.audit.offer([&] { return comparison; });
         at = {sum.state, got.code};
+#if RESULTS && !OUTER
+        const Addition to_convert = convert(SPEC, got.code);
+        return convert_total(worker, at.state, got.code, director.number<RESULT_RANDOM_BITS>(SPEC.out, to_convert),
+                             to_convert);
+#else
         return true;
+#endif
     }
 
     // Add states on the way to both ends of a fixed-point range where that takes not too long.
@@ -131,13 +161,15 @@ class Sampler {
         const u128 b_ends[2] = {largest(SPEC.b, false), largest(SPEC.b, true)};
         for (const bool down : {false, true}) {
             double furthest = 0;
-            Pair pair{};
+            Lanes lanes{};
             for (const u128 a : a_ends) {
                 for (const u128 b : b_ends) {
-                    const double product = value(decode(SPEC.a, a)) * value(decode(SPEC.b, b));
+                    unsigned flags;
+                    const double product = LANES * value(product_of(SPEC, a, b, flags));
                     if ((down ? -product : product) > furthest) {
                         furthest = std::fabs(product);
-                        pair = {static_cast<uint32_t>(a), static_cast<uint32_t>(b)};
+                        std::fill(lanes.a, lanes.a + LANES, static_cast<uint32_t>(a));
+                        std::fill(lanes.b, lanes.b + LANES, static_cast<uint32_t>(b));
                     }
                 }
             }
@@ -145,10 +177,10 @@ class Sampler {
             if (furthest == 0 || way / furthest > static_cast<double>(MOST_CLIMB)) continue;
             const uint64_t steps = static_cast<uint64_t>(way / furthest) + 2, stride = steps / 1000 + 1;
             const bool passed = crew_.each_row(1, [&](Worker& worker, size_t) {
-                Director director(Random(seed_ + 6, down));
+                Director director(random_for(seed_, CLIMB, down));
                 Reached at = starts[0];
                 for (uint64_t i = 0; i < steps; ++i) {
-                    if (!step(worker, director, at, pair)) return;
+                    if (!step(worker, director, at, lanes)) return;
                     if (i % stride == 0 || i + 1000 > steps) starts.push_back(at);
                 }
             });
@@ -158,65 +190,122 @@ class Sampler {
     }
 };
 
-#if FOLDS
+#if FOLDS || OUTER
 // Totals with chunk sums that are near them, opposite to them, or far away; folded totals are folded again.
 class FoldSampler {
   public:
-    FoldSampler(Crew& crew, const States& inner, States& totals, uint64_t draws, uint64_t seed)
+    FoldSampler(Crew& crew, const States& inner, Totals& totals, uint64_t draws, uint64_t seed)
         : crew_(crew), inner_(inner), totals_(totals), draws_(draws), seed_(seed) {
         for (size_t i = 0; i < inner.size(); ++i) by_code_.push_back(static_cast<uint32_t>(i));
         std::sort(by_code_.begin(), by_code_.end(), [&](uint32_t x, uint32_t y) { return inner.codes[x] < inner.codes[y]; });
     }
 
-    void run() { round(draws_ / 4, 2) && round(draws_ - draws_ / 4, 3); }
+    // With one total more rows of it are taken, each with a sum of its own to go on with.
+    void run() {
+        const bool few = totals_.size() < STREAMS;
+        (!few || round(draws_ / 16, FIRST_FOLDS, draws_ / 16 / PAIRS_PER_STATE + 1)) &&
+            round(draws_ / 4, EARLY_FOLDS, totals_.size()) &&
+            round(draws_ - draws_ / 4 - (few ? draws_ / 16 : 0), LATE_FOLDS, totals_.size());
+    }
 
   private:
+    // A chunk sum, its scales.
+    struct Choice {
+        size_t place;
+        uint32_t a_scale, b_scale;
+    };
+
     Crew& crew_;
     const States& inner_;
-    States& totals_;
+    Totals& totals_;
     const uint64_t draws_, seed_;
     std::vector<uint32_t> by_code_;
+    const Targets targets_{TOTAL, ACC.width};
 
-    bool round(uint64_t draws, uint64_t stream) {
-        const uint64_t each = draws / totals_.size() + 1;
-        std::vector<Reached> found(totals_.size());
-        const bool passed = crew_.each_row(totals_.size(), [&](Worker& worker, size_t row) {
-            Director director(Random(seed_ + stream, row));
-            Random& random = director.random;
-            const u128 total = totals_.codes[row];
-            const Number number = decode(ACC, total);
-            const Operand operand = worker.units.folded(totals_.table.keys[row]);
-            const uint64_t kept = random.bits() % each;
+    bool round(uint64_t draws, Stream stream, size_t rows) {
+        const uint64_t each = draws / rows + 1;
+        std::vector<ReachedOf<TotalState>> found(rows);
+        const bool passed = crew_.each_row(rows, [&](Worker& worker, size_t row) {
+            Director director(random_for(seed_, stream, row));
+            const size_t of = row % totals_.size();
+            const u128 total = totals_.codes[of];
+            const Number number = decode(TOTAL, total);
+            const TotalState& state = totals_.table.keys[of];
+#if FOLDS
+            const FoldOperand folded = worker.units.folded(state);
+#endif
+            const uint64_t kept = director.random.bits() % each;
             for (uint64_t i = 0; i < each; ++i) {
-                const size_t place = choose(random, total);
-                const State& state = inner_.table.keys[place];
-                const Addition exact = add(FOLD, number, decode(ACC, inner_.codes[place]));
-                const uint32_t drawn = director.number(FOLD, exact);
-                const Sum sum = worker.units.add(state, operand, drawn);
-                const Result wanted = rounded(FOLD, exact, drawn);
-                const Result got{worker.units.code(sum.state), sum.flags};
-                const Comparison comparison{true, total, inner_.codes[place], 0, 0, drawn, got};
+                const Choice choice = choose(director.random, total, number);
+                const State& inner = inner_.table.keys[choice.place];
+                const u128 code = inner_.codes[choice.place];
+                const Addition exact = add(FOLD, number, chunk_sum(SPEC, decode(ACC, code), choice.a_scale, choice.b_scale));
+                constexpr int bits = FoldHardware::random_bits;
+                const uint32_t random = director.number<bits>(FOLD, exact);
+#if FOLDS
+                const FoldOperand& operand = folded;
+                const TotalSum sum = worker.units.fold(inner, operand, random);
+#else
+                const FoldOperand operand = worker.units.addend(inner, choice.a_scale, choice.b_scale);
+                const TotalSum sum = worker.units.fold(state, operand, random);
+#endif
+                const Result wanted = rounded(FOLD, exact, random), got{worker.units.total_code(sum.state), sum.flags};
+                const Comparison comparison =
+                    Comparison::fold(total, code, choice.a_scale, choice.b_scale, random, got);
                 ++worker.pairs;
                 ++worker.sums;
                 if (!equal(got, wanted)) {
-                    report(worker, "fold", state, operand, comparison, wanted);
+                    report(worker, "fold", FOLDS ? inner_state(inner, state) : state, operand, comparison, wanted);
                     return;
                 }
                 worker.audit.offer([&] { return comparison; });
                 if (i == kept) found[row] = {sum.state, got.code};
+#if RESULTS
+                const Addition to_convert = convert(SPEC, got.code);
+                const uint32_t drawn = director.number<RESULT_RANDOM_BITS>(SPEC.out, to_convert);
+                if (!convert_total(worker, sum.state, got.code, drawn, to_convert)) return;
+#endif
             }
         });
-        for (const Reached& at : found) {
-            if (passed && totals_.table.find(at.state) < 0) totals_.append(at.state, at.code, at.code);
+        for (const ReachedOf<TotalState>& at : found) {
+            if (passed) totals_.append_new(at.state, at.code);
         }
         return passed;
     }
 
+#if FOLDS
+    static const TotalState& inner_state(const State& inner, const TotalState&) { return inner; }
+#else
+    static const TotalState& inner_state(const State&, const TotalState& total) { return total; }
+#endif
+
+    Choice choose(Random& random, u128 total, const Number& number) const {
+#if FOLDS
+        return {near_code(of_same_format(random, total)), 0, 0};
+#else
+        uint32_t scales[2] = {0, 0};
+        double factor = 1;
+        if (SPEC.has_scales) {
+            for (uint32_t& scale : scales) {
+                scale = static_cast<uint32_t>(random.bits() & static_cast<uint64_t>(ones(SPEC.scale.width)));
+                // Most often near 1, so that more than the ends of the range is met.
+                if (SPEC.scale.encoding == POWER && random.from(0, 3)) {
+                    scale = static_cast<uint32_t>(std::clamp(SPEC.scale.bias + random.from(-12, 12), 0, (1 << SPEC.scale.width) - 2));
+                }
+                const double of_one = value(decode(SPEC.scale, scale));
+                factor *= of_one == 0 ? 1 : of_one;
+            }
+        }
+        if (random.from(0, 7) == 0) return {random.bits() % inner_.size(), scales[0], scales[1]};
+        return {near_code(nearest_code(ACC, targets_.draw(random, number) / factor)), scales[0], scales[1]};
+#endif
+    }
+
     // A chunk sum: any, the opposite of the total or next to it, or at a distance of some binades.
-    size_t choose(Random& random, u128 total) const {
+    u128 of_same_format(Random& random, u128 total) const {
         const Format& f = ACC;
         const int kind = random.from(0, 3);
-        if (kind == 0) return random.bits() % inner_.size();
+        if (kind == 0) return inner_.codes[random.bits() % inner_.size()];
         const u128 mask = ones(f.width), nudge = u128(i128(random.from(-4, 4)));
         u128 wanted;
         if (!f.is_float) {
@@ -229,7 +318,11 @@ class FoldSampler {
             wanted = total + (u128(i128(distance)) << f.man_bits) + (random.code(f) & ones(f.man_bits));
             if (random.coin()) wanted ^= sign_bit(f);
         }
-        const auto found = std::lower_bound(by_code_.begin(), by_code_.end(), wanted & mask,
+        return wanted & mask;
+    }
+
+    size_t near_code(u128 wanted) const {
+        const auto found = std::lower_bound(by_code_.begin(), by_code_.end(), wanted,
                                             [&](uint32_t x, u128 code) { return inner_.codes[x] < code; });
         return found == by_code_.end() ? by_code_.back() : *found;
     }

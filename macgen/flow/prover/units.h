@@ -1,5 +1,5 @@
 // The emitted modules as Verilator made them, with packed vectors for states and operands, and what the proofs share.
-// spec.h is written for each array: SPEC, widths, ZERO_WORDS, AUDITED, RANDOM_BITS, and which units there are.
+// spec.h is written for each array: SPEC, widths, empty accumulators, AUDITED, random bits, LANES, which units there are.
 
 #pragma once
 
@@ -31,10 +31,24 @@ struct Vector {
     }
 };
 
+constexpr Format ACC = SPEC.acc.format;
+constexpr Target FOLD = SPEC.has_outer_adder ? SPEC.outer : SPEC.acc;
+constexpr Format TOTAL = FOLD.format;
+
+// States of the accumulator, what the steps' adder adds to them, and what folds add: states of a total, which without
+// an outer adder are the accumulator's, and what the folds' adder adds to them.
 using State = Vector<STATE_BITS>;
 using Operand = Vector<OPERAND_BITS>;
+using TotalState = Vector<TOTAL_BITS>;
+using FoldOperand = Vector<FOLD_OPERAND_BITS>;
 
 inline const State ZERO_STATE{ZERO_WORDS};
+inline const TotalState ZERO_TOTAL{ZERO_TOTAL_WORDS};
+
+// The operands of a step.
+struct Lanes {
+    uint32_t a[LANES], b[LANES];
+};
 
 inline uint64_t mix(uint64_t x) {
     x ^= x >> 32;
@@ -72,55 +86,58 @@ void get_port(const Port& port, uint64_t* words) {
     }
 }
 
-struct Sum {
-    State state;
+template <class StateType>
+struct SumOf {
+    StateType state;
     unsigned flags;
+};
+
+using Sum = SumOf<State>;
+using TotalSum = SumOf<TotalState>;
+
+struct Made {
+    Operand operand;
+    unsigned flags;
+
+    bool operator==(const Made& other) const { return operand == other.operand && flags == other.flags; }
 };
 
 // One thread's copy of the hardware.
 class Units {
   public:
-    Operand product(uint32_t a, uint32_t b, bool present = true) {
-        product_.a = a;
-        product_.b = b;
+    Made product(const Lanes& lanes, [[maybe_unused]] bool present = true) {
+        set_port(product_.a, packed<SPEC.a.width>(lanes.a).words);
+        set_port(product_.b, packed<SPEC.b.width>(lanes.b).words);
+#if IDLES
         product_.present = present;
+#endif
         product_.eval();
-        return get<Operand>(product_.operand);
+        return {get<Operand>(product_.operand), product_.flags};
     }
 
-    Sum add(const State& state, const Operand& operand, [[maybe_unused]] uint32_t random = 0) {
-        set_port(step_.state, state.words);
-        set_port(step_.operand, operand.words);
-#if RANDOM_BITS
-        step_.random = random;
-#endif
-        step_.eval();
-#if CYCLES > 1
-        for (int cycle = 1; cycle < CYCLES; ++cycle) {
-            step_.clk = 1;
-            step_.eval();
-            step_.clk = 0;
-            step_.eval();
-        }
-#endif
-        return {get<State>(step_.result), step_.flags};
+    Sum add(const State& state, const Operand& operand, uint32_t random) {
+        return sum<Sum, STEP_RANDOM_BITS>(step_, state, operand, random);
     }
 
-    u128 code(const State& state) {
-        set_port(code_.state, state.words);
-        code_.eval();
-        uint64_t words[2] = {0, 0};
-        get_port(code_.code, words);
-        return (u128(words[1]) << 64) | words[0];
-    }
+    u128 code(const State& state) { return code(code_, state); }
 
 #if FOLDS
-    Operand folded(const State& state, bool present = true) {
+    FoldOperand folded(const State& state, bool present = true) {
         set_port(folded_.state, state.words);
         folded_.present = present;
         folded_.eval();
-        return get<Operand>(folded_.operand);
+        return get<FoldOperand>(folded_.operand);
     }
+
+    TotalSum fold(const State& inner, const FoldOperand& operand, uint32_t random) {
+#if SEPARATE_FOLDS
+        return sum<TotalSum, STEP_RANDOM_BITS>(fold_, inner, operand, random);
+#else
+        return sum<TotalSum, STEP_RANDOM_BITS>(step_, inner, operand, random);
+#endif
+    }
+
+    u128 total_code(const TotalState& total) { return code(total); }
 #endif
 
 #if LOADS
@@ -128,6 +145,35 @@ class Units {
         set_port(loaded_.operand, operand.words);
         loaded_.eval();
         return {get<State>(loaded_.state), loaded_.flags};
+    }
+#endif
+
+#if OUTER
+    FoldOperand addend(const State& inner, [[maybe_unused]] uint32_t a_scale, [[maybe_unused]] uint32_t b_scale) {
+        set_port(addend_.state, inner.words);
+#if SCALES
+        addend_.a_scale = a_scale;
+        addend_.b_scale = b_scale;
+#endif
+        addend_.eval();
+        return get<FoldOperand>(addend_.operand);
+    }
+
+    TotalSum fold(const TotalState& total, const FoldOperand& operand, uint32_t random) {
+        return sum<TotalSum, OUTER_RANDOM_BITS>(outer_step_, total, operand, random);
+    }
+
+    u128 total_code(const TotalState& total) { return code(outer_code_, total); }
+#endif
+
+#if RESULTS
+    Result result(const TotalState& total, [[maybe_unused]] uint32_t random) {
+        set_port(result_.state, total.words);
+#if RESULT_RANDOM_BITS
+        result_.random = random;
+#endif
+        result_.eval();
+        return {code_of(result_.code), result_.flags};
     }
 #endif
 
@@ -139,6 +185,67 @@ class Units {
         return v;
     }
 
+    template <class Port>
+    static u128 code_of(const Port& port) {
+        uint64_t words[2] = {0, 0};
+        get_port(port, words);
+        return (u128(words[1]) << 64) | words[0];
+    }
+
+    template <class Unit, class StateType>
+    static u128 code(Unit& unit, const StateType& state) {
+        set_port(unit.state, state.words);
+        unit.eval();
+        return code_of(unit.code);
+    }
+
+    // With CYCLES > 1 the inputs are there in the first cycle only, in those that follow others are, as in an array; the
+    // random number is there in the last.
+    template <class Result, int RANDOM_BITS, class Unit, class StateType, class OperandType>
+    static Result sum(Unit& unit, const StateType& state, const OperandType& operand, [[maybe_unused]] uint32_t random) {
+        set_port(unit.state, state.words);
+        set_port(unit.operand, operand.words);
+        if constexpr (RANDOM_BITS > 0) unit.random = CYCLES > 1 ? ~random & ((uint64_t(1) << RANDOM_BITS) - 1) : random;
+        unit.eval();
+#if CYCLES > 1
+        const bool agrees = unit.agrees;
+        set_port(unit.state, inverted(state).words);
+        set_port(unit.operand, inverted(operand).words);
+        for (int cycle = 1; cycle < CYCLES; ++cycle) {
+            unit.clk = 1;
+            unit.eval();
+            unit.clk = 0;
+            unit.eval();
+            if (cycle == 1) continue;
+            set_port(unit.state, state.words);
+            set_port(unit.operand, inverted(operand).words);
+        }
+        if constexpr (RANDOM_BITS > 0) unit.random = random;
+        unit.eval();
+        return {get<decltype(Result::state)>(unit.result), agrees ? unsigned(unit.flags) : ~0u};
+#else
+        return {get<decltype(Result::state)>(unit.result), unit.flags};
+#endif
+    }
+
+    template <int BITS>
+    static Vector<BITS> inverted(Vector<BITS> v) {
+        for (uint64_t& word : v.words) word = ~word;
+        if (BITS % 64) v.words[v.WORDS - 1] &= (uint64_t(1) << BITS % 64) - 1;
+        return v;
+    }
+
+    // Codes side by side, lane 0 lowest.
+    template <int WIDTH_OF_CODE>
+    static Vector<WIDTH_OF_CODE * LANES> packed(const uint32_t* codes) {
+        Vector<WIDTH_OF_CODE * LANES> v{};
+        for (int lane = 0, low = 0; lane < LANES; ++lane, low += WIDTH_OF_CODE) {
+            v.words[low / 64] |= uint64_t(codes[lane]) << (low % 64);
+            if (low % 64 + WIDTH_OF_CODE > 64) v.words[low / 64 + 1] |= uint64_t(codes[lane]) >> (64 - low % 64);
+        }
+        return v;
+    }
+
     VerilatedContext context_;
     Vproduct product_{&context_};
     Vstep step_{&context_};
@@ -146,8 +253,19 @@ class Units {
 #if FOLDS
     Vfolded folded_{&context_};
 #endif
+#if SEPARATE_FOLDS
+    Vfold fold_{&context_};
+#endif
 #if LOADS
     Vloaded loaded_{&context_};
+#endif
+#if OUTER
+    Vaddend addend_{&context_};
+    Vouter_step outer_step_{&context_};
+    Vouter_code outer_code_{&context_};
+#endif
+#if RESULTS
+    Vresult result_{&context_};
 #endif
 };
 
@@ -188,12 +306,28 @@ class Table {
     }
 };
 
-// One comparison of a step (addend: a and b) or of a fold (addend: a chunk sum's code).
+enum What { STEP, RESULT_OF, FOLD_OF };
+
+// One comparison: of a step (addend: lanes), a fold (addend: a chunk sum's code, its scales) or a result (no addend).
 struct Comparison {
-    bool is_fold;
+    What what;
     u128 acc, addend;
-    uint32_t a, b, random;
+    Lanes lanes;
+    uint32_t a_scale, b_scale, random;
     Result result;
+
+    static Comparison step(u128 acc, const Lanes& lanes, uint32_t random = 0, Result result = {}) {
+        return {STEP, acc, 0, lanes, 0, 0, random, result};
+    }
+
+    static Comparison fold(u128 total, u128 inner, uint32_t a_scale, uint32_t b_scale, uint32_t random = 0,
+                           Result result = {}) {
+        return {FOLD_OF, total, inner, {}, a_scale, b_scale, random, result};
+    }
+
+    static Comparison of_result(u128 total, uint32_t random, Result result) {
+        return {RESULT_OF, total, 0, {}, 0, 0, random, result};
+    }
 };
 
 // Keeps an even sample of the comparisons, with which the caller checks the model itself.
@@ -220,8 +354,7 @@ struct Difference {
     bool found = false;
     const char* what = "";
     size_t row = 0, column = 0;
-    State state{};
-    Operand operand{};
+    std::vector<uint64_t> state, operand;
     Comparison comparison{};
     Result wanted{};
     bool compares = false;  // whether `comparison` is one that golden can check
@@ -232,23 +365,23 @@ struct Worker {
     Units units;
     Audit audit;
     Difference difference;
-    uint64_t pairs = 0, sums = 0;
+    uint64_t pairs = 0, sums = 0, results = 0;
 };
 
 // Which random numbers each pair of a stochastic addition meets.
 enum Numbers { EVERY, SWITCHES };
 
 // Call visit(number) with each; with 0 where the hardware takes none. At switches one number more is drawn.
-template <class Visit>
+template <int BITS, class Visit>
 void each_number(Numbers which, const Target& target, const Addition& sum, uint64_t seed, Visit visit) {
-    if constexpr (RANDOM_BITS == 0) {
+    if constexpr (BITS == 0) {
         visit(0);
     } else if (which == EVERY) {
-        for (uint64_t number = 0; number < uint64_t(1) << RANDOM_BITS; ++number) visit(static_cast<uint32_t>(number));
+        for (uint64_t number = 0; number < uint64_t(1) << BITS; ++number) visit(static_cast<uint32_t>(number));
     } else {
         uint32_t numbers[MOST_SWITCHES + 1];
         int count = switch_numbers(target, sum, numbers);
-        numbers[count++] = static_cast<uint32_t>(mix(seed) >> (64 - RANDOM_BITS));
+        numbers[count++] = static_cast<uint32_t>(mix(seed) >> (64 - BITS));
         for (int i = 0; i < count; ++i) visit(numbers[i]);
     }
 }
@@ -286,31 +419,25 @@ class Crew {
         return !difference.found;
     }
 
-    // Return what was counted since the last call: pairs, and sums, of which a pair has one for each random number.
-    std::pair<uint64_t, uint64_t> take_counts() {
-        uint64_t pairs = 0, sums = 0;
-        for (Worker& worker : workers) {
-            pairs += worker.pairs;
-            sums += worker.sums;
-            worker.pairs = worker.sums = 0;
-        }
-        return {pairs, sums};
+    // Return what was counted since the last call.
+    uint64_t take(uint64_t Worker::*count) {
+        uint64_t sum = 0;
+        for (Worker& worker : workers) sum += std::exchange(worker.*count, 0);
+        return sum;
     }
 };
 
-inline void report(Worker& worker, const char* what, const State& state, const Operand& operand) {
-    worker.difference.found = true;
-    worker.difference.what = what;
-    worker.difference.state = state;
-    worker.difference.operand = operand;
-}
-
-inline void report(Worker& worker, const char* what, const State& state, const Operand& operand,
-                   const Comparison& comparison, const Result& wanted) {
-    report(worker, what, state, operand);
-    worker.difference.comparison = comparison;
-    worker.difference.wanted = wanted;
-    worker.difference.compares = true;
+template <class StateType, class OperandType>
+void report(Worker& worker, const char* what, const StateType& state, const OperandType& operand,
+            const Comparison& comparison, const Result& wanted, bool compares = true) {
+    Difference& d = worker.difference;
+    d.found = true;
+    d.what = what;
+    d.state.assign(state.words, state.words + StateType::WORDS);
+    d.operand.assign(operand.words, operand.words + OperandType::WORDS);
+    d.comparison = comparison;
+    d.wanted = wanted;
+    d.compares = compares;
 }
 
 inline bool equal(const Result& x, const Result& y) { return x.code == y.code && x.flags == y.flags; }
