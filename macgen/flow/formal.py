@@ -131,8 +131,8 @@ def formal(
                 log = place / ("trace.txt" if (place / "trace.txt").exists() else "prove.txt")
                 trace = place / "trace.vcd" if (place / "trace.vcd").exists() else None
                 problem = _sentence(proof, trace, log, timeout)
-                work.keep = True
                 break
+        work.keep = problem is not None
     return FormalResult(
         proofs=tuple(proofs),
         problem=problem,
@@ -161,8 +161,7 @@ def _prove(harness: Harness, place: Path, timeout: float) -> Proof:
         outcome, depth = _satisfiability(harness, place, timeout, ["sat"])
     elif harness.depth:
         method = "temporal induction"
-        steps = harness.depth + 1
-        outcome, depth = _satisfiability(harness, place, timeout, ["sat -tempinduct", f"-maxsteps {steps}"])
+        outcome, depth = _satisfiability(harness, place, timeout, ["sat -tempinduct", f"-maxsteps {harness.depth}"])
     else:
         method = "reachability (PDR)"
         outcome, depth = _reachability(place, timeout, harness)

@@ -103,7 +103,7 @@ def feed_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harn
         properties=properties,
         replaced=(f"{name}_pe",),
         connections=tuple(connections),
-        depth=longest + 1,
+        depth=longest + 2,
     )
 
 

@@ -175,7 +175,7 @@ def test_what_is_not_decided_is_not_passed(bundles, tmp_path, monkeypatch):
     assert not result.passed
     assert result.proofs[0].outcome == "undecided"
     assert result.trace is None
-    assert result.problem == f"operands: not decided at depth 2, with up to 600 s; the log is {result.log}"
+    assert result.problem == f"operands: not decided at depth 1, with up to 600 s; the log is {result.log}"
 
 
 def test_a_solver_that_gives_up_is_not_passed(bundles, tmp_path, monkeypatch):
@@ -206,5 +206,5 @@ def test_a_limit_that_is_none_is_refused(bundles, timeout):
 
 def test_verilog_that_yosys_cannot_read(bundles, tmp_path):
     broken = mutant(bundles, tmp_path, "int", r"module mac\(", "modul mac(")
-    with pytest.raises(ToolError, match="Yosys failed with exit code 1: .*; its log is .*ports.txt$"):
+    with pytest.raises(ToolError, match=r"Yosys failed with exit code 1: .*; its log is .*ports.txt$"):
         formal(broken, workdir=tmp_path)
