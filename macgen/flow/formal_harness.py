@@ -32,7 +32,8 @@ class Harness:
         properties: what it claims.
         replaced: emitted modules of which it has its own version.
         connections: pairs of signals to connect after flattening: one without a driver, its driver.
-        depth: length up to which temporal induction is tried; 0: property directed reachability, which finds invariants itself;
+        depth: length up to which temporal induction is tried; 0: property directed reachability, which finds
+            invariants itself;
             None: the properties are combinational.
     """
 
