@@ -8,7 +8,6 @@ from macgen.flow.formal_harness import Harness, Ports, Property, harness_module,
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.datapath import datapath
-from macgen.rtl.geometry import FloatGeometry
 from macgen.spec import MacSpec
 
 _SPECIALS = ("nan", "infinite")
@@ -80,7 +79,7 @@ def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
     made = " & ".join(f"{state}_valid" for state in ("zero", *steps))
     body.append(f"  wire ok_states = ~({assumed}) | ({made});\n")
     properties = [
-        Property("states", "every accumulator state is one of the format's: exponent, significand and code in range")
+        Property("states", "every accumulator state is one of the format's: its code in range, or NaN or infinite")
     ]
     if spec.overflow == "saturate":
         body.append(
@@ -89,8 +88,8 @@ def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
         properties.append(
             Property("finite", f"finite operands never give NaN or infinity; no code lies beyond {spec.acc.max:g}")
         )
-    if spec.overflow == "saturate":
-        key = "integer" if isinstance(spec.acc, FixedFormat) else "significand"
+    if spec.overflow == "saturate" and isinstance(spec.acc, FixedFormat):
+        key = "integer"
         body += [_order(spec, state) for state in ("acc", "sum")]
         top = _members(modules[f"{name}_product"], "operand__")[key] - 1
         sign = f"product__{key}[{top}]"
@@ -136,40 +135,20 @@ def _invariant(spec: MacSpec, state: str, members: Mapping[str, int]) -> str:
             f" & {signed}({state}__integer) <= {_number(high, bits, spec.acc.signed)}"
             f" & {state}_code == {state}__integer;\n"
         )
-    g = FloatGeometry.of(datapath(spec).addition)
-    p = g.precision
-    significand, exponent = f"{state}__significand", f"{state}__exponent"
-    magnitude = f"{state}_code[{spec.acc.width - 2}:0]"
-    conditions = [f"{exponent} <= {g.max_exponent}", f"{magnitude} <= {spec.acc.max_code}"]
-    # Normalised: the sign bit and the next differ; or -1.0, or zero, or at the end of the gradual range.
-    normal = f"{significand}[{p}] != {significand}[{p - 1}] | {significand} == {3 << (p - 1)} | {significand} == 0"
-    conditions.append(f"({significand} != 0 | {exponent} == {g.zero_exponent})")
-    if not g.capped:
-        # Every sum is a multiple of the products' grid: where exponents are small, the last bits are 0.
-        addition = datapath(spec).addition
-        grid = min(addition.addend.lsb_exponent, spec.acc.max_exponent - spec.acc.man_bits)
-        whole = grid - spec.acc.lsb_exponent + g.offset + 1
-        ones = f"{{{p + 1}{{1'b1}}}}"
-        conditions.append(f"({exponent} >= {whole} | ({significand} & ~({ones} << ({whole} - {exponent}))) == 0)")
-    if g.capped:
-        conditions.append(f"{exponent} >= {g.min_exponent}")
-        normal += f" | {exponent} == {g.min_exponent}"
-    conditions.append(f"({normal})")
+    # Of a float the code tells: how a state stands for a number is the adder's and the output's affair.
+    conditions = [f"{state}_code[{spec.acc.width - 2}:0] <= {spec.acc.max_code}"]
     if spec.acc.encoding == "fnuz":
         conditions.append(f"{state}_code != {spec.acc.nan_code}")
     return text + f"  wire {state}_valid = {state}_special | ({' & '.join(conditions)});\n"
 
 
 def _order(spec: MacSpec, state: str) -> str:
-    """Return Verilog for `<state>_order`, a signed number that orders the codes of finite states as their values."""
-    width = spec.acc.width
+    """Return Verilog for `<state>_order`, the signed number that a fixed-point code is."""
     code = f"{state}_code"
-    if isinstance(spec.acc, FixedFormat):
-        value = f"$signed({code})" if spec.acc.signed else f"$signed({{1'b0, {code}}})"
-    else:
-        magnitude = f"{{2'b0, {code}[{width - 2}:0]}}"
-        value = f"{code}[{width - 1}] ? -$signed({magnitude}) : $signed({magnitude})"
-    return f"  wire signed [{width}:0] {state}_order = {value};\n"
+    value = (
+        f"$signed({code})" if isinstance(spec.acc, FixedFormat) and spec.acc.signed else f"$signed({{1'b0, {code}}})"
+    )
+    return f"  wire signed [{spec.acc.width}:0] {state}_order = {value};\n"
 
 
 def _number(value: int, bits: int, signed: bool) -> str:

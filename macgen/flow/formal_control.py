@@ -34,9 +34,10 @@ from macgen.spec import MacSpec
 
 _LOOK_UP = """\
 `define LOOK_UP(t, i, j) ((i) ? ((j) ? t[3] : t[2]) : ((j) ? t[1] : t[0]))
+`define TOLD(i) ((i) ? told_table : 3'b0)
 `define RAISED(i, j) ((i) ? ((j) ? flag_table[11:9] : flag_table[8:6]) : ((j) ? flag_table[5:3] : flag_table[2:0]))
 """
-_TABLES = ("product_table", 4), ("sum_table", 4), ("flag_table", 4 * FLAG_BITS)
+_TABLES = ("product_table", 4), ("sum_table", 4), ("flag_table", 4 * FLAG_BITS), ("told_table", FLAG_BITS)
 _ANY_TABLES = "".join(f"  (* anyconst *) wire [{width - 1}:0] {name};\n" for name, width in _TABLES)
 
 
@@ -124,7 +125,8 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
   end
   wire ok_passes = ~begun | (({passed})
     & a_out == {{{ports["a_out"][1]}{{x_1}}}} & b_out == {{{ports["b_out"][1]}{{y_1}}}});
-  wire ok_result = ~begun | ~result_known | result_out == {{result_flags, expected}};
+  wire ok_result = ~begun | ~result_known
+    | (result_out | {{`TOLD(result), {state_bits}'b0}}) == {{result_flags | `TOLD(result), expected}};
   wire ok_shift = (~shifted | result_out == shifted_in) & (~kept | result_out == result_before);
 """,
     ]
@@ -153,7 +155,7 @@ def _interpreter(spec: MacSpec, at: str, product: str) -> str:
   reg [{FLAG_BITS - 1}:0] acc_flags, total_flags, result_flags;
   wire base = {begins} ? 1'b0 : acc;
   wire sum = `LOOK_UP(sum_table, base, {product});
-  wire [{FLAG_BITS - 1}:0] sum_flags = ({begins} ? {FLAG_BITS}'b0 : acc_flags) | `RAISED(base, {product});
+  wire [{FLAG_BITS - 1}:0] sum_flags = ({begins} ? {FLAG_BITS}'b0 : acc_flags) | `TOLD(base) | `RAISED(base, {product});
   wire sum_known = {begins} | acc_known;
 """
     if spec.chunk is None:
@@ -178,8 +180,8 @@ def _interpreter(spec: MacSpec, at: str, product: str) -> str:
         + f"""\
   wire finishes = done{at};
   wire fold_sum = fold_first{at} ? acc : `LOOK_UP(sum_table, acc, total);
-  wire [{FLAG_BITS - 1}:0] fold_flags = acc_flags
-    | (fold_first{at} ? {FLAG_BITS}'b0 : total_flags | `RAISED(acc, total));
+  wire [{FLAG_BITS - 1}:0] fold_flags = acc_flags | `TOLD(acc)
+    | (fold_first{at} ? {FLAG_BITS}'b0 : total_flags | `TOLD(total) | `RAISED(acc, total));
   wire fold_known = acc_known & (fold_first{at} | total_known);
   always @(posedge clk) begin
     if (~begun) begin acc_known <= 0; total_known <= 0; result_known <= 0; end
@@ -256,9 +258,22 @@ def _abstract_units(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> _
         "  wire sum = there ? `LOOK_UP(sum_table, s, v) : s;\n"
         f"  assign flags = there ? `RAISED(s, v) : {FLAG_BITS}'b0;\n"
     )
-    add("adder", state_in("adder", "acc__") + addend_in("adder") + add_body + state_out("adder", "result__", "sum"))
+    # A state tells flags of the addition that made it, which count from then on.
+    told = f"  wire [{FLAG_BITS - 1}:0] told_table;\n"
+    settles = told + "  assign settled = `TOLD(s);\n"
+    add(
+        "adder",
+        state_in("adder", "acc__") + addend_in("adder") + add_body + settles + state_out("adder", "result__", "sum"),
+    )
     if f"{name}_folded" in modules:
-        add("folded", state_in("folded", "value__") + addend_out("folded", "present", "s"))
+        add(
+            "folded",
+            state_in("folded", "value__")
+            + told
+            + "  assign flags = `TOLD(s);\n"
+            + addend_out("folded", "present", "s"),
+        )
+        tables.append(("folded.told_table", "told_table"))
     if f"{name}_loaded" in modules:
         load = "  wire s = 1'b0;\n" + addend_in("loaded") + add_body + state_out("loaded", "value__", "sum")
         add("loaded", load)
@@ -266,6 +281,9 @@ def _abstract_units(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> _
     adders = ["adder"]
     if spec.chunk is not None and spec.fold == "overlap":
         adders.append("loader")
+    tables += [
+        (f"{adder}.told_table", "told_table") for adder in adders if f"{name}_loaded" not in modules or adder == "adder"
+    ]
     tables += [(f"{adder}.{table}", table) for adder in adders for table in ("sum_table", "flag_table")]
     return _Abstract("".join(texts.values()), tuple(f"{name}_{unit}" for unit in texts), tuple(tables))
 
@@ -323,10 +341,11 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire base_c = empty ? 1'b0 : sum_c;
   wire [{FLAG_BITS - 1}:0] base_flags_c = empty ? {FLAG_BITS}'b0 : sum_flags_c;
   wire next_c = `LOOK_UP(sum_table, base_c, product);
-  wire [{FLAG_BITS - 1}:0] next_flags_c = base_flags_c | `RAISED(base_c, product);
+  wire [{FLAG_BITS - 1}:0] next_flags_c = base_flags_c | `TOLD(base_c) | `RAISED(base_c, product);
   wire folded_c = chunk_is_first ? next_c : `LOOK_UP(sum_table, next_c, total_c);
   wire [{FLAG_BITS - 1}:0] folded_flags_c =
-    next_flags_c | (chunk_is_first ? {FLAG_BITS}'b0 : total_flags_c | `RAISED(next_c, total_c));
+    next_flags_c
+    | (chunk_is_first ? {FLAG_BITS}'b0 : `TOLD(next_c) | total_flags_c | `TOLD(total_c) | `RAISED(next_c, total_c));
   // A tile is due from its last beat until it is marked done.
   wire done_now = begun & done;
   reg due = 0, due_long = 0, busy = 0, checks = 0;
@@ -352,7 +371,7 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire ok_marked = ~begun | (step == accepts & (~accepts | (a_valid & b_valid & ~held)));
   wire ok_legal = ~begun | ({_legal(spec)});
   wire ok_sums = ~begun | ((~done | due | accept & a_last) & ~(due & accept & a_last) & ~due_long
-    & (~checks | (result_known & result == result_c & result_flags == result_flags_c)));
+    & (~checks | (result_known & result == result_c & (result_flags | `TOLD(result)) == (result_flags_c | `TOLD(result_c)))));
   wire ok_taken = wait_count < 3;
   // Known at once, this spares the solver finding out about every count.
   wire ok_count = ~begun | hardware_count == count | (hardware_count == 0 & a_valid & b_valid & a_first);
