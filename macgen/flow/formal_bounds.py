@@ -136,7 +136,8 @@ def _invariant(spec: MacSpec, state: str, members: Mapping[str, int]) -> str:
             f" & {state}_code == {state}__integer;\n"
         )
     # Of a float the code tells: how a state stands for a number is the adder's and the output's affair.
-    conditions = [f"{state}_code[{spec.acc.width - 2}:0] <= {spec.acc.max_code}"]
+    largest = spec.acc.infinity_code(0) if spec.overflow == "infinity" else spec.acc.max_code
+    conditions = [f"{state}_code[{spec.acc.width - 2}:0] <= {largest}"]
     if spec.acc.encoding == "fnuz":
         conditions.append(f"{state}_code != {spec.acc.nan_code}")
     return text + f"  wire {state}_valid = {state}_special | ({' & '.join(conditions)});\n"
