@@ -207,7 +207,7 @@ def _satisfiability(harness: Harness, place: Path, timeout: float, command: Sequ
         return "proved", depth
     if re.search(r"model found( for base case)?: FAIL!", log):
         return "fails", depth
-    if "reached maximum number of time steps" in log or "TIMEOUT" in log or "Interrupted" in log:
+    if "eached maximum number of time steps" in log or "TIMEOUT" in log or "Interrupted" in log:
         (place / "trace.vcd").unlink(missing_ok=True)
         return "undecided", depth
     raise ToolError(

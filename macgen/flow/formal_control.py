@@ -371,7 +371,8 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire ok_marked = ~begun | (step == accepts & (~accepts | (a_valid & b_valid & ~held)));
   wire ok_legal = ~begun | ({_legal(spec)});
   wire ok_sums = ~begun | ((~done | due | accept & a_last) & ~(due & accept & a_last) & ~due_long
-    & (~checks | (result_known & result == result_c & (result_flags | `TOLD(result)) == (result_flags_c | `TOLD(result_c)))));
+    & (~checks | (result_known & result == result_c
+      & (result_flags | `TOLD(result)) == (result_flags_c | `TOLD(result_c)))));
   wire ok_taken = wait_count < 3;
   // Known at once, this spares the solver finding out about every count.
   wire ok_count = ~begun | hardware_count == count | (hardware_count == 0 & a_valid & b_valid & a_first);
