@@ -24,6 +24,7 @@ from macgen.flow.formal_bounds import bounds_harness
 from macgen.flow.formal_control import pe_harness, sequencer_harness
 from macgen.flow.formal_harness import Harness, Ports, Property
 from macgen.flow.simulate import checksum_notes, work_directory
+from macgen.spec import MacSpec
 
 DEFAULT_TIMEOUT = 600.0
 
@@ -103,12 +104,13 @@ def formal(
         The proofs. A property that fails is a result, not an error.
 
     Raises:
-        MacgenError: the bundle or an argument is refused.
+        MacgenError: the bundle, an argument or a field of its spec is refused.
         ToolError: Yosys is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
     directory = Path(bundle).resolve()
     manifest = load_manifest(directory)
+    _check(manifest.spec)
     if not timeout > 0:
         raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
     tools.require("yosys", needed_by="formal verification")
@@ -141,6 +143,28 @@ def formal(
         notes=tuple(checksum_notes(directory, manifest)),
         seconds=time.monotonic() - started,
     )
+
+
+def _check(spec: MacSpec) -> None:
+    """Refuse a spec with what the harnesses do not know.
+
+    Raises:
+        MacgenError: there is such a field.
+    """
+    unknown = {
+        "interleave": "1" if spec.interleave != 1 else None,
+        "lanes": "1" if spec.lanes != 1 else None,
+        "product": "exact" if spec.product is not None else None,
+        "scale": "none" if spec.scale is not None else None,
+        "outer": f"acc {spec.acc}" if spec.outer_format != spec.acc else None,
+        "outer_rounding": f"rounding {spec.rounding!r}" if spec.has_outer_adder else None,
+        "out": f"acc {spec.acc}" if spec.out_format != spec.acc else None,
+    }
+    for name, accepted in unknown.items():
+        if accepted is not None:
+            raise MacgenError(
+                f"formal verification does not take {name} {getattr(spec, name)} yet; accepted is {accepted}"
+            )
 
 
 def _modules(work: Path, timeout: float) -> dict[str, Ports]:
@@ -198,7 +222,8 @@ def _elaboration(harness: Harness) -> list[str]:
 
 def _satisfiability(harness: Harness, place: Path, timeout: float, command: Sequence[str]) -> tuple[str, int]:
     shown = ",".join(f"ok_{item.name}" for item in harness.properties)
-    words = [*command, "-prove-asserts", f"-timeout {max(1, int(timeout))}", "-dump_vcd trace.vcd", f"-show {shown}"]
+    words = [*command, "-prove-asserts", f"-timeout {max(1, int(timeout))}", "-dump_vcd trace.vcd"]
+    words += [f"-show {shown}", "-show-inputs"]
     _yosys(place, "prove", [*_elaboration(harness), " ".join(words)], timeout + 60)
     log = (place / "prove.txt").read_text(encoding="utf-8", errors="replace")
     depth = max((int(number) for number in re.findall(r"Trying induction with length (\d+)", log)), default=1)
@@ -242,9 +267,8 @@ def _reachability(place: Path, timeout: float, harness: Harness) -> tuple[str, i
         return {"UNSAT": "proved", "UNK": "undecided"}[verdict[1]], int(verdict[2])
     # Yosys's own solver finds the counterexample again, the shortest one: a second opinion, and a trace with names.
     shown = ",".join(f"ok_{item.name}" for item in harness.properties)
-    search = (
-        f"sat -tempinduct-baseonly -maxsteps {int(verdict[4]) + 1} -prove-asserts -dump_vcd trace.vcd -show {shown}"
-    )
+    words = ["sat -tempinduct-baseonly", f"-maxsteps {int(verdict[4]) + 1}", "-prove-asserts -dump_vcd trace.vcd"]
+    search = " ".join([*words, f"-show {shown}", "-show-inputs"])
     _yosys(place, "trace", ["read_rtlil flat.il", search], timeout)
     log = place / "trace.txt"
     found = log.read_text(encoding="utf-8", errors="replace")

@@ -3,162 +3,172 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from macgen.flow.formal_harness import Harness, Ports, Property, harness_module, instance
-from macgen.numerics import FixedFormat, FloatFormat
-from macgen.numerics.flags import FLAG_BITS
+from macgen.flow.formal_states import FloatStates, special
+from macgen.numerics import FixedFormat
+from macgen.rtl.addition import Addition
 from macgen.rtl.datapath import datapath
 from macgen.spec import MacSpec
 
-_SPECIALS = ("nan", "infinite")
+
+@dataclass
+class _Bench:
+    """The emitted modules side by side, joined by bundles of nets `<bundle>__<member>`."""
+
+    name: str
+    modules: Mapping[str, Ports]
+    inputs: dict[str, int] = field(default_factory=dict)
+    body: list[str] = field(default_factory=list)
+
+    def has(self, unit: str) -> bool:
+        """Whether there is such a module."""
+        return f"{self.name}_{unit}" in self.modules
+
+    def members(self, unit: str, interface: str) -> dict[str, int]:
+        """Return the members of a module's interface and their widths."""
+        prefix = f"{interface}__"
+        ports = self.modules[f"{self.name}_{unit}"]
+        return {port[len(prefix) :]: width for port, (_, width) in ports.items() if port.startswith(prefix)}
+
+    def free(self, bundle: str, members: Mapping[str, int]) -> None:
+        """Let a bundle be anything."""
+        self.inputs |= {f"{bundle}__{key}": width for key, width in members.items()}
+
+    def unit(self, unit: str, nets: Mapping[str, str], given: Mapping[str, str], makes: Mapping[str, str]) -> None:
+        """Add a module.
+
+        Parameters:
+            unit: which one.
+            nets: ports that are no interface's, and their nets.
+            given: interfaces to bundles that there are.
+            makes: interfaces to bundles that it makes.
+        """
+        connections = dict(nets)
+        for interface, bundle in [*given.items(), *makes.items()]:
+            members = self.members(unit, interface)
+            connections |= {f"{interface}__{key}": f"{bundle}__{key}" for key in members}
+            if interface in makes:
+                self.body += [f"  wire [{width - 1}:0] {bundle}__{key};\n" for key, width in members.items()]
+        number = len(self.body)
+        self.body.append(instance(f"{self.name}_{unit}", f"{unit}_{number}", connections))
 
 
 def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof, by induction over additions, that every state is one of the format and every code in range.
 
-    The invariant holds of the empty accumulator, and of the result of each addition where it holds of the addends: a
-    product of any two operand codes or none, with chunks also any state as a total that is folded.
+    Products, addends and states are any that are valid, and each module makes valid ones of valid ones; the empty
+    accumulator is valid. So what is proved of one addition holds after any number of them.
 
     Parameters:
         spec: the array.
         name: its top module's name.
         modules: ports of the emitted modules.
     """
-    inputs = {"a": spec.a.width, "b": spec.b.width, "present": 1}
-    body: list[str] = []
-    zero = datapath(spec).zero
-    # States: the old one, a total, and what each unit makes of them.
-    for state in ("acc", "total") if spec.chunk is not None else ("acc",):
-        for port, width in _members(modules[f"{name}_adder"], "acc__").items():
-            inputs[f"{state}__{port}"] = width
+    bench = _Bench(name, modules)
+    addition = Addition.of_steps(spec)
+    raw, operand = bench.members("product", "product"), bench.members("product", "operand")
+    state = bench.members("adder", "acc")
+    bench.inputs = {"a": spec.a.width, "b": spec.b.width, "present": 1}
+    for bundle, members in {"raw": raw, "addend": operand, "acc": state}.items():
+        bench.free(bundle, members)
     random = modules[f"{name}_adder"].get("random")
     if random is not None:
-        inputs["random"] = random[1]
-    body += _product(name, modules)
-    steps = {"sum": ("adder", "acc", "product")}
-    if spec.chunk is not None:
-        operand = _members(modules[f"{name}_folded"], "operand__")
-        body += [_wires("folded", operand)]
-        connections = {f"value__{key}": f"total__{key}" for key in _members(modules[f"{name}_folded"], "value__")}
-        connections |= {"present": "present"} | {f"operand__{key}": f"folded__{key}" for key in operand}
-        body.append(instance(f"{name}_folded", "fold", connections))
-        steps["fold_sum"] = ("adder", "acc", "folded")
-        if f"{name}_loaded" in modules:
-            steps["load"] = ("loaded", "", "product")
-    for result, (unit, state, operand_name) in steps.items():
-        ports = modules[f"{name}_{unit}"]
-        out = "result" if unit == "adder" else "value"
-        members = _members(ports, f"{out}__")
-        body.append(_wires(result, members) + f"  wire [{FLAG_BITS - 1}:0] {result}_flags;\n")
-        connections = {f"{out}__{key}": f"{result}__{key}" for key in members} | {"flags": f"{result}_flags"}
-        connections |= {f"operand__{key}": f"{operand_name}__{key}" for key in _members(ports, "operand__")}
-        connections |= {f"acc__{key}": f"{state}__{key}" for key in _members(ports, "acc__")}
-        if "random" in ports:
-            connections["random"] = "random"
-        body.append(instance(f"{name}_{unit}", f"make_{result}", connections))
-    members = _members(modules[f"{name}_adder"], "acc__")
-    body.append(
-        "".join(f"  wire [{width - 1}:0] zero__{key} = {zero.get(key, 0)};\n" for key, width in members.items())
-    )
-    states = ["zero", *(state for state in ("acc", "total") if f"{state}__{next(iter(members))}" in inputs), *steps]
-    for state in states:
-        body.append(f"  wire [{spec.acc.width - 1}:0] {state}_code;\n")
-        connections = {f"value__{key}": f"{state}__{key}" for key in members} | {"code": f"{state}_code"}
-        body.append(instance(f"{name}_output", f"convert_{state}", connections))
-        body.append(_invariant(spec, state, members))
-    addends = [state for state in states if state in ("acc", "total")]
-    assumed = " & ".join(f"{state}_valid" for state in addends)
-    finite = " & ".join(
-        [f"~{state}_special" for state in addends]
-        + [
-            f"~product__{key}"
-            for key in _SPECIALS
-            if f"{name}_product" in modules and f"operand__{key}" in modules[f"{name}_product"]
-        ]
-    )
-    made = " & ".join(f"{state}_valid" for state in ("zero", *steps))
-    body.append(f"  wire ok_states = ~({assumed}) | ({made});\n")
-    properties = [
-        Property("states", "every accumulator state is one of the format's: its code in range, or NaN or infinite")
-    ]
-    if spec.overflow == "saturate":
-        body.append(
-            f"  wire ok_finite = ~({assumed} & {finite}) | ({' & '.join(f'~{state}_special' for state in steps)});\n"
-        )
+        bench.inputs["random"] = random[1]
+    bench.unit("multiplier", {"a": "a", "b": "b"}, {}, {"product": "multiplied"})
+    bench.unit("product", {"present": "present"}, {"product": "raw"}, {"operand": "product"})
+    bench.unit("adder", {"random": "random"} if random else {}, {"acc": "acc", "operand": "addend"}, {"result": "sum"})
+    folds, loads = bench.has("folded"), bench.has("loaded")
+    if folds:
+        bench.unit("folded", {"present": "present"}, {"value": "acc"}, {"operand": "folded"})
+    if loads:
+        bench.unit("loaded", {}, {"operand": "product"}, {"value": "load"})
+    zero = datapath(spec).zero
+    bench.body += [f"  wire [{width - 1}:0] zero__{key} = {zero.get(key, 0)};\n" for key, width in state.items()]
+    for bundle in ("acc", "sum"):
+        bench.body.append(f"  wire [{spec.acc.width - 1}:0] {bundle}_code;\n")
+        bench.unit("output", {"code": f"{bundle}_code"}, {"value": bundle}, {})
+
+    properties = []
+    results = {"zero": "1'b1", "sum": "acc_valid & addend_valid"} | ({"load": "raw_valid"} if loads else {})
+    if isinstance(spec.acc, FixedFormat):
+        for bundle in ("acc", *results):
+            bench.body.append(_fixed_range(spec.acc, bundle))
+        bench.body.append("  wire addend_valid = 1'b1, raw_valid = 1'b1;\n")
+        code = "acc_code == acc__integer"
+    else:
+        valid = FloatStates(addition)
+        bench.body += [valid.state(bundle, state) for bundle in ("acc", *results)]
+        bench.body += [valid.product(bundle, raw) for bundle in ("raw", "multiplied")]
+        addends = {"product": "raw_valid"} | ({"folded": "acc_valid"} if folds else {})
+        for bundle, may_fold in {"product": False, "addend": folds, **({"folded": True} if folds else {})}.items():
+            bench.body.append(valid.addend(bundle, operand, folded=may_fold))
+        bench.body.append(f"  wire ok_addends = multiplied_valid & {_implications(addends)};\n")
         properties.append(
-            Property("finite", f"finite operands never give NaN or infinity; no code lies beyond {spec.acc.max:g}")
+            Property("addends", "every product and every sum that is folded is an addend as the adder needs it")
         )
-    if spec.overflow == "saturate" and isinstance(spec.acc, FixedFormat):
-        key = "integer"
-        body += [_order(spec, state) for state in ("acc", "sum")]
-        top = _members(modules[f"{name}_product"], "operand__")[key] - 1
-        sign = f"product__{key}[{top}]"
-        body.append(
-            f"  wire ok_direction = ~({assumed} & {finite})"
-            f" | ({sign} ? sum_order <= acc_order : sum_order >= acc_order);\n"
+        code = valid.code("acc", state)
+    bench.body.append(f"  wire ok_states = {_implications(results)};\n  wire ok_range = ~acc_valid | {code};\n")
+    properties += [
+        Property("states", "every accumulator state is one that stands for a number of the format, NaN or an infinity"),
+        Property("range", f"every code is one of the format's; of a finite number, no larger than {spec.acc.max:g}"),
+    ]
+    numbers = f"acc_valid & addend_valid & ~{special('acc', state)} & ~{special('addend', operand)}"
+    bench.body.append(f"  wire numbers = {numbers};\n")
+    if spec.overflow == "saturate":
+        bench.body.append(f"  wire ok_finite = ~numbers | ~{special('sum', state)};\n")
+        properties.append(Property("finite", "finite operands never give NaN or infinity"))
+    if spec.overflow != "wrap":
+        bench.body += _direction(spec, operand)
+        properties.append(
+            Property(
+                "direction", "a positive addend never lowers a sum, a negative one never raises it, none leaves it"
+            )
         )
-        properties.append(Property("direction", "a positive addend never lowers a sum, a negative one never raises it"))
     return Harness(
         name="bounds",
-        verilog=harness_module(inputs, body, properties),
+        verilog=harness_module(bench.inputs, bench.body, properties),
         properties=tuple(properties),
         depth=None,
     )
 
 
-def _product(name: str, modules: Mapping[str, Ports]) -> list[str]:
-    raw = _members(modules[f"{name}_multiplier"], "product__")
-    operand = _members(modules[f"{name}_product"], "operand__")
-    connections = {f"product__{key}": f"raw__{key}" for key in raw}
+def _implications(conditions: Mapping[str, str]) -> str:
+    """Return that each bundle is valid under its condition."""
+    return "(" + " & ".join(f"(~({condition}) | {bundle}_valid)" for bundle, condition in conditions.items()) + ")"
+
+
+def _fixed_range(acc: FixedFormat, bundle: str) -> str:
+    """Return Verilog for `<bundle>_valid`."""
+    kind, bits = ("$signed", acc.width) if acc.signed else ("$unsigned", acc.width)
+    low, high = (_number(limit, bits, acc.signed) for limit in (acc.min_integer, acc.max_integer))
+    value = f"{kind}({bundle}__integer)"
+    return f"  wire {bundle}_valid = {value} >= {low} & {value} <= {high};\n"
+
+
+def _order(spec: MacSpec, bundle: str) -> str:
+    """Return Verilog for `<bundle>_order`, a signed number that is the larger, the larger the code's number."""
+    code, bits = f"{bundle}_code", spec.acc.width
+    if isinstance(spec.acc, FixedFormat):
+        order = f"$signed({code})" if spec.acc.signed else f"$signed({{1'b0, {code}}})"
+    else:
+        magnitude = f"$signed({{2'b0, {code}[{bits - 2}:0]}})"
+        order = f"{code}[{bits - 1}] ? -{magnitude} : {magnitude}"
+    return f"  wire signed [{bits}:0] {bundle}_order = {order};\n"
+
+
+def _direction(spec: MacSpec, operand: Mapping[str, int]) -> list[str]:
+    """Return Verilog for `ok_direction`."""
+    key = "integer" if isinstance(spec.acc, FixedFormat) else "significand"
+    addend = f"addend__{key}"
     return [
-        _wires("raw", raw),
-        _wires("product", operand),
-        instance(f"{name}_multiplier", "multiply", {"a": "a", "b": "b"} | connections),
-        instance(
-            f"{name}_product",
-            "align",
-            {"present": "present"} | connections | {f"operand__{key}": f"product__{key}" for key in operand},
-        ),
+        *(_order(spec, bundle) for bundle in ("acc", "sum")),
+        f"  wire lowers = {addend}[{operand[key] - 1}];\n",
+        f"  wire ok_direction = ~numbers | ({addend} == 0 ? sum_order == acc_order\n"
+        "    : lowers ? sum_order <= acc_order : sum_order >= acc_order);\n",
     ]
-
-
-def _invariant(spec: MacSpec, state: str, members: Mapping[str, int]) -> str:
-    """Return Verilog for `<state>_special` and `<state>_valid`."""
-    special = " | ".join(f"{state}__{key}" for key in _SPECIALS if key in members) or "1'b0"
-    text = f"  wire {state}_special = {special};\n"
-    if not isinstance(spec.acc, FloatFormat):
-        low, high = spec.acc.min_integer, spec.acc.max_integer
-        signed = "$signed" if spec.acc.signed else ""
-        bits = spec.acc.width
-        return text + (
-            f"  wire {state}_valid = {signed}({state}__integer) >= {_number(low, bits, spec.acc.signed)}"
-            f" & {signed}({state}__integer) <= {_number(high, bits, spec.acc.signed)}"
-            f" & {state}_code == {state}__integer;\n"
-        )
-    # Of a float the code tells: how a state stands for a number is the adder's and the output's affair.
-    largest = spec.acc.infinity_code(0) if spec.overflow == "infinity" else spec.acc.max_code
-    conditions = [f"{state}_code[{spec.acc.width - 2}:0] <= {largest}"]
-    if spec.acc.encoding == "fnuz":
-        conditions.append(f"{state}_code != {spec.acc.nan_code}")
-    return text + f"  wire {state}_valid = {state}_special | ({' & '.join(conditions)});\n"
-
-
-def _order(spec: MacSpec, state: str) -> str:
-    """Return Verilog for `<state>_order`, the signed number that a fixed-point code is."""
-    code = f"{state}_code"
-    value = (
-        f"$signed({code})" if isinstance(spec.acc, FixedFormat) and spec.acc.signed else f"$signed({{1'b0, {code}}})"
-    )
-    return f"  wire signed [{spec.acc.width}:0] {state}_order = {value};\n"
 
 
 def _number(value: int, bits: int, signed: bool) -> str:
     return f"-{bits + 1}'sd{-value}" if value < 0 else f"{bits + 1}'{'s' if signed else ''}d{value}"
-
-
-def _members(ports: Ports, prefix: str) -> dict[str, int]:
-    return {port[len(prefix) :]: width for port, (_, width) in ports.items() if port.startswith(prefix)}
-
-
-def _wires(prefix: str, members: Mapping[str, int]) -> str:
-    return "".join(f"  wire [{width - 1}:0] {prefix}__{key};\n" for key, width in members.items())

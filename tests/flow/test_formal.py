@@ -1,6 +1,7 @@
 """Formal proofs: right Verilog is proved, and each mutant is caught by the property that is about it."""
 
 import dataclasses
+import functools
 import re
 import shutil
 import tempfile
@@ -24,7 +25,6 @@ SPECS = {
     "loaded": MacSpec(
         a="e4m1", b="e4m1", acc="e5m6", chunk=4, fold="overlap", rounding="drop", rows=1, cols=2, pipeline=2
     ),
-    "infinite": MacSpec(a="e5m2", b="bf16", acc="fp32", overflow="infinity", rows=1, cols=1),
     "int": MacSpec(a="int3", b="uint2", acc="int8", rows=2, cols=2),
     "fixed": MacSpec(a="e3m2", b="int4", acc="fix9.3", chunk=7, rounding="rtz", rows=1, cols=3),
 }
@@ -43,6 +43,19 @@ def bundles(tmp_path_factory):
     return bundle
 
 
+@pytest.fixture(scope="module")
+def ports(bundles, tmp_path_factory):
+    """Return a function that gives the ports of a bundle's modules, which no mutant changes."""
+
+    @functools.cache
+    def of_bundle(name: str):
+        work = tmp_path_factory.mktemp("ports")
+        shutil.copyfile(bundles(name) / "rtl" / "mac.v", work / "array.v")
+        return module._modules(work, 60)
+
+    return of_bundle
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_right_verilog_is_proved(bundles, name, tmp_path):
     told = []
@@ -54,6 +67,25 @@ def test_right_verilog_is_proved(bundles, name, tmp_path):
     # The proofs end with an invariant, not at a bound.
     assert (tmp_path / "formal" / "PE" / "status.txt").read_text().startswith("snl_UNSAT")
     assert "Induction step proven" in (tmp_path / "formal" / "operands" / "prove.txt").read_text()
+
+
+# Accumulators of every kind, where they differ in what they can hold.
+KINDS = [
+    {"a": "e4m3fn", "b": "e4m3fn", "acc": "e6m3:flush"},
+    {"a": "int4", "b": "int4", "acc": "e7m0finite", "rounding": "drop", "chunk": 4, "fold": "overlap"},
+    {"a": "uint1", "b": "int3", "acc": "e6m0fnuz", "rounding": "stochastic:1"},
+    {"a": "e5m2", "b": "int3", "acc": "e5m1finite:bias=13", "chunk": 4},
+    {"a": "fp16", "b": "fp16", "acc": "bf16", "rounding": "rtz", "overflow": "infinity"},
+    {"a": "e5m2", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4, "fold": "overlap"},
+]
+
+
+@pytest.mark.parametrize("fields", KINDS, ids=lambda fields: "_".join(map(str, fields.values())))
+def test_bounds_of_every_kind_of_accumulator(fields, tmp_path, monkeypatch):
+    build(MacSpec(**fields, rows=1, cols=1), tmp_path / "bundle")
+    monkeypatch.setattr(module, "_HARNESSES", (module.bounds_harness,))
+    result = formal(tmp_path / "bundle", workdir=tmp_path)
+    assert result.passed, result.problem
 
 
 # Bundle, what changes (a pattern that must match once), to what, the properties that may catch it.
@@ -73,7 +105,6 @@ MUTANTS = {
         "assign c_last = row_count == 2'h1;",
         "results rows",
     ),
-    "rows skipped": ("overlap", r"row_count \+ 1'h1", "row_count + 2'h2", "results rows"),
     "first mark": ("bubble", r"assign c_first = ~ (\w+);", r"assign c_first = \1;", "results rows"),
     "rows swapped": ("bubble", r"(mac_row row_0 \((?:.*\n)*?.*\.shift\()row_0__shift\)", r"\g<1>1'h0)", "results kept"),
     "columns swapped": ("bubble", r"c_data = \{ (\w+), (\w+) \}", r"c_data = { \2, \1 }", "results results"),
@@ -120,6 +151,27 @@ MUTANTS = {
         "PE shift",
     ),
     # Range.
+    "product's exponent": (
+        "bubble",
+        r"= a_exponent \+ b_exponent;",
+        "= a_exponent + b_exponent + 1'h1;",
+        "bounds addends",
+    ),
+    "sum's exponent": ("bubble", r"= exponent \+ 1'h1;", "= exponent;", "bounds states"),
+    "infinity beside NaN": ("bubble", r"(result__infinite = \w+) & \w+;", r"\1;", "bounds states"),
+    "code beyond the largest": (
+        "bubble",
+        r"(module mac_output\((?:.*\n)*?.*value_outside = value_beyond) \| \w+;",
+        r"\1;",
+        "bounds range|bounds direction",
+    ),
+    "largest one too low": ("bubble", r"(acc__significand\[4\] \? 6'h31 : )6'h0f;", r"\g<1>6'h0e;", "bounds direction"),
+    "rounding not completed": (
+        "bubble",
+        r"\$signed\(acc__significand\) \+ \$signed\(\{ 1'h0, acc__up \}\)",
+        "$signed(acc__significand) + $signed({ 1'h0, 1'h0 })",
+        "bounds direction|bounds states",
+    ),
     "clamp one too low": ("int", r"8'h80 : 8'h7f;", "8'h80 : 8'h7e;", "bounds direction"),
     "no clamp": ("int", r"assign outside = [^;]*;", "assign outside = 1'h0;", "bounds direction"),
     # Reset.
@@ -151,12 +203,13 @@ def mutant(bundles, tmp_path: Path, name: str, pattern: str, replacement: str) -
 
 
 @pytest.mark.parametrize("change", MUTANTS)
-def test_mutant_is_caught(bundles, tmp_path, monkeypatch, change):
+def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     name, pattern, replacement, caught_by = MUTANTS[change]
     # Only the proof that is about it, to save time.
     proof = caught_by.split()[0]
     makers = {"PE": "pe", "sequencer": "sequencer", "operands": "feed", "results": "drain", "bounds": "bounds"}
     monkeypatch.setattr(module, "_HARNESSES", (getattr(module, f"{makers[proof]}_harness"),))
+    monkeypatch.setattr(module, "_modules", lambda *_: ports(name))
     result = formal(mutant(bundles, tmp_path, name, pattern, replacement), workdir=tmp_path)
     assert not result.passed
     (found,) = result.proofs
@@ -202,6 +255,26 @@ def test_temporary_files_stay_only_after_a_failure(bundles, tmp_path, monkeypatc
 def test_a_limit_that_is_none_is_refused(bundles, timeout):
     with pytest.raises(MacgenError, match=r"^timeout .* is not a positive number of seconds$"):
         formal(bundles("int"), timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"interleave": 2}, "interleave 2 yet; accepted is 1"),
+        ({"lanes": 2}, "lanes 2 yet; accepted is 1"),
+        ({"product": "e5m2"}, "product e5m2 yet; accepted is exact"),
+        ({"scale": "e8m0fnu"}, "scale e8m0fnu yet; accepted is none"),
+        ({"outer": "e6m9"}, "outer e6m9 yet; accepted is acc e5m3"),
+        ({"outer_rounding": "rtz"}, "outer_rounding rtz yet; accepted is rounding 'rne'"),
+        ({"out": "e8m7"}, "out e8m7 yet; accepted is acc e5m3"),
+    ],
+)
+def test_what_the_proofs_do_not_know_is_refused(bundles, monkeypatch, fields, named):
+    manifest = module.load_manifest(bundles("bubble"))
+    changed = dataclasses.replace(SPECS["bubble"], **{"chunk": 4} | fields)
+    monkeypatch.setattr(module, "load_manifest", lambda _: dataclasses.replace(manifest, spec=changed))
+    with pytest.raises(MacgenError, match=f"^formal verification does not take {named}$"):
+        formal(bundles("bubble"))
 
 
 def test_verilog_that_yosys_cannot_read(bundles, tmp_path):
