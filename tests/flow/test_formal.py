@@ -48,7 +48,7 @@ def ports(bundles, tmp_path_factory):
     """Return a function that gives the ports of a bundle's modules, which no mutant changes."""
 
     @functools.cache
-    def of_bundle(name: str):
+    def of_bundle(name: str) -> dict[str, object]:
         work = tmp_path_factory.mktemp("ports")
         shutil.copyfile(bundles(name) / "rtl" / "mac.v", work / "array.v")
         return module._modules(work, 60)
