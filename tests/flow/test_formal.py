@@ -13,6 +13,7 @@ from macgen import MacSpec
 from macgen.emit import build
 from macgen.errors import MacgenError, ToolError
 from macgen.flow import formal as module
+from macgen.flow.formal import _modules as module_ports
 from macgen.flow.formal import formal
 
 SPECS = {
@@ -51,7 +52,7 @@ def ports(bundles, tmp_path_factory):
     def of_bundle(name: str) -> dict[str, object]:
         work = tmp_path_factory.mktemp("ports")
         shutil.copyfile(bundles(name) / "rtl" / "mac.v", work / "array.v")
-        return module._modules(work, 60)
+        return module_ports(work, 60)
 
     return of_bundle
 
@@ -91,7 +92,7 @@ def test_bounds_of_every_kind_of_accumulator(fields, tmp_path, monkeypatch):
 # Bundle, what changes (a pattern that must match once), to what, the properties that may catch it.
 MUTANTS = {
     # Stream protocol.
-    "last is not held": ("bubble", r"assign held = last & busy;", "assign held = 1'h0;", "sequencer marked"),
+    "last is not held": ("bubble", r"& busy;", "& 1'h0;", "sequencer marked"),
     "busy is never set": ("bubble", r"\.busy\(sequencer__busy\)", ".busy(1'h0)", "results last_held"),
     "valid falls": (
         "bubble",
@@ -101,8 +102,8 @@ MUTANTS = {
     ),
     "one row too few": (
         "overlap",
-        r"assign c_last = row_count == 2'h2;",
-        "assign c_last = row_count == 2'h1;",
+        r"(c_last = \w+ == )2'h2;",
+        r"\g<1>2'h1;",
         "results rows",
     ),
     "first mark": ("bubble", r"assign c_first = ~ (\w+);", r"assign c_first = \1;", "results rows"),
@@ -136,18 +137,18 @@ MUTANTS = {
         "folded__present = 1'h1",
         "PE result",
     ),
-    "flags forgotten": ("bubble", r"new_total_flags = \w+ \| flags", "new_total_flags = flags", "PE result"),
+    "flags forgotten": ("bubble", r"total_flags = \w+ \| flags", "total_flags = flags", "PE result"),
     "member not taken": (
         "bubble",
-        r"total_exponent <= adder__result__exponent",
-        "total_exponent <= total_exponent",
+        r"total_0_exponent <= adder__result__exponent",
+        "total_0_exponent <= total_0_exponent",
         "PE result",
     ),
     "operand not passed": ("bubble", r"a_out <= a_in;", "a_out <= b_in;", "PE passes"),
     "result overwritten": (
         "bubble",
-        r"shift \? result_in\[6:0\]|shift \? result_in\[4:0\]",
-        "shift ? result_significand",
+        r"(adder__result__significand : )result_in\[4:0\]",
+        r"\1result_0_significand",
         "PE shift",
     ),
     # Range.
@@ -187,7 +188,12 @@ MUTANTS = {
         "sequencer__busy",
         "results taken",
     ),
-    "row count not reset": ("bubble", r"if \(rst\) row_count <= 1'h0;\n +else if", "if", "results rows"),
+    "row count not reset": (
+        "bubble",
+        r"if \(rst\) count <= 1'h0;\n +else if (\(row_0__shift\) count)",
+        r"if \1",
+        "results rows",
+    ),
     "a mark not reset": ("int", r"if \(rst\) row_1__control_in__done <= 1'h0;\n +else row_1", "row_1", "operands fed"),
 }
 
