@@ -1,4 +1,4 @@
-"""`macgen verify`: simulate a bundle against the golden model, or prove its step in every state."""
+"""`macgen verify`: simulate a bundle against the golden model, prove its step in every state, or its control."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from macgen.cli.parameters import integer
 
 if TYPE_CHECKING:
     from macgen.flow.exhaustive import ExhaustiveResult
+    from macgen.flow.formal import FormalResult
     from macgen.flow.simulate import VerifyResult
 
 EXIT_FAILED = 1
@@ -40,6 +41,11 @@ EXIT_FAILED = 1
     metavar="N",
     help="With --exhaustive: steps, and folds, to draw where there are more than 10^9.  [default: 100000000]",
 )
+@click.option(
+    "--formal",
+    is_flag=True,
+    help="Instead of streams, prove stream protocol, order of the sums, reset and accumulator range for all time.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def verify(
@@ -50,6 +56,7 @@ def verify(
     tiles: int | None,
     exhaustive: bool,
     pairs: int | None,
+    formal: bool,
     as_json: bool,
 ) -> None:
     """Simulate the Verilog of a bundle and compare every result and flag with the golden model, bit for bit.
@@ -62,11 +69,15 @@ def verify(
     Example:
       macgen verify build/mac12 --simulator all --seed 7
       macgen verify build/mac12 --exhaustive
+      macgen verify build/mac12 --formal
     """
     import json
 
     from macgen.cli import console
 
+    if formal:
+        _verify_formally(ctx, directory, exhaustive, as_json)
+        return
     given = {name for name in ("simulator", "tiles") if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
     if exhaustive and given:
         raise click.UsageError(f"--{min(given)} does not go with --exhaustive, which Verilator compiles")
@@ -104,6 +115,57 @@ def _verify_exhaustively(ctx: click.Context, directory: Path, seed: int, pairs: 
         _print_phases(result)
     if not result.passed:
         ctx.exit(EXIT_FAILED)
+
+
+def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from macgen.cli import console
+
+    given = ("simulator", "seed", "tiles", "pairs")
+    others = {name for name in given if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if exhaustive:
+        others.add("exhaustive")
+    if others:
+        raise click.UsageError(f"--{min(others)} does not go with --formal, which draws no operands")
+    from macgen.flow.formal import formal
+
+    with console.progress(f"Proving {click.format_filename(directory)}") as tell:
+        result = formal(directory, progress=tell)
+    if as_json:
+        values = {"passed": result.passed, **asdict(result)}
+        values |= {
+            key: None if path is None else str(path) for key, path in (("trace", result.trace), ("log", result.log))
+        }
+        click.echo(json.dumps(values, indent=2))
+    else:
+        _print_proofs(result)
+    if not result.passed:
+        ctx.exit(EXIT_FAILED)
+
+
+def _print_proofs(result: "FormalResult") -> None:
+    from rich.table import Table
+
+    from macgen.cli import console
+
+    out = console.output()
+    table = Table("Proof", "Property", "Claim", "Method", "Depth", "Seconds", "Result", box=None, padding=(0, 2, 0, 0))
+    for proof in result.proofs:
+        for place, item in enumerate(proof.properties):
+            how = ["", "", "", ""] if place else [proof.name, proof.method, str(proof.depth), f"{proof.seconds:.1f}"]
+            # The properties of a proof hold together: of one that fails, the others stay open.
+            outcome = proof.outcome if proof.outcome != "fails" or item == proof.failing else "open"
+            table.add_row(how[0], item.name, item.claim, *how[1:], outcome)
+    out.print(table)
+    for note in result.notes:
+        out.print(f"Note: {note}")
+    count = sum(len(proof.properties) for proof in result.proofs)
+    if result.passed:
+        out.print(f"Proved: {count} properties, from any state on through one cycle of reset, for all time.")
+    else:
+        out.print(f"Failed: {result.problem}")
 
 
 def _print_phases(result: "ExhaustiveResult") -> None:

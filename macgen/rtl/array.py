@@ -152,7 +152,8 @@ class MacArray(wiring.Component):
         a_valid, a_ready: handshake; a beat moves when both are high. Both streams move in the same cycle, so ready
             follows from both valids: a source must not wait for ready before it offers a beat.
         a_data: one operand code per row and lane, row 0 lowest, in it lane 0.
-        a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last.
+        a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last. Where
+            folds take a bubble, it drops them when it is offered: also if it is withdrawn before the beat is taken.
         a_last: the beat ends the dot products.
         b_valid, b_ready, b_data: one operand code per column and lane, column 0 lowest, in it lane 0.
         a_scale, b_scale: with scales, one code per row, per column; those of the beat that ends a chunk count.

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from macgen.flow import exhaustive, simulate
+from macgen.flow import exhaustive, formal, simulate
 from macgen.flow.exhaustive import ExhaustiveResult, Phase
+from macgen.flow.formal import FormalResult, Proof
+from macgen.flow.formal_harness import Property
 from macgen.flow.simulate import SimulatorRun, TestOutcome, VerifyResult
 from tests.cli.runner import invoke, refused, run, tree
 
@@ -207,6 +209,66 @@ def test_options_that_do_not_go_together():
     )
     assert refused("verify", "x", "--exhaustive", "--tiles", 3).startswith("--tiles does not go with --exhaustive")
     assert refused("verify", "x", "--pairs", 3).startswith("--pairs goes with --exhaustive only")
+
+
+# -- formal --------------------------------------------------------------------------------------------------------
+
+STABLE, ROWS = Property("stable", "a result stays"), Property("rows", "two rows leave")
+PROBLEM = "results: stable (a result stays) fails after 3 cycles; the trace is /tmp/t.vcd, the log is /tmp/t.txt"
+
+
+@pytest.fixture
+def formally(monkeypatch):
+    """Replace the proofs: `formal` gives one that is proved, or one that fails."""
+
+    def install(outcome, failing=None, **fields):
+        proof = Proof("results", (STABLE, ROWS), "reachability (PDR)", 7, outcome, failing, 1.25)
+        values = {"problem": None, "trace": None, "log": None, "notes": (), "seconds": 2.0} | fields
+        result = FormalResult(proofs=(proof,), **values)
+        calls = []
+        monkeypatch.setattr(formal, "formal", lambda directory, progress: calls.append(directory) or result)
+        return calls
+
+    return install
+
+
+def test_formal_and_proved(formally):
+    calls = formally("proved", notes=("rtl/mac.v was changed",))
+    result = invoke("verify", "some/bundle", "--formal")
+    assert calls == [Path("some/bundle")]
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.split("  ")[0] for line in result.stdout.splitlines()] == [
+        "Proof",
+        "results",
+        "",
+        "Note: rtl/mac.v was changed",
+        "Proved: 2 properties, from any state on through one cycle of reset, for all time.",
+    ]
+    assert result.stdout.splitlines()[1].split()[-1] == "proved"
+
+
+def test_formal_and_failed(formally):
+    formally("fails", STABLE, problem=PROBLEM, trace=Path("/tmp/t.vcd"), log=Path("/tmp/t.txt"))
+    result = invoke("verify", "x", "--formal")
+    assert (result.exit_code, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    assert [line.split()[-1] for line in lines[1:3]] == ["fails", "open"]
+    assert lines[3:] == [f"Failed: {PROBLEM}"]
+
+
+def test_formal_json(formally):
+    formally("fails", STABLE, problem=PROBLEM, trace=Path("/tmp/t.vcd"), log=Path("/tmp/t.txt"))
+    result = invoke("verify", "x", "--formal", "--json")
+    assert result.exit_code == 1
+    values = json.loads(result.stdout)
+    assert (values["passed"], values["problem"], values["trace"]) == (False, PROBLEM, "/tmp/t.vcd")
+    assert values["proofs"][0]["failing"] == {"name": "stable", "claim": "a result stays"}
+
+
+@pytest.mark.parametrize("option", ["--simulator=icarus", "--seed=2", "--tiles=3", "--pairs=4", "--exhaustive"])
+def test_formal_goes_alone(option):
+    name = option.partition("=")[0]
+    assert refused("verify", "x", "--formal", option).startswith(f"{name} does not go with --formal")
 
 
 def test_exhaustive_without_a_compiler(bundle, tmp_path):

@@ -1,0 +1,130 @@
+"""What the formal proofs share: their description, and Verilog text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+Ports = Mapping[str, tuple[str, int]]
+"""Port name to direction and width."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """One claim.
+
+    Attributes:
+        name: short, an identifier: the harness drives `ok_<name>`, which is never 0.
+        claim: what is claimed, in words.
+    """
+
+    name: str
+    claim: str
+
+
+@dataclass(frozen=True)
+class Harness:
+    """What one run of the solver proves.
+
+    Attributes:
+        name: of the proof.
+        verilog: the top module `harness`, and modules that replace emitted ones.
+        properties: what it claims.
+        replaced: emitted modules of which it has its own version.
+        connections: pairs of signals to connect after flattening: one without a driver, its driver.
+        depth: length up to which temporal induction is tried; 0: property directed reachability, which finds
+            invariants itself;
+            None: the properties are combinational.
+    """
+
+    name: str
+    verilog: str
+    properties: tuple[Property, ...]
+    replaced: tuple[str, ...] = ()
+    connections: tuple[tuple[str, str], ...] = ()
+    depth: int | None = 0
+
+
+# Any state at all, then one cycle of reset.
+BEGUN = """\
+  reg begun = 0;
+  always @(posedge clk) begun <= 1;
+"""
+
+
+def source() -> str:
+    """Return Verilog for a source of beats that keeps what it offers until it is taken, as stream protocols demand."""
+    return """\
+  reg a_held = 0, b_held = 0, held_first, held_last;
+  wire a_valid = a_held | a_offer;
+  wire b_valid = b_held | b_offer;
+  wire a_first = a_held ? held_first : first_offer;
+  wire a_last = a_held ? held_last : last_offer;
+  always @(posedge clk) begin
+    a_held <= begun & a_valid & ~a_ready;
+    b_held <= begun & b_valid & ~b_ready;
+    held_first <= a_first;
+    held_last <= a_last;
+  end
+"""
+
+
+SOURCE_INPUTS = {"a_offer": 1, "b_offer": 1, "first_offer": 1, "last_offer": 1}
+
+
+def decoded(bit: str, vector: str, bits: int, before: str = "") -> str:
+    """Return Verilog for the bit that all of a vector's bits are; any bit where they disagree."""
+    return (
+        before + f"  wire [{bits - 1}:0] {bit}_bits = {vector};\n"
+        f"  (* anyseq *) wire {bit}_any;\n"
+        f"  wire {bit} = &{bit}_bits ? 1'b1 : ~|{bit}_bits ? 1'b0 : {bit}_any;\n"
+    )
+
+
+def harness_module(inputs: Mapping[str, int], body: Iterable[str], properties: Sequence[Property]) -> str:
+    """Return the module `harness`, which asserts `ok_<name>` of each property."""
+    ports = {"clk": ("input", 1), **{name: ("input", width) for name, width in inputs.items()}}
+    checks = "".join(f"  always @* check_{item.name}: assert (ok_{item.name});\n" for item in properties)
+    return module("harness", ports, "".join(body) + checks)
+
+
+def module(name: str, ports: Ports, body: str) -> str:
+    """Return a module."""
+    declared = ",\n".join(f"  {way} wire [{width - 1}:0] {port}" for port, (way, width) in ports.items())
+    return f"module {name}(\n{declared}\n);\n{body}endmodule\n"
+
+
+def instance(module: str, name: str, connections: Mapping[str, str]) -> str:
+    """Return an instance with its connections, port to net."""
+    ports = ", ".join(f".{port}({net})" for port, net in connections.items())
+    return f"  {module} {name}({ports});\n"
+
+
+def delayed(signal: str, cycles: int, reset: bool, width: int = 1) -> str:
+    """Return registers `<signal>_1` ... that hold a signal's value of so many cycles before."""
+    text = f"  wire [{width - 1}:0] {signal}_0 = {signal};\n"
+    for cycle in range(1, cycles + 1):
+        before = f"{signal}_{cycle - 1}"
+        value = f"begun ? {before} : {width}'d0" if reset else before
+        text += f"  reg [{width - 1}:0] {signal}_{cycle};\n  always @(posedge clk) {signal}_{cycle} <= {value};\n"
+    return text
+
+
+def marks_of(ports: Ports, prefix: str) -> list[str]:
+    """Return the names of the control marks among ports, without the prefix."""
+    return [port[len(prefix) :] for port in ports if port.startswith(prefix)]
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return a concatenation, the first part highest."""
+    return f"{{{', '.join(parts)}}}"
+
+
+def part(vector: str, index: int, width: int) -> str:
+    """Return the slice of a vector that is its element of this index."""
+    return f"{vector}[{(index + 1) * width - 1}:{index * width}]"
+
+
+def conjunction(parts: Sequence[str]) -> str:
+    """Return the conjunction of conditions, a line each."""
+    return "(" + "\n    & ".join(parts) + ")"

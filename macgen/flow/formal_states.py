@@ -1,0 +1,168 @@
+"""Which products, addends and accumulator states a float datapath is made for: the invariants of `formal_bounds`.
+
+The smallest addend has exponent 1 and its one bit on top of the significand, so that with exponent e a number has no
+bits below the e top ones, wherever normalisation does not stop at the smallest normal number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from macgen.flow.formal_harness import conjunction
+from macgen.numerics import FloatFormat
+from macgen.rtl.addition import Addition
+from macgen.rtl.geometry import FloatGeometry
+
+_SPECIALS = ("nan", "infinite")
+
+
+def special(bundle: str, members: Mapping[str, int]) -> str:
+    """Return the condition that a product, an addend or a state is NaN or infinite."""
+    found = [f"{bundle}__{key}" for key in _SPECIALS if key in members]
+    return f"({' | '.join(found)})" if found else "1'b0"
+
+
+@dataclass(frozen=True)
+class FloatStates:
+    """Conditions on the members of a product, an addend or a state, named `<bundle>__<member>`.
+
+    Attributes:
+        addition: of the datapath.
+    """
+
+    addition: Addition
+
+    @property
+    def geometry(self) -> FloatGeometry:
+        """The datapath's widths and constants."""
+        return FloatGeometry.of(self.addition)
+
+    @property
+    def largest_exponent(self) -> int:
+        """Largest exponent of an addend or of a settled state; a sum's may be one more."""
+        g = self.geometry
+        return max(g.max_exponent, self.addition.addend.largest_exponent + g.addend_offset)
+
+    def product(self, bundle: str, members: Mapping[str, int]) -> str:
+        """Return Verilog for `<bundle>_valid` of an exact product."""
+        addend = self.addition.addend
+        magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
+        in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
+        conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
+        return _valid(bundle, conditions)
+
+    def addend(self, bundle: str, members: Mapping[str, int], *, folded: bool) -> str:
+        """Return Verilog for `<bundle>_valid` of an aligned addend.
+
+        Parameters:
+            bundle, members: see FloatStates.
+            folded: whether it may be an accumulator state.
+        """
+        g = self.geometry
+        significand, exponent = f"{bundle}__significand", f"{bundle}__exponent"
+        top = g.window_bits
+        lowest = _lowest(significand, top)
+        normal = f"({significand}[{top}] ^ {significand}[{top - 1}])"
+        power = f"({significand} == {top + 1}'d{3 << (top - 1)})"  # -1.0: a product's magnitude has no other complement
+        shapes = [normal, power]
+        if folded and g.capped:
+            shapes.append(f"{exponent} == {g.min_exponent}")
+        number = [
+            f"({' | '.join(shapes)})",
+            f"({exponent} >= 1 | {lowest})",
+            f"{exponent} <= {self.largest_exponent}",
+            *_on_grid(significand, exponent, top),
+        ]
+        if not folded or self.addition.rounding == "drop":
+            number.append(f"~{lowest}")
+        zero = f"{exponent} == 0"
+        if folded:
+            zero += f" | {exponent} == {g.zero_exponent}"
+        conditions = [
+            f"({significand} == 0 ? ({zero}) : {conjunction(number)})",
+            *_special_conditions(bundle, members, significand),
+        ]
+        if "negative" in members:
+            conditions.append(f"(~{bundle}__negative | {special(bundle, members)} | {_not_positive(significand, top)})")
+        if "present" in members:
+            conditions.append(f"({bundle}__present | ({significand} == 0 & ~{special(bundle, members)}))")
+        return _valid(bundle, conditions)
+
+    def state(self, bundle: str, members: Mapping[str, int]) -> str:
+        """Return Verilog for `<bundle>_valid` of an accumulator state.
+
+        Of a number the significand is normalised, and once `up` has been added it has no bits below the grid; the
+        exponent is at most one more than an addend's. Where normalisation stops, anything not normalised counts as a
+        number with the least exponent. Beside NaN and infinity anything may stand.
+        """
+        g = self.geometry
+        significand, exponent, up = f"{bundle}__significand", f"{bundle}__exponent", f"{bundle}__up"
+        top = g.precision
+        rounded = f"{bundle}_rounded"
+        text = f"  wire [{top + 1}:0] {rounded} = {{{significand}[{top}], {significand}}} + {up};\n"
+        normal = f"({significand}[{top}] ^ {significand}[{top - 1}])"
+        lowest = _lowest(significand, top)
+        highest = f"{exponent} <= {self.largest_exponent + 1}"
+        if g.capped:
+            number = f"(~{normal} | ({exponent} >= {g.min_exponent} & {highest}))"
+        else:
+            power = f"({significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
+            shape = f"({normal} | {power})"
+            in_range = [f"({exponent} >= 1 | ({lowest} & ~{up}))", highest, *_on_grid(rounded, exponent, top)]
+            number = f"(({significand} == 0 & ~{up}) | {conjunction([shape, *in_range])})"
+        conditions = [number]
+        if self.addition.rounding in ("rtz", "drop"):
+            conditions.append(f"({significand}[{top}] | ~{up})")
+        if self.addition.rounding == "drop":
+            conditions.append(f"~({lowest} & ~{up})")
+        if "negative" in members:
+            conditions.append(
+                f"(~{bundle}__negative | ({_not_positive(significand, top)} & ~{up}) | {significand}[{top}])"
+            )
+        alone = " & ".join(f"{bundle}__{key}" for key in _SPECIALS if key in members)
+        exclusive = f"~({alone})" if all(key in members for key in _SPECIALS) else "1'b1"
+        return text + _valid(bundle, [f"({special(bundle, members)} | {conjunction(conditions)})", exclusive])
+
+    def code(self, bundle: str, members: Mapping[str, int]) -> str:
+        """Return the condition that a state's code, `<bundle>_code`, is one of the format, and of the kind it tells."""
+        acc = self.addition.acc
+        assert isinstance(acc, FloatFormat)
+        code, magnitude = f"{bundle}_code", f"{bundle}_code[{acc.width - 2}:0]"
+        numbers = f"{magnitude} <= {acc.infinity_code(0) if self.geometry.overflow_infinite else acc.max_code}"
+        if acc.encoding == "fnuz":
+            numbers += f" & {code} != {acc.nan_code}"
+        found = f"({numbers})"
+        if "infinite" in members:
+            found = f"({bundle}__infinite ? {magnitude} == {acc.infinity_code(0)} : {found})"
+        if "nan" in members:
+            found = f"({bundle}__nan ? {code} == {acc.nan_code} : {found})"
+        return found
+
+
+def _special_conditions(bundle: str, members: Mapping[str, int], number: str) -> list[str]:
+    """Return the conditions that nothing stands beside NaN and infinity."""
+    conditions = [f"(~{special(bundle, members)} | {number} == 0)"]
+    if all(key in members for key in _SPECIALS):
+        conditions.append(f"~({bundle}__nan & {bundle}__infinite)")
+    if "invalid" in members:
+        conditions.append(f"(~{bundle}__invalid | {bundle}__nan)")
+    return conditions
+
+
+def _on_grid(significand: str, exponent: str, top: int) -> list[str]:
+    """Return the conditions that the bits below the grid are 0."""
+    return [f"(~{significand}[{bit}] | {exponent} >= {top - bit})" for bit in range(top - 1)]
+
+
+def _lowest(significand: str, top: int) -> str:
+    """Return the condition of two's complement -1.0 of the next binade, whose exponent is one less."""
+    return f"({significand} == {top + 1}'d{1 << top})"
+
+
+def _not_positive(significand: str, top: int) -> str:
+    return f"({significand}[{top}] | {significand} == 0)"
+
+
+def _valid(bundle: str, conditions: list[str]) -> str:
+    return f"  wire {bundle}_valid = {conjunction(conditions)};\n"
