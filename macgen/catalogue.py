@@ -69,8 +69,8 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             MacSpec(
                 a="e3m4finite",
                 b="e3m4finite",
-                product="e4m7finite:bias=12:flush",
-                acc="e4m7finite:bias=10:flush",
+                product="e4m7finite:bias=12:none",
+                acc="e4m7finite:bias=10:none",
                 chunk=16,
                 rounding="rtz",
             ),

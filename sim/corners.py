@@ -23,7 +23,7 @@ from sim.terms import (
     Term,
     exact_code,
     factors_of,
-    least_exponent,
+    least_power,
     odd_products,
     scale_code,
     scale_exponents,
@@ -78,7 +78,7 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Term]]]:
     """Yield named sequences of terms about a sum of 2**exponent; most start with loading it."""
     ulp = _ulp_exponent(aim.format, exponent)
     lowest = aim.lowest
-    least = max(lowest, least_exponent(aim.format))  # of what stays in the accumulator
+    least = max(lowest, least_power(aim.format))  # of what stays in the accumulator
 
     def plus(significand: int, e: int) -> Term:
         return Term(0, significand, e)
@@ -261,7 +261,7 @@ def _extremes(aim: Aim) -> Iterator[Corner]:
             if other != pair:
                 run = (pair,) * count + (other,) * count
                 yield Corner(f"{name}, then {other_name}", run, largest * len(run))
-    smallest = [exact_code(fmt, sign, 1, least_exponent(fmt)) for fmt in (spec.a, spec.b) for sign in (0, 1)]
+    smallest = [exact_code(fmt, sign, *_smallest(fmt)) for fmt in (spec.a, spec.b) for sign in (0, 1)]
     for a_code in smallest[:2]:
         for b_code in smallest[2:]:
             if a_code is not None and b_code is not None:
@@ -269,6 +269,14 @@ def _extremes(aim: Aim) -> Iterator[Corner]:
                     yield Corner("smallest products", ((a_code, b_code),) * repeats, smallest_scales * repeats)
                 after = (a_top, b_top), (a_code, b_code)
                 yield Corner("smallest after largest", after, largest + smallest_scales)
+
+
+def _smallest(fmt: Format) -> tuple[int, int]:
+    """Return the significand of the smallest positive number, and the exponent of its last bit."""
+    if isinstance(fmt, FloatFormat) and fmt.subnormals == "none":
+        least = fmt.number(1)
+        return least.significand, least.exponent
+    return 1, least_power(fmt)
 
 
 def _is_signed(fmt: Format) -> bool:

@@ -117,7 +117,7 @@ def scale_exponents(fmt: Scale | None) -> tuple[int, int]:
         return 0, 0
     if isinstance(fmt, ScaleFormat):
         return -fmt.bias, fmt.nan_code - 1 - fmt.bias
-    return least_exponent(fmt), fmt.max_exponent
+    return least_power(fmt), fmt.max_exponent
 
 
 def scale_code(fmt: Scale, exponent: int) -> int:
@@ -202,8 +202,6 @@ def odd_products(aim: Aim, bits: int) -> list[int]:
     return sorted(set(found))[:: max(1, len(set(found)) // 4)]
 
 
-def least_exponent(fmt: Format) -> int:
-    """Return the exponent of the smallest positive number."""
-    if isinstance(fmt, FloatFormat) and fmt.subnormals == "flush":
-        return fmt.min_exponent
-    return fmt.lsb_exponent
+def least_power(fmt: Format) -> int:
+    """Return the exponent of the smallest power of two."""
+    return fmt.sum_exponent if isinstance(fmt, FloatFormat) else fmt.lsb_exponent

@@ -13,13 +13,14 @@ from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_S
 
 @st.composite
 def float_formats(draw, max_exp_bits=11, max_man_bits=52):
-    """Every float format: all encodings, biases and widths, with and without subnormals."""
+    """Every float format: all encodings, biases and widths, every kind of subnormals."""
     encoding = draw(st.sampled_from(ENCODINGS))
     least = 1 if encoding == "ieee" else 0
     exp_bits = draw(st.integers(least + 1, max_exp_bits))
     man_bits = draw(st.integers(1 if encoding == "fn" and exp_bits == 1 else least, max_man_bits))
     top_field = (1 << exp_bits) - (2 if encoding == "ieee" or (encoding == "fn" and man_bits == 0) else 1)
-    lowest_bias, highest_bias = top_field - 1023, 1075 - man_bits
+    subnormals = draw(st.sampled_from(["gradual", "flush", "none"] if man_bits else ["gradual", "flush"]))
+    lowest_bias, highest_bias = top_field - 1023, 1075 - man_bits - (subnormals == "none")
     assume(lowest_bias <= highest_bias)
     usual = (1 << (exp_bits - 1)) - (0 if encoding == "fnuz" else 1)
     biases = st.integers(lowest_bias, highest_bias)
@@ -32,7 +33,7 @@ def float_formats(draw, max_exp_bits=11, max_man_bits=52):
         man_bits,
         bias=draw(usual_bias | near | biases),
         encoding=encoding,
-        subnormals=draw(st.sampled_from(["gradual", "flush"])),
+        subnormals=subnormals,
     )
 
 

@@ -207,7 +207,7 @@ def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format
     if not isinstance(acc, FloatFormat):
         raise MacgenError(f"subnormals {shown(subnormals)} does not go with acc {acc}; accepted are float accumulators")
     changed = replace(acc, subnormals=subnormals)
-    if explicit_acc and acc.subnormals == "flush" and changed != acc:
+    if explicit_acc and acc.subnormals != "gradual" and changed != acc:
         raise MacgenError(f"subnormals {shown(subnormals)} contradicts acc {acc}; accepted is one of the two")
     return changed
 

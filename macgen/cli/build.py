@@ -66,8 +66,8 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
 )
 @click.option(
     "--subnormals",
-    metavar="gradual|flush",
-    help="Float accumulators: keep subnormal sums, or make them +0 (smaller).",
+    metavar="gradual|flush|none",
+    help="Float accumulators: keep subnormal sums, make them +0 (smaller), or have normal numbers in their codes.",
 )
 @click.option("--product", metavar="FORMAT|exact", help="Round each product to this format before it is added.")
 @click.option(

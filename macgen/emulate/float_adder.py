@@ -166,9 +166,11 @@ class FloatAdder:
         self._magic = real(1.5 * 2.0 ** (carrier.precision - acc.precision))
         self._ulp = real(2.0**-acc.man_bits)
         self._min_normal = real(acc.min_normal)
+        least_binade = 2.0**acc.min_exponent
+        self._least_binade = real(least_binade)
         self._max = real(acc.max)
         # Sums below half the smallest normal number are flushed wherever they are rounded to.
-        self._least_unit = real(acc.min_normal / (2 if acc.subnormals == "flush" and plan.random_bits else 1))
+        self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and plan.random_bits else 1))
         self._random_scale = real(2.0**plan.random_bits)
         self._scratch = [np.empty(shape, real) for _ in range({"drop": 1}.get(plan.rounding, 2 * plan.to_odd))]
 
@@ -204,7 +206,7 @@ class FloatAdder:
         (unit,) = self._scratch
         np.maximum(np.abs(acc), np.abs(addend), out=unit)
         np.bitwise_and(unit.view(self._bits), self._exponent_mask, out=unit.view(self._bits))
-        np.maximum(unit, self._min_normal, out=unit)
+        np.maximum(unit, self._least_binade, out=unit)
         np.multiply(unit, self._ulp, out=unit)
         for term in (acc, addend):
             np.divide(term, unit, out=term)
@@ -257,7 +259,7 @@ class FloatAdder:
     def _limit(self, acc: NDArray[Any], scratch: NDArray[Any]) -> None:
         """Apply the ends of the range to finite results."""
         plan = self._plan
-        if plan.acc.subnormals == "flush":
+        if plan.acc.subnormals != "gradual":
             np.abs(acc, out=scratch)
             np.copyto(acc, 0, where=scratch < self._min_normal)
         if plan.overflow == "infinity" and (plan.rounding == "rne" or plan.random_bits):

@@ -66,7 +66,7 @@ def sums_are_exact(spec: MacSpec, bound: float) -> bool:
     """
     acc, lsb = spec.acc, Products.of(spec.a, spec.b).lsb_exponent
     if isinstance(acc, FloatFormat):
-        finest = acc.lsb_exponent if acc.subnormals == "gradual" else acc.min_exponent
+        finest = acc.sum_exponent
         precision = min(acc.precision, 53)
     else:
         finest, precision = acc.lsb_exponent, 53

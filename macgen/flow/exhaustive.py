@@ -23,7 +23,7 @@ from macgen.flow import tools
 from macgen.flow.simulate import checksum_notes, work_directory
 from macgen.flow.step_wrapper import StepWrapper, Vectors, step_wrapper
 from macgen.golden import Model
-from macgen.numerics import FixedFormat, Flags, FloatFormat, Format, ScaleFormat, random_bits
+from macgen.numerics import ENCODINGS, SUBNORMALS, FixedFormat, Flags, FloatFormat, Format, ScaleFormat, random_bits
 from macgen.spec import MacSpec, Scale
 
 PROVER = Path(__file__).parent / "prover"
@@ -261,9 +261,9 @@ def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
     if isinstance(fmt, ScaleFormat):
         return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0)
     if isinstance(fmt, FloatFormat):
-        encoding = ("ieee", "fn", "fnuz", "finite").index(fmt.encoding)
-        flush = int(fmt.subnormals == "flush")
-        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.exponent_bias, encoding, flush, 0, 0)
+        encoding = ENCODINGS.index(fmt.encoding)
+        subnormals = SUBNORMALS.index(fmt.subnormals)
+        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.exponent_bias, encoding, subnormals, 0, 0)
     return (0, fmt.width, 0, 0, 0, 0, 0, fmt.frac_bits, int(fmt.signed))
 
 

@@ -20,7 +20,7 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 ALIASES = {"fp16": "e5m10", "bf16": "e8m7", "fp32": "e8m23", "fp64": "e11m52"}
 
-_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(:flush)?", re.ASCII)
+_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FloatFormat:
         man_bits: mantissa field width, 0 to 52 (1 to 52 for `ieee`).
         bias: exponent bias; None for the encoding's usual one, `2**(exp_bits-1) - 1` (`fnuz`: one more).
         encoding: `ieee`, `fn`, `fnuz` (OCP OFP8 and its neighbours) or `finite` (OCP Microscaling elements).
-        subnormals: `gradual` or `flush`.
+        subnormals: `gradual`, `flush` or `none` (M from 1): what the exponent field 0 means.
 
     Raises:
         MacgenError: a field is out of range, or some value would not be exact in binary64.
@@ -61,6 +61,11 @@ class FloatFormat:
             raise MacgenError("man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to 52")
         if self.subnormals not in SUBNORMALS:
             raise MacgenError(f"subnormals {shown(self.subnormals)} is not one of {', '.join(SUBNORMALS)}")
+        if self.subnormals == "none" and self.man_bits == 0:
+            raise MacgenError(
+                "man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 to "
+                "52, or subnormals 'flush'"
+            )
         if self.bias is None:
             object.__setattr__(self, "bias", self.default_bias)
         if isinstance(self.bias, bool) or not isinstance(self.bias, int):
@@ -85,22 +90,22 @@ class FloatFormat:
         if match is None:
             raise MacgenError(
                 f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz or finite, "
-                f"then :bias=N, then :flush, or {', '.join(ALIASES)}"
+                f"then :bias=N, then :flush or :none, or {', '.join(ALIASES)}"
             )
-        exp_bits, man_bits, encoding, bias, flush = match.groups()
+        exp_bits, man_bits, encoding, bias, subnormals = match.groups()
         return cls(
             int(exp_bits),
             int(man_bits),
             bias=None if bias is None else int(bias),
             encoding=cast(Encoding, encoding or "ieee"),
-            subnormals="flush" if flush else "gradual",
+            subnormals=cast(Subnormals, subnormals or "gradual"),
         )
 
     def __str__(self) -> str:
         suffix = "" if self.encoding == "ieee" else self.encoding
         bias = "" if self.bias == self.default_bias else f":bias={self.bias}"
-        flush = ":flush" if self.subnormals == "flush" else ""
-        return f"e{self.exp_bits}m{self.man_bits}{suffix}{bias}{flush}"
+        subnormals = "" if self._gradual else f":{self.subnormals}"
+        return f"e{self.exp_bits}m{self.man_bits}{suffix}{bias}{subnormals}"
 
     # -- limits --------------------------------------------------------------------------------------------------
 
@@ -136,9 +141,14 @@ class FloatFormat:
         return self.encoding != "finite"
 
     @cached_property
+    def least_normal_field(self) -> int:
+        """Exponent field of the smallest normal number."""
+        return 0 if self.subnormals == "none" else 1
+
+    @cached_property
     def min_exponent(self) -> int:
         """Exponent of the smallest normal number."""
-        return 1 - self.exponent_bias
+        return self.least_normal_field - self.exponent_bias
 
     @property
     def max_exponent(self) -> int:
@@ -149,6 +159,16 @@ class FloatFormat:
     def lsb_exponent(self) -> int:
         """Exponent of the finest grid: every finite value is a multiple of 2 to this power."""
         return self.min_exponent - self.man_bits
+
+    @cached_property
+    def sum_exponent(self) -> int:
+        """Least exponent e for which every multiple of 2**e is a value, if it is in range and has `precision` bits."""
+        match self.subnormals:
+            case "gradual":
+                return self.lsb_exponent
+            case "flush":
+                return self.min_exponent
+        return self.min_exponent + 1
 
     @cached_property
     def max_code(self) -> int:
@@ -166,7 +186,8 @@ class FloatFormat:
     @property
     def min_normal(self) -> float:
         """Smallest positive normal value."""
-        return float(np.ldexp(1.0, self.min_exponent))
+        least = 1.0 + self.epsilon if self.subnormals == "none" else 1.0
+        return float(np.ldexp(least, self.min_exponent))
 
     @property
     def min_subnormal(self) -> float:
@@ -246,12 +267,13 @@ class FloatFormat:
                 return Number("infinite", sign)
             return Number("nan" if mantissa >> (self.man_bits - 1) else "signalling", sign)
         exponent, mantissa = magnitude >> self.man_bits, magnitude & ((1 << self.man_bits) - 1)
-        if exponent == 0:
+        if magnitude == 0 or exponent < self.least_normal_field:
             significand = mantissa if self._gradual else 0
             return Number(
                 "finite", sign if significand or self.encoding != "fnuz" else 0, significand, self.lsb_exponent
             )
-        return Number("finite", sign, mantissa | 1 << self.man_bits, self.lsb_exponent + exponent - 1)
+        lsb = self.lsb_exponent + exponent - self.least_normal_field
+        return Number("finite", sign, mantissa | 1 << self.man_bits, lsb)
 
     def round(
         self, sign: int, significand: int, exponent: int, rounding: Rounding | Stochastic, overflow: Overflow
@@ -275,13 +297,14 @@ class FloatFormat:
         kept, _ = shift_right(significand, lsb - exponent, rounding)
         if kept >> self.precision:  # rounding carried into the next binade
             kept, lsb = kept >> 1, lsb + 1
-        if lsb < self.lsb_exponent:  # tiny after rounding with unbounded exponent range
+        # Counted in codes from zero, whose place is the power of two that `none` lacks.
+        magnitude = ((lsb - self.lsb_exponent + self.least_normal_field - 1) << self.man_bits) + kept
+        if lsb < self.lsb_exponent or magnitude == 0:  # tiny after rounding with unbounded exponent range
             if not self._gradual:
                 return Rounded(self.zero_code(), underflow=True)
             kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding)
             code = self.zero_code(sign) if kept == 0 else self._signed(sign, kept)
             return Rounded(code, underflow=inexact)
-        magnitude = ((lsb - self.lsb_exponent) << self.man_bits) + kept
         if magnitude <= self.max_code:
             return Rounded(self._signed(sign, magnitude))
         if overflow == "infinity" and rounding != "rtz":
@@ -306,10 +329,11 @@ class FloatFormat:
         sign = np.asarray(c >> (self.width - 1)).astype(np.int64)
         magnitude = np.asarray(c & (self._sign_bit - 1)).astype(np.int64)  # 63 bits at most, whatever c's type
         field, mantissa = magnitude >> self.man_bits, (magnitude & ((1 << self.man_bits) - 1)).astype(np.float64)
-        subnormal = field == 0
+        subnormal = (magnitude == 0) | (field < self.least_normal_field)
         significand = np.where(subnormal, mantissa if self._gradual else 0.0, mantissa + 2.0**self.man_bits)
+        binade = np.where(subnormal, 0, field - self.least_normal_field).astype(np.int64)
         with np.errstate(over="ignore"):  # the codes above max_code may lie beyond binary64
-            value = np.ldexp(significand, np.where(subnormal, 0, field - 1).astype(np.int64) + self.lsb_exponent)
+            value = np.ldexp(significand, binade + self.lsb_exponent)
         if self.encoding == "ieee":
             value = np.where(magnitude == self.max_code + 1, np.inf, value)
             value = np.where(magnitude > self.max_code + 1, np.nan, value)
@@ -392,10 +416,11 @@ class FloatFormat:
         scaled = np.ldexp(magnitude, self.man_bits - exponent)
         significand = np.where(scaled < 2.0**self.precision, scaled, 0.0).astype(np.int64)
         normal = significand >> self.man_bits
-        code = ((exponent - self.min_exponent) << self.man_bits) + significand
+        code = ((exponent - self.min_exponent + self.least_normal_field - 1) << self.man_bits) + significand
+        code = np.where(magnitude == 0, 0, code)
         off_grid = (scaled != significand) | (code > self.max_code) | ((scaled == 0) & (magnitude != 0))
         if not self._gradual:
-            off_grid |= (normal == 0) & (significand != 0)
+            off_grid |= ((normal == 0) | (code == 0)) & (significand != 0)
         off_grid |= infinite & (not self.has_infinity) | nan & (not self.has_nan)
         if off_grid.any():
             where, value = first_index_text(x, off_grid)

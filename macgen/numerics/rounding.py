@@ -16,8 +16,9 @@ SumRounding = Literal["rne", "rtz", "drop"]
 Overflow = Literal["saturate", "infinity", "wrap"]
 """What becomes of a result that is too large (docs/arithmetic.md section 3)."""
 
-Subnormals = Literal["gradual", "flush"]
-"""Whether a float format has subnormal numbers (docs/arithmetic.md section 1)."""
+Subnormals = Literal["gradual", "flush", "none"]
+"""What a float format's codes of the exponent field 0 mean: `gradual`, subnormal numbers; `flush`, zero; `none`, normal
+numbers, but for the least one, which is zero (docs/arithmetic.md section 1)."""
 
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 SUM_ROUNDINGS: tuple[SumRounding, ...] = get_args(SumRounding)

@@ -26,6 +26,11 @@ def exponent_field_max(fmt: Format) -> int:
     return fmt.max_code >> fmt.man_bits if isinstance(fmt, FloatFormat) else 1
 
 
+def exponent_field_min(fmt: Format) -> int:
+    """Return the effective exponent field that goes with units of 2**lsb_exponent; 1 for fixed point."""
+    return fmt.least_normal_field if isinstance(fmt, FloatFormat) else 1
+
+
 @dataclass(frozen=True)
 class Addend:
     """What the exact numbers can be that an adder takes; how they stand on wires, see ExactNumber.
@@ -66,13 +71,13 @@ class Addend:
         return cls(
             significand_bits=significand_bits(fmt),
             lsb_exponent=fmt.lsb_exponent,
-            least_exponent=1,
+            least_exponent=exponent_field_min(fmt),
             largest_exponent=exponent_field_max(fmt),
             largest=max(ends),
             integer_bits=fmt.width + 1 if integer and isinstance(fmt, FixedFormat) else 0,
             infinite=fmt.has_infinity,
             nan=fmt.has_nan,
-            normalised=isinstance(fmt, FloatFormat) and fmt.subnormals == "flush",
+            normalised=isinstance(fmt, FloatFormat) and fmt.subnormals != "gradual",
         )
 
     @classmethod

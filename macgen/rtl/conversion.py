@@ -70,8 +70,9 @@ class FloatConversion(wiring.Component):
         sticky: Value = Const(0, 1)
         small = Signal()  # below the smallest normal number, not yet rounded
         reaches = Signal()  # but rounded up to it, with a significand of full precision
-        m.d.comb += small.eq(field < 1)
-        if lowest < 1:
+        least = fmt.least_normal_field
+        m.d.comb += small.eq(field < least)
+        if lowest < least and fmt.subnormals != "none":
             m.d.comb += reaches.eq((field == 0) & kept.all() & self._away(kept[0], below, Const(0, 1)))
             if gradual:
                 distance = Signal(max((1 - lowest).bit_length(), 1))
@@ -88,12 +89,14 @@ class FloatConversion(wiring.Component):
             chopped.eq(Cat(kept[:-1], Mux(small, least_field, field))),
             rounded.eq(chopped + extend(self._away(kept[0], below, sticky), code_bits)),
         ]
+        # Without subnormals the code 0 is not that of the power of two in its place.
+        below_least: Value = is_zero(rounded) if fmt.subnormals == "none" and lowest < 1 else Const(0, 1)
         tiny = Signal()
         too_large = Signal()
         flushed: Value = Const(0, 1)
         underflow: Value = tiny
         m.d.comb += [
-            tiny.eq(nonzero & small & ~reaches),
+            tiny.eq(nonzero & (below_least | (small & ~reaches))),
             too_large.eq(nonzero & ~tiny & (rounded > fmt.max_code)),
         ]
         if gradual:

@@ -128,8 +128,13 @@ class Settled:
             )
         flushed = Signal(name=f"{name}_flushed")
         if g.flush:
-            reaches = (highest | lowest) & (value.exponent == g.min_exponent - 1)
-            m.d.comb += flushed.eq(normal & (value.exponent < g.min_exponent) & ~reaches)
+            if g.least_missing:  # 2**min_exponent itself has no code
+                is_power = (rounded == 1 << (p - 1)) | (rounded == -(1 << (p - 1)))
+                below = (value.exponent < g.min_exponent) | ((value.exponent == g.min_exponent) & is_power)
+            else:
+                reaches = (highest | lowest) & (value.exponent == g.min_exponent - 1)
+                below = (value.exponent < g.min_exponent) & ~reaches
+            m.d.comb += flushed.eq(normal & below)
             exponent = Mux(flushed, g.zero_exponent, exponent)
             significand = Mux(flushed, 0, significand)
         m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]

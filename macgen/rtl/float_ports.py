@@ -111,7 +111,7 @@ class FloatOutput(wiring.Component):
             # The exponent never lies below the smallest normal number's; a clear hidden bit tells a subnormal number.
             hidden: Value = magnitude[p - 1]
             m.d.comb += [
-                field.eq(Mux(hidden, exponent - Const(g.offset, bits), 0)),
+                field.eq(Mux(hidden, exponent - Const(g.field_offset, bits), 0)),
                 mantissa.eq(magnitude[: p - 1]),
             ]
         else:
@@ -121,7 +121,7 @@ class FloatOutput(wiring.Component):
             m.d.comb += [
                 below.eq(exponent < Const(g.min_exponent, bits)),
                 distance.eq(Mux(below, Const(g.min_exponent, bits) - exponent, 0)),
-                field.eq(Mux(below, 0, exponent - Const(g.offset, bits))),
+                field.eq(Mux(below, 0, exponent - Const(g.field_offset, bits))),
                 mantissa.eq(magnitude >> distance),
             ]
         nan, infinite = value.nan, value.infinite

@@ -1,8 +1,8 @@
 """Widths and constants of a float datapath, all of which follow from the formats.
 
-The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. `exponent` is the
-format's biased exponent plus an offset chosen so that the smallest addend's is 1: no exponent in the datapath is
-negative.
+The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. `exponent` is 1 in
+the smallest normal number's binade, plus an offset chosen so that the smallest addend's is 1: no exponent in the
+datapath is negative.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ class FloatGeometry:
             of a sum that cancels, then the ones that rounding looks at.
         random_bits: bits of the random number that an addition takes.
         exponent_bits: width of all exponents.
-        offset: what is added to the accumulator's biased exponents.
+        offset: what is added to the accumulator's exponents for that.
+        field_offset: what the output takes from them to give the format's exponent field.
         min_exponent: exponent of the smallest normal number.
         max_exponent: exponent of the largest finite number.
         max_significand: significand of the largest finite number.
@@ -33,6 +34,7 @@ class FloatGeometry:
             there. Where every sum lies on the subnormal grid anyway, subnormal numbers are kept normalised and only
             the output converts them.
         flush: whether results below the smallest normal number become zero.
+        least_missing: whether 2**min_exponent is no number: its code means zero.
         signed_zero: whether a result can be -0.
         nan: whether the accumulator can become NaN and stay so.
         infinite: whether the accumulator can become infinite and stay so.
@@ -49,12 +51,14 @@ class FloatGeometry:
     random_bits: int
     exponent_bits: int
     offset: int
+    field_offset: int
     min_exponent: int
     max_exponent: int
     max_significand: int
     addend_offset: int
     capped: bool
     flush: bool
+    least_missing: bool
     signed_zero: bool
     nan: bool
     infinite: bool
@@ -82,7 +86,9 @@ class FloatGeometry:
         capped = gradual and sum_lsb < acc.lsb_exponent
         offset = max(0, acc.lsb_exponent + p - 1 - sum_lsb)
         addend_offset = addend.lsb_exponent - addend.least_exponent + 1 - acc.lsb_exponent + (w - p) + offset
-        largest = max(offset + (acc.max_code >> acc.man_bits), addend.largest_exponent + addend_offset)
+        field_offset = offset + 1 - acc.least_normal_field
+        max_exponent = field_offset + (acc.max_code >> acc.man_bits)
+        largest = max(max_exponent, addend.largest_exponent + addend_offset)
         overflow_infinite = addition.overflow == "infinity" and addition.rounds_up
         infinite = acc.has_infinity and (addend.infinite or overflow_infinite)
         return cls(
@@ -93,12 +99,14 @@ class FloatGeometry:
             random_bits=addition.random_bits,
             exponent_bits=(largest + 2).bit_length(),
             offset=offset,
+            field_offset=field_offset,
             min_exponent=1 + offset,
-            max_exponent=offset + (acc.max_code >> acc.man_bits),
+            max_exponent=max_exponent,
             max_significand=(1 << acc.man_bits) | (acc.max_code & ((1 << acc.man_bits) - 1)),
             addend_offset=addend_offset,
             capped=capped,
             flush=not gradual,
+            least_missing=acc.subnormals == "none",
             signed_zero=capped and acc.encoding != "fnuz" and not drops,
             nan=acc.has_nan and (addend.nan or infinite),
             infinite=infinite,
@@ -121,5 +129,5 @@ class FloatGeometry:
             and (self.infinite or not self.operand_infinite)
             and not self.capped
             and addend.largest <= acc.number(acc.max_code).to_fraction()
-            and (not self.flush or addend.lsb_exponent >= acc.min_exponent)
+            and (not self.flush or addend.lsb_exponent >= acc.sum_exponent)
         )

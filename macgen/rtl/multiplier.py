@@ -190,13 +190,15 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str) -> Fac
 def _decoded_float(m: Module, code: Value, fmt: FloatFormat, name: str, significand: Signal, zero: Signal) -> Factor:
     field, mantissa = code[fmt.man_bits : -1], code[: fmt.man_bits]
     normal = Signal(name=f"{name}_normal")
-    m.d.comb += normal.eq(field != 0)
-    kept = mantissa if fmt.subnormals == "gradual" else mantissa & normal.replicate(fmt.man_bits)
+    # Without subnormals the field is the exponent as it is, and only zero has no hidden bit.
+    has_binade = fmt.subnormals == "none"
+    m.d.comb += normal.eq((code[:-1] if has_binade else field) != 0)
+    kept = mantissa & normal.replicate(fmt.man_bits) if fmt.subnormals == "flush" else mantissa
     exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
     m.d.comb += [
         significand[: fmt.man_bits].eq(kept),
         significand[fmt.man_bits].eq(normal),
-        exponent.eq(field | ~normal),
+        exponent.eq(field if has_binade else field | ~normal),
     ]
     infinite: Value = Const(0, 1)
     signalling: Value = Const(0, 1)

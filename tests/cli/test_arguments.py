@@ -165,7 +165,7 @@ def test_subnormals_of_the_accumulator():
 
 
 def test_wrong_subnormals():
-    refuses("subnormals 'off' is not one of gradual, flush", subnormals="off")
+    refuses("subnormals 'off' is not one of gradual, flush, none", subnormals="off")
     refuses(
         "subnormals 'gradual' contradicts acc e6m9:flush; accepted is one of the two",
         acc="e6m9:flush",

@@ -198,7 +198,7 @@ BAD_OPTIONS = {
     "rounding": (("--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
     "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
-    "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush"),
+    "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush, none"),
     "fold": (("--fold", "stall"), "fold 'stall' is not one of bubble, overlap"),
     "preset": (("--preset", "fp8"), "preset 'fp8' is unknown; accepted are default, wang2018"),
     "preset and spec": (("--preset", "fp16", "--spec", "x"), "preset 'fp16' and spec 'x' are both given"),

@@ -91,6 +91,8 @@ SMALL = [
     MacSpec(a="e2m2", b="e2m1", acc="e3m2:flush", rounding="drop", overflow="infinity"),
     MacSpec(a="e3m0finite", b="e2m1", acc="e4m0finite"),
     MacSpec(a="e2m1", b="int3", acc="e3m1fnuz:flush", rounding="rtz"),
+    MacSpec(a="e2m1finite:none", b="e2m1fn:none", acc="e4m1finite:bias=7:none"),
+    MacSpec(a="e2m1fnuz:none", b="e2m1", acc="e3m2:none", rounding="drop", overflow="infinity"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.0", rounding="rtz", overflow="wrap"),
     MacSpec(a="fix2.2", b="uint2", acc="fix5.1", rounding="drop"),

@@ -31,6 +31,8 @@ def decode(fmt, code):
         return sign, NAN
     if fmt.encoding == "fnuz" and sign == 1 and x == 0 and f == 0:
         return sign, NAN
+    if fmt.subnormals == "none":  # field 0 is a binade, whose power of two alone is missing
+        return sign, (2**fmt.man_bits + f if x or f else 0) * Fraction(2) ** (x - fmt.bias - fmt.man_bits)
     if x == 0:
         return sign, Fraction(f if fmt.subnormals == "gradual" else 0) * Fraction(2) ** (1 - fmt.bias - fmt.man_bits)
     return sign, (2**fmt.man_bits + f) * Fraction(2) ** (x - fmt.bias - fmt.man_bits)
@@ -157,6 +159,8 @@ class Accumulator(Rounded):
         self.sign_bit = top
         self.largest = max(self.finite.values())
         self.min_normal = Fraction(2) ** (1 - fmt.bias)
+        if fmt.subnormals == "none":
+            self.min_normal = min(value for value in self.finite.values() if value)
         lsb = 1 - fmt.bias - fmt.man_bits
         # Each grid: magnitudes in ascending order, and which of them end in an even digit.
         subnormals = range(2**fmt.man_bits + 1)
@@ -197,7 +201,7 @@ class Accumulator(Rounded):
             return self.end_of_range(sign), OVERFLOW
         flags = 0
         if rounded < self.min_normal:
-            if fmt.subnormals == "flush":
+            if fmt.subnormals != "gradual":
                 return 0, UNDERFLOW
             rounded = self.nearest(magnitude, self.subnormal_grid, random)
             flags = UNDERFLOW if rounded != magnitude else 0
@@ -223,7 +227,7 @@ class Accumulator(Rounded):
 
     def cut(self, value, other):
         """Return a magnitude without what lies below the last place of the larger of the two."""
-        place = Fraction(2) ** (1 - self.fmt.bias - self.fmt.man_bits - (40 if self.fmt.subnormals == "flush" else 0))
+        place = Fraction(2) ** (1 - self.fmt.bias - self.fmt.man_bits - (0 if self.fmt.subnormals == "gradual" else 40))
         while max(value, other) >= place * 2 ** (self.fmt.man_bits + 1):
             place *= 2
         return value // place * place

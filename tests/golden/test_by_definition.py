@@ -13,12 +13,13 @@ from macgen.numerics import SUM_ROUNDINGS
 from tests.golden.by_definition import Accumulator, Definition, decode, multiply, random_numbers
 
 ACCUMULATORS = [
-    name + flush
+    name + subnormals
     for name in ("e3m2", "e3m2fn", "e3m2fnuz", "e3m2finite", "e3m0fnuz", "e3m0finite", "e2m3:bias=0")
-    for flush in ("", ":flush")
+    for subnormals in ("", ":flush", ":none")
+    if subnormals != ":none" or name in ("e3m2", "e3m2fnuz", "e2m3:bias=0")
 ]
 OPERANDS = [
-    ("e2m1", "e2m1:bias=4"),
+    ("e2m1", "e2m1:bias=4:none"),
     ("e2m1fn", "e2m1fnuz:bias=4:flush"),
     ("e2m2", "e1m1finite:bias=3:flush"),
 ]

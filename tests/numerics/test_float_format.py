@@ -73,7 +73,19 @@ def test_init_wrong_encoding():
 
 
 def test_init_wrong_subnormals():
-    refuses("subnormals True is not one of gradual, flush", 5, 2, subnormals=True)
+    refuses("subnormals True is not one of gradual, flush, none", 5, 2, subnormals=True)
+
+
+@pytest.mark.parametrize("encoding", ["fn", "fnuz", "finite"])
+def test_init_no_subnormals_and_no_mantissa(encoding):
+    refuses(
+        "man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 to 52, or "
+        "subnormals 'flush'",
+        4,
+        0,
+        encoding=encoding,
+        subnormals="none",
+    )
 
 
 @pytest.mark.parametrize("field", ["exp_bits", "man_bits", "bias"])
@@ -113,6 +125,8 @@ def test_every_format_is_immutable_hashable_and_picklable(fmt):
         ("fp32", FloatFormat(8, 23)),
         ("fp64", FloatFormat(11, 52)),
         ("bf16:flush", FloatFormat(8, 7, subnormals="flush")),
+        ("e5m2:none", FloatFormat(5, 2, subnormals="none")),
+        ("e4m7finite:bias=10:none", FloatFormat(4, 7, encoding="finite", bias=10, subnormals="none")),
         ("fp16:bias=20", FloatFormat(5, 10, bias=20)),
     ],
 )
@@ -126,7 +140,7 @@ def test_parse(text, fmt):
     [
         *("", "e", "e5", "e5m", "m2e5", "E5M2", "e5m2 ", " e5m2", "e5m2\n", "e5m2fnu", "e5m2ieee", "fp8", "bf17"),
         *("e5m2:", "e5m2:flush:bias=1", "e5m2:bias=", "e5m2:bias=x", "e-5m2", "e5.0m2", "e5m2:gradual", "fp16fn"),
-        *("e٥m٢", "e5m2:bias=1234567"),
+        *("e٥m٢", "e5m2:bias=1234567", "e5m2:flush:none", "e5m2:none:flush"),
     ],
 )
 def test_parse_wrong_text(text):
@@ -134,7 +148,7 @@ def test_parse_wrong_text(text):
         FloatFormat.parse(text)
     assert str(caught.value) == (
         f"format {text!r} is not a float format; accepted are eXmY with an optional fn, fnuz or finite, then :bias=N, "
-        f"then :flush, or fp16, bf16, fp32, fp64"
+        f"then :flush or :none, or fp16, bf16, fp32, fp64"
     )
 
 
@@ -175,6 +189,8 @@ def contract_number(fmt, code):
         return "nan", s, 0
     if fmt.encoding == "fnuz" and s and x == 0 and f == 0:
         return "nan", s, 0
+    if fmt.subnormals == "none" and x == 0 and f != 0:
+        return "finite", s, (2**fmt.man_bits + f) * Fraction(2) ** (-fmt.bias - fmt.man_bits)
     if x == 0:
         f = 0 if fmt.subnormals == "flush" else f
         s = 0 if fmt.encoding == "fnuz" and f == 0 else s
@@ -218,7 +234,14 @@ def test_limits_are_the_ends_of_what_the_codes_mean(fmt):
     positive = [fmt.number(code) for code in (1, 2, 1 << fmt.man_bits)]
     smallest = min(number.to_fraction() for number in positive if number.kind == "finite" and number.significand)
     assert Fraction(fmt.min_subnormal) == smallest
-    assert fmt.number(1 << fmt.man_bits).to_fraction() == Fraction(fmt.min_normal) == Fraction(2) ** fmt.min_exponent
+    if fmt.subnormals == "none":
+        assert fmt.number(1).to_fraction() == Fraction(fmt.min_normal)
+        assert fmt.min_normal == (1 + fmt.epsilon) * 2.0**fmt.min_exponent
+        assert fmt.min_exponent == -fmt.bias
+    else:
+        assert fmt.number(1 << fmt.man_bits).to_fraction() == Fraction(fmt.min_normal)
+        assert fmt.min_normal == 2.0**fmt.min_exponent
+        assert fmt.min_exponent == 1 - fmt.bias
     assert fmt.number(fmt.max_code).to_fraction() == Fraction(fmt.max)
     assert fmt.max_code == (1 << (fmt.width - 1)) - 1 or fmt.number(fmt.max_code + 1).kind in ("infinite", "nan")
     assert 2.0**fmt.max_exponent <= fmt.max
@@ -304,6 +327,19 @@ def test_ulp_at_the_limits(fmt):
     assert fmt.ulp([[0.0, 1.0]]).shape == (1, 2)
 
 
+@given(SMALL)
+def test_from_the_sum_exponent_on_every_multiple_is_a_value(fmt):
+    values = set(all_values(fmt).tolist())
+
+    def all_are_values(exponent):
+        multiples = [n * 2.0**exponent for n in range(1 << fmt.precision)]
+        return values.issuperset(x for x in multiples if x <= fmt.max)
+
+    assume(fmt.sum_exponent > -1074)
+    assert all_are_values(fmt.sum_exponent)
+    assert fmt.max_exponent < fmt.sum_exponent or not all_are_values(fmt.sum_exponent - 1)
+
+
 def test_all_codes_of_wide_formats_are_refused():
     with pytest.raises(
         MacgenError, match=r"^format e8m23 has 2\^32 codes, too many to enumerate; accepted are up to 24"
@@ -328,7 +364,7 @@ def contract_round(fmt, value, rounding, overflow):
     if unbounded > Fraction(fmt.max):
         return math.inf if overflow == "infinity" and rounding == "rne" else Fraction(fmt.max), sign, True, False
     if unbounded < Fraction(fmt.min_normal):
-        if fmt.subnormals == "flush":
+        if fmt.subnormals != "gradual":
             return Fraction(0), 0, False, True
         grid = Fraction(2) ** fmt.lsb_exponent
         result = nearest(magnitude / grid) * grid

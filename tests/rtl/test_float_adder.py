@@ -6,7 +6,7 @@ from macgen.spec import MacSpec
 from tests.rtl.stages import DifferenceError, Proof
 
 # (a, b, acc, rounding, overflow). Together: every encoding as operand and accumulator, accumulators wider and narrower
-# than products, one significand bit, unusual biases, subnormals gradual and flushed, integer operands.
+# than products, one significand bit, unusual biases, subnormals gradual, flushed and replaced, integer operands.
 SMALL = [
     ("e2m1", "e2m1", "e3m2", "rne", "infinity"),
     ("e2m1", "e3m2", "e3m2", "rtz", "infinity"),
@@ -29,6 +29,11 @@ SMALL = [
     ("e3m2", "e3m2", "e5m5:flush", "rne", "saturate"),
     ("e2m2fnuz", "e2m2fnuz", "e3m3fnuz:flush", "rne", "saturate"),
     ("e2m1:flush", "e3m2", "e4m2fn:flush", "rtz", "saturate"),
+    ("e3m2:none", "e3m2:none", "e3m3:none", "rne", "infinity"),
+    ("e3m2finite:none", "e2m1", "e4m3finite:none", "rtz", "saturate"),
+    ("e3m2", "e3m2", "e5m5:none", "rne", "saturate"),
+    ("e2m2fnuz:none", "e2m2fnuz", "e3m3fnuz:none", "rne", "saturate"),
+    ("e2m1", "e3m2:none", "e4m2fn:none", "rtz", "saturate"),
     ("e3m0fn", "e3m0fn", "e4m0fn", "rne", "saturate"),
     ("e3m0finite", "e3m1finite", "e4m0finite", "rtz", "saturate"),
     ("e3m0fnuz", "e2m2", "e4m0fnuz:flush", "rne", "saturate"),
@@ -52,6 +57,7 @@ DROP = [
     for a, b, acc, _, overflow in SMALL
     if acc
     in ("e3m2", "e4m4", "e3m5", "e3m1", "e4m3", "e4m5fn", "e4m4fnuz", "e3m3:flush", "e5m5:flush", "e4m0finite", "e2m3")
+    or ":none" in acc
 ]
 
 STOCHASTIC = [
@@ -92,6 +98,21 @@ def test_formats_in_use(formats):
     assert proof.steps + proof.folds >= 200_000
 
 
+# Products and sums without subnormals: the missing power of two vanishes in the rounding of either.
+REPLACED = [
+    MacSpec(a="e2m2finite", b="e2m1finite", product="e3m2finite:bias=4:none", acc="e3m2finite:none", rounding="rtz"),
+    MacSpec(a="e2m1", b="e2m2", product="e2m2:none", acc="e3m2:none", chunk=4, overflow="infinity"),
+    MacSpec(a="e2m1", b="e2m1fn", product="e2m2fnuz:none", acc="e3m1fnuz:none", rounding="stochastic:2"),
+    MacSpec(a="e2m1:none", b="e2m1", product="e3m2fn:flush", acc="e3m2fn:none", chunk=4, rounding="drop"),
+]
+
+
+@pytest.mark.parametrize("spec", REPLACED, ids=lambda spec: f"{spec.product}-{spec.acc}")
+def test_products_without_subnormals(spec):
+    proof = Proof(spec, most_pairs=40_000).run()
+    assert proof.complete or len(proof.states) >= 50
+
+
 @pytest.mark.parametrize(
     ("hardware", "contract"),
     [
@@ -100,6 +121,7 @@ def test_formats_in_use(formats):
         ({"rounding": "stochastic:2"}, {"rounding": "stochastic:3"}),
         ({"overflow": "saturate"}, {"overflow": "infinity"}),
         ({"acc": "e3m3:flush"}, {"acc": "e3m3"}),
+        ({"acc": "e3m3:flush"}, {"acc": "e3m3:none"}),
         ({"a": "e3m2:flush"}, {"a": "e3m2"}),
         ({"acc": "e3m3fn"}, {"acc": "e3m3finite"}),
     ],

@@ -1,5 +1,6 @@
 """The widths and constants of the float datapath, against what enumeration of small formats finds."""
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -34,7 +35,7 @@ def tiny_specs(draw):
         return MacSpec(a=a, b=b, acc=acc, chunk=4, overflow=overflow, rounding=draw(st.sampled_from(ROUNDINGS)))
     except MacgenError:  # too narrow for these operands: move its range up to theirs
         bias = acc.bias - max(a.max_exponent, b.max_exponent) + acc.max_exponent
-        acc = FloatFormat(acc.exp_bits, acc.man_bits, bias=bias, encoding=acc.encoding, subnormals=acc.subnormals)
+        acc = replace(acc, bias=bias)
         return MacSpec(a=a, b=b, acc=acc, chunk=4, overflow=overflow, rounding=draw(st.sampled_from(ROUNDINGS)))
 
 
@@ -82,12 +83,12 @@ def test_exponents_of_all_products_and_sums_fit(spec):
     products, _, reached, _ = reach(spec)
     acc = spec.acc
     sums = [acc.number(code).to_fraction() for code in reached if acc.number(code).kind == "finite"]
-    # The format's biased exponent plus the offset.
-    exponents = [leading_exponent(v) + acc.bias + geometry.offset for v in (*products, *sums) if v]
+    # The format's exponent field plus the offset of the output.
+    exponents = [leading_exponent(v) + acc.bias + geometry.field_offset for v in (*products, *sums) if v]
     # One above is needed for carries, and a negative significand may be -1.0 of the binade below.
     assert all(1 <= exponent < (1 << geometry.exponent_bits) - 1 for exponent in exponents)
-    assert geometry.min_exponent == acc.min_exponent + acc.bias + geometry.offset
-    assert geometry.max_exponent == acc.max_exponent + acc.bias + geometry.offset
+    assert geometry.min_exponent == acc.min_exponent + acc.bias + geometry.field_offset
+    assert geometry.max_exponent == acc.max_exponent + acc.bias + geometry.field_offset
     top = acc.number(acc.max_code)
     assert geometry.max_significand == top.significand
     assert geometry.precision == acc.precision
@@ -110,7 +111,7 @@ def full_significands(fmt):
 def test_offset_is_no_larger_than_the_smallest_product_needs(spec):
     geometry = FloatGeometry.of(Addition.of_steps(spec))
     products, *_ = reach(spec)
-    exponents = [leading_exponent(v) + spec.acc.bias + geometry.offset for v in products if v]
+    exponents = [leading_exponent(v) + spec.acc.bias + geometry.field_offset for v in products if v]
     saturates_finer = spec.acc.max_exponent - spec.acc.man_bits < spec.a.lsb_exponent + spec.b.lsb_exponent
     if odd_significands(spec.a) and odd_significands(spec.b) and not saturates_finer:
         assert geometry.offset == 0 or min(exponents) == 1

@@ -66,7 +66,9 @@ inline u128 nearest_code(const Format& f, double x) {
     const int exponent = std::max(std::ilogb(magnitude), min_exponent(f));
     if (exponent > max_exponent(f)) return largest(f, x < 0);
     const u128 significand = static_cast<u128>(std::rint(std::ldexp(magnitude, f.man_bits - exponent)));
-    const u128 code = (u128(exponent - min_exponent(f)) << f.man_bits) + significand;
+    const u128 below = f.subnormals == NONE ? u128(1) << f.man_bits : 0;  // the code 0 is that of 2^min_exponent
+    const u128 counted = (u128(exponent - min_exponent(f)) << f.man_bits) + significand;
+    const u128 code = counted > below ? counted - below : 0;
     return std::min(code, largest_magnitude(f)) | (x < 0 ? sign_bit(f) : 0);
 }
 

@@ -16,6 +16,7 @@
 typedef __int128 i128;
 
 enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
+enum Subnormals { GRADUAL, FLUSH, NONE };
 enum Rounding { RNE, RTZ, DROP, STOCHASTIC };
 enum Overflow { SATURATE, INFINITY_, WRAP };
 enum LaneSum { FUSED, TREE, ALIGNED };
@@ -27,7 +28,7 @@ constexpr int MOST_LANES = 32;
 // A number format; what the other family has is 0. All are ints here and below, so that other languages can pass arrays.
 struct Format {
     int is_float, width;
-    int exp_bits, man_bits, bias, encoding, flush;
+    int exp_bits, man_bits, bias, encoding, subnormals;
     int frac_bits, is_signed;
 };
 
@@ -76,10 +77,13 @@ inline u128 ones(int bits) { return bits >= 128 ? ~u128(0) : (u128(1) << bits) -
 
 // -- section 1: formats ------------------------------------------------------------------------------------------------
 
-inline constexpr int min_exponent(const Format& f) { return 1 - f.bias; }
+// Exponent field of the smallest normal number.
+inline constexpr int least_field(const Format& f) { return f.subnormals == NONE ? 0 : 1; }
+
+inline constexpr int min_exponent(const Format& f) { return least_field(f) - f.bias; }
 
 inline constexpr int lsb_exponent(const Format& f) {
-    return f.is_float ? 1 - f.bias - f.man_bits : -f.frac_bits;
+    return f.is_float ? min_exponent(f) - f.man_bits : -f.frac_bits;
 }
 
 inline u128 sign_bit(const Format& f) { return u128(1) << (f.width - 1); }
@@ -126,8 +130,11 @@ inline Number decode(const Format& f, u128 code) {
     }
     if (f.encoding == FN && (code & ones(f.width - 1)) == ones(f.width - 1)) return {QUIET_NAN, false, 0, 0};
     if (f.encoding == FNUZ && code == sign_bit(f)) return {QUIET_NAN, false, 0, 0};
-    if (field == 0) return {NUMBER, negative, f.flush ? 0 : mantissa, lsb_exponent(f)};
-    return {NUMBER, negative, mantissa | (u128(1) << f.man_bits), lsb_exponent(f) + static_cast<int>(field) - 1};
+    if (field == 0 && (f.subnormals != NONE || mantissa == 0)) {
+        return {NUMBER, negative, f.subnormals == GRADUAL ? mantissa : 0, lsb_exponent(f)};
+    }
+    const int exponent = lsb_exponent(f) + static_cast<int>(field) - least_field(f);
+    return {NUMBER, negative, mantissa | (u128(1) << f.man_bits), exponent};
 }
 
 // -- section 2: exact products and sums --------------------------------------------------------------------------------
@@ -228,14 +235,16 @@ inline Result round_to_float(const Target& t, bool negative, u128 magnitude, int
         significand >>= 1;
         ++lsb;
     }
+    const bool is_power = (significand & ones(f.man_bits)) == 0;
+    if (f.subnormals == NONE && lsb + f.man_bits == min_exponent(f) && is_power) return {0, UNDERFLOWS};
     if (lsb + f.man_bits < min_exponent(f)) {
-        if (f.flush) return {0, UNDERFLOWS};
+        if (f.subnormals != GRADUAL) return {0, UNDERFLOWS};
         significand = shift_right(t, magnitude, lsb_exponent(f) - exponent, random, inexact);
         if (significand == 0 && f.encoding == FNUZ) return {0, inexact ? UNDERFLOWS : 0u};
         return {significand | sign, inexact ? UNDERFLOWS : 0u};
     }
-    // The field counts binades from the smallest normal number's, which has 1; the hidden bit is not stored.
-    const int field = lsb + f.man_bits - min_exponent(f) + 1;
+    // The field counts binades from the smallest normal number's; the hidden bit is not stored.
+    const int field = lsb + f.man_bits - min_exponent(f) + least_field(f);
     const bool beyond = field >= 1 << f.exp_bits;
     const u128 code = beyond ? 0 : (u128(field) << f.man_bits) | (significand & ones(f.man_bits));
     if (beyond || code > largest_magnitude(f)) {
@@ -288,7 +297,7 @@ inline int switch_numbers(const Target& t, const Addition& sum, uint32_t* number
     if (!sum.settled && t.format.is_float) {
         const int place = last_place(t.format, sum.magnitude, sum.exponent);
         add_switch(place);
-        if (place < lsb_exponent(t.format) && !t.format.flush) add_switch(lsb_exponent(t.format));
+        if (place < lsb_exponent(t.format) && t.format.subnormals == GRADUAL) add_switch(lsb_exponent(t.format));
     }
     add(end - 1);
     return count;
@@ -319,7 +328,7 @@ template <class Integer>
 Addition add_to_float(const Target& t, NumberOf<Integer> x, NumberOf<Integer> y) {
     const Format& f = t.format;
     if (t.rounding == DROP) {
-        int binade = f.flush ? INT32_MIN : min_exponent(f);
+        int binade = f.subnormals == GRADUAL ? min_exponent(f) : INT32_MIN;
         for (const NumberOf<Integer>* n : {&x, &y}) {
             if (!is_zero(*n) && top(*n) - 1 > binade) binade = top(*n) - 1;
         }
