@@ -314,10 +314,9 @@ class MacSpec:
             )
 
     def _check_interleave(self) -> None:
-        if self.interleave > 1 and (self.has_outer_adder or self.aligned_bits is not None):
+        if self.interleave > 1 and self.aligned_bits is not None:
             raise MacgenError(
-                f"interleave {self.interleave} does not go with an outer accumulator that has an adder of its own "
-                f"(outer, outer_rounding, scale), nor with lane_sum aligned:W; accepted is 1"
+                f"interleave {self.interleave} does not go with lane_sum {self.lane_sum!r}; accepted is 1"
             )
 
     @property

@@ -13,7 +13,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.bits import is_zero
 from macgen.rtl.float_adder import connect_members
 from macgen.rtl.hierarchy import submodule
-from macgen.rtl.outer import OUTER_CYCLES, Result, out_random_bits, out_rounding, result_datapath
+from macgen.rtl.outer import Result, out_random_bits, out_rounding, outer_cycles, result_datapath
 from macgen.rtl.pe import Control, Pe, result_bits, scale_ports, seed_bits, unpack_result
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
@@ -135,7 +135,7 @@ def array_signature(spec: MacSpec) -> wiring.Signature:
 
 def array_latency(spec: MacSpec) -> int:
     """Return the cycles from the one that takes a tile's (the last turn's) last beat to the first with its results."""
-    fold = OUTER_CYCLES if spec.has_outer_adder else 0 if spec.chunk is None else spec.interleave
+    fold = outer_cycles(spec) if spec.has_outer_adder else 0 if spec.chunk is None else spec.interleave
     return spec.rows + spec.cols + spec.pipeline + fold + spec.interleave - 1
 
 
@@ -222,7 +222,7 @@ class MacArray(wiring.Component):
         """Offer the results once the last PE has its own; hold the next tile's until then."""
         spec = self.spec
         complete: Value = rows[-1].control_out.done
-        for cycle in range(spec.pipeline - 1 + OUTER_CYCLES * spec.has_outer_adder + spec.interleave - 1):
+        for cycle in range(spec.pipeline + spec.interleave - 2 + (outer_cycles(spec) if spec.has_outer_adder else 0)):
             delayed = Signal(name=f"complete_{cycle}")
             m.d.sync += delayed.eq(complete)
             complete = delayed

@@ -292,6 +292,13 @@ def delay(m: Module, name: str, *values: Value) -> list[Signal]:
     return registers
 
 
+def delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
+    """Return a value some cycles later."""
+    for cycle in range(cycles):
+        (value,) = delay(m, f"{name}_{cycle}", value)
+    return value
+
+
 def random_port(bits: int) -> dict[str, Any]:
     """Return the member of an adder that takes a random number, if it has any bits."""
     return {"random": In(bits)} if bits else {}

@@ -1,9 +1,10 @@
 """What comes after the inner accumulator: an outer one with an adder of its own, results in another format."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,14 +13,16 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition
 from macgen.rtl.conversion import conversion, conversion_random_bits
 from macgen.rtl.datapath import Datapath, datapath, datapath_of
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members, delayed, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Scaler
 from macgen.rtl.random_source import RandomSource
 from macgen.spec import MacSpec
 
-OUTER_CYCLES = 2
-"""Cycles from the one that ends a chunk to the one that adds its sum."""
+
+def outer_cycles(spec: MacSpec) -> int:
+    """Return the cycles from the one that ends a chunk to the one in which the addition of its sum ends."""
+    return 1 + spec.interleave
 
 
 def adds_integers(spec: MacSpec) -> bool:
@@ -70,6 +73,7 @@ class OuterAccumulator(wiring.Component):
         fold: they are taken.
         fold_first: it is the dot product's first chunk: the outer accumulator restarts from 0.
         done: it is the last.
+            With `interleave` = I each I-th cycle is a turn's, and so it is with the result.
         a_scale, b_scale: its scales.
         seed: where chunk sums are rounded at random; constant.
         result, result_flags: the outer accumulator after the addition, when `result_done`; the state tells flags, too.
@@ -99,6 +103,12 @@ class OuterAccumulator(wiring.Component):
         adding = {name: Signal(name=f"adding_{name}") for name in ("fold", "done")}
         m.d.sync += [mark.eq(getattr(self, name)) for name, mark in taken.items()]
         m.d.sync += [mark.eq(taken[name]) for name, mark in adding.items()]
+        turns = spec.interleave
+        ended = dict(adding)
+        for cycle in range(turns - 1):
+            for name, mark in ended.items():
+                ended[name] = Signal(name=f"ended_{name}_{cycle}")
+                m.d.sync += ended[name].eq(mark)
 
         chunk = SimpleNamespace(
             **{
@@ -126,7 +136,7 @@ class OuterAccumulator(wiring.Component):
             addend = scaler.scaled
 
         product = submodule(m, platform, "operand", "outer_operand", arithmetic.product)
-        adder = submodule(m, platform, "adder", "outer_adder", arithmetic.adder)
+        adder = submodule(m, platform, "adder", "outer_adder", lambda: arithmetic.adder(turns))
         connect_members(m, product.product, addend)
         m.d.comb += product.present.eq(1)
         for name, item in arithmetic.operand.members.items():
@@ -136,29 +146,31 @@ class OuterAccumulator(wiring.Component):
         operand_flags = Signal(FLAG_BITS, reset_less=True)
         m.d.sync += operand_flags.eq(chunk_flags | number.flags)
 
-        # The registers are 0 when a new sum starts.
+        # The totals go round: the last is that of the turn whose addition begins, the first of the one where it ends
+        # and of the one after `taken`. A total is 0 when a new sum starts.
         restart = Signal()
-        total_flags = Signal(FLAG_BITS, reset_less=True)
-        m.d.comb += [
-            restart.eq(taken["fold"] & taken["fold_first"]),
-            self.result_flags.eq(total_flags | operand_flags | adder.settled | adder.flags),
-        ]
+        m.d.comb += restart.eq(taken["fold"] & taken["fold_first"])
+        total_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
+        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.settled, turns - 1)
+        m.d.comb += self.result_flags.eq(raised | adder.flags)
         connect_members(m, self.result, adder.result)
+        registers: list[tuple[list[Signal], Value, int]] = [(total_flags, self.result_flags, 0)]
         for name, item in arithmetic.value.members.items():
-            total = Signal(item.shape, name=f"total_{name}", reset_less=True)
-            m.d.comb += getattr(adder.acc, name).eq(total)
+            totals = [Signal(item.shape, name=f"total_{turn}_{name}", reset_less=True) for turn in range(turns)]
+            m.d.comb += getattr(adder.acc, name).eq(totals[-1])
+            registers.append((totals, getattr(adder.result, name), arithmetic.zero.get(name, 0)))
+        for totals, result, zero in registers:
+            m.d.sync += [to.eq(source) for to, source in pairwise(totals)]
             with m.If(restart):
-                m.d.sync += total.eq(arithmetic.zero.get(name, 0))
-            with m.Elif(adding["fold"]):
-                m.d.sync += total.eq(getattr(adder.result, name))
-        with m.If(restart):
-            m.d.sync += total_flags.eq(0)
-        with m.Elif(adding["fold"]):
-            m.d.sync += total_flags.eq(self.result_flags)
+                m.d.sync += totals[-1].eq(zero)
+            with m.Elif(ended["fold"]):
+                m.d.sync += totals[-1].eq(result)
+            with m.Else():
+                m.d.sync += totals[-1].eq(totals[0])
         if arithmetic.random_bits:
             source = submodule(m, platform, "random", "random", lambda: RandomSource(spec))
-            m.d.comb += [source.seed.eq(self.seed), source.adds.eq(adding["fold"]), adder.random.eq(source.number)]
-        m.d.comb += self.result_done.eq(adding["done"])
+            m.d.comb += [source.seed.eq(self.seed), source.adds.eq(ended["fold"]), adder.random.eq(source.number)]
+        m.d.comb += self.result_done.eq(ended["done"])
         return m
 
 

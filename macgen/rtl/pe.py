@@ -15,7 +15,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
 from macgen.rtl.aligned import AlignedAdder, Aligner
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import connect_members, delay, member
+from macgen.rtl.float_adder import connect_members, delayed, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
@@ -166,7 +166,7 @@ class Pe(wiring.Component):
             # In a cycle with a fold, a product is loaded beside the adder.
             beside = control.fold if spec.chunk is not None and not spec.has_outer_adder else Const(0, 1)
             raised = raised | Mux(beside, 0, product_flags)
-        m.d.comb += flags.eq(_delayed(m, "before", raised, turns - 1) | adder.flags)
+        m.d.comb += flags.eq(delayed(m, "before", raised, turns - 1) | adder.flags)
         connect_members(m, adder.acc, acc)
         if spec.chunk is None or spec.has_outer_adder:
             # The register is 0 when a new sum starts.
@@ -197,17 +197,17 @@ class Pe(wiring.Component):
             # While the adder folds, the next chunk's first product is loaded beside it.
             _clock_in(m, operand, product.operand)
             folded = self._folded(m, platform, totals[-1], ~control.fold_first)
-            folded_flags = _delayed(m, "folded_flags", folded.flags, turns - 1)
+            folded_flags = delayed(m, "folded_flags", folded.flags, turns - 1)
             connect_members(m, adder.operand, _select(control.fold, folded.operand, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
                 loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(arithmetic))
                 loaded = SimpleNamespace(
                     **{
-                        name: _delayed(m, f"loaded_{name}", getattr(loader.value, name), turns - 1)
+                        name: delayed(m, f"loaded_{name}", getattr(loader.value, name), turns - 1)
                         for name in arithmetic.value.members
                     }
                 )
-                loader_flags = _delayed(m, "loaded_flags", loader.flags, turns - 1)
+                loader_flags = delayed(m, "loaded_flags", loader.flags, turns - 1)
             else:
                 loader = submodule(m, platform, "loader", "adder", lambda: arithmetic.adder(turns))
                 connect_members(m, loader.acc, zero)
@@ -216,7 +216,7 @@ class Pe(wiring.Component):
                 loaded, loader_flags = loader.result, loader.flags
             connect_members(m, loader.operand, operand)
             if product_flags is not None:
-                loader_flags = loader_flags | _delayed(m, "product_flags_before", product_flags, turns - 1)
+                loader_flags = loader_flags | delayed(m, "product_flags_before", product_flags, turns - 1)
             _clock_in(m, acc, _select(late.first, loaded, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(late.first, loader_flags, flags))
         total_flags = Signal(FLAG_BITS)
@@ -336,24 +336,21 @@ class Pe(wiring.Component):
             m.d.comb += outer.seed.eq(self.seed)
         if spec.scale is not None:
             for name in ("a_scale", "b_scale"):
-                scale: Value = getattr(self, f"{name}_in")
-                for cycle in range(spec.pipeline):
-                    delayed = Signal(spec.scale.width, name=f"{name}_{cycle}", reset_less=True)
-                    m.d.sync += delayed.eq(scale)
-                    scale = delayed
-                    if cycle == 0:
-                        m.d.comb += getattr(self, f"{name}_out").eq(scale)
-                m.d.comb += getattr(outer, name).eq(scale)
+                passed = delayed(m, f"{name}_passed", getattr(self, f"{name}_in"), 1)
+                m.d.comb += [
+                    getattr(self, f"{name}_out").eq(passed),
+                    getattr(outer, name).eq(delayed(m, name, passed, spec.pipeline + spec.interleave - 2)),
+                ]
         return outer
 
     def _delay_control(self, m: Module, control: Any, cycles: int, name: str = "early") -> Any:
         """Delay control marks; the only registers of the PE with a reset."""
         for _ in range(cycles):
-            delayed = SimpleNamespace(
+            later = SimpleNamespace(
                 **{member_name: Signal(name=f"{name}_{member_name}") for member_name in Control(self._spec).members}
             )
-            _clock_in(m, delayed, control)
-            control = delayed
+            _clock_in(m, later, control)
+            control = later
         return control
 
     def _folded(self, m: Module, platform: object, total: Any, present: Value) -> Any:
@@ -390,13 +387,6 @@ class Pe(wiring.Component):
                 m.d.sync += result_flags.eq(source_flags)
             source, source_flags = result, result_flags
         m.d.comb += self.result_out.eq(Cat(*vars(result).values(), result_flags))
-
-
-def _delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
-    """Return a value some cycles later."""
-    for cycle in range(cycles):
-        (value,) = delay(m, f"{name}_{cycle}", value)
-    return value
 
 
 def _registers(signature: wiring.Signature, name: str) -> Any:

@@ -153,12 +153,16 @@ def test_presets_in_simulation(name, fold, pipeline):
 def compare(spec, results, tiles):
     """Compare what came out of an array since a reset with the golden model."""
     added = 0
-    for (codes, flags), (a, b, *of_chunks) in zip(results, tiles, strict=True):
-        named = dict(zip(("A_scales", "B_scales"), of_chunks, strict=False))
-        wanted, wanted_flags = golden.matmul(spec, a, b, start=added, **named)
-        added += golden.draws(spec, a.shape[1])
-        assert codes.tolist() == wanted.tolist()
-        assert flags.tolist() == wanted_flags.tolist()
+    for index, ((codes, flags), (a, b, *of_chunks)) in enumerate(zip(results, tiles, strict=True)):
+        turn = index % spec.interleave
+        for row, col in np.ndindex(codes.shape):
+            named = {}
+            if of_chunks:
+                named = {"a_scales": of_chunks[0][row].tolist(), "b_scales": of_chunks[1][:, col].tolist()}
+            before = added + row if spec.random_place == "out" else added
+            wanted = golden.dot(spec, a[row], b[:, col], (row, col), before, turn, **named)
+            assert (codes[row, col], flags[row, col]) == wanted
+        added += golden.draws(spec, a.shape[1]) if turn == spec.interleave - 1 else 0
 
 
 @pytest.mark.parametrize("pipeline", [1, 2])
@@ -181,13 +185,7 @@ def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
 def test_interleaved_tiles_in_simulation(rounding, fold):
     spec = MacSpec(a="e5m2", b="e5m2", acc="e6m5", rows=2, cols=3, interleave=3, chunk=4, fold=fold, rounding=rounding)
     tiles = list(tiles_of(spec, [length for length in (1, 5, 8, 13) for _ in range(3)], np.random.default_rng(1)))
-    results = Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3)
-    added = 0
-    for index, ((a, b), (codes, flags)) in enumerate(zip(tiles, results, strict=True)):
-        for row, col in np.ndindex(codes.shape):
-            wanted = golden.dot(spec, a[row], b[:, col], (row, col), added, index % 3)
-            assert (codes[row, col], flags[row, col]) == wanted
-        added += golden.draws(spec, a.shape[1]) if index % 3 == 2 else 0
+    compare(spec, Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3), tiles)
 
 
 def test_every_lane_is_delayed_by_one_cycle_more_than_the_one_before():

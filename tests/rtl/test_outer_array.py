@@ -31,6 +31,7 @@ def extended_specs(draw):
     """Small specs with one of the fields at least."""
     spec = draw(specs(max_exp_bits=3, max_man_bits=2, max_width=5, max_side=2, max_chunk=4))
     rounding = st.sampled_from(["rne", "rtz", "drop", "stochastic:2"])
+    spec = dataclasses.replace(spec, interleave=draw(st.integers(1, 3)))
     wanted = {"rounding": draw(rounding), "outer_rounding": draw(rounding)}
     for field, values in FIELDS.items():
         wanted[field] = draw(st.none() | values)
@@ -59,23 +60,32 @@ def extended_specs(draw):
     )
 )
 def test_any_small_spec(spec):
-    tiles = list(tiles_of(spec, [1, 3, 4, 6], np.random.default_rng(1)))
+    lengths = [length for length in (1, 3, 4, 6) for _ in range(spec.interleave)]
+    tiles = list(tiles_of(spec, lengths, np.random.default_rng(1)))
     compare(spec, Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3), tiles)
 
 
-STREAMS = [
-    MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5", chunk=2, outer="e8m9", scale="e8m0fnu", rows=2, cols=2),
-    MacSpec(
-        a="int4", b="int4", acc="int10", chunk=3, outer="fix5.1", outer_rounding="stochastic:4", scale="e2m1finite"
-    ),
-    MacSpec(a="fix2.2", b="fix2.2", acc="fix8.4", out="fix3.2", outer_rounding="stochastic:8", rows=3, cols=2),
-    MacSpec(a="e3m2", b="e3m2", acc="e4m3", product="e4m2", chunk=3, fold="overlap", pipeline=2, rows=1, cols=2),
-]
+BASE = {"a": "e3m2", "b": "e3m2", "acc": "e5m3", "chunk": 3, "rows": 2, "cols": 2}
+STREAMS = {
+    "scales": {"a": "e4m3fn", "b": "e4m3fn", "acc": "e6m5", "chunk": 2, "outer": "e8m9", "scale": "e8m0fnu"},
+    "turns": {"chunk": 2, "outer": "e6m4", "scale": "e3m2", "interleave": 3, "rows": 1},
+    "turns-at-random": {"outer_rounding": "stochastic:3", "interleave": 2},
+    "chunks-at-random": {"b": "int4", "acc": "fix12.1", "outer": "fix5.1", "outer_rounding": "stochastic:4"},
+    "out-at-random": {
+        "a": "int4",
+        "b": "int4",
+        "acc": "int9",
+        "chunk": None,
+        "out": "e3m1",
+        "outer_rounding": "stochastic:8",
+    },
+    "product": {"product": "e4m2", "fold": "overlap", "pipeline": 2, "rows": 1},
+}
 
 
-@pytest.mark.parametrize("spec", STREAMS, ids=["scales", "chunks-at-random", "out-at-random", "product"])
-def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(spec):
-    spec = dataclasses.replace(spec, rows=min(spec.rows, 3), cols=min(spec.cols, 2))
+@pytest.mark.parametrize("name", STREAMS)
+def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(name):
+    spec = MacSpec(**(BASE | STREAMS[name]))
     gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 96, 30)
@@ -85,14 +95,14 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(spec):
 
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize("chunk", [None, 1, 3])
-@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (3, 2)])
-def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, chunk, pipeline):
+@pytest.mark.parametrize(("rows", "cols", "interleave"), [(1, 1, 1), (3, 2, 1), (2, 3, 3)])
+def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, interleave, chunk, pipeline):
     """An outer accumulator with its own adder takes no bubble, whatever `fold` says."""
-    fields = {"rows": rows, "cols": cols, "chunk": chunk, "pipeline": pipeline}
+    fields = {"rows": rows, "cols": cols, "chunk": chunk, "pipeline": pipeline, "interleave": interleave}
     spec = MacSpec(a="int3", b="int3", acc="int8", outer="int9", fold="bubble", **fields)
     for lengths in ([1], [3], [2, 30]):
         bench = Bench(spec)
-        bench.run(list(tiles_of(spec, lengths, bench.rng)))
-        assert bench.last_taken == sum(lengths) - 1
+        bench.run(list(tiles_of(spec, [length for length in lengths for _ in range(interleave)], bench.rng)))
+        assert bench.last_taken == interleave * sum(lengths) - 1
         if len(lengths) == 1:
             assert bench.first_result - bench.last_taken == array_latency(spec)
