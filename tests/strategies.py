@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import ENCODINGS, MAX_RANDOM_BITS, SUM_ROUNDINGS, FixedFormat, FloatFormat
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
+from macgen.spec import FOLDS, MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
+
+EXPECTED_CONTRADICTIONS = (
+    "is not a power of two",
+    "does not go with acc",
+    "'fused' adds",
+    "is unsigned, but",
+    "in more than one place",
+    "is too narrow",
+)
 
 
 @st.composite
@@ -104,6 +113,50 @@ def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE
     except MacgenError as error:
         assume("too narrow" not in str(error) and "is unsigned" not in str(error))
         raise
+
+
+def _moved_to(fmt, top):
+    """Return a float format with another bias, so that its largest exponent is `top` where binary64 allows that."""
+    bias = fmt.bias + fmt.max_exponent - top
+    least = fmt.max_code - (fmt.max_code & ((1 << fmt.man_bits) - 1)) >> fmt.man_bits
+    return dataclasses.replace(fmt, bias=min(max(bias, least - 1023), 1073 - fmt.man_bits))
+
+
+@st.composite
+def family_specs(draw, **limits):
+    """Every kind of accepted spec: `specs` with rounded products, lanes, outer accumulators, scales, results and turns.
+
+    What contradicts the rest of the spec is left out, so that nothing need be drawn again. The arguments are `specs`'.
+    """
+    spec = draw(specs(**limits))
+    floats = float_formats(limits.get("max_exp_bits", 8), limits.get("max_man_bits", 10))
+
+    def near(top):
+        """Formats whose largest magnitude is about 2**top."""
+        return st.builds(_moved_to, floats, st.integers(top - 3, top + 3)) | fixed_formats(24)
+
+    def change(**values):
+        nonlocal spec
+        try:
+            spec = dataclasses.replace(spec, **values)
+        except MacgenError as error:
+            assert any(word in str(error) for word in EXPECTED_CONTRADICTIONS), error
+
+    lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
+    change(lanes=lanes, chunk=draw(st.none() | st.integers(1, 3).map(lanes.__mul__)))
+    change(lane_sum=draw(st.just("tree") | st.integers(1, 40).map("aligned:{}".format)))
+    if draw(st.booleans()):
+        top = min(spec.acc.max_exponent - 3, spec.a.max_exponent + spec.b.max_exponent)
+        change(product=draw(near(top)))
+    if draw(st.booleans()):
+        change(outer=draw(near(spec.acc.max_exponent)))
+    change(outer_rounding=draw(st.none() | roundings()))
+    if draw(st.booleans()):
+        change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | st.sampled_from(["e4m3fn", "e5m2", "e4m3:none"])))
+    if draw(st.booleans()):
+        change(out=draw(near(spec.outer_format.max_exponent)))
+    change(interleave=draw(st.integers(1, MAX_INTERLEAVE)))
+    return spec
 
 
 def corner_codes(fmt):

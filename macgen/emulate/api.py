@@ -3,97 +3,116 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.emulate import scalar
-from macgen.emulate.fixed_adder import FixedAdder, FixedPlan
-from macgen.emulate.float_adder import FloatAdder, FloatPlan
-from macgen.emulate.products import magnitude_bound, products_bound, sums_are_exact
-from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states
+from macgen.emulate.block import accumulate
+from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states, shifts_to_next
+from macgen.emulate.terms import magnitude_bound, products_bound, sums_are_exact
+from macgen.emulate.way import Way, choose, choose_out
 from macgen.errors import MacgenError
-from macgen.numerics import FloatFormat, Format
+from macgen.numerics import FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
+
+Values = NDArray[np.float64]
 
 _BLOCK_COLUMNS = 1024
 _BLOCK_BYTES = 1 << 17  # of one array; the three to six of a block stay in a level-2 cache
 
 
-class _Adder(Protocol):
-    dtype: Any
-
-    def step(self, acc: NDArray[Any], product: NDArray[Any], random: NDArray[Any] | None = None) -> None: ...
-
-    def fold(self, outer: NDArray[Any], inner: NDArray[Any], random: NDArray[Any] | None = None) -> None: ...
-
-    def values(self, acc: NDArray[Any]) -> NDArray[np.float64]: ...
-
-
-_MakeAdder = Callable[[tuple[int, int]], _Adder]
-
-
-def matmul(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) -> NDArray[np.float64]:
+def matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+) -> Values:
     """Return the product of two matrices as the array computes it, bit-equal to `golden.matmul` on their codes.
 
     Parameters:
-        spec: the formats, rounding, overflow and chunk length; the shapes need not be the array's, which matters with
-            stochastic rounding only.
+        spec: the formats, roundings, overflow, chunk length and lanes; the shapes need not be the array's, which
+            matters with stochastic rounding only.
         A: (M, K) values on the grid of `spec.a`, infinities and NaN where it has them.
         B: (K, N) values on the grid of `spec.b`.
         threads: how many blocks are computed at a time, at least 1; None: one per available processor.
+        A_scales: (M, chunks) values on the grid of `spec.scale`, NaN too where it has it; None where the spec has no
+            scales.
+        B_scales: (chunks, N) values.
 
     Returns:
-        (M, N) values of `spec.acc`, the sign of zeros included (fixed point above 53 bits: the nearest doubles).
+        (M, N) values of `spec.out_format`, the sign of zeros included (fixed point above 53 bits: the nearest doubles).
 
     Raises:
-        MacgenError: the shapes do not fit or are empty, or a value is not on its operand's grid.
+        MacgenError: the shapes do not fit or are empty, or a value is not on its format's grid.
     """
     a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
             f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
         )
+    chunks = -(-a.shape[1] // (spec.chunk or a.shape[1]))
+    scales = _scales(spec, (A_scales, (a.shape[0], chunks)), (B_scales, (chunks, b.shape[1])))
     threads = _thread_count(threads)
     bound = magnitude_bound(a, b) if _finite(a, b) else np.inf
-    if sums_are_exact(spec, bound):
-        return np.asarray(a @ b + 0.0)
     states = matmul_states(spec, a.shape[0], b.shape[1], a.shape[1]) if spec.random_bits else None
-    if (way := _choose(spec, a.shape[1], bound)) is None:
-        return scalar.matmul(spec, a, b, states)
-    return _in_blocks(spec, way.make_adder, *way.operands(a, b), states, threads)
+    if sums_are_exact(spec, bound) and _has_quick_out(spec):
+        return _converted(spec, np.asarray(a @ b + 0.0), states)
+    way = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
+    if way is None or not _has_quick_out(spec):
+        return scalar.matmul(spec, a, b, states, scales)
+    return _converted(spec, _in_blocks(spec, way, *way.operands(a, b), scales, states, threads), states)
 
 
-def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) -> NDArray[np.float64]:
+def dots(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+) -> Values:
     """Return independent dot products, row by row, bit-equal to `golden.dot` on their codes.
 
-    With stochastic rounding they are those of PE (0, 0), one after the other from a reset on.
+    With stochastic rounding they are those of turn 0 of PE (0, 0), one after the other from a reset on.
 
     Parameters:
-        spec: the formats, rounding, overflow and chunk length.
+        spec: the formats, roundings, overflow, chunk length and lanes.
         A: (T, K) values on the grid of `spec.a`, infinities and NaN where it has them.
         B: (T, K) values on the grid of `spec.b`.
         threads: how many blocks of rows are computed at a time, at least 1; None: one per available processor.
+        A_scales: (T, chunks) values on the grid of `spec.scale`; None where the spec has no scales.
+        B_scales: (T, chunks) values.
 
     Returns:
-        (T,) values of `spec.acc`, as `matmul`'s.
+        (T,) values of `spec.out_format`, as `matmul`'s.
 
     Raises:
-        MacgenError: the shapes differ or are empty, or a value is not on its operand's grid.
+        MacgenError: the shapes differ or are empty, or a value is not on its format's grid.
     """
     a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
+    shape = len(a), -(-a.shape[1] // (spec.chunk or a.shape[1]))
+    scales = _scales(spec, (A_scales, shape), (B_scales, shape))
     threads = _thread_count(threads)
     bound = products_bound(a, b) if _finite(a, b) else np.inf
     states = dots_states(spec, *a.shape) if spec.random_bits else None
-    if (way := _choose(spec, a.shape[1], bound)) is None:
+    way = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
+    if way is None or not _has_quick_out(spec):
         parts = [slice(t, t + 1) for t in range(len(a))]
         begins = [None if states is None else states[np.newaxis, t] for t in parts]
-        sums = [scalar.matmul(spec, a[t], b[t].T, begin) for t, begin in zip(parts, begins, strict=True)]
+        of_parts = [None if scales is None else (scales[0][t], scales[1][t].T) for t in parts]
+        sums = [
+            scalar.matmul(spec, a[t], b[t].T, begin, some)
+            for t, begin, some in zip(parts, begins, of_parts, strict=True)
+        ]
         return np.concatenate([row[0] for row in sums])
     a, b = (np.ascontiguousarray(x.T) for x in way.operands(a, b))
     rows = min(_BLOCK_BYTES // a.itemsize, -(-a.shape[1] // threads))
@@ -103,34 +122,63 @@ def dots(spec: MacSpec, A: ArrayLike, B: ArrayLike, threads: int | None = None) 
         block = slice(first, first + rows)
         part_a, part_b = a[:, block], b[:, block]
         shape = (1, part_a.shape[1])
-        values[block] = _accumulate(
+
+        def scale(chunk: int, sums: NDArray[Any]) -> None:
+            for of_operand in scales or ():
+                np.multiply(sums, of_operand[block, chunk], out=sums, casting="same_kind")
+
+        values[block] = accumulate(
             spec,
-            way.make_adder(shape),
+            way,
             shape,
             len(a),
             lambda k, out: np.multiply(part_a[k], part_b[k], out=out[0]),
+            None if scales is None else scale,
             None if states is None else states[np.newaxis, block],
         )[0]
 
     _side_by_side([partial(compute, first) for first in range(0, len(values), rows)], threads)
-    return values
+    return _converted(spec, values, states)
 
 
-@dataclass(frozen=True)
-class _Way:
-    """A proved way to form sums: its adder, and how operands enter its arrays."""
-
-    make_adder: _MakeAdder
-    operands: Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[Any], NDArray[Any]]]
+def _has_quick_out(spec: MacSpec) -> bool:
+    """Whether outer accumulators can be made results on arrays."""
+    return spec.out_format == spec.outer_format or choose_out(spec) is not None
 
 
-def _choose(spec: MacSpec, length: int, bound: float) -> _Way | None:
-    """Return the fastest proved way, or None where none is; the bound is infinite where operands may be."""
-    if isinstance(spec.acc, FloatFormat):
-        float_plan = FloatPlan.choose(spec, length, bound)
-        return None if float_plan is None else _Way(partial(FloatAdder, float_plan), float_plan.operands)
-    fixed_plan = FixedPlan.choose(spec) if np.isfinite(bound) else None
-    return None if fixed_plan is None else _Way(lambda _: FixedAdder(fixed_plan), fixed_plan.operands)
+def _converted(spec: MacSpec, values: Values, states: States | None) -> Values:
+    """Return outer accumulators as results."""
+    if spec.out_format == spec.outer_format:
+        return values
+    make = choose_out(spec)
+    assert make is not None
+    random = None
+    if states is not None and spec.random_place == "out":
+        random = RandomNumbers(spec.random_bits, shifts_to_next(spec), states)()
+    rounder = make((0, 0))
+    results = values.astype(rounder.dtype)
+    with np.errstate(all="ignore"):
+        rounder.round(results, random)
+    return results.astype(np.float64)
+
+
+def _scales(
+    spec: MacSpec, a: tuple[ArrayLike | None, tuple[int, int]], b: tuple[ArrayLike | None, tuple[int, int]]
+) -> tuple[Values, Values] | None:
+    """Return the scales of both operands, given with the shapes that they have to have."""
+    checked = []
+    for name, (values, shape) in (("A_scales", a), ("B_scales", b)):
+        if (values is None) != (spec.scale is None):
+            given = "missing" if values is None else "given, but the spec has no scale"
+            wanted = "none" if spec.scale is None else f"values of {spec.scale} in the shape {shape}"
+            raise MacgenError(f"{name} is {given}; accepted is {wanted}")
+        if values is not None and spec.scale is not None:
+            checked.append(_operand(name, values, spec.scale))
+            if checked[-1].shape != shape:
+                raise MacgenError(
+                    f"{name} has the shape {checked[-1].shape}; accepted is {shape}, one scale for each chunk"
+                )
+    return (checked[0], checked[1]) if checked else None
 
 
 def _finite(*operands: NDArray[np.float64]) -> bool:
@@ -145,7 +193,7 @@ def _thread_count(threads: int | None) -> int:
     return threads
 
 
-def _operand(name: str, values: ArrayLike, fmt: Format) -> NDArray[np.float64]:
+def _operand(name: str, values: ArrayLike, fmt: Format | ScaleFormat) -> Values:
     try:
         matrix = np.asarray(values)
         if matrix.dtype.kind not in "biuf":
@@ -175,11 +223,18 @@ def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
 
 
 def _in_blocks(
-    spec: MacSpec, make_adder: _MakeAdder, A: NDArray[Any], B: NDArray[Any], states: States | None, threads: int
-) -> NDArray[np.float64]:
-    """Return the product of operands in the adder's type, (M, K) and (K, N), block by block of outputs."""
+    spec: MacSpec,
+    way: Way,
+    A: NDArray[Any],
+    B: NDArray[Any],
+    scales: tuple[Values, Values] | None,
+    states: States | None,
+    threads: int,
+) -> Values:
+    """Return the outer accumulators of operands in the way's type, (M, K) and (K, N), block by block of outputs."""
     if A.shape[0] > B.shape[1]:  # products commute, and long rows of outputs make long inner loops
-        return _in_blocks(spec, make_adder, B.T, A.T, None if states is None else states.T, threads).T
+        swapped = None if scales is None else (scales[1].T, scales[0].T)
+        return _in_blocks(spec, way, B.T, A.T, swapped, None if states is None else states.T, threads).T
     A, B = np.ascontiguousarray(A.T), np.ascontiguousarray(B)
     m, n = A.shape[1], B.shape[1]
     columns = min(n, _BLOCK_COLUMNS)
@@ -190,12 +245,19 @@ def _in_blocks(
         block = slice(top, top + rows), slice(left, left + columns)
         a, b = A[:, block[0]], B[:, block[1]]
         shape = a.shape[1], b.shape[1]
-        values[block] = _accumulate(
+
+        def scale(chunk: int, sums: NDArray[Any]) -> None:
+            assert scales is not None
+            np.multiply(sums, scales[0][block[0], chunk, np.newaxis], out=sums, casting="same_kind")
+            np.multiply(sums, scales[1][chunk, block[1]], out=sums, casting="same_kind")
+
+        values[block] = accumulate(
             spec,
-            make_adder(shape),
+            way,
             shape,
             len(a),
             lambda k, out: np.multiply(a[k][:, np.newaxis], b[k], out=out),
+            None if scales is None else scale,
             None if states is None else states[block],
         )
 
@@ -213,31 +275,6 @@ def _side_by_side(jobs: Sequence[Callable[[], None]], threads: int) -> None:
                 future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _accumulate(
-    spec: MacSpec,
-    adder: _Adder,
-    shape: tuple[int, int],
-    length: int,
-    multiply: Callable[[int, NDArray[Any]], object],
-    states: States | None,
-) -> NDArray[np.float64]:
-    """Return one block of sums; `multiply(k, out)` writes the block's k-th products; states of random numbers."""
-    random = (lambda: None) if states is None else RandomNumbers(spec.random_bits, states)
-    chunk = spec.chunk or length
-    inner, outer, product = (np.empty(shape, adder.dtype) for _ in range(3))
-    with np.errstate(all="ignore"):  # infinities and NaN are wanted where they arise
-        for start in range(0, length, chunk):
-            inner.fill(0)
-            for k in range(start, min(start + chunk, length)):
-                multiply(k, product)
-                adder.step(inner, product, random())
-            if start == 0:
-                outer[...] = inner
-            else:
-                adder.fold(outer, inner, random())
-        return adder.values(outer)
 
 
 def _available_processors() -> int:

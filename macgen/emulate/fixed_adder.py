@@ -1,4 +1,4 @@
-"""Additions into a fixed-point accumulator on arrays of 64-bit integers."""
+"""Additions into a fixed-point accumulator, on arrays of 64-bit integers or of binary64 values."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -6,8 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.products import Products
-from macgen.numerics import FixedFormat
+from macgen.emulate.terms import Terms
+from macgen.numerics import FixedFormat, random_bits
 from macgen.spec import MacSpec
 
 
@@ -46,7 +46,7 @@ class FixedPlan:
         """
         acc = spec.acc
         assert isinstance(acc, FixedFormat)
-        products = Products.of(spec.a, spec.b)
+        products = Terms.of_products(spec.a, spec.b)
         cut_bits = max(acc.lsb_exponent - products.lsb_exponent, 0)
         raised = max(products.lsb_exponent - acc.lsb_exponent, 0)
         if acc.width + cut_bits > (64 if spec.overflow == "wrap" and cut_bits == 0 else 62):
@@ -54,7 +54,8 @@ class FixedPlan:
         scale_a, scale_b = raised - spec.a.lsb_exponent, -spec.b.lsb_exponent
         if max(spec.a.max_exponent + scale_a, spec.b.max_exponent + scale_b) > 61:
             return None
-        return cls(acc, spec.rounding, spec.random_bits, spec.overflow, cut_bits, scale_a, scale_b)
+        bits = random_bits(spec.rounding)
+        return cls(acc, spec.rounding, bits, spec.overflow, cut_bits, scale_a, scale_b)
 
     def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return values as integers whose products count the plan's units."""
@@ -140,3 +141,78 @@ class FixedAdder:
         else:
             np.minimum(acc, self._largest, out=acc)
             np.maximum(acc, self._lowest, out=acc)
+
+
+@dataclass(frozen=True)
+class FixedValuePlan:
+    """How sums are formed in a fixed-point format where all of them are exact in binary64.
+
+    Attributes:
+        acc: the format that is rounded to.
+        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
+        random_bits: r, else 0.
+        overflow: `saturate` or `wrap`.
+    """
+
+    acc: FixedFormat
+    rounding: str
+    random_bits: int
+    overflow: str
+
+    @classmethod
+    def choose(cls, acc: FixedFormat, terms: Terms, rounding: str, overflow: str) -> Self | None:
+        """Return the plan to add terms to an accumulator, or None where a sum may have more than 53 bits."""
+        bits = random_bits(rounding)
+        lsb, top = min(terms.lsb_exponent, acc.lsb_exponent), max(terms.top_exponent, acc.max_exponent + 1) + 1
+        if top - lsb > 53 or top - acc.lsb_exponent + bits > 53 or lsb < -900 or top > 900:
+            return None
+        return cls(acc, rounding, bits, overflow)
+
+
+class FixedValueAdder:
+    """Adds arrays of values in place; infinities and NaN may be among the terms.
+
+    Parameters:
+        plan: format, rounding and overflow.
+    """
+
+    dtype: Any = np.float64
+
+    def __init__(self, plan: FixedValuePlan) -> None:
+        self._plan = plan
+        self._unit = 2.0**plan.acc.lsb_exponent
+        self._random_scale = 2.0**plan.random_bits
+
+    def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `acc` by R(acc + addend), with these random numbers; `addend` is used up."""
+        if self._plan.rounding == "drop":
+            for term in (acc, addend):
+                np.divide(term, self._unit, out=term)
+                np.trunc(term, out=term)
+                np.multiply(term, self._unit, out=term)
+        np.add(acc, addend, out=acc)
+        self.round(acc, random)
+
+    fold = step
+
+    def round(self, x: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace exact values by R of them."""
+        acc = self._plan.acc
+        np.divide(x, self._unit, out=x)
+        if random is not None:
+            np.multiply(x, self._random_scale, out=x)
+            np.trunc(x, out=x)
+            np.add(x, np.copysign(random, x), out=x)
+            np.divide(x, self._random_scale, out=x)
+        (np.rint if self._plan.rounding == "rne" else np.trunc)(x, out=x)
+        if self._plan.overflow == "wrap":
+            period = 2.0**acc.width
+            np.subtract(x, np.floor((x - acc.min_integer) / period) * period, out=x, where=np.isfinite(x))
+        np.clip(x, acc.min_integer, acc.max_integer, out=x)
+        np.copyto(x, acc.max_integer, where=np.isnan(x))
+        np.multiply(x, self._unit, out=x)
+        np.add(x, 0, out=x)  # fixed point has no -0
+
+    def values(self, acc: NDArray[Any]) -> NDArray[np.float64]:
+        """Return accumulators as values."""
+        return acc

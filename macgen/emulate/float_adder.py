@@ -1,14 +1,15 @@
 """Additions into a float accumulator on arrays of float32 or float64, each equal to one rounding of the exact sum."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.products import Products
-from macgen.numerics import FloatFormat
+from macgen.emulate.terms import Terms
+from macgen.numerics import FloatFormat, random_bits
 from macgen.spec import MacSpec
 
 
@@ -30,6 +31,11 @@ class Carrier:
     min_exponent: int
     max_exponent: int
 
+    def holds(self, terms: Terms) -> bool:
+        """Return whether all such numbers are values, with room to round sums of their size by adding a larger one."""
+        in_range = terms.lsb_exponent >= self.min_exponent and terms.top_exponent + self.precision <= self.max_exponent
+        return in_range and terms.precision <= self.precision
+
     @property
     def exponent_mask(self) -> int:
         """The bits of the exponent field."""
@@ -43,6 +49,8 @@ class Carrier:
 
 FLOAT32 = Carrier(np.float32, np.uint32, 24, -126, 127)
 FLOAT64 = Carrier(np.float64, np.uint64, 53, -1022, 1023)
+CARRIERS = (FLOAT32, FLOAT64)
+"""From the fastest."""
 
 
 @dataclass(frozen=True)
@@ -96,36 +104,69 @@ class FloatPlan:
         """
         acc = spec.acc
         assert isinstance(acc, FloatFormat)
-        products = Products.of(spec.a, spec.b)
-        lsb = min(products.lsb_exponent, acc.lsb_exponent)
-        top = max(products.top_exponent, acc.max_exponent + 1) + 1
-        p = acc.precision
-        finite = math.isfinite(bound)
-        random_bits = spec.random_bits
+        products = Terms.of_products(spec.a, spec.b)
         overflows = not _grown(bound, length, spec, acc) <= acc.max
-        for carrier in (FLOAT32, FLOAT64):
-            q = carrier.precision
-            lowest = min(lsb, spec.a.lsb_exponent, spec.b.lsb_exponent)
-            highest = max(top, spec.a.max_exponent, spec.b.max_exponent)
-            if lowest < carrier.min_exponent or highest + q > carrier.max_exponent:
-                continue
-            if products.precision > q or q < p + 1 + max(random_bits, 1):
-                continue
-            if random_bits and acc.lsb_exponent - 1 - random_bits < carrier.min_exponent:
-                continue
-            exact = top - lsb <= q
-            innocuous = spec.rounding == "rne" and products.precision <= p and q >= 2 * p + 2
-            return cls(
-                acc=acc,
-                carrier=carrier,
-                rounding=spec.rounding,
-                random_bits=random_bits,
-                overflow=spec.overflow if overflows else None,
-                specials=not finite or (overflows and spec.overflow == "infinity"),
-                to_odd=not (exact or innocuous or spec.rounding == "drop"),
-                subnormal_grid=acc.subnormals == "gradual" and products.lsb_exponent < acc.lsb_exponent,
+        for carrier in CARRIERS:
+            plan = cls.within(
+                carrier,
+                acc,
+                products,
+                spec.rounding,
+                spec.overflow if overflows else None,
+                specials=not math.isfinite(bound) or (overflows and spec.overflow == "infinity"),
             )
+            if plan is not None and all(carrier.holds(Terms.of_format(fmt)) for fmt in (spec.a, spec.b)):
+                return plan
         return None
+
+    @classmethod
+    def within(
+        cls,
+        carrier: Carrier,
+        acc: FloatFormat,
+        terms: Terms,
+        rounding: str,
+        overflow: str | None,
+        *,
+        specials: bool,
+        aligned: tuple[int, int] | None = None,
+    ) -> Self | None:
+        """Return the plan to add terms to an accumulator within a carrier, or None where it is not proved right.
+
+        Parameters:
+            carrier: the type.
+            acc: the format that is rounded to.
+            terms: what is added.
+            rounding: of sums.
+            overflow: `saturate` or `infinity`; None when no sum can be too large.
+            specials: whether infinities and NaN can occur.
+            aligned: W of `aligned:W` and how many terms there are beside the accumulator: all are cut before they are
+                added, and what is left of them adds up exactly.
+        """
+        p, q, bits = acc.precision, carrier.precision, random_bits(rounding)
+        lsb = min(terms.lsb_exponent, acc.lsb_exponent)
+        top = max(terms.top_exponent, acc.max_exponent + 1) + 1
+        exact = top - lsb <= q
+        if aligned is not None:
+            places, count = aligned
+            if places + 1 + count.bit_length() > q:
+                return None
+            lsb, top, exact = lsb - places, top + count.bit_length(), True
+        if not carrier.holds(Terms(terms.precision, lsb, top)) or q < p + 1 + max(bits, 1):
+            return None
+        if bits and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
+            return None
+        innocuous = rounding == "rne" and terms.precision <= p and q >= 2 * p + 2
+        return cls(
+            acc=acc,
+            carrier=carrier,
+            rounding=rounding,
+            random_bits=bits,
+            overflow=overflow,
+            specials=specials,
+            to_odd=not (exact or innocuous or rounding == "drop"),
+            subnormal_grid=acc.subnormals == "gradual" and terms.lsb_exponent < acc.lsb_exponent,
+        )
 
     def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return values in the carrier's type, exactly."""
@@ -172,6 +213,7 @@ class FloatAdder:
         # Sums below half the smallest normal number are flushed wherever they are rounded to.
         self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and plan.random_bits else 1))
         self._random_scale = real(2.0**plan.random_bits)
+        self._tiniest = np.finfo(real).tiny
         self._scratch = [np.empty(shape, real) for _ in range({"drop": 1}.get(plan.rounding, 2 * plan.to_odd))]
 
     def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
@@ -187,15 +229,50 @@ class FloatAdder:
             self._round_to_odd(acc, addend)
         elif plan.rounding == "drop":
             self._add_cut(acc, addend)
-        if plan.rounding == "rne" and not plan.subnormal_grid:
-            self._round_by_magic(acc, addend)
-        else:
-            self._round_by_division(acc, addend, random)
-        self._limit(acc, addend)
+        self._round(acc, addend, random)
         if special is not None and passed is not None:
             acc[special] = self._resolve(passed)
 
     fold = step
+
+    def step_aligned(
+        self, acc: NDArray[Any], terms: Sequence[NDArray[Any]], places: int, random: NDArray[Any] | None = None
+    ) -> None:
+        """Replace `acc` by R of its sum with terms, all cut at a number of bits below the largest's exponent."""
+        total, unit = acc.copy(), np.abs(acc)
+        for term in terms:
+            np.add(total, term, out=total)
+            np.maximum(unit, np.abs(term), out=unit)
+        special = ~np.isfinite(total) if self._plan.specials else None
+        np.bitwise_and(unit.view(self._bits), self._exponent_mask, out=unit.view(self._bits))
+        np.maximum(unit, self._tiniest, out=unit)  # where all are zero
+        np.multiply(unit, self.dtype(2.0**-places), out=unit)
+        np.maximum(unit, self._tiniest, out=unit)
+        np.divide(acc, unit, out=acc)
+        np.trunc(acc, out=acc)
+        for term in terms:
+            np.divide(term, unit, out=term)
+            np.trunc(term, out=term)
+            np.add(acc, term, out=acc)
+        np.multiply(acc, unit, out=acc)
+        self._round(acc, unit, random)
+        if special is not None and special.any():
+            acc[special] = self._resolve(total[special])
+
+    def round(self, x: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace exact values by R of them."""
+        special = ~np.isfinite(x) if self._plan.specials else None
+        passed = x[special] if special is not None and special.any() else None
+        self._round(x, np.empty_like(x), random)
+        if passed is not None:
+            x[special] = self._resolve(passed)
+
+    def _round(self, acc: NDArray[Any], scratch: NDArray[Any], random: NDArray[Any] | None) -> None:
+        if self._plan.rounding == "rne" and not self._plan.subnormal_grid:
+            self._round_by_magic(acc, scratch)
+        else:
+            self._round_by_division(acc, scratch, random)
+        self._limit(acc, scratch)
 
     def values(self, acc: NDArray[Any]) -> NDArray[np.float64]:
         """Return accumulators as values."""

@@ -12,45 +12,64 @@ States = NDArray[np.uint32]
 """States of shift registers, one for each result."""
 
 
-def additions(spec: MacSpec, length: int) -> int:
-    """Return how many additions a dot product takes: a step for each product, a fold for each chunk but the first."""
-    return length + -(-length // (spec.chunk or length)) - 1
+def draws(spec: MacSpec, length: int) -> int:
+    """Return how many numbers a turn takes from each register for a tile of dot products of a length."""
+    if spec.random_place == "out":
+        return spec.rows
+    chunk = spec.chunk or length
+    lengths = [min(chunk, length - start) for start in range(0, length, chunk)]
+    if spec.random_place == "chunks":
+        return len(lengths)
+    folds = 0 if spec.has_outer_adder else len(lengths) - 1
+    return sum(-(-products // spec.lanes) for products in lengths) + folds
 
 
 def matmul_states(spec: MacSpec, rows: int, cols: int, length: int) -> States:
     """Return the states with which the results (rows, cols) of a matrix product begin, from a reset on."""
     lfsr = Lfsr.of(spec.random_bits)
-    per_tile = spec.random_bits * additions(spec, length)
+    number, turns = shifts_to_next(spec), spec.interleave
     tile_rows, tile_cols = -(-rows // spec.rows), -(-cols // spec.cols)
     used = min(spec.rows, rows), min(spec.cols, cols)
-    seeds = np.array([[lfsr.seed(row, col) for col in range(used[1])] for row in range(used[0])], np.uint32)
-    across = _following(lfsr, seeds, per_tile, tile_cols)  # (tile column, PE row, PE column)
-    states = _following(lfsr, across, per_tile * tile_cols, tile_rows)  # (tile row, tile column, PE row, PE column)
-    ordered = states.swapaxes(1, 2).reshape(tile_rows * used[0], tile_cols * used[1])
+    if spec.random_place == "out":  # a column's register serves its rows one after the other
+        top = np.array([lfsr.seed(0, col) for col in range(used[1])], np.uint32)
+        seeds = _following(lfsr, top, number, used[0])
+    else:
+        seeds = np.array([[lfsr.seed(row, col) for col in range(used[1])] for row in range(used[0])], np.uint32)
+    rounds = -(-tile_rows * tile_cols // turns)
+    states = _following(lfsr, seeds, number * draws(spec, length), rounds)  # (round, PE row, PE column)
+    states = _following(lfsr, states, spec.random_bits, turns).swapaxes(0, 1)  # (round, turn, PE row, PE column)
+    tiles = states.reshape(-1, *used)[: tile_rows * tile_cols].reshape(tile_rows, tile_cols, *used)
+    ordered = tiles.swapaxes(1, 2).reshape(tile_rows * used[0], tile_cols * used[1])
     return np.ascontiguousarray(ordered[:rows, :cols])
 
 
 def dots_states(spec: MacSpec, count: int, length: int) -> States:
-    """Return the states with which `count` dot products begin that PE (0, 0) computes one after the other."""
+    """Return the states with which `count` dot products begin that turn 0 of PE (0, 0) computes one after the other."""
     lfsr = Lfsr.of(spec.random_bits)
-    return _following(lfsr, np.uint32(lfsr.seed(0, 0)), spec.random_bits * additions(spec, length), count)
+    return _following(lfsr, np.uint32(lfsr.seed(0, 0)), shifts_to_next(spec) * draws(spec, length), count)
+
+
+def shifts_to_next(spec: MacSpec) -> int:
+    """Return how far a register moves from one number to the next of the same turn."""
+    return spec.random_bits * spec.interleave
 
 
 class RandomNumbers:
-    """The random numbers of one block of results, an addition at a time.
+    """The random numbers of one block of results, one for each at a time.
 
     Parameters:
         bits: of each number.
+        shifts: from one number to the next.
         states: with which the results begin.
     """
 
-    def __init__(self, bits: int, states: States) -> None:
+    def __init__(self, bits: int, shifts: int, states: States) -> None:
         self._states = states
         self._mask = np.uint32((1 << bits) - 1)
-        self._advance = _map(Lfsr.of(bits), bits)
+        self._advance = _map(Lfsr.of(bits), shifts)
 
     def __call__(self) -> States:
-        """Return the numbers of the next addition."""
+        """Return the next numbers."""
         numbers = self._states & self._mask
         self._states = self._advance(self._states)
         return numbers

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.products import Products
+from macgen.emulate.terms import Terms
 from macgen.errors import MacgenError, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
@@ -86,7 +86,7 @@ class Goal:
     @property
     def product_man_bits(self) -> int:
         """m_p: mantissa bits of an exact product, without the hidden one."""
-        return max(Products.of(*self.formats).precision - 1, 1)
+        return max(Terms.of_products(*self.formats).precision - 1, 1)
 
     def chunk_for(self, length: int) -> int | None:
         """Return the chunk length for a dot product."""

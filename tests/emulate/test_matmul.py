@@ -31,17 +31,19 @@ def random_codes(rng, fmt, shape, kind):
     return codes if kind == "finite" else rng.choice(codes.ravel()[:4], shape)
 
 
-def assert_same(spec, a_codes, b_codes, **options):
+def assert_same(spec, a_codes, b_codes, scales=None, **options):
     """Compare the values of both models, and the codes where doubles hold them exactly."""
-    codes, _ = golden.matmul(spec, a_codes, b_codes)
+    named = {} if scales is None else dict(zip(("A_scales", "B_scales"), scales, strict=True))
+    codes, _ = golden.matmul(spec, a_codes, b_codes, **named)
+    options |= {name: spec.scale.decode(some) for name, some in named.items()}
     values = emulate.matmul(spec, spec.a.decode(a_codes), spec.b.decode(b_codes), **options)
-    expected = spec.acc.decode(codes)
+    expected = spec.out_format.decode(codes)
     assert (values.dtype, values.shape) == (np.float64, codes.shape)
     np.testing.assert_array_equal(values, expected)
     number = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(values)[number], np.signbit(expected)[number])
-    if spec.acc.width <= 53:
-        np.testing.assert_array_equal(spec.acc.encode(values), codes)
+    if spec.out_format.width <= 53:
+        np.testing.assert_array_equal(spec.out_format.encode(values), codes)
 
 
 @settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

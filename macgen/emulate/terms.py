@@ -1,0 +1,100 @@
+"""What is known about all numbers that are added, and about a product of matrices, before computing it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
+from macgen.spec import MacSpec
+
+
+def significant_bits(fmt: Format) -> int:
+    """Return how many significant bits a finite value of a format has at most."""
+    return fmt.precision if isinstance(fmt, FloatFormat) else max(fmt.width - fmt.signed, 1)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Bounds of finite numbers, such as the products of two formats.
+
+    Attributes:
+        precision: most significant bits of a number.
+        lsb_exponent: every one is a multiple of 2 to this power.
+        top_exponent: every magnitude is below 2 to this power.
+    """
+
+    precision: int
+    lsb_exponent: int
+    top_exponent: int
+
+    @classmethod
+    def of_products(cls, a: Format, b: Format) -> "Terms":
+        """Return the bounds of the products of two formats."""
+        return cls(
+            significant_bits(a) + significant_bits(b),
+            a.lsb_exponent + b.lsb_exponent,
+            a.max_exponent + b.max_exponent + 2,
+        )
+
+    @classmethod
+    def of_format(cls, fmt: Format) -> "Terms":
+        """Return the bounds of a format's numbers."""
+        return cls(significant_bits(fmt), fmt.lsb_exponent, fmt.max_exponent + 1)
+
+    def scaled(self, scale: ScaleFormat | FloatFormat) -> "Terms":
+        """Return the bounds of these numbers' products with scales."""
+        if isinstance(scale, FloatFormat):
+            other = Terms.of_format(scale)
+            precision = self.precision + other.precision
+            return Terms(precision, self.lsb_exponent + other.lsb_exponent, self.top_exponent + other.top_exponent)
+        return Terms(self.precision, self.lsb_exponent - scale.bias, self.top_exponent + scale.bias)
+
+    def summed(self, count: int) -> "Terms":
+        """Return the bounds of the exact sums of up to so many of these numbers."""
+        if count == 1:
+            return self
+        top = self.top_exponent + (count - 1).bit_length()
+        return Terms(top - self.lsb_exponent, self.lsb_exponent, top)
+
+
+def magnitude_bound(A: NDArray[np.float64], B: NDArray[np.float64]) -> float:
+    """Return a bound of the sum of |a * b| over k for every element of A @ B.
+
+    Parameters:
+        A: (M, K) finite values.
+        B: (K, N) finite values.
+    """
+    a, b = np.abs(A), np.abs(B)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        bounds = a.sum(axis=1).max() * b.max(), a.max() * b.sum(axis=0).max()
+        # The sums round K times and underflow by less than one subnormal; the slack covers both.
+        return float(min(bounds) * (1 + 2.0**-50 * A.shape[1]) + 2.0**-1060)
+
+
+def products_bound(A: NDArray[np.float64], B: NDArray[np.float64]) -> float:
+    """Return a bound of the sum of |a * b| over k for every row of A and B, both (T, K) and finite."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.einsum("tk,tk->t", np.abs(A), np.abs(B)).max() * (1 + 2.0**-50 * A.shape[1]) + 2.0**-1060)
+
+
+def sums_are_exact(spec: MacSpec, bound: float) -> bool:
+    """Return whether no addition of a matrix product rounds or overflows, in any order, in its accumulators and in
+    binary64.
+
+    All partial sums are multiples of the product grid and no larger than `magnitude_bound`; that is enough when an
+    accumulator's grid near zero is no coarser than the products' and its significand holds the bound.
+    """
+    if spec.product is not None or spec.scale is not None or spec.aligned_bits is not None:
+        return False
+    lsb = Terms.of_products(spec.a, spec.b).lsb_exponent
+    return all(_holds_sums(fmt, lsb, bound) for fmt in {spec.acc, spec.outer_format})
+
+
+def _holds_sums(fmt: Format, lsb: int, bound: float) -> bool:
+    """Return whether all multiples of 2**lsb up to a bound are values, of the format and in binary64."""
+    if isinstance(fmt, FixedFormat):
+        finest, precision = fmt.lsb_exponent, 53
+    else:
+        finest, precision = fmt.sum_exponent, min(fmt.precision, 53)
+    return lsb >= max(finest, -1022) and bound <= min(fmt.max, np.ldexp(1.0, min(precision + lsb, 1023)))
