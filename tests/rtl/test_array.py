@@ -141,9 +141,7 @@ def tiles_of(spec, lengths, rng):
 )
 def test_presets_in_simulation(name, fold, pipeline):
     preset = CATALOGUE[name].spec
-    chunk = preset.chunk and max(
-        4, preset.lanes
-    )  # results do not depend on where the chunk ends in kind, only the time does
+    chunk = preset.chunk and max(4, preset.lanes)  # results depend on a chunk's length in no other way, but time does
     spec = replace(preset, rows=2, cols=3, fold=fold, pipeline=pipeline, chunk=chunk)
     rng = np.random.default_rng(1)
     tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, 13, 2], rng))
