@@ -72,6 +72,7 @@ def test_right_verilog_is_proved(bundles, name, tmp_path):
 # Accumulators of every kind, where they differ in what they can hold.
 KINDS = [
     {"a": "e4m3fn", "b": "e4m3fn", "acc": "e6m3:flush"},
+    {"a": "e4m2:none", "b": "e4m2:none", "acc": "e4m5finite:none", "chunk": 4, "fold": "overlap"},
     {"a": "int4", "b": "int4", "acc": "e7m0finite", "rounding": "drop", "chunk": 4, "fold": "overlap"},
     {"a": "uint1", "b": "int3", "acc": "e6m0fnuz", "rounding": "stochastic:1"},
     {"a": "e5m2", "b": "int3", "acc": "e5m1finite:bias=13", "chunk": 4},
