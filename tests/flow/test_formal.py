@@ -27,7 +27,6 @@ SPECS = {
         a="e4m1", b="e4m1", acc="e5m6", chunk=4, fold="overlap", rounding="drop", rows=1, cols=2, pipeline=2
     ),
     "int": MacSpec(a="int3", b="uint2", acc="int8", rows=2, cols=2),
-    "fixed": MacSpec(a="e3m2", b="int4", acc="fix9.3", chunk=7, rounding="rtz", rows=1, cols=3),
 }
 
 
@@ -73,10 +72,12 @@ def test_right_verilog_is_proved(bundles, name, tmp_path):
 # Accumulators of every kind, where they differ in what they can hold.
 KINDS = [
     {"a": "e4m3fn", "b": "e4m3fn", "acc": "e6m3:flush"},
+    {"a": "e4m2:none", "b": "e4m2:none", "acc": "e4m5finite:none", "chunk": 4, "fold": "overlap"},
     {"a": "int4", "b": "int4", "acc": "e7m0finite", "rounding": "drop", "chunk": 4, "fold": "overlap"},
     {"a": "uint1", "b": "int3", "acc": "e6m0fnuz", "rounding": "stochastic:1"},
     {"a": "e5m2", "b": "int3", "acc": "e5m1finite:bias=13", "chunk": 4},
     {"a": "fp16", "b": "fp16", "acc": "bf16", "rounding": "rtz", "overflow": "infinity"},
+    {"a": "e3m2", "b": "int4", "acc": "fix9.3", "chunk": 7, "rounding": "rtz"},
     {"a": "e5m2", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4, "fold": "overlap"},
 ]
 
