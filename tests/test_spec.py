@@ -24,9 +24,8 @@ EXTENDED = {
     "outer_rounding": "rne",
     "lanes": 4,
     "lane_sum": "aligned:7",
-    "interleave": 3,
 }
-"""Every newer field, none with its default."""
+"""Every newer field but interleave, none with its default."""
 
 
 def refuses(message, base=GOOD, **fields):
@@ -265,6 +264,24 @@ def test_init_wrong_interleave(value):
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [{"scale": "e8m0fnu"}, {"outer": "fp32"}, {"chunk": 4, "outer_rounding": "rtz"}, {"lane_sum": "aligned:7"}],
+)
+def test_turns_do_not_go_with_what_adds_in_one_cycle(fields):
+    refuses(
+        "interleave 2 does not go with an outer accumulator that has an adder of its own (outer, outer_rounding, "
+        "scale), nor with lane_sum aligned:W; accepted is 1",
+        interleave=2,
+        **fields,
+    )
+
+
+def test_turns_go_with_chunks_lanes_and_results_of_another_format():
+    spec = MacSpec(**GOOD, interleave=4, chunk=8, lanes=4, lane_sum="tree", product="e5m3", out="e5m2")
+    assert (spec.interleave, spec.has_outer_adder) == (4, False)
+
+
+@pytest.mark.parametrize(
     "value", ["Fused", "aligned", "aligned:", "aligned:0", "aligned:65", "aligned:07", "aligned:7 ", None, 7, {}]
 )
 def test_init_wrong_lane_sum(value):
@@ -464,8 +481,8 @@ def test_extras_tell_what_is_not_usual():
         "scales e8m0fnu",
         "chunk sums into e8m23, rne",
         "results e8m7, rne",
-        "3 turns",
     )
+    assert MacSpec(**GOOD, interleave=3, lanes=2).extras == ("2 lanes, fused", "3 turns")
     assert MacSpec(**GOOD, lane_sum="aligned:7").extras == ("aligned:7",)
     assert MacSpec(**GOOD, lane_sum="tree").extras == ()
 

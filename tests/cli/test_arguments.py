@@ -178,6 +178,22 @@ def test_wrong_subnormals():
     )
 
 
+def test_a_width_holds_products_rounded_to_their_format():
+    assert resolve(product="int10", acc_bits=20) == resolve(product="int10", acc="int20", chunk=None)
+    assert resolve(a="int8", b="int8", product="e4m3", acc_bits=14).acc == FloatFormat(6, 7)
+    refuses(
+        "acc-bits 9 is not from 10 to 256, the two's complement widths that hold the products int10",
+        product="int10",
+        acc_bits=9,
+    )
+
+
+def test_chunks_stay_where_their_sums_go_to_another_accumulator():
+    assert resolve(presets["mxfp8"], acc="fix24.18").chunk == 32
+    assert resolve(presets["hopper-like"], acc="fix24.18", lane_sum="fused").chunk == 128
+    assert resolve(acc="fix38.32").chunk is None
+
+
 # -- what belongs to the kind of accumulator ---------------------------------------------------------------------
 
 
@@ -215,10 +231,21 @@ def test_overflow_that_is_asked_for_must_fit(overflow, acc):
         (presets["bf16-fp32"], "mac_e8m7_e8m23"),
         (MacSpec(a="e4m3fnuz:bias=11", b="int8", acc="e6m9:flush"), "mac_e4m3fnuz_bias_11_int8_e6m9_flush"),
         (MacSpec(a="fix4.4", b="fix4.4", acc="fix12.8"), "mac_fix4_4_fix12_8"),
+        (presets["lba-m7e4"], "mac_e3m4finite_pe4m7finite_e4m7finite_c16"),
+        (presets["hopper-like"], "mac_e4m3fn_e8m13_l32aligned_13_c128_to_e8m23"),
+        (presets["gupta2015"], "mac_fix8_8_fix32_16_out_fix8_8"),
+        (presets["nvfp4"], "mac_e2m1finite_fix11_2_c16_se4m3fn_to_e8m23"),
+        (dataclasses.replace(DEFAULT, lanes=4, interleave=2), "mac_e5m2_e6m5_l4_c64_i2"),
+        (dataclasses.replace(DEFAULT, product="e5m4:flush"), "mac_e5m2_pe5m4_flush_e6m5_c64"),
     ],
 )
 def test_default_name(spec, name):
     assert default_name(spec) == name
+
+
+def test_no_two_presets_have_the_same_name():
+    names = {default_name(spec) for spec in presets.values()}
+    assert len(names) == len(presets)
 
 
 @given(specs(max_exp_bits=11, max_man_bits=52, max_width=100))

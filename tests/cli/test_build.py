@@ -11,7 +11,17 @@ from macgen.catalogue import presets
 from macgen.emit.manifest import load_manifest
 from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS
 from macgen.numerics.rounding import OVERFLOWS, SUBNORMALS
-from macgen.spec import FOLDS, MAX_CHUNK, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
+from macgen.spec import (
+    FOLDS,
+    MAX_ALIGNED_BITS,
+    MAX_CHUNK,
+    MAX_INTERLEAVE,
+    MAX_LANES,
+    MAX_OPERAND_WIDTH,
+    MAX_PIPELINE,
+    MAX_SIDE,
+    MacSpec,
+)
 from tests.cli.runner import command, invoke, refused, run, tree
 
 SMALL = ("--rows", 1, "--cols", 1)
@@ -82,6 +92,32 @@ def test_every_option():
     )
 
 
+def test_every_option_of_products_scales_and_lanes():
+    args = ("--product", "e5m4", "--scale", "e8m0fnu", "--outer", "fp32", "--out", "bf16", "--outer-rounding", "rtz")
+    args += ("--lanes", 2, "--lane-sum", "tree", "--chunk", 4)
+    result = invoke("build", *args, *SMALL, "-o", "x")
+    assert built("x") == MacSpec(
+        a="e5m2", b="e5m2", acc="e6m5", product="e5m4", scale="e8m0fnu", outer="fp32", out="bf16",
+        outer_rounding="rtz", lanes=2, lane_sum="tree", chunk=4, rows=1, cols=1,
+    )  # fmt: skip
+    more = "products rounded to e5m4; 2 lanes, tree; scales e8m0fnu; chunk sums into e8m23, rtz; results e8m7, rtz"
+    assert more in " ".join(result.stdout.split())
+    assert more in Path("x/rtl/x.v").read_text().splitlines()[0]
+
+
+def test_what_a_preset_has_more_can_be_taken_away():
+    args = ("--product", "exact", "--scale", "none", "--outer", "none", "--out", "none", "--outer-rounding", "none")
+    for name in ("mxfp8", "lba-m7e4", "gupta2015"):
+        result = invoke("build", "--preset", name, *args, *SMALL, "-o", name)
+        assert built(name).extras == ()
+        assert "More" not in result.stdout
+
+
+def test_interleaved_units():
+    assert "3 turns" in invoke("build", "--interleave", 3, *SMALL, "-o", "x").stdout
+    assert built("x").interleave == 3
+
+
 def test_chunk_none():
     assert invoke("build", "--chunk", "none", *SMALL, "-o", "x").exit_code == 0
     assert built("x").chunk is None
@@ -147,11 +183,15 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
     assert f"up to {MAX_OPERAND_WIDTH} bits" in text
     assert f"1 or {MAX_PIPELINE}." in text
     assert f"{MAX_RANDOM_BITS}." in text
+    assert f"1 to {MAX_LANES}; chunks are multiples of it." in text
+    assert f"1 to {MAX_INTERLEAVE}: " in text
+    assert f"1 to {MAX_ALIGNED_BITS}, below" in text
     for option, choices in (
         ("rounding", [*SUM_ROUNDINGS, "stochastic:R"]),
         ("overflow", OVERFLOWS),
         ("fold", FOLDS),
         ("subnormals", SUBNORMALS),
+        ("lane-sum", ["fused", "tree", "aligned:W"]),
     ):
         assert f"--{option} {'|'.join(choices)} " in text
 
@@ -195,6 +235,28 @@ BAD_OPTIONS = {
     "cols 257": (("--cols", 257), "cols 257 is not an integer from 1 to 256"),
     "rows no integer": (("--rows", "four"), INTEGER.format("rows", "four")),
     "pipeline 3": (("--pipeline", 3), "pipeline 3 is not an integer from 1 to 2"),
+    "lanes 0": (("--lanes", 0), "lanes 0 is not an integer from 1 to 32"),
+    "lanes no integer": (("--lanes", "two"), INTEGER.format("lanes", "two")),
+    "interleave 5": (("--interleave", 5), "interleave 5 is not an integer from 1 to 4"),
+    "lane sum": (("--lane-sum", "cut"), "lane_sum 'cut' is not one of fused, tree, aligned:W with W from 1 to 64"),
+    "product": (("--product", "fp8"), "product: format 'fp8' is unknown; accepted are "),
+    "scale": (("--scale", "e9m0fnu"), "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),
+    "scale too wide": (("--scale", "fp16"), "scale e5m10 is not accepted; accepted are powers of two such as e8m0fnu"),
+    "outer": (("--outer", "same"), "outer: format 'same' is unknown; accepted are "),
+    "out": (("--out", "fp8"), "out: format 'fp8' is unknown; accepted are "),
+    "outer rounding": (("--outer-rounding", "up"), "outer_rounding 'up' is not one of rne, rtz, drop, stochastic:r"),
+    "chunk against lanes": (
+        ("--preset", "hopper-like", "--chunk", 100),
+        "chunk 100 is not a multiple of lanes 32, as it has to be",
+    ),
+    "turns against scales": (
+        ("--preset", "mxfp8", "--interleave", 2),
+        "interleave 2 does not go with an outer accumulator that has an adder of its own",
+    ),
+    "two random places": (
+        ("--preset", "gupta2015", "--rounding", "stochastic:4"),
+        "rounding 'stochastic:4' with outer_rounding 'stochastic:8' would round at random in more than one place",
+    ),
     "rounding": (("--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
     "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
@@ -212,7 +274,7 @@ BAD_OPTIONS = {
     "name a SystemVerilog keyword": (("--name", "logic"), "name 'logic' is a Verilog keyword"),
     "name too long": (("--name", "m" * 65), f"name '{'m' * 65}' is not a plain Verilog identifier"),
     "format of any length": (("--a", "e5m2" * 10_000), "a: format 'e5m2e5m2"),
-    "unknown option": (("--lanes", 4), "No such option '--lanes'"),
+    "unknown option": (("--banks", 4), "No such option '--banks'"),
     "argument": (("mac12",), "Got unexpected extra argument (mac12)"),
 }
 
@@ -234,7 +296,7 @@ BAD_SPECS = {
     "no text": (b"\xff\xfe\x00", "spec 'spec.json' is not UTF-8 text; accepted is "),
     "too large": (b" " * (1 << 20) + b"{}", "spec 'spec.json' is larger than 1048576 bytes; accepted is "),
     "list": (b"[]", "spec 'spec.json': spec is a list; accepted is an object with the fields of MacSpec"),
-    "unknown key": (json.dumps(GOOD | {"lanes": 1}).encode(), "spec 'spec.json': spec has the unknown key 'lanes'; "),
+    "unknown key": (json.dumps(GOOD | {"banks": 1}).encode(), "spec 'spec.json': spec has the unknown key 'banks'; "),
     "missing key": (b'{"a": "e5m2"}', "spec 'spec.json': spec lacks the key 'b'; "),
     "wrong type": (json.dumps(GOOD | {"rows": "4"}).encode(), "spec 'spec.json': rows '4' is not an integer from 1 to"),
     "fraction": (json.dumps(GOOD | {"rows": 4.0}).encode(), "spec 'spec.json': rows 4.0 is not an integer from 1 to"),

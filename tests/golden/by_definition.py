@@ -325,18 +325,17 @@ class Definition:
         return self.out.sum([decode(self.outer_format, outer)], number)
 
 
+REGISTERS = {19: ((19, 18, 17, 14), 0x779B9, 427627, 247695), 32: ((32, 30, 26, 25), 0x9E3779B9, None, None)}
+"""By width: taps, seed of PE (0, 0), shifts from row to row and column to column; too many to do one by one of 32."""
+
+
 @cache
-def register(bits, row, col):
-    """Return the state of PE (row, col) after a reset, and the width and taps of the register (section 7)."""
-    width, taps, state, down, right = (
-        (19, (19, 18, 17, 14), 0x779B9, 427627, 247695)
-        if bits <= 19
-        else (32, (32, 30, 26, 25), 0x9E3779B9, None, None)
-    )
-    assert (row, col) == (0, 0) or width == 19, "too many shifts to do one by one"
-    for _ in range(row * (down or 0) + col * (right or 0)):
+def seed(width, row, col):
+    """Return the register of PE (row, col) after a reset (section 7)."""
+    taps, state, down, right = REGISTERS[width]
+    for _ in range(row * down + col * right if row or col else 0):
         state = shifted(state, width, taps)
-    return state, width, taps
+    return state
 
 
 def shifted(state, width, taps):
@@ -347,8 +346,8 @@ def shifted(state, width, taps):
 
 def random_numbers(bits, row, col, interleave=1, turn=0):
     """Yield the numbers of one turn of a PE: of the register's, every so manieth."""
-    state, width, taps = register(bits, row, col)
-    index = 0
+    width = 19 if bits <= 19 else 32
+    state, taps, index = seed(width, row, col), REGISTERS[width][0], 0
     while True:
         if index % interleave == turn:
             yield state % 2**bits

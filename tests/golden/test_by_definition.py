@@ -129,7 +129,7 @@ def test_every_scaled_fold(acc, outer, scale):
         spec = MacSpec(a=operand, b=operand, acc=acc, scale=scale, chunk=2, outer=outer, outer_rounding=rounding)
         definition = Definition(spec)
         codes = itertools.product(range(2**spec.acc.width), *[range(2**spec.scale.width)] * 2)
-        for index, (inner, *scales) in enumerate(codes):
+        for index, (inner, *scales) in enumerate(itertools.islice(codes, phase % 3, None, 3)):
             for total in range((index + 7 * phase) % 61, 2**spec.outer.width, 61):
                 random = index % 4 if rounding == "stochastic:2" else None
                 found = golden.fold(spec, total, inner, random, *scales)
@@ -204,7 +204,7 @@ def specs_of_dots(draw):
         assume(False)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.data())
 def test_dot_products(data):
     spec = data.draw(specs_of_dots())
@@ -229,15 +229,19 @@ def test_dot_products(data):
     assert found == definition.dot(a, b, numbers, *scales.values()), spec
 
 
-@pytest.mark.parametrize("interleave", [1, 2, 3])
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "interleave"),
     [
-        {"rounding": "stochastic:5"},
-        {"rounding": "stochastic:5", "lanes": 2},
-        {"outer_rounding": "stochastic:4"},
-        {"outer_rounding": "stochastic:4", "scale": "e3m0fnu", "outer": "e4m3"},
-        {"outer_rounding": "stochastic:6", "out": "e3m1", "chunk": None},
+        *itertools.product(
+            (
+                {"rounding": "stochastic:5"},
+                {"rounding": "stochastic:5", "lanes": 2},
+                {"outer_rounding": "stochastic:6", "out": "e3m1", "chunk": None},
+            ),
+            (1, 2, 3),
+        ),
+        ({"outer_rounding": "stochastic:4"}, 1),
+        ({"outer_rounding": "stochastic:4", "scale": "e3m0fnu", "outer": "e4m3"}, 1),
     ],
 )
 def test_matrix_products_take_every_register_s_numbers_in_order(fields, interleave):
