@@ -30,6 +30,23 @@ SPECS = {
     "switches": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=5, rounding="stochastic:14", rows=1, cols=1),
     "random fp16": MacSpec(a="fp16", b="fp16", acc="fp16", chunk=4, rounding="stochastic:7", rows=1, cols=1),
 }
+FAMILY = {
+    "all": MacSpec(
+        a="e2m1finite", b="e2m1finite", product="e3m0finite", acc="e4m2", lanes=2, lane_sum="tree", chunk=4,
+        scale="e2m0fnu", outer="e4m3", out="e3m1", rounding="rtz", outer_rounding="rne", rows=1, cols=1,
+    ),
+    "aligned": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, out="e3m1fn", rows=1, cols=1
+    ),
+    "turns": MacSpec(
+        a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
+    ),
+    "drawn": MacSpec(
+        a="e4m3fn", b="e4m3fn", acc="e8m9", lanes=4, chunk=4, scale="e8m0fnu", outer="fp32", out="bf16",
+        outer_rounding="rtz", rows=1, cols=1,
+    ),
+}  # fmt: skip
+SPECS |= FAMILY
 DRAWS = 200_000
 
 
@@ -122,6 +139,31 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     assert every.phases[1].states <= switches.phases[1].states
 
 
+@pytest.mark.parametrize(
+    ("name", "phases"),
+    [
+        ("all", ["products", "steps", "chunk sums", "folds", "results"]),
+        ("aligned", ["products", "steps", "folds", "results"]),
+        ("turns", ["products", "steps", "folds"]),
+    ],
+)
+def test_small_arrays_of_the_family_are_proved(name, phases, bundles):
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
+    assert [phase.name for phase in result.phases] == phases
+    found = {phase.name: phase for phase in result.phases}
+    spec = SPECS[name]
+    assert found["products"].pairs == 1 << spec.lanes * (spec.a.width + spec.b.width)
+    idles = spec.aligned_bits is None
+    assert found["steps"].pairs == found["steps"].states * (found["products"].addends + idles)
+    if name == "all":
+        assert found["chunk sums"].pairs == found["steps"].states * 4**2
+        assert found["folds"].pairs == found["folds"].states * found["chunk sums"].addends
+        assert found["results"].pairs == found["folds"].states
+    assert result.audited > 5000
+
+
 def test_states_are_those_that_golden_reaches(bundles):
     """In two's complement, where a state is its code."""
     spec = SPECS["fixed"]
@@ -148,6 +190,17 @@ def test_large_arrays_are_sampled(name, bundles):
             assert DRAWS <= phase.pairs < 1.5 * DRAWS
             assert phase.states > DRAWS / 300
     assert result.audited > 5000
+
+
+def test_large_arrays_of_the_family_are_sampled(bundles):
+    result = exhaustive(bundles("drawn"), draws=DRAWS)
+    assert result.difference is None
+    assert [(phase.name, phase.complete) for phase in result.phases] == [
+        (name, False) for name in ("steps", "folds", "results")
+    ]
+    for phase in result.phases:
+        assert DRAWS <= phase.pairs < 1.5 * DRAWS
+        assert phase.states > DRAWS / 300
 
 
 def test_the_seed_decides_what_is_drawn(bundles):
@@ -179,6 +232,22 @@ MUTANTS = [
     ("empty is not 0", "small", "empty accumulator", "output", "code", "{} ^ (value__significand == 0)"),
     ("one load", "fixed", "load", "loaded", "value__integer", "{} ^ (operand__integer == 21)"),
     ("one tie", "fp16", "step", "rounder", "result__up", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 48)"),
+    ("one rounded product", "all", "step", "rounding_conversion", "absolute", "{} ^ (number__magnitude == 9)"),
+    ("flag of a product", "all", "step", "rounding_conversion", "flags[0]", "{} & (number__magnitude != 9)"),
+    ("one node of a tree", "all", "step", "lane_first_conversion", "absolute", "{} ^ (number__magnitude == 5)"),
+    (
+        "one pair of scales",
+        "all",
+        "fold",
+        "scaler",
+        "scaled__negative",
+        "{} ^ (a_scale == 2 & b_scale == 1 & number__exponent == 5)",
+    ),
+    ("one outer sum", "all", "fold", "outer_rounder", "result__up", "{} ^ (sum[4:0] == 5'h0b)"),
+    ("flag of an outer accumulator", "all", "fold", "outer_adder", "settled", "{} & {3{acc__significand != 7}}"),
+    ("flag of a chunk sum", "all", "step", "number", "flags", "{} & {3{value__significand != 7}}"),
+    ("one result", "all", "result", "out_conversion", "absolute", "{} ^ (number__magnitude == 11)"),
+    ("one alignment", "aligned", "step", "aligned_adder", "acc_larger", "{} ^ (acc__exponent == 7)"),
     ("end of the range", "int", "step", "adder", "outside", "{} & (rounded != 25'h0800000)"),
 ]
 
@@ -204,6 +273,17 @@ def test_one_wrong_case_is_found(name, what, kind, net, expression, bundles, tmp
     assert result.difference.startswith(f"{what}: ")
     assert "\n" not in result.difference
     assert result.notes == ("rtl/dut.v was changed after it was built: its checksum is not the manifest's",)
+
+
+def test_turns_that_meet_are_found(bundles, tmp_path):
+    """A sum that does not wait for its register belongs to the addition behind it."""
+    changed = tmp_path / "mutant"
+    shutil.copytree(bundles("turns"), changed)
+    file = changed / "rtl" / "dut.v"
+    text, count = re.subn(r"\.sum\(\{ added_8, added_9 \}\)", ".sum({ exact_sum, align_sticky })", file.read_text())
+    assert count == 1
+    file.write_text(text)
+    assert exhaustive(changed).difference.startswith("step: ")
 
 
 @pytest.mark.parametrize(

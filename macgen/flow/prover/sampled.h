@@ -23,6 +23,28 @@ enum Stream { WALKS, DRAWS, EARLY_FOLDS, LATE_FOLDS, LOAD, LISTED, CLIMB, COPIES
 
 inline Random random_for(uint64_t seed, Stream stream, size_t row) { return Random(seed + stream, row); }
 
+// States in the order of their codes.
+class Finder {
+  public:
+    explicit Finder(const States& states) : states_(states) {
+        for (size_t i = 0; i < states.size(); ++i) places_.push_back(static_cast<uint32_t>(i));
+        std::sort(places_.begin(), places_.end(), [&](uint32_t x, uint32_t y) { return states.codes[x] < states.codes[y]; });
+    }
+
+    size_t any(Random& random) const { return random.bits() % places_.size(); }
+
+    // The place of a code, or of the next one that a state has.
+    size_t near(u128 code) const {
+        const auto found = std::lower_bound(places_.begin(), places_.end(), code,
+                                            [&](uint32_t x, u128 wanted) { return states_.codes[x] < wanted; });
+        return found == places_.end() ? places_.back() : *found;
+    }
+
+  private:
+    const States& states_;
+    std::vector<uint32_t> places_;
+};
+
 #if RESULTS
 // Convert a total and compare; false where it differs.
 inline bool convert_total(Worker& worker, const TotalState& total, u128 code, uint32_t random, const Addition& exact) {
@@ -97,7 +119,8 @@ class Sampler {
     bool draw() {
         uint64_t done = 0;
         for (const Worker& worker : crew_.workers) done += worker.pairs;
-        const uint64_t each = (draws_ - std::min(done, draws_)) / states.size() + 1;
+        const uint64_t each = (draws_ - std::min(done, draws_)) / states.size() / MEETINGS + 1;
+        const Finder finder(states);
         return crew_.each_row(states.size(), [&](Worker& worker, size_t row) {
             Director director(random_for(seed_, DRAWS, row));
             const Reached from{states.table.keys[row], states.codes[row]};
@@ -113,37 +136,69 @@ class Sampler {
             }
 #endif
             for (uint64_t i = 0; i < each; ++i) {
+                const Prepared prepared(worker, director.directed(number));
                 Reached at = from;
-                if (!step(worker, director, at, director.directed(number))) return;
+                if (!step(worker, director, at, prepared)) return;
+                for (int meeting = 1; meeting < MEETINGS; ++meeting) {
+                    const size_t place = partner(director.random, finder, prepared, meeting);
+                    at = {states.table.keys[place], states.codes[place]};
+                    if (!step(worker, director, at, prepared)) return;
+                }
             }
         });
     }
 
   private:
+    // Products of many lanes take long to make and so meet several states.
+    static constexpr int MEETINGS = LANES > 1 ? 4 : 1;
+
+    // A step's operands, and what hardware and contract make of them.
+    struct Prepared {
+        Lanes lanes;
+        Made made;
+        Number products[LANES];
+        unsigned flags = 0;
+
+        Prepared(Worker& worker, const Lanes& operands) : lanes(operands), made(worker.units.product(operands)) {
+            for (int i = 0; i < LANES; ++i) products[i] = product_of(SPEC, lanes.a[i], lanes.b[i], flags);
+        }
+    };
+
+    // Another state for a sum: one that nearly cancels it, one that is some binades away, any.
+    static size_t partner(Random& random, const Finder& finder, const Prepared& prepared, int kind) {
+        double sum = 0;
+        for (const Number& product : prepared.products) sum += value(product);
+        if (kind == 3 || sum == 0 || !std::isfinite(sum)) return finder.any(random);
+        const int span = ACC.is_float ? ACC.man_bits + 4 : 8;
+        if (kind == 1) return finder.near(nearest_code(ACC, -sum * (1 + random.from(-4, 4) * std::ldexp(1.0, -span))));
+        return finder.near(nearest_code(ACC, std::ldexp(random.sign() * sum, random.from(-span, span))));
+    }
+
     Crew& crew_;
     const Operand idle_;
     const uint64_t draws_, seed_;
 
     // Take a step and compare it; false where it differs.
     static bool step(Worker& worker, Director& director, Reached& at, const Lanes& lanes) {
-        unsigned flags = 0;
-        Number products[LANES];
-        for (int i = 0; i < LANES; ++i) products[i] = product_of(SPEC, lanes.a[i], lanes.b[i], flags);
-        const Addition exact = ::step(SPEC, decode(ACC, at.code), products, LANES, flags);
+        return step(worker, director, at, Prepared(worker, lanes));
+    }
+
+    static bool step(Worker& worker, Director& director, Reached& at, const Prepared& prepared) {
+        unsigned flags = prepared.flags;
+        const Addition exact = ::step(SPEC, decode(ACC, at.code), prepared.products, LANES, flags);
         const uint32_t random = director.number<STEP_RANDOM_BITS>(SPEC.acc, exact);
-        const Made made = worker.units.product(lanes);
-        const Sum sum = worker.units.add(at.state, made.operand, random);
+        const Sum sum = worker.units.add(at.state, prepared.made.operand, random);
         Result wanted = rounded(SPEC.acc, exact, random);
         wanted.flags |= flags;
-        const Result got{worker.units.code(sum.state), sum.flags | made.flags};
-        const Comparison comparison = Comparison::step(at.code, lanes, random, got);
+        const Result got{worker.units.code(sum.state), sum.flags | prepared.made.flags};
+        auto comparison = [&] { return Comparison::step(at.code, prepared.lanes, random, got); };
         ++worker.sums;
         ++worker.pairs;
         if (!equal(got, wanted)) {
-            report(worker, "step", at.state, made.operand, comparison, wanted);
+            report(worker, "step", at.state, prepared.made.operand, comparison(), wanted);
             return false;
         }
-        worker.audit.offer([&] { return comparison; });
+        worker.audit.offer(comparison);
         at = {sum.state, got.code};
 #if RESULTS && !OUTER
         const Addition to_convert = convert(SPEC, got.code);
@@ -195,15 +250,12 @@ class Sampler {
 class FoldSampler {
   public:
     FoldSampler(Crew& crew, const States& inner, Totals& totals, uint64_t draws, uint64_t seed)
-        : crew_(crew), inner_(inner), totals_(totals), draws_(draws), seed_(seed) {
-        for (size_t i = 0; i < inner.size(); ++i) by_code_.push_back(static_cast<uint32_t>(i));
-        std::sort(by_code_.begin(), by_code_.end(), [&](uint32_t x, uint32_t y) { return inner.codes[x] < inner.codes[y]; });
-    }
+        : crew_(crew), inner_(inner), totals_(totals), draws_(draws), seed_(seed), finder_(inner) {}
 
     // With one total more rows of it are taken, each with a sum of its own to go on with.
     void run() {
         const bool few = totals_.size() < STREAMS;
-        (!few || round(draws_ / 16, FIRST_FOLDS, draws_ / 16 / PAIRS_PER_STATE + 1)) &&
+        (!few || round(draws_ / 16, FIRST_FOLDS, draws_ / 256 + 1)) &&
             round(draws_ / 4, EARLY_FOLDS, totals_.size()) &&
             round(draws_ - draws_ / 4 - (few ? draws_ / 16 : 0), LATE_FOLDS, totals_.size());
     }
@@ -219,7 +271,7 @@ class FoldSampler {
     const States& inner_;
     Totals& totals_;
     const uint64_t draws_, seed_;
-    std::vector<uint32_t> by_code_;
+    const Finder finder_;
     const Targets targets_{TOTAL, ACC.width};
 
     bool round(uint64_t draws, Stream stream, size_t rows) {
@@ -281,7 +333,7 @@ class FoldSampler {
 
     Choice choose(Random& random, u128 total, const Number& number) const {
 #if FOLDS
-        return {near_code(of_same_format(random, total)), 0, 0};
+        return {finder_.near(of_same_format(random, total)), 0, 0};
 #else
         uint32_t scales[2] = {0, 0};
         double factor = 1;
@@ -296,8 +348,8 @@ class FoldSampler {
                 factor *= of_one == 0 ? 1 : of_one;
             }
         }
-        if (random.from(0, 7) == 0) return {random.bits() % inner_.size(), scales[0], scales[1]};
-        return {near_code(nearest_code(ACC, targets_.draw(random, number) / factor)), scales[0], scales[1]};
+        if (random.from(0, 7) == 0) return {finder_.any(random), scales[0], scales[1]};
+        return {finder_.near(nearest_code(ACC, targets_.draw(random, number) / factor)), scales[0], scales[1]};
 #endif
     }
 
@@ -305,7 +357,7 @@ class FoldSampler {
     u128 of_same_format(Random& random, u128 total) const {
         const Format& f = ACC;
         const int kind = random.from(0, 3);
-        if (kind == 0) return inner_.codes[random.bits() % inner_.size()];
+        if (kind == 0) return inner_.codes[finder_.any(random)];
         const u128 mask = ones(f.width), nudge = u128(i128(random.from(-4, 4)));
         u128 wanted;
         if (!f.is_float) {
@@ -319,12 +371,6 @@ class FoldSampler {
             if (random.coin()) wanted ^= sign_bit(f);
         }
         return wanted & mask;
-    }
-
-    size_t near_code(u128 wanted) const {
-        const auto found = std::lower_bound(by_code_.begin(), by_code_.end(), wanted,
-                                            [&](uint32_t x, u128 code) { return inner_.codes[x] < code; });
-        return found == by_code_.end() ? by_code_.back() : *found;
     }
 };
 #endif

@@ -209,16 +209,13 @@ class Units {
         unit.eval();
 #if CYCLES > 1
         const bool agrees = unit.agrees;
-        set_port(unit.state, inverted(state).words);
-        set_port(unit.operand, inverted(operand).words);
         for (int cycle = 1; cycle < CYCLES; ++cycle) {
             unit.clk = 1;
             unit.eval();
+            set_port(unit.state, cycle % 2 ? inverted(state).words : state.words);
+            set_port(unit.operand, inverted(operand).words);
             unit.clk = 0;
             unit.eval();
-            if (cycle == 1) continue;
-            set_port(unit.state, state.words);
-            set_port(unit.operand, inverted(operand).words);
         }
         if constexpr (RANDOM_BITS > 0) unit.random = random;
         unit.eval();
