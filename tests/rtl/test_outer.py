@@ -12,6 +12,7 @@ OUTER = [
     MacSpec(a="e2m1", b="e2m1", acc="e3m2", chunk=4, outer="e4m3", overflow="infinity", out="e3m1fnuz"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2", outer="e3m3fn", scale="e2m1", overflow="infinity"),
     MacSpec(a="e2m1finite", b="e2m1finite", acc="e3m3:flush", chunk=4, outer="e4m2", scale="e8m0fnu", rounding="drop"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m2:none", chunk=4, outer="e4m2:none", scale="e2m1:none", out="e3m2fn:none"),
     MacSpec(a="int3", b="int3", acc="int6", chunk=4, outer="e4m3", scale="e2m1fn", outer_rounding="rtz", out="fix5.1"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1", chunk=4, outer="fix4.2", scale="e5m0fnu", overflow="wrap", out="int3"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m1", chunk=4, outer_rounding="stochastic:2"),
