@@ -1,4 +1,4 @@
-"""How fast `emulate.matmul` is: GMAC/s of every preset and other kinds, next to NumPy's float32 product and APyTypes.
+"""How fast `emulate.matmul` is: GMAC/s of presets and other kinds, next to NumPy's float32 product and to APyTypes.
 
     python benchmarks/emulate.py [--size 512] [--repeats 7]
 

@@ -28,6 +28,7 @@ from sim.terms import (
     scale_code,
     scale_exponents,
     significand_bits,
+    smallest_number,
 )
 
 MOST_REPEATS = 600

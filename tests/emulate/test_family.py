@@ -114,23 +114,15 @@ FAMILY = {
     "wide outer": MacSpec(a="e5m2", b="e5m2", acc="e6m5", outer="e6m12", chunk=16),
     "fixed outer": MacSpec(a="int8", b="int8", acc="int20", outer="int32", chunk=16, out="bf16"),
     "outer rounding": MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=8, outer_rounding="rtz"),
-    "random chunks": MacSpec(
-        a="e5m2", b="e5m2", acc="e6m5", chunk=8, outer_rounding="stochastic:5", rows=3, cols=2, interleave=2
-    ),
+    "random chunks": MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=8, outer_rounding="stochastic:5", rows=3, cols=2),
     "random results": MacSpec(
         a="e5m2", b="e5m2", acc="e6m9", out="e4m3", outer_rounding="stochastic:7", rows=3, cols=2, interleave=3
     ),
     "random steps": MacSpec(
-        a="e5m2",
-        b="e5m2",
-        acc="e6m5",
-        chunk=8,
-        lanes=2,
-        lane_sum="aligned:9",
-        rounding="stochastic:13",
-        rows=2,
-        cols=2,
-        interleave=2,
+        a="e4m3fn", b="e4m3fn", acc="e6m5", chunk=8, lanes=2, rounding="stochastic:13", rows=2, cols=2, interleave=2
+    ),
+    "random steps, aligned": MacSpec(
+        a="e5m2", b="e5m2", acc="e6m5", lanes=2, lane_sum="aligned:9", rounding="stochastic:13", rows=2, cols=2
     ),
     "fixed product": MacSpec(a="e3m2", b="e3m2", product="fix12.3", acc="fix16.2", chunk=5),
 }

@@ -43,6 +43,8 @@ PROOFS = [
     ("e3m2", "e3m2", "e3m2", 1, "aligned:11", "rne", "saturate", {}),
     ("e3m2", "e3m2", "e3m4:flush", 1, "aligned:2", "rtz", "saturate", {}),
     ("e2m2", "e2m2", "e3m3:none", 2, "aligned:3", "rne", "saturate", {"product": "e2m2:none"}),
+    ("e2m1:none", "e3m2", "e3m3:none", 2, "fused", "rne", "saturate", {}),
+    ("e2m1", "e2m1", "e4m2finite:none", 2, "tree", "rtz", "saturate", {"product": "e4m1finite:none"}),
     ("e3m2", "e2m1", "e4m4", 4, "aligned:1", "stochastic:2", "saturate", {}),
     ("int4", "int4", "e4m3", 2, "aligned:5", "rne", "saturate", {}),
     ("e3m2", "e3m2", "e4m3finite", 2, "aligned:4", "rtz", "saturate", {"product": "e3m1:flush"}),

@@ -16,6 +16,7 @@ OUTER = [
     MacSpec(a="int3", b="int3", acc="int6", chunk=4, outer="e4m3", scale="e2m1fn", outer_rounding="rtz", out="fix5.1"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1", chunk=4, outer="fix4.2", scale="e5m0fnu", overflow="wrap", out="int3"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m1", chunk=4, outer_rounding="stochastic:2"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m2:none", chunk=4, outer="e4m2:none", scale="e2m1:none", out="e3m1fn:none"),
     MacSpec(a="int3", b="int3", acc="int7", chunk=4, outer="fix4.1", overflow="wrap", out="e2m1finite"),
     MacSpec(a="uint2", b="uint2", acc="ufix4.1", outer="ufix4.0", scale="e2m0fnu", outer_rounding="stochastic:2"),
 ]
