@@ -28,7 +28,6 @@ from sim.terms import (
     scale_code,
     scale_exponents,
     significand_bits,
-    smallest_number,
 )
 
 MOST_REPEATS = 600
