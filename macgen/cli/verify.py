@@ -33,13 +33,14 @@ EXIT_FAILED = 1
 @click.option(
     "--exhaustive",
     is_flag=True,
-    help="Instead of streams, drive a PE's step with every accumulator state and every product, and every chunk fold.",
+    help="Instead of streams, drive a PE's step with every accumulator state and every product, every chunk fold, and "
+    "every conversion of results.",
 )
 @click.option(
     "--pairs",
     type=integer,
     metavar="N",
-    help="With --exhaustive: steps, and folds, to draw where there are more than 10^9.  [default: 100000000]",
+    help="With --exhaustive: steps, folds, results to draw where there are more than 10^9.  [default: 100000000]",
 )
 @click.option(
     "--formal",

@@ -1,4 +1,4 @@
-"""Proves the combinational step of a bundle's Verilog: every accumulator state with every product, every chunk fold.
+"""Proves the arithmetic of a bundle's Verilog: every accumulator state with every product, every fold, every result.
 
 Verilator compiles the emitted modules, and a C++ program drives them and compares them with a model of
 docs/arithmetic.md (`prover/`). A sample of its comparisons goes to the golden model, which so answers for that model.
@@ -48,9 +48,9 @@ class Phase:
     """One kind of comparison.
 
     Attributes:
-        name: `products` (operand codes to the adder's operand), `loads` (a product into an empty accumulator), `steps`
-            or `folds`.
-        states: distinct accumulator states that were driven; of folds, totals. 0 for products.
+        name: `products` (operand codes to the adder's operand), `loads` (a product into an empty accumulator), `steps`,
+            `chunk sums` (times scales, to the outer adder's operand), `folds` or `results`.
+        states: distinct accumulator states that were driven; of folds and results, totals. 0 for products.
         addends: distinct products, or of folds chunk sums; 0 where products were drawn from too many to list.
         pairs: pairs driven.
         sums: additions driven: of stochastic rounding a pair has one for each of its random numbers.
@@ -135,7 +135,7 @@ def exhaustive(
     Parameters:
         bundle: directory that `macgen build` wrote; only read.
         seed: seed of what is drawn.
-        draws: steps, and folds, to draw where a space is too large.
+        draws: steps, folds and results to draw where a space is too large.
         most: pairs up to which a space is not.
         workdir: directory for the build and the logs, made if need be; None for a temporary one, which is kept only
             when something differs.

@@ -139,7 +139,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
             texts["outer output"] = _output(outer, outer_output)
         texts["addend"] = _addend(spec, name, outer)
         texts["outer_step"] = _step(
-            outer, f"{name}_exhaustive_outer_step", f"{name}_outer_adder", outer_output, outer.operand
+            outer, f"{name}_exhaustive_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec.interleave
         )
         others = [(f"{name}_out_number", [])] if converts else []
         texts["outer_code"] = _code(outer, f"{name}_exhaustive_outer_code", outer_output, others)

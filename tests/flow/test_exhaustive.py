@@ -33,7 +33,7 @@ SPECS = {
 FAMILY = {
     "all": MacSpec(
         a="e2m1finite", b="e2m1finite", product="e3m0finite", acc="e4m2", lanes=2, lane_sum="tree", chunk=4,
-        scale="e2m0fnu", outer="e4m3", out="e3m1", rounding="rtz", outer_rounding="rne", rows=1, cols=1,
+        scale="e2m0fnu", outer="e4m3", out="e3m1", rounding="rtz", outer_rounding="rne", interleave=2, rows=1, cols=1,
     ),
     "aligned": MacSpec(
         a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, out="e3m1fn", rows=1, cols=1
