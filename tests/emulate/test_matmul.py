@@ -31,8 +31,20 @@ def random_codes(rng, fmt, shape, kind):
     return codes if kind == "finite" else rng.choice(codes.ravel()[:4], shape)
 
 
+def scales_of_one(spec, m, k, n):
+    """Return codes of scales for a product of matrices, all 1, where the spec has any."""
+    chunks = -(-k // (spec.chunk or k))
+    return None if spec.scale is None else [spec.scale.encode(np.ones(of)) for of in ((m, chunks), (chunks, n))]
+
+
+def with_chunk(spec, chunk):
+    """Return the spec with chunks of so many steps; as it is, if only its results are rounded at random."""
+    return spec if spec.random_place == "out" else replace(spec, chunk=chunk * spec.lanes)
+
+
 def assert_same(spec, a_codes, b_codes, scales=None, **options):
-    """Compare the values of both models, and the codes where doubles hold them exactly."""
+    """Compare the values of both models, and the codes where doubles hold them exactly; scales are 1 unless given."""
+    scales = scales_of_one(spec, *a_codes.shape, b_codes.shape[1]) if scales is None else scales
     named = {} if scales is None else dict(zip(("A_scales", "B_scales"), scales, strict=True))
     codes, _ = golden.matmul(spec, a_codes, b_codes, **named)
     options |= {name: spec.scale.decode(some) for name, some in named.items()}
@@ -102,7 +114,7 @@ def test_dots_of_more_rows_than_a_block_holds():
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 160, 163])
 @pytest.mark.parametrize("name", presets)
 def test_chunk_tails(name, length):
-    spec = replace(presets[name], chunk=16)
+    spec = with_chunk(presets[name], 16)
     rng = np.random.default_rng(length)
     for kind in KINDS:
         assert_same(spec, random_codes(rng, spec.a, (4, length), kind), random_codes(rng, spec.b, (length, 3), kind))
@@ -163,14 +175,17 @@ def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
 
 @pytest.mark.parametrize("name", presets)
 def test_the_scalar_way_agrees_with_all_others(name):
-    spec = replace(presets[name], chunk=7)
+    spec = with_chunk(presets[name], 7)
     rng = np.random.default_rng(13)
     for kind in KINDS:
         a, b = (
             fmt.decode(random_codes(rng, fmt, shape, kind)) for fmt, shape in ((spec.a, (4, 30)), (spec.b, (30, 3)))
         )
         states = matmul_states(spec, 4, 3, 30) if spec.random_bits else None
-        np.testing.assert_array_equal(scalar.matmul(spec, a, b, states), emulate.matmul(spec, a, b))
+        codes = scales_of_one(spec, 4, 30, 3)
+        scales = None if codes is None else tuple(map(spec.scale.decode, codes))
+        named = {} if scales is None else dict(zip(("A_scales", "B_scales"), scales, strict=True))
+        np.testing.assert_array_equal(scalar.matmul(spec, a, b, states, scales), emulate.matmul(spec, a, b, **named))
 
 
 def test_sums_proved_exact_are_one_numpy_product():
