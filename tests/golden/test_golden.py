@@ -139,12 +139,19 @@ def test_matmul_is_dot_for_every_element(name):
     rng = np.random.default_rng(5)
     a = rng.integers(0, 1 << spec.a.width, (3, 70))
     b = rng.integers(0, 1 << spec.b.width, (70, 2))
-    result, flags = golden.matmul(spec, a, b)
+    chunks = -(-70 // (spec.chunk or 70)) if spec.scale is not None else 0
+    codes = 1 << spec.scale.width if spec.scale is not None else 1
+    a_scales, b_scales = rng.integers(0, codes, (3, chunks)), rng.integers(0, codes, (chunks, 2))
+    scales = {"A_scales": a_scales, "B_scales": b_scales} if chunks else {}
+    result, flags = golden.matmul(spec, a, b, **scales)
     assert (result.shape, flags.shape, flags.dtype) == ((3, 2), (3, 2), np.uint8)
-    assert result.dtype.itemsize * 8 == next(bits for bits in (8, 16, 32, 64) if bits >= spec.acc.width)
+    assert result.dtype.itemsize * 8 == next(bits for bits in (8, 16, 32, 64) if bits >= spec.out_format.width)
     for m, n in itertools.product(range(3), range(2)):
-        assert (result[m, n], flags[m, n]) == golden.dot(spec, a[m], b[:, n], (m, n))
-    again, _ = golden.matmul(spec, a.tolist(), b.astype(np.uint64))
+        of_dot = {"a_scales": a_scales[m], "b_scales": b_scales[:, n]}
+        # A column's results are rounded at random row by row.
+        pe, start = ((0, n), m) if spec.random_place == "out" else ((m, n), 0)
+        assert (result[m, n], flags[m, n]) == golden.dot(spec, a[m], b[:, n], pe, start, **of_dot)
+    again, _ = golden.matmul(spec, a.tolist(), b.astype(np.uint64), **scales)
     np.testing.assert_array_equal(again, result)
 
 
