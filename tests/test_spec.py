@@ -263,22 +263,13 @@ def test_init_wrong_interleave(value):
     refuses(f"interleave {value!r} is not an integer from 1 to 4", interleave=value)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"scale": "e8m0fnu"}, {"outer": "fp32"}, {"chunk": 4, "outer_rounding": "rtz"}, {"lane_sum": "aligned:7"}],
-)
-def test_turns_do_not_go_with_what_adds_in_one_cycle(fields):
-    refuses(
-        "interleave 2 does not go with an outer accumulator that has an adder of its own (outer, outer_rounding, "
-        "scale), nor with lane_sum aligned:W; accepted is 1",
-        interleave=2,
-        **fields,
-    )
+def test_turns_do_not_go_with_aligned_sums():
+    refuses("interleave 2 does not go with lane_sum 'aligned:7'; accepted is 1", interleave=2, lane_sum="aligned:7")
 
 
-def test_turns_go_with_chunks_lanes_and_results_of_another_format():
-    spec = MacSpec(**GOOD, interleave=4, chunk=8, lanes=4, lane_sum="tree", product="e5m3", out="e5m2")
-    assert (spec.interleave, spec.has_outer_adder) == (4, False)
+def test_turns_go_with_all_else():
+    fields = {**EXTENDED, "lane_sum": "tree", "interleave": 4}
+    assert MacSpec(**GOOD, **fields).interleave == 4
 
 
 @pytest.mark.parametrize(

@@ -249,9 +249,9 @@ BAD_OPTIONS = {
         ("--preset", "hopper-like", "--chunk", 100),
         "chunk 100 is not a multiple of lanes 32, as it has to be",
     ),
-    "turns against scales": (
-        ("--preset", "mxfp8", "--interleave", 2),
-        "interleave 2 does not go with an outer accumulator that has an adder of its own",
+    "turns against aligned sums": (
+        ("--preset", "hopper-like", "--interleave", 2),
+        "interleave 2 does not go with lane_sum 'aligned:13'; accepted is 1",
     ),
     "two random places": (
         ("--preset", "gupta2015", "--rounding", "stochastic:4"),
