@@ -18,7 +18,7 @@ from sim.checker import Checker
 from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.model import Expected, expected, golden_steps
 from sim.monitor import Monitor
-from sim.operands import Tile, random_tile
+from sim.operands import Tile, random_tile, steps_of
 from sim.settings import Settings
 
 CLOCK_PERIOD_NS = 10
@@ -122,7 +122,9 @@ class Bench:
     def send_unfinished(self, tile: Tile) -> None:
         """Feed a round without the mark `last`; the next one's mark `first` makes the array drop it."""
         self.driver.send(self.beats(self._filled([tile]), finish=False))
-        self.draws += golden.draws(self.spec, tile.length, complete=False)
+        # To the array the zeros that fill up the last step are elements too: it cannot know that no more come.
+        length = steps_of(self.spec, tile.length) * self.spec.lanes
+        self.draws += golden.draws(self.spec, length, complete=False)
 
     def expect(self, tiles: Tile | Sequence[Tile] | Expected) -> Expected:
         """Expect the results of a round, those that golden computes of it as the next one unless they are given."""
