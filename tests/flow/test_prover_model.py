@@ -174,7 +174,7 @@ def families(draw):
     return spec
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data(), spec=specs(max_exp_bits=11, max_man_bits=30, max_width=40).filter(fits) | families())
 def test_any_spec(library, data, spec):
     model = Model(spec)
@@ -192,11 +192,12 @@ def test_any_spec(library, data, spec):
     expected = [model.step(acc, *zip(*step, strict=True), number) for acc, step, number in cases]
     assert steps(library, spec, acc, *sides, r) == expected
 
-    scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
-    number = random("chunks" if spec.has_outer_adder else "steps")
-    cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
-    expected = [model.fold(*case) for case in cases]
-    assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
+    if spec.has_outer_adder or spec.fold_rounding == spec.rounding:  # else `outer_rounding` is that of results alone
+        scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
+        number = random("chunks" if spec.has_outer_adder else "steps")
+        cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
+        expected = [model.fold(*case) for case in cases]
+        assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
 
     if spec.out_format != spec.outer_format:
         cases, outer, r = some(codes(spec.outer_format), random("out"))
