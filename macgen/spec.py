@@ -373,9 +373,8 @@ class MacSpec:
             raise MacgenError(f"overflow 'infinity' does not go with acc {acc}; accepted is saturate or wrap")
         addends = (self.a, self.b) if self.product is None else (self.product,)
         if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
-            raise MacgenError(
-                f"acc {acc} is unsigned, but a {self.a} or b {self.b} is signed; accepted is a signed acc"
-            )
+            what = f"a {self.a} or b {self.b}" if self.product is None else f"product {self.product}"
+            raise MacgenError(f"acc {acc} is unsigned, but {what} is signed; accepted is a signed acc")
         least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed)
         if acc.int_bits < least:
             raise MacgenError(

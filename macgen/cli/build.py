@@ -231,7 +231,9 @@ def _summarize(manifest: "Manifest", directory: Path, reasons: "Sequence[str]") 
     from macgen.cli import console
 
     spec = manifest.spec
-    chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}, folded with {spec.fold}"
+    chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}"
+    if spec.chunk is not None and not spec.has_outer_adder:
+        chunk += f", folded with {spec.fold}"
     stages = f"{spec.pipeline} register stage{'s' if spec.pipeline > 1 else ''}"
     rows = {
         "Array": f"{spec.rows} x {spec.cols} units, {stages} before the adder",

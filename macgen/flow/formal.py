@@ -154,6 +154,7 @@ def _check(spec: MacSpec) -> None:
     unknown = {
         "interleave": "1" if spec.interleave != 1 else None,
         "lanes": "1" if spec.lanes != 1 else None,
+        "lane_sum": "fused" if spec.aligned_bits is not None else None,
         "product": "exact" if spec.product is not None else None,
         "scale": "none" if spec.scale is not None else None,
         "outer": f"acc {spec.acc}" if spec.outer_format != spec.acc else None,

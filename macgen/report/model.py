@@ -113,6 +113,8 @@ def baseline_accumulator(spec: MacSpec) -> Format:
 def baseline_spec(spec: MacSpec) -> MacSpec:
     """Return the same array with exact products and the accumulator to compare with, which takes no random numbers.
 
+    Aligned sums keep at least as many bits as FP32 has.
+
     Raises:
         MacgenError: the operands do not fit it.
     """
@@ -123,6 +125,7 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
         spec,
         acc=acc,
         product=None,
+        lane_sum=spec.lane_sum if spec.aligned_bits is None else f"aligned:{max(spec.aligned_bits, 24)}",
         outer=FloatFormat.parse("fp32") if to_float else None,
         overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
         rounding="rne" if random_bits(spec.rounding) else spec.rounding,

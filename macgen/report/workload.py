@@ -1,6 +1,7 @@
 """What an array computes while its power is estimated: operands at full rate, through the synthesized netlist."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -20,12 +21,12 @@ LANES = 64
 """Independent tiles that are simulated at once, each with operands of its own."""
 
 _LEAST_PRODUCTS, _MOST_PRODUCTS = 128, 512
-_TILES = 2  # the first fills the array, the second is counted
+_ROUNDS = 2  # of a tile for each turn: the first fills the array, the second is counted
 
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """Operand codes of the tiles that are streamed, back to back.
+    """Operand codes of the tiles that are streamed, back to back, those of the turns alternately.
 
     Attributes:
         description: one line that a report can print.
@@ -76,13 +77,14 @@ def random_workload(spec: MacSpec, seed: int) -> Workload:
             deviation = min(1.0, deviation)
         return np.asarray(fmt.encode(fmt.quantize(rng.normal(0, deviation, shape))))
 
-    a, b = codes(spec.a, (_TILES, LANES, spec.rows, products)), codes(spec.b, (_TILES, LANES, products, spec.cols))
+    tiles = _ROUNDS * spec.interleave
+    a, b = codes(spec.a, (tiles, LANES, spec.rows, products)), codes(spec.b, (tiles, LANES, products, spec.cols))
     described = "" if spec.scale is None else ", scales from 1/2 to 2"
     return Workload(
-        f"random normal operands{described}, {_TILES} x {LANES} tiles of {products} products, seed {seed}",
+        f"random normal operands{described}, {tiles} x {LANES} tiles of {products} products, seed {seed}",
         a,
         b,
-        *_scales(spec, products, rng.integers(-1, 2, (_TILES, LANES, spec.rows + spec.cols))),
+        *_scales(spec, products, rng.integers(-1, 2, (tiles, LANES, spec.rows + spec.cols))),
     )
 
 
@@ -143,23 +145,23 @@ def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
     products = min(a.shape[1], _MOST_PRODUCTS)
     a_codes = spec.a.encode(spec.a.quantize(a[:, :products]))
     b_codes = spec.b.encode(spec.b.quantize(b[:products]))
-    rows = rng.integers(0, a.shape[0], (_TILES, LANES, spec.rows))
-    cols = rng.integers(0, b.shape[1], (_TILES, LANES, spec.cols))
+    tiles = _ROUNDS * spec.interleave
+    rows = rng.integers(0, a.shape[0], (tiles, LANES, spec.rows))
+    cols = rng.integers(0, b.shape[1], (tiles, LANES, spec.cols))
     described = "" if spec.scale is None else ", scales of 1"
     return Workload(
-        f"{file.name}: {_TILES} x {LANES} tiles of random rows and columns{described}, {products} products, "
-        f"seed {seed}",
+        f"{file.name}: {tiles} x {LANES} tiles of random rows and columns{described}, {products} products, seed {seed}",
         a_codes[rows],
         np.moveaxis(b_codes.T[cols], -1, -2),
-        *_scales(spec, products, np.zeros((_TILES, LANES, spec.rows + spec.cols))),
+        *_scales(spec, products, np.zeros((tiles, LANES, spec.rows + spec.cols))),
     )
 
 
 def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
     """Stream a workload through a netlist of the array and count toggles.
 
-    Counted are the cycles from the first to the last operands of the last tile; the results of the tile before leave
-    meanwhile. The results of one lane are compared with the golden model.
+    Counted are the cycles from the first to the last operands of the last round of tiles; the results of the round
+    before leave meanwhile. The results of one lane are compared with the golden model.
 
     Raises:
         ToolError: the netlist computes something else, which would make its cost meaningless.
@@ -175,7 +177,7 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
     run.set("b_valid", [[1]])
     results: list[list[int]] = []
     counted = 0
-    limit = 4 * (workload.products + 4 * (spec.rows + spec.cols) + 64)
+    limit = 4 * spec.interleave * (workload.products + 4 * (spec.rows + spec.cols) + 64)
 
     def tick() -> None:
         if run.get("c_valid")[0, 0]:
@@ -184,21 +186,18 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
             )
         run.tick()
 
-    tiles = len(workload.a)
-    for tile in range(tiles):
-        for k in range(workload.products):
-            run.set("a_data", _bits(workload.a[tile, :, :, k], spec.a.width))
-            run.set("b_data", _bits(workload.b[tile, :, k, :], spec.b.width))
-            if workload.a_scales is not None and workload.b_scales is not None and spec.scale is not None:
-                chunk = k // (spec.chunk or workload.products)
-                run.set("a_scale", _bits(workload.a_scales[tile, :, :, chunk], spec.scale.width))
-                run.set("b_scale", _bits(workload.b_scales[tile, :, chunk, :], spec.scale.width))
-            run.set("a_last", [[k == workload.products - 1]])
-            if tile == tiles - 1 and k == 0:
+    tiles, turns, beats = len(workload.a), spec.interleave, -(-workload.products // spec.lanes)
+    for first in range(0, tiles, turns):
+        counts = first == tiles - turns
+        for beat, tile in product(range(beats), range(first, first + turns)):
+            for port, value in _beat(spec, workload, tile, beat).items():
+                run.set(port, value)
+            run.set("a_last", [[beat == beats - 1]])
+            if counts and beat == 0 and tile == first:
                 run.start_counting()
             for _ in range(limit):
                 accepted = run.get("a_ready")[0, 0]
-                counted += tile == tiles - 1
+                counted += counts
                 tick()
                 if accepted:
                     break
@@ -211,21 +210,42 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
             break
         tick()
     _check(spec, netlist, workload, results)
-    return Run(activity, counted / workload.products, len(results) * spec.cols)
+    return Run(activity, counted / (turns * workload.products), len(results) * spec.cols)
+
+
+def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int) -> dict[str, NDArray[np.uint8]]:
+    """Return the bits of one beat's ports; the lanes that it does not need hold zero."""
+    products = slice(beat * spec.lanes, min((beat + 1) * spec.lanes, workload.products))
+    a, b = workload.a[tile, :, :, products], np.moveaxis(workload.b[tile, :, products, :], 1, 2)
+    unused = ((0, 0), (0, 0), (0, spec.lanes - a.shape[2]))
+    a, b = np.pad(a, unused, constant_values=spec.a.zero_code()), np.pad(b, unused, constant_values=spec.b.zero_code())
+    ports = {"a_data": _bits(a.reshape(LANES, -1), spec.a.width), "b_data": _bits(b.reshape(LANES, -1), spec.b.width)}
+    if workload.a_scales is not None and workload.b_scales is not None and spec.scale is not None:
+        chunk = products.start // (spec.chunk or workload.products)
+        ports["a_scale"] = _bits(workload.a_scales[tile, :, :, chunk], spec.scale.width)
+        ports["b_scale"] = _bits(workload.b_scales[tile, :, chunk, :], spec.scale.width)
+    return ports
 
 
 def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]]) -> None:
     expected: list[list[int]] = []
-    for tile, (a, b) in enumerate(zip(workload.a[:, 0], workload.b[:, 0], strict=True)):
-        scales = {}
-        if workload.a_scales is not None and workload.b_scales is not None:
-            scales = {"A_scales": workload.a_scales[tile, 0], "B_scales": workload.b_scales[tile, 0]}
-        codes, flags = golden.matmul(spec, a, b, start=tile * golden.draws(spec, a.shape[1]), **scales)
-        expected += [
-            [*map(int, code_row), *map(int, flag_row)] for code_row, flag_row in zip(codes, flags, strict=True)
-        ]
+    for first in range(0, len(workload.a), spec.interleave):
+        before = first // spec.interleave * golden.draws(spec, workload.products)
+        for row, turn in product(range(spec.rows), range(spec.interleave)):
+            dots = [_dot(spec, workload, first + turn, row, col, before, turn) for col in range(spec.cols)]
+            expected.append([code for code, _ in dots] + [int(flags) for _, flags in dots])
     if results != expected:
         raise ToolError(f"netlist {netlist.top} computes other results than the golden model: it is not priced")
+
+
+def _dot(
+    spec: MacSpec, workload: Workload, tile: int, row: int, col: int, before: int, turn: int
+) -> tuple[int, golden.Flags]:
+    scales = {}
+    if workload.a_scales is not None and workload.b_scales is not None:
+        scales = {"a_scales": workload.a_scales[tile, 0, row], "b_scales": workload.b_scales[tile, 0, :, col]}
+    pe, start = ((0, col), before + row) if spec.random_place == "out" else ((row, col), before)
+    return golden.dot(spec, workload.a[tile, 0, row], workload.b[tile, 0, :, col], pe, start, turn, **scales)
 
 
 def _bits(codes: NDArray[Any], width: int) -> NDArray[np.uint8]:

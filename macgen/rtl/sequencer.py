@@ -100,7 +100,8 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.control.fold_first.eq(fold_first), self.control.done.eq(fold_due & done_due)]
         if self._spec.fold == "overlap":
             # Random numbers go to all turns' folds before any turn's next step.
-            waits = fold_due if self._spec.random_bits and self._spec.interleave > 1 else Const(0, 1)
+            draws = self._spec.random_place == "steps" and self._spec.interleave > 1
+            waits = fold_due if draws else Const(0, 1)
             m.d.comb += [
                 position.eq(Mux(restart, 0, count)),
                 self.accept.eq(free & ~waits),

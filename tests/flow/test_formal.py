@@ -273,6 +273,7 @@ def test_a_limit_that_is_none_is_refused(bundles, timeout):
         ({"scale": "e8m0fnu"}, "scale e8m0fnu yet; accepted is none"),
         ({"outer": "e6m9"}, "outer e6m9 yet; accepted is acc e5m3"),
         ({"outer_rounding": "rtz"}, "outer_rounding rtz yet; accepted is rounding 'rne'"),
+        ({"lane_sum": "aligned:7"}, "lane_sum aligned:7 yet; accepted is fused"),
         ({"out": "e8m7"}, "out e8m7 yet; accepted is acc e5m3"),
     ],
 )

@@ -50,6 +50,28 @@ def test_the_netlist_computes_the_workload_at_full_rate(extra, tmp_path):
     assert 0 < run.activity.toggles.mean() < 1
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"lanes": 5, "chunk": 5},
+        {"lanes": 3, "lane_sum": "aligned:6", "chunk": None},
+        {"interleave": 2, "fold": "overlap"},
+        {"interleave": 3, "rounding": "stochastic:4", "lanes": 5},
+        {"interleave": 2, "outer": "e6m5", "out": "e5m2", "chunk": 64},
+    ],
+    ids=str,
+)
+def test_lanes_and_turns_are_streamed_at_full_rate(extra, tmp_path):
+    spec = MacSpec.from_dict(SPEC.to_dict() | extra)
+    workload = random_workload(spec, 3)
+    run = simulate(spec, netlist_of(spec, tmp_path), workload)
+    assert run.results_checked == 2 * spec.interleave * spec.rows * spec.cols
+    beats = -(-workload.products // spec.lanes)
+    bubbles = spec.fold == "bubble" and spec.chunk is not None and not spec.has_outer_adder
+    folds = -(-workload.products // spec.chunk) * bubbles if spec.chunk else 0
+    assert run.cycles_per_mac == (beats + folds) / workload.products
+
+
 def test_scales_are_streamed_and_results_of_another_format_compared(tmp_path):
     spec = MacSpec(
         a="e2m1finite", b="e2m1finite", acc="fix9.2", chunk=80, scale="e4m3fn", outer="e5m5", out="e4m3", rows=1, cols=1
@@ -63,8 +85,8 @@ def test_scales_are_streamed_and_results_of_another_format_compared(tmp_path):
 
 def test_a_wrong_netlist_is_not_priced(tmp_path):
     def change(text: str) -> str:
-        assert text.count("assign increment = ") == 1
-        return text.replace("assign increment = ", "assign increment = 1'h1 ^ ")
+        assert text.count("assign result__up = ") == 1
+        return text.replace("assign result__up = ", "assign result__up = 1'h1 ^ ")
 
     netlist = netlist_of(SPEC, tmp_path, change)
     with pytest.raises(MacgenError, match=r"^netlist array computes other results than the golden model"):
