@@ -206,7 +206,7 @@ def term(
     if normal:
         m.d.comb += exponent.eq(of_top)
         return number.magnitude, exponent
-    zeros, nonzero, magnitude = normalise(m, addend, number)
+    zeros, nonzero, magnitude = normalise(m, addend, number, f"_{name}")
     m.d.comb += exponent.eq(Mux(nonzero, of_top - extend(zeros, wide), 0))
     return magnitude, exponent
 

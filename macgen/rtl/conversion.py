@@ -68,15 +68,15 @@ class FloatConversion(wiring.Component):
         m.d.comb += magnitude.eq(normalised << (width - top - 1))
         kept, below = magnitude[width - p :], magnitude[: width - p]
         sticky: Value = Const(0, 1)
-        small = Signal()  # below the smallest normal number, not yet rounded
+        below_normal = Signal()  # below the smallest normal number, not yet rounded
         reaches = Signal()  # but rounded up to it, with a significand of full precision
         least = fmt.least_normal_field
-        m.d.comb += small.eq(field < least)
+        m.d.comb += below_normal.eq(field < least)
         if lowest < least and fmt.subnormals != "none":
             m.d.comb += reaches.eq((field == 0) & kept.all() & self._away(kept[0], below, Const(0, 1)))
             if gradual:
                 distance = Signal(max((1 - lowest).bit_length(), 1))
-                m.d.comb += distance.eq(Mux(small, 1 - field, 0))
+                m.d.comb += distance.eq(Mux(below_normal, 1 - field, 0))
                 shifted, sticky = shift_right_sticky(m, Cat(magnitude, Const(0, 1)).as_signed(), distance, "align")
                 kept, below = shifted[width - p : width], shifted[: width - p]
 
@@ -86,7 +86,7 @@ class FloatConversion(wiring.Component):
         rounded = Signal(code_bits)
         least_field = Const(0, bits) if gradual else field
         m.d.comb += [
-            chopped.eq(Cat(kept[:-1], Mux(small, least_field, field))),
+            chopped.eq(Cat(kept[:-1], Mux(below_normal, least_field, field))),
             rounded.eq(chopped + extend(self._away(kept[0], below, sticky), code_bits)),
         ]
         # Without subnormals the code 0 is not that of the power of two in its place.
@@ -96,7 +96,7 @@ class FloatConversion(wiring.Component):
         flushed: Value = Const(0, 1)
         underflow: Value = tiny
         m.d.comb += [
-            tiny.eq(nonzero & (below_least | (small & ~reaches))),
+            tiny.eq(nonzero & (below_least | (below_normal & ~reaches))),
             too_large.eq(nonzero & ~tiny & (rounded > fmt.max_code)),
         ]
         if gradual:
@@ -154,7 +154,7 @@ class FixedConversion(wiring.Component):
         addition, prefix = self._addition, self._addition.prefix
         operand: Any = submodule(m, platform, "operand", f"{prefix}operand", lambda: FixedProduct(addition))
         adder = submodule(m, platform, "adder", f"{prefix}adder", lambda: FixedAdder(addition))
-        output = submodule(m, platform, "output", f"{prefix}output", lambda: FixedOutput(addition))
+        output = submodule(m, platform, "code_output", f"{prefix}output", lambda: FixedOutput(addition))
         connect_members(m, operand.product, self.number)
         m.d.comb += operand.present.eq(1)
         connect_members(m, adder.operand, operand.operand)

@@ -246,7 +246,8 @@ class FloatAdder(wiring.Component):
         exact_sum = Signal(signed(sum_bits))
         if self._addition.rounding == "drop":
             # What lies below the larger addend's last place is cut, which moves a negative addend up.
-            kept, raised = Signal(signed(g.window_bits + 1)), Signal()
+            kept = Signal(signed(g.window_bits + 1))
+            raised = Signal()
             m.d.comb += [
                 kept.eq(aligned[g.guard_bits :].as_signed()),
                 raised.eq(aligned[-1] & (aligned[: g.guard_bits].any() | sticky)),

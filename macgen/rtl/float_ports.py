@@ -14,16 +14,16 @@ from macgen.rtl.float_adder import FloatOperand, FloatValue, Settled, connect_sp
 from macgen.rtl.geometry import FloatGeometry
 
 
-def normalise(m: Module, addend: Addend, number: Any) -> tuple[Value, Value, Value]:
-    """Shift an exact number's magnitude left until its top bit is set.
+def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple[Value, Value, Value]:
+    """Shift an exact number's magnitude left until its top bit is set; the suffix tells several signals apart.
 
     Returns:
         The distance, whether the number is not 0, and the shifted magnitude.
     """
     if addend.normalised:
         return Const(0, 1), number.magnitude[-1], number.magnitude
-    zeros, nonzero = count_leading_zeros(m, number.magnitude, "leading")
-    return zeros, nonzero, shift_left(m, number.magnitude, zeros, "normalise")
+    zeros, nonzero = count_leading_zeros(m, number.magnitude, f"leading{suffix}")
+    return zeros, nonzero, shift_left(m, number.magnitude, zeros, f"normalise{suffix}")
 
 
 class FloatProduct(wiring.Component):

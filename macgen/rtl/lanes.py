@@ -108,7 +108,8 @@ class WindowSum(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         window, lanes, bits = self._window, len(self._window.terms), self._total.significand_bits
-        m.submodules.aligner = aligner = Aligner(window, lanes, normal=self._normal)
+        kind = "lane_aligner" if self._normal else "lane_first_aligner"
+        aligner = submodule(m, platform, "aligner", kind, lambda: Aligner(window, lanes, normal=self._normal))
         for number, source in zip(aligner.numbers, self.numbers, strict=True):
             connect_members(m, number, source)
         aligned, kept = aligner.aligned, window.magnitude_bits

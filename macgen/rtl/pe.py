@@ -122,7 +122,8 @@ class Pe(wiring.Component):
         m = Module()
         spec, arithmetic = self._spec, datapath(self._spec)
 
-        a_passed, b_passed = Signal(len(self.a_in), reset_less=True), Signal(len(self.b_in), reset_less=True)
+        a_passed = Signal(len(self.a_in), reset_less=True)
+        b_passed = Signal(len(self.b_in), reset_less=True)
         m.d.sync += [a_passed.eq(self.a_in), b_passed.eq(self.b_in)]
         m.d.comb += [self.a_out.eq(a_passed), self.b_out.eq(b_passed)]
         early = self._delay_control(m, self.control_in, spec.pipeline - 1)
@@ -345,9 +346,10 @@ class Pe(wiring.Component):
 
     def _delay_control(self, m: Module, control: Any, cycles: int, name: str = "early") -> Any:
         """Delay control marks; the only registers of the PE with a reset."""
-        for _ in range(cycles):
+        for cycle in range(cycles):
+            stage = name if cycle == cycles - 1 else f"{name}_{cycle}"
             later = SimpleNamespace(
-                **{member_name: Signal(name=f"{name}_{member_name}") for member_name in Control(self._spec).members}
+                **{member_name: Signal(name=f"{stage}_{member_name}") for member_name in Control(self._spec).members}
             )
             _clock_in(m, later, control)
             control = later

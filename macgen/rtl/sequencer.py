@@ -49,7 +49,8 @@ class Sequencer(wiring.Component):
         m.d.comb += counted.eq(self.accept & closes)
         with m.If(counted):
             m.d.sync += fresh.eq(last)
-        offered, free = Signal(), Signal()
+        offered = Signal()
+        free = Signal()
         m.d.comb += [offered.eq(self.valid & ready), free.eq(offered & ~(opens & last & self.busy))]
         if self._spec.chunk is None:
             m.d.comb += [
@@ -135,8 +136,11 @@ class Sequencer(wiring.Component):
         if turns == 1:
             self._slot_0 = self._slot_last = Const(1, 1)
             return Const(1, 1), Const(1, 1), Const(1, 1), self.first, self.last
-        slot, turn = Signal(range(turns)), Signal(range(turns))
-        first, last, opens = Signal(), Signal(), Signal()
+        slot = Signal(range(turns))
+        turn = Signal(range(turns))
+        first = Signal(name="round_first")
+        last = Signal(name="round_last")
+        opens = Signal()
         self._slot_0, self._slot_last = slot == 0, slot == turns - 1
         m.d.comb += opens.eq(turn == 0)
         m.d.sync += slot.eq(Mux(self._slot_last, 0, slot + 1))

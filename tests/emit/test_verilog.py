@@ -255,7 +255,8 @@ module bench;
   wire a_ready, b_ready, c_valid, c_first, c_last;
   wire [{c_bits}-1:0] c_data;
   wire [{f_bits}-1:0] c_flags;
-  dut dut (.clk(clk), .rst(rst), .a_valid(a_valid), .a_ready(a_ready), .a_data(a_data), .a_first(a_first),
+  reg [31:0] scale = 0;
+  dut dut ({scales}.clk(clk), .rst(rst), .a_valid(a_valid), .a_ready(a_ready), .a_data(a_data), .a_first(a_first),
     .a_last(a_last), .b_valid(b_valid), .b_ready(b_ready), .b_data(b_data), .c_valid(c_valid), .c_ready(c_ready),
     .c_data(c_data), .c_flags(c_flags), .c_first(c_first), .c_last(c_last));
   always #5 clk = !clk;
@@ -265,7 +266,7 @@ module bench;
     @(posedge clk); #1 rst = 0;
     for (cycle = 0; cycle < 400; cycle = cycle + 1) begin
       a_valid = cycle % 3 != 0; b_valid = cycle % 5 != 0; c_ready = cycle % 2; a_last = cycle % 7 == 0;
-      a_data = $random; b_data = $random;
+      a_data = $random; b_data = $random; scale = $random;
       #1;
       if (^{{a_ready, b_ready, c_valid, c_first, c_last}} === 1'bx) $display("X on a handshake in cycle %0d", cycle);
       if (c_valid && ^{{c_data, c_flags}} === 1'bx) $display("X in a result in cycle %0d", cycle);
@@ -286,10 +287,11 @@ def test_one_cycle_of_reset_leaves_no_x(spec, tmp_path):
     text = re.sub(r"^(  reg [^=;]*?)= [^;]*;", r"\1;", verilog_of(spec, "dut"), flags=re.MULTILINE)
     assert not re.search(r"^  reg .*=", text, re.MULTILINE)
     bench = _BENCH.format(
-        a_bits=spec.rows * spec.a.width,
-        b_bits=spec.cols * spec.b.width,
-        c_bits=spec.cols * spec.acc.width,
+        a_bits=spec.rows * spec.lanes * spec.a.width,
+        b_bits=spec.cols * spec.lanes * spec.b.width,
+        c_bits=spec.cols * spec.out_format.width,
         f_bits=spec.cols * 3,
+        scales=".a_scale(scale), .b_scale(scale), " if spec.scale is not None else "",
     )
     (tmp_path / "dut.v").write_text(text)
     (tmp_path / "bench.v").write_text(bench)

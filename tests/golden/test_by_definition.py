@@ -142,7 +142,7 @@ def test_every_fold_into_an_adder_of_its_own(acc, outer):
     for rounding in SUM_ROUNDINGS:
         for overflow in overflows_of(acc):
             spec = MacSpec(
-                a="e2m1finite:bias=2", b="e2m1finite:bias=2", acc=acc, outer=outer, outer_rounding=rounding, chunk=1,
+                a="e2m1finite:bias=3", b="e2m1finite:bias=3", acc=acc, outer=outer, outer_rounding=rounding, chunk=1,
                 overflow=overflow,
             )  # fmt: skip
             definition = Definition(spec)
