@@ -363,7 +363,7 @@ def test_what_is_signed_stays_signed():
     refuses(f"out uint6 is unsigned, but {sentence}", unsigned, outer="int12", out="uint6")
     refuses(f"out uint6 is unsigned, but {sentence}", unsigned, outer="fp16", out="uint6")
     refuses(
-        "acc uint9 is unsigned, but a uint4 or b uint4 is signed; accepted is a signed acc",
+        "acc uint9 is unsigned, but product e4m3 is signed; accepted is a signed acc",
         unsigned,
         product="e4m3",
         acc="uint9",
