@@ -27,7 +27,8 @@ def spec_of(name, rounding):
 
 def fused_multiply_add(name, rounding, triples):
     """Return their codes and flags of triples (accumulators, left operands, right operands), as ours should be."""
-    fmt, (their_type, operation) = FloatFormat.parse(name), SOFTFLOAT[name]
+    fmt = FloatFormat.parse(name)
+    their_type, operation = SOFTFLOAT[str(fmt)]
     size, from_bytes = fmt.width // 8, their_type.from_bytes
     packed = (np.ascontiguousarray(codes, f">u{size}").tobytes() for codes in triples)
     acc, a, b = ([data[place : place + size] for place in range(0, len(data), size)] for data in packed)
