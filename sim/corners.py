@@ -5,6 +5,7 @@ the unit in its last place, and becomes operand codes (and scales) where the for
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
-from sim.operands import Tile, chunks_of, one_of
+from sim.operands import Tile, chunks_of, one_of, special_codes
 from sim.terms import (
     Aim,
     Pair,
@@ -271,6 +272,23 @@ def _extremes(aim: Aim) -> Iterator[Corner]:
                 yield Corner("smallest after largest", after, largest + smallest_scales)
 
 
+def _specials(spec: MacSpec) -> Iterator[Corner]:
+    """Yield every infinity, NaN and largest number of an operand's format, each before and after every other."""
+    tops = (spec.a.largest_code(0), spec.b.largest_code(0))
+    special: dict[Pair, str] = {}
+    for place, fmt in enumerate((spec.a, spec.b)):
+        numbers = {code: fmt.number(code) for code in special_codes(fmt)}
+        ends = {fmt.largest_code(0), fmt.largest_code(1)}
+        if all(number.kind == "finite" for number in numbers.values()):
+            continue
+        for code, number in numbers.items():
+            if number.kind != "finite" or code in ends:
+                name = f"{'-' if number.sign else ''}{'largest' if number.kind == 'finite' else number.kind}"
+                special[(code, tops[1]) if place == 0 else (tops[0], code)] = name
+    for (first, first_name), (second, second_name) in itertools.product(special.items(), repeat=2):
+        yield Corner(f"special: {first_name}, then {second_name}", (first, second))
+
+
 def _smallest(fmt: Format) -> tuple[int, int]:
     """Return the significand of the smallest positive number, and the exponent of its last bit."""
     if isinstance(fmt, FloatFormat) and fmt.subnormals == "none":
@@ -302,7 +320,7 @@ def corners(spec: MacSpec, place: Place = "steps") -> tuple[Corner, ...]:
                 pairs = tuple(pair for pair, _ in known)
                 scales = () if aim.scale is None else tuple(scale for _, scale in known)
                 found.setdefault((pairs, scales), Corner(f"{sign}{name}", pairs, scales))
-    for corner in (*_extremes(aim), *(_subnormal_operands(spec) if place == "steps" else ())):
+    for corner in (*_extremes(aim), *_specials(spec), *(_subnormal_operands(spec) if place == "steps" else ())):
         found.setdefault((corner.pairs, corner.scales), corner)
     return tuple(found.values())
 

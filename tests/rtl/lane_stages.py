@@ -24,6 +24,14 @@ MOST_OPERANDS = 1 << 16
 """Codes of all lanes together; beyond, they are drawn at random."""
 
 
+def operand_bits(spec):
+    """Return how many bits an operand of the adder has, or what the lanes of aligned sums hand on; 63 are the most."""
+    operand = width_of(datapath(spec).operand)
+    if spec.aligned_bits is None:
+        return operand
+    return max(operand, width_of(AlignedLanes(aligned_window(spec), spec.lanes)))
+
+
 class LaneStages(wiring.Component):
     """As `Stages`, but `a` and `b` hold a code for each lane, and an operand is one of the adder, or what the lanes of
     aligned sums hand on, and above it whether a state is folded.
@@ -32,11 +40,7 @@ class LaneStages(wiring.Component):
     def __init__(self, spec):
         self._spec = spec
         self._arithmetic = arithmetic = datapath(spec)
-        state, operand = width_of(arithmetic.value), width_of(arithmetic.operand)
-        if spec.aligned_bits is not None:
-            operand = max(operand, width_of(AlignedLanes(aligned_window(spec), spec.lanes)))
-        self._operand = operand
-        assert operand < 64
+        state, self._operand = width_of(arithmetic.value), operand_bits(spec)
         super().__init__(
             {
                 "a": In(spec.lanes * spec.a.width),

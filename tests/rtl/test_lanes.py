@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
@@ -15,7 +15,7 @@ from macgen.rtl.addition import Addend, Addition, Window, aligned_window, produc
 from macgen.rtl.hierarchy import Modules
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
-from tests.rtl.lane_stages import LaneProof
+from tests.rtl.lane_stages import LaneProof, operand_bits
 from tests.rtl.stages import DifferenceError
 from tests.rtl.streams import beats_of, check, play
 from tests.strategies import specs
@@ -86,9 +86,11 @@ def lane_specs(draw):
     lanes = draw(st.sampled_from([1, 2, 4] if lane_sum.startswith("aligned") else [2, 4]))
     chunk = spec.chunk and lanes
     try:
-        return replace(spec, lanes=lanes, lane_sum=lane_sum, chunk=chunk)
+        spec = replace(spec, lanes=lanes, lane_sum=lane_sum, chunk=chunk)
     except MacgenError:
-        return replace(spec, lanes=2, lane_sum="fused", chunk=spec.chunk and 2)
+        spec = replace(spec, lanes=2, lane_sum="fused", chunk=spec.chunk and 2)
+    assume(operand_bits(spec) < 64)
+    return spec
 
 
 @given(lane_specs())

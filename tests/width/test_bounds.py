@@ -104,7 +104,7 @@ def test_exact_format_is_the_smallest(a, b, n):
     ends = (min(0, n * min(products)) / unit, max(0, n * max(products)) / unit)
     assert fmt.min_integer <= ends[0]
     assert ends[1] <= fmt.max_integer
-    assert fmt.signed == (min(products) < 0)
+    assert fmt.signed == any(isinstance(operand, FloatFormat) or operand.signed for operand in (a, b))
     # One bit less after the point misses a product, one less before it an end.
     if fmt.frac_bits:
         assert any((p / (2 * unit)).denominator != 1 for p in products)
