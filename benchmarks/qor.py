@@ -26,8 +26,9 @@ from macgen.flow import synthesize, timing, tools
 from macgen.numerics.flags import FLAG_BITS
 from macgen.report.model import report
 from macgen.rtl import Modules
+from macgen.rtl.cuts import delay
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, delay, member
+from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe

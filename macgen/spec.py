@@ -198,7 +198,6 @@ class MacSpec:
         else:
             self._check_fixed_accumulator(self.acc)
         self._check_lane_sum()
-        self._check_interleave()
         self._check_signs()
         self._check_random_places()
 
@@ -311,12 +310,6 @@ class MacSpec:
             raise MacgenError(
                 f"lane_sum 'fused' adds {self.lanes} products exactly, which takes {self.fused_bits} bits; accepted "
                 f"are formats with which it takes up to {MAX_FUSED_BITS}, or tree, aligned:W"
-            )
-
-    def _check_interleave(self) -> None:
-        if self.interleave > 1 and self.aligned_bits is not None:
-            raise MacgenError(
-                f"interleave {self.interleave} does not go with lane_sum {self.lane_sum!r}; accepted is 1"
             )
 
     @property

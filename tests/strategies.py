@@ -13,7 +13,6 @@ from macgen.spec import FOLDS, MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX
 EXPECTED_CONTRADICTIONS = (
     "is not a power of two",
     "does not go with acc",
-    "does not go with lane_sum",
     "'fused' adds",
     "is unsigned, but",
     "in more than one place",

@@ -263,11 +263,6 @@ def test_init_wrong_interleave(value):
     refuses(f"interleave {value!r} is not an integer from 1 to 4", interleave=value)
 
 
-def test_turns_do_not_go_with_aligned_sums():
-    refuses("interleave 2 does not go with lane_sum 'aligned:7'; accepted is 1", interleave=2, lane_sum="aligned:7")
-    assert MacSpec(**GOOD, interleave=2, scale="e8m0fnu", chunk=4, outer="fp32", outer_rounding="rtz").interleave == 2
-
-
 def test_turns_go_with_chunks_lanes_and_results_of_another_format():
     spec = MacSpec(**GOOD, interleave=4, chunk=8, lanes=4, lane_sum="tree", product="e5m3", out="e5m2")
     assert (spec.interleave, spec.has_outer_adder) == (4, False)

@@ -106,7 +106,14 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
     elif converts:
         others.append((f"{name}_out_number", []))
     if folds and spec.aligned_bits is not None:
-        texts["fold"] = _step(arithmetic, f"{name}_exhaustive_fold", f"{name}_adder", inner_output, arithmetic.operand)
+        texts["fold"] = _step(
+            arithmetic,
+            f"{name}_exhaustive_fold",
+            f"{name}_adder",
+            inner_output,
+            arithmetic.operand,
+            spec.interleave,
+        )
     texts["code"] = _code(arithmetic, f"{name}_exhaustive_code", inner_output, others)
     if folds:
         texts["folded"] = _module(
@@ -211,7 +218,7 @@ def _product(spec: MacSpec, name: str) -> str:
     )
 
 
-def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature, cycles: int = 1) -> str:
+def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature, cycles: int) -> str:
     value = arithmetic.value
     random = ["random"] if arithmetic.random_bits else []
     clock = ["clk"] if cycles > 1 else []

@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber, Window
 from macgen.rtl.bits import extend, shift_right_sticky
+from macgen.rtl.cuts import Cuts
 from macgen.rtl.float_adder import FloatRounder, FloatValue, connect_members, connect_specials, member, random_port
 from macgen.rtl.float_ports import normalise
 from macgen.rtl.geometry import FloatGeometry
@@ -97,12 +98,22 @@ class Aligner(wiring.Component):
         return m
 
 
+ALIGNED_CUTS: dict[int, tuple[str, ...]] = {
+    1: (),
+    2: ("aligned",),
+    3: ("aligned", "added"),
+    4: ("compared", "aligned", "added"),
+}
+"""As `CUTS` of FloatAdder, for sums of aligned terms. Parts: exponents compared, terms aligned, exact sum."""
+
+
 class AlignedAdder(wiring.Component):
     """Add the lanes' products to the accumulator, all cut below the largest one's exponent, and round once.
 
     Parameters:
         addition: of the window's sums.
         window: its last term is the accumulator.
+        cycles: see FloatAdder.
 
     Members:
         acc: the accumulator.
@@ -110,9 +121,10 @@ class AlignedAdder(wiring.Component):
         random, result, flags, settled: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, window: Window) -> None:
+    def __init__(self, addition: Addition, window: Window, cycles: int = 1) -> None:
         self._addition = addition
         self._window = window
+        self._cuts = ALIGNED_CUTS[cycles]
         self._lanes = len(window.terms) - 1
         self._geometry = g = FloatGeometry.of(addition)
         super().__init__(
@@ -134,23 +146,36 @@ class AlignedAdder(wiring.Component):
         acc = state.number
         magnitude, exponent = term(m, window, sums, acc, "acc_exponent")
         acc_larger = Signal()
-        largest = Signal(window.exponent_bits)
-        behind = Signal(window.exponent_bits)  # by how much the lanes' exponent is smaller
+        largest: Value = Signal(window.exponent_bits, name="largest")
+        behind: Value = Signal(window.exponent_bits, name="behind")  # by how much the lanes' exponent is smaller
         m.d.comb += [
             acc_larger.eq(exponent > self.lanes.exponent),
             largest.eq(Mux(acc_larger, exponent, self.lanes.exponent)),
             behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
         ]
-        kept = window.magnitude_bits
-        terms = [(acc.negative, cut(m, window, magnitude, largest - exponent, "align_acc"))]
-        for lane in range(self._lanes):
-            aligned = self.lanes.magnitudes.word_select(lane, kept)
-            terms.append((self.lanes.negatives[lane], cut(m, window, aligned, behind, f"align_{lane}")))
-        rounder = submodule(m, platform, "rounder", "rounder", lambda: FloatRounder(self._addition))
-        self._place(m, rounder, signed_sum(terms, self._addition.addend.significand_bits + 1), largest)
+        rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
         specials = combined_specials([self.lanes, acc])
         specials["invalid"] = specials["invalid"] | specials["opposite"]
-        connect_specials(m, rounder.operand, SimpleNamespace(**specials), Const(1, 1))
+        cuts = Cuts(m, self._cuts, {key: specials[key] for key in specials if key in rounder.operand.signature.members})
+        kept = window.magnitude_bits
+        negatives: Value = Cat(self.lanes.negatives, acc.negative)
+        magnitudes: Value = self.lanes.magnitudes
+        magnitude, magnitudes, negatives, away, behind, largest = cuts.after(
+            "compared", magnitude, magnitudes, negatives, largest - exponent, behind, largest
+        )
+        aligned: Value = Cat(
+            *(
+                cut(m, window, magnitudes.word_select(lane, kept), behind, f"align_{lane}")
+                for lane in range(self._lanes)
+            ),
+            cut(m, window, magnitude, away, "align_acc"),
+        )
+        aligned, negatives, largest = cuts.after("aligned", aligned, negatives, largest)
+        terms = [(negatives[term], aligned.word_select(term, kept)) for term in range(self._lanes + 1)]
+        total = signed_sum(terms, self._addition.addend.significand_bits + 1)
+        total, largest = cuts.after("added", total, largest)
+        self._place(m, rounder, total, largest)
+        connect_specials(m, rounder.operand, SimpleNamespace(**cuts.beside), Const(1, 1))
         if self._geometry.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)

@@ -16,6 +16,7 @@ from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left, shift_right_sticky
+from macgen.rtl.cuts import Cuts, delay
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 
@@ -230,18 +231,10 @@ class FloatAdder(wiring.Component):
             if name not in ("significand", "exponent")
         }
 
-        def cut(part: str, *values: Value) -> tuple[Value, ...]:
-            """Return the values, and what goes beside them, from registers if there is a cut."""
-            nonlocal beside, exponent
-            if part not in self._cuts:
-                return values
-            exponent, *registers = delay(m, part, exponent, *beside.values(), *values)
-            beside = dict(zip(beside, registers, strict=False))
-            return tuple(registers[len(beside) :])
-
-        larger, smaller, away = cut("compared", larger, smaller, distance)
+        cuts = Cuts(m, self._cuts, beside)
+        larger, smaller, away, exponent = cuts.after("compared", larger, smaller, distance, exponent)
         aligned, sticky = shift_right_sticky(m, smaller, away, "align")
-        larger, aligned, sticky = cut("aligned", larger, aligned, sticky)
+        larger, aligned, sticky, exponent = cuts.after("aligned", larger, aligned, sticky, exponent)
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
         if self._addition.rounding == "drop":
@@ -260,7 +253,7 @@ class FloatAdder(wiring.Component):
         else:
             m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
 
-        added, sticky = cut("added", exact_sum, sticky)
+        added, sticky, exponent = cuts.after("added", exact_sum, sticky, exponent)
         rounder = submodule(
             m,
             platform,
@@ -276,28 +269,11 @@ class FloatAdder(wiring.Component):
         ]
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
-        for name, value in beside.items():
+        for name, value in cuts.beside.items():
             interface, key = name.split("_", 1)
             m.d.comb += getattr(getattr(rounder, interface), key).eq(value)
         connect_members(m, self.result, rounder.result)
         return m
-
-
-def delay(m: Module, name: str, *values: Value) -> list[Signal]:
-    """Return the values a cycle later."""
-    registers = []
-    for index, value in enumerate(values):
-        register = Signal(value.shape(), name=f"{name}_{index}", reset_less=True)
-        m.d.sync += register.eq(value)
-        registers.append(register)
-    return registers
-
-
-def delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
-    """Return a value some cycles later."""
-    for cycle in range(cycles):
-        (value,) = delay(m, f"{name}_{cycle}", value)
-    return value
 
 
 def random_port(bits: int) -> dict[str, Any]:

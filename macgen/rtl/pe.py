@@ -1,5 +1,6 @@
 """The processing element: multiply, accumulate, fold chunks, hand results on."""
 
+from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
 from operator import or_
@@ -14,8 +15,9 @@ from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
 from macgen.rtl.aligned import AlignedAdder, Aligner
+from macgen.rtl.cuts import delayed
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import connect_members, delayed, member
+from macgen.rtl.float_adder import connect_members, member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
@@ -202,12 +204,7 @@ class Pe(wiring.Component):
             connect_members(m, adder.operand, _select(control.fold, folded.operand, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
                 loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(arithmetic))
-                loaded = SimpleNamespace(
-                    **{
-                        name: delayed(m, f"loaded_{name}", getattr(loader.value, name), turns - 1)
-                        for name in arithmetic.value.members
-                    }
-                )
+                loaded = _delayed(m, "loaded", loader.value, arithmetic.value, turns - 1)
                 loader_flags = delayed(m, "loaded_flags", loader.flags, turns - 1)
             else:
                 loader = submodule(m, platform, "loader", "adder", lambda: arithmetic.adder(turns))
@@ -222,13 +219,19 @@ class Pe(wiring.Component):
             m.d.sync += acc_flags.eq(Mux(late.first, loader_flags, flags))
         total_flags = Signal(FLAG_BITS)
         m.d.comb += total_flags.eq(Mux(late.fold_first, 0, totals_flags[0] | folded_flags) | flags)
-        for to, source in pairwise(totals):
-            _clock_in(m, to, source)
-        m.d.sync += [to.eq(source) for to, source in pairwise(totals_flags)]
-        _clock_in(m, totals[-1], _select(late.fold, adder.result, totals[0], arithmetic.value))
-        m.d.sync += totals_flags[-1].eq(Mux(late.fold, total_flags, totals_flags[0]))
+        self._turn_totals(m, late.fold, totals, adder.result, totals_flags, total_flags)
         self._hand_on(m, late.done, adder.result, total_flags)
         return m
+
+    def _turn_totals(
+        self, m: Module, folds: Value, totals: Sequence[Any], sum_: Any, flags: Sequence[Value], sum_flags: Value
+    ) -> None:
+        """Let the totals and their flags go round; a fold that ends renews the first, which becomes the last."""
+        for to, source in pairwise(totals):
+            _clock_in(m, to, source)
+        _clock_in(m, totals[-1], _select(folds, sum_, totals[0], datapath(self._spec).value))
+        m.d.sync += [to.eq(source) for to, source in pairwise(flags)]
+        m.d.sync += flags[-1].eq(Mux(folds, sum_flags, flags[0]))
 
     def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
         """Return the product of each lane, with `pipeline = 2` from registers, and the flags that roundings raise."""
@@ -275,52 +278,54 @@ class Pe(wiring.Component):
             connect_members(m, aligner.numbers[lane], product)
         lanes = _registers(aligner.aligned.signature, "lanes")
         _clock_in(m, lanes, aligner.aligned)
+        turns = spec.interleave
         adder = submodule(
-            m, platform, "aligned_adder", "aligned_adder", lambda: AlignedAdder(arithmetic.addition, window)
+            m, platform, "aligned_adder", "aligned_adder", lambda: AlignedAdder(arithmetic.addition, window, turns)
         )
+        late = self._delay_control(m, control, turns - 1, name="late")
         connect_members(m, adder.lanes, lanes)
         acc, acc_flags = _registers(arithmetic.value, "acc"), Signal(FLAG_BITS, reset_less=True)
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         folds = arithmetic.addition.folds
         starts: Value = Const(0, 1) if folds and spec.fold == "bubble" else control.first
         flags = Signal(FLAG_BITS)
-        raised = Mux(starts, 0, acc_flags) | adder.settled | adder.flags
-        m.d.comb += flags.eq(raised if product_flags is None else raised | product_flags)
+        raised = Mux(starts, 0, acc_flags) | adder.settled
+        if product_flags is not None:
+            raised = raised | product_flags
+        m.d.comb += flags.eq(delayed(m, "before", raised, turns - 1) | adder.flags)
         connect_members(m, adder.acc, _select(starts, zero, acc, arithmetic.value))
         # Without a product nothing is added: an accumulator, too, would lose what is cut.
-        with m.If(control.step):
-            _clock_in(m, acc, adder.result)
-            m.d.sync += acc_flags.eq(flags)
+        held = _delayed(m, "held", acc, arithmetic.value, turns - 1)
+        held_flags = delayed(m, "held_flags", acc_flags, turns - 1)
+        empties: Value = late.fold if folds and spec.fold == "bubble" else Const(0, 1)
+        stays = _select(empties, zero, held, arithmetic.value)
+        _clock_in(m, acc, _select(late.step, adder.result, stays, arithmetic.value))
+        m.d.sync += acc_flags.eq(Mux(late.step, flags, Mux(empties, 0, held_flags)))
         if not folds:
             if arithmetic.random_bits:
-                self._random_numbers(m, platform, control, adder)
+                self._random_numbers(m, platform, late, adder)
             if spec.has_outer_adder:
-                outer = self._outer(m, platform, control, adder.result, flags)
+                outer = self._outer(m, platform, late, adder.result, flags)
                 self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
             else:
-                self._hand_on(m, control.done, adder.result, flags)
+                self._hand_on(m, late.done, adder.result, flags)
             return
-        if spec.fold == "bubble":
-            with m.If(control.fold):
-                _clock_in(m, acc, zero)
-                m.d.sync += acc_flags.eq(0)
-        total, total_flags = _registers(arithmetic.value, "total"), Signal(FLAG_BITS, reset_less=True)
-        folder = submodule(m, platform, "adder", "adder", arithmetic.adder)
+        # The totals go round as in the other loop.
+        totals = [_registers(arithmetic.value, f"total_{turn}") for turn in range(turns)]
+        totals_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
+        folder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(turns))
         connect_members(m, folder.acc, acc)
-        folded = self._folded(m, platform, total, ~control.fold_first)
+        folded = self._folded(m, platform, totals[-1], ~control.fold_first)
         connect_members(m, folder.operand, folded.operand)
         if arithmetic.random_bits:
-            source = self._random_numbers(m, platform, control, folder)
-            number = Mux(control.first, source.load_number, source.number) if spec.fold == "overlap" else source.number
+            source = self._random_numbers(m, platform, late, folder)
+            number = Mux(late.first, source.load_number, source.number) if spec.fold == "overlap" else source.number
             m.d.comb += adder.random.eq(number)
-        new_total_flags = Signal(FLAG_BITS)
-        m.d.comb += new_total_flags.eq(
-            Mux(control.fold_first, 0, total_flags | folded.flags) | acc_flags | folder.settled | folder.flags
-        )
-        with m.If(control.fold):
-            _clock_in(m, total, folder.result)
-            m.d.sync += total_flags.eq(new_total_flags)
-        self._hand_on(m, control.done, folder.result, new_total_flags)
+        before = Mux(control.fold_first, 0, totals_flags[-1] | folded.flags) | acc_flags | folder.settled
+        total_flags = Signal(FLAG_BITS)
+        m.d.comb += total_flags.eq(delayed(m, "folding", before, turns - 1) | folder.flags)
+        self._turn_totals(m, late.fold, totals, folder.result, totals_flags, total_flags)
+        self._hand_on(m, late.done, folder.result, total_flags)
 
     def _outer(self, m: Module, platform: object, control: Any, value: Any, flags: Value) -> Any:
         """Have chunk sums, scaled if there are scales, added by an adder of their own."""
@@ -395,6 +400,13 @@ def _registers(signature: wiring.Signature, name: str) -> Any:
     """Make a register for each member of a flat signature; their contents before the first load do not matter."""
     return SimpleNamespace(
         **{key: Signal(item.shape, name=f"{name}_{key}", reset_less=True) for key, item in signature.members.items()}
+    )
+
+
+def _delayed(m: Module, name: str, source: Any, signature: wiring.Signature, cycles: int) -> Any:
+    """Return what a flat interface carries some cycles later."""
+    return SimpleNamespace(
+        **{key: delayed(m, f"{name}_{key}", getattr(source, key), cycles) for key in signature.members}
     )
 
 

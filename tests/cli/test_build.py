@@ -249,10 +249,6 @@ BAD_OPTIONS = {
         ("--preset", "hopper-like", "--chunk", 100),
         "chunk 100 is not a multiple of lanes 32, as it has to be",
     ),
-    "turns against aligned sums": (
-        ("--preset", "hopper-like", "--interleave", 2),
-        "interleave 2 does not go with lane_sum 'aligned:13'; accepted is 1",
-    ),
     "two random places": (
         ("--preset", "gupta2015", "--rounding", "stochastic:4"),
         "rounding 'stochastic:4' with outer_rounding 'stochastic:8' would round at random in more than one place",

@@ -38,6 +38,9 @@ FAMILY = {
     "aligned": MacSpec(
         a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, out="e3m1fn", rows=1, cols=1
     ),
+    "aligned turns": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, interleave=3, rows=1, cols=1
+    ),
     "turns": MacSpec(
         a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
     ),
@@ -144,6 +147,7 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     [
         ("all", ["products", "steps", "chunk sums", "folds", "results"]),
         ("aligned", ["products", "steps", "folds", "results"]),
+        ("aligned turns", ["products", "steps", "folds"]),
         ("turns", ["products", "steps", "folds"]),
     ],
 )

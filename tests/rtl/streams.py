@@ -275,8 +275,12 @@ def check(spec, beats, log):
                     raise DifferenceError(f"{spec}: lane {lane}: a result in cycle {cycle} that nothing was fed for")
                 row, turn, places, before = due.pop(0)
                 _, *found = pending
+                # After a reset within a round a beat with lanes to spare may be one in the middle.
+                used = [spec.lanes] * (len(places) - 1) + [beats.used[lane, places[-1]]]
                 elements = [
-                    place * spec.lanes + element for place in places for element in range(beats.used[lane, place])
+                    place * spec.lanes + element
+                    for place, count in zip(places, used, strict=True)
+                    for element in range(count)
                 ]
                 a = beats.a[lane, row, elements].tolist()
                 columns = [beats.b[lane, col, elements].tolist() for col in range(spec.cols)]

@@ -113,6 +113,11 @@ ARRAYS = [
     {**SMALL, "lane_sum": "aligned:4", "lanes": 2, "chunk": 4, "outer": "e5m6", "outer_rounding": "stochastic:3"},
     {**SMALL, "lanes": 2, "chunk": 4, "outer": "e5m4", "scale": "e3m0fnu", "rounding": "rtz", "pipeline": 2},
     {**SMALL, "lanes": 2, "lane_sum": "tree", "chunk": 4, "interleave": 2, "product": "e3m1", "fold": "overlap"},
+    {**SMALL, "lanes": 2, "lane_sum": "aligned:3", "interleave": 2},
+    {**SMALL, "lanes": 2, "lane_sum": "aligned:3", "chunk": 4, "interleave": 2, "rounding": "stochastic:4"},
+    {**SMALL, "lane_sum": "aligned:4", "chunk": 3, "interleave": 3, "fold": "overlap", "product": "e3m1"},
+    {**SMALL, "lane_sum": "aligned:4", "chunk": 2, "interleave": 4, "fold": "overlap", "rounding": "stochastic:4"},
+    {**SMALL, "lanes": 2, "lane_sum": "aligned:5", "chunk": 4, "interleave": 3, "outer": "e5m4", "scale": "e3m0fnu"},
     {"a": "int4", "b": "uint4", "acc": "int9", "overflow": "wrap", "rows": 2, "cols": 2, "lanes": 3},
     {"a": "fp16", "b": "fp16", "acc": "fp32", "overflow": "infinity", "lanes": 2, "lane_sum": "tree", "rows": 1},
     {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "rounding": "rtz", "outer": "fp32", "outer_rounding": "rne"}
