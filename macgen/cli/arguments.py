@@ -99,21 +99,36 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
         values["chunk"] = -(-row.plan.chunk // lanes) * lanes
         chunk_reason += f"; {values['chunk']} is the next multiple of {lanes} lanes"
         (row,) = plan_length(length, Goal(**values)).rows
-    options, reasons = dict(given), []
+    options, reasons, chunk = dict(given), [], row.plan.chunk
     if "acc_bits" in automatic:
+        summed, outer = length, _field(base, given, "outer")
+        if outer is not None and chunk is not None:  # the accumulator starts anew with each chunk
+            summed = min(chunk, length)
+            (row,) = plan_length(summed, Goal(**values | {"chunk": None})).rows
+        acc = row.plan.chosen.acc
         del options["acc_bits"]
-        options["acc"] = str(row.plan.chosen.acc)
-        reasons.append(f"Chosen for sums of {length} products: {row.plan.chosen.acc}, {row.plan.chosen.reason}")
-        reasons += [f"Warning: {text}" for text in (*row.plan.warnings, *_beyond_theory(base, given))]
-    options["chunk"] = row.plan.chunk
+        options["acc"] = str(acc)
+        reasons.append(f"Chosen for sums of {summed} products: {acc}, {row.plan.chosen.reason}")
+        warnings = [*row.plan.warnings, *beyond_theory(base, given)]
+        reasons += [f"Warning: {text}" for text in warnings]
+    options["chunk"] = chunk
     if chunk_reason is not None:
         reasons.append(f"Chunk: {chunk_reason}")
     return options, tuple(reasons)
 
 
-def _beyond_theory(base: MacSpec, given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what adds noise that the theory of widths does not know."""
-    product, lanes, lane_sum = (given.get(name, getattr(base, name)) for name in ("product", "lanes", "lane_sum"))
+def _field(base: MacSpec, given: Mapping[str, Any], name: str) -> Any:
+    return given.get(name, getattr(base, name))
+
+
+def beyond_theory(base: MacSpec, given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield, for each thing that the theory of widths does not know, a sentence (without its full stop)."""
+    product, lanes, lane_sum = (_field(base, given, name) for name in ("product", "lanes", "lane_sum"))
+    outer, scale = (_field(base, given, name) for name in ("outer", "scale"))
+    if outer is not None:
+        yield f"the width is that of the inner accumulator, and nothing says whether outer {outer} is wide enough"
+    elif scale is not None:
+        yield f"the width is that for sums without scales, but the outer accumulator takes those scaled by {scale}"
     if product not in (None, "exact"):
         yield f"the width is that for exact products, not for ones rounded to {product}"
     if lane_sum != "fused" and (lanes > 1 or lane_sum != "tree"):

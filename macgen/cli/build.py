@@ -164,7 +164,7 @@ def build(
     (FuseSoC) and manifest.json (spec, ports, latency, versions, hashes). It appears whole or not at all.
     """
     from macgen.cli import console
-    from macgen.cli.arguments import name_and_directory, replace_auto, resolve_spec
+    from macgen.cli.arguments import beyond_theory, name_and_directory, replace_auto, resolve_spec
     from macgen.emit.bundle import build as build_bundle
 
     given = {option: value for option, value in options.items() if value is not None}
@@ -176,6 +176,8 @@ def build(
             f"which was made for its own; accepted is a plan made with it"
         )
     given, reasons = replace_auto(base, given, length)
+    if plan is not None:
+        reasons = tuple(f"Warning: {text}" for text in beyond_theory(base, given))
     resolved = resolve_spec(base, given)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):

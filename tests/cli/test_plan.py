@@ -179,6 +179,37 @@ def test_build_with_automatic_width_and_chunk(tmp_path):
     assert (str(spec.acc), spec.chunk) == ("e6m5", 64)
 
 
+def test_an_outer_accumulator_leaves_the_inner_one_a_chunk(tmp_path):
+    common = ("--rows", 1, "--cols", 1, "--acc-bits", "auto", "-o")
+    alone = invoke("build", "--length", 64, "--chunk", "none", *common, tmp_path / "alone")
+    assert "Warning" not in alone.stdout
+    outer = invoke("build", "--length", 1_000_000, "--chunk", 64, "--outer", "fp32", *common, tmp_path / "promoted")
+    assert "Chosen for sums of 64 products" in outer.stdout
+    assert "nothing says whether outer fp32 is wide enough" in outer.stdout
+    specs = [load_manifest(tmp_path / name).spec for name in ("alone", "promoted")]
+    assert specs[0].acc == specs[1].acc
+    assert (specs[1].chunk, str(specs[1].outer)) == (64, "e8m23")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--scale", "e8m0fnu", "--chunk", 64), "the width is that for sums without scales"),
+        (("--product", "e5m4"), "the width is that for exact products, not for ones rounded to e5m4"),
+        (("--lanes", 4, "--lane-sum", "tree"), "the width is that for one rounding a step, not for lane_sum tree"),
+        (("--lane-sum", "aligned:9"), "the width is that for one rounding a step, not for lane_sum aligned:9"),
+    ],
+)
+def test_what_the_theory_does_not_know_is_said(options, sentence, tmp_path):
+    plan = invoke("plan", "--length", 512, "--chunk", 64, "--json", "-").stdout
+    common = ("--rows", 1, "--cols", 1, "--force", "-o", tmp_path / "mac")
+    result = invoke("build", "--acc-bits", "auto", "--length", 512, *options, *common)
+    assert f"Warning: {sentence}" in result.stdout
+    options = [option for option in options if option not in ("--chunk", 64)]
+    result = invoke("build", "--plan", "-", *options, *common, input=plan)
+    assert f"Warning: {sentence}" in result.stdout
+
+
 # -- refused ---------------------------------------------------------------------------------------------------------
 
 
