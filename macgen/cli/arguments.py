@@ -8,14 +8,12 @@ from typing import Any
 
 from macgen.emit.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
-from macgen.numerics import FixedFormat, FloatFormat, Format, parse_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
-
-MAX_MAN_BITS = 52
 
 
 def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:

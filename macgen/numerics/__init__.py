@@ -9,7 +9,7 @@ from macgen.errors import MacgenError, shown
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
-from macgen.numerics.float_format import ALIASES, ENCODINGS, Encoding, FloatFormat
+from macgen.numerics.float_format import ALIASES, ENCODINGS, MAX_MAN_BITS, Encoding, FloatFormat
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.random_sequence import Lfsr
 from macgen.numerics.rounding import (
@@ -76,6 +76,7 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
 __all__ = [
     "ALIASES",
     "ENCODINGS",
+    "MAX_MAN_BITS",
     "MAX_RANDOM_BITS",
     "MAX_SCALE_BITS",
     "OVERFLOWS",

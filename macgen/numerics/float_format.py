@@ -18,6 +18,9 @@ Encoding = Literal["ieee", "fn", "fnuz", "finite"]
 
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
+MAX_MAN_BITS = 52
+"""Widest mantissa: that of binary64, in which every value is exact."""
+
 ALIASES = {"fp16": "e5m10", "bf16": "e8m7", "fp32": "e8m23", "fp64": "e11m52"}
 
 _PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
@@ -51,20 +54,20 @@ class FloatFormat:
         least = 1 if self.encoding == "ieee" else 0
         for field, value, low, high in (
             ("exp_bits", self.exp_bits, least + 1, 11),
-            ("man_bits", self.man_bits, least, 52),
+            ("man_bits", self.man_bits, least, MAX_MAN_BITS),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise MacgenError(
                     f"{field} {shown(value)} is not an integer from {low} to {high} (encoding {self.encoding!r})"
                 )
         if self.encoding == "fn" and self.exp_bits + self.man_bits < 2:
-            raise MacgenError("man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to 52")
+            raise MacgenError(f"man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to {MAX_MAN_BITS}")
         if self.subnormals not in SUBNORMALS:
             raise MacgenError(f"subnormals {shown(self.subnormals)} is not one of {', '.join(SUBNORMALS)}")
         if self.subnormals == "none" and self.man_bits == 0:
             raise MacgenError(
-                "man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 to "
-                "52, or subnormals 'flush'"
+                f"man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 to "
+                f"{MAX_MAN_BITS}, or subnormals 'flush'"
             )
         if self.bias is None:
             object.__setattr__(self, "bias", self.default_bias)

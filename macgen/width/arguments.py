@@ -6,7 +6,7 @@ MAX_LENGTH = 1 << 40
 """Longest accumulation that the statistical methods take; the exact bounds take any."""
 
 MAX_FORMULA_MAN_BITS = 64
-"""Widest mantissa that the formulas take; accumulators end at `exponent.MAX_ACC_MAN_BITS`."""
+"""Widest mantissa that the formulas take; accumulators end at `numerics.MAX_MAN_BITS`."""
 
 
 def check_integer(field: str, value: object, low: int, high: int | None) -> None:

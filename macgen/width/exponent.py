@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from macgen.errors import MacgenError
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
 from macgen.width import nsr
 from macgen.width.arguments import MAX_LENGTH, check_chunk, check_integer, check_real
 
@@ -22,8 +22,6 @@ _LEAST_TILT, _MOST_TILT = 1e-40, 460.0
 _BISECTIONS = 64
 
 _MIN_EXP_BITS, _MAX_EXP_BITS = 2, 11
-MAX_ACC_MAN_BITS = 52
-"""Widest mantissa of a float accumulator."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def choose(
         MacgenError: an argument is refused, or 11 exponent bits are not enough.
     """
     check_integer("n", n, 1, MAX_LENGTH)
-    check_integer("man_bits", man_bits, 1, MAX_ACC_MAN_BITS)
+    check_integer("man_bits", man_bits, 1, MAX_MAN_BITS)
     check_chunk(chunk)
     check_real("probability", probability, 0, 0.5)
     check_real("nzr", nzr, 0, 1)

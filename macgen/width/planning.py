@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from macgen.emulate.terms import Terms
 from macgen.errors import MacgenError, shown
-from macgen.numerics import FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
 from macgen.width.arguments import MAX_LENGTH, check_integer, check_real
-from macgen.width.exponent import MAX_ACC_MAN_BITS
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own
@@ -266,9 +265,9 @@ def with_monte_carlo(
     estimate = measured(bits)
     while estimate.nsr.high > planned.goal.nsr:
         before, bits = estimate, bits + 1
-        if bits <= MAX_ACC_MAN_BITS:
+        if bits <= MAX_MAN_BITS:
             estimate = measured(bits)
-        if bits > MAX_ACC_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
+        if bits > MAX_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
             raise MacgenError(
                 f"nsr {planned.goal.nsr:g} is not reached: the measured one is {estimate.nsr.value:.2g} (up to "
                 f"{estimate.nsr.high:.2g}) at any mantissa, with overflow in {estimate.overflow:.1%} of the trials; "
@@ -334,9 +333,9 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     criterion = f"v < {goal.limit:g}" if inner is None else f"v < {goal.limit:g}, {goal.reading}"
     yield _float_answer("vrr", goal, dot, chunk, man_bits, criterion)
     counted, counted_chunk = dot.nonzero(chunk)
-    if (least := _noise(goal, counted, MAX_ACC_MAN_BITS, counted_chunk)) > goal.nsr:
+    if (least := _noise(goal, counted, MAX_MAN_BITS, counted_chunk)) > goal.nsr:
         raise MacgenError(
-            f"nsr {goal.nsr:g} asks for more than {MAX_ACC_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
+            f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
             f"from {least:.2g}"
         )
     if goal.rounding == "rtz":
@@ -357,9 +356,9 @@ def _noise(goal: Goal, n: int, man_bits: int, chunk: int | None) -> float:
 
 
 def _float_answer(method: Method, goal: Goal, dot: Sum, chunk: int | None, man_bits: int, reason: str) -> Answer:
-    if man_bits > MAX_ACC_MAN_BITS:
+    if man_bits > MAX_MAN_BITS:
         raise MacgenError(
-            f"length {dot.length} asks for {man_bits} mantissa bits by {method}; accepted are up to {MAX_ACC_MAN_BITS}"
+            f"length {dot.length} asks for {man_bits} mantissa bits by {method}; accepted are up to {MAX_MAN_BITS}"
         )
     a, b = goal.formats
     needed = exponent.choose(
