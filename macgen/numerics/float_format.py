@@ -66,8 +66,8 @@ class FloatFormat:
             raise MacgenError(f"subnormals {shown(self.subnormals)} is not one of {', '.join(SUBNORMALS)}")
         if self.subnormals == "none" and self.man_bits == 0:
             raise MacgenError(
-                f"man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 to "
-                f"{MAX_MAN_BITS}, or subnormals 'flush'"
+                f"man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 "
+                f"to {MAX_MAN_BITS}, or subnormals 'flush'"
             )
         if self.bias is None:
             object.__setattr__(self, "bias", self.default_bias)
