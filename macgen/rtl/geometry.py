@@ -14,9 +14,9 @@ SHORT_SHIFTS = 3
 """Normalisation shifts a sum of two addends, the exponents of which differ by two or more, by fewer places than this.
 
 The larger one is at least half of the window's magnitude, the other at most a quarter of it. So at least a quarter is
-left: two places below the top, as a sum has a bit to spare. (Where it is negative and no more, it moves a place further,
-but is a power of two.) A subnormal number that stops normalisation is the larger one only at the least exponent, from
-which a sum moves by one place at most."""
+left: two places below the top, as a sum has a bit to spare. (Where that is negative and no more than a quarter, it
+moves a place further, but is a power of two.) A subnormal number that stops normalisation is the larger one only at the
+least exponent, from which a sum moves by one place at most."""
 
 
 @dataclass(frozen=True)
