@@ -28,7 +28,7 @@ from macgen.report.model import report
 from macgen.rtl import Modules
 from macgen.rtl.cuts import delay
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members, member, random_port
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe
@@ -58,6 +58,7 @@ flags, converters from and to the interchange format; operands narrower than the
 
 UNITS: list[tuple[str, MacSpec, tuple[str, str], float]] = [
     ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
+    ("e5m2 -> e6m5, 13 random bits", replace(E6M5, rounding="stochastic:13"), (FMA, "e6m5"), 0.55),
     ("e5m2 -> e6m9", E6M9, (FMA, "e6m9"), 0.40),
     ("", E6M9, (PIPELINED, "e6m9"), 0.80),
     ("e5m2 -> e6m5, 2 interleaved", replace(E6M5, interleave=2), (FMA, "e6m5"), 0.28),
@@ -82,6 +83,7 @@ class Unit(wiring.Component):
         a, b: operands.
         step: they are accumulated.
         first: their product starts a new sum.
+        random: with stochastic rounding the random number, when the addition ends.
         code, flags: of the sum so far.
     """
 
@@ -93,6 +95,7 @@ class Unit(wiring.Component):
                 "b": In(spec.b.width),
                 "step": In(1),
                 "first": In(1),
+                **random_port(datapath(spec).random_bits),
                 "code": Out(spec.acc.width),
                 "flags": Out(FLAG_BITS),
             }
@@ -112,6 +115,8 @@ class Unit(wiring.Component):
         product = submodule(m, platform, "product", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(self._spec.interleave))
         output = submodule(m, platform, "output", "output", arithmetic.output)
+        if arithmetic.random_bits:
+            m.d.comb += adder.random.eq(self.random)
         # With `pipeline` = 2 the raw product has registers, too.
         step, first, raw = self.step, self.first, multiplier.product
         m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b)]

@@ -17,8 +17,9 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left, shift_right_sticky
 from macgen.rtl.cuts import Cuts, delay
-from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.rounding_place import BitsBelow
 
 
 class FloatValue(wiring.Signature):
@@ -259,7 +260,7 @@ class FloatAdder(wiring.Component):
             platform,
             "rounder",
             f"{self._addition.prefix}rounder",
-            lambda: FloatRounder(self._addition, cycles=1 + ("counted" in self._cuts)),
+            lambda: FloatRounder(self._addition, cycles=1 + ("counted" in self._cuts), of_two=True),
         )
         m.d.comb += [
             rounder.sum[0].eq(Const(0, 1) if self._addition.rounding == "drop" else sticky),
@@ -302,6 +303,7 @@ class FloatRounder(wiring.Component):
     Parameters:
         addition: what is added to what.
         cycles: 1, or 2 with registers between the counting of leading bits and the shift.
+        of_two: whether it is a sum of two addends, the one of the larger exponent aligned to the top of the window.
 
     Members:
         sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
@@ -311,9 +313,10 @@ class FloatRounder(wiring.Component):
         random, result, flags: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, cycles: int = 1) -> None:
+    def __init__(self, addition: Addition, cycles: int = 1, *, of_two: bool = False) -> None:
         self._addition = addition
         self._cycles = cycles
+        self._of_two = of_two
         self._geometry = g = FloatGeometry.of(addition)
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
@@ -332,20 +335,12 @@ class FloatRounder(wiring.Component):
         m = Module()
         g, acc_format = self._geometry, self._addition.acc
         assert isinstance(acc_format, FloatFormat)
-        normalised, exponent, nonzero = self._normalise(m)
+        kept, below, exponent, nonzero = self._normalise(m)
 
-        # Round the p + 1 top bits.
         p = g.precision
-        top = self.sum_bits - 1 - p
-        kept = Signal(signed(p + 1))
-        below = Signal(top)
         inexact = Signal()
         up = Signal()
-        m.d.comb += [
-            kept.eq(normalised[top:].as_signed()),
-            below.eq(normalised[:top]),
-            inexact.eq(below.any()),
-        ]
+        m.d.comb += inexact.eq(below.any())
         if self._addition.rounding == "rne":
             m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
@@ -355,7 +350,7 @@ class FloatRounder(wiring.Component):
         if self._addition.rounding == "drop":
             # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
             lowest = Signal()
-            m.d.comb += lowest.eq(kept[-1] & is_zero(normalised[:-1]))
+            m.d.comb += lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~inexact)
             m.d.comb += [
                 self.result.significand.eq(Mux(lowest, Const(-(1 << (p - 1)) - 1, signed(p + 1)), kept)),
                 self.result.up.eq(up | lowest),
@@ -423,36 +418,46 @@ class FloatRounder(wiring.Component):
             delayed.append(SimpleNamespace(**dict(zip(names, values, strict=True))))
         return delayed[0], delayed[1]
 
-    def _normalise(self, m: Module) -> tuple[Value, Signal, Signal]:
+    def _normalise(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
         """Shift the sum left until its sign bit and the next differ, or its exponent is the least.
 
-        Returns the sum, its exponent and whether it is not 0.
+        Returns the top bits that are kept, what is below them (see BitsBelow), the exponent and whether it is not 0.
         """
-        g = self._geometry
-        transitions = Signal(self.sum_bits)
-        m.d.comb += transitions.eq(self.sum ^ Cat(Const(0, 1), self.sum[:-1]))
-        stop: Value = transitions
+        g, p = self._geometry, self._geometry.precision
+        # With a single guard bit nothing is gained: what cancels is then as long as all sums are.
+        early = self._of_two and g.guard_bits > 1
+        bits = g.cancelling_bits if early else self.sum_bits
+        head = self.sum[-bits:]
+        transitions = Signal(bits)
+        m.d.comb += transitions.eq(head ^ Cat(Const(0, 1), head[:-1]))
+        stops: Value = transitions
         if g.capped:
             # A one where normalisation has to stop: the exponent is then that of the smallest normal number.
             room = Signal(g.exponent_bits)
-            marker = Signal(self.sum_bits)
-            highest = self.sum_bits - 2
+            marker = Signal(bits)
             m.d.comb += room.eq(self.exponent - g.min_exponent)
-            m.d.comb += Cat(*(marker[highest - i] for i in range(highest + 1))).eq(
-                Cat(*(room == i for i in range(highest + 1)))
-            )
-            stop = transitions | marker
-        distance, found = count_leading_zeros(m, stop, "leading")
+            m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
+            stops = transitions | marker
+        # As many bits as rounding looks at; tininess is a matter of the place below.
+        count = (g.random_bits or int(self._addition.rounding == "rne")) + g.capped
+        places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
+        distance, found = count_leading_zeros(m, stops, "leading")
         nonzero = Signal()
         m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
-        before = [self.sum.as_unsigned(), distance, self.exponent, nonzero]
+        before = [head.as_unsigned(), distance, self.exponent, nonzero, *places.early]
         if self._cycles == 2:
             before = delay(m, "counted", *before)
-        unshifted, distance, largest, nonzero = before
+        unshifted, distance, largest, nonzero, *known = before
         normalised = shift_left(m, unshifted, distance, "normalise")
+        kept = Signal(signed(p + 1))
+        below = Signal(count + 1)
         exponent = Signal(g.exponent_bits, name="normalised_exponent")
-        m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
-        return normalised, exponent, nonzero
+        m.d.comb += [
+            kept.eq(normalised[-p - 1 :].as_signed()),
+            below.eq(places.completed(known, normalised[: -p - 1])),
+            exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits)),
+        ]
+        return kept, below, exponent, nonzero
 
     def _reaches_normal(self, kept: Value, below: Value) -> Value:
         """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""

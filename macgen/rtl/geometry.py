@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from macgen.numerics import FloatFormat
 from macgen.rtl.addition import Addition
 
+SHORT_SHIFTS = 3
+"""Normalisation shifts a sum of two addends, the exponents of which differ by two or more, by fewer places than this.
+
+The larger one is at least half of the window's magnitude, the other at most a quarter of it. So at least a quarter is
+left: two places below the top, as a sum has a bit to spare. (Where that is negative and no more than a quarter, it
+moves a place further, but is a power of two.) A subnormal number that stops normalisation is the larger one only at the
+least exponent, from which a sum moves by one place at most."""
+
 
 @dataclass(frozen=True)
 class FloatGeometry:
@@ -71,6 +79,14 @@ class FloatGeometry:
     def zero_exponent(self) -> int:
         """Exponent that goes with a zero significand, so that the other addend is aligned without loss."""
         return self.min_exponent if self.capped else 0
+
+    @property
+    def cancelling_bits(self) -> int:
+        """Top bits of a sum of two addends below which nothing stands where its shift is no short one.
+
+        Their exponents then differ by less than two, so that they reach one bit below the window.
+        """
+        return self.window_bits + 3
 
     @classmethod
     def of(cls, addition: Addition) -> "FloatGeometry":
