@@ -257,7 +257,7 @@ def _compile(spec: MacSpec, name: str, verilog: Path, work: Path, timeout: float
 
 
 def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
-    """Return a format as the integers of `Format` in prover/model.h."""
+    """Return a format as the integers of `Format` in prover/numbers.h."""
     if isinstance(fmt, ScaleFormat):
         return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0)
     if isinstance(fmt, FloatFormat):
@@ -268,7 +268,7 @@ def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
 
 
 def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
-    """Return a spec as the integers of `Spec` in prover/model.h."""
+    """Return a spec as the integers of `Spec` in prover/numbers.h."""
     unused = (0,) * len(format_numbers(spec.a))
 
     def target(fmt: Format | None, rounding: str, *, single: bool = False) -> tuple[int, ...]:
