@@ -20,15 +20,14 @@ from macgen.emit.manifest import load_manifest
 from macgen.errors import MacgenError, ToolError
 from macgen.flow import tools
 from macgen.flow.formal_array import drain_harness, feed_harness
-from macgen.flow.formal_bounds import bounds_harness
+from macgen.flow.formal_bounds import bounds_harness, totals_harness
 from macgen.flow.formal_control import pe_harness, sequencer_harness
 from macgen.flow.formal_harness import Harness, Ports, Property
 from macgen.flow.simulate import checksum_notes, work_directory
-from macgen.spec import MacSpec
 
 DEFAULT_TIMEOUT = 600.0
 
-_HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness)
+_HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
 
 # ABC works on the network that Yosys gives it and has to give one back: the proof happens between the two.
 _PDR = "pdr"
@@ -110,7 +109,6 @@ def formal(
     started = time.monotonic()
     directory = Path(bundle).resolve()
     manifest = load_manifest(directory)
-    _check(manifest.spec)
     if not timeout > 0:
         raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
     tools.require("yosys", needed_by="formal verification")
@@ -123,6 +121,8 @@ def formal(
         modules = _modules(work.path, timeout)
         for make in _HARNESSES:
             harness = make(manifest.spec, manifest.name, modules)
+            if harness is None:
+                continue
             progress(harness.name)
             place = work.path / harness.name
             place.mkdir()
@@ -145,29 +145,6 @@ def formal(
     )
 
 
-def _check(spec: MacSpec) -> None:
-    """Refuse a spec with what the harnesses do not know.
-
-    Raises:
-        MacgenError: there is such a field.
-    """
-    unknown = {
-        "interleave": "1" if spec.interleave != 1 else None,
-        "lanes": "1" if spec.lanes != 1 else None,
-        "lane_sum": "fused" if spec.aligned_bits is not None else None,
-        "product": "exact" if spec.product is not None else None,
-        "scale": "none" if spec.scale is not None else None,
-        "outer": f"acc {spec.acc}" if spec.outer_format != spec.acc else None,
-        "outer_rounding": f"rounding {spec.rounding!r}" if spec.has_outer_adder else None,
-        "out": f"acc {spec.acc}" if spec.out_format != spec.acc else None,
-    }
-    for name, accepted in unknown.items():
-        if accepted is not None:
-            raise MacgenError(
-                f"formal verification does not take {name} {getattr(spec, name)} yet; accepted is {accepted}"
-            )
-
-
 def _modules(work: Path, timeout: float) -> dict[str, Ports]:
     """Return the ports of the emitted modules."""
     _yosys(work, "ports", ["read_verilog array.v", "proc", "write_json ports.json"], timeout)
@@ -183,7 +160,8 @@ def _prove(harness: Harness, place: Path, timeout: float) -> Proof:
     (place / "harness.sv").write_text(harness.verilog, encoding="utf-8")
     if harness.depth is None:
         method = "one addition, from any valid state"
-        outcome, depth = _satisfiability(harness, place, timeout, ["sat"])
+        cycles = [f"-seq {harness.cycles}", f"-prove-skip {harness.cycles - 1}"] if harness.cycles > 1 else []
+        outcome, depth = _satisfiability(harness, place, timeout, ["sat", *cycles])
     elif harness.depth:
         method = "temporal induction"
         outcome, depth = _satisfiability(harness, place, timeout, ["sat -tempinduct", f"-maxsteps {harness.depth}"])
@@ -249,6 +227,8 @@ def _reachability(place: Path, timeout: float, harness: Harness) -> tuple[str, i
         "&r array.aig",
         "&put",
         "orpos",
+        # Registers that are always equal become one, which leaves the search less to find.
+        "scorr",
         f"{_PDR} -T {max(1, int(timeout))}",
         "write_status status.txt",
     ]

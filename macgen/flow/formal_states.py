@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macgen.flow.formal_harness import conjunction
-from macgen.numerics import FloatFormat
-from macgen.rtl.addition import Addition
+from macgen.numerics import FloatFormat, Format, Overflow
+from macgen.rtl.addition import Addend, Addition, Window
 from macgen.rtl.geometry import FloatGeometry
 
 _SPECIALS = ("nan", "infinite")
@@ -43,14 +43,6 @@ class FloatStates:
         """Largest exponent of an addend or of a settled state; a sum's may be one more."""
         g = self.geometry
         return max(g.max_exponent, self.addition.addend.largest_exponent + g.addend_offset)
-
-    def product(self, bundle: str, members: Mapping[str, int]) -> str:
-        """Return Verilog for `<bundle>_valid` of an exact product."""
-        addend = self.addition.addend
-        magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
-        in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
-        conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
-        return _valid(bundle, conditions)
 
     def addend(self, bundle: str, members: Mapping[str, int], *, folded: bool) -> str:
         """Return Verilog for `<bundle>_valid` of an aligned addend.
@@ -129,15 +121,62 @@ class FloatStates:
         acc = self.addition.acc
         assert isinstance(acc, FloatFormat)
         code, magnitude = f"{bundle}_code", f"{bundle}_code[{acc.width - 2}:0]"
-        numbers = f"{magnitude} <= {acc.infinity_code(0) if self.geometry.overflow_infinite else acc.max_code}"
-        if acc.encoding == "fnuz":
-            numbers += f" & {code} != {acc.nan_code}"
-        found = f"({numbers})"
+        found = _finite(code, acc, may_overflow=self.geometry.overflow_infinite)
         if "infinite" in members:
             found = f"({bundle}__infinite ? {magnitude} == {acc.infinity_code(0)} : {found})"
         if "nan" in members:
             found = f"({bundle}__nan ? {code} == {acc.nan_code} : {found})"
         return found
+
+
+def _finite(code: str, fmt: FloatFormat, *, may_overflow: bool) -> str:
+    """Return the condition that a code is a finite number's, or of an infinity where overflow makes it."""
+    numbers = f"{code}[{fmt.width - 2}:0] <= {fmt.infinity_code(0) if may_overflow else fmt.max_code}"
+    if fmt.encoding == "fnuz":
+        numbers += f" & {code} != {fmt.nan_code}"
+    return f"({numbers})"
+
+
+def code_valid(code: str, fmt: Format, finite: str, overflow: Overflow) -> str:
+    """Return the condition that the code of a rounded number is one of the format.
+
+    Parameters:
+        code: the net.
+        fmt: the format.
+        finite: the condition that the number is finite.
+        overflow: what becomes of numbers that are too large.
+    """
+    if not isinstance(fmt, FloatFormat):
+        low, high = fmt.min_integer, fmt.max_integer
+        value = f"$signed({code})" if fmt.signed else code
+        return f"({value} >= {low} & {value} <= {high})" if fmt.width < 32 else "1'b1"
+    found = _finite(code, fmt, may_overflow=overflow == "infinity")
+    others = []
+    if fmt.has_infinity:
+        others.append(f"{code}[{fmt.width - 2}:0] == {fmt.infinity_code(0)}")
+    if fmt.has_nan:
+        others.append(f"{code} == {fmt.nan_code}")
+    return f"({found} | ~{finite} & ({' | '.join(others) or chr(49) + chr(39) + 'b0'}))"
+
+
+def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str:
+    """Return Verilog for `<bundle>_valid` of an exact number, see ExactNumber; a signed integer may be any."""
+    if addend.integer_bits:
+        return _valid(bundle, ["1'b1"])
+    magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
+    in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
+    conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
+    if addend.normalised:
+        conditions.append(f"({magnitude} == 0 | {magnitude}[{members['magnitude'] - 1}])")
+    return _valid(bundle, conditions)
+
+
+def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> str:
+    """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes."""
+    exponent = f"{bundle}__exponent"
+    largest = max(window.terms[0].highest - window.base, window.lowest_top)
+    in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"
+    return _valid(bundle, [in_range, *_special_conditions(bundle, members, "1'b0")])
 
 
 def _special_conditions(bundle: str, members: Mapping[str, int], number: str) -> list[str]:
@@ -147,6 +186,8 @@ def _special_conditions(bundle: str, members: Mapping[str, int], number: str) ->
         conditions.append(f"~({bundle}__nan & {bundle}__infinite)")
     if "invalid" in members:
         conditions.append(f"(~{bundle}__invalid | {bundle}__nan)")
+    if "opposite" in members:
+        conditions.append(f"(~{bundle}__opposite | {bundle}__nan)")
     return conditions
 
 
