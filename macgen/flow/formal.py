@@ -1,9 +1,9 @@
 """Proves properties of a bundle's Verilog, for streams and stalls of any length, with the solvers inside Yosys.
 
-Control is proved with the arithmetic abstracted (`formal_control`, `formal_array`), the accumulator's range with the
-arithmetic as it is (`formal_bounds`). Invariants are found by property directed reachability (ABC's `pdr`, which Yosys
-brings) or by temporal induction (Yosys's `sat`), so that a proof holds for all time; every proof starts in any state at
-all, followed by one cycle of reset.
+Control is proved with the arithmetic abstracted (`formal_control`, `formal_array`), the range of accumulators and
+results with the arithmetic as it is (`formal_bounds`). Invariants are found by property directed reachability (ABC's
+`pdr`, which Yosys brings) or by temporal induction (Yosys's `sat`), so that a proof holds for all time; every proof
+starts in any state at all, followed by one cycle of reset.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Proof:
     """One run of a solver.
 
     Attributes:
-        name: `PE`, `sequencer`, `operands`, `results` or `bounds`.
+        name: `PE`, `sequencer`, `operands`, `results`, `bounds` or `totals`.
         properties: what it proves, together.
         method: how, in words.
         depth: cycles: frames of the reachability proof, or length of the induction; of a counterexample, its length.
@@ -63,6 +63,7 @@ class FormalResult:
 
     Attributes:
         proofs: in order; after one that fails no more.
+        unproved: sentences on what the properties leave out of this spec.
         problem: one sentence on what fails or stays open, with the trace and the log; None where all is proved.
         trace: a counterexample as VCD, if there is one.
         log: the solver's log of the proof that failed.
@@ -71,6 +72,7 @@ class FormalResult:
     """
 
     proofs: tuple[Proof, ...]
+    unproved: tuple[str, ...]
     problem: str | None
     trace: Path | None
     log: Path | None
@@ -113,6 +115,7 @@ def formal(
         raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
     tools.require("yosys", needed_by="formal verification")
     proofs: list[Proof] = []
+    unproved: list[str] = []
     problem: str | None = None
     trace: Path | None = None
     log: Path | None = None
@@ -129,14 +132,17 @@ def formal(
             shutil.copyfile(work.path / "array.v", place / "array.v")
             proof = _prove(harness, place, timeout)
             proofs.append(proof)
-            if proof.outcome != "proved":
+            unproved += harness.unproved
+            if proof.outcome == "fails" or (proof.outcome == "undecided" and problem is None):
                 log = place / ("trace.txt" if (place / "trace.txt").exists() else "prove.txt")
                 trace = place / "trace.vcd" if (place / "trace.vcd").exists() else None
                 problem = _sentence(proof, trace, log, timeout)
+            if proof.outcome == "fails":
                 break
         work.keep = problem is not None
     return FormalResult(
         proofs=tuple(proofs),
+        unproved=tuple(unproved),
         problem=problem,
         trace=trace,
         log=log,
@@ -261,10 +267,11 @@ def _reachability(place: Path, timeout: float, harness: Harness) -> tuple[str, i
 
 
 def _failing(harness: Harness, log: Path) -> Property | None:
-    """Return the property that a counterexample violates."""
+    """Return the property that a counterexample violates, in its last cycle."""
     text = log.read_text(encoding="utf-8", errors="replace")
     by_name = {item.name: item for item in harness.properties}
-    for name, value in re.findall(r"\\ok_(\w+)\s+\S+\s+\S+\s+([01])\s*$", text, re.MULTILINE):
+    values = re.findall(r"\\ok_(\w+)\s+\S+\s+\S+\s+([01])\s*$", text, re.MULTILINE)
+    for name, value in values[-len(harness.properties) :]:
         if value == "0":
             return by_name.get(name)
     return None

@@ -198,11 +198,7 @@ def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Har
   wire finishes_{place}, finished_{place};
   reg [{got_bits - 1}:0] got_{place} = 0;
   always @(posedge clk)
-    got_{place} <= ~begun | taken & beat == {beats - 1} ? {got_bits}'d0 : got_{place} + {{{got_bits - 1}'d0, finishes_{place}}};
-""" if turns > 1 else f"""\
-  wire finishes_{place}, finished_{place};
-  reg got_{place} = 0;
-  always @(posedge clk) got_{place} <= begun & (finishes_{place} | got_{place} & ~(taken & beat == {beats - 1}));
+    got_{place} <= ~begun | taken & beat == {beats - 1} ? 0 : got_{place} + finishes_{place};
 """)
             for turn in range(turns):
                 body.append(f"  wire held_{place}_{turn};\n  reg result_{place}_{turn};\n")
@@ -249,7 +245,7 @@ def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Har
   wire ok_latency = age <= {latency} & (age == {latency} | ~(begun & c_valid & beat == 0 & age != 0));
 """
     )
-    each = "row" if turns == 1 else "turn of each row"
+    often = "tile" if turns == 1 else "turn"
     which = "row r's results" if turns == 1 else f"turn r % {turns} of row r / {turns}'s results"
     properties = (
         Property("together", "a and b move together, only when both are offered"),
@@ -257,7 +253,7 @@ def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Har
         Property("last_held", "a last beat is not taken while results wait"),
         Property("stable", "a result beat that is not taken stays, payload and marks unchanged"),
         Property("rows", f"a tile gives {beats} result beats, marked first and last, and none without a tile"),
-        Property("kept", f"each PE finishes once a {'tile' if turns == 1 else 'turn'}, and no result is overwritten before it has left"),
+        Property("kept", f"each PE finishes once a {often}, and no result is overwritten before it has left"),
         Property("results", f"result beat r has {which}, each in its column"),
         Property("latency", f"results are offered exactly {latency} cycles after the last beat"),
     )

@@ -142,7 +142,9 @@ def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
         _accumulator(bench, arithmetic, "product", "adder", output, spec.interleave)
         return bench.harness("bounds", spec.interleave, ())
     _aligned_accumulator(bench, spec, output)
-    unproved = "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products"
+    unproved = (
+        "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products"
+    )
     return bench.harness("bounds", 1, (unproved,))
 
 
@@ -184,15 +186,22 @@ def totals_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
         members = bench.members("out_conversion", "number")
         finite = f"~{special('result', members)}"
         held = code_valid("result_code", rounding.acc, finite, rounding.overflow)
-        bench.body.append(f"  wire ok_out = ~result_valid | {held};\n")
-        bench.properties.append(
-            Property("out", f"every result is one of {rounding.acc}; of a finite sum no NaN" + _or_infinity(rounding))
-        )
+        claim = f"every result is one of {rounding.acc}; of a finite sum no NaN"
+        claim += "" if rounding.overflow == "infinity" else " or infinity"
+        if rounding.overflow != "wrap" and (isinstance(rounding.acc, FloatFormat) or rounding.acc.signed):
+            held += f" & {_same_sign(rounding, finite)}"
+            claim += ", and none has the other sign"
+        bench.body.append(f"  wire ok_out = ~result_valid | ({held});\n")
+        bench.properties.append(Property("out", claim))
     return bench.harness("totals", spec.interleave if spec.has_outer_adder else 1, ())
 
 
-def _or_infinity(rounding: Addition) -> str:
-    return "" if rounding.overflow == "infinity" else " or infinity"
+def _same_sign(rounding: Addition, finite: str) -> str:
+    """Return the condition that a result that is not 0 has the sign of its number."""
+    fmt, integer = rounding.acc, rounding.addend.integer_bits
+    magnitude = fmt.width - 1 if isinstance(fmt, FloatFormat) else fmt.width
+    negative = f"result__integer[{integer - 1}]" if integer else "result__negative"
+    return f"(~({finite}) | result_code[{magnitude - 1}:0] == 0 | result_code[{fmt.width - 1}] == {negative})"
 
 
 def _lanes(bench: _Bench, spec: MacSpec) -> None:
@@ -209,12 +218,12 @@ def _lanes(bench: _Bench, spec: MacSpec) -> None:
         for member, bundle in terms.items():
             bench.any_number(bundle, unit, member, term)
         bench.unit(unit, {}, terms, {"sum": f"{unit}_sum"})
-        bench.makes_number(f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in terms.values()))
+        bench.makes_number(
+            f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in terms.values())
+        )
 
 
-def _accumulator(
-    bench: _Bench, arithmetic: Datapath, product: str, adder: str, output: str, cycles: int
-) -> None:
+def _accumulator(bench: _Bench, arithmetic: Datapath, product: str, adder: str, output: str, cycles: int) -> None:
     """Claim what holds of an accumulator.
 
     Parameters:
@@ -312,10 +321,7 @@ def _states(
     for bundle in ("acc", "sum"):
         bench.body.append(f"  wire [{acc.width - 1}:0] {bundle}_code;\n")
         bench.unit(output, {"code": f"{bundle}_code"}, {"value": bundle}, {})
-    if isinstance(acc, FixedFormat):
-        code = "acc_code == acc__integer"
-    else:
-        code = FloatStates(addition).code("acc", state)
+    code = "acc_code == acc__integer" if isinstance(acc, FixedFormat) else FloatStates(addition).code("acc", state)
     results = {"zero": "1'b1", **given, "sum": f"summed_{late}"}
     bench.body.append(f"  wire ok_states = {_implications(results)};\n  wire ok_range = ~acc_valid | {code};\n")
     bench.properties += [

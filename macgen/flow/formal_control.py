@@ -5,7 +5,7 @@ Of the turns of an interleaved array one is watched, any; the others do as they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from macgen.flow.formal_harness import (
     BEGUN,
@@ -37,6 +37,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.outer import outer_cycles
 from macgen.spec import MacSpec
 
+_RANDOM = "random numbers: that each addition takes the next ones"
 _ORDER = ("step", "first", "fold", "fold_first", "done")
 
 
@@ -131,6 +132,7 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
         properties=properties,
         replaced=units.replaced,
         connections=units.connections("dut"),
+        unproved=(_RANDOM,) if spec.random_bits else (),
     )
 
 
@@ -220,7 +222,9 @@ def _interpreter(arithmetic: Arithmetic, at: str, finish: int) -> str:
         width = flag_bits if signal == "tile_flags" else 1
         text += f"  wire [{width - 1}:0] {signal} = {net};\n" + delayed(signal, finish - late, False, width)
     text += f"  wire ended = ends_{finish};\n"
-    text += "".join(f"  wire [{flag_bits - 1 if 'flags' in s else 0}:0] {s}_ended = {s}_{finish - late};\n" for s in value)
+    text += "".join(
+        f"  wire [{flag_bits - 1 if 'flags' in s else 0}:0] {s}_ended = {s}_{finish - late};\n" for s in value
+    )
     return text
 
 
@@ -279,9 +283,11 @@ def _results(spec: MacSpec, bits: int, finish: int) -> str:
     last = turns - 1
     text += "".join(f"      {name}_{last} <= {net};\n" for name, (net, _) in shown.items())
     text += f"      result_known_{last} <= ended & tile_known_ended;\n"
-    text += f"      moved_{last} <= result_in;\n      moved_known_{last} <= ~finishes;\n    end\n    if (~begun) begin\n"
+    text += (
+        f"      moved_{last} <= result_in;\n      moved_known_{last} <= ~finishes;\n    end\n    if (~begun) begin\n"
+    )
     text += "".join(f"      result_known_{turn} <= 0;\n      moved_known_{turn} <= 0;\n" for turn in range(turns))
-    text += f"    end\n  end\n  wire result = result_0, result_known = result_known_0;\n"
+    text += "    end\n  end\n  wire result = result_0, result_known = result_known_0;\n"
     return text + f"  wire [{FLAG_BITS - 1}:0] result_flags = result_flags_0;\n"
 
 
@@ -357,7 +363,7 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire [{flag_bits - 1}:0] next_flags_c = base_flags_c | {steps.tells("base_c")}
     | {steps.raised("base_c", "product")}{" | product_flags" if flags else ""};
 {_contract_folds(arithmetic)}
-  // A tile is due from its last beat until it is marked done, which is at most a slot of each turn after the last turn's.
+  // A tile is due from its last beat until it is marked done, at most a slot of each turn after the last turn's beat.
   wire done_now = begun & ends;
   wire all_done = begun & done & slot == {turns - 1};
   reg due = 0, any_due = 0, busy = 0, checks = 0;
@@ -388,7 +394,8 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire ok_legal = ~begun | ({_legal(spec)});
   wire ok_sums = ~begun | ((~ends | due | accept_mine & last_c) & ~(due & accept_mine & last_c) & age <= {turns}
     & (~checks | (result_known & result == result_c
-      & (result_flags | {arithmetic.results.tells("result")}) == (result_flags_c | {arithmetic.results.tells("result_c")}))));
+      & (result_flags | {arithmetic.results.tells("result")})
+        == (result_flags_c | {arithmetic.results.tells("result_c")}))));
   wire ok_taken = wait_count < {3 * turns};
   // Known at once, this spares the solver finding out about every count.
   {_COUNT if spec.chunk is not None else ""}

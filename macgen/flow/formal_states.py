@@ -1,7 +1,7 @@
 """Which products, addends and accumulator states a float datapath is made for: the invariants of `formal_bounds`.
 
-The smallest addend has exponent 1 and its one bit on top of the significand, so that with exponent e a number has no
-bits below the e top ones, wherever normalisation does not stop at the smallest normal number.
+The smallest sum that is not 0 has its one bit on top of the significand, so that a number whose exponent is larger by e
+has no bits below the e + 1 top ones, wherever normalisation does not stop at the smallest normal number.
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ class FloatStates:
         return FloatGeometry.of(self.addition)
 
     @property
+    def least_exponent(self) -> int:
+        """Exponent of the smallest sum that is not 0: a power of two, all are multiples of it."""
+        g, acc = self.geometry, self.addition.acc
+        assert isinstance(acc, FloatFormat)
+        grid = min(self.addition.addend.lsb_exponent, acc.max_exponent - acc.man_bits)
+        return g.min_exponent + grid - (acc.lsb_exponent + acc.man_bits)
+
+    @property
     def largest_exponent(self) -> int:
         """Largest exponent of an addend or of a settled state; a sum's may be one more."""
         g = self.geometry
@@ -51,7 +59,7 @@ class FloatStates:
             bundle, members: see FloatStates.
             folded: whether it may be an accumulator state.
         """
-        g = self.geometry
+        g, least = self.geometry, self.least_exponent
         significand, exponent = f"{bundle}__significand", f"{bundle}__exponent"
         top = g.window_bits
         lowest = _lowest(significand, top)
@@ -62,9 +70,9 @@ class FloatStates:
             shapes.append(f"{exponent} == {g.min_exponent}")
         number = [
             f"({' | '.join(shapes)})",
-            f"({exponent} >= 1 | {lowest})",
+            _from(exponent, least, lowest),
             f"{exponent} <= {self.largest_exponent}",
-            *_on_grid(significand, exponent, top),
+            *_on_grid(significand, exponent, top, least),
         ]
         if not folded or self.addition.rounding == "drop":
             number.append(f"~{lowest}")
@@ -88,7 +96,7 @@ class FloatStates:
         exponent is at most one more than an addend's. Where normalisation stops, anything not normalised counts as a
         number with the least exponent. Beside NaN and infinity anything may stand.
         """
-        g = self.geometry
+        g, least = self.geometry, self.least_exponent
         significand, exponent, up = f"{bundle}__significand", f"{bundle}__exponent", f"{bundle}__up"
         top = g.precision
         rounded = f"{bundle}_rounded"
@@ -101,7 +109,7 @@ class FloatStates:
         else:
             power = f"({significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
             shape = f"({normal} | {power})"
-            in_range = [f"({exponent} >= 1 | ({lowest} & ~{up}))", highest, *_on_grid(rounded, exponent, top)]
+            in_range = [_from(exponent, least, f"{lowest} & ~{up}"), highest, *_on_grid(rounded, exponent, top, least)]
             number = f"(({significand} == 0 & ~{up}) | {conjunction([shape, *in_range])})"
         conditions = [number]
         if self.addition.rounding in ("rtz", "drop"):
@@ -191,9 +199,14 @@ def _special_conditions(bundle: str, members: Mapping[str, int], number: str) ->
     return conditions
 
 
-def _on_grid(significand: str, exponent: str, top: int) -> list[str]:
+def _from(exponent: str, least: int, lowest: str) -> str:
+    """Return the condition that an exponent is no less than the least one, or that of -1.0 of the least binade."""
+    return f"({exponent} >= {least} | ({exponent} >= {least - 1} & {lowest}))"
+
+
+def _on_grid(significand: str, exponent: str, top: int, least: int) -> list[str]:
     """Return the conditions that the bits below the grid are 0."""
-    return [f"(~{significand}[{bit}] | {exponent} >= {top - bit})" for bit in range(top - 1)]
+    return [f"(~{significand}[{bit}] | {exponent} >= {least - 1 + top - bit})" for bit in range(top - 1)]
 
 
 def _lowest(significand: str, top: int) -> str:

@@ -172,7 +172,11 @@ class AbstractUnits:
         if self._has("loaded"):
             body = "  wire s = 1'b0;\n" + self._addend_in("loaded", "operand__") + self._sum(steps)
             out = self._state_out("loaded", "value__", "sum", inner)
-            self._add("loaded", body + "  assign flags = raised;\n" + out, [table for table in steps.widths if table != steps.told])
+            self._add(
+                "loaded",
+                body + "  assign flags = raised;\n" + out,
+                [table for table in steps.widths if table != steps.told],
+            )
         if spec.has_outer_adder:
             self._chunk_sums(inner)
             self._operand("outer_operand")
@@ -192,7 +196,10 @@ class AbstractUnits:
         """Return the pairs of a unit's table in a PE and the harness's."""
         spec = self.spec
         lanes = [""] if spec.lanes == 1 else [f"_{lane}" for lane in range(spec.lanes)]
-        places = {"multiplier": [f"multiplier{lane}" for lane in lanes], "rounding": [f"rounding{lane}" for lane in lanes]}
+        places = {
+            "multiplier": [f"multiplier{lane}" for lane in lanes],
+            "rounding": [f"rounding{lane}" for lane in lanes],
+        }
         places["adder"] = ["adder"]
         if spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder and spec.aligned_bits is None:
             places["loaded" if "loaded" in self.texts else "adder"] = (
@@ -229,7 +236,9 @@ class AbstractUnits:
             self._add("rounding", body, ["rounding_table", "rounding_flags"])
         if not combines_lanes(spec):
             return
-        unit, numbered, out = ("lanes", "products", "sum") if spec.aligned_bits is None else ("aligner", "numbers", "aligned")
+        unit, numbered, out = (
+            ("lanes", "products", "sum") if spec.aligned_bits is None else ("aligner", "numbers", "aligned")
+        )
         body = f"  wire [{spec.lanes - 1}:0] lane_mask;\n"
         for lane in range(spec.lanes):
             members = self._ports(unit, f"{numbered}__{lane}__", "input")
@@ -248,9 +257,7 @@ class AbstractUnits:
         steps, numbers = Arithmetic(self.spec).steps, self._ports("number", "number__", "output")
         self._add(
             "number",
-            self._state_in("number", "value__", zero)
-            + self._tells("flags", steps)
-            + _all_bits(numbers, "s"),
+            self._state_in("number", "value__", zero) + self._tells("flags", steps) + _all_bits(numbers, "s"),
             [steps.told],
         )
         if self.spec.scale is None:
@@ -297,8 +304,8 @@ class AbstractUnits:
     @staticmethod
     def _sum(tables: Tables) -> str:
         return (
-            "".join(f"  wire [3:0] {name};\n" for name in tables.widths if name != tables.told) +
-            f"  wire sum = there ? {tables.sum('s', 'v')} : s;\n"
+            "".join(f"  wire [3:0] {name};\n" for name in tables.widths if name != tables.told)
+            + f"  wire sum = there ? {tables.sum('s', 'v')} : s;\n"
             f"  wire [{FLAG_BITS - 1}:0] raised = there ? {tables.raised('s', 'v')} : {FLAG_BITS}'b0;\n"
         )
 
