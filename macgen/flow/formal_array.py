@@ -194,14 +194,14 @@ def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Har
             connections += [(f"finishes_{place}", f"{pe}.finishes"), (f"finished_{place}", f"{pe}.finished")]
             connections += [(f"{pe}.pattern", "pattern")]
             connections += [(f"held_{place}_{turn}", f"{pe}.result_{turn}") for turn in range(turns)]
-            left = f"taken & beat == {beats - 1}"
-            got = f"begun & (finishes_{place} | got_{place} & ~({left}))"
+            leaves = f"taken & beat == {beats - 1}"
+            counted = f"begun & (finishes_{place} | got_{place} & ~({leaves}))"
             if turns > 1:
-                got = f"~begun | {left} ? 0 : got_{place} + finishes_{place}"
+                counted = f"~begun | {leaves} ? 0 : got_{place} + finishes_{place}"
             body.append(f"""\
   wire finishes_{place}, finished_{place};
   reg [{got_bits - 1}:0] got_{place} = 0;
-  always @(posedge clk) got_{place} <= {got};
+  always @(posedge clk) got_{place} <= {counted};
 """)
             for turn in range(turns):
                 body.append(f"  wire held_{place}_{turn};\n  reg result_{place}_{turn};\n")
