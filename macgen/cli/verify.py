@@ -45,7 +45,7 @@ EXIT_FAILED = 1
 @click.option(
     "--formal",
     is_flag=True,
-    help="Instead of streams, prove stream protocol, order of the sums, reset and accumulator range for all time.",
+    help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
@@ -162,6 +162,8 @@ def _print_proofs(result: "FormalResult") -> None:
     out.print(table)
     for note in result.notes:
         out.print(f"Note: {note}")
+    for sentence in result.unproved:
+        out.print(f"Not proved: {sentence}")
     count = sum(len(proof.properties) for proof in result.proofs)
     if result.passed:
         out.print(f"Proved: {count} properties, from any state on through one cycle of reset, for all time.")

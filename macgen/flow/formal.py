@@ -1,9 +1,9 @@
 """Proves properties of a bundle's Verilog, for streams and stalls of any length, with the solvers inside Yosys.
 
-Control is proved with the arithmetic abstracted (`formal_control`, `formal_array`), the accumulator's range with the
-arithmetic as it is (`formal_bounds`). Invariants are found by property directed reachability (ABC's `pdr`, which Yosys
-brings) or by temporal induction (Yosys's `sat`), so that a proof holds for all time; every proof starts in any state at
-all, followed by one cycle of reset.
+Control is proved with the arithmetic abstracted (`formal_control`, `formal_array`), the range of accumulators and
+results with the arithmetic as it is (`formal_bounds`). Invariants are found by property directed reachability (ABC's
+`pdr`, which Yosys brings) or by temporal induction (Yosys's `sat`), so that a proof holds for all time; every proof
+starts in any state at all, followed by one cycle of reset.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from macgen.emit.manifest import load_manifest
 from macgen.errors import MacgenError, ToolError
 from macgen.flow import tools
 from macgen.flow.formal_array import drain_harness, feed_harness
-from macgen.flow.formal_bounds import bounds_harness
+from macgen.flow.formal_bounds import bounds_harness, totals_harness
 from macgen.flow.formal_control import pe_harness, sequencer_harness
 from macgen.flow.formal_harness import Harness, Ports, Property
 from macgen.flow.simulate import checksum_notes, work_directory
-from macgen.spec import MacSpec
 
 DEFAULT_TIMEOUT = 600.0
 
-_HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness)
+_HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
 
 # ABC works on the network that Yosys gives it and has to give one back: the proof happens between the two.
 _PDR = "pdr"
@@ -40,7 +39,7 @@ class Proof:
     """One run of a solver.
 
     Attributes:
-        name: `PE`, `sequencer`, `operands`, `results` or `bounds`.
+        name: `PE`, `sequencer`, `operands`, `results`, `bounds` or `totals`.
         properties: what it proves, together.
         method: how, in words.
         depth: cycles: frames of the reachability proof, or length of the induction; of a counterexample, its length.
@@ -64,6 +63,7 @@ class FormalResult:
 
     Attributes:
         proofs: in order; after one that fails no more.
+        unproved: sentences on what the properties leave out of this spec.
         problem: one sentence on what fails or stays open, with the trace and the log; None where all is proved.
         trace: a counterexample as VCD, if there is one.
         log: the solver's log of the proof that failed.
@@ -72,6 +72,7 @@ class FormalResult:
     """
 
     proofs: tuple[Proof, ...]
+    unproved: tuple[str, ...]
     problem: str | None
     trace: Path | None
     log: Path | None
@@ -110,11 +111,11 @@ def formal(
     started = time.monotonic()
     directory = Path(bundle).resolve()
     manifest = load_manifest(directory)
-    _check(manifest.spec)
     if not timeout > 0:
         raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
     tools.require("yosys", needed_by="formal verification")
     proofs: list[Proof] = []
+    unproved: list[str] = []
     problem: str | None = None
     trace: Path | None = None
     log: Path | None = None
@@ -123,49 +124,31 @@ def formal(
         modules = _modules(work.path, timeout)
         for make in _HARNESSES:
             harness = make(manifest.spec, manifest.name, modules)
+            if harness is None:
+                continue
             progress(harness.name)
             place = work.path / harness.name
             place.mkdir()
             shutil.copyfile(work.path / "array.v", place / "array.v")
             proof = _prove(harness, place, timeout)
             proofs.append(proof)
-            if proof.outcome != "proved":
+            unproved += harness.unproved
+            if proof.outcome == "fails" or (proof.outcome == "undecided" and problem is None):
                 log = place / ("trace.txt" if (place / "trace.txt").exists() else "prove.txt")
                 trace = place / "trace.vcd" if (place / "trace.vcd").exists() else None
                 problem = _sentence(proof, trace, log, timeout)
+            if proof.outcome == "fails":
                 break
         work.keep = problem is not None
     return FormalResult(
         proofs=tuple(proofs),
+        unproved=tuple(unproved),
         problem=problem,
         trace=trace,
         log=log,
         notes=tuple(checksum_notes(directory, manifest)),
         seconds=time.monotonic() - started,
     )
-
-
-def _check(spec: MacSpec) -> None:
-    """Refuse a spec with what the harnesses do not know.
-
-    Raises:
-        MacgenError: there is such a field.
-    """
-    unknown = {
-        "interleave": "1" if spec.interleave != 1 else None,
-        "lanes": "1" if spec.lanes != 1 else None,
-        "lane_sum": "fused" if spec.aligned_bits is not None else None,
-        "product": "exact" if spec.product is not None else None,
-        "scale": "none" if spec.scale is not None else None,
-        "outer": f"acc {spec.acc}" if spec.outer_format != spec.acc else None,
-        "outer_rounding": f"rounding {spec.rounding!r}" if spec.has_outer_adder else None,
-        "out": f"acc {spec.acc}" if spec.out_format != spec.acc else None,
-    }
-    for name, accepted in unknown.items():
-        if accepted is not None:
-            raise MacgenError(
-                f"formal verification does not take {name} {getattr(spec, name)} yet; accepted is {accepted}"
-            )
 
 
 def _modules(work: Path, timeout: float) -> dict[str, Ports]:
@@ -183,7 +166,8 @@ def _prove(harness: Harness, place: Path, timeout: float) -> Proof:
     (place / "harness.sv").write_text(harness.verilog, encoding="utf-8")
     if harness.depth is None:
         method = "one addition, from any valid state"
-        outcome, depth = _satisfiability(harness, place, timeout, ["sat"])
+        cycles = [f"-seq {harness.cycles}", f"-prove-skip {harness.cycles - 1}"] if harness.cycles > 1 else []
+        outcome, depth = _satisfiability(harness, place, timeout, ["sat", *cycles])
     elif harness.depth:
         method = "temporal induction"
         outcome, depth = _satisfiability(harness, place, timeout, ["sat -tempinduct", f"-maxsteps {harness.depth}"])
@@ -249,6 +233,8 @@ def _reachability(place: Path, timeout: float, harness: Harness) -> tuple[str, i
         "&r array.aig",
         "&put",
         "orpos",
+        # Registers that are always equal become one, which leaves the search less to find.
+        "scorr",
         f"{_PDR} -T {max(1, int(timeout))}",
         "write_status status.txt",
     ]
@@ -281,10 +267,11 @@ def _reachability(place: Path, timeout: float, harness: Harness) -> tuple[str, i
 
 
 def _failing(harness: Harness, log: Path) -> Property | None:
-    """Return the property that a counterexample violates."""
+    """Return the property that a counterexample violates, in its last cycle."""
     text = log.read_text(encoding="utf-8", errors="replace")
     by_name = {item.name: item for item in harness.properties}
-    for name, value in re.findall(r"\\ok_(\w+)\s+\S+\s+\S+\s+([01])\s*$", text, re.MULTILINE):
+    values = re.findall(r"\\ok_(\w+)\s+\S+\s+\S+\s+([01])\s*$", text, re.MULTILINE)
+    for name, value in values[-len(harness.properties) :]:
         if value == "0":
             return by_name.get(name)
     return None

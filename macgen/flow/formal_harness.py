@@ -32,6 +32,8 @@ class Harness:
         properties: what it claims.
         replaced: emitted modules of which it has its own version.
         connections: pairs of signals to connect after flattening: one without a driver, its driver.
+    cycles: how many cycles a combinational property's addition takes.
+    unproved: sentences on what of the spec the properties leave out.
         depth: length up to which temporal induction is tried; 0: property directed reachability, which finds
             invariants itself;
             None: the properties are combinational.
@@ -43,6 +45,8 @@ class Harness:
     replaced: tuple[str, ...] = ()
     connections: tuple[tuple[str, str], ...] = ()
     depth: int | None = 0
+    cycles: int = 1
+    unproved: tuple[str, ...] = ()
 
 
 # Any state at all, then one cycle of reset.
@@ -67,6 +71,39 @@ def source() -> str:
     held_last <= a_last;
   end
 """
+
+
+def slots(turns: int) -> str:
+    """Return Verilog that counts the turns' slots from reset on; `mine` says that it is that of `watched`, any turn."""
+    if turns == 1:
+        return "  wire watched = 1'b0, slot = 1'b0, mine = 1'b1;\n"
+    bits, last = (turns - 1).bit_length(), turns - 1
+    return f"""\
+  (* anyconst *) wire [{bits - 1}:0] watched;
+  reg [{bits - 1}:0] slot = 0;
+  always @(posedge clk) slot <= ~begun | slot == {last} ? {bits}'d0 : slot + {bits}'d1;
+  wire mine = slot == watched;
+"""
+
+
+def rounds(turns: int) -> str:
+    """Return Verilog that counts the turns of the beats that `accept` says are taken, and knows the round's marks."""
+    if turns == 1:
+        counter = "  wire turn = 1'b0;\n"
+    else:
+        bits, last = (turns - 1).bit_length(), turns - 1
+        counter = f"  reg [{bits - 1}:0] turn = 0;\n"
+        counter += f"  always @(posedge clk) if (accept) turn <= turn == {last} ? {bits}'d0 : turn + {bits}'d1;\n"
+    return (
+        counter
+        + f"""\
+  wire opens = turn == 0, closes = turn == {turns - 1};
+  reg opened_first, opened_last;
+  always @(posedge clk) if (accept & opens) begin opened_first <= a_first; opened_last <= a_last; end
+  wire first_c = opens ? a_first : opened_first;
+  wire last_c = opens ? a_last : opened_last;
+"""
+    )
 
 
 SOURCE_INPUTS = {"a_offer": 1, "b_offer": 1, "first_offer": 1, "last_offer": 1}
@@ -126,5 +163,5 @@ def part(vector: str, index: int, width: int) -> str:
 
 
 def conjunction(parts: Sequence[str]) -> str:
-    """Return the conjunction of conditions, a line each."""
-    return "(" + "\n    & ".join(parts) + ")"
+    """Return the conjunction of conditions of one bit each, a line each; flat, since there may be many."""
+    return "(&{" + ",\n    ".join(parts) + "})"

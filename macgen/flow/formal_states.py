@@ -1,7 +1,7 @@
 """Which products, addends and accumulator states a float datapath is made for: the invariants of `formal_bounds`.
 
-The smallest addend has exponent 1 and its one bit on top of the significand, so that with exponent e a number has no
-bits below the e top ones, wherever normalisation does not stop at the smallest normal number.
+The smallest sum that is not 0 has its one bit on top of the significand, so that a number whose exponent is larger by e
+has no bits below the e + 1 top ones, wherever normalisation does not stop at the smallest normal number.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macgen.flow.formal_harness import conjunction
-from macgen.numerics import FloatFormat
-from macgen.rtl.addition import Addition
+from macgen.numerics import FloatFormat, Format, Overflow
+from macgen.rtl.addition import Addend, Addition, Window
 from macgen.rtl.geometry import FloatGeometry
 
 _SPECIALS = ("nan", "infinite")
@@ -39,18 +39,18 @@ class FloatStates:
         return FloatGeometry.of(self.addition)
 
     @property
+    def least_exponent(self) -> int:
+        """Exponent of the smallest sum that is not 0: a power of two, all are multiples of it."""
+        g, acc = self.geometry, self.addition.acc
+        assert isinstance(acc, FloatFormat)
+        grid = min(self.addition.addend.lsb_exponent, acc.max_exponent - acc.man_bits)
+        return g.min_exponent + grid - (acc.lsb_exponent + acc.man_bits)
+
+    @property
     def largest_exponent(self) -> int:
         """Largest exponent of an addend or of a settled state; a sum's may be one more."""
         g = self.geometry
         return max(g.max_exponent, self.addition.addend.largest_exponent + g.addend_offset)
-
-    def product(self, bundle: str, members: Mapping[str, int]) -> str:
-        """Return Verilog for `<bundle>_valid` of an exact product."""
-        addend = self.addition.addend
-        magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
-        in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
-        conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
-        return _valid(bundle, conditions)
 
     def addend(self, bundle: str, members: Mapping[str, int], *, folded: bool) -> str:
         """Return Verilog for `<bundle>_valid` of an aligned addend.
@@ -59,7 +59,7 @@ class FloatStates:
             bundle, members: see FloatStates.
             folded: whether it may be an accumulator state.
         """
-        g = self.geometry
+        g, least = self.geometry, self.least_exponent
         significand, exponent = f"{bundle}__significand", f"{bundle}__exponent"
         top = g.window_bits
         lowest = _lowest(significand, top)
@@ -70,9 +70,9 @@ class FloatStates:
             shapes.append(f"{exponent} == {g.min_exponent}")
         number = [
             f"({' | '.join(shapes)})",
-            f"({exponent} >= 1 | {lowest})",
+            _from(exponent, least, lowest),
             f"{exponent} <= {self.largest_exponent}",
-            *_on_grid(significand, exponent, top),
+            *_on_grid(significand, exponent, top, least),
         ]
         if not folded or self.addition.rounding == "drop":
             number.append(f"~{lowest}")
@@ -96,7 +96,7 @@ class FloatStates:
         exponent is at most one more than an addend's. Where normalisation stops, anything not normalised counts as a
         number with the least exponent. Beside NaN and infinity anything may stand.
         """
-        g = self.geometry
+        g, least = self.geometry, self.least_exponent
         significand, exponent, up = f"{bundle}__significand", f"{bundle}__exponent", f"{bundle}__up"
         top = g.precision
         rounded = f"{bundle}_rounded"
@@ -109,7 +109,7 @@ class FloatStates:
         else:
             power = f"({significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
             shape = f"({normal} | {power})"
-            in_range = [f"({exponent} >= 1 | ({lowest} & ~{up}))", highest, *_on_grid(rounded, exponent, top)]
+            in_range = [_from(exponent, least, f"{lowest} & ~{up}"), highest, *_on_grid(rounded, exponent, top, least)]
             number = f"(({significand} == 0 & ~{up}) | {conjunction([shape, *in_range])})"
         conditions = [number]
         if self.addition.rounding in ("rtz", "drop"):
@@ -129,15 +129,62 @@ class FloatStates:
         acc = self.addition.acc
         assert isinstance(acc, FloatFormat)
         code, magnitude = f"{bundle}_code", f"{bundle}_code[{acc.width - 2}:0]"
-        numbers = f"{magnitude} <= {acc.infinity_code(0) if self.geometry.overflow_infinite else acc.max_code}"
-        if acc.encoding == "fnuz":
-            numbers += f" & {code} != {acc.nan_code}"
-        found = f"({numbers})"
+        found = _finite(code, acc, may_overflow=self.geometry.overflow_infinite)
         if "infinite" in members:
             found = f"({bundle}__infinite ? {magnitude} == {acc.infinity_code(0)} : {found})"
         if "nan" in members:
             found = f"({bundle}__nan ? {code} == {acc.nan_code} : {found})"
         return found
+
+
+def _finite(code: str, fmt: FloatFormat, *, may_overflow: bool) -> str:
+    """Return the condition that a code is a finite number's, or of an infinity where overflow makes it."""
+    numbers = f"{code}[{fmt.width - 2}:0] <= {fmt.infinity_code(0) if may_overflow else fmt.max_code}"
+    if fmt.encoding == "fnuz":
+        numbers += f" & {code} != {fmt.nan_code}"
+    return f"({numbers})"
+
+
+def code_valid(code: str, fmt: Format, finite: str, overflow: Overflow) -> str:
+    """Return the condition that the code of a rounded number is one of the format.
+
+    Parameters:
+        code: the net.
+        fmt: the format.
+        finite: the condition that the number is finite.
+        overflow: what becomes of numbers that are too large.
+    """
+    if not isinstance(fmt, FloatFormat):
+        low, high = fmt.min_integer, fmt.max_integer
+        value = f"$signed({code})" if fmt.signed else code
+        return f"({value} >= {low} & {value} <= {high})" if fmt.width < 32 else "1'b1"
+    found = _finite(code, fmt, may_overflow=overflow == "infinity")
+    others = []
+    if fmt.has_infinity:
+        others.append(f"{code}[{fmt.width - 2}:0] == {fmt.infinity_code(0)}")
+    if fmt.has_nan:
+        others.append(f"{code} == {fmt.nan_code}")
+    return f"({found} | ~{finite} & ({' | '.join(others) or chr(49) + chr(39) + 'b0'}))"
+
+
+def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str:
+    """Return Verilog for `<bundle>_valid` of an exact number, see ExactNumber; a signed integer may be any."""
+    if addend.integer_bits:
+        return _valid(bundle, ["1'b1"])
+    magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
+    in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
+    conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
+    if addend.normalised:
+        conditions.append(f"({magnitude} == 0 | {magnitude}[{members['magnitude'] - 1}])")
+    return _valid(bundle, conditions)
+
+
+def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> str:
+    """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes."""
+    exponent = f"{bundle}__exponent"
+    largest = max(window.terms[0].highest - window.base, window.lowest_top)
+    in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"
+    return _valid(bundle, [in_range, *_special_conditions(bundle, members, "1'b0")])
 
 
 def _special_conditions(bundle: str, members: Mapping[str, int], number: str) -> list[str]:
@@ -147,12 +194,19 @@ def _special_conditions(bundle: str, members: Mapping[str, int], number: str) ->
         conditions.append(f"~({bundle}__nan & {bundle}__infinite)")
     if "invalid" in members:
         conditions.append(f"(~{bundle}__invalid | {bundle}__nan)")
+    if "opposite" in members:
+        conditions.append(f"(~{bundle}__opposite | {bundle}__nan)")
     return conditions
 
 
-def _on_grid(significand: str, exponent: str, top: int) -> list[str]:
+def _from(exponent: str, least: int, lowest: str) -> str:
+    """Return the condition that an exponent is no less than the least one, or that of -1.0 of the least binade."""
+    return f"({exponent} >= {least} | ({exponent} >= {least - 1} & {lowest}))"
+
+
+def _on_grid(significand: str, exponent: str, top: int, least: int) -> list[str]:
     """Return the conditions that the bits below the grid are 0."""
-    return [f"(~{significand}[{bit}] | {exponent} >= {top - bit})" for bit in range(top - 1)]
+    return [f"(~{significand}[{bit}] | {exponent} >= {least - 1 + top - bit})" for bit in range(top - 1)]
 
 
 def _lowest(significand: str, top: int) -> str:

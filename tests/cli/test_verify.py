@@ -223,7 +223,7 @@ def formally(monkeypatch):
 
     def install(outcome, failing=None, **fields):
         proof = Proof("results", (STABLE, ROWS), "reachability (PDR)", 7, outcome, failing, 1.25)
-        values = {"problem": None, "trace": None, "log": None, "notes": (), "seconds": 2.0} | fields
+        values = {"unproved": (), "problem": None, "trace": None, "log": None, "notes": (), "seconds": 2.0} | fields
         result = FormalResult(proofs=(proof,), **values)
         calls = []
         monkeypatch.setattr(formal, "formal", lambda directory, progress: calls.append(directory) or result)
@@ -233,7 +233,7 @@ def formally(monkeypatch):
 
 
 def test_formal_and_proved(formally):
-    calls = formally("proved", notes=("rtl/mac.v was changed",))
+    calls = formally("proved", notes=("rtl/mac.v was changed",), unproved=("direction: sums are cut",))
     result = invoke("verify", "some/bundle", "--formal")
     assert calls == [Path("some/bundle")]
     assert (result.exit_code, result.stderr) == (0, "")
@@ -242,6 +242,7 @@ def test_formal_and_proved(formally):
         "results",
         "",
         "Note: rtl/mac.v was changed",
+        "Not proved: direction: sums are cut",
         "Proved: 2 properties, from any state on through one cycle of reset, for all time.",
     ]
     assert result.stdout.splitlines()[1].split()[-1] == "proved"
