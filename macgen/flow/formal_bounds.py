@@ -145,7 +145,7 @@ def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
     unproved = (
         "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products"
     )
-    return bench.harness("bounds", 1, (unproved,))
+    return bench.harness("bounds", spec.interleave, (unproved,))
 
 
 def totals_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness | None:
@@ -290,9 +290,12 @@ def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
             FloatStates(arithmetic.addition).addend(bundle, operand, folded=True) for bundle in ("addend", "folded")
         ]
         bench.made["folded"] = "acc_valid"
-        given["total"] = "acc_valid & addend_valid"
+        # This adder, too, takes as many cycles as there are turns.
+        late = spec.interleave - 1
+        bench.body += ["  wire folding = acc_valid & addend_valid;\n", delayed("folding", late, False)]
+        given["total"] = f"folding_{late}"
     numbers = f"acc_valid & lanes_valid & ~{special('acc', state)} & ~{special('lanes', lanes)}"
-    _states(bench, arithmetic, given, numbers, state, output, 1)
+    _states(bench, arithmetic, given, numbers, state, output, spec.interleave)
 
 
 def _states(

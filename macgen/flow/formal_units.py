@@ -163,9 +163,9 @@ class AbstractUnits:
             self._operand("product")
             self._adder("adder", steps, inner, spec.interleave)
         else:
-            self._adder("aligned_adder", steps, inner, 1)
+            self._adder("aligned_adder", steps, inner, spec.interleave)
             if self._has("adder"):
-                self._adder("adder", fold, inner, 1)
+                self._adder("adder", fold, inner, spec.interleave)
         if self._has("folded"):
             body = self._state_in("folded", "value__", inner) + self._tells("flags", steps)
             self._add("folded", body + self._addend_out("folded", "present", "s"), [steps.told])

@@ -29,7 +29,7 @@ SPECS = {
     "int": MacSpec(a="int3", b="uint2", acc="int8", rows=2, cols=2),
     # lanes, with chunks that the accumulator's own adder folds
     "aligned": MacSpec(
-        a="e4m1", b="e4m1", acc="e5m4", chunk=6, lanes=2, lane_sum="aligned:5", fold="overlap", rows=2, cols=1
+        a="e4m1", b="e4m1", acc="e5m4", chunk=6, lanes=2, lane_sum="aligned:5", interleave=2, rows=2, cols=1
     ),
     # every format there can be, each of its own
     "scaled": MacSpec(
