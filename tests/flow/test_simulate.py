@@ -48,6 +48,9 @@ OTHERS = {
         a="fp16", b="e4m3fn", product="fp16", acc="fp16", lanes=4, lane_sum="tree", chunk=8, fold="overlap", rows=1,
         cols=2,
     ),
+    "aligned turns": MacSpec(
+        a="e4m3fn", b="e4m3fn", acc="e5m5", lanes=2, lane_sum="aligned:6", chunk=4, interleave=2, rows=2, cols=1
+    ),
 }  # fmt: skip
 
 
