@@ -27,7 +27,8 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.report.model import report
 from macgen.rtl import Modules
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, delay, member
+from macgen.rtl.float_adder import connect_members, delay
+from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe

@@ -16,8 +16,9 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber, Window
 from macgen.rtl.bits import extend, shift_right_sticky
-from macgen.rtl.float_adder import FloatRounder, FloatValue, connect_members, connect_specials, member, random_port
+from macgen.rtl.float_adder import FloatRounder, connect_members, connect_specials, random_port
 from macgen.rtl.float_ports import normalise
+from macgen.rtl.float_value import FloatValue, member
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.numbers import FloatNumber, float_sums

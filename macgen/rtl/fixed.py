@@ -12,7 +12,8 @@ from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
-from macgen.rtl.float_adder import connect_specials, delay, member, random_port
+from macgen.rtl.float_adder import connect_specials, delay, random_port
+from macgen.rtl.float_value import member
 
 
 @dataclass(frozen=True)

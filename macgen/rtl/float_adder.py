@@ -8,7 +8,7 @@ next binade.
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,145 +16,9 @@ from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left, shift_right_sticky
+from macgen.rtl.float_value import FloatOperand, FloatSpecials, FloatValue, Settled, member
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
-
-
-class FloatValue(wiring.Signature):
-    """An accumulator state, the rounding of which the next addition completes (see `settle`).
-
-    Members:
-        significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
-        up: it is rounded up: one is still to be added to it.
-        exponent: see FloatGeometry; of a normal number, otherwise it does not matter. Beyond the range of the format
-            it stands for what overflow or flushing makes of it.
-        nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
-        negative: sign of an infinity or of a zero; present where one of them can occur.
-    """
-
-    def __init__(self, geometry: FloatGeometry) -> None:
-        members: dict[str, Any] = {
-            "significand": Out(signed(geometry.precision + 1)),
-            "up": Out(1),
-            "exponent": Out(unsigned(geometry.exponent_bits)),
-        }
-        if geometry.nan:
-            members["nan"] = Out(1)
-        if geometry.infinite:
-            members["infinite"] = Out(1)
-        if geometry.infinite or geometry.signed_zero:
-            members["negative"] = Out(1)
-        super().__init__(members)
-
-
-class FloatOperand(wiring.Signature):
-    """The other addend: a product, or a chunk sum that is folded.
-
-    Members:
-        significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
-        exponent: see FloatGeometry.
-        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand is 0 beside them.
-        negative: sign of an infinity.
-        present: whether there is an addend in this cycle; without one everything else is 0.
-    """
-
-    def __init__(self, geometry: FloatGeometry) -> None:
-        members: dict[str, Any] = {
-            "significand": Out(signed(geometry.window_bits + 1)),
-            "exponent": Out(unsigned(geometry.exponent_bits)),
-        }
-        if geometry.operand_infinite or geometry.infinite:
-            members |= {"infinite": Out(1), "negative": Out(1)}
-        if geometry.operand_nan or geometry.nan:
-            members["nan"] = Out(1)
-        if geometry.operand_nan:
-            members["invalid"] = Out(1)
-        if geometry.operand_opposite:
-            members["opposite"] = Out(1)
-        if geometry.signed_zero:
-            members["present"] = Out(1)
-        super().__init__(members)
-
-
-def member(interface: Any, name: str) -> Value:
-    """Return an interface's member, or constant 0 where the geometry leaves it out."""
-    return getattr(interface, name, Const(0, 1))
-
-
-class Settled:
-    """An accumulator state as a number: what `up` and the exponent's range make of it.
-
-    Attributes:
-        significand: p + 2 bits, two's complement, from -2**p to 2**p.
-        exponent: see FloatGeometry.
-        nan, infinite, negative: see FloatValue; `negative` also of an underflow to zero.
-        flags: those that the rounding raised.
-    """
-
-    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
-        g, p = geometry, geometry.precision
-        kept = value.significand
-        rounded = Signal(signed(p + 2), name=f"{name}_rounded")
-        normal = Signal(name=f"{name}_normal")
-        beyond = Signal(name=f"{name}_beyond")
-        outside = Signal(name=f"{name}_outside")
-        highest, lowest = Signal(name=f"{name}_highest"), Signal(name=f"{name}_lowest")
-        finite = ~(member(value, "nan") | member(value, "infinite"))
-        self.exponent = Signal(g.exponent_bits, name=f"{name}_exponent")
-        self.significand = Signal(signed(p + 2), name=f"{name}_significand")
-        self.nan = member(value, "nan")
-        m.d.comb += [
-            rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2)),
-            normal.eq(kept[-1] ^ kept[-2] if g.capped else kept[-1] | kept[-2]),
-            beyond.eq(normal & (value.exponent > g.max_exponent)),
-            highest.eq(~kept[-1] & kept[:-1].all() & value.up),
-            lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~value.up),
-        ]
-        at_limit: Value = highest | lowest
-        if g.max_significand != (1 << p) - 1:
-            at_limit = (rounded > g.max_significand) | (rounded < -g.max_significand)
-        m.d.comb += outside.eq(beyond | (normal & (value.exponent == g.max_exponent) & at_limit))
-        overflow = Signal(name=f"{name}_overflow")
-        m.d.comb += overflow.eq(outside & finite)
-        exponent = Mux(normal, value.exponent, g.zero_exponent)
-        significand: Value = rounded
-        self.infinite = member(value, "infinite")
-        if g.overflow_infinite:
-            self.infinite = self.infinite | overflow
-        else:
-            exponent = Mux(beyond, g.max_exponent, exponent)
-            significand = Mux(
-                outside, Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand), rounded
-            )
-        flushed = Signal(name=f"{name}_flushed")
-        if g.flush:
-            if g.least_missing:  # 2**min_exponent itself has no code
-                is_power = (rounded == 1 << (p - 1)) | (rounded == -(1 << (p - 1)))
-                below = (value.exponent < g.min_exponent) | ((value.exponent == g.min_exponent) & is_power)
-            else:
-                reaches = (highest | lowest) & (value.exponent == g.min_exponent - 1)
-                below = (value.exponent < g.min_exponent) & ~reaches
-            m.d.comb += flushed.eq(normal & below)
-            exponent = Mux(flushed, g.zero_exponent, exponent)
-            significand = Mux(flushed, 0, significand)
-        m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]
-        self.negative: Value = Const(0, 1)
-        if g.infinite:
-            sign = kept[-1] & ~flushed if g.flush else kept[-1]
-            self.negative = Mux(value.infinite, value.negative, sign | value.negative)
-        elif g.signed_zero:
-            self.negative = kept[-1] | value.negative
-        tiny = flushed & finite if g.flush else Const(0, 1)
-        self.flags = Cat(overflow, tiny, Const(0, 1))
-
-
-class FloatSpecials(wiring.Signature):
-    """What an accumulator state is beside a number; see FloatValue. Members are there where they can occur."""
-
-    def __init__(self, geometry: FloatGeometry) -> None:
-        names = [name for name in FloatValue(geometry).members if name in ("nan", "infinite", "negative")]
-        super().__init__({name: Out(1) for name in names})
-
 
 CUTS: dict[int, tuple[str, ...]] = {
     1: (),

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.rtl.addition import Addend, ExactNumber, significand_bits
 from macgen.rtl.bits import extend, is_zero
-from macgen.rtl.float_adder import member
+from macgen.rtl.float_value import member
 from macgen.spec import Scale
 
 

@@ -15,7 +15,8 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
 from macgen.rtl.aligned import AlignedAdder, Aligner
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import connect_members, delayed, member
+from macgen.rtl.float_adder import connect_members, delayed
+from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
