@@ -48,8 +48,15 @@ class FloatStates:
         """Return Verilog for `<bundle>_valid` of an exact product."""
         addend = self.addition.addend
         magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
-        in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
-        conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
+        bits, least, smallest = addend.significand_bits, addend.least_exponent, addend.smallest_exponent
+        if smallest < 0:
+            exponent = f"$signed({exponent})"
+        number = [f"{exponent} >= {smallest}", f"{exponent} <= {addend.largest_exponent}"]
+        if addend.leading_zeros < bits - 1:
+            number.append(f"{magnitude}[{bits - 1}:{bits - 1 - addend.leading_zeros}] != 0")
+        # A normalised number has no bits below the grid.
+        number += [f"(~{magnitude}[{bit}] | {exponent} >= {least - bit})" for bit in range(least - smallest)]
+        conditions = [f"({magnitude} == 0 | {conjunction(number)})", *_special_conditions(bundle, members, magnitude)]
         return _valid(bundle, conditions)
 
     def addend(self, bundle: str, members: Mapping[str, int], *, folded: bool) -> str:

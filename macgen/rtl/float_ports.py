@@ -21,9 +21,9 @@ def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple
     Returns:
         The distance, whether the number is not 0, and the shifted magnitude.
     """
-    if addend.normalised:
+    if not addend.leading_zeros:
         return Const(0, 1), number.magnitude[-1], number.magnitude
-    zeros, nonzero = count_leading_zeros(m, number.magnitude, f"leading{suffix}")
+    zeros, nonzero = count_leading_zeros(m, number.magnitude[-1 - addend.leading_zeros :], f"leading{suffix}")
     return zeros, nonzero, shift_left(m, number.magnitude, zeros, f"normalise{suffix}")
 
 

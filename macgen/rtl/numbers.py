@@ -31,7 +31,8 @@ def float_sums(addition: Addition) -> Addend:
         integer_bits=0,
         infinite=g.infinite,
         nan=g.nan,
-        normalised=not g.capped,
+        leading_zeros=g.precision - 1 if g.capped else 0,
+        smallest_exponent=least,
     )
 
 
