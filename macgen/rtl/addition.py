@@ -45,7 +45,7 @@ class Addend:
         infinite: whether it can be an infinity.
         nan: whether it can be NaN.
         leading_zeros: most zeros above the magnitude's highest one, in a number that is not 0.
-        smallest_exponent: on the wires, of a number that is not 0; below the least if subnormal operands are normalised.
+        smallest_exponent: on the wires, of a number that is not 0; below the least where subnormals are normalised.
         count: of how many numbers it is the exact sum.
     """
 

@@ -15,7 +15,15 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
-from macgen.rtl.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left, shift_right_sticky
+from macgen.rtl.bits import (
+    count_leading_zeros,
+    extend,
+    is_zero,
+    preshift_stages,
+    rounds_away,
+    shift_left,
+    shift_right_sticky,
+)
 from macgen.rtl.float_value import FloatOperand, FloatSpecials, FloatValue, Settled, member
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
@@ -73,18 +81,27 @@ class FloatAdder(wiring.Component):
         # When the operand is larger, the 1 that is missing is made up by a constant shift.
         difference = Signal(g.exponent_bits + 1)
         operand_larger = Signal()
-        distance = Signal(g.exponent_bits)
         m.d.comb += [
             difference.eq(self.operand.exponent + (~settled.exponent)[: g.exponent_bits]),
             operand_larger.eq(difference[-1]),
-            distance.eq(difference[:-1] ^ (~operand_larger).replicate(g.exponent_bits)),
         ]
+        # The last bits of the distance are known before the carry: both addends are shifted by them, as if smaller.
+        width = g.window_bits + 1 + g.guard_bits
+        ahead = min(preshift_stages(width), g.exponent_bits - 1)
+        acc_near, acc_lost = shift_right_sticky(m, acc << (g.guard_bits - 1), difference[:ahead], "acc_near")
+        operand_near, operand_lost = shift_right_sticky(
+            m, self.operand.significand << g.guard_bits, ~difference[:ahead], "operand_near"
+        )
+        distance = Signal(g.exponent_bits - ahead)
         larger: Value = Signal(signed(g.window_bits + 2), name="larger")
-        smaller: Value = Signal(signed(g.window_bits + 1 + g.guard_bits), name="smaller")
+        smaller: Value = Signal(signed(width), name="smaller")
+        lost: Value = Signal(name="lost")
         exponent: Value = Signal(g.exponent_bits, name="exponent")
         m.d.comb += [
+            distance.eq(difference[ahead:-1] ^ (~operand_larger).replicate(len(distance))),
             larger.eq(Mux(operand_larger, self.operand.significand, acc)),
-            smaller.eq(Mux(operand_larger, acc << (g.guard_bits - 1), self.operand.significand << g.guard_bits)),
+            smaller.eq(Mux(operand_larger, acc_near, operand_near)),
+            lost.eq(Mux(operand_larger, acc_lost, operand_lost)),
             exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
         beside = {f"acc_{name}": getattr(settled, name) for name in FloatSpecials(g).members}
@@ -103,8 +120,9 @@ class FloatAdder(wiring.Component):
             beside = dict(zip(beside, registers, strict=False))
             return tuple(registers[len(beside) :])
 
-        larger, smaller, away = cut("compared", larger, smaller, distance)
-        aligned, sticky = shift_right_sticky(m, smaller, away, "align")
+        larger, smaller, lost, away = cut("compared", larger, smaller, lost, distance)
+        aligned, sticky = shift_right_sticky(m, smaller, away, "align", unit=ahead)
+        sticky = sticky | lost
         larger, aligned, sticky = cut("aligned", larger, aligned, sticky)
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
