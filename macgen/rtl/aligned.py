@@ -16,9 +16,9 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber, Window
 from macgen.rtl.bits import extend, shift_right_sticky
-from macgen.rtl.float_adder import FloatRounder, connect_members, connect_specials, random_port
+from macgen.rtl.float_adder import FloatRounder, connect_members, random_port
 from macgen.rtl.float_ports import normalise
-from macgen.rtl.float_value import FloatValue, member
+from macgen.rtl.float_value import FloatValue, member, sum_specials
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.numbers import FloatNumber, float_sums
@@ -151,7 +151,9 @@ class AlignedAdder(wiring.Component):
         self._place(m, rounder, signed_sum(terms, self._addition.addend.significand_bits + 1), largest)
         specials = combined_specials([self.lanes, acc])
         specials["invalid"] = specials["invalid"] | specials["opposite"]
-        connect_specials(m, rounder.operand, SimpleNamespace(**specials), Const(1, 1))
+        found = sum_specials(m, self._geometry, SimpleNamespace(), SimpleNamespace(**specials, present=Const(1, 1)))
+        for name, value in found.items():
+            m.d.comb += getattr(rounder.beside, name).eq(value)
         if self._geometry.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)

@@ -24,7 +24,7 @@ from macgen.rtl.bits import (
     shift_left,
     shift_right_sticky,
 )
-from macgen.rtl.float_value import FloatOperand, FloatSpecials, FloatValue, Settled, member
+from macgen.rtl.float_value import FloatOperand, FloatValue, Settled, SumSpecials, member, sum_specials
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 
@@ -104,12 +104,7 @@ class FloatAdder(wiring.Component):
             lost.eq(Mux(operand_larger, acc_lost, operand_lost)),
             exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
-        beside = {f"acc_{name}": getattr(settled, name) for name in FloatSpecials(g).members}
-        beside |= {
-            f"operand_{name}": getattr(self.operand, name)
-            for name in self.operand.signature.members
-            if name not in ("significand", "exponent")
-        }
+        beside = sum_specials(m, g, settled, self.operand)
 
         def cut(part: str, *values: Value) -> tuple[Value, ...]:
             """Return the values, and what goes beside them, from registers if there is a cut."""
@@ -121,8 +116,9 @@ class FloatAdder(wiring.Component):
             return tuple(registers[len(beside) :])
 
         larger, smaller, lost, away = cut("compared", larger, smaller, lost, distance)
-        aligned, sticky = shift_right_sticky(m, smaller, away, "align", unit=ahead)
-        sticky = sticky | lost
+        aligned, far_lost = shift_right_sticky(m, smaller, away, "align", unit=ahead)
+        sticky: Value = Signal(name="sticky")
+        m.d.comb += sticky.eq(far_lost | lost)
         larger, aligned, sticky = cut("aligned", larger, aligned, sticky)
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
@@ -159,8 +155,7 @@ class FloatAdder(wiring.Component):
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         for name, value in beside.items():
-            interface, key = name.split("_", 1)
-            m.d.comb += getattr(getattr(rounder, interface), key).eq(value)
+            m.d.comb += getattr(rounder.beside, name).eq(value)
         connect_members(m, self.result, rounder.result)
         return m
 
@@ -203,7 +198,7 @@ def connect_members(m: Module, target: Any, source: Any) -> None:
 
 
 class FloatRounder(wiring.Component):
-    """Normalise and round an exact sum, resolve infinities and NaN, raise flags.
+    """Normalise and round an exact sum, unless infinities and NaN make something else of it; raise flags.
 
     Parameters:
         addition: what is added to what.
@@ -213,7 +208,7 @@ class FloatRounder(wiring.Component):
         sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
             and the sticky bit.
         exponent: of the sum, were it normalised with one bit to spare.
-        acc, operand: the addends; only their special members are used.
+        beside: what the addends make of it.
         random, result, flags: see FloatAdder.
     """
 
@@ -226,8 +221,7 @@ class FloatRounder(wiring.Component):
             {
                 "sum": In(signed(self.sum_bits)),
                 "exponent": In(g.exponent_bits),
-                "acc": In(FloatSpecials(g)),
-                "operand": In(FloatOperand(g)),
+                "beside": In(SumSpecials(g)),
                 **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
@@ -270,64 +264,36 @@ class FloatRounder(wiring.Component):
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
-        acc, operand = self._specials(m)
-        acc_nan, acc_infinite = member(acc, "nan"), member(acc, "infinite")
-        operand_nan, operand_infinite = member(operand, "nan"), member(operand, "infinite")
-        finite = Signal()
-        opposite = Signal()
-        m.d.comb += [
-            finite.eq(~(acc_nan | acc_infinite | operand_nan | operand_infinite)),
-            opposite.eq(acc_infinite & operand_infinite & (member(acc, "negative") ^ member(operand, "negative"))),
-        ]
-        tiny: Value = Const(0, 1)
+        beside = self._beside(m)
+        clamped = member(beside, "clamped")
+        underflow: Value = Const(0, 1)
         if g.capped:
+            special = member(beside, "nan") | member(beside, "infinite") | clamped
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
-        overflow: Value = Const(0, 1)
-        invalid = member(operand, "invalid") | opposite
-        if g.operand_opposite:
-            invalid = invalid | (operand.opposite & ~acc_nan)
-        if g.infinite:
-            m.d.comb += self.result.infinite.eq((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan)
-        elif g.operand_infinite:
-            overflow = operand_infinite & ~acc_nan
-        if g.nan:
-            m.d.comb += self.result.nan.eq(acc_nan | operand_nan | opposite)
-        elif g.operand_nan:
-            invalid = operand_nan
-        clamp = Const(0, 1)
-        if not g.infinite and g.operand_infinite:
-            clamp = operand_infinite
-        if not g.nan and g.operand_nan:  # an encoding without NaN takes its largest value instead
-            clamp = clamp | operand_nan
-        if (not g.infinite and g.operand_infinite) or (not g.nan and g.operand_nan):
-            with m.If(clamp):
-                negative = member(operand, "negative") & ~operand_nan
+            underflow = tiny & ~special
+        for name in ("nan", "infinite"):
+            if name in self.result.signature.members:
+                m.d.comb += getattr(self.result, name).eq(getattr(beside, name))
+        if "clamped" in self.beside.signature.members:
+            with m.If(clamped):
                 m.d.comb += [
-                    self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
-                    self.result.up.eq(negative),
+                    self.result.significand.eq(g.max_significand ^ member(beside, "negative").replicate(p + 1)),
+                    self.result.up.eq(member(beside, "negative")),
                     self.result.exponent.eq(g.max_exponent),
                 ]
-        kept_sign: Value = Const(0, 1)
-        if g.signed_zero:
-            kept_sign = ~nonzero & ~member(operand, "present") & member(acc, "negative")
-        if g.infinite:
-            infinite_sign = Mux(acc_infinite, member(acc, "negative"), member(operand, "negative"))
-            m.d.comb += self.result.negative.eq(Mux(acc_infinite | operand_infinite, infinite_sign, kept_sign))
-        elif g.signed_zero:
-            m.d.comb += self.result.negative.eq(kept_sign)
-        m.d.comb += self.flags.eq(Cat(overflow, finite & tiny, invalid))
+        if "negative" in self.result.signature.members:
+            of_zero = ~nonzero & ~clamped
+            m.d.comb += self.result.negative.eq(beside.negative & (member(beside, "infinite") | of_zero))
+        m.d.comb += self.flags.eq(Cat(member(beside, "overflow"), underflow, member(beside, "invalid")))
         return m
 
-    def _specials(self, m: Module) -> tuple[Any, Any]:
-        """Return what the addends are beside numbers, when the rounding takes place."""
-        delayed = []
-        for name, interface in (("acc", self.acc), ("operand", self.operand)):
-            names = [key for key in interface.signature.members if key not in ("significand", "exponent")]
-            values = [getattr(interface, key) for key in names]
-            if self._cycles == 2:
-                values = delay(m, f"counted_{name}", *values)
-            delayed.append(SimpleNamespace(**dict(zip(names, values, strict=True))))
-        return delayed[0], delayed[1]
+    def _beside(self, m: Module) -> Any:
+        """Return what the sum is beside a number, when the rounding takes place."""
+        names = list(self.beside.signature.members)
+        values = [getattr(self.beside, name) for name in names]
+        if self._cycles == 2:
+            values = delay(m, "counted_beside", *values)
+        return SimpleNamespace(**dict(zip(names, values, strict=True)))
 
     def _normalise(self, m: Module) -> tuple[Value, Signal, Signal]:
         """Shift the sum left until its sign bit and the next differ, or its exponent is the least.

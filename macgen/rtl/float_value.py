@@ -71,12 +71,62 @@ def member(interface: Any, name: str) -> Value:
     return getattr(interface, name, Const(0, 1))
 
 
-class FloatSpecials(wiring.Signature):
-    """What an accumulator state is beside a number; see FloatValue. Members are there where they can occur."""
+class SumSpecials(wiring.Signature):
+    """What infinities and NaN among the addends make of a sum. Members are there where they can occur.
+
+    Members:
+        nan, infinite: see FloatValue.
+        clamped: it is the largest magnitude, for want of an infinity or NaN.
+        negative: sign of an infinity or of that magnitude; otherwise that of a sum of 0.
+        overflow, invalid: flags that this raises.
+    """
 
     def __init__(self, geometry: FloatGeometry) -> None:
-        names = [name for name in FloatValue(geometry).members if name in ("nan", "infinite", "negative")]
-        super().__init__({name: Out(1) for name in names})
+        g = geometry
+        clamped = (g.operand_infinite and not g.infinite) or (g.operand_nan and not g.nan)
+        present = {
+            "nan": g.nan,
+            "infinite": g.infinite,
+            "clamped": clamped,
+            "negative": g.infinite or g.signed_zero or clamped,
+            "overflow": g.operand_infinite and not g.infinite,
+            "invalid": g.operand_nan or g.infinite,
+        }
+        super().__init__({name: Out(1) for name, is_there in present.items() if is_there})
+
+
+def sum_specials(m: Module, geometry: FloatGeometry, acc: Any, operand: Any) -> dict[str, Value]:
+    """Return the members of SumSpecials.
+
+    Parameters:
+        m: module that gets the logic.
+        geometry: of the adder.
+        acc: the accumulator, with the members of FloatValue that it can have.
+        operand: the other addend, see FloatOperand.
+    """
+    g = geometry
+    acc_nan, acc_infinite = member(acc, "nan"), member(acc, "infinite")
+    operand_nan, operand_infinite = member(operand, "nan"), member(operand, "infinite")
+    opposite = Signal()
+    m.d.comb += opposite.eq(acc_infinite & operand_infinite & (member(acc, "negative") ^ member(operand, "negative")))
+    infinite = acc_infinite | operand_infinite
+    clamped: Value = Const(0, 1)
+    if not g.infinite:
+        clamped = operand_infinite
+    if not g.nan:  # an encoding without NaN takes its largest value instead
+        clamped = clamped | operand_nan
+    invalid = member(operand, "invalid") | opposite | (member(operand, "opposite") & ~acc_nan)
+    kept_sign = member(acc, "negative") & ~member(operand, "present") if g.signed_zero else Const(0, 1)
+    of_acc = Mux(acc_infinite, member(acc, "negative"), kept_sign)
+    found = {
+        "nan": acc_nan | operand_nan | opposite,
+        "infinite": infinite & ~opposite & ~operand_nan & ~acc_nan,
+        "clamped": clamped,
+        "negative": Mux(operand_infinite & ~acc_infinite, member(operand, "negative") & ~operand_nan, of_acc),
+        "overflow": operand_infinite & ~acc_nan,
+        "invalid": invalid if g.nan else operand_nan,
+    }
+    return {name: value for name, value in found.items() if name in SumSpecials(g).members}
 
 
 class SettledRange:
@@ -132,7 +182,7 @@ class SettledRange:
         m.d.comb += overflow.eq(self.outside & finite)
         if g.overflow_infinite:
             self.infinite = self.infinite | overflow
-        self.flags = Cat(overflow, self.flushed & finite, Const(0, 1))
+        self.flags = Cat(overflow, self.flushed & finite if g.flush else Const(0, 1), Const(0, 1))
         self._chopped, self._away = chopped, away
 
     def _sign(self, geometry: FloatGeometry, value: Any) -> Value:
