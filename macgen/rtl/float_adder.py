@@ -88,7 +88,11 @@ class FloatAdder(wiring.Component):
         # The last bits of the distance are known before the carry: both addends are shifted by them, as if smaller.
         width = g.window_bits + 1 + g.guard_bits
         ahead = min(preshift_stages(width), g.exponent_bits - 1)
-        acc_near, acc_lost = shift_right_sticky(m, acc << (g.guard_bits - 1), difference[:ahead], "acc_near")
+        # A state that saturates has the largest exponent: where no addend has a larger one, it is not shifted.
+        largest = self._addition.addend.largest_exponent + g.addend_offset
+        shifted = settled.significand if g.flush or largest > g.max_exponent else settled.rounded
+        acc_ahead = shifted << (g.window_bits - g.precision + g.guard_bits - 1)
+        acc_near, acc_lost = shift_right_sticky(m, acc_ahead[:width].as_signed(), difference[:ahead], "acc_near")
         operand_near, operand_lost = shift_right_sticky(
             m, self.operand.significand << g.guard_bits, ~difference[:ahead], "operand_near"
         )

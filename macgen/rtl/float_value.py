@@ -197,7 +197,8 @@ class Settled(SettledRange):
     """An accumulator state as a two's complement number.
 
     Attributes:
-        significand: p + 2 bits, two's complement, from -2**p to 2**p.
+        rounded: p + 2 bits, two's complement, from -2**p to 2**p; neither saturated nor flushed.
+        significand: the same, saturated and flushed.
         exponent: see FloatGeometry.
         negative: see FloatValue; also of an underflow to zero.
         carry, nan, infinite, flags: see SettledRange.
@@ -207,9 +208,9 @@ class Settled(SettledRange):
         super().__init__(m, geometry, value, name)
         g, p = geometry, geometry.precision
         kept, exponent = value.significand, self.exponent
-        rounded = Signal(signed(p + 2), name=f"{name}_rounded")
-        m.d.comb += rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2))
-        significand: Value = rounded
+        self.rounded = Signal(signed(p + 2), name=f"{name}_rounded")
+        m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2))
+        significand: Value = self.rounded
         if not g.overflow_infinite:
             exponent = Mux(self.beyond, g.max_exponent, exponent)
             largest = Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand)
