@@ -92,7 +92,7 @@ class FloatAdder(wiring.Component):
         largest = self._addition.addend.largest_exponent + g.addend_offset
         shifted = settled.significand if g.flush or largest > g.max_exponent else settled.rounded
         acc_ahead = shifted << (g.window_bits - g.precision + g.guard_bits - 1)
-        acc_near, acc_lost = shift_right_sticky(m, acc_ahead[:width].as_signed(), difference[:ahead], "acc_near")
+        acc_near, acc_lost = shift_right_sticky(m, acc_ahead, difference[:ahead], "acc_near")
         operand_near, operand_lost = shift_right_sticky(
             m, self.operand.significand << g.guard_bits, ~difference[:ahead], "operand_near"
         )
