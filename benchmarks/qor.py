@@ -28,7 +28,8 @@ from macgen.report.model import report
 from macgen.rtl import Modules
 from macgen.rtl.cuts import delay
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, member, random_port
+from macgen.rtl.float_adder import connect_members, random_port
+from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe

@@ -172,10 +172,15 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
     if addend.integer_bits:
         return _valid(bundle, ["1'b1"])
     magnitude, exponent = f"{bundle}__magnitude", f"{bundle}__exponent"
-    in_range = f"({exponent} >= {addend.least_exponent} & {exponent} <= {addend.largest_exponent})"
-    conditions = [f"({magnitude} == 0 | {in_range})", *_special_conditions(bundle, members, magnitude)]
-    if addend.normalised:
-        conditions.append(f"({magnitude} == 0 | {magnitude}[{members['magnitude'] - 1}])")
+    bits, least, smallest = addend.significand_bits, addend.least_exponent, addend.smallest_exponent
+    if smallest < 0:
+        exponent = f"$signed({exponent})"
+    number = [f"{exponent} >= {smallest}", f"{exponent} <= {addend.largest_exponent}"]
+    if addend.leading_zeros < bits - 1:
+        number.append(f"{magnitude}[{bits - 1}:{bits - 1 - addend.leading_zeros}] != 0")
+    # A normalised number has no bits below the grid.
+    number += [f"(~{magnitude}[{bit}] | {exponent} >= {least - bit})" for bit in range(least - smallest)]
+    conditions = [f"({magnitude} == 0 | {conjunction(number)})", *_special_conditions(bundle, members, magnitude)]
     return _valid(bundle, conditions)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
 
-from amaranth.hdl import signed
+from amaranth.hdl import Shape, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -44,7 +44,8 @@ class Addend:
         integer_bits: width of the signed integer in units of 2**lsb_exponent, where one stands on the wires; else 0.
         infinite: whether it can be an infinity.
         nan: whether it can be NaN.
-        normalised: whether the magnitude's top bit is set in every number but 0.
+        leading_zeros: most zeros above the magnitude's highest one, in a number that is not 0.
+        smallest_exponent: on the wires, of a number that is not 0; below the least where subnormals are normalised.
         count: of how many numbers it is the exact sum.
     """
 
@@ -56,39 +57,47 @@ class Addend:
     integer_bits: int
     infinite: bool
     nan: bool
-    normalised: bool = False
+    leading_zeros: int
+    smallest_exponent: int
     count: int = 1
 
     @classmethod
-    def of_format(cls, fmt: Format, *, integer: bool) -> Self:
+    def of_format(cls, fmt: Format, *, integer: bool, normalised: bool = False) -> Self:
         """Describe the values of a format.
 
         Parameters:
             fmt: the format.
             integer: whether an integer or fixed-point number shall be a signed integer.
+            normalised: whether the subnormal numbers of a float shall be normalised.
         """
         ends = [abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)]
+        bits, least = significand_bits(fmt), exponent_field_min(fmt)
+        is_float = isinstance(fmt, FloatFormat)
+        has_subnormals = isinstance(fmt, FloatFormat) and fmt.subnormals == "gradual"
         return cls(
-            significand_bits=significand_bits(fmt),
+            significand_bits=bits,
             lsb_exponent=fmt.lsb_exponent,
-            least_exponent=exponent_field_min(fmt),
+            least_exponent=least,
             largest_exponent=exponent_field_max(fmt),
             largest=max(ends),
             integer_bits=fmt.width + 1 if integer and isinstance(fmt, FixedFormat) else 0,
             infinite=fmt.has_infinity,
             nan=fmt.has_nan,
-            normalised=isinstance(fmt, FloatFormat) and fmt.subnormals != "gradual",
+            leading_zeros=0 if is_float and (normalised or not has_subnormals) else bits - 1,
+            smallest_exponent=least - (bits - 1) if normalised and has_subnormals else least,
         )
 
     @classmethod
-    def of_product(cls, a: Format, b: Format, *, integer: bool) -> Self:
+    def of_product(cls, a: Format, b: Format, *, integer: bool, normalised: bool = False) -> Self:
         """Describe the exact products of two formats.
 
         Parameters:
             a, b: the formats.
             integer: whether the product of two integer or fixed-point numbers shall be a signed integer.
+            normalised: whether subnormal operands shall be normalised.
         """
-        return cls.of_format(a, integer=integer).times(cls.of_format(b, integer=integer))
+        x, y = (cls.of_format(fmt, integer=integer, normalised=normalised) for fmt in (a, b))
+        return x.times(y)
 
     @classmethod
     def of_scale(cls, scale: Scale) -> Self:
@@ -105,13 +114,15 @@ class Addend:
             integer_bits=0,
             infinite=False,
             nan=True,
-            normalised=True,
+            leading_zeros=0,
+            smallest_exponent=0,
         )
 
     def times(self, other: Self) -> Self:
         """Describe the exact products of such numbers and others."""
         infinite = self.infinite or other.infinite
         integer = self.integer_bits > 0 and other.integer_bits > 0
+        both = self.significand_bits > 0 and other.significand_bits > 0
         return replace(
             self,
             significand_bits=self.significand_bits + other.significand_bits,
@@ -122,7 +133,8 @@ class Addend:
             integer_bits=self.integer_bits + other.integer_bits - 1 if integer else 0,
             infinite=infinite,
             nan=infinite or self.nan or other.nan,
-            normalised=self.normalised and other.significand_bits == 0,
+            leading_zeros=self.leading_zeros + other.leading_zeros + both,
+            smallest_exponent=self.smallest_exponent + other.smallest_exponent,
         )
 
     @classmethod
@@ -153,14 +165,17 @@ class Addend:
             integer_bits=addend.integer_bits + (count - 1).bit_length() if addend.integer_bits else 0,
             infinite=addend.infinite,
             nan=addend.nan,
+            leading_zeros=(count * units).bit_length() - 1,
+            smallest_exponent=1,
             count=count,
         )
 
     @classmethod
     def of_window(cls, window: "Window") -> Self:
         """Describe the sums of a window's terms; the least exponent is that of the window's lowest position."""
+        bits = window.magnitude_bits + (len(window.terms) - 1).bit_length()
         return cls(
-            significand_bits=window.magnitude_bits + (len(window.terms) - 1).bit_length(),
+            significand_bits=bits,
             lsb_exponent=window.lsb_exponent,
             least_exponent=1,
             largest_exponent=1 + max(window.highest - window.bits - window.lsb_exponent, 0),
@@ -168,6 +183,8 @@ class Addend:
             integer_bits=0,
             infinite=any(term.infinite for term in window.terms),
             nan=any(term.nan for term in window.terms),
+            leading_zeros=bits - 1,
+            smallest_exponent=1,
         )
 
     @property
@@ -237,8 +254,8 @@ class ExactNumber(wiring.Signature):
 
     Members:
         negative: sign.
-        magnitude: not normalised; 0 beside infinities and NaN.
-        exponent: from the addend's least to its largest.
+        magnitude: 0 beside infinities and NaN.
+        exponent: from the addend's smallest to its largest.
         infinite, nan: it is an infinity, a NaN.
         invalid: it is the NaN of 0 times infinity or of a signalling NaN operand.
         opposite: it is the NaN of infinities of both signs, which is not invalid where it meets a NaN.
@@ -251,7 +268,7 @@ class ExactNumber(wiring.Signature):
         members: dict[str, Any] = {
             "negative": Out(1),
             "magnitude": Out(addend.significand_bits),
-            "exponent": Out(addend.largest_exponent.bit_length()),
+            "exponent": Out(Shape.cast(range(min(addend.smallest_exponent, 0), addend.largest_exponent + 1))),
         }
         if addend.infinite:
             members["infinite"] = Out(1)
@@ -333,7 +350,9 @@ def product_addend(spec: MacSpec) -> Addend:
     cut = spec.lanes > 1 and spec.lane_sum == "tree" and spec.rounding == "drop"
     integer = isinstance(spec.acc, FixedFormat) and not cut
     if spec.product is None:
-        return Addend.of_product(spec.a, spec.b, integer=integer)
+        # Only where nothing else has to be aligned before the accumulator.
+        normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
+        return Addend.of_product(spec.a, spec.b, integer=integer, normalised=normalised)
     return Addition.of_products(spec).rounded(integer=integer)
 
 

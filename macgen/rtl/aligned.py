@@ -17,8 +17,9 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber, Window
 from macgen.rtl.bits import extend, shift_right_sticky
 from macgen.rtl.cuts import Cuts
-from macgen.rtl.float_adder import FloatRounder, FloatValue, connect_members, connect_specials, member, random_port
+from macgen.rtl.float_adder import FloatRounder, connect_members, random_port
 from macgen.rtl.float_ports import normalise
+from macgen.rtl.float_value import FloatValue, member, sum_specials
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.numbers import FloatNumber, float_sums
@@ -156,7 +157,8 @@ class AlignedAdder(wiring.Component):
         rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
         specials = combined_specials([self.lanes, acc])
         specials["invalid"] = specials["invalid"] | specials["opposite"]
-        cuts = Cuts(m, self._cuts, {key: specials[key] for key in specials if key in rounder.operand.signature.members})
+        beside = sum_specials(m, self._geometry, SimpleNamespace(), SimpleNamespace(**specials, present=Const(1, 1)))
+        cuts = Cuts(m, self._cuts, beside)
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
         magnitudes: Value = self.lanes.magnitudes
@@ -175,7 +177,8 @@ class AlignedAdder(wiring.Component):
         total = signed_sum(terms, self._addition.addend.significand_bits + 1)
         total, largest = cuts.after("added", total, largest)
         self._place(m, rounder, total, largest)
-        connect_specials(m, rounder.operand, SimpleNamespace(**cuts.beside), Const(1, 1))
+        for name, value in cuts.beside.items():
+            m.d.comb += getattr(rounder.beside, name).eq(value)
         if self._geometry.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)

@@ -18,7 +18,7 @@ def is_zero(value: Value) -> Value:
     return ~value.any()
 
 
-def shift_right_sticky(m: Module, value: Value, distance: Value, name: str) -> tuple[Signal, Signal]:
+def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, unit: int = 0) -> tuple[Signal, Signal]:
     """Shift a signed value right arithmetically and tell whether a one was shifted out.
 
     Parameters:
@@ -26,28 +26,39 @@ def shift_right_sticky(m: Module, value: Value, distance: Value, name: str) -> t
         value: signed value of n bits.
         distance: unsigned; distances of n and more shift everything out.
         name: prefix of the signals made.
+        unit: the distance counts 2**unit positions; see `preshift_stages`.
 
     Returns:
         The shifted value, signed of n bits, and the sticky bit, the OR of all bits shifted out.
     """
     width = len(value)
-    stages = width.bit_length()
+    stages = min(width.bit_length() - unit, len(distance))
     amount = Signal(stages, name=f"{name}_amount")
+    lost: list[Value] = []
     if len(distance) > stages:
         far = Signal(name=f"{name}_far")
         m.d.comb += [far.eq(distance[stages:].any()), amount.eq(distance[:stages] | far.replicate(stages))]
+        if unit:
+            lost.append(far & value[-1])  # no other bit is left
     else:
         m.d.comb += amount.eq(distance)
-    lost = []
     for stage in range(stages):
-        step = min(1 << stage, width)
-        shifted = Signal(signed(width), name=f"{name}_{1 << stage}")
+        step = min(1 << (stage + unit), width)
+        shifted = Signal(signed(width), name=f"{name}_{1 << (stage + unit)}")
         m.d.comb += shifted.eq(Mux(amount[stage], Cat(value[step:], value[-1].replicate(step)).as_signed(), value))
         lost.append(amount[stage] & value[:step].any())
         value = shifted
     sticky = Signal(name=f"{name}_sticky")
     m.d.comb += sticky.eq(Cat(*lost).any())
     return value, sticky
+
+
+def preshift_stages(width: int) -> int:
+    """Return how many of the lowest bits of a distance may shift a signed value of so many bits beforehand: at most 2.
+
+    The others then shift out all but the sign together.
+    """
+    return 2 if (1 << width.bit_length()) - 4 >= width - 1 else 1
 
 
 def shift_left(m: Module, value: Value, distance: Value, name: str) -> Signal:

@@ -12,8 +12,9 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition
 from macgen.rtl.bits import extend
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
-from macgen.rtl.float_adder import FloatAdder, FloatOperand, FloatValue, Settled, member
+from macgen.rtl.float_adder import FloatAdder
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
+from macgen.rtl.float_value import FloatOperand, FloatValue, Settled, member
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.numbers import FixedNumber, FloatNumber, fixed_sums, float_sums
 from macgen.spec import MacSpec

@@ -13,7 +13,8 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
 from macgen.rtl.cuts import delay
-from macgen.rtl.float_adder import connect_specials, member, random_port
+from macgen.rtl.float_adder import connect_specials, random_port
+from macgen.rtl.float_value import member
 
 
 @dataclass(frozen=True)

@@ -8,155 +8,27 @@ next binade.
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition
-from macgen.rtl.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left, shift_right_sticky
+from macgen.rtl.bits import (
+    count_leading_zeros,
+    extend,
+    is_zero,
+    preshift_stages,
+    rounds_away,
+    shift_left,
+    shift_right_sticky,
+)
 from macgen.rtl.cuts import Cuts, delay
+from macgen.rtl.float_value import FloatOperand, FloatValue, Settled, SumSpecials, member, sum_specials
 from macgen.rtl.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.rounding_place import BitsBelow
-
-
-class FloatValue(wiring.Signature):
-    """An accumulator state, the rounding of which the next addition completes (see `settle`).
-
-    Members:
-        significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
-        up: it is rounded up: one is still to be added to it.
-        exponent: see FloatGeometry; of a normal number, otherwise it does not matter. Beyond the range of the format
-            it stands for what overflow or flushing makes of it.
-        nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
-        negative: sign of an infinity or of a zero; present where one of them can occur.
-    """
-
-    def __init__(self, geometry: FloatGeometry) -> None:
-        members: dict[str, Any] = {
-            "significand": Out(signed(geometry.precision + 1)),
-            "up": Out(1),
-            "exponent": Out(unsigned(geometry.exponent_bits)),
-        }
-        if geometry.nan:
-            members["nan"] = Out(1)
-        if geometry.infinite:
-            members["infinite"] = Out(1)
-        if geometry.infinite or geometry.signed_zero:
-            members["negative"] = Out(1)
-        super().__init__(members)
-
-
-class FloatOperand(wiring.Signature):
-    """The other addend: a product, or a chunk sum that is folded.
-
-    Members:
-        significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
-        exponent: see FloatGeometry.
-        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand is 0 beside them.
-        negative: sign of an infinity.
-        present: whether there is an addend in this cycle; without one everything else is 0.
-    """
-
-    def __init__(self, geometry: FloatGeometry) -> None:
-        members: dict[str, Any] = {
-            "significand": Out(signed(geometry.window_bits + 1)),
-            "exponent": Out(unsigned(geometry.exponent_bits)),
-        }
-        if geometry.operand_infinite or geometry.infinite:
-            members |= {"infinite": Out(1), "negative": Out(1)}
-        if geometry.operand_nan or geometry.nan:
-            members["nan"] = Out(1)
-        if geometry.operand_nan:
-            members["invalid"] = Out(1)
-        if geometry.operand_opposite:
-            members["opposite"] = Out(1)
-        if geometry.signed_zero:
-            members["present"] = Out(1)
-        super().__init__(members)
-
-
-def member(interface: Any, name: str) -> Value:
-    """Return an interface's member, or constant 0 where the geometry leaves it out."""
-    return getattr(interface, name, Const(0, 1))
-
-
-class Settled:
-    """An accumulator state as a number: what `up` and the exponent's range make of it.
-
-    Attributes:
-        significand: p + 2 bits, two's complement, from -2**p to 2**p.
-        exponent: see FloatGeometry.
-        nan, infinite, negative: see FloatValue; `negative` also of an underflow to zero.
-        flags: those that the rounding raised.
-    """
-
-    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
-        g, p = geometry, geometry.precision
-        kept = value.significand
-        rounded = Signal(signed(p + 2), name=f"{name}_rounded")
-        normal = Signal(name=f"{name}_normal")
-        beyond = Signal(name=f"{name}_beyond")
-        outside = Signal(name=f"{name}_outside")
-        highest, lowest = Signal(name=f"{name}_highest"), Signal(name=f"{name}_lowest")
-        finite = ~(member(value, "nan") | member(value, "infinite"))
-        self.exponent = Signal(g.exponent_bits, name=f"{name}_exponent")
-        self.significand = Signal(signed(p + 2), name=f"{name}_significand")
-        self.nan = member(value, "nan")
-        m.d.comb += [
-            rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2)),
-            normal.eq(kept[-1] ^ kept[-2] if g.capped else kept[-1] | kept[-2]),
-            beyond.eq(normal & (value.exponent > g.max_exponent)),
-            highest.eq(~kept[-1] & kept[:-1].all() & value.up),
-            lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~value.up),
-        ]
-        at_limit: Value = highest | lowest
-        if g.max_significand != (1 << p) - 1:
-            at_limit = (rounded > g.max_significand) | (rounded < -g.max_significand)
-        m.d.comb += outside.eq(beyond | (normal & (value.exponent == g.max_exponent) & at_limit))
-        overflow = Signal(name=f"{name}_overflow")
-        m.d.comb += overflow.eq(outside & finite)
-        exponent = Mux(normal, value.exponent, g.zero_exponent)
-        significand: Value = rounded
-        self.infinite = member(value, "infinite")
-        if g.overflow_infinite:
-            self.infinite = self.infinite | overflow
-        else:
-            exponent = Mux(beyond, g.max_exponent, exponent)
-            significand = Mux(
-                outside, Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand), rounded
-            )
-        flushed = Signal(name=f"{name}_flushed")
-        if g.flush:
-            if g.least_missing:  # 2**min_exponent itself has no code
-                is_power = (rounded == 1 << (p - 1)) | (rounded == -(1 << (p - 1)))
-                below = (value.exponent < g.min_exponent) | ((value.exponent == g.min_exponent) & is_power)
-            else:
-                reaches = (highest | lowest) & (value.exponent == g.min_exponent - 1)
-                below = (value.exponent < g.min_exponent) & ~reaches
-            m.d.comb += flushed.eq(normal & below)
-            exponent = Mux(flushed, g.zero_exponent, exponent)
-            significand = Mux(flushed, 0, significand)
-        m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]
-        self.negative: Value = Const(0, 1)
-        if g.infinite:
-            sign = kept[-1] & ~flushed if g.flush else kept[-1]
-            self.negative = Mux(value.infinite, value.negative, sign | value.negative)
-        elif g.signed_zero:
-            self.negative = kept[-1] | value.negative
-        tiny = flushed & finite if g.flush else Const(0, 1)
-        self.flags = Cat(overflow, tiny, Const(0, 1))
-
-
-class FloatSpecials(wiring.Signature):
-    """What an accumulator state is beside a number; see FloatValue. Members are there where they can occur."""
-
-    def __init__(self, geometry: FloatGeometry) -> None:
-        names = [name for name in FloatValue(geometry).members if name in ("nan", "infinite", "negative")]
-        super().__init__({name: Out(1) for name in names})
-
 
 CUTS: dict[int, tuple[str, ...]] = {
     1: (),
@@ -211,30 +83,40 @@ class FloatAdder(wiring.Component):
         # When the operand is larger, the 1 that is missing is made up by a constant shift.
         difference = Signal(g.exponent_bits + 1)
         operand_larger = Signal()
-        distance = Signal(g.exponent_bits)
         m.d.comb += [
             difference.eq(self.operand.exponent + (~settled.exponent)[: g.exponent_bits]),
             operand_larger.eq(difference[-1]),
-            distance.eq(difference[:-1] ^ (~operand_larger).replicate(g.exponent_bits)),
         ]
+        # The last bits of the distance are known before the carry: both addends are shifted by them, as if smaller.
+        width = g.window_bits + 1 + g.guard_bits
+        ahead = min(preshift_stages(width), g.exponent_bits - 1)
+        # A state that saturates has the largest exponent: where no addend has a larger one, it is not shifted.
+        largest = self._addition.addend.largest_exponent + g.addend_offset
+        shifted = settled.significand if g.flush or largest > g.max_exponent else settled.rounded
+        acc_ahead = shifted << (g.window_bits - g.precision + g.guard_bits - 1)
+        acc_near, acc_lost = shift_right_sticky(m, acc_ahead, difference[:ahead], "acc_near")
+        operand_near, operand_lost = shift_right_sticky(
+            m, self.operand.significand << g.guard_bits, ~difference[:ahead], "operand_near"
+        )
+        distance = Signal(g.exponent_bits - ahead)
         larger: Value = Signal(signed(g.window_bits + 2), name="larger")
-        smaller: Value = Signal(signed(g.window_bits + 1 + g.guard_bits), name="smaller")
+        smaller: Value = Signal(signed(width), name="smaller")
+        lost: Value = Signal(name="lost")
         exponent: Value = Signal(g.exponent_bits, name="exponent")
         m.d.comb += [
+            distance.eq(difference[ahead:-1] ^ (~operand_larger).replicate(len(distance))),
             larger.eq(Mux(operand_larger, self.operand.significand, acc)),
-            smaller.eq(Mux(operand_larger, acc << (g.guard_bits - 1), self.operand.significand << g.guard_bits)),
+            smaller.eq(Mux(operand_larger, acc_near, operand_near)),
+            lost.eq(Mux(operand_larger, acc_lost, operand_lost)),
             exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
-        beside = {f"acc_{name}": getattr(settled, name) for name in FloatSpecials(g).members}
-        beside |= {
-            f"operand_{name}": getattr(self.operand, name)
-            for name in self.operand.signature.members
-            if name not in ("significand", "exponent")
-        }
+        beside = sum_specials(m, g, settled, self.operand)
 
         cuts = Cuts(m, self._cuts, beside)
-        larger, smaller, away, exponent = cuts.after("compared", larger, smaller, distance, exponent)
-        aligned, sticky = shift_right_sticky(m, smaller, away, "align")
+        larger, smaller, lost, away, exponent = cuts.after("compared", larger, smaller, lost, distance, exponent)
+        aligned, far_lost = shift_right_sticky(m, smaller, away, "align", unit=ahead)
+        sticky: Value = Signal(name="sticky")
+        m.d.comb += sticky.eq(far_lost | lost)
         larger, aligned, sticky, exponent = cuts.after("aligned", larger, aligned, sticky, exponent)
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
@@ -271,8 +153,7 @@ class FloatAdder(wiring.Component):
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         for name, value in cuts.beside.items():
-            interface, key = name.split("_", 1)
-            m.d.comb += getattr(getattr(rounder, interface), key).eq(value)
+            m.d.comb += getattr(rounder.beside, name).eq(value)
         connect_members(m, self.result, rounder.result)
         return m
 
@@ -298,7 +179,7 @@ def connect_members(m: Module, target: Any, source: Any) -> None:
 
 
 class FloatRounder(wiring.Component):
-    """Normalise and round an exact sum, resolve infinities and NaN, raise flags.
+    """Normalise and round an exact sum, unless infinities and NaN make something else of it; raise flags.
 
     Parameters:
         addition: what is added to what.
@@ -309,7 +190,7 @@ class FloatRounder(wiring.Component):
         sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
             and the sticky bit.
         exponent: of the sum, were it normalised with one bit to spare.
-        acc, operand: the addends; only their special members are used.
+        beside: what the addends make of it.
         random, result, flags: see FloatAdder.
     """
 
@@ -323,8 +204,7 @@ class FloatRounder(wiring.Component):
             {
                 "sum": In(signed(self.sum_bits)),
                 "exponent": In(g.exponent_bits),
-                "acc": In(FloatSpecials(g)),
-                "operand": In(FloatOperand(g)),
+                "beside": In(SumSpecials(g)),
                 **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
@@ -359,64 +239,36 @@ class FloatRounder(wiring.Component):
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
-        acc, operand = self._specials(m)
-        acc_nan, acc_infinite = member(acc, "nan"), member(acc, "infinite")
-        operand_nan, operand_infinite = member(operand, "nan"), member(operand, "infinite")
-        finite = Signal()
-        opposite = Signal()
-        m.d.comb += [
-            finite.eq(~(acc_nan | acc_infinite | operand_nan | operand_infinite)),
-            opposite.eq(acc_infinite & operand_infinite & (member(acc, "negative") ^ member(operand, "negative"))),
-        ]
-        tiny: Value = Const(0, 1)
+        beside = self._beside(m)
+        clamped = member(beside, "clamped")
+        underflow: Value = Const(0, 1)
         if g.capped:
+            special = member(beside, "nan") | member(beside, "infinite") | clamped
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
-        overflow: Value = Const(0, 1)
-        invalid = member(operand, "invalid") | opposite
-        if g.operand_opposite:
-            invalid = invalid | (operand.opposite & ~acc_nan)
-        if g.infinite:
-            m.d.comb += self.result.infinite.eq((acc_infinite | operand_infinite) & ~opposite & ~operand_nan & ~acc_nan)
-        elif g.operand_infinite:
-            overflow = operand_infinite & ~acc_nan
-        if g.nan:
-            m.d.comb += self.result.nan.eq(acc_nan | operand_nan | opposite)
-        elif g.operand_nan:
-            invalid = operand_nan
-        clamp = Const(0, 1)
-        if not g.infinite and g.operand_infinite:
-            clamp = operand_infinite
-        if not g.nan and g.operand_nan:  # an encoding without NaN takes its largest value instead
-            clamp = clamp | operand_nan
-        if (not g.infinite and g.operand_infinite) or (not g.nan and g.operand_nan):
-            with m.If(clamp):
-                negative = member(operand, "negative") & ~operand_nan
+            underflow = tiny & ~special
+        for name in ("nan", "infinite"):
+            if name in self.result.signature.members:
+                m.d.comb += getattr(self.result, name).eq(getattr(beside, name))
+        if "clamped" in self.beside.signature.members:
+            with m.If(clamped):
                 m.d.comb += [
-                    self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
-                    self.result.up.eq(negative),
+                    self.result.significand.eq(g.max_significand ^ member(beside, "negative").replicate(p + 1)),
+                    self.result.up.eq(member(beside, "negative")),
                     self.result.exponent.eq(g.max_exponent),
                 ]
-        kept_sign: Value = Const(0, 1)
-        if g.signed_zero:
-            kept_sign = ~nonzero & ~member(operand, "present") & member(acc, "negative")
-        if g.infinite:
-            infinite_sign = Mux(acc_infinite, member(acc, "negative"), member(operand, "negative"))
-            m.d.comb += self.result.negative.eq(Mux(acc_infinite | operand_infinite, infinite_sign, kept_sign))
-        elif g.signed_zero:
-            m.d.comb += self.result.negative.eq(kept_sign)
-        m.d.comb += self.flags.eq(Cat(overflow, finite & tiny, invalid))
+        if "negative" in self.result.signature.members:
+            of_zero = ~nonzero & ~clamped
+            m.d.comb += self.result.negative.eq(beside.negative & (member(beside, "infinite") | of_zero))
+        m.d.comb += self.flags.eq(Cat(member(beside, "overflow"), underflow, member(beside, "invalid")))
         return m
 
-    def _specials(self, m: Module) -> tuple[Any, Any]:
-        """Return what the addends are beside numbers, when the rounding takes place."""
-        delayed = []
-        for name, interface in (("acc", self.acc), ("operand", self.operand)):
-            names = [key for key in interface.signature.members if key not in ("significand", "exponent")]
-            values = [getattr(interface, key) for key in names]
-            if self._cycles == 2:
-                values = delay(m, f"counted_{name}", *values)
-            delayed.append(SimpleNamespace(**dict(zip(names, values, strict=True))))
-        return delayed[0], delayed[1]
+    def _beside(self, m: Module) -> Any:
+        """Return what the sum is beside a number, when the rounding takes place."""
+        names = list(self.beside.signature.members)
+        values = [getattr(self.beside, name) for name in names]
+        if self._cycles == 2:
+            values = delay(m, "counted_beside", *values)
+        return SimpleNamespace(**dict(zip(names, values, strict=True)))
 
     def _normalise(self, m: Module) -> tuple[Signal, Signal, Signal, Signal]:
         """Shift the sum left until its sign bit and the next differ, or its exponent is the least.

@@ -9,8 +9,9 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber
-from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
-from macgen.rtl.float_adder import FloatOperand, FloatValue, Settled, connect_specials
+from macgen.rtl.bits import count_leading_zeros, extend, shift_left
+from macgen.rtl.float_adder import connect_specials
+from macgen.rtl.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.geometry import FloatGeometry
 
 
@@ -20,9 +21,9 @@ def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple
     Returns:
         The distance, whether the number is not 0, and the shifted magnitude.
     """
-    if addend.normalised:
+    if not addend.leading_zeros:
         return Const(0, 1), number.magnitude[-1], number.magnitude
-    zeros, nonzero = count_leading_zeros(m, number.magnitude, f"leading{suffix}")
+    zeros, nonzero = count_leading_zeros(m, number.magnitude[-1 - addend.leading_zeros :], f"leading{suffix}")
     return zeros, nonzero, shift_left(m, number.magnitude, zeros, f"normalise{suffix}")
 
 
@@ -91,46 +92,32 @@ class FloatOutput(wiring.Component):
         m = Module()
         g, fmt = self._geometry, self._format
         p, bits = g.precision, g.exponent_bits
-        value = Settled(m, g, self.value, "value")
+        value = SettledMagnitude(m, g, self.value, "value")
         m.d.comb += self.flags.eq(value.flags)
-        negative = Signal()
-        absolute = Signal(p + 1)
-        carry = Signal()
-        exponent = Signal(g.exponent_bits)
-        magnitude = Signal(p)
-        m.d.comb += [
-            negative.eq(value.significand[-1]),
-            absolute.eq(Mux(negative, -value.significand, value.significand)),
-            carry.eq(absolute[p]),
-            magnitude.eq(Cat(absolute[: p - 1], absolute[p - 1] | carry)),
-            exponent.eq(value.exponent + extend(carry, bits)),
-        ]
+        # The field is that of the number's significand without its hidden bit, plus that bit, plus the carry.
+        least = Signal()  # the hidden bit counts nothing, or is clear
         field = Signal(fmt.exp_bits)
-        mantissa = Signal(fmt.man_bits)
+        shifted: Value = value.magnitude
         if g.capped:
-            # The exponent never lies below the smallest normal number's; a clear hidden bit tells a subnormal number.
-            hidden: Value = magnitude[p - 1]
-            m.d.comb += [
-                field.eq(Mux(hidden, exponent - Const(g.field_offset, bits), 0)),
-                mantissa.eq(magnitude[: p - 1]),
-            ]
+            m.d.comb += least.eq(~value.normal)
         else:
             # Subnormal numbers are kept normalised: shift them back.
-            below = Signal()
             distance = Signal(range(g.offset + 2))
             m.d.comb += [
-                below.eq(exponent < Const(g.min_exponent, bits)),
-                distance.eq(Mux(below, Const(g.min_exponent, bits) - exponent, 0)),
-                field.eq(Mux(below, 0, exponent - Const(g.field_offset, bits))),
-                mantissa.eq(magnitude >> distance),
+                least.eq(value.exponent < Const(g.min_exponent, bits)),
+                distance.eq(Mux(least, Const(g.min_exponent, bits) - value.exponent, 0)),
             ]
-        nan, infinite = value.nan, value.infinite
-        zero_sign = value.negative & is_zero(magnitude)
-        code: Value = Cat(mantissa, field, negative | zero_sign)
+            shifted = value.magnitude >> distance
+        m.d.comb += field.eq(Mux(least, 0, value.exponent - Const(g.field_offset + 1, bits)) + shifted[p - 1 :])
+        absolute: Value = Cat(shifted[: p - 1], field)
+        if g.flush:
+            absolute = Mux(value.flushed, 0, absolute)
+        if not g.overflow_infinite:
+            absolute = Mux(value.outside, fmt.max_code, absolute)
         if g.infinite:
-            sign = Const(1 << (fmt.width - 1), fmt.width) & value.negative.replicate(fmt.width)
-            code = Mux(infinite, sign | fmt.infinity_code(0), code)
+            absolute = Mux(value.infinite, fmt.infinity_code(0), absolute)
+        code: Value = Cat(absolute[: fmt.width - 1], value.negative)
         if g.nan:
-            code = Mux(nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
+            code = Mux(value.nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
         m.d.comb += self.code.eq(code)
         return m

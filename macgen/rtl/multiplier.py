@@ -6,14 +6,14 @@ from functools import reduce
 from operator import add, mul, or_
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.rtl.addition import Addend, ExactNumber, significand_bits
-from macgen.rtl.bits import extend, is_zero
-from macgen.rtl.float_adder import member
+from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
+from macgen.rtl.float_value import member
 from macgen.spec import Scale
 
 
@@ -32,6 +32,7 @@ class Multiplier(wiring.Component):
     def __init__(self, a: Format, b: Format, addend: Addend) -> None:
         self._formats = (a, b)
         self._is_integer = addend.integer_bits > 0
+        self._normalises = addend.smallest_exponent < addend.least_exponent
         super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
 
     def elaborate(self, platform: object) -> Module:
@@ -45,7 +46,7 @@ class Multiplier(wiring.Component):
             m.d.comb += self.product.integer.eq(extend(a_value, width) * extend(b_value, width))
             return m
         codes = zip((self.a, self.b), self._formats, "ab", strict=True)
-        connect_product(m, self.product, [decoded(m, code, fmt, name) for code, fmt, name in codes])
+        connect_product(m, self.product, [decoded(m, *code, normalises=self._normalises) for code in codes])
         return m
 
 
@@ -89,7 +90,8 @@ class Factor:
 
     Attributes:
         negative: sign.
-        significand: of a finite number; None of a power of two, which has none.
+        significand: of a finite number, where floats are normalised also of 0 with the top bit set; None of a power of
+            two, which has none.
         exponent: see Addend.
         zero, infinite, nan: what it is, instead of another finite number.
         signalling: it is a NaN that raises `invalid`.
@@ -111,13 +113,13 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor]) -> None:
     time (docs/arithmetic.md section 4).
     """
     bits, width = len(product.exponent), len(product.magnitude)
-    finite = Signal()
-    m.d.comb += finite.eq(~reduce(or_, (kind for factor in factors for kind in (factor.infinite, factor.nan))))
+    vanishes = Signal()  # the magnitude is 0
+    m.d.comb += vanishes.eq(reduce(or_, (f.infinite | f.nan | f.zero for f in factors)))
     special = factors[0]
     for index, factor in enumerate(factors[1:], 1):
         special = _multiplied(m, special, factor, "zero_times_infinity" if index == 1 else f"product_{index}_invalid")
     first, *others = (extend(factor.significand, width) for factor in factors if factor.significand is not None)
-    magnitude = Mux(finite, first * reduce(mul, others) if others else first, 0)
+    magnitude = Mux(vanishes, 0, first * reduce(mul, others) if others else first)
     exponent = reduce(add, (extend(factor.exponent, bits) for factor in factors))
     connect_number(m, product, replace(special, significand=magnitude, exponent=exponent))
 
@@ -166,16 +168,25 @@ def of_number(number: Any) -> Factor:
     )
 
 
-def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str) -> Factor:
-    """Return the number that a code is as a factor; `name` is the prefix of the signals made."""
+def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str, *, normalises: bool = False) -> Factor:
+    """Return the number that a code is as a factor.
+
+    Parameters:
+        m: module that gets the logic.
+        code, fmt: the number.
+        name: prefix of the signals made.
+        normalises: subnormal numbers of a float are normalised.
+    """
     none = Const(0, 1)
     if isinstance(fmt, ScaleFormat):
         return Factor(none, None, code, zero=none, infinite=none, nan=code.all(), signalling=none)
     significand = Signal(significand_bits(fmt), name=f"{name}_significand")
     zero = Signal(name=f"{name}_zero")
     if isinstance(fmt, FloatFormat):
-        factor = _decoded_float(m, code, fmt, name, significand, zero)
+        normalises = normalises and fmt.subnormals == "gradual" and fmt.man_bits > 0
+        factor = _decoded_float(m, code, fmt, name, significand, zero, normalises)
     else:
+        normalises = False
         negative: Value = none
         if fmt.signed:
             negative = code[-1]
@@ -183,23 +194,37 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str) -> Fac
         else:
             m.d.comb += significand.eq(code)
         factor = Factor(negative, significand, Const(1, 1), zero, none, none, none)
-    m.d.comb += zero.eq(is_zero(significand) & ~factor.nan & ~factor.infinite)
+    if not normalises:
+        m.d.comb += zero.eq(is_zero(significand) & ~factor.nan & ~factor.infinite)
     return factor
 
 
-def _decoded_float(m: Module, code: Value, fmt: FloatFormat, name: str, significand: Signal, zero: Signal) -> Factor:
+def _decoded_float(
+    m: Module, code: Value, fmt: FloatFormat, name: str, significand: Signal, zero: Signal, normalises: bool
+) -> Factor:
     field, mantissa = code[fmt.man_bits : -1], code[: fmt.man_bits]
     normal = Signal(name=f"{name}_normal")
     # Without subnormals the field is the exponent as it is, and only zero has no hidden bit.
     has_binade = fmt.subnormals == "none"
     m.d.comb += normal.eq((code[:-1] if has_binade else field) != 0)
     kept = mantissa & normal.replicate(fmt.man_bits) if fmt.subnormals == "flush" else mantissa
-    exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
-    m.d.comb += [
-        significand[: fmt.man_bits].eq(kept),
-        significand[fmt.man_bits].eq(normal),
-        exponent.eq(field if has_binade else field | ~normal),
-    ]
+    exponent: Signal
+    if normalises:
+        # The field of a subnormal number is 0, and its exponent 0 or less, by the zeros above its highest one.
+        zeros, hidden = count_leading_zeros(m, mantissa, f"{name}_leading")
+        shifted = Cat(Const(0, 1), shift_left(m, mantissa, zeros, f"{name}_normalise")[:-1])
+        exponent = Signal(range(1 - fmt.man_bits, 1 << fmt.exp_bits), name=f"{name}_exponent")
+        m.d.comb += [
+            significand.eq(Cat(Mux(normal, mantissa, shifted), Const(1, 1))),
+            exponent.eq(field | Mux(normal, 0, -zeros)),
+            zero.eq(~normal & ~hidden),
+        ]
+    else:
+        exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
+        m.d.comb += [
+            significand.eq(Cat(kept, normal)),
+            exponent.eq(field if has_binade else field | ~normal),
+        ]
     infinite: Value = Const(0, 1)
     signalling: Value = Const(0, 1)
     nan: Value = Signal(name=f"{name}_nan") if fmt.has_nan else Const(0, 1)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber
 from macgen.rtl.bits import extend
 from macgen.rtl.fixed import FixedGeometry, FixedValue
-from macgen.rtl.float_adder import FloatValue, Settled
+from macgen.rtl.float_value import FloatValue, SettledMagnitude
 from macgen.rtl.geometry import FloatGeometry
 
 
@@ -31,7 +31,8 @@ def float_sums(addition: Addition) -> Addend:
         integer_bits=0,
         infinite=g.infinite,
         nan=g.nan,
-        normalised=not g.capped,
+        leading_zeros=g.precision - 1 if g.capped else 0,
+        smallest_exponent=least,
     )
 
 
@@ -66,20 +67,21 @@ class FloatNumber(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        p, bits = self._geometry.precision, len(self.number.exponent)
-        value = Settled(m, self._geometry, self.value, "value")
-        negative = Signal()
-        absolute = Signal(p + 1)
-        special = value.nan | value.infinite
+        g, p, bits = self._geometry, self._geometry.precision, len(self.number.exponent)
+        value = SettledMagnitude(m, g, self.value, "value")
+        # The magnitude may be that of the next binade's 1.0.
+        exponent: Value = value.exponent + extend(value.carry, bits)
+        magnitude: Value = Cat(value.magnitude[: p - 1], value.magnitude[p - 1] | value.carry)
+        if g.flush:
+            exponent = Mux(value.flushed, g.zero_exponent, exponent)
+            magnitude = Mux(value.flushed, 0, magnitude)
+        if not g.overflow_infinite:
+            exponent = Mux(value.outside, g.max_exponent, exponent)
+            magnitude = Mux(value.outside, g.max_significand, magnitude)
         m.d.comb += [
-            negative.eq(value.significand[-1]),
-            absolute.eq(Mux(negative, -value.significand, value.significand)),
-            # The significand may be that of the next binade's 1.0.
-            self.number.exponent.eq(value.exponent + extend(absolute[p], bits)),
-            self.number.magnitude.eq(
-                Cat(absolute[: p - 1], absolute[p - 1] | absolute[p]) & (~special).replicate(p),
-            ),
-            self.number.negative.eq(Mux(special, value.negative, negative)),
+            self.number.exponent.eq(exponent),
+            self.number.magnitude.eq(Mux(value.nan | value.infinite, 0, magnitude)),
+            self.number.negative.eq(value.negative),
             self.flags.eq(value.flags),
         ]
         for name in ("infinite", "nan"):

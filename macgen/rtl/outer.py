@@ -14,7 +14,8 @@ from macgen.rtl.addition import Addend, Addition
 from macgen.rtl.conversion import conversion, conversion_random_bits
 from macgen.rtl.cuts import delayed
 from macgen.rtl.datapath import Datapath, datapath, datapath_of
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members
+from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.multiplier import Scaler
 from macgen.rtl.random_source import RandomSource

@@ -17,7 +17,8 @@ from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_
 from macgen.rtl.aligned import AlignedAdder, Aligner
 from macgen.rtl.cuts import delayed
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import connect_members, member
+from macgen.rtl.float_adder import connect_members
+from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier

@@ -18,7 +18,8 @@ from macgen.golden.model import Target, multiply
 from macgen.rtl.addition import Addition, exact_addend, product_addend
 from macgen.rtl.bits import extend
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import FLAG_BITS, connect_members, member
+from macgen.rtl.float_adder import FLAG_BITS, connect_members
+from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import Modules, submodule
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.rounded_product import RoundedNumber

@@ -4,7 +4,7 @@ from amaranth.hdl import Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left, shift_right_sticky
+from macgen.rtl.bits import count_leading_zeros, extend, is_zero, preshift_stages, shift_left, shift_right_sticky
 from macgen.rtl.hierarchy import Modules
 from tests.rtl.gates import from_rtlil
 
@@ -19,6 +19,7 @@ class Blocks(wiring.Component):
         for n in WIDTHS:
             members |= {f"value_{n}": In(n), f"right_{n}": Out(n), f"sticky_{n}": Out(1), f"left_{n}": Out(n)}
             members |= {f"right_near_{n}": Out(n), f"sticky_near_{n}": Out(1)}
+            members |= {f"right_twice_{n}": Out(n), f"sticky_twice_{n}": Out(1)}
             members |= {f"zeros_{n}": Out(6), f"any_{n}": Out(1), f"is_zero_{n}": Out(1)}
         super().__init__(members)
 
@@ -28,6 +29,9 @@ class Blocks(wiring.Component):
             value = getattr(self, f"value_{n}")
             right, sticky = shift_right_sticky(m, value.as_signed(), self.distance, f"right_shift_{n}")
             near, near_sticky = shift_right_sticky(m, value.as_signed(), self.near, f"near_shift_{n}")
+            ahead = preshift_stages(n) if n >= 3 else 0
+            first, lost = shift_right_sticky(m, value.as_signed(), self.distance[:ahead], f"first_shift_{n}")
+            twice, lost_then = shift_right_sticky(m, first, self.distance[ahead:], f"second_shift_{n}", unit=ahead)
             left = shift_left(m, value, self.distance, f"left_shift_{n}")
             zeros, any_one = count_leading_zeros(m, value, f"leading_{n}")
             assert right.shape() == signed(n)
@@ -36,6 +40,8 @@ class Blocks(wiring.Component):
                 "sticky": sticky,
                 "right_near": near.as_unsigned(),
                 "sticky_near": near_sticky,
+                "right_twice": twice.as_unsigned(),
+                "sticky_twice": lost | lost_then,
                 "left": left,
                 "zeros": zeros,
                 "any": any_one,
@@ -65,7 +71,7 @@ def run():
 def test_shift_right_sticky_is_floor_division(run, n):
     values, distance, out = run[0][n], run[1], run[2]
     number = values - ((values >> (n - 1)) << n)
-    for suffix, by in (("", distance), ("_near", distance & 3)):
+    for suffix, by in (("", distance), ("_near", distance & 3), ("_twice", distance)):
         assert (out[f"right{suffix}_{n}"] == number >> by & ((1 << n) - 1)).all()
         lost = values & ((1 << np.minimum(by, n)) - 1)
         assert (out[f"sticky{suffix}_{n}"] == (lost != 0)).all()

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from amaranth.hdl import Shape
 
 from macgen.numerics import FixedFormat
 from macgen.rtl.addition import Addition, ExactNumber
@@ -59,7 +60,11 @@ def run(spec):
     gates = from_rtlil(Modules("multiplier").convert(component), "multiplier")
     a, b = all_pairs(spec)
     out = gates.evaluate(len(a), {"a": a, "b": b})
-    return {name.removeprefix("product__"): value.astype(np.int64) for name, value in out.items()}
+    numbers = {name.removeprefix("product__"): value.astype(np.int64) for name, value in out.items()}
+    shape = Shape.cast(component.product.signature.members["exponent"].shape) if "exponent" in numbers else None
+    if shape is not None and shape.signed:
+        numbers["exponent"] -= (numbers["exponent"] >> (shape.width - 1)) << shape.width
+    return numbers
 
 
 @pytest.mark.parametrize("formats", PAIRS, ids=" x ".join)

@@ -1,0 +1,244 @@
+"""Accumulator states and addends of the float datapath, and what a state is as a number once it is settled."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from macgen.rtl.bits import extend, is_zero
+from macgen.rtl.geometry import FloatGeometry
+
+
+class FloatValue(wiring.Signature):
+    """An accumulator state, the rounding of which the next addition completes (see `settle`).
+
+    Members:
+        significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
+        up: it is rounded up: one is still to be added to it.
+        exponent: see FloatGeometry; of a normal number, otherwise it does not matter. Beyond the range of the format
+            it stands for what overflow or flushing makes of it.
+        nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
+        negative: sign of an infinity or of a zero; present where one of them can occur.
+    """
+
+    def __init__(self, geometry: FloatGeometry) -> None:
+        members: dict[str, Any] = {
+            "significand": Out(signed(geometry.precision + 1)),
+            "up": Out(1),
+            "exponent": Out(unsigned(geometry.exponent_bits)),
+        }
+        if geometry.nan:
+            members["nan"] = Out(1)
+        if geometry.infinite:
+            members["infinite"] = Out(1)
+        if geometry.infinite or geometry.signed_zero:
+            members["negative"] = Out(1)
+        super().__init__(members)
+
+
+class FloatOperand(wiring.Signature):
+    """The other addend: a product, or a chunk sum that is folded.
+
+    Members:
+        significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
+        exponent: see FloatGeometry.
+        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand is 0 beside them.
+        negative: sign of an infinity.
+        present: whether there is an addend in this cycle; without one everything else is 0.
+    """
+
+    def __init__(self, geometry: FloatGeometry) -> None:
+        members: dict[str, Any] = {
+            "significand": Out(signed(geometry.window_bits + 1)),
+            "exponent": Out(unsigned(geometry.exponent_bits)),
+        }
+        if geometry.operand_infinite or geometry.infinite:
+            members |= {"infinite": Out(1), "negative": Out(1)}
+        if geometry.operand_nan or geometry.nan:
+            members["nan"] = Out(1)
+        if geometry.operand_nan:
+            members["invalid"] = Out(1)
+        if geometry.operand_opposite:
+            members["opposite"] = Out(1)
+        if geometry.signed_zero:
+            members["present"] = Out(1)
+        super().__init__(members)
+
+
+def member(interface: Any, name: str) -> Value:
+    """Return an interface's member, or constant 0 where the geometry leaves it out."""
+    return getattr(interface, name, Const(0, 1))
+
+
+class SumSpecials(wiring.Signature):
+    """What infinities and NaN among the addends make of a sum. Members are there where they can occur.
+
+    Members:
+        nan, infinite: see FloatValue.
+        clamped: it is the largest magnitude, for want of an infinity or NaN.
+        negative: sign of an infinity or of that magnitude; otherwise that of a sum of 0.
+        overflow, invalid: flags that this raises.
+    """
+
+    def __init__(self, geometry: FloatGeometry) -> None:
+        g = geometry
+        clamped = (g.operand_infinite and not g.infinite) or (g.operand_nan and not g.nan)
+        present = {
+            "nan": g.nan,
+            "infinite": g.infinite,
+            "clamped": clamped,
+            "negative": g.infinite or g.signed_zero or clamped,
+            "overflow": g.operand_infinite and not g.infinite,
+            "invalid": g.operand_nan or g.infinite,
+        }
+        super().__init__({name: Out(1) for name, is_there in present.items() if is_there})
+
+
+def sum_specials(m: Module, geometry: FloatGeometry, acc: Any, operand: Any) -> dict[str, Value]:
+    """Return the members of SumSpecials.
+
+    Parameters:
+        m: module that gets the logic.
+        geometry: of the adder.
+        acc: the accumulator, with the members of FloatValue that it can have.
+        operand: the other addend, see FloatOperand.
+    """
+    g = geometry
+    acc_nan, acc_infinite = member(acc, "nan"), member(acc, "infinite")
+    operand_nan, operand_infinite = member(operand, "nan"), member(operand, "infinite")
+    opposite = Signal()
+    m.d.comb += opposite.eq(acc_infinite & operand_infinite & (member(acc, "negative") ^ member(operand, "negative")))
+    infinite = acc_infinite | operand_infinite
+    clamped: Value = Const(0, 1)
+    if not g.infinite:
+        clamped = operand_infinite
+    if not g.nan:  # an encoding without NaN takes its largest value instead
+        clamped = clamped | operand_nan
+    invalid = member(operand, "invalid") | opposite | (member(operand, "opposite") & ~acc_nan)
+    kept_sign = member(acc, "negative") & ~member(operand, "present") if g.signed_zero else Const(0, 1)
+    of_acc = Mux(acc_infinite, member(acc, "negative"), kept_sign)
+    found = {
+        "nan": acc_nan | operand_nan | opposite,
+        "infinite": infinite & ~opposite & ~operand_nan & ~acc_nan,
+        "clamped": clamped,
+        "negative": Mux(operand_infinite & ~acc_infinite, member(operand, "negative") & ~operand_nan, of_acc),
+        "overflow": operand_infinite & ~acc_nan,
+        "invalid": invalid if g.nan else operand_nan,
+    }
+    return {name: value for name, value in found.items() if name in SumSpecials(g).members}
+
+
+class SettledRange:
+    """Where the number that `up` makes of an accumulator state stands in the format's range.
+
+    Attributes:
+        normal: the significand, without `up`, is normalised.
+        carry: with it, its magnitude is 2**p.
+        beyond: the exponent is above the largest.
+        outside: the number overflows.
+        flushed: it becomes 0.
+        exponent: see FloatGeometry; neither saturated nor flushed.
+        nan, infinite: see FloatValue.
+        flags: those that the rounding raised.
+    """
+
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
+        g, p = geometry, geometry.precision
+        kept, up, negative = value.significand, value.up, value.significand[-1]
+        self.normal = Signal(name=f"{name}_normal")
+        self.carry = Signal(name=f"{name}_carry")
+        self.beyond = Signal(name=f"{name}_beyond")
+        self.outside = Signal(name=f"{name}_outside")
+        self.flushed = Signal(name=f"{name}_flushed")
+        self.exponent = Signal(g.exponent_bits, name=f"{name}_exponent")
+        # The magnitude is this plus one if `away`.
+        chopped = Signal(p, name=f"{name}_chopped")
+        away = Signal(name=f"{name}_away")
+        overflow = Signal(name=f"{name}_overflow")
+        m.d.comb += [
+            self.normal.eq(negative ^ kept[-2] if g.capped else negative | kept[-2]),
+            self.carry.eq(Mux(negative, is_zero(kept[:-1]) & ~up, kept[:-1].all() & up)),
+            self.beyond.eq(self.normal & (value.exponent > g.max_exponent)),
+            self.exponent.eq(Mux(self.normal, value.exponent, g.zero_exponent)),
+            chopped.eq(kept[:-1] ^ negative.replicate(p)),
+            away.eq(up ^ negative),
+        ]
+        at_limit: Value = self.carry
+        if g.max_significand != (1 << p) - 1:
+            at_limit = (chopped > g.max_significand) | ((chopped == g.max_significand) & away)
+        at_largest = self.normal & (value.exponent == g.max_exponent)
+        m.d.comb += self.outside.eq(self.beyond | (at_largest & at_limit))
+        if g.flush:
+            if g.least_missing:  # 2**min_exponent itself has no code
+                is_power = (chopped == 1 << (p - 1)) & ~away
+                below = (value.exponent < g.min_exponent) | ((value.exponent == g.min_exponent) & is_power)
+            else:
+                below = (value.exponent < g.min_exponent) & ~(self.carry & (value.exponent == g.min_exponent - 1))
+            m.d.comb += self.flushed.eq(self.normal & below)
+        self.nan = member(value, "nan")
+        self.infinite = member(value, "infinite")
+        finite = ~(self.nan | self.infinite)
+        m.d.comb += overflow.eq(self.outside & finite)
+        if g.overflow_infinite:
+            self.infinite = self.infinite | overflow
+        self.flags = Cat(overflow, self.flushed & finite if g.flush else Const(0, 1), Const(0, 1))
+        self._chopped, self._away = chopped, away
+
+    def _sign(self, geometry: FloatGeometry, value: Any) -> Value:
+        """Return the sign of an infinity, a number or a zero that has one."""
+        if not (geometry.infinite or geometry.signed_zero):
+            return Const(0, 1)
+        sign = value.significand[-1] & ~self.flushed | value.negative
+        return Mux(value.infinite, value.negative, sign) if geometry.infinite else sign
+
+
+class Settled(SettledRange):
+    """An accumulator state as a two's complement number.
+
+    Attributes:
+        rounded: p + 2 bits, two's complement, from -2**p to 2**p; neither saturated nor flushed.
+        significand: the same, saturated and flushed.
+        exponent: see FloatGeometry.
+        negative: see FloatValue; also of an underflow to zero.
+        carry, nan, infinite, flags: see SettledRange.
+    """
+
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
+        super().__init__(m, geometry, value, name)
+        g, p = geometry, geometry.precision
+        kept, exponent = value.significand, self.exponent
+        self.rounded = Signal(signed(p + 2), name=f"{name}_rounded")
+        m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2))
+        significand: Value = self.rounded
+        if not g.overflow_infinite:
+            exponent = Mux(self.beyond, g.max_exponent, exponent)
+            largest = Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand)
+            significand = Mux(self.outside, largest, significand)
+        if g.flush:
+            exponent = Mux(self.flushed, g.zero_exponent, exponent)
+            significand = Mux(self.flushed, 0, significand)
+        self.exponent = Signal(g.exponent_bits, name=f"{name}_settled_exponent")
+        self.significand = Signal(signed(p + 2), name=f"{name}_significand")
+        self.negative = self._sign(g, value)
+        m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]
+
+
+class SettledMagnitude(SettledRange):
+    """An accumulator state as sign and magnitude.
+
+    Attributes:
+        magnitude: p + 1 bits, from 0 to 2**p; neither saturated nor flushed.
+        negative: sign, also of an infinity and, where it has one, of a zero.
+        Others: see SettledRange.
+    """
+
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
+        super().__init__(m, geometry, value, name)
+        g, p = geometry, geometry.precision
+        self.magnitude = Signal(p + 1, name=f"{name}_magnitude")
+        m.d.comb += self.magnitude.eq(self._chopped + self._away)
+        if g.infinite or g.signed_zero:
+            self.negative = self._sign(g, value)
+        else:
+            self.negative = value.significand[-1] & self.magnitude.any() & ~self.flushed
