@@ -224,7 +224,7 @@ MUTANTS = {
         "bounds addends",
     ),
     "sum's exponent": ("bubble", r"= exponent \+ 1'h1;", "= exponent;", "bounds states|bounds direction"),
-    "infinity beside NaN": ("bubble", r"(result__infinite = \w+) & \w+;", r"\1;", "bounds states"),
+    "infinity beside NaN": ("bubble", r"(rounder__beside__infinite = \w+) & \w+;", r"\1;", "bounds states"),
     "code beyond the largest": (
         "bubble",
         r"(module mac_output\((?:.*\n)*?.*value_outside = value_beyond) \| \w+;",
