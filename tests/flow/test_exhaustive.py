@@ -50,7 +50,7 @@ FAMILY = {
     ),
 }  # fmt: skip
 SPECS |= FAMILY
-DRAWS = 200_000
+DRAWS = 100_000
 
 
 @pytest.fixture(scope="module")

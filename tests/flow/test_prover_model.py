@@ -174,7 +174,7 @@ def families(draw):
     return spec
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data(), spec=specs(max_exp_bits=11, max_man_bits=30, max_width=40).filter(fits) | families())
 def test_any_spec(library, data, spec):
     model = Model(spec)

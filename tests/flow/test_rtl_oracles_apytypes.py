@@ -13,7 +13,7 @@ from macgen.numerics import Flags, FloatFormat
 from tests.flow.rtl_step import RtlArray, RtlStep, rtl_step, ties_to_odd
 
 SEED = 2029
-ROWS, COLUMNS, LENGTH = 40, 50, 150
+ROWS, COLUMNS, LENGTH = 24, 25, 150
 MODES = {"rne": apy.QuantizationMode.TIES_EVEN, "rtz": apy.QuantizationMode.TO_ZERO}
 OVERFLOW_MODES = {"saturate": apy.OverflowMode.SAT, "wrap": apy.OverflowMode.WRAP}
 EXACT = 11, 60

@@ -16,8 +16,8 @@ from tests.golden.test_softfloat import FLAGS, ROUNDINGS, SOFTFLOAT, random_trip
 from tests.strategies import corner_codes
 
 SEED = 2027
-RANDOM_TRIPLES = 200_000
-TIES = 60_000
+RANDOM_TRIPLES = 80_000
+TIES = 30_000
 _FLAGS = np.array([int(FLAGS[theirs]) for theirs in range(32)], np.uint8)
 
 
@@ -102,10 +102,10 @@ def test_fused_multiply_add(name, rounding):
     corners = np.array(list(itertools.product(corner_codes(fmt), repeat=3))).T
     kinds = [random_triples(fmt, RANDOM_TRIPLES, [SEED, fmt.width]), ties(fmt, TIES, SEED), corners]
     triples = np.concatenate([np.asarray(kind, np.int64) for kind in kinds], axis=1)
-    assert triples.shape[1] > 280_000
+    assert triples.shape[1] > 130_000
     wrong, compared, flags = differences(rtl_step(spec_of(name, rounding)), name, rounding, triples)
     assert wrong == 0
-    assert compared > 450_000
+    assert compared > 200_000
     assert flags == Flags.OVERFLOW | Flags.UNDERFLOW | Flags.INVALID
 
 

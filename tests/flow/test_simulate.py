@@ -19,12 +19,12 @@ from tests.flow.mutants import Mutant, random_mutants, replace_net, replace_text
 from tests.flow.optional import need
 
 FEW_TILES = 4
-RANDOM_MUTANTS = 12
+RANDOM_MUTANTS = 8
 
+# Folds alternate among the presets that have any; `default` has bubbles here, and none under Verilator.
 WITH_FOLDS = [
-    pytest.param(name, fold, id=f"{name}-{fold}")
-    for name, spec in presets.items()
-    for fold in (("bubble", "overlap") if spec.chunk and not spec.has_outer_adder else ("bubble",))
+    pytest.param(name, "overlap" if spec.chunk and not spec.has_outer_adder and index % 2 else "bubble", id=name)
+    for index, (name, spec) in enumerate(presets.items())
 ]
 
 SMALL = MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=5, rows=2, cols=2)
@@ -105,7 +105,7 @@ def test_other_formats_pass_under_icarus(name, tmp_path):
 
 @pytest.mark.parametrize(("name", "fold"), [("default", "overlap"), ("int8-int32", "bubble")])
 def test_presets_pass_under_verilator(name, fold, tmp_path):
-    build(dataclasses.replace(presets[name], rows=3, cols=2, fold=fold), tmp_path / "dut")
+    build(dataclasses.replace(presets[name], rows=2, cols=1, fold=fold), tmp_path / "dut")
     result = simulate.verify(tmp_path / "dut", simulator="verilator", tiles=FEW_TILES, workdir=tmp_path)
     assert_passed(result)
     assert result.runs[0].version == tools.require("verilator").version

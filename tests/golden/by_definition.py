@@ -13,6 +13,7 @@ OVERFLOW, UNDERFLOW, INVALID = 1, 2, 4
 NAN, SIGNALLING, INFINITY = "nan", "signalling", "infinity"
 
 
+@cache
 def decode(fmt, code):
     """Return (sign, value): the magnitude as a fraction, or NAN, SIGNALLING, INFINITY."""
     if hasattr(fmt, "frac_bits"):
@@ -171,7 +172,7 @@ class Accumulator(Rounded):
             [n * Fraction(2) ** e for e in exponents for n in significands],
             [n % 2 == 0 for _ in exponents for n in significands],
         )
-        self.round_to_finite = cache(self.round_to_finite)
+        self.round_to_finite, self.last_place = cache(self.round_to_finite), cache(self.last_place)
 
     def nearest(self, magnitude, grid, random):
         values, even = grid
@@ -227,10 +228,15 @@ class Accumulator(Rounded):
 
     def cut(self, value, other):
         """Return a magnitude without what lies below the last place of the larger of the two."""
-        place = Fraction(2) ** (1 - self.fmt.bias - self.fmt.man_bits - (0 if self.fmt.subnormals == "gradual" else 40))
-        while max(value, other) >= place * 2 ** (self.fmt.man_bits + 1):
-            place *= 2
+        place = self.last_place(max(value, other))
         return value // place * place
+
+    def last_place(self, magnitude):
+        """Return what the last place of a magnitude weighs."""
+        place = Fraction(2) ** (1 - self.fmt.bias - self.fmt.man_bits - (0 if self.fmt.subnormals == "gradual" else 40))
+        while magnitude >= place * 2 ** (self.fmt.man_bits + 1):
+            place *= 2
+        return place
 
 
 @cache

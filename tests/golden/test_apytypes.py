@@ -7,7 +7,7 @@ import pytest
 from macgen import MacSpec, golden
 
 QUANTIZATION = {"rne": apy.QuantizationMode.TIES_EVEN, "rtz": apy.QuantizationMode.TO_ZERO}
-ROWS, COLUMNS, LENGTH = 12, 20, 200
+ROWS, COLUMNS, LENGTH = 6, 12, 200
 KINDS = ["any numbers", "like weights"]
 
 

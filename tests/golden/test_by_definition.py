@@ -35,7 +35,7 @@ def specs_of(acc, a, b):
 @pytest.mark.parametrize(("a", "b"), OPERANDS)
 def test_every_step(acc, a, b):
     for spec in specs_of(acc, a, b):
-        reference = Accumulator(spec.acc, spec.rounding, spec.overflow)
+        reference, model = Accumulator(spec.acc, spec.rounding, spec.overflow), golden.Model(spec)
         operands = itertools.product(range(2**spec.a.width), range(2**spec.b.width))
         products = [(x, y, multiply(decode(spec.a, x), decode(spec.b, y))) for x, y in operands]
         distinct = {product for _, _, product in products}
@@ -43,7 +43,7 @@ def test_every_step(acc, a, b):
             acc_decoded = decode(spec.acc, c)
             expected = {product: reference.add(acc_decoded, product) for product in distinct}
             for x, y, product in products:
-                assert golden.step(spec, c, x, y) == expected[product], (spec, c, x, y)
+                assert model.step(c, x, y) == expected[product], (spec, c, x, y)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -51,24 +51,24 @@ def test_every_step(acc, a, b):
 def test_steps_and_folds_with_every_random_number(acc, bits):
     overflow = "infinity" if parse_format(acc).has_infinity else "saturate"
     spec = MacSpec(a="e2m2", b="e1m1finite:bias=3", acc=acc, rounding=f"stochastic:{bits}", overflow=overflow)
-    reference = Accumulator(spec.acc, spec.rounding, spec.overflow)
+    reference, model = Accumulator(spec.acc, spec.rounding, spec.overflow), golden.Model(spec)
     decoded = [decode(spec.acc, code) for code in range(2**spec.acc.width)]
     products = [(x, 3, multiply(decode(spec.a, x), decode(spec.b, 3))) for x in range(2**spec.a.width)]
     for random, (c, acc_decoded) in itertools.product(range(2**bits), enumerate(decoded)):
         for x, y, product in products:
-            assert golden.step(spec, c, x, y, random) == reference.add(acc_decoded, product, random), (spec, c, x, y)
+            assert model.step(c, x, y, random) == reference.add(acc_decoded, product, random), (spec, c, x, y)
         for inner in range(random % 5, 2**spec.acc.width, 5):
-            assert golden.fold(spec, c, inner, random) == reference.add(acc_decoded, decoded[inner], random)
+            assert model.fold(c, inner, random) == reference.add(acc_decoded, decoded[inner], random)
 
 
 @pytest.mark.parametrize("acc", ACCUMULATORS)
 def test_every_fold(acc):
     for spec in specs_of(acc, "e2m1finite", "e2m1finite"):
-        reference = Accumulator(spec.acc, spec.rounding, spec.overflow)
+        reference, model = Accumulator(spec.acc, spec.rounding, spec.overflow), golden.Model(spec)
         decoded = [decode(spec.acc, code) for code in range(2**spec.acc.width)]
         for outer, inner in itertools.product(range(2**spec.acc.width), repeat=2):
             expected = reference.add(decoded[outer], decoded[inner])
-            assert golden.fold(spec, outer, inner) == expected, (spec, outer, inner)
+            assert model.fold(outer, inner) == expected, (spec, outer, inner)
 
 
 # -- products, lanes, outer accumulators, scales, results --------------------------------------------------------
@@ -136,8 +136,8 @@ def test_every_scaled_fold(acc, outer, scale):
                 assert found == definition.fold(total, inner, random or 0, *scales), (spec, total, inner, scales)
 
 
-@pytest.mark.parametrize("outer", ["e4m3", "e3m4fn:flush", "e4m1fnuz", "e3m3finite", "fix6.3", "int5"])
-@pytest.mark.parametrize("acc", ["e3m2", "e3m2fnuz:flush", "fix4.2"])
+@pytest.mark.parametrize("outer", ["e3m3", "e3m3fn:flush", "e4m1fnuz", "e3m2finite", "fix5.2", "int5"])
+@pytest.mark.parametrize("acc", ["e2m2", "e2m2fnuz:flush", "fix3.2"])
 def test_every_fold_into_an_adder_of_its_own(acc, outer):
     for rounding in SUM_ROUNDINGS:
         for overflow in overflows_of(acc):
@@ -145,9 +145,9 @@ def test_every_fold_into_an_adder_of_its_own(acc, outer):
                 a="e2m1finite:bias=3", b="e2m1finite:bias=3", acc=acc, outer=outer, outer_rounding=rounding, chunk=1,
                 overflow=overflow,
             )  # fmt: skip
-            definition = Definition(spec)
+            definition, model = Definition(spec), golden.Model(spec)
             for total, inner in itertools.product(range(2**spec.outer.width), range(2**spec.acc.width)):
-                assert golden.fold(spec, total, inner) == definition.fold(total, inner), (spec, total, inner)
+                assert model.fold(total, inner) == definition.fold(total, inner), (spec, total, inner)
 
 
 LANE_SUMS = [

@@ -191,14 +191,14 @@ def test_additions(chunk, length, complete, dropped):
 def test_errors_average_out(rounding):
     """1 + x in 6 significant bits, where x has 4 bits below the last place: the mean is that of the exact sums."""
     spec = MacSpec(a="e5m2", b="e8m9", acc="e8m5", rounding=rounding, chunk=1)
-    count, one = 4000, spec.a.encode(1.0).item()
+    count, one, acc = 4000, spec.a.encode(1.0).item(), spec.acc.encode(1.0).item()
     for sixteenths in (-15, -4, -1, 1, 5, 8, 15):
         x = sixteenths * 2.0**-9
         share = sixteenths / 16 if x > 0 else sixteenths / 8  # below 1 the unit is half as large
         share -= math.floor(share)
         numbers = random_numbers(spec, (0, 0), 1000 * sixteenths + 20_000)
-        sums = [golden.step(spec, spec.acc.encode(1.0).item(), one, spec.b.encode(x).item(), n)[0]
-                for n in itertools.islice(numbers, count)]  # fmt: skip
+        code = spec.b.encode(x).item()
+        sums = [golden.step(spec, acc, one, code, number)[0] for number in itertools.islice(numbers, count)]
         unit = 2.0**-5 if x > 0 else 2.0**-6
         errors = (spec.acc.decode(sums) - (1 + x)) / unit
         deviation = (share * (1 - share) / count) ** 0.5

@@ -135,14 +135,19 @@ def tiles_of(spec, lengths, rng):
         yield of_tile
 
 
-@pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize(
-    ("name", "fold"), [(name, fold) for name, preset in CATALOGUE.items() for fold in folds(preset.spec.chunk)]
+    ("name", "fold", "pipeline"),
+    [
+        (name, fold, 1 + (index + place) % 2)
+        for index, (name, preset) in enumerate(CATALOGUE.items())
+        for place, fold in enumerate(folds(preset.spec.chunk))
+    ],
 )
 def test_presets_in_simulation(name, fold, pipeline):
     preset = CATALOGUE[name].spec
+    rows = 1 if preset.lanes > 1 else 2  # of many lanes a PE is an array of its own
     chunk = preset.chunk and max(4, preset.lanes)  # results depend on a chunk's length in no other way, but time does
-    spec = replace(preset, rows=2, cols=3, fold=fold, pipeline=pipeline, chunk=chunk)
+    spec = replace(preset, rows=rows, cols=3 - rows, fold=fold, pipeline=pipeline, chunk=chunk)
     rng = np.random.default_rng(1)
     tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, 13, 2], rng))
     compare(spec, Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3), tiles)
@@ -172,7 +177,7 @@ def compare(spec, results, tiles):
 def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
     size = {"rows": rows, "cols": cols, "interleave": interleave}
     spec = MacSpec(a="int3", b="int3", acc="int8", **size, chunk=chunk, fold=fold, pipeline=pipeline)
-    for length in (1, 3, 4):
+    for length in (1, 3, 4) if chunk == 3 else (1, 4):
         bench = Bench(spec)
         bench.run(list(tiles_of(spec, [length] * interleave, bench.rng)))
         assert bench.first_result - bench.last_taken == array_latency(spec)
@@ -224,9 +229,9 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
     spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + (fold == "overlap")) % 2)
     gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
     rng = np.random.default_rng(1)
-    beats = beats_of(spec, rng, 128, 40)
+    beats = beats_of(spec, rng, 64, 40)
     log = play(gates, spec, beats, rng)
-    assert check(spec, beats, log) > 400
+    assert check(spec, beats, log) > 200
 
 
 @pytest.mark.parametrize("fold", FOLDS)
@@ -236,9 +241,9 @@ def test_turns_are_independent(index, fold):
     spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + interleave) % 2, interleave=interleave)
     gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
     rng = np.random.default_rng(2)
-    beats = beats_of(spec, rng, 64, 30)
+    beats = beats_of(spec, rng, 48, 30)
     log = play(gates, spec, beats, rng)
-    assert check(spec, beats, log) > 200
+    assert check(spec, beats, log) > 150
 
 
 def test_a_lost_beat_would_be_seen():

@@ -58,7 +58,7 @@ def spec_of(a, b, acc, lanes, lane_sum, rounding, overflow, other):
 
 @pytest.mark.parametrize("fields", PROOFS, ids=lambda fields: "-".join(map(str, fields[:-1])))
 def test_every_state_with_the_lanes_products(fields):
-    proof = LaneProof(spec_of(*fields), most_pairs=15_000).run()
+    proof = LaneProof(spec_of(*fields), most_pairs=8_000).run()
     assert len(proof.states) >= 64
     assert proof.steps > 5_000
 
@@ -131,8 +131,8 @@ def test_arrays_take_beats_of_several_elements(index):
     spec = MacSpec(**{"cols": 1, **ARRAYS[index]})
     gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
     rng = np.random.default_rng(1)
-    beats = beats_of(spec, rng, 64, 24)
-    assert check(spec, beats, play(gates, spec, beats, rng)) > 80
+    beats = beats_of(spec, rng, 32, 24)
+    assert check(spec, beats, play(gates, spec, beats, rng)) > 40
 
 
 @pytest.mark.parametrize(

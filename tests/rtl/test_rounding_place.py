@@ -95,7 +95,7 @@ def test_every_state_operand_and_random_number(fields, rest, capped):
     spec = early(fields)
     g = FloatGeometry.of(Addition.of_steps(spec))
     assert (g.guard_bits > 1, max(0, g.window_bits - g.precision - 1), g.capped) == (True, rest, capped)
-    proof = Proof(spec, most_pairs=150_000).run()
+    proof = Proof(spec, most_pairs=60_000).run()
     assert proof.complete or len(proof.states) >= 50
 
 
@@ -107,4 +107,4 @@ def test_neither_bound_may_be_smaller(monkeypatch, acc, bound):
     else:
         monkeypatch.setattr(FloatGeometry, bound, property(lambda g: g.window_bits + 2))
     with pytest.raises(DifferenceError):
-        Proof(early({"acc": acc}), most_pairs=150_000).run()
+        Proof(early({"acc": acc}), most_pairs=60_000).run()
