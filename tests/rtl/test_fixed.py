@@ -58,7 +58,7 @@ FORMATS = SMALL + DROP + STOCHASTIC
 def test_every_state_and_operand(formats, chunk):
     a, b, acc, rounding, overflow = formats
     spec = MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=chunk)
-    proof = Proof(spec, most_pairs=50_000 << min(spec.random_bits, 3)).run()
+    proof = Proof(spec, most_pairs=100_000 << min(spec.random_bits, 3)).run()
     assert proof.complete or len(proof.states) >= min(100, 2 ** (spec.acc.width - 1))
 
 

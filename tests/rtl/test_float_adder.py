@@ -72,7 +72,7 @@ def specs(formats):
 
 @pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC, ids="-".join)
 def test_every_state_and_operand(formats):
-    proof = Proof(specs(formats), most_pairs=50_000).run()
+    proof = Proof(specs(formats), most_pairs=100_000).run()
     # Even where pairs had to be drawn: the accumulator got to many states.
     assert proof.complete or len(proof.states) >= 50
 
