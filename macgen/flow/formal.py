@@ -66,7 +66,7 @@ class FormalResult:
         unproved: sentences on what the properties leave out of this spec.
         problem: one sentence on what fails or stays open, with the trace and the log; None where all is proved.
         trace: a counterexample as VCD, if there is one.
-        log: the solver's log of the proof that failed.
+        log: the solver's log of the proof that failed or stayed open.
         notes: sentences on what is unusual.
         seconds: wall time in all.
     """

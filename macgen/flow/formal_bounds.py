@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from macgen.emit.verilog import rtlil_to_verilog
-from macgen.flow.formal_harness import Harness, Ports, Property, delayed, harness_module, instance
+from macgen.flow.formal_harness import Harness, Ports, Property, conjunction, delayed, harness_module, instance
 from macgen.flow.formal_states import FloatStates, aligned_valid, code_valid, number_valid, special
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.rtl import Modules
@@ -143,7 +143,8 @@ def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
         return bench.harness("bounds", spec.interleave, ())
     _aligned_accumulator(bench, spec, output)
     unproved = (
-        "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products"
+        "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products; "
+        "nor is it claimed of folds"
     )
     return bench.harness("bounds", spec.interleave, (unproved,))
 
@@ -185,14 +186,17 @@ def totals_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
         bench.unit("out_conversion", {"code": "result_code"}, {"number": "result"}, {})
         members = bench.members("out_conversion", "number")
         finite = f"~{special('result', members)}"
-        held = code_valid("result_code", rounding.acc, finite, rounding.overflow)
-        claim = f"every result is one of {rounding.acc}; of a finite sum no NaN"
-        claim += "" if rounding.overflow == "infinity" else " or infinity"
+        held, claims = [], []
+        if isinstance(rounding.acc, FloatFormat):
+            held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
+            kinds = "NaN" if rounding.overflow == "infinity" else "NaN or infinity"
+            claims.append(f"every result is one of {rounding.acc}; of a finite sum no {kinds}")
         if rounding.overflow != "wrap" and (isinstance(rounding.acc, FloatFormat) or rounding.acc.signed):
-            held += f" & {_same_sign(rounding, finite)}"
-            claim += ", and none has the other sign"
-        bench.body.append(f"  wire ok_out = ~result_valid | ({held});\n")
-        bench.properties.append(Property("out", claim))
+            held.append(_same_sign(rounding, finite))
+            claims.append("no result has the other sign than its sum")
+        if held:
+            bench.body.append(f"  wire ok_out = ~result_valid | {conjunction(held)};\n")
+            bench.properties.append(Property("out", "; ".join(claims)))
     return bench.harness("totals", spec.interleave if spec.has_outer_adder else 1, ())
 
 
@@ -255,7 +259,7 @@ def _accumulator(bench: _Bench, arithmetic: Datapath, product: str, adder: str, 
             bench.body.append(states.addend(bundle, operand, folded=may_fold))
         bench.made |= {"product": "raw_valid"} | ({"folded": "acc_valid"} if folds else {})
     given = {"sum": "acc_valid & addend_valid"} | ({"load": "raw_valid"} if loads else {})
-    numbers = f"acc_valid & addend_valid & ~{special('acc', state)} & ~{special('addend', operand)}"
+    numbers = {"sum": f"acc_valid & addend_valid & ~{special('acc', state)} & ~{special('addend', operand)}"}
     _states(bench, arithmetic, given, numbers, state, output, cycles)
     if addition.overflow != "wrap":
         bench.body += _direction(acc, operand, cycles)
@@ -280,6 +284,7 @@ def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
     bench.made["aligned"] = " & ".join(f"{bundle}_valid" for bundle in terms.values())
     bench.unit("aligned_adder", {}, {"acc": "acc", "lanes": "lanes"}, {"result": "sum"})
     given = {"sum": "acc_valid & lanes_valid"}
+    numbers = {"sum": f"acc_valid & lanes_valid & ~{special('acc', state)} & ~{special('lanes', lanes)}"}
     if bench.has("folded"):
         operand = bench.members("adder", "operand")
         bench.free("addend", operand)
@@ -294,7 +299,7 @@ def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
         late = spec.interleave - 1
         bench.body += ["  wire folding = acc_valid & addend_valid;\n", delayed("folding", late, False)]
         given["total"] = f"folding_{late}"
-    numbers = f"acc_valid & lanes_valid & ~{special('acc', state)} & ~{special('lanes', lanes)}"
+        numbers["total"] = f"folding & ~{special('acc', state)} & ~{special('addend', operand)}"
     _states(bench, arithmetic, given, numbers, state, output, spec.interleave)
 
 
@@ -302,7 +307,7 @@ def _states(
     bench: _Bench,
     arithmetic: Datapath,
     given: Mapping[str, str],
-    numbers: str,
+    numbers: Mapping[str, str],
     state: Mapping[str, int],
     output: str,
     cycles: int,
@@ -311,7 +316,7 @@ def _states(
 
     Parameters:
         given: states that are made, and under which condition; `sum` some cycles later than that.
-        numbers: the condition that state and addend are finite.
+        numbers: sums, and under which condition, some cycles earlier, they are of finite state and addend.
         state: members of a state.
         bench, arithmetic, output, cycles: see `_accumulator`.
     """
@@ -319,7 +324,8 @@ def _states(
     zero, late = arithmetic.zero, cycles - 1
     bench.body += [f"  wire [{width - 1}:0] zero__{key} = {zero.get(key, 0)};\n" for key, width in state.items()]
     bench.body += [_state(addition, bundle, state) for bundle in ("acc", "zero", *given)]
-    bench.body += [f"  wire numbers = {numbers};\n", delayed("numbers", late, False)]
+    for bundle, condition in numbers.items():
+        bench.body += [f"  wire {bundle}_numbers = {condition};\n", delayed(f"{bundle}_numbers", late, False)]
     bench.body += [f"  wire summed = {given['sum']};\n", delayed("summed", late, False)]
     for bundle in ("acc", "sum"):
         bench.body.append(f"  wire [{acc.width - 1}:0] {bundle}_code;\n")
@@ -332,7 +338,8 @@ def _states(
         Property("range", f"every code is one of {acc}; of a finite number, no larger than {acc.max:g}"),
     ]
     if addition.overflow == "saturate":
-        bench.body.append(f"  wire ok_finite = ~numbers_{late} | ~{special('sum', state)};\n")
+        finite = conjunction([f"(~{bundle}_numbers_{late} | ~{special(bundle, state)})" for bundle in numbers])
+        bench.body.append(f"  wire ok_finite = {finite};\n")
         bench.properties.append(Property("finite", "finite operands never give NaN or infinity"))
 
 
@@ -374,7 +381,7 @@ def _direction(acc: Format, operand: Mapping[str, int], cycles: int) -> list[str
         delayed("acc_order", late, False, acc.width + 1),
         delayed("lowers", late, False),
         delayed("nothing", late, False),
-        f"  wire ok_direction = ~numbers_{late} | (nothing_{late} ? sum_order == {before}\n"
+        f"  wire ok_direction = ~sum_numbers_{late} | (nothing_{late} ? sum_order == {before}\n"
         f"    : lowers_{late} ? sum_order <= {before} : sum_order >= {before});\n",
     ]
 

@@ -41,8 +41,8 @@ _RANDOM = "random numbers: that each addition takes the next ones"
 _ORDER = ("step", "first", "fold", "fold_first", "done")
 
 
-# With `fold = bubble` the total is read before the fold that goes before in the same turn has written it.
 def _folded_before(spec: MacSpec) -> str:
+    """With `fold = bubble` the total is read before the fold that goes before in the same turn has written it."""
     if spec.chunk is None:
         return ""
     return (
@@ -245,9 +245,9 @@ def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
     taken, taken_flags, starts = f"chunk_sum_{late}", f"chunk_flags_{late}", f"starts_{late}"
     total_flags = f"({starts} ? {flag_bits}'b0 : total_flags)"
     if spec.has_outer_adder:
-        fold_sum = tables.sum(f"({starts} ? 1'b0 : total)", taken)
-        flags = f"{tables.tells(f'({starts} ? 1' + chr(39) + 'b0 : total)')}"
-        flags += f" | {tables.raised(f'({starts} ? 1' + chr(39) + 'b0 : total)', taken)}"
+        base = f"({starts} ? 1'b0 : total)"
+        fold_sum = tables.sum(base, taken)
+        flags = f"{tables.tells(base)} | {tables.raised(base, taken)}"
     else:
         fold_sum = f"{starts} ? {taken} : {tables.sum(taken, 'total')}"
         flags = f"({starts} ? {flag_bits}'b0 : {tables.tells('total')} | {tables.raised(taken, 'total')})"

@@ -32,11 +32,11 @@ class Harness:
         properties: what it claims.
         replaced: emitted modules of which it has its own version.
         connections: pairs of signals to connect after flattening: one without a driver, its driver.
-    cycles: how many cycles a combinational property's addition takes.
-    unproved: sentences on what of the spec the properties leave out.
         depth: length up to which temporal induction is tried; 0: property directed reachability, which finds
             invariants itself;
             None: the properties are combinational.
+        cycles: how many cycles a combinational property's addition takes.
+        unproved: sentences on what of the spec the properties leave out.
     """
 
     name: str

@@ -11,7 +11,7 @@ from macgen.rtl.geometry import FloatGeometry
 
 
 class FloatValue(wiring.Signature):
-    """An accumulator state, the rounding of which the next addition completes (see `settle`).
+    """An accumulator state, the rounding of which the next addition completes (see `Settled`).
 
     Members:
         significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.

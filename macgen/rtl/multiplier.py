@@ -208,6 +208,7 @@ def _decoded_float(
     has_binade = fmt.subnormals == "none"
     m.d.comb += normal.eq((code[:-1] if has_binade else field) != 0)
     kept = mantissa & normal.replicate(fmt.man_bits) if fmt.subnormals == "flush" else mantissa
+    nan: Value = Signal(name=f"{name}_nan") if fmt.has_nan else Const(0, 1)
     exponent: Signal
     if normalises:
         # The field of a subnormal number is 0, and its exponent 0 or less, by the zeros above its highest one.
@@ -217,7 +218,7 @@ def _decoded_float(
         m.d.comb += [
             significand.eq(Cat(Mux(normal, mantissa, shifted), Const(1, 1))),
             exponent.eq(field | Mux(normal, 0, -zeros)),
-            zero.eq(~normal & ~hidden),
+            zero.eq(~normal & ~hidden & ~nan),
         ]
     else:
         exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
@@ -227,7 +228,6 @@ def _decoded_float(
         ]
     infinite: Value = Const(0, 1)
     signalling: Value = Const(0, 1)
-    nan: Value = Signal(name=f"{name}_nan") if fmt.has_nan else Const(0, 1)
     match fmt.encoding:
         case "ieee":
             infinite = Signal(name=f"{name}_infinite")

@@ -19,6 +19,8 @@ PAIRS = [
     ("e4m3", "e3m4", "fp32"),
     ("e4m3fn", "e4m3fn", "fp32"),
     ("e4m3fnuz", "e5m2fnuz", "fp32"),
+    ("e4m3fnuz", "e5m2", "fp32"),
+    ("e5m2", "e3m4fnuz", "e6m9"),
     ("e5m2:flush", "e4m3fn:flush", "fp32"),
     ("e3m4fnuz:flush", "e2m5finite:flush", "fp32"),
     ("e3m4fnuz:none", "e5m2:none", "fp32"),
