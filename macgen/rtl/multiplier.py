@@ -215,10 +215,11 @@ def _decoded_float(
         zeros, hidden = count_leading_zeros(m, mantissa, f"{name}_leading")
         shifted = Cat(Const(0, 1), shift_left(m, mantissa, zeros, f"{name}_normalise")[:-1])
         exponent = Signal(range(1 - fmt.man_bits, 1 << fmt.exp_bits), name=f"{name}_exponent")
+        no_bits = ~normal & ~hidden
         m.d.comb += [
             significand.eq(Cat(Mux(normal, mantissa, shifted), Const(1, 1))),
             exponent.eq(field | Mux(normal, 0, -zeros)),
-            zero.eq(~normal & ~hidden & ~nan),
+            zero.eq(no_bits & ~nan if fmt.encoding == "fnuz" else no_bits),  # whose NaN is the code of -0
         ]
     else:
         exponent = Signal(fmt.exp_bits, name=f"{name}_exponent")
