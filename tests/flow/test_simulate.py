@@ -143,7 +143,7 @@ NAMED_MUTANTS = [
     ("beats lost while results wait", "small", "", lambda v: replace_net(v, "control__step", "{} & ~busy")),
     ("ties away from even", "small", "", lambda v: replace_text(v, r"(assign result__up = \w+\[\d+\]) & \w+;", r"\1;")),
     ("overflow flag lost", "small", "", lambda v: replace_text(v, r"\{ 2'h0, \w+_overflow \}", "3'h0")),
-    ("invalid flag lost", "small", "", lambda v: replace_net(v, "flags[2]", "1'h0")),
+    ("invalid flag lost", "small", "", lambda v: replace_text(v, r"\{ beside__invalid, 2'h0 \}", "3'h0")),
     ("underflow flag lost", "fp16", "", lambda v: replace_net(v, "flags[1]", "1'h0")),
     ("overflow not seen", "small", "", lambda v: lose_overflow(v)),
     ("integer overflow not seen", "fixed", "", lambda v: replace_net(v, "outside", "1'h0")),
