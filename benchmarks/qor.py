@@ -10,10 +10,9 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from rich.console import Console
@@ -26,11 +25,10 @@ from macgen.flow import synthesize, timing, tools
 from macgen.numerics.flags import FLAG_BITS
 from macgen.report.model import report
 from macgen.rtl import Modules
-from macgen.rtl.cuts import delay
+from macgen.rtl.cuts import delay, delayed
 from macgen.rtl.datapath import datapath
-from macgen.rtl.float_adder import connect_members, random_port
-from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import connect_members, delayed_members, member, random_port
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.pe import Pe
 from macgen.spec import MacSpec
@@ -124,9 +122,8 @@ class Unit(wiring.Component):
         step, first, raw = self.step, self.first, multiplier.product
         m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b)]
         for _ in range(self._spec.pipeline - 1):
-            names = list(raw.signature.members)
-            step, first, *registers = delay(m, "raw", step, first, *(getattr(raw, name) for name in names))
-            raw = SimpleNamespace(**dict(zip(names, registers, strict=True)))
+            raw = delayed_members(m, "raw", raw, raw.signature, 1)
+            step, first = delay(m, "raw", step=step, first=first)
         m.d.comb += product.present.eq(step)
         connect_members(m, product.product, raw)
         for name, item in arithmetic.operand.members.items():
@@ -139,9 +136,7 @@ class Unit(wiring.Component):
             m.d.comb += getattr(adder.acc, name).eq(register)
             m.d.comb += getattr(output.value, name).eq(register)
         flags = Signal(FLAG_BITS, reset_less=True)
-        before: Value = flags | adder.settled
-        for _ in range(self._spec.interleave - 1):
-            (before,) = delay(m, "before", before)
+        before = delayed(m, "before", flags | adder.settled, self._spec.interleave - 1)
         m.d.sync += flags.eq(Mux(first, 0, before | adder.flags))
         m.d.comb += [self.code.eq(output.code), self.flags.eq(flags | output.flags)]
         return m

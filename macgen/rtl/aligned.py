@@ -17,11 +17,12 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber, Window
 from macgen.rtl.bits import extend, shift_right_sticky
 from macgen.rtl.cuts import Cuts
-from macgen.rtl.float_adder import FloatRounder, connect_members, random_port
 from macgen.rtl.float_ports import normalise
-from macgen.rtl.float_value import FloatValue, member, sum_specials
+from macgen.rtl.float_rounder import FloatRounder
+from macgen.rtl.float_value import FloatValue, sum_specials
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import connect_members, member, random_port
 from macgen.rtl.numbers import FloatNumber, float_sums
 
 
@@ -163,7 +164,13 @@ class AlignedAdder(wiring.Component):
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
         magnitudes: Value = self.lanes.magnitudes
         magnitude, magnitudes, negatives, away, behind, largest = cuts.after(
-            "compared", magnitude, magnitudes, negatives, largest - exponent, behind, largest
+            "compared",
+            magnitude=magnitude,
+            magnitudes=magnitudes,
+            negatives=negatives,
+            away=largest - exponent,
+            behind=behind,
+            largest=largest,
         )
         aligned: Value = Cat(
             *(
@@ -172,10 +179,10 @@ class AlignedAdder(wiring.Component):
             ),
             cut(m, window, magnitude, away, "align_acc"),
         )
-        aligned, negatives, largest = cuts.after("aligned", aligned, negatives, largest)
+        aligned, negatives, largest = cuts.after("aligned", magnitudes=aligned, negatives=negatives, largest=largest)
         terms = [(negatives[term], aligned.word_select(term, kept)) for term in range(self._lanes + 1)]
         total = signed_sum(terms, self._addition.addend.significand_bits + 1)
-        total, largest = cuts.after("added", total, largest)
+        total, largest = cuts.after("added", total=total, largest=largest)
         self._place(m, rounder, total, largest)
         for name, value in cuts.beside.items():
             m.d.comb += getattr(rounder.beside, name).eq(value)

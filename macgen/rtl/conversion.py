@@ -11,10 +11,9 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, is_zero, rounds_away, shift_right_sticky
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOutput, FixedProduct
-from macgen.rtl.float_adder import connect_members, random_port
 from macgen.rtl.float_ports import normalise
-from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import connect_members, member, random_port
 
 
 def conversion(addition: Addition) -> wiring.Component:

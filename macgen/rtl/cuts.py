@@ -22,20 +22,19 @@ class Cuts:
         self._parts = parts
         self.beside = dict(beside)
 
-    def after(self, part: str, *values: Value) -> tuple[Value, ...]:
+    def after(self, part: str, **values: Value) -> list[Value]:
         """Return the values that a part gives, from registers if they stand there."""
         if part not in self._parts:
-            return values
-        registers = delay(self._m, part, *self.beside.values(), *values)
-        self.beside = dict(zip(self.beside, registers, strict=False))
-        return tuple(registers[len(self.beside) :])
+            return list(values.values())
+        self.beside = dict(zip(self.beside, delay(self._m, part, **self.beside), strict=True))
+        return delay(self._m, part, **values)
 
 
-def delay(m: Module, name: str, *values: Value) -> list[Signal]:
-    """Return the values a cycle later."""
-    registers = []
-    for index, value in enumerate(values):
-        register = Signal(value.shape(), name=f"{name}_{index}", reset_less=True)
+def delay(m: Module, part: str, **values: Value) -> list[Value]:
+    """Return the values a cycle later, from registers that have their names and that of the part before them."""
+    registers: list[Value] = []
+    for name, value in values.items():
+        register = Signal(value.shape(), name=f"{part}_{name}", reset_less=True)
         m.d.sync += register.eq(value)
         registers.append(register)
     return registers
@@ -44,5 +43,5 @@ def delay(m: Module, name: str, *values: Value) -> list[Signal]:
 def delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
     """Return a value some cycles later."""
     for cycle in range(cycles):
-        (value,) = delay(m, f"{name}_{cycle}", value)
+        (value,) = delay(m, name, **{str(cycle): value})
     return value

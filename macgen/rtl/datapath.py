@@ -14,8 +14,9 @@ from macgen.rtl.bits import extend
 from macgen.rtl.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
 from macgen.rtl.float_adder import FloatAdder
 from macgen.rtl.float_ports import FloatOutput, FloatProduct
-from macgen.rtl.float_value import FloatOperand, FloatValue, Settled, member
+from macgen.rtl.float_value import FloatOperand, FloatValue, Settled
 from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.interfaces import member
 from macgen.rtl.numbers import FixedNumber, FloatNumber, fixed_sums, float_sums
 from macgen.spec import MacSpec
 

@@ -13,8 +13,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
 from macgen.rtl.cuts import delay
-from macgen.rtl.float_adder import connect_specials, random_port
-from macgen.rtl.float_value import member
+from macgen.rtl.interfaces import connect_specials, member, random_port
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class FixedAdder(wiring.Component):
         """Return the exact sum, and what the operand is beside a number."""
         terms = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
         names = [name for name in self.operand.signature.members if name != "integer"]
-        beside = [getattr(self.operand, name) for name in names]
+        beside = {name: getattr(self.operand, name) for name in names}
         stages = max(self._cycles - 1, 1)
         low = 0
         done: list[Value] = []
@@ -182,9 +181,11 @@ class FixedAdder(wiring.Component):
             done, carry, low = [*done, part[:width]], part[width], low + width
             terms = [Value.cast(term)[width:] for term in terms]
             if self._cycles > 1:
-                carry, *rest = delay(m, f"sum_{stage}", carry, *done, *terms, *beside)
-                done, terms, beside = rest[: stage + 1], rest[stage + 1 : stage + 3], rest[stage + 3 :]
-        return Cat(*done).as_signed(), SimpleNamespace(**dict(zip(names, beside, strict=True)))
+                done = [Cat(*done)]
+                left = {"carry": carry, "sum": done[0], "acc": terms[0], "operand": terms[1]}
+                carry, done[0], *terms = delay(m, f"part_{stage}", **left)
+                beside = dict(zip(beside, delay(m, f"part_{stage}", **beside), strict=True))
+        return Cat(*done).as_signed(), SimpleNamespace(**beside)
 
 
 class FixedProduct(wiring.Component):

@@ -10,9 +10,9 @@ from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber
 from macgen.rtl.bits import count_leading_zeros, extend, shift_left
-from macgen.rtl.float_adder import connect_specials
 from macgen.rtl.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.interfaces import connect_specials
 
 
 def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple[Value, Value, Value]:

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Out
 
 from macgen.rtl.bits import extend, is_zero
 from macgen.rtl.geometry import FloatGeometry
+from macgen.rtl.interfaces import member
 
 
 class FloatValue(wiring.Signature):
@@ -64,11 +65,6 @@ class FloatOperand(wiring.Signature):
         if geometry.signed_zero:
             members["present"] = Out(1)
         super().__init__(members)
-
-
-def member(interface: Any, name: str) -> Value:
-    """Return an interface's member, or constant 0 where the geometry leaves it out."""
-    return getattr(interface, name, Const(0, 1))
 
 
 class SumSpecials(wiring.Signature):

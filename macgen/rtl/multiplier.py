@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.rtl.addition import Addend, ExactNumber, significand_bits
 from macgen.rtl.bits import count_leading_zeros, extend, is_zero, shift_left
-from macgen.rtl.float_value import member
+from macgen.rtl.interfaces import member
 from macgen.spec import Scale
 
 

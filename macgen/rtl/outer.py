@@ -1,7 +1,6 @@
 """What comes after the inner accumulator: an outer one with an adder of its own, results in another format."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
@@ -14,9 +13,8 @@ from macgen.rtl.addition import Addend, Addition
 from macgen.rtl.conversion import conversion, conversion_random_bits
 from macgen.rtl.cuts import delayed
 from macgen.rtl.datapath import Datapath, datapath, datapath_of
-from macgen.rtl.float_adder import connect_members
-from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import clock_in, connect_members, registers
 from macgen.rtl.multiplier import Scaler
 from macgen.rtl.random_source import RandomSource
 from macgen.spec import MacSpec
@@ -112,18 +110,13 @@ class OuterAccumulator(wiring.Component):
                 ended[name] = Signal(name=f"ended_{name}_{cycle}")
                 m.d.sync += ended[name].eq(mark)
 
-        chunk = SimpleNamespace(
-            **{
-                name: Signal(item.shape, name=f"chunk_{name}", reset_less=True)
-                for name, item in self.value.signature.members.items()
-            }
-        )
+        chunk = registers(self.value.signature, "chunk")
         chunk_flags = Signal(FLAG_BITS, reset_less=True)
         integer = adds_integers(spec)
         number = submodule(m, platform, "number", "number", lambda: datapath(spec).number(integer=integer))
         connect_members(m, number.value, chunk)
         with m.If(self.fold):
-            m.d.sync += [register.eq(member(self.value, name)) for name, register in vars(chunk).items()]
+            clock_in(m, chunk, self.value)
             m.d.sync += chunk_flags.eq(self.flags)
         addend = number.number
         if (scale := spec.scale) is not None:
@@ -141,10 +134,9 @@ class OuterAccumulator(wiring.Component):
         adder = submodule(m, platform, "adder", "outer_adder", lambda: arithmetic.adder(turns))
         connect_members(m, product.product, addend)
         m.d.comb += product.present.eq(1)
-        for name, item in arithmetic.operand.members.items():
-            register = Signal(item.shape, name=f"operand_{name}", reset_less=True)
-            m.d.sync += register.eq(getattr(product.operand, name))
-            m.d.comb += getattr(adder.operand, name).eq(register)
+        operand = registers(arithmetic.operand, "operand")
+        clock_in(m, operand, product.operand)
+        connect_members(m, adder.operand, operand)
         operand_flags = Signal(FLAG_BITS, reset_less=True)
         m.d.sync += operand_flags.eq(chunk_flags | number.flags)
 
@@ -156,12 +148,12 @@ class OuterAccumulator(wiring.Component):
         raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.settled, turns - 1)
         m.d.comb += self.result_flags.eq(raised | adder.flags)
         connect_members(m, self.result, adder.result)
-        registers: list[tuple[list[Signal], Value, int]] = [(total_flags, self.result_flags, 0)]
+        rings: list[tuple[list[Signal], Value, int]] = [(total_flags, self.result_flags, 0)]
         for name, item in arithmetic.value.members.items():
             totals = [Signal(item.shape, name=f"total_{turn}_{name}", reset_less=True) for turn in range(turns)]
             m.d.comb += getattr(adder.acc, name).eq(totals[-1])
-            registers.append((totals, getattr(adder.result, name), arithmetic.zero.get(name, 0)))
-        for totals, result, zero in registers:
+            rings.append((totals, getattr(adder.result, name), arithmetic.zero.get(name, 0)))
+        for totals, result, zero in rings:
             m.d.sync += [to.eq(source) for to, source in pairwise(totals)]
             with m.If(restart):
                 m.d.sync += totals[-1].eq(zero)

@@ -17,9 +17,8 @@ from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_
 from macgen.rtl.aligned import AlignedAdder, Aligner
 from macgen.rtl.cuts import delayed
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import connect_members
-from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import clock_in, connect_members, delayed_members, registers, select
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.outer import OuterAccumulator, pe_random_bits, result_datapath
@@ -160,9 +159,9 @@ class Pe(wiring.Component):
         adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(turns))
         late = self._delay_control(m, control, turns - 1, name="late")
         random = self._random_numbers(m, platform, late, adder) if arithmetic.random_bits else None
-        acc = _registers(arithmetic.value, "acc")
+        acc = registers(arithmetic.value, "acc")
         acc_flags = Signal(FLAG_BITS, reset_less=True)
-        operand = _registers(arithmetic.operand, "operand")
+        operand = registers(arithmetic.operand, "operand")
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         flags = Signal(FLAG_BITS)
         raised = acc_flags | adder.settled
@@ -175,8 +174,8 @@ class Pe(wiring.Component):
         if spec.chunk is None or spec.has_outer_adder:
             # The register is 0 when a new sum starts.
             connect_members(m, adder.operand, operand)
-            _clock_in(m, operand, product.operand)
-            _clock_in(m, acc, _select(early.first, zero, adder.result, arithmetic.value))
+            clock_in(m, operand, product.operand)
+            clock_in(m, acc, select(early.first, zero, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(early.first, 0, flags))
             if spec.has_outer_adder:
                 outer = self._outer(m, platform, late, adder.result, flags)
@@ -186,26 +185,26 @@ class Pe(wiring.Component):
             return m
 
         # The totals go round. The one whose turn `early` and `late` speak of is the first, that of `control` the last.
-        totals = [_registers(arithmetic.value, f"total_{turn}") for turn in range(turns)]
+        totals = [registers(arithmetic.value, f"total_{turn}") for turn in range(turns)]
         totals_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
         if spec.fold == "bubble":
             # In the cycle without a product the total takes its place in the operand register; the loop gets no
             # multiplexer.
             folded = self._folded(m, platform, totals[0], ~early.fold_first)
             folded_flags: Value = folded.flags
-            _clock_in(m, operand, _select(early.fold, folded.operand, product.operand, arithmetic.operand))
+            clock_in(m, operand, select(early.fold, folded.operand, product.operand, arithmetic.operand))
             connect_members(m, adder.operand, operand)
-            _clock_in(m, acc, _select(late.fold, zero, adder.result, arithmetic.value))
+            clock_in(m, acc, select(late.fold, zero, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(late.fold, 0, flags))
         else:
             # While the adder folds, the next chunk's first product is loaded beside it.
-            _clock_in(m, operand, product.operand)
+            clock_in(m, operand, product.operand)
             folded = self._folded(m, platform, totals[-1], ~control.fold_first)
             folded_flags = delayed(m, "folded_flags", folded.flags, turns - 1)
-            connect_members(m, adder.operand, _select(control.fold, folded.operand, operand, arithmetic.operand))
+            connect_members(m, adder.operand, select(control.fold, folded.operand, operand, arithmetic.operand))
             if arithmetic.loads_exactly:
                 loader = submodule(m, platform, "loader", "loaded", lambda: Loaded(arithmetic))
-                loaded = _delayed(m, "loaded", loader.value, arithmetic.value, turns - 1)
+                loaded = delayed_members(m, "loaded", loader.value, arithmetic.value, turns - 1)
                 loader_flags = delayed(m, "loaded_flags", loader.flags, turns - 1)
             else:
                 loader = submodule(m, platform, "loader", "adder", lambda: arithmetic.adder(turns))
@@ -216,7 +215,7 @@ class Pe(wiring.Component):
             connect_members(m, loader.operand, operand)
             if product_flags is not None:
                 loader_flags = loader_flags | delayed(m, "product_flags_before", product_flags, turns - 1)
-            _clock_in(m, acc, _select(late.first, loaded, adder.result, arithmetic.value))
+            clock_in(m, acc, select(late.first, loaded, adder.result, arithmetic.value))
             m.d.sync += acc_flags.eq(Mux(late.first, loader_flags, flags))
         total_flags = Signal(FLAG_BITS)
         m.d.comb += total_flags.eq(Mux(late.fold_first, 0, totals_flags[0] | folded_flags) | flags)
@@ -229,8 +228,8 @@ class Pe(wiring.Component):
     ) -> None:
         """Let the totals and their flags go round; a fold that ends renews the first, which becomes the last."""
         for to, source in pairwise(totals):
-            _clock_in(m, to, source)
-        _clock_in(m, totals[-1], _select(folds, sum_, totals[0], datapath(self._spec).value))
+            clock_in(m, to, source)
+        clock_in(m, totals[-1], select(folds, sum_, totals[0], datapath(self._spec).value))
         m.d.sync += [to.eq(source) for to, source in pairwise(flags)]
         m.d.sync += flags[-1].eq(Mux(folds, sum_flags, flags[0]))
 
@@ -253,8 +252,8 @@ class Pe(wiring.Component):
             ]
             product: Any = multiplier.product
             if spec.pipeline == 2:
-                product = _registers(multiplier.product.signature, f"raw{suffix}")
-                _clock_in(m, product, multiplier.product)
+                product = registers(multiplier.product.signature, f"raw{suffix}")
+                clock_in(m, product, multiplier.product)
             if spec.product is not None:
                 rounding = submodule(
                     m,
@@ -277,15 +276,15 @@ class Pe(wiring.Component):
         aligner = submodule(m, platform, "aligner", "aligner", lambda: Aligner(window, spec.lanes))
         for lane, product in enumerate(products):
             connect_members(m, aligner.numbers[lane], product)
-        lanes = _registers(aligner.aligned.signature, "lanes")
-        _clock_in(m, lanes, aligner.aligned)
+        lanes = registers(aligner.aligned.signature, "lanes")
+        clock_in(m, lanes, aligner.aligned)
         turns = spec.interleave
         adder = submodule(
             m, platform, "aligned_adder", "aligned_adder", lambda: AlignedAdder(arithmetic.addition, window, turns)
         )
         late = self._delay_control(m, control, turns - 1, name="late")
         connect_members(m, adder.lanes, lanes)
-        acc, acc_flags = _registers(arithmetic.value, "acc"), Signal(FLAG_BITS, reset_less=True)
+        acc, acc_flags = registers(arithmetic.value, "acc"), Signal(FLAG_BITS, reset_less=True)
         zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         folds = arithmetic.addition.folds
         starts: Value = Const(0, 1) if folds and spec.fold == "bubble" else control.first
@@ -294,13 +293,13 @@ class Pe(wiring.Component):
         if product_flags is not None:
             raised = raised | product_flags
         m.d.comb += flags.eq(delayed(m, "before", raised, turns - 1) | adder.flags)
-        connect_members(m, adder.acc, _select(starts, zero, acc, arithmetic.value))
+        connect_members(m, adder.acc, select(starts, zero, acc, arithmetic.value))
         # Without a product nothing is added: an accumulator, too, would lose what is cut.
-        held = _delayed(m, "held", acc, arithmetic.value, turns - 1)
+        held = delayed_members(m, "held", acc, arithmetic.value, turns - 1)
         held_flags = delayed(m, "held_flags", acc_flags, turns - 1)
         empties: Value = late.fold if folds and spec.fold == "bubble" else Const(0, 1)
-        stays = _select(empties, zero, held, arithmetic.value)
-        _clock_in(m, acc, _select(late.step, adder.result, stays, arithmetic.value))
+        stays = select(empties, zero, held, arithmetic.value)
+        clock_in(m, acc, select(late.step, adder.result, stays, arithmetic.value))
         m.d.sync += acc_flags.eq(Mux(late.step, flags, Mux(empties, 0, held_flags)))
         if not folds:
             if arithmetic.random_bits:
@@ -312,7 +311,7 @@ class Pe(wiring.Component):
                 self._hand_on(m, late.done, adder.result, flags)
             return
         # The totals go round as in the other loop.
-        totals = [_registers(arithmetic.value, f"total_{turn}") for turn in range(turns)]
+        totals = [registers(arithmetic.value, f"total_{turn}") for turn in range(turns)]
         totals_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
         folder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(turns))
         connect_members(m, folder.acc, acc)
@@ -357,7 +356,7 @@ class Pe(wiring.Component):
             later = SimpleNamespace(
                 **{member_name: Signal(name=f"{stage}_{member_name}") for member_name in Control(self._spec).members}
             )
-            _clock_in(m, later, control)
+            clock_in(m, later, control)
             control = later
         return control
 
@@ -385,38 +384,13 @@ class Pe(wiring.Component):
         signature = result_datapath(self._spec).value
         from_below, flags_from_below = unpack_result(self._spec, self.result_in)
         for turn in reversed(range(self._spec.interleave)):
-            result = _registers(signature, f"result_{turn}")
+            result = registers(signature, f"result_{turn}")
             result_flags = Signal(FLAG_BITS, reset_less=True, name=f"result_{turn}_flags")
             if turn == self._spec.interleave - 1:
-                source = _select(done, value, from_below, signature)
+                source = select(done, value, from_below, signature)
                 source_flags: Value = Mux(done, flags, flags_from_below)
             with m.If(done | self.shift):
-                _clock_in(m, result, source)
+                clock_in(m, result, source)
                 m.d.sync += result_flags.eq(source_flags)
             source, source_flags = result, result_flags
         m.d.comb += self.result_out.eq(Cat(*vars(result).values(), result_flags))
-
-
-def _registers(signature: wiring.Signature, name: str) -> Any:
-    """Make a register for each member of a flat signature; their contents before the first load do not matter."""
-    return SimpleNamespace(
-        **{key: Signal(item.shape, name=f"{name}_{key}", reset_less=True) for key, item in signature.members.items()}
-    )
-
-
-def _delayed(m: Module, name: str, source: Any, signature: wiring.Signature, cycles: int) -> Any:
-    """Return what a flat interface carries some cycles later."""
-    return SimpleNamespace(
-        **{key: delayed(m, f"{name}_{key}", getattr(source, key), cycles) for key in signature.members}
-    )
-
-
-def _clock_in(m: Module, registers: Any, source: Any) -> None:
-    for name, register in vars(registers).items():
-        m.d.sync += register.eq(member(source, name))
-
-
-def _select(condition: Value, if_true: Any, if_false: Any, signature: wiring.Signature) -> Any:
-    return SimpleNamespace(
-        **{name: Mux(condition, member(if_true, name), member(if_false, name)) for name in signature.members}
-    )

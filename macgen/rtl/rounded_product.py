@@ -10,8 +10,8 @@ from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber
 from macgen.rtl.conversion import conversion
-from macgen.rtl.float_adder import connect_members
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import connect_members
 from macgen.rtl.multiplier import connect_number, decoded
 
 

@@ -10,11 +10,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
 from macgen.rtl.aligned import AlignedAdder, AlignedLanes, Aligner
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import FLAG_BITS, connect_members
 from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import connect_members
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.rounded_product import RoundedNumber

@@ -15,12 +15,12 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.golden import Model
 from macgen.golden.model import Target, multiply
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, exact_addend, product_addend
 from macgen.rtl.bits import extend
 from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.float_adder import FLAG_BITS, connect_members
-from macgen.rtl.float_value import member
 from macgen.rtl.hierarchy import Modules, submodule
+from macgen.rtl.interfaces import connect_members, member
 from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.rounded_product import RoundedNumber
 from tests.rtl.gates import from_rtlil

@@ -10,7 +10,7 @@ import numpy as np
 from macgen.golden import Model, draws
 from macgen.golden.model import random_numbers
 from macgen.numerics import FixedFormat, ScaleFormat
-from macgen.rtl.float_adder import FLAG_BITS
+from macgen.numerics.flags import FLAG_BITS
 from tests.strategies import corner_codes
 
 

@@ -10,10 +10,11 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.golden.model import Target, multiply
 from macgen.numerics import FixedFormat, parse_format, random_bits
+from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition
 from macgen.rtl.conversion import conversion, conversion_random_bits
-from macgen.rtl.float_adder import FLAG_BITS, connect_members
 from macgen.rtl.hierarchy import Modules, submodule
+from macgen.rtl.interfaces import connect_members
 from macgen.rtl.multiplier import Multiplier
 from tests.rtl.gates import from_rtlil
 

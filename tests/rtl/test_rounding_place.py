@@ -8,7 +8,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.rtl import float_adder
+from macgen.rtl import float_rounder
 from macgen.rtl.addition import Addition
 from macgen.rtl.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.hierarchy import Modules
@@ -103,7 +103,7 @@ def test_every_state_operand_and_random_number(fields, rest, capped):
 @pytest.mark.parametrize("bound", ["SHORT_SHIFTS", "cancelling_bits"])
 def test_neither_bound_may_be_smaller(monkeypatch, acc, bound):
     if bound == "SHORT_SHIFTS":
-        monkeypatch.setattr(float_adder, bound, SHORT_SHIFTS - 1)
+        monkeypatch.setattr(float_rounder, bound, SHORT_SHIFTS - 1)
     else:
         monkeypatch.setattr(FloatGeometry, bound, property(lambda g: g.window_bits + 2))
     with pytest.raises(DifferenceError):
