@@ -79,10 +79,11 @@ class FloatStates:
         zero = f"{exponent} == 0"
         if folded:
             zero += f" | {exponent} == {g.zero_exponent}"
-        conditions = [
-            f"({significand} == 0 ? ({zero}) : {conjunction(number)})",
-            *_special_conditions(bundle, members, significand),
-        ]
+        finite = f"({significand} == 0 ? ({zero}) : {conjunction(number)})"
+        if folded:  # anything may stand beside a state's NaN and infinity
+            conditions = [f"({special(bundle, members)} | {finite})", *_special_conditions(bundle, members)]
+        else:
+            conditions = [finite, *_special_conditions(bundle, members), _alone(bundle, members, significand)]
         if "negative" in members:
             conditions.append(f"(~{bundle}__negative | {special(bundle, members)} | {_not_positive(significand, top)})")
         if "present" in members:
@@ -120,9 +121,9 @@ class FloatStates:
             conditions.append(
                 f"(~{bundle}__negative | ({_not_positive(significand, top)} & ~{up}) | {significand}[{top}])"
             )
-        alone = " & ".join(f"{bundle}__{key}" for key in _SPECIALS if key in members)
-        exclusive = f"~({alone})" if all(key in members for key in _SPECIALS) else "1'b1"
-        return text + _valid(bundle, [f"({special(bundle, members)} | {conjunction(conditions)})", exclusive])
+        return text + _valid(
+            bundle, [f"({special(bundle, members)} | {conjunction(conditions)})", *_special_conditions(bundle, members)]
+        )
 
     def code(self, bundle: str, members: Mapping[str, int]) -> str:
         """Return the condition that a state's code, `<bundle>_code`, is one of the format, and of the kind it tells."""
@@ -178,7 +179,11 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
         number.append(f"{magnitude}[{bits - 1}:{bits - 1 - addend.leading_zeros}] != 0")
     # A normalised number has no bits below the grid.
     number += [f"(~{magnitude}[{bit}] | {exponent} >= {least - bit})" for bit in range(least - smallest)]
-    conditions = [f"({magnitude} == 0 | {conjunction(number)})", *_special_conditions(bundle, members, magnitude)]
+    conditions = [
+        f"({magnitude} == 0 | {conjunction(number)})",
+        *_special_conditions(bundle, members),
+        _alone(bundle, members, magnitude),
+    ]
     return _valid(bundle, conditions)
 
 
@@ -187,12 +192,17 @@ def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> st
     exponent = f"{bundle}__exponent"
     largest = max(window.terms[0].highest - window.base, window.lowest_top)
     in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"
-    return _valid(bundle, [in_range, *_special_conditions(bundle, members, "1'b0")])
+    return _valid(bundle, [in_range, *_special_conditions(bundle, members)])
 
 
-def _special_conditions(bundle: str, members: Mapping[str, int], number: str) -> list[str]:
-    """Return the conditions that nothing stands beside NaN and infinity."""
-    conditions = [f"(~{special(bundle, members)} | {number} == 0)"]
+def _alone(bundle: str, members: Mapping[str, int], number: str) -> str:
+    """Return the condition that no number stands beside NaN and infinity."""
+    return f"(~{special(bundle, members)} | {number} == 0)"
+
+
+def _special_conditions(bundle: str, members: Mapping[str, int]) -> list[str]:
+    """Return the conditions on what is beside a number."""
+    conditions = []
     if all(key in members for key in _SPECIALS):
         conditions.append(f"~({bundle}__nan & {bundle}__infinite)")
     if "invalid" in members:

@@ -1,7 +1,9 @@
 """One-bit versions of an array's arithmetic, for the proofs of its control.
 
 An accumulator state, an addend, a product and a scale carry one bit each, in every bit of their vectors; what computes
-with them is any function of such bits, the same one everywhere (tables that the solver chooses). The lanes' products
+with them is any function of such bits, the same one everywhere (tables that the solver chooses), but for one thing:
+where a PE counts on that a product is loaded as it is and that it does not matter which addend is the accumulator, a
+sum with 0 is the other addend and tables are symmetric. The lanes' products
 become the parity of any of them. Vectors whose bits disagree decode to any bit. A beat that is lost, repeated or out of
 order, and a member that a multiplexer forgets, then change a result for some function.
 """
@@ -21,6 +23,8 @@ from macgen.spec import MacSpec
 
 LOOK_UP = """\
 `define LOOK_UP(t, i, j) ((i) ? ((j) ? t[3] : t[2]) : ((j) ? t[1] : t[0]))
+`define LOOK_UP_PAIR(t, i, j) ((i) & (j) ? t[3] : (i) | (j) ? t[2] : t[0])
+`define ADD_PAIR(t, i, j) ((i) & (j) ? t[3] : (i) | (j))
 """
 
 
@@ -33,12 +37,14 @@ class Tables:
         flags: what the addition raises: `<flags>_0` and so on, a flag each.
         told: flags that a state tells of the addition that made it.
         flag_bits: how many flags there are.
+        loads: whether a state can be loaded with an addend, and an addend be what was a state.
     """
 
     sums: str
     flags: str
     told: str
     flag_bits: int
+    loads: bool = False
 
     @property
     def widths(self) -> dict[str, int]:
@@ -47,11 +53,12 @@ class Tables:
 
     def sum(self, state: str, addend: str) -> str:
         """Return the sum of a state and an addend."""
-        return f"`LOOK_UP({self.sums}, {state}, {addend})"
+        return f"`{'ADD_PAIR' if self.loads else 'LOOK_UP'}({self.sums}, {state}, {addend})"
 
     def raised(self, state: str, addend: str) -> str:
         """Return the flags that their addition raises."""
-        return joined(f"`LOOK_UP({self.flags}_{bit}, {state}, {addend})" for bit in reversed(range(self.flag_bits)))
+        look_up = "LOOK_UP_PAIR" if self.loads else "LOOK_UP"
+        return joined(f"`{look_up}({self.flags}_{bit}, {state}, {addend})" for bit in reversed(range(self.flag_bits)))
 
     def tells(self, state: str) -> str:
         """Return the flags that a state tells."""
@@ -73,7 +80,7 @@ class Arithmetic:
     @property
     def steps(self) -> Tables:
         """The tables of what a step adds."""
-        return Tables("sum_table", "flag_table", "told_table", self.flag_bits)
+        return Tables("sum_table", "flag_table", "told_table", self.flag_bits, loads_products(self.spec))
 
     @property
     def folds(self) -> Tables:
@@ -118,6 +125,12 @@ def tree_flags(spec: MacSpec) -> bool:
 def raises_with_product(spec: MacSpec) -> bool:
     """Whether what a step adds comes with flags."""
     return spec.product is not None or tree_flags(spec)
+
+
+def loads_products(spec: MacSpec) -> bool:
+    """Whether a chunk's first product may become the accumulator as it is."""
+    folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
+    return folds_beside and spec.aligned_bits is None and datapath(spec).loads_exactly
 
 
 def rounded(bit: str) -> str:
@@ -201,10 +214,12 @@ class AbstractUnits:
             "rounding": [f"rounding{lane}" for lane in lanes],
         }
         places["adder"] = ["adder"]
-        if spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder and spec.aligned_bits is None:
-            places["loaded" if "loaded" in self.texts else "adder"] = (
-                ["loader"] if "loaded" in self.texts else ["adder", "loader"]
-            )
+        if loads_products(spec):
+            places["loaded"] = ["loader"]
+        elif (
+            spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder and spec.aligned_bits is None
+        ):
+            places["adder"] += ["loader"]
         for unit, instance in (("number", "number"), ("scaler", "scaler"), ("outer_adder", "adder")):
             places[unit] = [f"outer.{instance}"]
         return tuple(

@@ -125,15 +125,11 @@ class FloatDatapath(Datapath):
             carry.eq(~sign & high),
             significand.eq(Cat(settled.significand[: p - 1], low | carry, high & ~carry)),
         ]
-        number = Signal()
         exponent = Signal(g.exponent_bits)
-        m.d.comb += [
-            number.eq(present & ~settled.nan & ~settled.infinite),
-            exponent.eq(settled.exponent + extend(carry, g.exponent_bits)),
-        ]
+        m.d.comb += exponent.eq(settled.exponent + extend(carry, g.exponent_bits))
         members: dict[str, Value] = {
-            "significand": Mux(number, significand, 0) << (g.window_bits - p),
-            "exponent": Mux(number, exponent, 0),
+            "significand": Mux(present, significand, 0) << (g.window_bits - p),
+            "exponent": Mux(present, exponent, 0),
             "present": present,
         }
         specials = {name: getattr(settled, name) & present for name in ("nan", "infinite", "negative")}

@@ -44,7 +44,7 @@ class FloatOperand(wiring.Signature):
     Members:
         significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
         exponent: see FloatGeometry.
-        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand is 0 beside them.
+        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand does not matter beside them.
         negative: sign of an infinity.
         present: whether there is an addend in this cycle; without one everything else is 0.
     """

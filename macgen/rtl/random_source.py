@@ -61,6 +61,6 @@ class RandomSource(wiring.Component):
 
 
 def loads_beside(spec: MacSpec) -> bool:
-    """Return whether a product can be loaded in the cycle of a fold."""
+    """Return whether a chunk's first product can be taken in the cycle of a fold."""
     folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
     return folds_beside and spec.random_place == "steps"

@@ -4,8 +4,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.rtl.accumulation import Control
 from macgen.rtl.bits import is_zero
-from macgen.rtl.pe import Control
 from macgen.spec import MacSpec
 
 

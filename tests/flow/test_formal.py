@@ -180,6 +180,14 @@ MUTANTS = {
         r"\1result_0_significand",
         "PE shift",
     ),
+    "chunk of one product": ("loaded", r"total_stays = early_fold & \w+;", "total_stays = 1'h0;", "PE result"),
+    "accumulator not emptied": ("loaded", r"if \(starts_empty\) acc_up <= 1'h0;\n +else ", "", "PE result"),
+    "flags of the product that waits": (
+        "loaded",
+        r"loaded_flags_0 <= loader__flags;",
+        "loaded_flags_0 <= 3'h0;",
+        "PE result",
+    ),
     # Lanes, formats of their own, turns.
     "lane taken twice": ("aligned", r"\.a\(a_in\[11:6\]\)", ".a(a_in[5:0])", "PE result"),
     "flags of a product": ("scaled", r"rounding_0__flags \| rounding_1__flags", "rounding_0__flags", "PE result"),

@@ -1,0 +1,294 @@
+"""The loop of a PE: products are accumulated, chunk sums folded into a total.
+
+With `interleave` = I its additions take I cycles, one for each turn. What is done in an addition's first cycle goes by
+the marks `control`, what is done in its last by `late`; `early` are those of the cycle before the first, in which its
+operand is clocked in. `early` and `late` therefore speak of the same turn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.addition import aligned_window
+from macgen.rtl.aligned import AlignedAdder, Aligner
+from macgen.rtl.cuts import delayed
+from macgen.rtl.datapath import Folded, Loaded, datapath
+from macgen.rtl.hierarchy import submodule
+from macgen.rtl.interfaces import clock_in, connect_members, delayed_members, registers, select
+from macgen.rtl.random_source import RandomSource, loads_beside
+from macgen.spec import MacSpec
+
+
+class Control(wiring.Signature):
+    """What a PE does in a cycle; travels along the rows with the operands.
+
+    With `interleave` = I each I-th cycle is a turn's; what follows is said of one turn and its cycles.
+
+    Members:
+        step: a product is accumulated.
+        first: it starts a new sum: a chunk's with `fold = overlap`, the dot product's without chunks. Not with `fold =
+            bubble`, where the fold leaves the accumulator at 0.
+        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator. If that has an
+            adder of its own, which takes the sum later: the chunk ends with this cycle's product.
+        fold_first: it is the first chunk's: the outer accumulator counts as empty.
+        done: the sum is complete: it becomes the result.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        names = ["step", "done"]
+        if spec.chunk is not None or spec.has_outer_adder:
+            names += ["fold", "fold_first"]
+        if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
+            names += ["first"]
+        super().__init__({name: Out(1) for name in names})
+
+
+def later_marks(m: Module, marks: Any, spec: MacSpec, cycles: int, name: str) -> Any:
+    """Delay control marks; the only registers of the PE with a reset."""
+    for cycle in range(cycles):
+        stage = name if cycle == cycles - 1 else f"{name}_{cycle}"
+        later = SimpleNamespace(**{mark: Signal(name=f"{stage}_{mark}") for mark in Control(spec).members})
+        clock_in(m, later, marks)
+        marks = later
+    return marks
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a loop hands on.
+
+    Attributes:
+        late: the marks of the addition that ends.
+        value: its sum; with chunks that are folded here the total.
+        flags: raised in the making of it, as far as it does not say so itself.
+    """
+
+    late: Any
+    value: Any
+    flags: Value
+
+
+class Loop:
+    """The loop of a PE, built into the PE's module.
+
+    Parameters:
+        m, platform: of the PE.
+        spec: describes the array.
+        early, control: the marks, see above.
+        seed: where the random numbers of steps and folds begin; None where there are none.
+    """
+
+    def __init__(
+        self, m: Module, platform: object, spec: MacSpec, *, early: Any, control: Any, seed: Value | None
+    ) -> None:
+        self._m, self._platform, self._spec, self._seed = m, platform, spec, seed
+        self._early, self._control = early, control
+        self._turns = spec.interleave
+        self._late = later_marks(m, control, spec, self._turns - 1, "late")
+        self._arithmetic = arithmetic = datapath(spec)
+        self._zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
+        self._acc = registers(arithmetic.value, "acc")
+        self._acc_flags = Signal(FLAG_BITS, reset_less=True, name="acc_flags")
+        folds = spec.chunk is not None and not spec.has_outer_adder
+        # The totals go round. The one whose turn `early` and `late` speak of is the first, that of `control` the last.
+        turns = range(self._turns) if folds else ()
+        self._totals = [registers(arithmetic.value, f"total_{turn}") for turn in turns]
+        self._totals_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in turns]
+
+    def sums_of_products(self, product: Any, product_flags: Value | None) -> Sums:
+        """Add one product after the other.
+
+        Parameters:
+            product: the operand that is added, under the marks `early`.
+            product_flags: raised by it, a cycle later; None: it raises none.
+        """
+        m, spec, arithmetic = self._m, self._spec, self._arithmetic
+        adder = self._submodule("adder", "adder", lambda: arithmetic.adder(self._turns))
+        random = self._random_numbers(adder) if arithmetic.random_bits else None
+        operand = registers(arithmetic.operand, "operand")
+        flags = Signal(FLAG_BITS)
+        raised = self._acc_flags | adder.settled
+        if product_flags is not None:
+            # In a cycle with a fold, a product is loaded beside the adder.
+            beside = self._control.fold if self._totals else Const(0, 1)
+            raised = raised | Mux(beside, 0, product_flags)
+        m.d.comb += flags.eq(delayed(m, "before", raised, self._turns - 1) | adder.flags)
+        connect_members(m, adder.acc, self._acc)
+        if not self._totals:
+            # The register is 0 when a new sum starts.
+            connect_members(m, adder.operand, operand)
+            clock_in(m, operand, product)
+            clock_in(m, self._acc, select(self._early.first, self._zero, adder.result, arithmetic.value))
+            m.d.sync += self._acc_flags.eq(Mux(self._early.first, 0, flags))
+            return Sums(self._late, adder.result, flags)
+        if spec.fold == "bubble":
+            return self._folds_in_bubbles(adder, operand, product, flags)
+        if arithmetic.loads_exactly:
+            return self._folds_with_swaps(adder, operand, product, flags, product_flags)
+        return self._folds_beside_loads(adder, operand, product, flags, product_flags, random)
+
+    def _folds_in_bubbles(self, adder: Any, operand: Any, product: Any, flags: Value) -> Sums:
+        """Fold in a cycle without a product, whose place the total takes; the loop gets no multiplexer."""
+        m, early, late, value = self._m, self._early, self._late, self._arithmetic.value
+        folded = self._folded(self._totals[0], ~early.fold_first)
+        clock_in(m, operand, select(early.fold, folded.operand, product, self._arithmetic.operand))
+        connect_members(m, adder.operand, operand)
+        clock_in(m, self._acc, select(late.fold, self._zero, adder.result, value))
+        m.d.sync += self._acc_flags.eq(Mux(late.fold, 0, flags))
+        total_flags = self._total_flags(self._totals_flags[0] | folded.flags, flags)
+        self._turn_totals(adder.result, total_flags)
+        return Sums(late, adder.result, total_flags)
+
+    def _folds_with_swaps(
+        self, adder: Any, operand: Any, product: Any, flags: Value, product_flags: Value | None
+    ) -> Sums:
+        """Fold while the next chunk's first product takes the total's place, to become the accumulator after it.
+
+        A chunk of one product is what then stands in the total's place. If it is folded right away, the total is still
+        in the loop: it stays there, and the product is added to it, which comes to the same.
+        """
+        m, early, late, value = self._m, self._early, self._late, self._arithmetic.value
+        totals, totals_flags = self._totals, self._totals_flags
+        folded = self._folded(totals[0], ~early.fold_first)
+        clock_in(m, operand, select(early.fold, folded.operand, product, self._arithmetic.operand))
+        connect_members(m, adder.operand, operand)
+        loader = self._submodule("loader", "loaded", lambda: Loaded(self._arithmetic))
+        connect_members(m, loader.operand, product)
+        loaded_flags = delayed(m, "loaded_flags", loader.flags, self._turns)
+        if product_flags is not None:
+            loaded_flags = loaded_flags | delayed(m, "product_flags_before", product_flags, self._turns - 1)
+
+        starts_empty = Signal()
+        total_stays = Signal()
+        m.d.comb += [
+            starts_empty.eq(early.first & ~early.fold),  # after an idle cycle, or an unfinished sum that is dropped
+            total_stays.eq(early.fold & ~early.fold_first),
+        ]
+        next_chunk = select(late.fold & ~total_stays, totals[0], adder.result, value)
+        clock_in(m, self._acc, select(starts_empty, self._zero, next_chunk, value))
+        m.d.sync += self._acc_flags.eq(Mux(starts_empty, 0, Mux(late.fold, loaded_flags, flags)))
+
+        total_flags = self._total_flags(totals_flags[0], flags)
+        self._turn_totals(adder.result, total_flags)
+        with m.If(early.fold):
+            clock_in(m, totals[-1], loader.value)
+            m.d.sync += totals_flags[-1].eq(Mux(late.fold, total_flags, totals_flags[0]) | folded.flags)
+        return Sums(late, adder.result, total_flags)
+
+    def _folds_beside_loads(
+        self, adder: Any, operand: Any, product: Any, flags: Value, product_flags: Value | None, random: Any
+    ) -> Sums:
+        """Fold while a second adder rounds the next chunk's first product to an accumulator."""
+        m, control, late, arithmetic = self._m, self._control, self._late, self._arithmetic
+        clock_in(m, operand, product)
+        folded = self._folded(self._totals[-1], ~control.fold_first)
+        folded_flags = delayed(m, "folded_flags", folded.flags, self._turns - 1)
+        connect_members(m, adder.operand, select(control.fold, folded.operand, operand, arithmetic.operand))
+        loader = self._submodule("loader", "adder", lambda: arithmetic.adder(self._turns))
+        connect_members(m, loader.acc, self._zero)
+        if random is not None:
+            m.d.comb += loader.random.eq(random.load_number)
+        connect_members(m, loader.operand, operand)
+        loader_flags = loader.flags
+        if product_flags is not None:
+            loader_flags = loader_flags | delayed(m, "product_flags_before", product_flags, self._turns - 1)
+        clock_in(m, self._acc, select(late.first, loader.result, adder.result, arithmetic.value))
+        m.d.sync += self._acc_flags.eq(Mux(late.first, loader_flags, flags))
+        total_flags = self._total_flags(self._totals_flags[0] | folded_flags, flags)
+        self._turn_totals(adder.result, total_flags)
+        return Sums(late, adder.result, total_flags)
+
+    def sums_of_aligned(self, products: list[Any], product_flags: Value | None) -> Sums:
+        """Add the products of all lanes at once, aligned; chunk sums are folded by an adder beside.
+
+        Parameters:
+            products: the lanes' products, under the marks `early`.
+            product_flags: raised by them, a cycle later; None: they raise none.
+        """
+        m, spec, arithmetic, turns = self._m, self._spec, self._arithmetic, self._turns
+        acc, acc_flags, zero, value = self._acc, self._acc_flags, self._zero, arithmetic.value
+        control, late, window = self._control, self._late, aligned_window(spec)
+        aligner = self._submodule("aligner", "aligner", lambda: Aligner(window, spec.lanes))
+        for lane, product in enumerate(products):
+            connect_members(m, aligner.numbers[lane], product)
+        lanes = registers(aligner.aligned.signature, "lanes")
+        clock_in(m, lanes, aligner.aligned)
+        adder = self._submodule(
+            "aligned_adder", "aligned_adder", lambda: AlignedAdder(arithmetic.addition, window, turns)
+        )
+        connect_members(m, adder.lanes, lanes)
+        in_bubbles = bool(self._totals) and spec.fold == "bubble"
+        starts: Value = Const(0, 1) if in_bubbles else control.first
+        flags = Signal(FLAG_BITS)
+        raised = Mux(starts, 0, acc_flags) | adder.settled
+        if product_flags is not None:
+            raised = raised | product_flags
+        m.d.comb += flags.eq(delayed(m, "before", raised, turns - 1) | adder.flags)
+        connect_members(m, adder.acc, select(starts, zero, acc, value))
+        # Without a product nothing is added: an accumulator, too, would lose what is cut.
+        held = delayed_members(m, "held", acc, value, turns - 1)
+        held_flags = delayed(m, "held_flags", acc_flags, turns - 1)
+        empties: Value = late.fold if in_bubbles else Const(0, 1)
+        clock_in(m, acc, select(late.step, adder.result, select(empties, zero, held, value), value))
+        m.d.sync += acc_flags.eq(Mux(late.step, flags, Mux(empties, 0, held_flags)))
+        if not self._totals:
+            if arithmetic.random_bits:
+                self._random_numbers(adder)
+            return Sums(late, adder.result, flags)
+        folder = self._submodule("adder", "adder", lambda: arithmetic.adder(turns))
+        connect_members(m, folder.acc, acc)
+        folded = self._folded(self._totals[-1], ~control.fold_first)
+        connect_members(m, folder.operand, folded.operand)
+        if arithmetic.random_bits:
+            source = self._random_numbers(folder)
+            number = Mux(late.first, source.load_number, source.number) if spec.fold == "overlap" else source.number
+            m.d.comb += adder.random.eq(number)
+        before = Mux(control.fold_first, 0, self._totals_flags[-1] | folded.flags) | acc_flags | folder.settled
+        total_flags = Signal(FLAG_BITS)
+        m.d.comb += total_flags.eq(delayed(m, "folding", before, turns - 1) | folder.flags)
+        self._turn_totals(folder.result, total_flags)
+        return Sums(late, folder.result, total_flags)
+
+    def _total_flags(self, before: Value, flags: Value) -> Signal:
+        """Return the flags of a total after the addition that ends."""
+        total_flags = Signal(FLAG_BITS)
+        self._m.d.comb += total_flags.eq(Mux(self._late.fold_first, 0, before) | flags)
+        return total_flags
+
+    def _turn_totals(self, total: Any, total_flags: Value) -> None:
+        """Let the totals and their flags go round; a fold that ends renews the first, which becomes the last."""
+        m, totals, flags, folds = self._m, self._totals, self._totals_flags, self._late.fold
+        for to, source in pairwise(totals):
+            clock_in(m, to, source)
+        clock_in(m, totals[-1], select(folds, total, totals[0], self._arithmetic.value))
+        m.d.sync += [to.eq(source) for to, source in pairwise(flags)]
+        m.d.sync += flags[-1].eq(Mux(folds, total_flags, flags[0]))
+
+    def _folded(self, total: Any, present: Value) -> Any:
+        folded = self._submodule("folded", "folded", lambda: Folded(self._arithmetic))
+        connect_members(self._m, folded.value, total)
+        self._m.d.comb += folded.present.eq(present)
+        return folded
+
+    def _random_numbers(self, adder: Any) -> Any:
+        """Give the adder its random numbers; return their source."""
+        m, late = self._m, self._late
+        source = self._submodule("random", "random", lambda: RandomSource(self._spec))
+        adds = late.step
+        if loads_beside(self._spec):
+            adds = adds & ~late.first
+            m.d.comb += source.loads.eq(late.first)
+        if self._totals:  # the first chunk's sum is copied
+            adds = adds | (late.fold & ~late.fold_first)
+        m.d.comb += [source.seed.eq(self._seed), source.adds.eq(adds), adder.random.eq(source.number)]
+        return source
+
+    def _submodule(self, name: str, module: str, make: Callable[[], wiring.Component]) -> Any:
+        return submodule(self._m, self._platform, name, module, make)
