@@ -387,7 +387,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
 
 # -- interruption ------------------------------------------------------------------------------------------------
 
-LARGE = ("--rows", 64, "--cols", 64, "--acc-bits", 16)
+LARGE = ("--rows", 40, "--cols", 40, "--acc-bits", 16)  # takes longer than the longest delay
 
 
 def start_build(directory, *args):

@@ -2,8 +2,10 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,8 +68,28 @@ def bundles(tmp_path_factory):
     return bundle
 
 
+FLAGS = ["-std=gnu++17", "-O0", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
+
+
+@pytest.fixture(scope="session")
+def parsed_headers(compiled_objects) -> Path:
+    """A header with those of Verilator and of the C++ library that the programs use, and what g++ made of it."""
+    header = compiled_objects / f"{os.getpid()}.h"
+    verilator = tools.require("verilator")
+    root = subprocess.run(
+        [*verilator.command, "--getenv", "VERILATOR_ROOT"],
+        env=verilator.environment(), capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    include = Path(root.stdout.strip()) / "include"
+    library = {line for path in module.PROVER.iterdir() for line in re.findall("#include <.*>", path.read_text())}
+    header.write_text("\n".join(['#include "verilated.h"', *sorted(library), ""]))
+    command = [*tools.require("g++").command, *FLAGS, f"-I{include}", "-x", "c++-header", header]
+    subprocess.run([*command, "-o", f"{header}.gch"], check=True, timeout=300)
+    return header
+
+
 @pytest.fixture(autouse=True)
-def _compile_once(compiled_objects, monkeypatch):
+def _compile_once(compiled_objects, parsed_headers, monkeypatch):
     """Give what g++ made of the same text before: a mutant changes one source of seven."""
     run = tools.run
 
@@ -75,6 +97,7 @@ def _compile_once(compiled_objects, monkeypatch):
         if "-c" not in command:
             return run(command, cwd=cwd, **options)
         command = ["-O0" if str(word).startswith("-O") else word for word in command]
+        assert set(FLAGS) <= set(command)
         source, output = Path(command[-3]), Path(cwd) / command[-1]
         texts = [source]
         if source.parent == module.PROVER:
@@ -90,7 +113,7 @@ def _compile_once(compiled_objects, monkeypatch):
         if kept.exists():
             shutil.copyfile(kept, output)
         else:
-            run(command, cwd=cwd, **options)
+            run([command[0], "-include", parsed_headers, *command[1:]], cwd=cwd, **options)
             keep(output, kept)
         return 0
 

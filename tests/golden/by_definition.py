@@ -41,12 +41,17 @@ def decode(fmt, code):
 
 def multiply(a, b):
     """Return the decoded product; an invalid operation's NaN is SIGNALLING, for it raises the same flag."""
-    sign, values = a[0] ^ b[0], (a[1], b[1])
-    if SIGNALLING in values or (INFINITY in values and 0 in values):
+    sign, special = a[0] ^ b[0], specials(a, b)
+    if not special:
+        return sign, a[1] * b[1]
+    if SIGNALLING in special or (INFINITY in special and not (a[1] and b[1])):
         return sign, SIGNALLING
-    if NAN in values:
-        return sign, NAN
-    return sign, INFINITY if INFINITY in values else a[1] * b[1]
+    return sign, NAN if NAN in special else INFINITY
+
+
+def specials(*terms):
+    """Return which of NAN, SIGNALLING and INFINITY are among decoded terms; to ask of each fraction takes long."""
+    return [value for _, value in terms if isinstance(value, str)]
 
 
 class Rounded:
@@ -67,28 +72,27 @@ class Rounded:
 
     def sum(self, terms, random=0, aligned=None):
         """Return (code, flags) of the sum of decoded terms; `drop` takes all but the first for one."""
-        values = [value for _, value in terms]
-        if SIGNALLING in values:
-            return self.not_a_number(INVALID)
-        if NAN in values:
-            return self.not_a_number(0)
-        infinite = {sign for sign, value in terms if value == INFINITY}
-        if len(infinite) == 2:
-            return self.not_a_number(INVALID)
-        if infinite:
+        if special := specials(*terms):
+            if SIGNALLING in special:
+                return self.not_a_number(INVALID)
+            if NAN in special:
+                return self.not_a_number(0)
+            infinite = {sign for sign, value in terms if value == INFINITY}
+            if len(infinite) == 2:
+                return self.not_a_number(INVALID)
             (sign,) = infinite
             if getattr(self.fmt, "encoding", None) == "ieee":
                 return self.infinity(sign), 0
             return self.end_of_range(sign), OVERFLOW
-        signed = [(-1) ** sign * value for sign, value in terms]
+        signed = [-value if sign else value for sign, value in terms]
         if aligned is not None and any(signed):
             exponent = binade(max(map(abs, signed)))
             signed = [math.trunc(x / Fraction(2) ** (exponent - aligned)) * Fraction(2) ** (exponent - aligned)
                       for x in signed]  # fmt: skip
         if self.rounding == "drop" and len(signed) > 1:
             two = signed[0], sum(signed[1:])
-            signed = [math.copysign(1, x) * self.cut(abs(x), abs(y)) for x, y in (two, two[::-1])]
-            signed = [Fraction(x) for x in signed]
+            cut = [self.cut(abs(x), abs(y)) for x, y in (two, two[::-1])]
+            signed = [-magnitude if x < 0 else magnitude for x, magnitude in zip(two, cut, strict=True)]
         return self.round_to_finite(sum(signed), random)
 
 

@@ -33,7 +33,8 @@ def simulate(chunk, fold, seed, resets=True, outer=None):
         log.append({**inputs, **out})
         waiting = inputs["valid"] & (out["accept"] == 0)
         beat = {name: inputs[name] for name in ("valid", "first", "last")}
-    return [[{name: int(value[lane]) for name, value in entry.items()} for entry in log] for lane in range(LANES)]
+    log = [{name: value.astype(int).tolist() for name, value in entry.items()} for entry in log]
+    return [[{name: values[lane] for name, values in entry.items()} for entry in log] for lane in range(LANES)]
 
 
 class PeOfWords:
