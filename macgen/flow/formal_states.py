@@ -94,8 +94,8 @@ class FloatStates:
         """Return Verilog for `<bundle>_valid` of an accumulator state.
 
         Of a number the significand is normalised, and once `up` has been added it has no bits below the grid; the
-        exponent is at most one more than an addend's. Where normalisation stops, anything not normalised counts as a
-        number with the least exponent. Beside NaN and infinity anything may stand.
+        exponent is at most one more than an addend's. Anything not normalised has the exponent of zero. Beside NaN and
+        infinity anything may stand.
         """
         g, least = self.geometry, self.least_exponent
         significand, exponent, up = f"{bundle}__significand", f"{bundle}__exponent", f"{bundle}__up"
@@ -106,12 +106,13 @@ class FloatStates:
         lowest = _lowest(significand, top)
         highest = f"{exponent} <= {self.largest_exponent + 1}"
         if g.capped:
-            number = f"(~{normal} | ({exponent} >= {g.min_exponent} & {highest}))"
+            number = f"({normal} ? {exponent} >= {g.min_exponent} & {highest} : {exponent} == {g.zero_exponent})"
         else:
             power = f"({significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
             shape = f"({normal} | {power})"
             in_range = [_from(exponent, least, f"{lowest} & ~{up}"), highest, *_on_grid(rounded, exponent, top, least)]
-            number = f"(({significand} == 0 & ~{up}) | {conjunction([shape, *in_range])})"
+            zero = f"({significand} == 0 & ~{up} & {exponent} == {g.zero_exponent})"
+            number = f"({zero} | {conjunction([shape, *in_range])})"
         conditions = [number]
         if self.addition.rounding in ("rtz", "drop"):
             conditions.append(f"({significand}[{top}] | ~{up})")

@@ -144,8 +144,13 @@ class FloatRounder(wiring.Component):
         m.d.comb += [
             kept.eq(normalised[-p - 1 :].as_signed()),
             below.eq(places.completed(known, normalised[: -p - 1])),
-            exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits)),
         ]
+        # Told here, where it is known early, and not from the significand where the next addition compares exponents.
+        # Of spellings that mean the same, this one was chosen for what synthesis makes of it.
+        with m.If(not_zero):
+            m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
+        with m.Else():
+            m.d.comb += exponent.eq(g.zero_exponent)
         return kept, below, exponent, not_zero
 
     def _reaches_normal(self, kept: Value, below: Value) -> Value:

@@ -17,8 +17,9 @@ class FloatValue(wiring.Signature):
     Members:
         significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
         up: it is rounded up: one is still to be added to it.
-        exponent: see FloatGeometry; of a normal number, otherwise it does not matter. Beyond the range of the format
-            it stands for what overflow or flushing makes of it.
+        exponent: see FloatGeometry; `zero_exponent` where the significand is not normal, but beside `nan` and
+            `infinite`, where it does not matter. Beyond the range of the format it stands for what overflow or flushing
+            makes of it.
         nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
         negative: sign of an infinity or of a zero; present where one of them can occur.
     """
@@ -147,7 +148,7 @@ class SettledRange:
         self.beyond = Signal(name=f"{name}_beyond")
         self.outside = Signal(name=f"{name}_outside")
         self.flushed = Signal(name=f"{name}_flushed")
-        self.exponent = Signal(g.exponent_bits, name=f"{name}_exponent")
+        self.exponent: Value = value.exponent
         # The magnitude is this plus one if `away`.
         chopped = Signal(p, name=f"{name}_chopped")
         away = Signal(name=f"{name}_away")
@@ -155,15 +156,14 @@ class SettledRange:
         m.d.comb += [
             self.normal.eq(negative ^ kept[-2] if g.capped else negative | kept[-2]),
             self.carry.eq(Mux(negative, is_zero(kept[:-1]) & ~up, kept[:-1].all() & up)),
-            self.beyond.eq(self.normal & (value.exponent > g.max_exponent)),
-            self.exponent.eq(Mux(self.normal, value.exponent, g.zero_exponent)),
+            self.beyond.eq(value.exponent > g.max_exponent),
             chopped.eq(kept[:-1] ^ negative.replicate(p)),
             away.eq(up ^ negative),
         ]
         at_limit: Value = self.carry
         if g.max_significand != (1 << p) - 1:
             at_limit = (chopped > g.max_significand) | ((chopped == g.max_significand) & away)
-        at_largest = self.normal & (value.exponent == g.max_exponent)
+        at_largest = value.exponent == g.max_exponent
         m.d.comb += self.outside.eq(self.beyond | (at_largest & at_limit))
         if g.flush:
             if g.least_missing:  # 2**min_exponent itself has no code
