@@ -146,7 +146,6 @@ class FloatRounder(wiring.Component):
             below.eq(places.completed(known, normalised[: -p - 1])),
         ]
         # Told here, where it is known early, and not from the significand where the next addition compares exponents.
-        # Of spellings that mean the same, this one was chosen for what synthesis makes of it.
         with m.If(not_zero):
             m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
         with m.Else():
