@@ -242,5 +242,6 @@ class Loaded(wiring.Component):
         for name, value in self._arithmetic.as_value(self.operand).items():
             if name in self.value.signature.members:
                 m.d.comb += getattr(self.value, name).eq(value)
-        m.d.comb += self.flags.eq(member(self.operand, "invalid") << 2)
+        invalid = member(self.operand, "invalid") | member(self.operand, "opposite")
+        m.d.comb += self.flags.eq(Cat(Const(0, 2), invalid))
         return m

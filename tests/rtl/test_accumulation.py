@@ -61,6 +61,33 @@ def test_idle_cycles_change_nothing(pipeline):
     assert len({flags for _, flags in wanted}) > 2
 
 
+def test_infinities_of_both_signs_are_invalid_in_a_chunks_first_product():
+    spec = MacSpec(
+        a="e2m1", b="e2m1", acc="e6m9", lanes=2, chunk=2, fold="overlap", overflow="infinity", rows=1, cols=1
+    )
+    assert datapath(spec).loads_exactly
+    gates, model = gates_of(spec), Model(spec)
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(0, 16, (2, LANES, 4))  # two chunks of a beat, in three of four of which there is an infinity
+    _, state = gates.clock(LANES, {"rst": 1}, gates.random_state(LANES, rng))
+    for cycle in range(6):
+        beat = min(cycle, 1)
+        inputs = {
+            "a_in": a[:, 2 * beat] | a[:, 2 * beat + 1] << 4,
+            "b_in": b[:, 2 * beat] | b[:, 2 * beat + 1] << 4,
+            "control_in__step": np.full(LANES, cycle < 2),
+            "control_in__first": np.full(LANES, cycle < 2),
+            "control_in__fold": np.full(LANES, cycle in (1, 2)),
+            "control_in__fold_first": np.full(LANES, cycle == 1),
+            "control_in__done": np.full(LANES, cycle == 2),
+        }
+        out, state = gates.clock(LANES, inputs, state)
+    code, flags = result_of(spec, out["result_out"])
+    wanted = [model.dot(x, y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    assert code.tolist() == [code for code, _ in wanted]
+    assert flags.tolist() == [flags for _, flags in wanted]
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 @pytest.mark.parametrize(
     ("operand", "acc"),
