@@ -2,8 +2,8 @@
 
 An accumulator state, an addend, a product and a scale carry one bit each, in every bit of their vectors; what computes
 with them is any function of such bits, the same one everywhere (tables that the solver chooses), but for one thing:
-where a PE counts on that a product is loaded as it is and that it does not matter which addend is the accumulator, a
-sum with 0 is the other addend and tables are symmetric. The lanes' products
+where a PE counts on that it does not matter which addend is the accumulator, as it loads products as they are, the
+tables are symmetric. The lanes' products
 become the parity of any of them. Vectors whose bits disagree decode to any bit. A beat that is lost, repeated or out of
 order, and a member that a multiplexer forgets, then change a result for some function.
 """
@@ -24,7 +24,6 @@ from macgen.spec import MacSpec
 LOOK_UP = """\
 `define LOOK_UP(t, i, j) ((i) ? ((j) ? t[3] : t[2]) : ((j) ? t[1] : t[0]))
 `define LOOK_UP_PAIR(t, i, j) ((i) & (j) ? t[3] : (i) | (j) ? t[2] : t[0])
-`define ADD_PAIR(t, i, j) ((i) & (j) ? t[3] : (i) | (j))
 """
 
 
@@ -47,18 +46,23 @@ class Tables:
     loads: bool = False
 
     @property
+    def _look_up(self) -> str:
+        return "LOOK_UP_PAIR" if self.loads else "LOOK_UP"
+
+    @property
     def widths(self) -> dict[str, int]:
         """The tables and their bits."""
         return {self.sums: 4, **{f"{self.flags}_{bit}": 4 for bit in range(self.flag_bits)}, self.told: self.flag_bits}
 
     def sum(self, state: str, addend: str) -> str:
         """Return the sum of a state and an addend."""
-        return f"`{'ADD_PAIR' if self.loads else 'LOOK_UP'}({self.sums}, {state}, {addend})"
+        return f"`{self._look_up}({self.sums}, {state}, {addend})"
 
     def raised(self, state: str, addend: str) -> str:
         """Return the flags that their addition raises."""
-        look_up = "LOOK_UP_PAIR" if self.loads else "LOOK_UP"
-        return joined(f"`{look_up}({self.flags}_{bit}, {state}, {addend})" for bit in reversed(range(self.flag_bits)))
+        return joined(
+            f"`{self._look_up}({self.flags}_{bit}, {state}, {addend})" for bit in reversed(range(self.flag_bits))
+        )
 
     def tells(self, state: str) -> str:
         """Return the flags that a state tells."""
