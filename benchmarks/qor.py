@@ -1,4 +1,4 @@
-"""Quality of results on a standard-cell library: `python benchmarks/qor.py --liberty FILE [--only catalogue|units]`.
+"""Quality of results on a standard-cell library: `python benchmarks/qor.py --liberty FILE [--only TABLE]`.
 
 Three tables. The catalogue: an array of one PE as it is built, next to the same with an accumulator of 32 bits, as
 `macgen report` measures them. The units: multiplier, product register, adder, accumulator, flags and output converter,

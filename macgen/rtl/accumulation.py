@@ -177,7 +177,7 @@ class Loop:
 
         total_flags = self._total_flags(totals_flags[0], flags)
         self._turn_totals(adder.result, total_flags)
-        with m.If(early.fold):
+        with m.If(early.fold):  # before what the totals' turn would bring
             clock_in(m, totals[-1], loader.value)
             m.d.sync += totals_flags[-1].eq(Mux(late.fold, total_flags, totals_flags[0]) | folded.flags)
         return Sums(late, adder.result, total_flags)

@@ -18,7 +18,8 @@ class RandomSource(wiring.Component):
         seed: the register's content before the first addition; constant.
         adds: the adder adds in this cycle.
         number: its random number.
-        loads, load_number: with `fold = overlap` the same for the product that is loaded beside it, the later addition.
+        loads, load_number: with `fold = overlap` the same for the product that is taken in the cycle of a fold, the
+            later addition; where it is loaded as it is, only the shift counts.
     """
 
     def __init__(self, spec: MacSpec) -> None:
