@@ -13,14 +13,20 @@ from macgen.flow.formal_harness import conjunction
 from macgen.numerics import FloatFormat, Format, Overflow
 from macgen.rtl.addition import Addend, Addition, Window
 from macgen.rtl.geometry import FloatGeometry
-
-_SPECIALS = ("nan", "infinite")
+from macgen.rtl.specials import SPECIALS
 
 
 def special(bundle: str, members: Mapping[str, int]) -> str:
     """Return the condition that a product, an addend or a state is NaN or infinite."""
-    found = [f"{bundle}__{key}" for key in _SPECIALS if key in members]
+    found = [f"{bundle}__{key}" for key in (*SPECIALS, "infinite") if key in members]
     return f"({' | '.join(found)})" if found else "1'b0"
+
+
+def _nan(bundle: str, members: Mapping[str, int]) -> str:
+    """Return the condition that it is NaN."""
+    if "nan" in members:
+        return f"{bundle}__nan"
+    return conjunction([f"{bundle}__{key}" for key in SPECIALS if key in members] or ["1'b0"])
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,6 @@ class FloatStates:
             conditions = [f"({special(bundle, members)} | {finite})", *_special_conditions(bundle, members)]
         else:
             conditions = [finite, *_special_conditions(bundle, members), _alone(bundle, members, significand)]
-        if "negative" in members:
-            conditions.append(f"(~{bundle}__negative | {special(bundle, members)} | {_not_positive(significand, top)})")
         if "present" in members:
             conditions.append(f"({bundle}__present | ({significand} == 0 & ~{special(bundle, members)}))")
         return _valid(bundle, conditions)
@@ -132,11 +136,9 @@ class FloatStates:
         assert isinstance(acc, FloatFormat)
         code, magnitude = f"{bundle}_code", f"{bundle}_code[{acc.width - 2}:0]"
         found = _finite(code, acc, may_overflow=self.geometry.overflow_infinite)
-        if "infinite" in members:
-            found = f"({bundle}__infinite ? {magnitude} == {acc.infinity_code(0)} : {found})"
-        if "nan" in members:
-            found = f"({bundle}__nan ? {code} == {acc.nan_code} : {found})"
-        return found
+        if "positive_infinity" in members:
+            found = f"({special(bundle, members)} ? {magnitude} == {acc.infinity_code(0)} : {found})"
+        return f"({_nan(bundle, members)} ? {code} == {acc.nan_code} : {found})" if acc.has_nan else found
 
 
 def _finite(code: str, fmt: FloatFormat, *, may_overflow: bool) -> str:
@@ -204,12 +206,12 @@ def _alone(bundle: str, members: Mapping[str, int], number: str) -> str:
 def _special_conditions(bundle: str, members: Mapping[str, int]) -> list[str]:
     """Return the conditions on what is beside a number."""
     conditions = []
-    if all(key in members for key in _SPECIALS):
+    if "nan" in members and "infinite" in members:
         conditions.append(f"~({bundle}__nan & {bundle}__infinite)")
     if "invalid" in members:
-        conditions.append(f"(~{bundle}__invalid | {bundle}__nan)")
+        conditions.append(f"(~{bundle}__invalid | {_nan(bundle, members)})")
     if "opposite" in members:
-        conditions.append(f"(~{bundle}__opposite | {bundle}__nan)")
+        conditions.append(f"(~{bundle}__opposite | {_nan(bundle, members)})")
     return conditions
 
 

@@ -18,6 +18,12 @@ def is_zero(value: Value) -> Value:
     return ~value.any()
 
 
+def add_with_carry(x: Value, y: Value, carry: Value) -> Value:
+    """Return x + y + carry, unsigned, as wide as x, by one adder: the carry comes from a place below."""
+    wide = Cat(Const(1, 1), x) + Cat(carry, y)
+    return wide[1 : len(x) + 1]
+
+
 def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, unit: int = 0) -> tuple[Signal, Signal]:
     """Shift a signed value right arithmetically and tell whether a one was shifted out.
 

@@ -18,6 +18,7 @@ from macgen.rtl.float_value import FloatOperand, FloatValue, Settled
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.interfaces import member
 from macgen.rtl.numbers import FixedNumber, FloatNumber, fixed_sums, float_sums
+from macgen.rtl.specials import SPECIALS
 from macgen.spec import MacSpec
 
 
@@ -132,12 +133,12 @@ class FloatDatapath(Datapath):
             "exponent": Mux(present, exponent, 0),
             "present": present,
         }
-        specials = {name: getattr(settled, name) & present for name in ("nan", "infinite", "negative")}
+        specials = {name: getattr(settled, name) & present for name in SPECIALS}
         return members | specials, settled.flags
 
     def as_value(self, operand: Any) -> dict[str, Value]:
         members = {"significand": operand.significand, "exponent": operand.exponent}
-        return members | {name: member(operand, name) for name in ("nan", "infinite", "negative")}
+        return members | {name: member(operand, name) for name in SPECIALS}
 
 
 class FixedDatapath(Datapath):

@@ -13,7 +13,8 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addition, ExactNumber
 from macgen.rtl.bits import extend, rounds_away, shift_right_sticky
 from macgen.rtl.cuts import delay
-from macgen.rtl.interfaces import connect_specials, member, random_port
+from macgen.rtl.interfaces import random_port
+from macgen.rtl.specials import Specials, connect_specials, special_members
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,12 @@ class FixedOperand(wiring.Signature):
 
     Members:
         integer: its value, with extra_bits below the accumulator's last bit.
-        infinite, nan, invalid: of an addend, see ExactNumber; the integer is 0 beside them.
-        negative: sign of an infinity.
+        positive_infinity, negative_infinity, nan: see `SPECIALS`; the integer is 0 beside them.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:
         members: dict[str, Any] = {"integer": Out(signed(geometry.operand_bits))}
-        if geometry.operand_infinite:
-            members |= {"infinite": Out(1), "negative": Out(1)}
-        if geometry.operand_nan:
-            members |= {"nan": Out(1), "invalid": Out(1)}
+        members |= special_members(infinite=geometry.operand_infinite, nan=geometry.operand_nan)
         super().__init__(members)
 
 
@@ -146,19 +143,19 @@ class FixedAdder(wiring.Component):
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
             else:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
-        infinite, nan = member(operand, "infinite"), member(operand, "nan")
+        specials = Specials(operand)
         outside = Signal()
         overflow = Signal()
         m.d.comb += [
             outside.eq((rounded > fmt.max_integer) | (rounded < fmt.min_integer)),
-            overflow.eq((outside & ~nan) | infinite),
-            self.flags.eq(Cat(overflow, Const(0, 1), nan)),
+            overflow.eq((outside & ~specials.nan) | specials.infinite),
+            self.flags.eq(Cat(overflow, Const(0, 1), specials.nan)),
         ]
-        clamp: Value = infinite | nan
-        clamp_negative: Value = infinite & member(operand, "negative")
+        clamp: Value = specials.any
+        clamp_negative: Value = specials.negative_infinity & ~specials.nan
         if self._addition.overflow == "saturate":
             clamp = clamp | outside
-            clamp_negative = clamp_negative | (~infinite & ~nan & rounded[-1])
+            clamp_negative = clamp_negative | (~specials.any & rounded[-1])
         m.d.comb += self.result.integer.eq(
             Mux(clamp, Mux(clamp_negative, fmt.min_integer, fmt.max_integer), rounded[: g.acc_bits])
         )

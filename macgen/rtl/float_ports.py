@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber
-from macgen.rtl.bits import count_leading_zeros, extend, shift_left
+from macgen.rtl.bits import add_with_carry, count_leading_zeros, extend, shift_left
 from macgen.rtl.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.geometry import FloatGeometry
-from macgen.rtl.interfaces import connect_specials
+from macgen.rtl.specials import connect_specials
 
 
 def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple[Value, Value, Value]:
@@ -56,14 +56,15 @@ class FloatProduct(wiring.Component):
         cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
         magnitude = Signal(g.addend_bits - cut)
         signed_magnitude = Signal(signed(g.addend_bits - cut + 1))
+        correction = Signal(g.exponent_bits)
         exponent = Signal(g.exponent_bits)
         m.d.comb += [
             some.eq(self.present & nonzero),
             magnitude.eq(normalised[cut:]),
             signed_magnitude.eq(Mux(self.product.negative, -magnitude, magnitude)),
-            exponent.eq(
-                extend(self.product.exponent, bits) + Const(g.addend_offset % (1 << bits), bits) - extend(zeros, bits)
-            ),
+            # The product's exponent + addend_offset - zeros.
+            correction.eq(Const((g.addend_offset - 1) % (1 << bits), bits) - extend(Cat(Const(0, 1), zeros[1:]), bits)),
+            exponent.eq(add_with_carry(extend(self.product.exponent, bits), correction, ~zeros[0])),
             self.operand.significand.eq(Mux(some, signed_magnitude, 0) << (g.window_bits - len(magnitude))),
             self.operand.exponent.eq(Mux(some, exponent, 0)),
         ]
@@ -94,21 +95,26 @@ class FloatOutput(wiring.Component):
         p, bits = g.precision, g.exponent_bits
         value = SettledMagnitude(m, g, self.value, "value")
         m.d.comb += self.flags.eq(value.flags)
-        # The field is that of the number's significand without its hidden bit, plus that bit, plus the carry.
-        least = Signal()  # the hidden bit counts nothing, or is clear
         field = Signal(fmt.exp_bits)
+        below_normal = Signal()
         shifted: Value = value.magnitude
-        if g.capped:
-            m.d.comb += least.eq(~value.normal)
+        if g.capped or g.flush:
+            m.d.comb += below_normal.eq(~value.normal)
         else:
-            # Subnormal numbers are kept normalised: shift them back.
-            distance = Signal(range(g.offset + 2))
+            # Subnormal numbers are kept normalised: shift them back. Below the grid of all sums their bits are 0.
+            binades = g.min_exponent - g.least_exponent
+            distance = Signal(range(binades + 2))
             m.d.comb += [
-                least.eq(value.exponent < Const(g.min_exponent, bits)),
-                distance.eq(Mux(least, Const(g.min_exponent, bits) - value.exponent, 0)),
+                below_normal.eq(value.exponent < g.min_exponent),
+                distance.eq(Mux(below_normal, Const(g.min_exponent, bits) - value.exponent, 0)),
             ]
-            shifted = value.magnitude >> distance
-        m.d.comb += field.eq(Mux(least, 0, value.exponent - Const(g.field_offset + 1, bits)) + shifted[p - 1 :])
+            low = max(p - 1 - binades, 0)
+            shifted = Cat(value.magnitude[:low], value.magnitude[low:] >> distance)
+        normal_field = Signal(bits)
+        m.d.comb += [
+            normal_field.eq(add_with_carry(value.exponent, Const(-g.field_offset % (1 << bits), bits), shifted[p])),
+            field.eq(Mux(below_normal, shifted[p - 1], normal_field[: fmt.exp_bits])),
+        ]
         absolute: Value = Cat(shifted[: p - 1], field)
         if g.flush:
             absolute = Mux(value.flushed, 0, absolute)

@@ -15,6 +15,7 @@ from macgen.rtl.float_value import FloatValue, SumSpecials
 from macgen.rtl.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.interfaces import member, random_port
 from macgen.rtl.rounding_place import BitsBelow
+from macgen.rtl.specials import SPECIALS, Specials
 
 
 class FloatRounder(wiring.Component):
@@ -83,10 +84,9 @@ class FloatRounder(wiring.Component):
         clamped = member(beside, "clamped")
         underflow: Value = Const(0, 1)
         if g.capped:
-            special = member(beside, "nan") | member(beside, "infinite") | clamped
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
-            underflow = tiny & ~special
-        for name in ("nan", "infinite"):
+            underflow = tiny & ~(Specials(beside).any | clamped)
+        for name in SPECIALS:
             if name in self.result.signature.members:
                 m.d.comb += getattr(self.result, name).eq(getattr(beside, name))
         if "clamped" in self.beside.signature.members:
@@ -98,7 +98,7 @@ class FloatRounder(wiring.Component):
                 ]
         if "negative" in self.result.signature.members:
             of_zero = ~nonzero & ~clamped
-            m.d.comb += self.result.negative.eq(beside.negative & (member(beside, "infinite") | of_zero))
+            m.d.comb += self.result.negative.eq(beside.negative & of_zero)
         m.d.comb += self.flags.eq(Cat(member(beside, "overflow"), underflow, member(beside, "invalid")))
         return m
 

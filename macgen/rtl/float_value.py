@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Out
 from macgen.rtl.bits import extend, is_zero
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.interfaces import member
+from macgen.rtl.specials import Specials, special_members
 
 
 class FloatValue(wiring.Signature):
@@ -17,11 +18,11 @@ class FloatValue(wiring.Signature):
     Members:
         significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
         up: it is rounded up: one is still to be added to it.
-        exponent: see FloatGeometry; `zero_exponent` where the significand is not normal, but beside `nan` and
-            `infinite`, where it does not matter. Beyond the range of the format it stands for what overflow or flushing
-            makes of it.
-        nan, infinite: absorbing states; present where they can occur. `infinite` is never set together with `nan`.
-        negative: sign of an infinity or of a zero; present where one of them can occur.
+        exponent: see FloatGeometry; `zero_exponent` where the significand is not normal, but beside infinities and NaN,
+            where it does not matter. Beyond the range of the format it stands for what overflow or flushing makes of
+            it.
+        positive_infinity, negative_infinity, nan: absorbing states, those that can occur; see `SPECIALS`.
+        negative: sign of a zero, where it has one.
     """
 
     def __init__(self, geometry: FloatGeometry) -> None:
@@ -30,11 +31,8 @@ class FloatValue(wiring.Signature):
             "up": Out(1),
             "exponent": Out(unsigned(geometry.exponent_bits)),
         }
-        if geometry.nan:
-            members["nan"] = Out(1)
-        if geometry.infinite:
-            members["infinite"] = Out(1)
-        if geometry.infinite or geometry.signed_zero:
+        members |= special_members(infinite=geometry.infinite, nan=geometry.nan)
+        if geometry.signed_zero:
             members["negative"] = Out(1)
         super().__init__(members)
 
@@ -45,8 +43,8 @@ class FloatOperand(wiring.Signature):
     Members:
         significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
         exponent: see FloatGeometry.
-        infinite, nan, invalid, opposite: of an addend, see ExactNumber; the significand does not matter beside them.
-        negative: sign of an infinity.
+        positive_infinity, negative_infinity, nan: see FloatValue; the significand does not matter beside them.
+        invalid, opposite: of a NaN, see ExactNumber.
         present: whether there is an addend in this cycle; without one everything else is 0.
     """
 
@@ -55,10 +53,9 @@ class FloatOperand(wiring.Signature):
             "significand": Out(signed(geometry.window_bits + 1)),
             "exponent": Out(unsigned(geometry.exponent_bits)),
         }
-        if geometry.operand_infinite or geometry.infinite:
-            members |= {"infinite": Out(1), "negative": Out(1)}
-        if geometry.operand_nan or geometry.nan:
-            members["nan"] = Out(1)
+        members |= special_members(
+            infinite=geometry.operand_infinite or geometry.infinite, nan=geometry.operand_nan or geometry.nan
+        )
         if geometry.operand_nan:
             members["invalid"] = Out(1)
         if geometry.operand_opposite:
@@ -72,9 +69,9 @@ class SumSpecials(wiring.Signature):
     """What infinities and NaN among the addends make of a sum. Members are there where they can occur.
 
     Members:
-        nan, infinite: see FloatValue.
+        positive_infinity, negative_infinity, nan: see FloatValue.
         clamped: it is the largest magnitude, for want of an infinity or NaN.
-        negative: sign of an infinity or of that magnitude; otherwise that of a sum of 0.
+        negative: sign of that magnitude; otherwise that of a sum of 0.
         overflow, invalid: flags that this raises.
     """
 
@@ -82,14 +79,13 @@ class SumSpecials(wiring.Signature):
         g = geometry
         clamped = (g.operand_infinite and not g.infinite) or (g.operand_nan and not g.nan)
         present = {
-            "nan": g.nan,
-            "infinite": g.infinite,
             "clamped": clamped,
-            "negative": g.infinite or g.signed_zero or clamped,
+            "negative": g.signed_zero or clamped,
             "overflow": g.operand_infinite and not g.infinite,
             "invalid": g.operand_nan or g.infinite,
         }
-        super().__init__({name: Out(1) for name, is_there in present.items() if is_there})
+        members = {name: Out(1) for name, is_there in present.items() if is_there}
+        super().__init__(special_members(infinite=g.infinite, nan=g.nan) | members)
 
 
 def sum_specials(m: Module, geometry: FloatGeometry, acc: Any, operand: Any) -> dict[str, Value]:
@@ -102,26 +98,25 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: Any, operand: Any) -> 
         operand: the other addend, see FloatOperand.
     """
     g = geometry
-    acc_nan, acc_infinite = member(acc, "nan"), member(acc, "infinite")
-    operand_nan, operand_infinite = member(operand, "nan"), member(operand, "infinite")
-    opposite = Signal()
-    m.d.comb += opposite.eq(acc_infinite & operand_infinite & (member(acc, "negative") ^ member(operand, "negative")))
-    infinite = acc_infinite | operand_infinite
+    old, added = Specials(acc), Specials(operand)
+    positive = old.positive_infinity | added.positive_infinity
+    negative = old.negative_infinity | added.negative_infinity
     clamped: Value = Const(0, 1)
     if not g.infinite:
-        clamped = operand_infinite
+        clamped = added.infinite
     if not g.nan:  # an encoding without NaN takes its largest value instead
-        clamped = clamped | operand_nan
-    invalid = member(operand, "invalid") | opposite | (member(operand, "opposite") & ~acc_nan)
-    kept_sign = member(acc, "negative") & ~member(operand, "present") if g.signed_zero else Const(0, 1)
-    of_acc = Mux(acc_infinite, member(acc, "negative"), kept_sign)
+        clamped = clamped | added.nan
+    opposite = positive & negative & ~old.nan & ~added.nan
+    invalid = member(operand, "invalid") | opposite | (member(operand, "opposite") & ~old.nan)
+    sign_of_zero = member(acc, "negative") & ~member(operand, "present") if g.signed_zero else Const(0, 1)
     found = {
-        "nan": acc_nan | operand_nan | opposite,
-        "infinite": infinite & ~opposite & ~operand_nan & ~acc_nan,
+        "positive_infinity": positive,
+        "negative_infinity": negative,
+        "nan": old.nan | added.nan,
         "clamped": clamped,
-        "negative": Mux(operand_infinite & ~acc_infinite, member(operand, "negative") & ~operand_nan, of_acc),
-        "overflow": operand_infinite & ~acc_nan,
-        "invalid": invalid if g.nan else operand_nan,
+        "negative": (added.negative_infinity & ~added.nan) | sign_of_zero,
+        "overflow": added.infinite & ~old.nan,
+        "invalid": invalid if g.nan else added.nan,
     }
     return {name: value for name, value in found.items() if name in SumSpecials(g).members}
 
@@ -136,7 +131,7 @@ class SettledRange:
         outside: the number overflows.
         flushed: it becomes 0.
         exponent: see FloatGeometry; neither saturated nor flushed.
-        nan, infinite: see FloatValue.
+        positive_infinity, negative_infinity, nan, infinite: see Specials.
         flags: those that the rounding raised.
     """
 
@@ -172,21 +167,17 @@ class SettledRange:
             else:
                 below = (value.exponent < g.min_exponent) & ~(self.carry & (value.exponent == g.min_exponent - 1))
             m.d.comb += self.flushed.eq(self.normal & below)
-        self.nan = member(value, "nan")
-        self.infinite = member(value, "infinite")
-        finite = ~(self.nan | self.infinite)
+        specials = Specials(value)
+        finite = ~specials.any
         m.d.comb += overflow.eq(self.outside & finite)
+        self.positive_infinity, self.negative_infinity = specials.positive_infinity, specials.negative_infinity
+        self.nan, self.infinite = specials.nan, specials.infinite
         if g.overflow_infinite:
+            self.positive_infinity = self.positive_infinity | (overflow & ~negative)
+            self.negative_infinity = self.negative_infinity | (overflow & negative)
             self.infinite = self.infinite | overflow
         self.flags = Cat(overflow, self.flushed & finite if g.flush else Const(0, 1), Const(0, 1))
         self._chopped, self._away = chopped, away
-
-    def _sign(self, geometry: FloatGeometry, value: Any) -> Value:
-        """Return the sign of an infinity, a number or a zero that has one."""
-        if not (geometry.infinite or geometry.signed_zero):
-            return Const(0, 1)
-        sign = value.significand[-1] & ~self.flushed | value.negative
-        return Mux(value.infinite, value.negative, sign) if geometry.infinite else sign
 
 
 class Settled(SettledRange):
@@ -196,8 +187,8 @@ class Settled(SettledRange):
         rounded: p + 2 bits, two's complement, from -2**p to 2**p; neither saturated nor flushed.
         significand: the same, saturated and flushed.
         exponent: see FloatGeometry.
-        negative: see FloatValue; also of an underflow to zero.
-        carry, nan, infinite, flags: see SettledRange.
+        negative: sign of a number or of a zero that has one.
+        Others: see SettledRange.
     """
 
     def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
@@ -216,7 +207,7 @@ class Settled(SettledRange):
             significand = Mux(self.flushed, 0, significand)
         self.exponent = Signal(g.exponent_bits, name=f"{name}_settled_exponent")
         self.significand = Signal(signed(p + 2), name=f"{name}_significand")
-        self.negative = self._sign(g, value)
+        self.negative = kept[-1] & ~self.flushed | member(value, "negative")
         m.d.comb += [self.exponent.eq(exponent), self.significand.eq(significand)]
 
 
@@ -234,7 +225,9 @@ class SettledMagnitude(SettledRange):
         g, p = geometry, geometry.precision
         self.magnitude = Signal(p + 1, name=f"{name}_magnitude")
         m.d.comb += self.magnitude.eq(self._chopped + self._away)
-        if g.infinite or g.signed_zero:
-            self.negative = self._sign(g, value)
-        else:
-            self.negative = value.significand[-1] & self.magnitude.any() & ~self.flushed
+        negative = value.significand[-1] & ~self.flushed
+        if g.signed_zero:
+            negative = negative | value.negative
+        elif g.capped:
+            negative = negative & self.magnitude.any()
+        self.negative = Mux(self.infinite, self.negative_infinity, negative) if g.infinite else negative

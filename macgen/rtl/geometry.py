@@ -1,8 +1,8 @@
 """Widths and constants of a float datapath, all of which follow from the formats.
 
-The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. `exponent` is 1 in
-the smallest normal number's binade, plus an offset chosen so that the smallest addend's is 1: no exponent in the
-datapath is negative.
+The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. Exponents are not
+negative, and as high as their width allows: the exponent of a sum above all numbers has ones in all places, so that
+overflow, which is told at the start of the loop, is a matter of leading ones.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class FloatGeometry:
             of a sum that cancels, then the ones that rounding looks at.
         random_bits: bits of the random number that an addition takes.
         exponent_bits: width of all exponents.
-        offset: what is added to the accumulator's exponents for that.
-        field_offset: what the output takes from them to give the format's exponent field.
+        least_exponent: exponent of the smallest addend, or of the smallest normal number if that is less.
+        field_offset: what the output takes from exponents to give the format's exponent field.
         min_exponent: exponent of the smallest normal number.
         max_exponent: exponent of the largest finite number.
         max_significand: significand of the largest finite number.
@@ -58,7 +58,7 @@ class FloatGeometry:
     guard_bits: int
     random_bits: int
     exponent_bits: int
-    offset: int
+    least_exponent: int
     field_offset: int
     min_exponent: int
     max_exponent: int
@@ -100,11 +100,14 @@ class FloatGeometry:
         sum_lsb = min(addend.lsb_exponent, acc.max_exponent - acc.man_bits)
         gradual = acc.subnormals == "gradual"
         capped = gradual and sum_lsb < acc.lsb_exponent
-        offset = max(0, acc.lsb_exponent + p - 1 - sum_lsb)
-        addend_offset = addend.lsb_exponent - addend.least_exponent + 1 - acc.lsb_exponent + (w - p) + offset
-        field_offset = offset + 1 - acc.least_normal_field
-        max_exponent = field_offset + (acc.max_code >> acc.man_bits)
+        # First as if the smallest normal number's exponent were 0.
+        least = min(0, sum_lsb - (acc.lsb_exponent + p - 1))
+        addend_offset = addend.lsb_exponent - addend.least_exponent - acc.lsb_exponent + (w - p)
+        max_exponent = (acc.max_code >> acc.man_bits) - acc.least_normal_field
         largest = max(max_exponent, addend.largest_exponent + addend_offset)
+        # A sum may have one more than the largest; the exponent below the least is that of zero and of -1.0 beneath it.
+        exponent_bits = (largest + 1 - (least - 1)).bit_length()
+        min_exponent = (1 << exponent_bits) - 1 - (largest + 1)
         overflow_infinite = addition.overflow == "infinity" and addition.rounds_up
         infinite = acc.has_infinity and (addend.infinite or overflow_infinite)
         return cls(
@@ -113,13 +116,13 @@ class FloatGeometry:
             window_bits=window,
             guard_bits=1 if drops else max(w + 1, p + 1 + max(addition.random_bits, 1)) - window,
             random_bits=addition.random_bits,
-            exponent_bits=(largest + 2).bit_length(),
-            offset=offset,
-            field_offset=field_offset,
-            min_exponent=1 + offset,
-            max_exponent=max_exponent,
+            exponent_bits=exponent_bits,
+            least_exponent=min_exponent + least,
+            field_offset=min_exponent - acc.least_normal_field,
+            min_exponent=min_exponent,
+            max_exponent=min_exponent + max_exponent,
             max_significand=(1 << acc.man_bits) | (acc.max_code & ((1 << acc.man_bits) - 1)),
-            addend_offset=addend_offset,
+            addend_offset=min_exponent + addend_offset,
             capped=capped,
             flush=not gradual,
             least_missing=acc.subnormals == "none",

@@ -52,15 +52,6 @@ def delayed_members(m: Module, name: str, source: Any, signature: wiring.Signatu
     )
 
 
-def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> None:
-    """Drive the members of an operand that stand beside its number from a raw product's."""
-    for name in ("infinite", "nan", "invalid", "opposite", "negative"):
-        if name in operand.signature.members:
-            m.d.comb += getattr(operand, name).eq(member(product, name) & present)
-    if "present" in operand.signature.members:
-        m.d.comb += operand.present.eq(present)
-
-
 def random_port(bits: int) -> dict[str, Any]:
     """Return the member of an adder that takes a random number, if it has any bits."""
     return {"random": In(bits)} if bits else {}

@@ -21,7 +21,7 @@ def float_sums(addition: Addition) -> Addend:
     g, acc = FloatGeometry.of(addition), addition.acc
     assert isinstance(acc, FloatFormat)
     # Either no number lies below the smallest normal one's exponent, or all are kept normalised.
-    least = g.min_exponent if g.capped or g.flush else 1
+    least = g.min_exponent if g.capped or g.flush else g.least_exponent
     return Addend(
         significand_bits=g.precision,
         lsb_exponent=acc.lsb_exponent - g.min_exponent + least,

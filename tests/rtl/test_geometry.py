@@ -108,14 +108,26 @@ def full_significands(fmt):
 
 @settings(max_examples=60)
 @given(tiny_specs())
-def test_offset_is_no_larger_than_the_smallest_product_needs(spec):
+def test_least_exponent_is_that_of_the_smallest_product(spec):
     geometry = FloatGeometry.of(Addition.of_steps(spec))
     products, *_ = reach(spec)
     exponents = [leading_exponent(v) + spec.acc.bias + geometry.field_offset for v in products if v]
     saturates_finer = spec.acc.max_exponent - spec.acc.man_bits < spec.a.lsb_exponent + spec.b.lsb_exponent
-    if odd_significands(spec.a) and odd_significands(spec.b) and not saturates_finer:
-        assert geometry.offset == 0 or min(exponents) == 1
-    assert geometry.offset == 0 or min(exponents, default=1) >= 1
+    assert geometry.least_exponent <= geometry.min_exponent
+    if geometry.least_exponent < geometry.min_exponent:
+        assert min(exponents, default=geometry.least_exponent) >= geometry.least_exponent
+        if odd_significands(spec.a) and odd_significands(spec.b) and not saturates_finer:
+            assert min(exponents) == geometry.least_exponent
+
+
+@settings(max_examples=60)
+@given(tiny_specs())
+def test_exponents_are_as_narrow_and_as_high_as_can_be(spec):
+    addition = Addition.of_steps(spec)
+    geometry = FloatGeometry.of(addition)
+    largest = max(geometry.max_exponent, addition.addend.largest_exponent + geometry.addend_offset)
+    assert largest + 1 == (1 << geometry.exponent_bits) - 1
+    assert geometry.least_exponent - 1 < 1 << (geometry.exponent_bits - 1)
 
 
 @settings(max_examples=60)
