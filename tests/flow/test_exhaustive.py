@@ -46,6 +46,9 @@ FAMILY = {
     "turns": MacSpec(
         a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
     ),
+    "lanes beside folds": MacSpec(  # infinities, and totals that no sum of products reaches
+        a="e2m1", b="int2", acc="e5m4", lanes=2, chunk=4, fold="overlap", overflow="infinity", rows=1, cols=1
+    ),
     "drawn": MacSpec(
         a="e4m3fn", b="e4m3fn", acc="e8m9", lanes=4, chunk=4, scale="e8m0fnu", outer="fp32", out="bf16",
         outer_rounding="rtz", rows=1, cols=1,
@@ -172,6 +175,7 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
         ("aligned", ["products", "steps", "folds", "results"]),
         ("aligned turns", ["products", "steps", "folds"]),
         ("turns", ["products", "steps", "folds"]),
+        ("lanes beside folds", ["products", "loads", "steps", "folds"]),
     ],
 )
 def test_small_arrays_of_the_family_are_proved(name, phases, bundles):
@@ -258,6 +262,14 @@ MUTANTS = [
     ("old total", "small", "first chunk's sum beside a total", "folded", "operand__infinite", "value__infinite"),
     ("empty is not 0", "small", "empty accumulator", "output", "code", "{} ^ (value__significand == 0)"),
     ("one load", "fixed", "load", "loaded", "value__integer", "{} ^ (operand__integer == 21)"),
+    (
+        "infinities of both signs in a load",
+        "lanes beside folds",
+        "load",
+        "loaded",
+        "flags[2]",
+        "operand__invalid",
+    ),
     ("one tie", "fp16", "step", "rounder", "result__up", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 48)"),
     ("one rounded product", "all", "step", "rounding_conversion", "absolute", "{} ^ (number__magnitude == 9)"),
     ("flag of a product", "all", "step", "rounding_conversion", "flags[0]", "{} & (number__magnitude != 9)"),
