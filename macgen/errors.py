@@ -1,4 +1,4 @@
-"""The two exceptions macgen raises on purpose, everything else is a bug; and how they show a refused value."""
+"""The two exceptions macgen raises on purpose, everything else is a bug; how they show a refused value; one check."""
 
 from pathlib import Path
 
@@ -24,3 +24,18 @@ def shown(value: object, longest: int = 80) -> str:
 def shown_path(path: object) -> str:
     """Return how a file or directory appears in an error's sentence: longer than other values, for it is looked up."""
     return shown(str(path) if isinstance(path, Path) else path, 300)
+
+
+def check_integer(field: str, value: object, low: int, high: int | None = None) -> None:
+    """Refuse what is no integer from low to high (None: without end).
+
+    Raises:
+        MacgenError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        accepted = f"from {low}" if high is None else f"from {low} to {_power(high)}"
+        raise MacgenError(f"{field} {shown(value)} is not an integer {accepted}")
+
+
+def _power(value: int) -> str:
+    return f"2^{value.bit_length() - 1}" if value > 1 << 20 and value & (value - 1) == 0 else str(value)

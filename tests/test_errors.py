@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, ToolError, check_integer, shown
 
 
 def test_both_are_value_errors():
@@ -28,3 +30,24 @@ def test_values_of_several_lines_are_shown_in_one():
             return "Matrix\n  1 2\n  3 4"
 
     assert shown(Matrix()) == "Matrix   1 2   3 4"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "accepted"),
+    [
+        (0, 1, None, "from 1"),
+        (True, 1, None, "from 1"),
+        (2.0, 1, None, "from 1"),
+        (5, -1, 4, "from -1 to 4"),
+        ((1 << 24) + 1, 0, 1 << 24, r"from 0 to 2\^24"),
+        (-1, 0, (1 << 31) - 1, "from 0 to 2147483647"),
+    ],
+)
+def test_what_is_no_integer_in_range_is_refused(value, low, high, accepted):
+    with pytest.raises(MacgenError, match=f"^n {re.escape(repr(value))} is not an integer {accepted}$"):
+        check_integer("n", value, low, high)
+
+
+def test_integers_in_range_pass():
+    for value, high in ((1, None), (10**100, None), (1, 4), (4, 4)):
+        check_integer("n", value, 1, high)

@@ -1,7 +1,7 @@
 """The `macgen` command: its subcommands, loaded when called, and what becomes of errors.
 
-Exit codes: 0, done; 1, a check that a command exists for found something wrong; 2, refused, with one sentence on
-standard error; 130, interrupted.
+Exit codes: 0, done; 1, a check that a command exists for found something wrong, or no answer; 2, refused, with one
+sentence on standard error; 130, interrupted.
 """
 
 import errno
@@ -95,8 +95,8 @@ def cli() -> None:
     fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point).
 
     \b
-    Exit codes: 0 done; 1 verification failed, or doctor misses a tool; 2 refused, with one sentence
-    that says why; 130 interrupted.
+    Exit codes: 0 done; 1 verification failed or undecided, or doctor misses a tool; 2 refused,
+    with one sentence that says why; 130 interrupted.
     """
 
 

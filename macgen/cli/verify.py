@@ -168,7 +168,8 @@ def _print_proofs(result: "FormalResult") -> None:
     if result.passed:
         out.print(f"Proved: {count} properties, from any state on through one cycle of reset, for all time.")
     else:
-        out.print(f"Failed: {result.problem}")
+        failed = any(proof.outcome == "fails" for proof in result.proofs)
+        out.print(f"{'Failed' if failed else 'Undecided'}: {result.problem}")
 
 
 def _print_phases(result: "ExhaustiveResult") -> None:

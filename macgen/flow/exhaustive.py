@@ -49,8 +49,9 @@ class Phase:
 
     Attributes:
         name: `products` (operand codes to the adder's operand), `loads` (a product into an empty accumulator), `steps`,
-            `chunk sums` (times scales, to the outer adder's operand), `folds` or `results`.
-        states: distinct accumulator states that were driven; of folds and results, totals. 0 for products.
+            `chunk sums` (times scales, to the outer adder's operand), `folds`, `swaps` (folds of a chunk of one product
+            with the total in the accumulator's place) or `results`.
+        states: distinct accumulator states that were driven; of folds, swaps and results, totals. 0 for products.
         addends: distinct products, or of folds chunk sums; 0 where products were drawn from too many to list.
         pairs: pairs driven.
         sums: additions driven: of stochastic rounding a pair has one for each of its random numbers.
@@ -135,7 +136,7 @@ def exhaustive(
     Parameters:
         bundle: directory that `macgen build` wrote; only read.
         seed: seed of what is drawn.
-        draws: steps, folds and results to draw where a space is too large.
+        draws: steps, folds, swaps and results to draw where a space is too large.
         most: pairs up to which a space is not.
         workdir: directory for the build and the logs, made if need be; None for a temporary one, which is kept only
             when something differs.

@@ -299,8 +299,8 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
     ports = modules[f"{name}_sequencer"]
     marks = [mark for mark in _ORDER if mark in marks_of(ports, "control__")]
     turns = spec.interleave
-    # Of the flags one, any.
-    arithmetic = Arithmetic(spec, flag_bits=1)
+    # Of the flags one, any; the marks do not depend on what a PE counts on.
+    arithmetic = Arithmetic(spec, flag_bits=1, symmetric=False)
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
     connections = {"clk": "clk", "rst": "~begun", "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}

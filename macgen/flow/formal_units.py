@@ -3,9 +3,9 @@
 An accumulator state, an addend, a product and a scale carry one bit each, in every bit of their vectors; what computes
 with them is any function of such bits, the same one everywhere (tables that the solver chooses), but for one thing:
 where a PE counts on that it does not matter which addend is the accumulator, as it loads products as they are, the
-tables are symmetric. The lanes' products
-become the parity of any of them. Vectors whose bits disagree decode to any bit. A beat that is lost, repeated or out of
-order, and a member that a multiplexer forgets, then change a result for some function.
+tables of its proof are symmetric. The lanes' products become the parity of any of them. Vectors whose bits disagree
+decode to any bit. A beat that is lost, repeated or out of order, and a member that a multiplexer forgets, then change a
+result for some function.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Tables:
         flags: what the addition raises: `<flags>_0` and so on, a flag each.
         told: flags that a state tells of the addition that made it.
         flag_bits: how many flags there are.
-        loads: whether a state can be loaded with an addend, and an addend be what was a state.
+        symmetric: whether state and addend may change places.
     """
 
     sums: str
     flags: str
     told: str
     flag_bits: int
-    loads: bool = False
+    symmetric: bool = False
 
     @property
     def _look_up(self) -> str:
-        return "LOOK_UP_PAIR" if self.loads else "LOOK_UP"
+        return "LOOK_UP_PAIR" if self.symmetric else "LOOK_UP"
 
     @property
     def widths(self) -> dict[str, int]:
@@ -76,15 +76,18 @@ class Arithmetic:
     Attributes:
         spec: the array.
         flag_bits: how many flags there are: none bears on another, so that one, any, may do.
+        symmetric: whether the tables are symmetric where a PE loads products as they are.
     """
 
     spec: MacSpec
     flag_bits: int = FLAG_BITS
+    symmetric: bool = True
 
     @property
     def steps(self) -> Tables:
         """The tables of what a step adds."""
-        return Tables("sum_table", "flag_table", "told_table", self.flag_bits, loads_products(self.spec))
+        symmetric = self.symmetric and loads_products(self.spec)
+        return Tables("sum_table", "flag_table", "told_table", self.flag_bits, symmetric)
 
     @property
     def folds(self) -> Tables:

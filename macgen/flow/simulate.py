@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.emit.manifest import Manifest, file_hash, load_manifest
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MacgenError, ToolError, check_integer
 from macgen.flow import tools
 from macgen.numerics.arrays import checked_codes
 from macgen.share import share_directory
@@ -185,8 +185,7 @@ def verify(
     directory = Path(bundle).resolve()
     manifest = load_manifest(directory)
     for name, number in (("seed", seed), ("tiles", 0 if tiles is None else tiles)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise MacgenError(f"{name} {number!r} is not an integer from 0")
+        check_integer(name, number, 0)
     _check_timeout(timeout)
     settings = {"MACGEN_SEED": str(seed)}
     if tiles is not None:

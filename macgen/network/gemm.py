@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 
 Kind = Literal["forward", "backward", "gradient"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,11 +40,11 @@ class Gemm:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise MacgenError(f"kind {shown(self.kind)} is not one of {', '.join(KINDS)}")
-        require_positive("length", self.length)
-        require_positive("outputs", self.outputs)
+        check_integer("length", self.length, 1)
+        check_integer("outputs", self.outputs, 1)
         if self.macs == 0:
             object.__setattr__(self, "macs", self.length * self.outputs)
-        require_positive("macs", self.macs)
+        check_integer("macs", self.macs, 1)
         if self.macs > self.length * self.outputs:
             raise MacgenError(
                 f"macs {self.macs} are more than {self.outputs} dot products of {self.length} products hold; accepted "
@@ -150,18 +150,6 @@ class Network:
                 yield layer, gemm
 
 
-def require_positive(field: str, value: object, largest: int | None = None) -> int:
-    """Return a value that is a positive integer.
-
-    Raises:
-        MacgenError: it is not, or is larger than `largest`.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (largest is not None and value > largest):
-        accepted = "a positive integer" if largest is None else f"an integer from 1 to {largest}"
-        raise MacgenError(f"{field} {shown(value)} is not {accepted}")
-    return value
-
-
 def conv_layer(
     name: str,
     *,
@@ -204,16 +192,17 @@ def conv_layer(
     in_size = out_size if in_size is None else in_size
     for what, size in (("kernel", kernel), ("out_size", out_size), ("in_size", in_size)):
         for value in size:
-            require_positive(f"{what} of layer {shown(name)}", value)
+            check_integer(f"{what} of layer {shown(name)}", value, 1)
         if len(size) != len(kernel):
             raise MacgenError(
                 f"{what} {shown(size)} of layer {shown(name)} is of {len(size)} dimensions; accepted are those of "
                 f"kernel, {len(kernel)}"
             )
-    require_positive(f"batch of layer {shown(name)}", batch)
-    require_positive(f"groups of layer {shown(name)}", groups)
+    check_integer(f"batch of layer {shown(name)}", batch, 1)
+    check_integer(f"groups of layer {shown(name)}", groups, 1)
     for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if require_positive(f"{what} of layer {shown(name)}", channels) % groups:
+        check_integer(f"{what} of layer {shown(name)}", channels, 1)
+        if channels % groups:
             raise MacgenError(f"{what} {channels} of layer {shown(name)} is not a multiple of groups {groups}")
     taps = math.prod(kernel)
     # Each tap is applied at every position of the output; in a transposed convolution, of the input.
@@ -323,7 +312,7 @@ def contraction_layer(
         MacgenError: a size is not a positive integer.
     """
     for label, size in sizes.items():
-        require_positive(f"size {label} of layer {shown(name)}", size)
+        check_integer(f"size {label} of layer {shown(name)}", size, 1)
     macs = math.prod(sizes.values())
 
     def gemm(kind: Kind, dimensions: Sequence[str]) -> Gemm:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from macgen.errors import MacgenError, shown
-from macgen.network.gemm import MAX_BATCH, require_positive
+from macgen.errors import MacgenError, check_integer, shown
+from macgen.network.gemm import MAX_BATCH
 from macgen.network.onnx_file import MAX_DIMENSION, checked_shape
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
             no multiple of the fixed one.
     """
     if batch is not None:
-        require_positive("batch", batch, MAX_BATCH)
+        check_integer("batch", batch, 1, MAX_BATCH)
     inputs = graph_inputs(model)
     for value in inputs:
         if not value.type.tensor_type.HasField("shape"):
@@ -71,8 +71,7 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
         if key not in symbols and key not in axes:
             known = ", ".join([*sorted(symbols), *axes]) or "none"
             raise MacgenError(f"dim {shown(key)} is no dimension of model {name}; accepted are {shown(known, 300)}")
-        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_DIMENSION:
-            raise MacgenError(f"dim {shown(key)} of {shown(size)} is not an integer from 0 to {MAX_DIMENSION}")
+        check_integer(f"dim {shown(key)} of", size, 0, MAX_DIMENSION)
     sizes = {key: _size(dim) if (given := _given(key, dim, dims)) is None else given for key, dim in axes.items()}
     first = next((f"{value.name}:0" for value in inputs if value.type.tensor_type.shape.dim), None)
     open_batch = first is not None and sizes[first] is None

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from macgen.errors import MacgenError, shown
-from macgen.network.gemm import MAX_BATCH, Layer, Network, conv_layer, linear_layer, require_positive
+from macgen.errors import MacgenError, check_integer, shown
+from macgen.network.gemm import MAX_BATCH, Layer, Network, conv_layer, linear_layer
 
 
 def resnet18(batch: int) -> Network:
@@ -87,7 +87,8 @@ def paper_network(name: str, batch: int) -> Network:
     """
     if name not in NETWORKS:
         raise MacgenError(f"network {shown(name)} is unknown; accepted are {', '.join(NETWORKS)} or an ONNX file")
-    return NETWORKS[name](require_positive("batch", batch, MAX_BATCH))
+    check_integer("batch", batch, 1, MAX_BATCH)
+    return NETWORKS[name](batch)
 
 
 def _square(

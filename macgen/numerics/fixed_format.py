@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.rounding import ROUNDINGS, Overflow, Rounding, Stochastic, shift_right
@@ -37,8 +37,7 @@ class FixedFormat:
 
     def __post_init__(self) -> None:
         for field, value in (("int_bits", self.int_bits), ("frac_bits", self.frac_bits)):
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_WIDTH:
-                raise MacgenError(f"{field} {shown(value)} is not an integer from 0 to {MAX_WIDTH}")
+            check_integer(field, value, 0, MAX_WIDTH)
         if not isinstance(self.signed, bool):
             raise MacgenError(f"signed {shown(self.signed)} is not true or false")
         if not 1 <= self.width <= MAX_WIDTH or self.signed > self.int_bits:

@@ -48,7 +48,12 @@ class Datapath(ABC):
     @property
     @abstractmethod
     def loads_exactly(self) -> bool:
-        """Whether a product is loaded into an empty accumulator without rounding."""
+        """Whether a product is loaded into an empty accumulator without rounding: each is one of its values.
+
+        Overlapping folds then let the next chunk's first product and the total change places. They rely on this: such
+        a product is of the same value as a state and as an addend, loading it raises no flag but `invalid`, and the sum
+        and the flags of an addition are the same whichever of its two terms is the accumulator.
+        """
 
     @abstractmethod
     def adder(self, cycles: int = 1) -> wiring.Component:

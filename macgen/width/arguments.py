@@ -1,23 +1,12 @@
 """What the methods of this package share: checks of their arguments, and the two levels of a chunked sum."""
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 
 MAX_LENGTH = 1 << 40
 """Longest accumulation that the statistical methods take; the exact bounds take any."""
 
 MAX_FORMULA_MAN_BITS = 64
 """Widest mantissa that the formulas take; accumulators end at `numerics.MAX_MAN_BITS`."""
-
-
-def check_integer(field: str, value: object, low: int, high: int | None) -> None:
-    """Refuse what is no integer from low to high (None: without end).
-
-    Raises:
-        MacgenError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        accepted = f"from {low}" if high is None else f"from {low} to {_power(high)}"
-        raise MacgenError(f"{field} {shown(value)} is not an integer {accepted}")
 
 
 def check_real(field: str, value: object, above: float, most: float) -> None:
@@ -46,7 +35,3 @@ def levels(n: int, chunk: int | None) -> tuple[int, ...]:
     A last, shorter chunk counts as a whole one.
     """
     return (n,) if chunk is None or chunk >= n else (chunk, -(-n // chunk))
-
-
-def _power(value: int) -> str:
-    return f"2^{value.bit_length() - 1}" if value > 1 << 20 and value & (value - 1) == 0 else str(value)

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.width.arguments import check_integer
 
 Range = tuple[int, int]
 """Lowest and largest value of an operand or a sum, in units of its last bit."""
@@ -45,7 +44,7 @@ def sum_range(a: Range, b: Range, n: int) -> Range:
     """
     _check_range("a", a)
     _check_range("b", b)
-    check_integer("n", n, 1, None)
+    check_integer("n", n, 1)
     products = [x * y for x in a for y in b]
     return n * min(0, *products), n * max(0, *products)
 
@@ -166,7 +165,7 @@ def a2q_bits(x: FixedFormat, w: FixedFormat, n: int) -> int:
     Raises:
         MacgenError: n is refused or the weights are unsigned, for which the formula is not stated.
     """
-    check_integer("n", n, 1, None)
+    check_integer("n", n, 1)
     if not w.signed:
         raise MacgenError(f"w {w} is unsigned; accepted are signed weights")
     return (n << (x.width + w.width - 1 - x.signed)).bit_length() + 1
@@ -184,7 +183,7 @@ def a2q_bits_of_weights(l1_norm: int, x: FixedFormat) -> int:
     Raises:
         MacgenError: the norm is refused.
     """
-    check_integer("l1_norm", l1_norm, 0, None)
+    check_integer("l1_norm", l1_norm, 0)
     return (l1_norm << (x.width - x.signed)).bit_length() + 1
 
 
@@ -211,7 +210,7 @@ def kulisch_bits(a: FloatFormat, b: FloatFormat, n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
-    check_integer("n", n, 1, None)
+    check_integer("n", n, 1)
     return (1 << a.exp_bits) + a.man_bits + (1 << b.exp_bits) + b.man_bits + (n - 1).bit_length() - 1
 
 

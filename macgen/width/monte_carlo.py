@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen import emulate
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import Format
 from macgen.spec import MacSpec
-from macgen.width.arguments import check_integer
 from macgen.width.exponent import default_rms
 
 DEFAULT_TRIALS = 4000

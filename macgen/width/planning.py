@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.terms import Terms
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
-from macgen.width.arguments import MAX_LENGTH, check_integer, check_real
+from macgen.width.arguments import MAX_LENGTH, check_real
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own
@@ -124,12 +124,12 @@ class Sum:
         if self.rms is not None:
             check_real("rms", self.rms, 0, sys.float_info.max)
         if self.weight_l1 is not None:
-            check_integer("weight_l1", self.weight_l1, 0, None)
+            check_integer("weight_l1", self.weight_l1, 0)
         for norm in self.weight_range or ():
-            check_integer("weight_range", norm, 0, None)
+            check_integer("weight_range", norm, 0)
         for largest in self.reach:
             if largest is not None:
-                check_integer("reach", largest, 0, None)
+                check_integer("reach", largest, 0)
 
     def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
         """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks."""

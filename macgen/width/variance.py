@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, shown
-from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_integer, check_real, levels
+from macgen.errors import MacgenError, check_integer, shown
+from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
 
 Reading = Literal["per-level", "total"]
 """Which criterion a chunked sum has to pass: `per-level`, each of the two sums the criterion of its own length (what

@@ -257,6 +257,16 @@ def test_formal_and_failed(formally):
     assert lines[3:] == [f"Failed: {PROBLEM}"]
 
 
+def test_formal_and_undecided(formally):
+    problem = "results: not decided at depth 7, with up to 600 s; the log is /tmp/t.txt"
+    formally("undecided", problem=problem, log=Path("/tmp/t.txt"))
+    result = invoke("verify", "x", "--formal")
+    assert (result.exit_code, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    assert [line.split()[-1] for line in lines[1:3]] == ["undecided", "undecided"]
+    assert lines[3:] == [f"Undecided: {problem}"]
+
+
 def test_formal_json(formally):
     formally("fails", STABLE, problem=PROBLEM, trace=Path("/tmp/t.vcd"), log=Path("/tmp/t.txt"))
     result = invoke("verify", "x", "--formal", "--json")

@@ -46,6 +46,9 @@ FAMILY = {
     "turns": MacSpec(
         a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
     ),
+    "lanes beside folds": MacSpec(  # infinities, and totals that no sum of products reaches
+        a="e2m1", b="int2", acc="e5m4", lanes=2, chunk=4, fold="overlap", overflow="infinity", rows=1, cols=1
+    ),
     "drawn": MacSpec(
         a="e4m3fn", b="e4m3fn", acc="e8m9", lanes=4, chunk=4, scale="e8m0fnu", outer="fp32", out="bf16",
         outer_rounding="rtz", rows=1, cols=1,
@@ -127,7 +130,7 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
     ("name", "phases"),
     [
         ("small", ["products", "steps", "folds"]),
-        ("fixed", ["products", "loads", "steps", "folds"]),
+        ("fixed", ["products", "loads", "steps", "folds", "swaps"]),
         ("turns", ["products", "steps", "folds"]),
         ("fixed turns", ["products", "steps", "folds"]),
     ],
@@ -145,6 +148,10 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     assert found["steps"].pairs == found["steps"].states * (found["products"].addends + 1)
     assert found["folds"].addends == found["steps"].states
     assert found["folds"].pairs == (found["folds"].states + 1) * found["folds"].addends
+    if name == "fixed":  # where totals are states: the folds of all chunks of one product, the other way round
+        swaps = found["swaps"]
+        assert (swaps.states, swaps.addends) == (found["folds"].states, found["products"].addends)
+        assert swaps.pairs == swaps.states * swaps.addends
     assert result.audited > 5000
     assert result.notes == ()
     assert result.log == tmp_path / "exhaustive" / "log.txt"
@@ -172,6 +179,7 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
         ("aligned", ["products", "steps", "folds", "results"]),
         ("aligned turns", ["products", "steps", "folds"]),
         ("turns", ["products", "steps", "folds"]),
+        ("lanes beside folds", ["products", "loads", "steps", "folds", "swaps"]),
     ],
 )
 def test_small_arrays_of_the_family_are_proved(name, phases, bundles):
@@ -188,6 +196,9 @@ def test_small_arrays_of_the_family_are_proved(name, phases, bundles):
         assert found["chunk sums"].pairs == found["steps"].states * 4**2
         assert found["folds"].pairs == found["folds"].states * found["chunk sums"].addends
         assert found["results"].pairs == found["folds"].states
+    if name == "lanes beside folds":
+        assert found["swaps"].states > found["steps"].states
+        assert found["swaps"].pairs == found["swaps"].states * found["swaps"].addends
     assert result.audited > 5000
 
 
@@ -258,6 +269,22 @@ MUTANTS = [
     ("old total", "small", "first chunk's sum beside a total", "folded", "operand__infinite", "value__infinite"),
     ("empty is not 0", "small", "empty accumulator", "output", "code", "{} ^ (value__significand == 0)"),
     ("one load", "fixed", "load", "loaded", "value__integer", "{} ^ (operand__integer == 21)"),
+    (
+        "infinities of both signs in a load",
+        "lanes beside folds",
+        "load",
+        "loaded",
+        "flags[2]",
+        "operand__invalid",
+    ),
+    (  # twice the largest number that steps reach: only a total that stays in the accumulator is there
+        "a total that a product is added to",
+        "lanes beside folds",
+        "swap",
+        "adder",
+        "exponent",
+        "{} ^ (acc__exponent == 25)",
+    ),
     ("one tie", "fp16", "step", "rounder", "result__up", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 48)"),
     ("one rounded product", "all", "step", "rounding_conversion", "absolute", "{} ^ (number__magnitude == 9)"),
     ("flag of a product", "all", "step", "rounding_conversion", "flags[0]", "{} & (number__magnitude != 9)"),
@@ -300,6 +327,17 @@ def test_one_wrong_case_is_found(name, what, kind, net, expression, bundles, tmp
     assert result.difference.startswith(f"{what}: ")
     assert "\n" not in result.difference
     assert result.notes == ("rtl/dut.v was changed after it was built: its checksum is not the manifest's",)
+
+
+def test_a_wrong_total_that_a_product_is_added_to_is_found_among_those_drawn(bundles, tmp_path):
+    # The steps that are drawn do not reach as far as all do.
+    changed = mutate(bundles("lanes beside folds"), tmp_path, "adder", "exponent", "{} ^ (acc__exponent == 20)")
+    result = exhaustive(changed, draws=DRAWS, most=1000)
+    assert [(phase.name, phase.complete) for phase in result.phases[1:]] == [
+        ("loads", True),
+        *((name, False) for name in ("steps", "folds", "swaps")),
+    ]
+    assert result.difference.startswith("swap: total 0x")
 
 
 def test_turns_that_meet_are_found(bundles, tmp_path):

@@ -160,17 +160,17 @@ CONV = {"batch": 1, "in_channels": 4, "out_channels": 4, "kernel": (3,), "out_si
     ("make", "sentence"),
     [
         (lambda: Gemm("sideways", 1, 1), "kind 'sideways' is not one of forward, backward, gradient"),
-        (lambda: Gemm("forward", 0, 1), "length 0 is not a positive integer"),
-        (lambda: Gemm("forward", 1, True), "outputs True is not a positive integer"),
+        (lambda: Gemm("forward", 0, 1), "length 0 is not an integer from 1"),
+        (lambda: Gemm("forward", 1, True), "outputs True is not an integer from 1"),
         (lambda: Gemm("forward", 2, 2, 5), "macs 5 are more than 2 dot products of 2 products hold; accepted are at "
                                            "most 4"),
-        (lambda: Gemm("forward", 2, 2, -1), "macs -1 is not a positive integer"),
-        (lambda: conv_layer("c", **{**CONV, "batch": 0}), "batch of layer 'c' 0 is not a positive integer"),
-        (lambda: conv_layer("c", **{**CONV, "kernel": (3.0,)}), "kernel of layer 'c' 3.0 is not a positive integer"),
+        (lambda: Gemm("forward", 2, 2, -1), "macs -1 is not an integer from 1"),
+        (lambda: conv_layer("c", **{**CONV, "batch": 0}), "batch of layer 'c' 0 is not an integer from 1"),
+        (lambda: conv_layer("c", **{**CONV, "kernel": (3.0,)}), "kernel of layer 'c' 3.0 is not an integer from 1"),
         (lambda: conv_layer("c", **CONV, groups=3), "in_channels 4 of layer 'c' is not a multiple of groups 3"),
         (lambda: conv_layer("c", **CONV, in_size=(8, 8)), "in_size (8, 8) of layer 'c' is of 2 dimensions; accepted "
                                                           "are those of kernel, 1"),
-        (lambda: linear_layer("l", batch=1, inputs=-3, outputs=1), "size k of layer 'l' -3 is not a positive integer"),
+        (lambda: linear_layer("l", batch=1, inputs=-3, outputs=1), "size k of layer 'l' -3 is not an integer from 1"),
         (lambda: matmul_layer("m", a_shape=(2, 3), b_shape=(4, 5)), "shapes (2, 3) and (4, 5) of layer 'm' do not fit; "
                                                                     "accepted are (..., M, K) and (..., K, N)"),
         (lambda: matmul_layer("m", a_shape=(2, 1, 3), b_shape=(3, 3, 5)), "shapes (2, 1, 3) and (3, 3, 5) of layer 'm' "

@@ -391,7 +391,7 @@ def test_a_dimension_of_a_fixed_size_can_be_replaced(tmp_path):
         ({}, "model PATH has inputs of open size; accepted with --dim N=SIZE --dim seq=SIZE --dim b:2=SIZE (or --batch "
              "SIZE for the first)"),
         ({"batch": 2}, "model PATH has inputs of open size; accepted with --dim seq=SIZE --dim b:2=SIZE"),
-        ({"batch": 0}, "batch 0 is not an integer from 1 to 16777216"),
+        ({"batch": 0}, "batch 0 is not an integer from 1 to 2^24"),
         ({"dims": {"T": 3}}, "dim 'T' is no dimension of model PATH; accepted are 'N, seq, a:0, a:1, a:2, b:0, b:1, "
                              "b:2'"),
         ({"dims": {"seq": -1}}, "dim 'seq' of -1 is not an integer from 0 to 2147483647"),

@@ -76,8 +76,8 @@ def test_every_size_grows_with_the_batch(name):
     ("name", "batch", "sentence"),
     [
         ("resnet19", 1, "network 'resnet19' is unknown; accepted are resnet18, resnet32, alexnet or an ONNX file"),
-        ("resnet18", 0, "batch 0 is not an integer from 1 to 16777216"),
-        ("resnet18", 1 << 25, "batch 33554432 is not an integer from 1 to 16777216"),
+        ("resnet18", 0, "batch 0 is not an integer from 1 to 2^24"),
+        ("resnet18", 1 << 25, "batch 33554432 is not an integer from 1 to 2^24"),
     ],
 )
 def test_refusals(name, batch, sentence):

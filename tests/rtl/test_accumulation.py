@@ -98,41 +98,85 @@ def test_infinities_of_both_signs_are_invalid_in_a_chunks_first_product():
 def test_chunks_fold_beside_products_after_any_gap(operand, acc, rounding, chunk):
     """`fold = overlap`: the next chunk begins with the fold, later, or anew after a sum that stays unfinished;
     a chunk of one product may be folded in the cycle after the fold that it came with."""
-    length = 7
-    spec = MacSpec(
-        a=operand, b="e2m1" if "e" in operand else "int4", acc=acc, rounding=rounding, chunk=chunk, fold="overlap"
-    )
+    b = "e2m1" if "e" in operand else "int4"
+    folds_beside_products(MacSpec(a=operand, b=b, acc=acc, rounding=rounding, chunk=chunk, fold="overlap"))
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+@pytest.mark.parametrize(
+    ("arithmetic", "loads_exactly"),
+    [
+        pytest.param({"a": "e2m1", "b": "e2m1", "acc": "e4m5", "overflow": "infinity"}, True, id="float"),
+        pytest.param({"a": "int4", "b": "int4", "acc": "int8", "overflow": "wrap"}, True, id="fixed"),
+        pytest.param({"a": "e3m2", "b": "e3m2", "product": "e4m2:flush", "acc": "e5m2:flush"}, True, id="rounded"),
+        pytest.param({"a": "e3m2", "b": "e3m2", "product": "e4m3", "acc": "e4m2"}, False, id="rounded twice"),
+        pytest.param(
+            {"a": "e2m1", "b": "e2m1", "acc": "e4m2", "lanes": 2, "lane_sum": "tree", "overflow": "infinity"},
+            True,
+            id="tree",
+        ),
+    ],
+)
+def test_turns_fold_beside_products_that_raise_flags(arithmetic, loads_exactly, chunk):
+    """The same of two turns and two pipeline stages, each turn with gaps of its own; products bring flags with them."""
+    chunk *= arithmetic.get("lanes", 1)
+    spec = MacSpec(**arithmetic, chunk=chunk, fold="overlap", interleave=2, pipeline=2)
+    assert datapath(spec).loads_exactly is loads_exactly
+    flags = folds_beside_products(spec)
+    assert len(set(flags)) > 1 or spec.overflow == "wrap"
+
+
+def folds_beside_products(spec, beats=7):
+    """Let a PE fold while it multiplies, after any gaps; compare the sums of all turns with golden, return their flags.
+
+    Parameters:
+        beats: of each dot product; before some of them come products that are then dropped, after some the next one's
+            begin, which stay unfinished.
+    """
     gates, model = gates_of(spec), Model(spec)
     rng = np.random.default_rng(4)
-    a, b = (codes[:, 0] for codes in operands(spec, rng, LANES, length))
-    lanes = np.arange(LANES)
+    turns, in_chunk, lanes = spec.interleave, spec.chunk // spec.lanes, np.arange(LANES)
+    shape = (LANES, turns, beats, spec.lanes)
+    a, b = (codes[:, 0].reshape(shape) for codes in operands(spec, rng, LANES, turns * beats * spec.lanes))
     _, state = gates.clock(LANES, {"rst": 1}, gates.random_state(LANES, rng))
-    unfinished = rng.integers(0, length, LANES)  # products of a sum before, which is then dropped
+    unfinished = rng.integers(0, beats, (turns, LANES))  # products of a sum before, which is then dropped
     restarts = unfinished > 0
-    fold = done = fold_first = np.zeros(LANES, bool)
-    pace = rng.choice([0.3, 0.9, 1.0], LANES)
-    next_beat = np.zeros(LANES, int)
-    for _ in range(120):
-        dropped = restarts & (next_beat == unfinished)
-        next_beat[dropped], restarts[dropped] = 0, False
-        step = (rng.random(LANES) < pace) & (next_beat < length)
-        at = np.minimum(next_beat, length - 1)
+    end = beats + rng.integers(0, beats, (turns, LANES))
+    fold, fold_first, done = np.zeros((3, turns, LANES), bool)
+    pace = rng.choice([0.3, 0.9, 1.0], (turns, LANES))
+    next_beat, finished = np.zeros((2, turns, LANES), int)
+    for cycle in range(120 * turns):
+        turn = cycle % turns
+        at = next_beat[turn]
+        dropped = restarts[turn] & (at == unfinished[turn])
+        at[dropped], restarts[turn, dropped] = 0, False
+        step = (rng.random(LANES) < pace[turn]) & (at < end[turn])
+        place = at % beats
         inputs = {
-            "a_in": np.where(step, a[lanes, at], rng.integers(0, 8, LANES)),
-            "b_in": np.where(step, b[lanes, at], rng.integers(0, 8, LANES)),
             "control_in__step": step,
-            "control_in__first": step & (next_beat % chunk == 0),
-            "control_in__fold": fold,
-            "control_in__fold_first": fold_first,
-            "control_in__done": done,
+            "control_in__first": step & (place % in_chunk == 0),
+            "control_in__fold": fold[turn],
+            "control_in__fold_first": fold_first[turn],
+            "control_in__done": done[turn],
         }
+        for port, codes, fmt in (("a_in", a, spec.a), ("b_in", b, spec.b)):
+            beat = codes[lanes, turn, place]
+            packed = sum(beat[:, lane] << lane * fmt.width for lane in range(spec.lanes))
+            inputs[port] = np.where(step & (at < beats), packed, rng.integers(0, 1 << spec.lanes * fmt.width, LANES))
         out, state = gates.clock(LANES, inputs, state)
-        last = next_beat == length - 1
-        fold = step & ((next_beat % chunk == chunk - 1) | last)
-        fold_first, done = next_beat < chunk, fold & last
-        next_beat = next_beat + step
-    assert (next_beat == length).all()
-    code, flags = result_of(spec, out["result_out"])
-    wanted = [model.dot(x, y) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    assert code.tolist() == [code for code, _ in wanted]
-    assert flags.tolist() == [flags for _, flags in wanted]
+        finished[turn, done[turn]] = cycle
+        last = at == beats - 1
+        fold[turn] = step & ((place % in_chunk == in_chunk - 1) | last)
+        fold_first[turn], done[turn] = place < in_chunk, fold[turn] & last
+        at += step
+    assert (next_beat == end).all()
+    raised = []
+    for turn in np.argsort(finished, axis=0):  # the first one done leaves first
+        code, flags = result_of(spec, out["result_out"])
+        wanted = [model.dot(a[n, turn[n]].ravel().tolist(), b[n, turn[n]].ravel().tolist()) for n in range(LANES)]
+        assert code.tolist() == [code for code, _ in wanted]
+        assert flags.tolist() == [flags for _, flags in wanted]
+        raised += flags.tolist()
+        _, state = gates.clock(LANES, {"shift": 1}, state)
+        out, _ = gates.clock(LANES, {}, state)
+    return raised

@@ -78,6 +78,7 @@ class Prover {
     States states_;
     Totals totals_;
     Operand idle_{};
+    size_t loaded_ = 0;  // the first states: the empty accumulator and what loads make of it
     bool complete_ = false, totals_complete_ = false;
 
     // Every random number with every pair, where that are not too many sums.
@@ -86,10 +87,15 @@ class Prover {
         return std::ldexp(pairs, BITS) <= static_cast<double>(settings_.most) ? EVERY : SWITCHES;
     }
 
+    // Add what was done since the last call.
+    void count(Phase& phase) {
+        phase.seconds += clock_.lap();
+        phase.pairs += crew_.take(&Worker::pairs);
+        phase.sums += crew_.take(&Worker::sums);
+    }
+
     bool end(Phase phase) {
-        phase.seconds = clock_.lap();
-        phase.pairs = crew_.take(&Worker::pairs);
-        phase.sums = crew_.take(&Worker::sums);
+        count(phase);
         std::printf("%s: %llu pairs\n", phase.name, static_cast<unsigned long long>(phase.pairs));
         std::fflush(stdout);
         phases_.push_back(phase);
@@ -158,6 +164,7 @@ class Prover {
             const State& state = reached[row].state;
             if (states_.table.find(state) < 0) states_.append(state, reached[row].code, outputs[row]);
         }
+        loaded_ = states_.size();
         return end({"loads", 1, listed, listed != 0});
 #else
         return true;
@@ -214,8 +221,14 @@ class Prover {
 
 #if FOLDS || OUTER
     bool sampled_folds() {
-        FoldSampler(crew_, states_, totals_, settings_.draws, settings_.seed).run();
-        return end({"folds", totals_.size(), states_.size(), false, DRAWN<FoldHardware::random_bits>});
+        FoldSampler sampler(crew_, states_, totals_, settings_.draws, settings_.seed);
+        sampler.run();
+        bool passed = end({"folds", totals_.size(), states_.size(), false, DRAWN<FoldHardware::random_bits>});
+#if LOADS
+        if (passed) sampler.swaps();
+        passed = passed && end({"swaps", totals_.size(), 0, false, DRAWN<FoldHardware::random_bits>});
+#endif
+        return passed;
     }
 #endif
 
@@ -229,36 +242,79 @@ class Prover {
             return distinct.find(total) < 0 && distinct.append(total) >= 0;
         };
         for (size_t place = 0; place < totals_.size(); ++place) is_new(crew_.workers[0].units, place);
-        const double space = static_cast<double>(distinct.keys.size()) * static_cast<double>(states_.size());
+        const double space = static_cast<double>(distinct.keys.size()) * static_cast<double>(states_.size()) +
+                             static_cast<double>(totals_.size()) * static_cast<double>(loaded_);
         distinct = {};
         if (!complete_ || space > static_cast<double>(settings_.most)) return sampled_folds();
         const Numbers numbers = numbers_for<STEP_RANDOM_BITS>(space);
         std::vector<Number> sums;
         for (u128 code : states_.codes) sums.push_back(decode(ACC, code));
-        struct Row {
-            FoldOperand operand;
+        std::vector<FoldOperand> operands;
+        for (size_t place = 0; place < loaded_; ++place) {
+            operands.push_back(crew_.workers[0].units.folded(states_.table.keys[place]));
+        }
+        // What folds and swaps have in common.
+        struct Pairing {
             u128 code;
             Number number;
             const States* inner;
             const std::vector<Number>* sums;
 
             bool audits(size_t) const { return true; }
-            const State& state_of(size_t column) const { return inner->table.keys[column]; }
-            const FoldOperand& operand_of(size_t) const { return operand; }
             unsigned wanted_flags(size_t) const { return 0; }
             unsigned made_flags(size_t) const { return 0; }
             Addition exactly(size_t column) const { return add(FOLD, number, (*sums)[column]); }
+            Comparison describe(size_t column) const { return Comparison::fold(code, inner->codes[column], 0, 0); }
+        };
+        struct Fold : Pairing {
+            FoldOperand operand;
+
+            const State& state_of(size_t column) const { return inner->table.keys[column]; }
+            const FoldOperand& operand_of(size_t) const { return operand; }
             TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
                 return units.fold(state_of(column), operand, random);
             }
-            Comparison describe(size_t column) const { return Comparison::fold(code, inner->codes[column], 0, 0); }
         };
-        totals_complete_ = close<FoldHardware>(
-            crew_, totals_, 0, states_.size(), "fold", numbers, is_new, [&](Units& units, size_t place) {
-                const u128 code = totals_.codes[place];
-                return Row{units.folded(totals_.table.keys[place]), code, decode(ACC, code), &states_, &sums};
-            });
-        return end({"folds", distinct.keys.size(), states_.size(), true, name_of<STEP_RANDOM_BITS>(numbers)});
+        // The total stays in the accumulator, and a chunk of one product, as it was loaded, is added to it.
+        struct Swap : Pairing {
+            TotalState total;
+            const std::vector<FoldOperand>* operands;
+
+            const TotalState& state_of(size_t) const { return total; }
+            const FoldOperand& operand_of(size_t column) const { return (*operands)[column]; }
+            TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
+                return units.fold(total, operand_of(column), random);
+            }
+        };
+        auto pairing = [&](size_t place) {
+            return Pairing{totals_.codes[place], decode(ACC, totals_.codes[place]), &states_, &sums};
+        };
+        Phase folds{"folds", 0, states_.size(), true, name_of<STEP_RANDOM_BITS>(numbers)}, swaps = folds;
+        swaps.name = "swaps";
+        swaps.addends = loaded_;
+        // Either makes totals for the other; the one that differs comes last.
+        auto told = [&](const Phase& first, const Phase& second) {
+            if (first.pairs != 0) end(first);
+            return second.pairs == 0 ? totals_complete_ : end(second);
+        };
+        size_t folded = 0, swapped = 0;
+        do {
+            totals_complete_ = close<FoldHardware>(
+                crew_, totals_, folded, states_.size(), "fold", numbers, is_new, [&](Units& units, size_t place) {
+                    return Fold{pairing(place), units.folded(totals_.table.keys[place])};
+                });
+            folded = totals_.size();
+            folds.states = distinct.keys.size();
+            count(folds);
+            if (loaded_ == 0) break;
+            if (!totals_complete_) return told(swaps, folds);
+            totals_complete_ = close<FoldHardware>(
+                crew_, totals_, swapped, loaded_, "swap", numbers, [](Units&, size_t) { return true; },
+                [&](Units&, size_t place) { return Swap{pairing(place), totals_.table.keys[place], &operands}; });
+            swapped = swaps.states = totals_.size();
+            count(swaps);
+        } while (totals_complete_ && folded < totals_.size());
+        return told(folds, swaps);
     }
 
     // The first chunk's sum becomes the total as it is, whatever the total was.

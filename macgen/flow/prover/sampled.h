@@ -19,7 +19,7 @@ struct ReachedOf {
 using Reached = ReachedOf<State>;
 
 // Streams of random numbers, one for each purpose.
-enum Stream { WALKS, DRAWS, EARLY_FOLDS, LATE_FOLDS, LOAD, LISTED, CLIMB, COPIES, RESULTS_OF, FIRST_FOLDS };
+enum Stream { WALKS, DRAWS, EARLY_FOLDS, LATE_FOLDS, LOAD, LISTED, CLIMB, COPIES, RESULTS_OF, FIRST_FOLDS, SWAPS };
 
 inline Random random_for(uint64_t seed, Stream stream, size_t row) { return Random(seed + stream, row); }
 
@@ -260,6 +260,28 @@ class FoldSampler {
             round(draws_ - draws_ / 4 - (few ? draws_ / 16 : 0), LATE_FOLDS, totals_.size());
     }
 
+#if LOADS
+    // Totals that stay in the accumulator, each with chunks of one product directed at it.
+    void swaps() {
+        const uint64_t each = draws_ / totals_.size() + 1;
+        crew_.each_row(totals_.size(), [&](Worker& worker, size_t row) {
+            Director director(random_for(seed_, SWAPS, row));
+            const ReachedOf<TotalState> total{totals_.table.keys[row], totals_.codes[row]};
+            ReachedOf<TotalState> at = total;
+            for (uint64_t i = 0; i < each; ++i) {
+                const Number number = decode(TOTAL, at.code);
+                const Lanes lanes = director.directed(number);
+                const State loaded = worker.units.loaded(worker.units.product(lanes).operand).state;
+                const u128 code = step(SPEC, 0, lanes.a, lanes.b, LANES, 0).code;
+                const Addition exact = add(FOLD, number, decode(ACC, code));
+                const Comparison comparison = Comparison::fold(at.code, code, 0, 0);
+                if (!compare(worker, director, "swap", at.state, worker.units.folded(loaded), exact, comparison, at)) return;
+                if (director.random.coin()) at = total;
+            }
+        });
+    }
+#endif
+
   private:
     // A chunk sum, its scales.
     struct Choice {
@@ -292,31 +314,17 @@ class FoldSampler {
                 const State& inner = inner_.table.keys[choice.place];
                 const u128 code = inner_.codes[choice.place];
                 const Addition exact = add(FOLD, number, chunk_sum(SPEC, decode(ACC, code), choice.a_scale, choice.b_scale));
-                constexpr int bits = FoldHardware::random_bits;
-                const uint32_t random = director.number<bits>(FOLD, exact);
 #if FOLDS
+                const TotalState& acc = inner;
                 const FoldOperand& operand = folded;
-                const TotalSum sum = worker.units.fold(inner, operand, random);
 #else
+                const TotalState& acc = state;
                 const FoldOperand operand = worker.units.addend(inner, choice.a_scale, choice.b_scale);
-                const TotalSum sum = worker.units.fold(state, operand, random);
 #endif
-                const Result wanted = rounded(FOLD, exact, random), got{worker.units.total_code(sum.state), sum.flags};
-                const Comparison comparison =
-                    Comparison::fold(total, code, choice.a_scale, choice.b_scale, random, got);
-                ++worker.pairs;
-                ++worker.sums;
-                if (!equal(got, wanted)) {
-                    report(worker, "fold", FOLDS ? inner_state(inner, state) : state, operand, comparison, wanted);
-                    return;
-                }
-                worker.audit.offer([&] { return comparison; });
-                if (i == kept) found[row] = {sum.state, got.code};
-#if RESULTS
-                const Addition to_convert = convert(SPEC, got.code);
-                const uint32_t drawn = director.number<RESULT_RANDOM_BITS>(SPEC.out, to_convert);
-                if (!convert_total(worker, sum.state, got.code, drawn, to_convert)) return;
-#endif
+                const Comparison comparison = Comparison::fold(total, code, choice.a_scale, choice.b_scale);
+                ReachedOf<TotalState> at;
+                if (!compare(worker, director, "fold", acc, operand, exact, comparison, at)) return;
+                if (i == kept) found[row] = at;
             }
         });
         for (const ReachedOf<TotalState>& at : found) {
@@ -325,11 +333,31 @@ class FoldSampler {
         return passed;
     }
 
-#if FOLDS
-    static const TotalState& inner_state(const State& inner, const TotalState&) { return inner; }
+    // Fold, compare, and say what total was reached; false where it differs. `comparison` lacks the outcome.
+    static bool compare(Worker& worker, Director& director, const char* what, const TotalState& acc,
+                        const FoldOperand& operand, const Addition& exact, Comparison comparison,
+                        ReachedOf<TotalState>& reached) {
+        const uint32_t random = director.number<FoldHardware::random_bits>(FOLD, exact);
+        const TotalSum sum = worker.units.fold(acc, operand, random);
+        const Result wanted = rounded(FOLD, exact, random), got{worker.units.total_code(sum.state), sum.flags};
+        comparison.random = random;
+        comparison.result = got;
+        ++worker.pairs;
+        ++worker.sums;
+        if (!equal(got, wanted)) {
+            report(worker, what, acc, operand, comparison, wanted);
+            return false;
+        }
+        worker.audit.offer([&] { return comparison; });
+        reached = {sum.state, got.code};
+#if RESULTS
+        const Addition to_convert = convert(SPEC, got.code);
+        const uint32_t drawn = director.number<RESULT_RANDOM_BITS>(SPEC.out, to_convert);
+        return convert_total(worker, sum.state, got.code, drawn, to_convert);
 #else
-    static const TotalState& inner_state(const State&, const TotalState& total) { return total; }
+        return true;
 #endif
+    }
 
     Choice choose(Random& random, u128 total, const Number& number) const {
 #if FOLDS
