@@ -22,8 +22,9 @@ from macgen.rtl.float_rounder import FloatRounder
 from macgen.rtl.float_value import FloatValue, sum_specials
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import connect_members, member, random_port
+from macgen.rtl.interfaces import connect_members, random_port
 from macgen.rtl.numbers import FloatNumber, float_sums
+from macgen.rtl.specials import addend_specials, combined_specials
 
 
 class AlignedLanes(wiring.Signature):
@@ -158,7 +159,8 @@ class AlignedAdder(wiring.Component):
         rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
         specials = combined_specials([self.lanes, acc])
         specials["invalid"] = specials["invalid"] | specials["opposite"]
-        beside = sum_specials(m, self._geometry, SimpleNamespace(), SimpleNamespace(**specials, present=Const(1, 1)))
+        operand = addend_specials(SimpleNamespace(**specials)) | {"present": Const(1, 1)}
+        beside = sum_specials(m, self._geometry, SimpleNamespace(), SimpleNamespace(**operand))
         cuts = Cuts(m, self._cuts, beside)
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
@@ -292,33 +294,3 @@ def signed_sum(terms: Sequence[tuple[Value, Value]], width: int) -> Value:
     ones = [Cat(magnitude ^ negative.replicate(len(magnitude)), negative).as_signed() for negative, magnitude in terms]
     addends = [extend(value, width) for value in ones] + [extend(negative, width) for negative, _ in terms]
     return reduce(lambda x, y: (x + y)[:width], addends)
-
-
-def combined_specials(terms: Sequence[Any]) -> dict[str, Value]:
-    """Return what a sum is by the infinities and NaN among its terms (docs/arithmetic.md section 4).
-
-    Parameters:
-        terms: interfaces with the members of ExactNumber that can occur.
-
-    Returns:
-        infinite, negative (of an infinity), nan, invalid, and opposite: infinities of both signs, no other NaN.
-    """
-    infinite = [member(term, "infinite") for term in terms]
-    negative = [member(term, "negative") for term in terms]
-    positive_infinity = _any(i & ~n for i, n in zip(infinite, negative, strict=True))
-    negative_infinity = _any(i & n for i, n in zip(infinite, negative, strict=True))
-    inside = [member(term, "opposite") for term in terms]
-    other_nan = _any(member(term, "nan") & ~conflict for term, conflict in zip(terms, inside, strict=True))
-    opposite = ((positive_infinity & negative_infinity) | _any(inside)) & ~other_nan
-    nan = other_nan | opposite
-    return {
-        "infinite": (positive_infinity | negative_infinity) & ~nan,
-        "negative": negative_infinity,
-        "nan": nan,
-        "invalid": _any(member(term, "invalid") for term in terms),
-        "opposite": opposite,
-    }
-
-
-def _any(bits: Any) -> Value:
-    return Cat(*bits).any()

@@ -11,11 +11,12 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.addition import Addend, Addition, ExactNumber, Window, product_addend, tree_addend
-from macgen.rtl.aligned import Aligner, combined_specials, signed_sum
+from macgen.rtl.aligned import Aligner, signed_sum
 from macgen.rtl.bits import extend, shift_right_sticky
 from macgen.rtl.hierarchy import submodule
 from macgen.rtl.interfaces import connect_members
 from macgen.rtl.rounded_product import RoundedNumber
+from macgen.rtl.specials import combined_specials
 from macgen.spec import MacSpec
 
 

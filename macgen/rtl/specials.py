@@ -1,8 +1,9 @@
 """Infinities and NaN beside numbers: infinities of both signs are NaN, so that a sum's are those of either addend."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib.wiring import Out
 
 from macgen.rtl.interfaces import member
@@ -39,17 +40,50 @@ class Specials:
         self.any = self.positive_infinity | self.negative_infinity
 
 
-def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> None:
-    """Drive the members of an operand that stand beside its number from a raw product's, see ExactNumber."""
-    nan, infinite, negative = (member(product, name) for name in ("nan", "infinite", "negative"))
-    beside = {
+def addend_specials(number: Any) -> dict[str, Value]:
+    """Return the members of an addend that can stand beside its number, from those of an ExactNumber."""
+    nan, infinite, negative = (member(number, name) for name in ("nan", "infinite", "negative"))
+    return {
         "positive_infinity": nan | (infinite & ~negative),
         "negative_infinity": nan | (infinite & negative),
         "nan": nan,
-        "invalid": member(product, "invalid"),
-        "opposite": member(product, "opposite"),
-        "present": Const(1, 1),
+        "invalid": member(number, "invalid"),
+        "opposite": member(number, "opposite"),
     }
-    for name, value in beside.items():
+
+
+def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> None:
+    """Drive the members of an operand that stand beside its number from those of a product, an ExactNumber."""
+    for name, value in (addend_specials(product) | {"present": Const(1, 1)}).items():
         if name in operand.signature.members:
             m.d.comb += getattr(operand, name).eq(value & present)
+
+
+def combined_specials(terms: Sequence[Any]) -> dict[str, Value]:
+    """Return what a sum is by the infinities and NaN among its terms (docs/arithmetic.md section 4).
+
+    Parameters:
+        terms: interfaces with the members of ExactNumber that can occur.
+
+    Returns:
+        infinite, negative (of an infinity), nan, invalid, and opposite: infinities of both signs, no other NaN.
+    """
+    infinite = [member(term, "infinite") for term in terms]
+    negative = [member(term, "negative") for term in terms]
+    positive_infinity = _any(i & ~n for i, n in zip(infinite, negative, strict=True))
+    negative_infinity = _any(i & n for i, n in zip(infinite, negative, strict=True))
+    inside = [member(term, "opposite") for term in terms]
+    other_nan = _any(member(term, "nan") & ~conflict for term, conflict in zip(terms, inside, strict=True))
+    opposite = ((positive_infinity & negative_infinity) | _any(inside)) & ~other_nan
+    nan = other_nan | opposite
+    return {
+        "infinite": (positive_infinity | negative_infinity) & ~nan,
+        "negative": negative_infinity,
+        "nan": nan,
+        "invalid": _any(member(term, "invalid") for term in terms),
+        "opposite": opposite,
+    }
+
+
+def _any(bits: Any) -> Value:
+    return Cat(*bits).any()
