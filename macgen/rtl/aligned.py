@@ -160,7 +160,7 @@ class AlignedAdder(wiring.Component):
         specials = combined_specials([self.lanes, acc])
         specials["invalid"] = specials["invalid"] | specials["opposite"]
         operand = addend_specials(SimpleNamespace(**specials)) | {"present": Const(1, 1)}
-        beside = sum_specials(m, self._geometry, SimpleNamespace(), SimpleNamespace(**operand))
+        beside = sum_specials(m, self._geometry, None, SimpleNamespace(**operand))
         cuts = Cuts(m, self._cuts, beside)
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)

@@ -138,7 +138,7 @@ class FloatDatapath(Datapath):
             "exponent": Mux(present, exponent, 0),
             "present": present,
         }
-        specials = {name: getattr(settled, name) & present for name in SPECIALS}
+        specials = {name: getattr(settled.specials, name) & present for name in SPECIALS}
         return members | specials, settled.flags
 
     def as_value(self, operand: Any) -> dict[str, Value]:

@@ -143,7 +143,7 @@ class FixedAdder(wiring.Component):
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
             else:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
-        specials = Specials(operand)
+        specials = Specials(m, operand, "operand")
         outside = Signal()
         overflow = Signal()
         m.d.comb += [

@@ -121,9 +121,9 @@ class FloatOutput(wiring.Component):
         if not g.overflow_infinite:
             absolute = Mux(value.outside, fmt.max_code, absolute)
         if g.infinite:
-            absolute = Mux(value.infinite, fmt.infinity_code(0), absolute)
+            absolute = Mux(value.specials.infinite, fmt.infinity_code(0), absolute)
         code: Value = Cat(absolute[: fmt.width - 1], value.negative)
         if g.nan:
-            code = Mux(value.nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
+            code = Mux(value.specials.nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
         m.d.comb += self.code.eq(code)
         return m

@@ -85,7 +85,7 @@ class FloatRounder(wiring.Component):
         underflow: Value = Const(0, 1)
         if g.capped:
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
-            underflow = tiny & ~(Specials(beside).any | clamped)
+            underflow = tiny & ~(Specials(m, beside, "sum").any | clamped)
         for name in SPECIALS:
             if name in self.result.signature.members:
                 m.d.comb += getattr(self.result, name).eq(getattr(beside, name))

@@ -1,5 +1,6 @@
 """Accumulator states and addends of the float datapath, and what a state is as a number once it is settled."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -88,17 +89,18 @@ class SumSpecials(wiring.Signature):
         super().__init__(special_members(infinite=g.infinite, nan=g.nan) | members)
 
 
-def sum_specials(m: Module, geometry: FloatGeometry, acc: Any, operand: Any) -> dict[str, Value]:
+def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", operand: Any) -> dict[str, Value]:
     """Return the members of SumSpecials.
 
     Parameters:
         m: module that gets the logic.
         geometry: of the adder.
-        acc: the accumulator, with the members of FloatValue that it can have.
+        acc: the accumulator; None where it is among what `operand` tells of.
         operand: the other addend, see FloatOperand.
     """
     g = geometry
-    old, added = Specials(acc), Specials(operand)
+    old = acc.specials if acc else Specials(m, None, "acc")
+    added = Specials(m, operand, "operand")
     positive = old.positive_infinity | added.positive_infinity
     negative = old.negative_infinity | added.negative_infinity
     clamped: Value = Const(0, 1)
@@ -106,9 +108,10 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: Any, operand: Any) -> 
         clamped = added.infinite
     if not g.nan:  # an encoding without NaN takes its largest value instead
         clamped = clamped | added.nan
-    opposite = positive & negative & ~old.nan & ~added.nan
+    opposite = Signal()
+    m.d.comb += opposite.eq(positive & negative & ~old.nan & ~added.nan)
     invalid = member(operand, "invalid") | opposite | (member(operand, "opposite") & ~old.nan)
-    sign_of_zero = member(acc, "negative") & ~member(operand, "present") if g.signed_zero else Const(0, 1)
+    sign_of_zero = acc.negative & ~operand.present if acc and g.signed_zero else Const(0, 1)
     found = {
         "positive_infinity": positive,
         "negative_infinity": negative,
@@ -131,7 +134,7 @@ class SettledRange:
         outside: the number overflows.
         flushed: it becomes 0.
         exponent: see FloatGeometry; neither saturated nor flushed.
-        positive_infinity, negative_infinity, nan, infinite: see Specials.
+        specials: what stands beside it, an infinity by overflow included.
         flags: those that the rounding raised.
     """
 
@@ -167,15 +170,15 @@ class SettledRange:
             else:
                 below = (value.exponent < g.min_exponent) & ~(self.carry & (value.exponent == g.min_exponent - 1))
             m.d.comb += self.flushed.eq(self.normal & below)
-        specials = Specials(value)
-        finite = ~specials.any
+        self.specials = Specials(m, value, name)
+        finite = ~self.specials.any
         m.d.comb += overflow.eq(self.outside & finite)
-        self.positive_infinity, self.negative_infinity = specials.positive_infinity, specials.negative_infinity
-        self.nan, self.infinite = specials.nan, specials.infinite
         if g.overflow_infinite:
-            self.positive_infinity = self.positive_infinity | (overflow & ~negative)
-            self.negative_infinity = self.negative_infinity | (overflow & negative)
-            self.infinite = self.infinite | overflow
+            overflown = SimpleNamespace(
+                positive_infinity=value.positive_infinity | (overflow & ~negative),
+                negative_infinity=value.negative_infinity | (overflow & negative),
+            )
+            self.specials = Specials(m, overflown, f"{name}_settled")
         self.flags = Cat(overflow, self.flushed & finite if g.flush else Const(0, 1), Const(0, 1))
         self._chopped, self._away = chopped, away
 
@@ -230,4 +233,6 @@ class SettledMagnitude(SettledRange):
             negative = negative | value.negative
         elif g.capped:
             negative = negative & self.magnitude.any()
-        self.negative = Mux(self.infinite, self.negative_infinity, negative) if g.infinite else negative
+        if g.infinite:
+            negative = Mux(self.specials.infinite, self.specials.negative_infinity, negative)
+        self.negative = negative

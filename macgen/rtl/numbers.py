@@ -80,13 +80,13 @@ class FloatNumber(wiring.Component):
             magnitude = Mux(value.outside, g.max_significand, magnitude)
         m.d.comb += [
             self.number.exponent.eq(exponent),
-            self.number.magnitude.eq(Mux(value.nan | value.infinite, 0, magnitude)),
+            self.number.magnitude.eq(Mux(value.specials.any, 0, magnitude)),
             self.number.negative.eq(value.negative),
             self.flags.eq(value.flags),
         ]
         for name in ("infinite", "nan"):
             if name in self.number.signature.members:
-                m.d.comb += getattr(self.number, name).eq(getattr(value, name))
+                m.d.comb += getattr(self.number, name).eq(getattr(value.specials, name))
         return m
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import Out
 
 from macgen.rtl.interfaces import member
@@ -23,7 +23,9 @@ class Specials:
     """What stands beside a number.
 
     Parameters:
+        m: module that gets the logic.
         interface: with those of `SPECIALS` as members that can occur.
+        name: prefix of the signals made.
 
     Attributes:
         positive_infinity, negative_infinity: both are NaN.
@@ -31,13 +33,23 @@ class Specials:
         any: whether it is one.
     """
 
-    def __init__(self, interface: Any) -> None:
-        nan = member(interface, "nan")
-        self.positive_infinity = member(interface, "positive_infinity") | nan
-        self.negative_infinity = member(interface, "negative_infinity") | nan
-        self.nan = self.positive_infinity & self.negative_infinity
-        self.infinite = self.positive_infinity ^ self.negative_infinity
-        self.any = self.positive_infinity | self.negative_infinity
+    def __init__(self, m: Module, interface: Any, name: str) -> None:
+        self.nan: Value
+        self.infinite: Value
+        self.any: Value
+        if not hasattr(interface, "positive_infinity"):
+            self.positive_infinity = self.negative_infinity = self.nan = self.any = member(interface, "nan")
+            self.infinite = Const(0, 1)
+            return
+        self.positive_infinity, self.negative_infinity = interface.positive_infinity, interface.negative_infinity
+        self.nan = Signal(name=f"{name}_is_nan")
+        self.infinite = Signal(name=f"{name}_is_infinite")
+        self.any = Signal(name=f"{name}_is_special")
+        m.d.comb += [
+            self.nan.eq(self.positive_infinity & self.negative_infinity),
+            self.infinite.eq(self.positive_infinity ^ self.negative_infinity),
+            self.any.eq(self.positive_infinity | self.negative_infinity),
+        ]
 
 
 def addend_specials(number: Any) -> dict[str, Value]:

@@ -223,7 +223,7 @@ MUTANTS = {
     "number drawn while waiting": ("turns", r"\.adds\(taken\)", ".adds(1'h1)", "results stable"),
     # Range.
     "exponent of a scale": ("scaled", r"(\w+) \+ b_scale_exponent;", r"\1;", "totals addends"),
-    "result wraps": ("turns", r"(module mac_out_adder\((?:.*\n)*?.* \w+ \| )outside;", r"\g<1>1'h0;", "totals out"),
+    "result wraps": ("turns", r"(module mac_out_adder\((?:.*\n)*?.* \| )outside;", r"\g<1>1'h0;", "totals out"),
     "exponent of a sum in turns": ("folds", r"= exponent \+ 1'h1;", "= exponent;", "bounds states|bounds direction"),
     "product's exponent": (
         "bubble",
@@ -232,7 +232,13 @@ MUTANTS = {
         "bounds addends",
     ),
     "sum's exponent": ("bubble", r"= exponent \+ 1'h1;", "= exponent;", "bounds states|bounds direction"),
-    "infinity beside NaN": ("bubble", r"(rounder__beside__infinite = \w+) & \w+;", r"\1;", "bounds states"),
+    "invalid without NaN": ("bubble", r"(operand__invalid = )product__invalid & (present;)", r"\1\2", "bounds addends"),
+    "infinity becomes NaN": (
+        "bubble",
+        r"(module mac_output\((?:.*\n)*?.*value_is_nan = value__positive_infinity) & \w+;",
+        r"\1;",
+        "bounds range",
+    ),
     "code beyond the largest": (
         "bubble",
         r"(module mac_output\((?:.*\n)*?.*value_outside = value_beyond) \| \w+;",
