@@ -60,12 +60,12 @@ class FloatProduct(wiring.Component):
         exponent = Signal(g.exponent_bits)
         m.d.comb += [
             some.eq(self.present & nonzero),
-            magnitude.eq(normalised[cut:]),
+            magnitude.eq(Mux(self.present, normalised[cut:], 0)),
             signed_magnitude.eq(Mux(self.product.negative, -magnitude, magnitude)),
             # The product's exponent + addend_offset - zeros.
             correction.eq(Const((g.addend_offset - 1) % (1 << bits), bits) - extend(Cat(Const(0, 1), zeros[1:]), bits)),
             exponent.eq(add_with_carry(extend(self.product.exponent, bits), correction, ~zeros[0])),
-            self.operand.significand.eq(Mux(some, signed_magnitude, 0) << (g.window_bits - len(magnitude))),
+            self.operand.significand.eq(signed_magnitude << (g.window_bits - len(magnitude))),
             self.operand.exponent.eq(Mux(some, exponent, 0)),
         ]
         connect_specials(m, self.operand, self.product, self.present)
