@@ -82,10 +82,13 @@ class FloatStates:
         ]
         if not folded or self.addition.rounding == "drop":
             number.append(f"~{lowest}")
+        found = conjunction(number)
+        if self.addition.addend.has_tiny_pairs:
+            found = f"({exponent} == 0 ? ~{normal} : {found})"
         zero = f"{exponent} == 0"
         if folded:
             zero += f" | {exponent} == {g.zero_exponent}"
-        finite = f"({significand} == 0 ? ({zero}) : {conjunction(number)})"
+        finite = f"({significand} == 0 ? ({zero}) : {found})"
         if folded:  # anything may stand beside a state's NaN and infinity
             conditions = [f"({special(bundle, members)} | {finite})", *_special_conditions(bundle, members)]
         else:
@@ -179,7 +182,9 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
         exponent = f"$signed({exponent})"
     number = [f"{exponent} >= {smallest}", f"{exponent} <= {addend.largest_exponent}"]
     if addend.leading_zeros < bits - 1:
-        number.append(f"{magnitude}[{bits - 1}:{bits - 1 - addend.leading_zeros}] != 0")
+        normalised = f"{magnitude}[{bits - 1}:{bits - 1 - addend.leading_zeros}] != 0"
+        # Of two subnormal operands the exponent is the least or, as one of them may be normalised, below.
+        number.append(f"({normalised} | {exponent} <= {least})" if addend.has_tiny_pairs else normalised)
     # A normalised number has no bits below the grid.
     number += [f"(~{magnitude}[{bit}] | {exponent} >= {least - bit})" for bit in range(least - smallest)]
     conditions = [

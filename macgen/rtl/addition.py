@@ -47,6 +47,8 @@ class Addend:
         leading_zeros: most zeros above the magnitude's highest one, in a number that is not 0.
         smallest_exponent: on the wires, of a number that is not 0; below the least where subnormals are normalised.
         count: of how many numbers it is the exact sum.
+        has_tiny_pairs: it is a product, and that of two subnormal numbers is not normalised: it may have more leading
+            zeros. All that a sum asks of one so small is its sign.
     """
 
     significand_bits: int
@@ -60,6 +62,7 @@ class Addend:
     leading_zeros: int
     smallest_exponent: int
     count: int = 1
+    has_tiny_pairs: bool = False
 
     @classmethod
     def of_format(cls, fmt: Format, *, integer: bool, normalised: bool = False) -> Self:
@@ -352,8 +355,23 @@ def product_addend(spec: MacSpec) -> Addend:
     if spec.product is None:
         # Only where nothing else has to be aligned before the accumulator.
         normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
-        return Addend.of_product(spec.a, spec.b, integer=integer, normalised=normalised)
+        product = Addend.of_product(spec.a, spec.b, integer=integer, normalised=normalised)
+        return replace(product, has_tiny_pairs=normalised and _has_tiny_pairs(spec))
     return Addition.of_products(spec).rounded(integer=integer)
+
+
+def _has_tiny_pairs(spec: MacSpec) -> bool:
+    """Whether products of two subnormal operands are below all that a rounded sum of normalised ones depends on.
+
+    That is a quarter of the accumulator's subnormal grid or, with r random bits, half of a 2**r-th of it: one place
+    below those that rounding looks at, as numbers just below the smallest normal one are tiny by one place more.
+    """
+    floats = [fmt for fmt in (spec.a, spec.b, spec.acc) if isinstance(fmt, FloatFormat) and fmt.subnormals == "gradual"]
+    if len(floats) < 3:
+        return False
+    a, b, acc = floats
+    below = max(random_bits(spec.rounding), 1) + 1
+    return a.min_exponent + b.min_exponent <= acc.lsb_exponent - below
 
 
 def tree_addend(spec: MacSpec) -> Addend:

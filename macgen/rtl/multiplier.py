@@ -32,7 +32,9 @@ class Multiplier(wiring.Component):
     def __init__(self, a: Format, b: Format, addend: Addend) -> None:
         self._formats = (a, b)
         self._is_integer = addend.integer_bits > 0
-        self._normalises = addend.smallest_exponent < addend.least_exponent
+        # One of two operands: the product, so that its zeros are counted meanwhile. Both: before they are multiplied.
+        self._normalises_product = addend.has_tiny_pairs
+        self._normalises_operands = not addend.has_tiny_pairs and addend.smallest_exponent < addend.least_exponent
         super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
 
     def elaborate(self, platform: object) -> Module:
@@ -46,7 +48,9 @@ class Multiplier(wiring.Component):
             m.d.comb += self.product.integer.eq(extend(a_value, width) * extend(b_value, width))
             return m
         codes = zip((self.a, self.b), self._formats, "ab", strict=True)
-        connect_product(m, self.product, [decoded(m, *code, normalises=self._normalises) for code in codes])
+        factors = [decoded(m, *code, normalises=self._normalises_operands) for code in codes]
+        zeros = _zeros_of_subnormal(m, *factors) if self._normalises_product else None
+        connect_product(m, self.product, factors, zeros)
         return m
 
 
@@ -106,11 +110,28 @@ class Factor:
     signalling: Value
 
 
-def connect_product(m: Module, product: Any, factors: Sequence[Factor]) -> None:
+def _zeros_of_subnormal(m: Module, a: Factor, b: Factor) -> Value:
+    """Count the zeros above the highest one of the subnormal of two factors, of the first if both are."""
+    assert a.significand is not None
+    assert b.significand is not None
+    width = max(len(a.significand), len(b.significand))
+    a_top, b_top = (Cat(Const(0, width - len(value)), value) for value in (a.significand, b.significand))
+    subnormal = Signal(width)
+    m.d.comb += subnormal.eq(Mux(a_top[-1], b_top, a_top))
+    return count_leading_zeros(m, subnormal, "leading")[0]
+
+
+def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: Value | None = None) -> None:
     """Drive an ExactNumber, no integer, with the product of two factors or more.
 
     What is no number comes from the factors in their order, the first two and then the others, as of two operands each
     time (docs/arithmetic.md section 4).
+
+    Parameters:
+        m: module that gets the logic.
+        product: to be driven.
+        factors: to be multiplied.
+        zeros: by how many places the product is shifted left.
     """
     bits, width = len(product.exponent), len(product.magnitude)
     vanishes = Signal()  # the magnitude is 0
@@ -119,8 +140,13 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor]) -> None:
     for index, factor in enumerate(factors[1:], 1):
         special = _multiplied(m, special, factor, "zero_times_infinity" if index == 1 else f"product_{index}_invalid")
     first, *others = (extend(factor.significand, width) for factor in factors if factor.significand is not None)
-    magnitude = Mux(vanishes, 0, first * reduce(mul, others) if others else first)
+    magnitude = first * reduce(mul, others) if others else first
     exponent = reduce(add, (extend(factor.exponent, bits) for factor in factors))
+    if zeros is not None:
+        multiplied = Signal(width)
+        m.d.comb += multiplied.eq(magnitude)
+        magnitude, exponent = shift_left(m, multiplied, zeros, "normalise"), exponent - extend(zeros, bits)
+    magnitude = Mux(vanishes, 0, magnitude)
     connect_number(m, product, replace(special, significand=magnitude, exponent=exponent))
 
 

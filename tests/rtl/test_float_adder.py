@@ -1,7 +1,10 @@
 """The float loop, exhaustively: every state that small accumulators can reach with every operand, against golden."""
 
+from dataclasses import replace
+
 import pytest
 
+from macgen.rtl.addition import Addition
 from macgen.spec import MacSpec
 from tests.rtl.stages import DifferenceError, Proof
 
@@ -64,6 +67,16 @@ STOCHASTIC = [
     (a, b, acc, f"stochastic:{1 + index % 3}", overflow) for index, (a, b, acc, _, overflow) in enumerate(DROP)
 ]
 
+# Products of two subnormal numbers are not normalised: accumulators with the finest grid for which that holds.
+TINY_PAIRS = [
+    ("e3m2", "e3m2", "e4m3:bias=0", "rne", "infinity"),
+    ("e3m2", "e3m2fnuz", "e4m3fnuz:bias=1", "rne", "saturate"),
+    ("e2m3", "e4m1finite", "e4m3:bias=2", "rtz", "saturate"),
+    ("e3m2", "e3m2", "e4m3:bias=0", "drop", "saturate"),
+    ("e3m2", "e3m2", "e4m3:bias=0", "stochastic:1", "infinity"),
+    ("e3m2", "e3m2", "e4m3:bias=-2", "stochastic:3", "saturate"),
+]
+
 
 def specs(formats):
     a, b, acc, rounding, overflow = formats
@@ -75,6 +88,15 @@ def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
     # Even where pairs had to be drawn: the accumulator got to many states.
     assert proof.complete or len(proof.states) >= 50
+
+
+@pytest.mark.parametrize("formats", TINY_PAIRS, ids="-".join)
+def test_products_of_two_subnormal_numbers_below_all_that_matters(formats):
+    spec = replace(specs(formats), chunk=None)
+    assert Addition.of_steps(spec).addend.has_tiny_pairs
+    finer = replace(spec, acc=replace(spec.acc, bias=spec.acc.bias + 1))
+    assert not Addition.of_steps(finer).addend.has_tiny_pairs
+    assert Proof(spec, most_pairs=4_000_000).run().complete
 
 
 @pytest.mark.parametrize(

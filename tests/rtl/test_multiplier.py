@@ -37,6 +37,7 @@ PAIRS = [
     ("int1", "e4m3", "fp32"),
     ("uint1", "e1m0fnuz", "fp32"),
 ]
+TINY_PAIRS = [("e5m2", "e5m2", "fp16"), ("e4m3", "e2m5fnuz", "e4m3:bias=2"), ("e2m5finite", "e4m0fn", "e4m3:bias=2")]
 INTEGERS = [("int8", "int8"), ("uint8", "int8"), ("uint8", "uint8"), ("fix4.4", "ufix1.7"), ("int1", "uint1")]
 
 
@@ -69,7 +70,7 @@ def run(spec):
     return numbers
 
 
-@pytest.mark.parametrize("formats", PAIRS, ids=" x ".join)
+@pytest.mark.parametrize("formats", PAIRS + TINY_PAIRS, ids=" x ".join)
 def test_float_products_are_exact(formats):
     spec = MacSpec(a=formats[0], b=formats[1], acc=formats[2])
     out = run(spec)
@@ -98,6 +99,28 @@ def test_float_products_are_exact(formats):
         assert [int(flag[index]) for flag in got] == [not nan, nan, invalid], (a[index], b[index])
         if not nan:
             assert out["negative"][index] == a_sign ^ b_sign
+
+
+@pytest.mark.parametrize("formats", PAIRS + TINY_PAIRS, ids=" x ".join)
+def test_products_are_normalised_as_their_addend_says(formats):
+    spec = MacSpec(a=formats[0], b=formats[1], acc=formats[2])
+    described, out = addend(spec), run(spec)
+    assert described.has_tiny_pairs == (formats in TINY_PAIRS)
+    magnitude, exponent = out["magnitude"], out["exponent"]
+    normalised = magnitude >> (described.significand_bits - 1 - described.leading_zeros) != 0
+    in_range = (exponent >= described.smallest_exponent) & (exponent <= described.largest_exponent)
+    expected = magnitude != 0
+    assert in_range[expected].all()
+    if described.has_tiny_pairs:
+        subnormal = [
+            np.array([code >> fmt.man_bits & ((1 << fmt.exp_bits) - 1) == 0 for code in range(1 << fmt.width)])
+            for fmt in (spec.a, spec.b)
+        ]
+        a, b = all_pairs(spec)
+        tiny = subnormal[0][a] & subnormal[1][b]
+        assert (exponent[tiny] <= described.least_exponent).all()
+        expected &= ~tiny
+    assert normalised[expected].all()
 
 
 @pytest.mark.parametrize("formats", INTEGERS, ids=" x ".join)
