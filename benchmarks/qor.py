@@ -215,10 +215,10 @@ def area_and_period(verilog: str, liberty: Path) -> tuple[float, float]:
 def unit_table(liberty: Path) -> Table:
     """Measure the units."""
     table = Table(title="One multiply-accumulate unit, product registered, without chunks, next to HardFloat")
-    for heading in ("function", "um2", "ns", "um2 ns", "scatter", "peer", "um2", "ns", "ratio of um2 ns", "target"):
+    for heading in ("function", "um2", "ns", "um2 ns", "scatter", "peer", "um2", "ns", "ratio of um2 ns", "aim"):
         table.add_column(heading, justify="right")
     units: dict[MacSpec, Measured] = {}
-    for name, spec, (kind, function), target in UNITS:
+    for name, spec, (kind, function), aim in UNITS:
         if spec not in units:
             units[spec] = measured(Unit(spec), liberty)
         unit = units[spec]
@@ -232,7 +232,7 @@ def unit_table(liberty: Path) -> Table:
             f"{peer_area:.0f}",
             f"{peer_period:.2f}",
             f"{ratio:.2f}",
-            "-" if target is None else f"{target:.2f} {'met' if ratio <= target else 'missed'}",
+            "-" if aim is None else f"{aim:.2f} {'met' if ratio <= aim else 'missed'}",
         )
     return table
 

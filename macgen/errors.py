@@ -26,15 +26,15 @@ def shown_path(path: object) -> str:
     return shown(str(path) if isinstance(path, Path) else path, 300)
 
 
-def check_integer(field: str, value: object, low: int, high: int | None = None) -> None:
-    """Refuse what is no integer from low to high (None: without end).
+def check_integer(field: str, value: object, low: int, high: int | None = None, also: str = "") -> None:
+    """Refuse what is no integer from low to high (None: without end); `also` ends the sentence.
 
     Raises:
         MacgenError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
         accepted = f"from {low}" if high is None else f"from {low} to {_power(high)}"
-        raise MacgenError(f"{field} {shown(value)} is not an integer {accepted}")
+        raise MacgenError(f"{field} {shown(value)} is not an integer {accepted}{also}")
 
 
 def _power(value: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, Self, get_args
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import (
     MAX_SCALE_BITS,
     OVERFLOWS,
@@ -179,9 +179,9 @@ class MacSpec:
             ("interleave", 1, MAX_INTERLEAVE),
             ("pipeline", 1, MAX_PIPELINE),
         ):
-            self._require_integer(field, low, high)
+            check_integer(field, getattr(self, field), low, high)
         if self.chunk is not None:
-            self._require_integer("chunk", 1, MAX_CHUNK, " or none")
+            check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
             if self.chunk % self.lanes:
                 raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
         check_sum_rounding(self.rounding)
@@ -267,11 +267,6 @@ class MacSpec:
         return self.overflow if knows else "saturate"
 
     # -- checks --------------------------------------------------------------------------------------------------
-
-    def _require_integer(self, field: str, low: int, high: int, extra: str = "") -> None:
-        value = getattr(self, field)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise MacgenError(f"{field} {shown(value)} is not an integer from {low} to {high}{extra}")
 
     def _roundings(self) -> list[tuple[RandomPlace, str]]:
         """Return every kind of rounding with the place that it would be."""

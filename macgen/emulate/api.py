@@ -14,7 +14,7 @@ from macgen.emulate.block import accumulate
 from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states, shifts_to_next
 from macgen.emulate.terms import magnitude_bound, products_bound, sums_are_exact
 from macgen.emulate.way import Way, choose, choose_out
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, check_integer
 from macgen.numerics import FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
 
@@ -188,8 +188,7 @@ def _finite(*operands: NDArray[np.float64]) -> bool:
 def _thread_count(threads: int | None) -> int:
     if threads is None:
         return _available_processors()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise MacgenError(f"threads {threads!r} is not an integer from 1, or none")
+    check_integer("threads", threads, 1, also=", or none")
     return threads
 
 

@@ -83,7 +83,7 @@ class FloatStates:
         if not folded or self.addition.rounding == "drop":
             number.append(f"~{lowest}")
         found = conjunction(number)
-        if self.addition.addend.has_tiny_pairs:
+        if self.addition.addend.has_tiny_pairs:  # which are not normalised: only their sign matters
             found = f"({exponent} == 0 ? ~{normal} : {found})"
         zero = f"{exponent} == 0"
         if folded:

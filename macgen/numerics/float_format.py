@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.rounding import ROUNDINGS, SUBNORMALS, Overflow, Rounding, Stochastic, Subnormals, shift_right
@@ -56,10 +56,7 @@ class FloatFormat:
             ("exp_bits", self.exp_bits, least + 1, 11),
             ("man_bits", self.man_bits, least, MAX_MAN_BITS),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise MacgenError(
-                    f"{field} {shown(value)} is not an integer from {low} to {high} (encoding {self.encoding!r})"
-                )
+            check_integer(field, value, low, high, also=f" (encoding {self.encoding!r})")
         if self.encoding == "fn" and self.exp_bits + self.man_bits < 2:
             raise MacgenError(f"man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to {MAX_MAN_BITS}")
         if self.subnormals not in SUBNORMALS:

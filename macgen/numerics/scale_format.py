@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.number import Number
 
@@ -32,9 +32,7 @@ class ScaleFormat:
     exp_bits: int = 8
 
     def __post_init__(self) -> None:
-        bits = self.exp_bits
-        if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MAX_SCALE_BITS:
-            raise MacgenError(f"exp_bits {shown(bits)} is not an integer from 2 to {MAX_SCALE_BITS} (scales)")
+        check_integer("exp_bits", self.exp_bits, 2, MAX_SCALE_BITS, also=" (scales)")
 
     @classmethod
     def parse(cls, text: str) -> Self:

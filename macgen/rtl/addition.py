@@ -361,10 +361,11 @@ def product_addend(spec: MacSpec) -> Addend:
 
 
 def _has_tiny_pairs(spec: MacSpec) -> bool:
-    """Whether products of two subnormal operands are below all that a rounded sum of normalised ones depends on.
+    """Whether products of two subnormal operands are so small that of each a rounded sum depends on the sign alone.
 
-    That is a quarter of the accumulator's subnormal grid or, with r random bits, half of a 2**r-th of it: one place
-    below those that rounding looks at, as numbers just below the smallest normal one are tiny by one place more.
+    They are all below a quarter of the accumulator's subnormal grid or, with r random bits, a 2**(r + 1)-th of it.
+    Rounding on the grid looks at a half or a 2**r-th; whether a number just below the smallest normal one is tiny is
+    told by rounding one place lower.
     """
     floats = [fmt for fmt in (spec.a, spec.b, spec.acc) if isinstance(fmt, FloatFormat) and fmt.subnormals == "gradual"]
     if len(floats) < 3:

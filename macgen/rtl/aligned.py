@@ -157,10 +157,9 @@ class AlignedAdder(wiring.Component):
             behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
         ]
         rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
-        specials = combined_specials([self.lanes, acc])
-        specials["invalid"] = specials["invalid"] | specials["opposite"]
-        operand = addend_specials(SimpleNamespace(**specials)) | {"present": Const(1, 1)}
-        beside = sum_specials(m, self._geometry, None, SimpleNamespace(**operand))
+        specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
+        operand = SimpleNamespace(**addend_specials(specials))
+        beside = sum_specials(m, self._geometry, None, operand)
         cuts = Cuts(m, self._cuts, beside)
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)

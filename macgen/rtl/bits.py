@@ -1,4 +1,4 @@
-"""Combinational building blocks: shifters and leading-zero counters on vectors of any width."""
+"""Combinational building blocks on vectors of any width: shifters, leading-zero counters, an adder with carry."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 

@@ -19,7 +19,7 @@ def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple
     """Shift an exact number's magnitude left until its top bit is set; the suffix tells several signals apart.
 
     Returns:
-        The distance, whether the number is not 0, and the shifted magnitude.
+        The distance, whether the number is not 0 (nor a product too small to be normalised), the shifted magnitude.
     """
     if not addend.leading_zeros:
         return Const(0, 1), number.magnitude[-1], number.magnitude
@@ -51,7 +51,7 @@ class FloatProduct(wiring.Component):
         m = Module()
         g = self._geometry
         zeros, nonzero, normalised = normalise(m, self._addend, self.product)
-        some = Signal()
+        some = Signal()  # a product too small to be normalised keeps its sign, and has the exponent of 0
         bits = g.exponent_bits
         cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
         magnitude = Signal(g.addend_bits - cut)

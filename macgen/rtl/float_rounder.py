@@ -103,7 +103,7 @@ class FloatRounder(wiring.Component):
         return m
 
     def _normalise(self, m: Module, cuts: Cuts) -> tuple[Signal, Signal, Signal, Value]:
-        """Shift the sum left until its sign bit and the next differ, or its exponent is the least.
+        """Shift the sum left until its sign bit and the next differ, or its exponent is the smallest normal number's.
 
         Returns the top bits that are kept, what is below them (see BitsBelow), the exponent and whether it is not 0.
         """

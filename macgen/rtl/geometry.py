@@ -15,8 +15,8 @@ SHORT_SHIFTS = 3
 
 The larger one is at least half of the window's magnitude, the other at most a quarter of it. So at least a quarter is
 left: two places below the top, as a sum has a bit to spare. (Where that is negative and no more than a quarter, it
-moves a place further, but is a power of two.) A subnormal number that stops normalisation is the larger one only at the
-least exponent, from which a sum moves by one place at most."""
+moves a place further, but is a power of two.) Zero, or a subnormal number that stops normalisation, is the larger one
+only at the smallest normal number's exponent, from which a sum moves by one place at most."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class FloatGeometry:
             of a sum that cancels, then the ones that rounding looks at.
         random_bits: bits of the random number that an addition takes.
         exponent_bits: width of all exponents.
-        least_exponent: exponent of the smallest addend, or of the smallest normal number if that is less.
+        least_exponent: exponent of the smallest exact sum that is not 0, or of the smallest normal number if that is
+            less.
         field_offset: what the output takes from exponents to give the format's exponent field.
         min_exponent: exponent of the smallest normal number.
         max_exponent: exponent of the largest finite number.

@@ -111,7 +111,7 @@ class Factor:
 
 
 def _zeros_of_subnormal(m: Module, a: Factor, b: Factor) -> Value:
-    """Count the zeros above the highest one of the subnormal of two factors, of the first if both are."""
+    """Count the zeros above the highest one of the subnormal of two factors, of the first if both are; 0 if none is."""
     assert a.significand is not None
     assert b.significand is not None
     width = max(len(a.significand), len(b.significand))

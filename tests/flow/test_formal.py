@@ -107,8 +107,9 @@ KINDS = [
     {"a": "fp16", "b": "fp16", "acc": "bf16", "rounding": "rtz", "overflow": "infinity"},
     {"a": "e3m2", "b": "int4", "acc": "fix9.3", "chunk": 7, "rounding": "rtz"},
     {"a": "e5m2", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4, "fold": "overlap"},
-    {"a": "bf16", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4},  # here products may be too small to
-    {"a": "e3m2", "b": "e3m2", "acc": "e4m3:bias=0", "rounding": "drop"},  # be normalised
+    # Some products are too small to be normalised.
+    {"a": "bf16", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4},
+    {"a": "e3m2", "b": "e3m2", "acc": "e4m3:bias=0", "rounding": "drop"},
 ]
 
 

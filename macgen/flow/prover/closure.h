@@ -210,10 +210,11 @@ using Totals = StatesOf<TotalState>;
 //
 // Hardware: `code(units, state)`, `Target target`, `int random_bits`.
 // bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
-// Row row_of(units, place): what is prepared once for a state.
-// Addition exactly(row, column): the sum before it is rounded. unsigned raised(row, column): the contract's flags
-// before the addition, and made(row, column) the hardware's.
-// SumOf evaluate(units, row, column, random), Comparison describe(row, column): one addition.
+// Row row_of(units, place): what is prepared once for a state. Of it and a column it tells
+// - exactly: the sum before it is rounded; wanted_flags: the contract's flags before the addition; made_flags: the
+//   hardware's;
+// - state_of, operand_of: what the adder takes; evaluate (with units and a random number): what it gives;
+// - describe: the addition as a Comparison; audits: whether golden may repeat it.
 template <class Hardware, class StateType, class Counts, class RowOf>
 bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns, const char* what, Numbers numbers,
            Counts counts, RowOf row_of) {
