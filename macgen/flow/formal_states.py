@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from macgen.flow.formal_harness import conjunction
 from macgen.numerics import FloatFormat, Format, Overflow
-from macgen.rtl.addition import Addend, Addition, Window
+from macgen.rtl.addition import Addend, Addition, Window, sums_lsb_exponent
 from macgen.rtl.geometry import FloatGeometry
 from macgen.rtl.specials import SPECIALS
 
@@ -49,8 +49,7 @@ class FloatStates:
         """Exponent of the smallest sum that is not 0: a power of two, all are multiples of it."""
         g, acc = self.geometry, self.addition.acc
         assert isinstance(acc, FloatFormat)
-        grid = min(self.addition.addend.lsb_exponent, acc.max_exponent - acc.man_bits)
-        return g.min_exponent + grid - (acc.lsb_exponent + acc.man_bits)
+        return g.min_exponent + sums_lsb_exponent(self.addition.addend, acc) - (acc.lsb_exponent + acc.man_bits)
 
     @property
     def largest_exponent(self) -> int:

@@ -342,6 +342,14 @@ class Addition:
         return self.rounding == "rne" or self.random_bits > 0
 
 
+def sums_lsb_exponent(addend: Addend, acc: FloatFormat) -> int:
+    """Return the exponent of which all sums of such addends are multiples.
+
+    Their grid's or, after saturation, that of the largest number's last bit.
+    """
+    return min(addend.lsb_exponent, acc.max_exponent - acc.man_bits)
+
+
 def exact_addend(spec: MacSpec) -> Addend:
     """Return what a spec's exact products are."""
     return product_addend(spec) if spec.product is None else Addition.of_products(spec).addend
@@ -386,7 +394,6 @@ def aligned_window(spec: MacSpec) -> Window:
     assert spec.aligned_bits is not None
     product = product_addend(spec)
     acc = Addend.of_states(spec.acc, spec.rounding, spec.overflow, product)
-    # Sums are multiples of the products' grid or, after saturation, of the largest number's last bit.
-    grid = min(product.lsb_exponent, spec.acc.max_exponent - spec.acc.man_bits)
+    grid = sums_lsb_exponent(product, spec.acc)
     acc = replace(acc, lsb_exponent=max(acc.lsb_exponent, grid))
     return Window((*[product] * spec.lanes, acc), spec.aligned_bits, grid)

@@ -8,7 +8,7 @@ overflow, which is told at the start of the loop, is a matter of leading ones.
 from dataclasses import dataclass
 
 from macgen.numerics import FloatFormat
-from macgen.rtl.addition import Addition
+from macgen.rtl.addition import Addition, sums_lsb_exponent
 
 SHORT_SHIFTS = 3
 """Normalisation shifts a sum of two addends, the exponents of which differ by two or more, by fewer places than this.
@@ -97,8 +97,7 @@ class FloatGeometry:
         p, w = acc.precision, addend.significand_bits
         drops = addition.rounding == "drop"
         window = p if drops else max(p, w)
-        # Every sum is a multiple of the addends' grid or, after saturation, of the largest number's last bit.
-        sum_lsb = min(addend.lsb_exponent, acc.max_exponent - acc.man_bits)
+        sum_lsb = sums_lsb_exponent(addend, acc)
         gradual = acc.subnormals == "gradual"
         capped = gradual and sum_lsb < acc.lsb_exponent
         # First as if the smallest normal number's exponent were 0.
