@@ -167,7 +167,7 @@ class Addend:
             largest=count * units * Fraction(2) ** lsb,
             integer_bits=addend.integer_bits + (count - 1).bit_length() if addend.integer_bits else 0,
             infinite=addend.infinite,
-            nan=addend.nan,
+            nan=addend.nan or (addend.infinite and count > 1),
             leading_zeros=(count * units).bit_length() - 1,
             smallest_exponent=1,
             count=count,
@@ -185,7 +185,7 @@ class Addend:
             largest=sum((term.largest for term in window.terms), Fraction(0)),
             integer_bits=0,
             infinite=any(term.infinite for term in window.terms),
-            nan=any(term.nan for term in window.terms),
+            nan=any(term.nan or term.infinite for term in window.terms),
             leading_zeros=bits - 1,
             smallest_exponent=1,
         )

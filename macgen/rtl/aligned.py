@@ -43,12 +43,12 @@ class AlignedLanes(wiring.Signature):
             "magnitudes": Out(lanes * window.magnitude_bits),
             "exponent": Out(window.exponent_bits),
         }
-        addend = window.terms[0]
-        if addend.infinite:
+        total = Addend.of_sum(window.terms[0], lanes)
+        if total.infinite:
             members |= {"infinite": Out(1), "negative": Out(1)}
-        if addend.infinite and lanes > 1:
+        if total.opposite:
             members["opposite"] = Out(1)
-        if addend.nan:
+        if total.nan:
             members |= {"nan": Out(1), "invalid": Out(1)}
         super().__init__(members)
 

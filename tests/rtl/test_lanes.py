@@ -48,6 +48,10 @@ PROOFS = [
     ("e3m2", "e2m1", "e4m4", 4, "aligned:1", "stochastic:2", "saturate", {}),
     ("int4", "int4", "e4m3", 2, "aligned:5", "rne", "saturate", {}),
     ("e3m2", "e3m2", "e4m3finite", 2, "aligned:4", "rtz", "saturate", {"product": "e3m1:flush"}),
+    # Products overflow to infinities of both signs, of operands that are all finite.
+    ("e2m1finite", "e2m1finite", "e4m3", 2, "fused", "rne", "infinity", {"product": "e2m1"}),
+    ("e2m1finite", "e2m1finite", "e4m3", 2, "tree", "rne", "infinity", {"product": "e2m1"}),
+    ("e2m1finite", "e2m1finite", "e4m3", 2, "aligned:3", "rne", "infinity", {"product": "e2m1"}),
 ]
 
 
