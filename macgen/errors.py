@@ -38,4 +38,8 @@ def check_integer(field: str, value: object, low: int, high: int | None = None, 
 
 
 def _power(value: int) -> str:
-    return f"2^{value.bit_length() - 1}" if value > 1 << 20 and value & (value - 1) == 0 else str(value)
+    for less in (0, 1):
+        power = value + less
+        if power > 1 << 20 and power & (power - 1) == 0:
+            return f"2^{power.bit_length() - 1}{' - 1' * less}"
+    return str(value)

@@ -40,7 +40,8 @@ def test_values_of_several_lines_are_shown_in_one():
         (2.0, 1, None, "from 1"),
         (5, -1, 4, "from -1 to 4"),
         ((1 << 24) + 1, 0, 1 << 24, r"from 0 to 2\^24"),
-        (-1, 0, (1 << 31) - 1, "from 0 to 2147483647"),
+        (-1, 0, (1 << 31) - 1, r"from 0 to 2\^31 - 1"),
+        (-1, 0, 1_000_000_000, "from 0 to 1000000000"),
     ],
 )
 def test_what_is_no_integer_in_range_is_refused(value, low, high, accepted):

@@ -40,7 +40,8 @@ EXIT_FAILED = 1
     "--pairs",
     type=integer,
     metavar="N",
-    help="With --exhaustive: steps, folds, results to draw where there are more than 10^9.  [default: 100000000]",
+    help="With --exhaustive: steps, folds, swaps, results to draw where there are more than 10^9.  "
+    "[default: 100000000]",
 )
 @click.option(
     "--formal",

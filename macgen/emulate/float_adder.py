@@ -208,7 +208,10 @@ class FloatAdder:
         self._ulp = real(2.0**-acc.man_bits)
         self._min_normal = real(acc.min_normal)
         least_binade = 2.0**acc.min_exponent
-        self._least_binade = real(least_binade)
+        # `drop` cuts smaller addends where it cuts those of this binade: at the subnormals' grid or, without one, below
+        # all of them.
+        least_cut = acc.min_exponent if acc.subnormals == "gradual" else carrier.min_exponent + acc.man_bits
+        self._least_cut_binade = real(2.0**least_cut)
         self._max = real(acc.max)
         # Sums below half the smallest normal number are flushed wherever they are rounded to.
         self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and plan.random_bits else 1))
@@ -283,7 +286,7 @@ class FloatAdder:
         (unit,) = self._scratch
         np.maximum(np.abs(acc), np.abs(addend), out=unit)
         np.bitwise_and(unit.view(self._bits), self._exponent_mask, out=unit.view(self._bits))
-        np.maximum(unit, self._least_binade, out=unit)
+        np.maximum(unit, self._least_cut_binade, out=unit)
         np.multiply(unit, self._ulp, out=unit)
         for term in (acc, addend):
             np.divide(term, unit, out=term)

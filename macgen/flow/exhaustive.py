@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from macgen.emit.manifest import load_manifest
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer
 from macgen.flow import tools
 from macgen.flow.simulate import checksum_notes, work_directory
 from macgen.flow.step_wrapper import StepWrapper, Vectors, step_wrapper
@@ -52,7 +52,8 @@ class Phase:
             `chunk sums` (times scales, to the outer adder's operand), `folds`, `swaps` (folds of a chunk of one product
             with the total in the accumulator's place) or `results`.
         states: distinct accumulator states that were driven; of folds, swaps and results, totals. 0 for products.
-        addends: distinct products, or of folds chunk sums; 0 where products were drawn from too many to list.
+        addends: distinct products, of folds chunk sums, of swaps loaded states; 0 where products were drawn from too
+            many to list.
         pairs: pairs driven.
         sums: additions driven: of stochastic rounding a pair has one for each of its random numbers.
         complete: whether these were all pairs.
@@ -155,8 +156,7 @@ def exhaustive(
     manifest = load_manifest(directory)
     spec = manifest.spec
     for name, number, least in (("seed", seed, 0), ("draws", draws, 1), ("most", most, 0)):
-        if isinstance(number, bool) or not isinstance(number, int) or not least <= number < 1 << 63:
-            raise MacgenError(f"{name} {shown(number)} is not an integer from {least} to 2^63 - 1")
+        check_integer(name, number, least, (1 << 63) - 1)
     if not timeout > 0:
         raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
     check_widths(spec)

@@ -43,7 +43,8 @@ class FloatOperand(wiring.Signature):
 
     Members:
         significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
-        exponent: see FloatGeometry; 0 of 0 and of products that are not normalised (see Addend.has_tiny_pairs).
+        exponent: see FloatGeometry; 0 of products that are 0 or not normalised (see Addend.has_tiny_pairs), of a state
+            that is 0 `zero_exponent`.
         positive_infinity, negative_infinity, nan: see FloatValue; the significand does not matter beside them.
         invalid, opposite: of a NaN, see ExactNumber.
         present: whether there is an addend in this cycle; without one everything else is 0.

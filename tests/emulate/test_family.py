@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.emulate import scalar, way
 from macgen.emulate.random_numbers import draws, matmul_states
-from macgen.numerics import ScaleFormat
+from macgen.numerics import FloatFormat, ScaleFormat
 from tests.emulate.test_matmul import KINDS, assert_same, random_codes
 from tests.strategies import family_specs
 
@@ -153,6 +153,18 @@ def test_family_takes_a_way_on_arrays(name):
     spec = FAMILY[name]
     assert way.choose(spec, 1024, 1e4, finite_scales=True) is not None
     assert spec.out is None or way.choose_out(spec) is not None
+
+
+@pytest.mark.parametrize("subnormals", ["gradual", "flush", "none"])
+def test_products_below_the_smallest_normal_number_are_cut_where_the_larger_one_ends(subnormals):
+    """The one addition of `drop` that has two such terms is a tree's; theirs may reach that number, or not."""
+    acc = FloatFormat(4, 2, bias=0, subnormals=subnormals)
+    spec = MacSpec(a="e2m2finite", b="e2m2finite", acc=acc, lanes=2, lane_sum="tree", rounding="drop")
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(0, 1 << 5, (2, 2000, 2))
+    expected = [golden.dot(spec, x, y)[0] for x, y in zip(a, b, strict=True)]
+    values = emulate.dots(spec, spec.a.decode(a), spec.b.decode(b))
+    np.testing.assert_array_equal(values, acc.decode(expected))
 
 
 def test_blocks_with_scales_in_either_direction():

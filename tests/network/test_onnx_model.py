@@ -394,8 +394,8 @@ def test_a_dimension_of_a_fixed_size_can_be_replaced(tmp_path):
         ({"batch": 0}, "batch 0 is not an integer from 1 to 2^24"),
         ({"dims": {"T": 3}}, "dim 'T' is no dimension of model PATH; accepted are 'N, seq, a:0, a:1, a:2, b:0, b:1, "
                              "b:2'"),
-        ({"dims": {"seq": -1}}, "dim 'seq' of -1 is not an integer from 0 to 2147483647"),
-        ({"dims": {"seq": 2.5}}, "dim 'seq' of 2.5 is not an integer from 0 to 2147483647"),
+        ({"dims": {"seq": -1}}, "dim 'seq' of -1 is not an integer from 0 to 2^31 - 1"),
+        ({"dims": {"seq": 2.5}}, "dim 'seq' of 2.5 is not an integer from 0 to 2^31 - 1"),
         ({"batch": 1 << 20, "dims": {"seq": 1 << 30, "b:2": 1}}, "input 'a' of model PATH of shape (1048576, "
                                                                 "1073741824, 4) has more than 2**40 elements; accepted "
                                                                 "are at most as many"),
