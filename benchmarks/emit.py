@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 import macgen
-from macgen.emit import build
+from macgen.bundle import build
 
 SIZES = (4, 16, 64)
 RUNS = 3

@@ -28,18 +28,19 @@ from rich.console import Console
 from rich.table import Table
 
 import macgen
-from macgen.emit import build
-from macgen.emit.verilog import rtlil_to_verilog
-from macgen.flow import synthesize, timing, tools
+from macgen import tools
+from macgen.bundle import build
+from macgen.bundle.verilog import rtlil_to_verilog
+from macgen.cost import synthesize, timing
+from macgen.cost.estimate import report
 from macgen.numerics.flags import FLAG_BITS
-from macgen.report.model import report
 from macgen.rtl import Modules
-from macgen.rtl.cuts import delay, delayed
-from macgen.rtl.datapath import datapath
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import connect_members, delayed_members, member, random_port
-from macgen.rtl.multiplier import Multiplier
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members, delayed_members, member, random_port
+from macgen.rtl.parts.pipeline import delay, delayed
 from macgen.rtl.pe import Pe
+from macgen.rtl.units.datapath import datapath
+from macgen.rtl.units.multiplier import Multiplier
 from macgen.spec import MacSpec
 
 AIM_NS = 0.5

@@ -24,9 +24,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 import macgen
-from macgen.emit import build
-from macgen.flow.simulate import MatmulResult, SimulatorChoice, run_matmul
+from macgen.bundle import build
 from macgen.numerics import Format
+from macgen.simulate.matmul import MatmulResult, run_matmul
+from macgen.simulate.simulators import SimulatorChoice
 from macgen.spec import MacSpec
 
 SEED = 20260101

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from macgen.numerics import FixedFormat, FloatFormat, parse_format
     from macgen.spec import MacSpec
 
-__version__ = "0.1.0"
+from macgen.version import __version__ as __version__
 
 _HOMES = {
     "FixedFormat": "macgen.numerics",

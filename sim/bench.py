@@ -13,7 +13,7 @@ import numpy as np
 from cocotb.clock import Clock
 
 from macgen import golden
-from macgen.emit.manifest import Manifest, load_manifest
+from macgen.bundle.manifest import Manifest, load_manifest
 from sim.checker import Checker
 from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.model import Expected, expected, golden_steps

@@ -15,9 +15,9 @@ sys.path[0] = str(PARENT)  # this directory is the package `sim`, not a place of
 
 from cocotb_tools import runner as cocotb_runner  # noqa: E402
 
-from macgen.emit.manifest import load_manifest  # noqa: E402
+from macgen.bundle.manifest import load_manifest  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
-from macgen.flow.simulate import choose, simulator_environment, version_of  # noqa: E402
+from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
 
 class Verilator(cocotb_runner.Verilator):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macgen.emit import build, load_manifest
+from macgen import tools
+from macgen.bundle import build, load_manifest
 from macgen.errors import MacgenError
-from macgen.flow import tools
-from macgen.flow.simulate import verify
+from macgen.simulate.verify import verify
 from macgen.spec import MacSpec
 from tests.strategies import specs
 

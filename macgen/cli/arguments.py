@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from macgen.emit.names import MAX_LENGTH, check_name
+from macgen.bundle.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH

@@ -12,7 +12,7 @@ from macgen.errors import MacgenError, shown, shown_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from macgen.emit.manifest import Manifest
+    from macgen.bundle.manifest import Manifest
     from macgen.spec import MacSpec
 
 MAX_SPEC_BYTES = 1 << 20
@@ -163,9 +163,9 @@ def build(
     The directory gets rtl/NAME.v (plain Verilog-2001, nothing else needed), constraints/ (SDC, XDC), NAME.core
     (FuseSoC) and manifest.json (spec, ports, latency, versions, hashes). It appears whole or not at all.
     """
+    from macgen.bundle.bundle import build as build_bundle
     from macgen.cli import console
     from macgen.cli.arguments import beyond_theory, name_and_directory, replace_auto, resolve_spec
-    from macgen.emit.bundle import build as build_bundle
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}

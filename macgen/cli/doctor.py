@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from macgen import __version__
+from macgen.version import __version__
 
 if TYPE_CHECKING:
-    from macgen.flow.tools import Tool
+    from macgen.tools import Tool
 
 EXIT_MISSING = 1
 
@@ -31,7 +31,7 @@ def doctor(ctx: click.Context) -> None:
     from rich.table import Column, Table
 
     from macgen.cli import console
-    from macgen.flow.tools import all_tools
+    from macgen.tools import all_tools
 
     tools = all_tools()
     location = Column("Where, or how to install it", overflow="fold")

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from macgen import __version__
 from macgen.errors import MacgenError
+from macgen.version import __version__
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130

@@ -111,7 +111,7 @@ def plan(
     docs/widths.md says when to trust which method.
     """
     from macgen.cli import console
-    from macgen.report.plan_table import print_plan
+    from macgen.presentation.plan_table import print_plan
 
     given = [name for name, value in (("length", length), ("network", network), ("model", model)) if value is not None]
     if len(given) != 1:
@@ -140,7 +140,7 @@ def plan(
         else:
             planned = _plan_network(_network(model, network, batch, dims, data, stage), goal, only, stage)
         if plot is not None:
-            from macgen.report.plan_plot import draw_plan
+            from macgen.presentation.plan_plot import draw_plan
 
             stage("drawing")
             files["plot", plot] = draw_plan(planned, Path(plot).suffix)

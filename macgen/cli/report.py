@@ -49,9 +49,9 @@ def report(
     import json
 
     from macgen.cli import console
+    from macgen.cost.estimate import report as make_report
     from macgen.errors import MacgenError
-    from macgen.report.model import report as make_report
-    from macgen.report.tables import print_report
+    from macgen.presentation.cost_table import print_report
 
     if seed < 0:
         raise MacgenError(f"seed {seed} is negative; accepted are integers from 0")

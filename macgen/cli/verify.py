@@ -9,9 +9,9 @@ from click.core import ParameterSource
 from macgen.cli.parameters import integer
 
 if TYPE_CHECKING:
-    from macgen.flow.exhaustive import ExhaustiveResult
-    from macgen.flow.formal import FormalResult
-    from macgen.flow.simulate import VerifyResult
+    from macgen.prove.exhaustive.prover import ExhaustiveResult
+    from macgen.prove.formal.prover import FormalResult
+    from macgen.simulate.verify import VerifyResult
 
 EXIT_FAILED = 1
 
@@ -88,7 +88,7 @@ def verify(
     if exhaustive:
         _verify_exhaustively(ctx, directory, seed, pairs, as_json)
         return
-    from macgen.flow.simulate import verify as verify_bundle
+    from macgen.simulate.verify import verify as verify_bundle
 
     with console.progress(f"Simulating {click.format_filename(directory)}"):
         result = verify_bundle(directory, simulator=simulator, seed=seed, tiles=tiles)
@@ -105,7 +105,7 @@ def _verify_exhaustively(ctx: click.Context, directory: Path, seed: int, pairs: 
     from dataclasses import asdict
 
     from macgen.cli import console
-    from macgen.flow.exhaustive import DRAWN_PAIRS, exhaustive
+    from macgen.prove.exhaustive.prover import DRAWN_PAIRS, exhaustive
 
     with console.progress(f"Proving {click.format_filename(directory)}") as tell:
         result = exhaustive(directory, seed=seed, draws=DRAWN_PAIRS if pairs is None else pairs, progress=tell)
@@ -131,7 +131,7 @@ def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_j
         others.add("exhaustive")
     if others:
         raise click.UsageError(f"--{min(others)} does not go with --formal, which draws no operands")
-    from macgen.flow.formal import formal
+    from macgen.prove.formal.prover import formal
 
     with console.progress(f"Proving {click.format_filename(directory)}") as tell:
         result = formal(directory, progress=tell)

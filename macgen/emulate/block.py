@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.dispatch import Adder, Shape, Way
 from macgen.emulate.float_adder import FloatAdder
 from macgen.emulate.random_numbers import RandomNumbers, States, shifts_to_next
-from macgen.emulate.way import Adder, Shape, Way
 from macgen.spec import MacSpec, RandomPlace
 
 Multiply = Callable[[int, NDArray[Any]], object]

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.terms import Terms
+from macgen.emulate.value_range import Terms
 from macgen.numerics import FloatFormat, random_bits
 from macgen.spec import MacSpec
 

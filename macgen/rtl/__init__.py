@@ -2,7 +2,7 @@
 
 from macgen.rtl.accumulation import Control
 from macgen.rtl.array import MacArray, Row, Skew, array_latency, array_signature
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.pe import Pe
 from macgen.rtl.sequencer import Sequencer
 

@@ -16,13 +16,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import aligned_window
-from macgen.rtl.aligned import AlignedAdder, Aligner
-from macgen.rtl.cuts import delayed
-from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import clock_in, connect_members, delayed_members, registers, select
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import clock_in, connect_members, delayed_members, registers, select
+from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.random_source import RandomSource, loads_beside
+from macgen.rtl.units.aligned import AlignedAdder, Aligner
+from macgen.rtl.units.datapath import Folded, Loaded, datapath
+from macgen.rtl.units.exact_number import aligned_window
 from macgen.spec import MacSpec
 
 

@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.accumulation import Control
-from macgen.rtl.bits import is_zero
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import connect_members
 from macgen.rtl.outer import Result, out_random_bits, out_rounding, outer_cycles, result_datapath
+from macgen.rtl.parts.bits import is_zero
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.pe import Pe, result_bits, scale_ports, seed_bits, unpack_result
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec

@@ -10,13 +10,13 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addend, Addition, ExactNumber, Window, product_addend, tree_addend
-from macgen.rtl.aligned import Aligner, signed_sum
-from macgen.rtl.bits import extend, shift_right_sticky
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import connect_members
-from macgen.rtl.rounded_product import RoundedNumber
-from macgen.rtl.specials import combined_specials
+from macgen.rtl.parts.bits import extend, shift_right_sticky
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.units.aligned import Aligner, signed_sum
+from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber, Window, product_addend, tree_addend
+from macgen.rtl.units.rounded_product import RoundedNumber
+from macgen.rtl.units.specials import combined_specials
 from macgen.spec import MacSpec
 
 

@@ -9,14 +9,14 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addend, Addition
-from macgen.rtl.conversion import conversion, conversion_random_bits
-from macgen.rtl.cuts import delayed
-from macgen.rtl.datapath import Datapath, datapath, datapath_of
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import clock_in, connect_members, registers
-from macgen.rtl.multiplier import Scaler
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import clock_in, connect_members, registers
+from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.random_source import RandomSource
+from macgen.rtl.units.conversion import conversion, conversion_random_bits
+from macgen.rtl.units.datapath import Datapath, datapath, datapath_of
+from macgen.rtl.units.exact_number import Addend, Addition
+from macgen.rtl.units.multiplier import Scaler
 from macgen.spec import MacSpec
 
 

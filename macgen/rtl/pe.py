@@ -12,15 +12,15 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.accumulation import Control, Loop, Sums, later_marks
-from macgen.rtl.addition import Addition, exact_addend, product_addend
-from macgen.rtl.cuts import delayed
-from macgen.rtl.datapath import datapath
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import clock_in, connect_members, registers, select
 from macgen.rtl.lanes import LaneSum
-from macgen.rtl.multiplier import Multiplier
 from macgen.rtl.outer import OuterAccumulator, pe_random_bits, result_datapath
-from macgen.rtl.rounded_product import RoundedNumber
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import clock_in, connect_members, registers, select
+from macgen.rtl.parts.pipeline import delayed
+from macgen.rtl.units.datapath import datapath
+from macgen.rtl.units.exact_number import Addition, exact_addend, product_addend
+from macgen.rtl.units.multiplier import Multiplier
+from macgen.rtl.units.rounded_product import RoundedNumber
 from macgen.spec import MacSpec
 
 

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.rtl.accumulation import Control
-from macgen.rtl.bits import is_zero
+from macgen.rtl.parts.bits import is_zero
 from macgen.spec import MacSpec
 
 

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from macgen.errors import MacgenError, check_integer
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
 from macgen.width import nsr
-from macgen.width.arguments import MAX_LENGTH, check_chunk, check_real
+from macgen.width.checks import MAX_LENGTH, check_chunk, check_real
 
 OVERFLOW_PROBABILITY = 1e-6
 UNDERFLOW_SHARE = 0.1

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
 
 VALID_BELOW = 0.05
 """The closed form is fitted where it gives less than this."""

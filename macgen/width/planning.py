@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.terms import Terms
+from macgen.emulate.value_range import Terms
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
-from macgen.width.arguments import MAX_LENGTH, check_real
+from macgen.width.checks import MAX_LENGTH, check_real
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own

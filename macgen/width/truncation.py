@@ -8,7 +8,7 @@ addends have bits below that place. A product that takes part in j additions, it
 import math
 
 from macgen.errors import MacgenError, check_integer
-from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
 
 _LOSS = 0.5 / math.log(4)
 """Half a unit in the last place, over a significand that is log-uniform between 1 and 2: 1/2 * E[1/significand]."""

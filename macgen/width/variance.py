@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.arguments import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
 
 Reading = Literal["per-level", "total"]
 """Which criterion a chunked sum has to pass: `per-level`, each of the two sums the criterion of its own length (what

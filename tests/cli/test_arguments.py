@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from macgen.bundle.names import check_name
 from macgen.catalogue import presets
 from macgen.cli.arguments import accumulator_of_width, default_name, name_and_directory, resolve_spec
-from macgen.emit.names import check_name
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
 from macgen.spec import MacSpec

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
-from macgen.emit.manifest import load_manifest
 from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS
 from macgen.numerics.rounding import OVERFLOWS, SUBNORMALS
 from macgen.spec import (

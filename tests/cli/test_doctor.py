@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 import macgen
+from macgen import tools
 from macgen.cli.doctor import NEEDED, unusable_commands
-from macgen.flow import tools
-from macgen.flow.tools import Tool, all_tools
+from macgen.tools import Tool, all_tools
 from tests.cli.runner import invoke, run
 
 

@@ -8,8 +8,8 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from macgen.emit import bundle
-from macgen.emit.manifest import Manifest, load_manifest
+from macgen.bundle import bundle
+from macgen.bundle.manifest import Manifest, load_manifest
 from macgen.spec import MacSpec
 from tests.cli.runner import invoke, tree
 from tests.strategies import formats, specs

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from macgen.bundle.manifest import load_manifest
 from macgen.cli.main import COMMANDS
-from macgen.emit.manifest import load_manifest
 from macgen.network.papers import NETWORKS
 from tests.cli.runner import invoke, refused
 

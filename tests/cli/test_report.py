@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from macgen.emit import build
+from macgen.bundle import build
 from macgen.spec import MacSpec
 from tests.cli.runner import invoke, refused
-from tests.flow.optional import TINY_LIBERTY
+from tests.optional import TINY_LIBERTY
 
 
 @pytest.fixture(scope="module")

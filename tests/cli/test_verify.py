@@ -3,11 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from macgen.flow import exhaustive, formal, simulate
-from macgen.flow.exhaustive import ExhaustiveResult, Phase
-from macgen.flow.formal import FormalResult, Proof
-from macgen.flow.formal_harness import Property
-from macgen.flow.simulate import SimulatorRun, TestOutcome, VerifyResult
+from macgen.prove.exhaustive import prover as exhaustive
+from macgen.prove.exhaustive.prover import ExhaustiveResult, Phase
+from macgen.prove.formal import prover as formal
+from macgen.prove.formal.harness import Property
+from macgen.prove.formal.prover import FormalResult, Proof
+from macgen.simulate import verify as simulate
+from macgen.simulate.session import SimulatorRun, TestOutcome
+from macgen.simulate.simulators import SimulatorChoice
+from macgen.simulate.verify import VerifyResult
 from tests.cli.runner import invoke, refused, run, tree
 
 
@@ -103,7 +107,7 @@ def test_json(simulated, test, code):
 def test_help_names_every_choice_of_simulator():
     from typing import get_args
 
-    assert f"--simulator {'|'.join(get_args(simulate.SimulatorChoice))}" in invoke("verify", "-h").stdout
+    assert f"--simulator {'|'.join(get_args(SimulatorChoice))}" in invoke("verify", "-h").stdout
 
 
 # -- exhaustive ----------------------------------------------------------------------------------------------------

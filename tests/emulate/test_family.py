@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from macgen import MacgenError, MacSpec, emulate, golden
-from macgen.emulate import scalar, way
+from macgen.emulate import dispatch as way
+from macgen.emulate import scalar
 from macgen.emulate.random_numbers import draws, matmul_states
 from macgen.numerics import FloatFormat, ScaleFormat
 from tests.emulate.test_matmul import KINDS, assert_same, random_codes

@@ -11,14 +11,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addition, aligned_window, exact_addend, product_addend
-from macgen.rtl.aligned import AlignedAdder, AlignedLanes, Aligner
-from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.hierarchy import submodule
-from macgen.rtl.interfaces import connect_members
 from macgen.rtl.lanes import LaneSum
-from macgen.rtl.multiplier import Multiplier
-from macgen.rtl.rounded_product import RoundedNumber
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
+from macgen.rtl.units.datapath import Folded, Loaded, datapath
+from macgen.rtl.units.exact_number import Addition, aligned_window, exact_addend, product_addend
+from macgen.rtl.units.multiplier import Multiplier
+from macgen.rtl.units.rounded_product import RoundedNumber
 from tests.rtl.stages import Proof, meaning, pack, unpack, width_of
 
 MOST_OPERANDS = 1 << 16

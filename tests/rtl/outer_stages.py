@@ -14,12 +14,12 @@ from amaranth.lib.wiring import In, Out
 from macgen.golden.model import multiply
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.conversion import conversion
-from macgen.rtl.datapath import datapath
-from macgen.rtl.hierarchy import Modules, submodule
-from macgen.rtl.interfaces import connect_members
-from macgen.rtl.multiplier import Scaler
 from macgen.rtl.outer import adds_integers, out_random_bits, out_rounding, outer_datapath, result_datapath
+from macgen.rtl.parts.hierarchy import Modules, submodule
+from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.units.conversion import conversion
+from macgen.rtl.units.datapath import datapath
+from macgen.rtl.units.multiplier import Scaler
 from tests.rtl.gates import from_rtlil
 from tests.rtl.stages import DifferenceError, Proof, meaning, pack, unpack, width_of
 

@@ -16,13 +16,13 @@ from amaranth.lib.wiring import In, Out
 from macgen.golden import Model
 from macgen.golden.model import Target, multiply
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.addition import Addition, exact_addend, product_addend
-from macgen.rtl.bits import extend
-from macgen.rtl.datapath import Folded, Loaded, datapath
-from macgen.rtl.hierarchy import Modules, submodule
-from macgen.rtl.interfaces import connect_members, member
-from macgen.rtl.multiplier import Multiplier
-from macgen.rtl.rounded_product import RoundedNumber
+from macgen.rtl.parts.bits import extend
+from macgen.rtl.parts.hierarchy import Modules, submodule
+from macgen.rtl.parts.interfaces import connect_members, member
+from macgen.rtl.units.datapath import Folded, Loaded, datapath
+from macgen.rtl.units.exact_number import Addition, exact_addend, product_addend
+from macgen.rtl.units.multiplier import Multiplier
+from macgen.rtl.units.rounded_product import RoundedNumber
 from tests.rtl.gates import from_rtlil
 
 MOST_LANES = 1 << 18

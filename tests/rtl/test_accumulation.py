@@ -5,9 +5,9 @@ import pytest
 from amaranth.hdl import Shape
 
 from macgen.golden import Model
-from macgen.rtl.datapath import datapath
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.pe import Pe
+from macgen.rtl.units.datapath import datapath
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import operands

@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from macgen import golden
 from macgen.catalogue import CATALOGUE
 from macgen.rtl import MacArray, Skew, array_latency
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import FOLDS, MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import DifferenceError, beats_of, check, operands, play, scales

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat
 from macgen.rtl import MacArray
-from macgen.rtl.addition import Addend, Addition, Window, aligned_window, product_addend
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
+from macgen.rtl.units.exact_number import Addend, Addition, Window, aligned_window, product_addend
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.lane_stages import LaneProof, operand_bits

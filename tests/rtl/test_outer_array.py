@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import ScaleFormat
 from macgen.rtl import MacArray, array_latency
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import beats_of, check, play

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from macgen.rtl.accumulation import Control
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.pe import Pe, result_bits
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil

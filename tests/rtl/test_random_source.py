@@ -5,7 +5,7 @@ import pytest
 
 from macgen.golden.model import random_numbers
 from macgen.numerics import Lfsr
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.random_source import RandomSource
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil

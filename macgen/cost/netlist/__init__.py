@@ -1,0 +1,1 @@
+"""A synthesized netlist: read, buffered, levelled, simulated."""

@@ -1,0 +1,260 @@
+"""What an array computes while its power is estimated: operands at full rate, through the synthesized netlist."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen import golden
+from macgen.cost.netlist.netlist import Netlist
+from macgen.cost.netlist.simulator import Activity, NetlistSimulator
+from macgen.errors import MacgenError, ToolError, shown_path
+from macgen.numerics import FloatFormat, Format
+from macgen.numerics.flags import FLAG_BITS
+from macgen.spec import MacSpec
+
+LANES = 64
+"""Independent tiles that are simulated at once, each with operands of its own."""
+
+_LEAST_PRODUCTS, _MOST_PRODUCTS = 128, 512
+_ROUNDS = 2  # of a tile for each turn: the first fills the array, the second is counted
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """Operand codes of the tiles that are streamed, back to back, those of the turns alternately.
+
+    Attributes:
+        description: one line that a report can print.
+        a: (tiles, lanes, rows, products) codes.
+        b: (tiles, lanes, products, cols) codes.
+        a_scales: (tiles, lanes, rows, chunks) codes, where the array takes scales.
+        b_scales: (tiles, lanes, chunks, cols) codes.
+    """
+
+    description: str
+    a: NDArray[Any]
+    b: NDArray[Any]
+    a_scales: NDArray[Any] | None = None
+    b_scales: NDArray[Any] | None = None
+
+    @property
+    def products(self) -> int:
+        """Products in each sum."""
+        return int(self.a.shape[3])
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A netlist's activity under a workload.
+
+    Attributes:
+        activity: toggles of every net.
+        cycles_per_mac: clock cycles in which one PE takes one product, bubbles counted.
+        results_checked: results of the netlist that were compared with the golden model, all equal.
+    """
+
+    activity: Activity
+    cycles_per_mac: float
+    results_checked: int
+
+
+def random_workload(spec: MacSpec, seed: int) -> Workload:
+    """Return normal random operands: of standard deviation 1, or a quarter of the format's range if that is less.
+
+    Integer and fixed-point operands always use a quarter of their range.
+    """
+    rng = np.random.default_rng(seed)
+    products = min(max(_LEAST_PRODUCTS, 2 * (spec.chunk or 0)), _MOST_PRODUCTS)
+
+    def codes(fmt: Format, shape: tuple[int, ...]) -> NDArray[Any]:
+        deviation = fmt.max / 4
+        if isinstance(fmt, FloatFormat):
+            deviation = min(1.0, deviation)
+        return np.asarray(fmt.encode(fmt.quantize(rng.normal(0, deviation, shape))))
+
+    tiles = _ROUNDS * spec.interleave
+    a, b = codes(spec.a, (tiles, LANES, spec.rows, products)), codes(spec.b, (tiles, LANES, products, spec.cols))
+    described = "" if spec.scale is None else ", scales from 1/2 to 2"
+    return Workload(
+        f"random normal operands{described}, {tiles} x {LANES} tiles of {products} products, seed {seed}",
+        a,
+        b,
+        *_scales(spec, products, rng.integers(-1, 2, (tiles, LANES, spec.rows + spec.cols))),
+    )
+
+
+def _scales(
+    spec: MacSpec, products: int, exponents: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]] | tuple[None, None]:
+    """Return a workload's scales, if it has any: the same for each chunk.
+
+    Parameters:
+        spec: the array.
+        products: in each sum.
+        exponents: of two, (tiles, lanes, rows + cols).
+    """
+    if spec.scale is None:
+        return None, None
+    values = np.exp2(exponents)
+    if isinstance(spec.scale, FloatFormat):
+        values = spec.scale.quantize(values)
+    codes = spec.scale.encode(values)
+    chunks = -(-products // (spec.chunk or products))
+    a, b = codes[..., : spec.rows], codes[..., spec.rows :]
+    return np.repeat(a[..., :, None], chunks, axis=-1), np.repeat(b[..., None, :], chunks, axis=-2)
+
+
+def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
+    """Return operands from the matrices `a` (M, K) and `b` (K, N) of real numbers in an .npz file, quantised.
+
+    Each tile takes random rows of a and columns of b; of longer sums the first 512 products.
+
+    Raises:
+        MacgenError: the file cannot be read or does not hold two such matrices.
+    """
+    matrices = []
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            for key in "ab":
+                if not isinstance(arrays, np.lib.npyio.NpzFile) or key not in arrays:
+                    raise MacgenError(f"data {shown_path(file)} has no array {key!r}; accepted are arrays a and b")
+                matrices.append(arrays[key])
+    except MacgenError:
+        raise
+    except OSError as error:
+        raise MacgenError(
+            f"data {shown_path(file)} cannot be read ({error.strerror or error}); accepted is an .npz of NumPy"
+        ) from None
+    except (ValueError, TypeError, EOFError, AttributeError, BadZipFile):
+        raise MacgenError(f"data {shown_path(file)} is no .npz of numbers; accepted is an .npz of NumPy") from None
+    if any(matrix.dtype.kind not in "biuf" for matrix in matrices):
+        raise MacgenError(f"data {shown_path(file)} holds no real numbers; accepted are matrices of real numbers")
+    a, b = (np.asarray(matrix, np.float64) for matrix in matrices)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
+        raise MacgenError(
+            f"data {shown_path(file)} has a of shape {a.shape} and b of shape {b.shape}; accepted are (M, K) and (K, N)"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise MacgenError(f"data {shown_path(file)} holds infinities or NaN; accepted are finite numbers")
+    rng = np.random.default_rng(seed)
+    products = min(a.shape[1], _MOST_PRODUCTS)
+    a_codes = spec.a.encode(spec.a.quantize(a[:, :products]))
+    b_codes = spec.b.encode(spec.b.quantize(b[:products]))
+    tiles = _ROUNDS * spec.interleave
+    rows = rng.integers(0, a.shape[0], (tiles, LANES, spec.rows))
+    cols = rng.integers(0, b.shape[1], (tiles, LANES, spec.cols))
+    described = "" if spec.scale is None else ", scales of 1"
+    return Workload(
+        f"{file.name}: {tiles} x {LANES} tiles of random rows and columns{described}, {products} products, seed {seed}",
+        a_codes[rows],
+        np.moveaxis(b_codes.T[cols], -1, -2),
+        *_scales(spec, products, np.zeros((tiles, LANES, spec.rows + spec.cols))),
+    )
+
+
+def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
+    """Stream a workload through a netlist of the array and count toggles.
+
+    Counted are the cycles from the first to the last operands of the last round of tiles; the results of the round
+    before leave meanwhile. The results of one lane are compared with the golden model.
+
+    Raises:
+        ToolError: the netlist computes something else, which would make its cost meaningless.
+    """
+    run = NetlistSimulator(netlist, LANES)
+    for port in ("a_valid", "b_valid", "a_first", "a_last"):
+        run.set(port, [[0]])
+    run.set("c_ready", [[1]])
+    run.set("rst", [[1]])
+    run.tick()
+    run.set("rst", [[0]])
+    run.set("a_valid", [[1]])
+    run.set("b_valid", [[1]])
+    results: list[list[int]] = []
+    counted = 0
+    limit = 4 * spec.interleave * (workload.products + 4 * (spec.rows + spec.cols) + 64)
+
+    def tick() -> None:
+        if run.get("c_valid")[0, 0]:
+            results.append(
+                _words(run.get("c_data")[:, 0], spec.out_format.width) + _words(run.get("c_flags")[:, 0], FLAG_BITS)
+            )
+        run.tick()
+
+    tiles, turns, beats = len(workload.a), spec.interleave, -(-workload.products // spec.lanes)
+    for first in range(0, tiles, turns):
+        counts = first == tiles - turns
+        for beat, tile in product(range(beats), range(first, first + turns)):
+            for port, value in _beat(spec, workload, tile, beat).items():
+                run.set(port, value)
+            run.set("a_last", [[beat == beats - 1]])
+            if counts and beat == 0 and tile == first:
+                run.start_counting()
+            for _ in range(limit):
+                accepted = run.get("a_ready")[0, 0]
+                counted += counts
+                tick()
+                if accepted:
+                    break
+            else:
+                raise MacgenError(f"netlist {netlist.top} takes no operands; accepted is a netlist of a macgen array")
+    activity = run.activity()
+    run.set("a_valid", [[0]])
+    for _ in range(limit):
+        if len(results) == tiles * spec.rows:
+            break
+        tick()
+    _check(spec, netlist, workload, results)
+    return Run(activity, counted / (turns * workload.products), len(results) * spec.cols)
+
+
+def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int) -> dict[str, NDArray[np.uint8]]:
+    """Return the bits of one beat's ports; the lanes that it does not need hold zero."""
+    products = slice(beat * spec.lanes, min((beat + 1) * spec.lanes, workload.products))
+    a, b = workload.a[tile, :, :, products], np.moveaxis(workload.b[tile, :, products, :], 1, 2)
+    unused = ((0, 0), (0, 0), (0, spec.lanes - a.shape[2]))
+    a, b = np.pad(a, unused, constant_values=spec.a.zero_code()), np.pad(b, unused, constant_values=spec.b.zero_code())
+    ports = {"a_data": _bits(a.reshape(LANES, -1), spec.a.width), "b_data": _bits(b.reshape(LANES, -1), spec.b.width)}
+    if workload.a_scales is not None and workload.b_scales is not None and spec.scale is not None:
+        chunk = products.start // (spec.chunk or workload.products)
+        ports["a_scale"] = _bits(workload.a_scales[tile, :, :, chunk], spec.scale.width)
+        ports["b_scale"] = _bits(workload.b_scales[tile, :, chunk, :], spec.scale.width)
+    return ports
+
+
+def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]]) -> None:
+    expected: list[list[int]] = []
+    for first in range(0, len(workload.a), spec.interleave):
+        before = first // spec.interleave * golden.draws(spec, workload.products)
+        for row, turn in product(range(spec.rows), range(spec.interleave)):
+            dots = [_dot(spec, workload, first + turn, row, col, before, turn) for col in range(spec.cols)]
+            expected.append([code for code, _ in dots] + [int(flags) for _, flags in dots])
+    if results != expected:
+        raise ToolError(f"netlist {netlist.top} computes other results than the golden model: it is not priced")
+
+
+def _dot(
+    spec: MacSpec, workload: Workload, tile: int, row: int, col: int, before: int, turn: int
+) -> tuple[int, golden.Flags]:
+    scales = {}
+    if workload.a_scales is not None and workload.b_scales is not None:
+        scales = {"a_scales": workload.a_scales[tile, 0, row], "b_scales": workload.b_scales[tile, 0, :, col]}
+    pe, start = ((0, col), before + row) if spec.random_place == "out" else ((row, col), before)
+    return golden.dot(spec, workload.a[tile, 0, row], workload.b[tile, 0, :, col], pe, start, turn, **scales)
+
+
+def _bits(codes: NDArray[Any], width: int) -> NDArray[np.uint8]:
+    """Return the bits of (lanes, n) codes as (n * width, lanes)."""
+    wide = codes.T.astype(np.uint64)[:, None, :] >> np.arange(width, dtype=np.uint64)[None, :, None]
+    return (wide & np.uint64(1)).astype(np.uint8).reshape(-1, codes.shape[0])
+
+
+def _words(bits: NDArray[np.uint8], width: int) -> list[int]:
+    """Return the integers of `width` bits that a port's bits hold."""
+    digits = "".join(map(str, bits[::-1]))
+    return [int(digits[len(digits) - low - width : len(digits) - low], 2) for low in range(0, len(digits), width)]

@@ -1,0 +1,163 @@
+"""Which proved ways there are to compute a spec's results on arrays: a plan for each place that rounds."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.emulate.fixed_adder import FixedAdder, FixedPlan, FixedValueAdder, FixedValuePlan
+from macgen.emulate.float_adder import CARRIERS, FLOAT64, Carrier, FloatAdder, FloatPlan
+from macgen.emulate.value_range import Terms
+from macgen.numerics import FloatFormat, Format
+from macgen.spec import MacSpec
+
+
+class Adder(Protocol):
+    """What adds arrays in place; see FloatAdder."""
+
+    dtype: Any
+
+    def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `acc` by R(acc + addend)."""
+
+    def fold(self, outer: NDArray[Any], inner: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `outer` by R(outer + inner)."""
+
+    def values(self, acc: NDArray[Any]) -> NDArray[np.float64]:
+        """Return accumulators as values."""
+        ...
+
+
+class Rounder(Protocol):
+    """What rounds arrays of exact values in place; see FloatAdder."""
+
+    dtype: Any
+
+    def round(self, x: NDArray[Any], random: NDArray[Any] | None = None) -> None:
+        """Replace `x` by R(x)."""
+
+
+Shape = tuple[int, int]
+Operands = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[Any], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A proved way to form the sums of a spec's inner and outer accumulators.
+
+    Attributes:
+        inner: makes the adder of products for arrays of a shape.
+        operands: brings operands into its type.
+        product: makes what rounds products, in the same type; None: they are exact.
+        outer: makes the adder of chunk sums; None: the inner one's `fold`.
+    """
+
+    inner: Callable[[Shape], Adder]
+    operands: Operands
+    product: Callable[[Shape], Rounder] | None = None
+    outer: Callable[[Shape], Adder] | None = None
+
+
+def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> Way | None:
+    """Return the fastest proved way, or None where none is.
+
+    Parameters:
+        spec: the array.
+        length: products in one result.
+        bound: a bound of the sum of their magnitudes, infinite if some operand may be infinite or NaN.
+        finite_scales: whether no scale is infinite or NaN.
+    """
+    plain = spec.product is None and spec.lanes == 1 and spec.aligned_bits is None
+    inner = (_plain(spec, length, bound) if plain else None) or _general(spec, math.isfinite(bound))
+    if inner is None or not (spec.has_outer_adder or (spec.aligned_bits is not None and spec.chunk is not None)):
+        return inner
+    chunk_sums = Terms.of_format(spec.acc)
+    held = [chunk_sums]
+    if spec.scale is not None:
+        held += [chunk_sums.scaled(spec.scale), chunk_sums.scaled(spec.scale).scaled(spec.scale)]
+    specials = not (math.isfinite(bound) and finite_scales)
+    outer = _adder(spec, spec.outer_format, held, spec.fold_rounding, specials=specials)
+    return None if outer is None else Way(inner.inner, inner.operands, inner.product, outer)
+
+
+def choose_out(spec: MacSpec) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
+    """Return what makes the rounder of results to `out`, or None where no way is proved right."""
+    rounding = _of_one_term(spec.fold_rounding)
+    return _adder(spec, spec.out_format, [Terms.of_format(spec.outer_format)], rounding, specials=True)
+
+
+def _plain(spec: MacSpec, length: int, bound: float) -> Way | None:
+    """Return the way of exact products that are added one at a time."""
+    if isinstance(spec.acc, FloatFormat):
+        float_plan = FloatPlan.choose(spec, length, bound)
+        return None if float_plan is None else Way(partial(FloatAdder, float_plan), float_plan.operands)
+    fixed_plan = FixedPlan.choose(spec) if math.isfinite(bound) else None
+    return None if fixed_plan is None else Way(lambda _: FixedAdder(fixed_plan), fixed_plan.operands)
+
+
+def _general(spec: MacSpec, finite: bool) -> Way | None:
+    """Return the way of products that are rounded, of lanes, or of infinities into fixed point."""
+    for carrier in CARRIERS:
+        if (way := _within(carrier, spec, finite)) is not None:
+            return way
+    return None
+
+
+def _within(carrier: Carrier, spec: MacSpec, finite: bool) -> Way | None:
+    addend = Terms.of_products(spec.a, spec.b)
+    if not all(carrier.holds(terms) for terms in (addend, *map(Terms.of_format, (spec.a, spec.b)))):
+        return None
+    specials = not finite or spec.overflow == "infinity"
+    product = None
+    if spec.product is not None:
+        product = _adder_within(carrier, spec, spec.product, addend, _of_one_term(spec.rounding), specials=specials)
+        if product is None:
+            return None
+        addend = Terms.of_format(spec.product)
+    aligned = None if spec.aligned_bits is None else (spec.aligned_bits, spec.lanes)
+    if aligned is None and spec.lane_sum != "tree":
+        addend = addend.summed(spec.lanes)
+    inner = _adder_within(carrier, spec, spec.acc, addend, spec.rounding, specials=specials, aligned=aligned)
+    if inner is None:
+        return None
+    return Way(inner, lambda a, b: (a.astype(carrier.dtype), b.astype(carrier.dtype)), product)
+
+
+def _adder(
+    spec: MacSpec, fmt: Format, held: list[Terms], rounding: str, *, specials: bool
+) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
+    """Return what makes the adder of the last of some terms into a format; its type holds all of them."""
+    specials = specials or spec.overflow == "infinity"
+    for carrier in CARRIERS:
+        if all(carrier.holds(terms) for terms in held):
+            make = _adder_within(carrier, spec, fmt, held[-1], rounding, specials=specials)
+            if make is not None:
+                return make
+    return None
+
+
+def _adder_within(
+    carrier: Carrier,
+    spec: MacSpec,
+    fmt: Format,
+    terms: Terms,
+    rounding: str,
+    *,
+    specials: bool,
+    aligned: tuple[int, int] | None = None,
+) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
+    overflow = spec.overflow_into(fmt)
+    if isinstance(fmt, FloatFormat):
+        plan = FloatPlan.within(carrier, fmt, terms, rounding, overflow, specials=specials, aligned=aligned)
+        return None if plan is None else partial(FloatAdder, plan)
+    fixed_plan = FixedValuePlan.choose(fmt, terms, rounding, overflow) if carrier is FLOAT64 else None
+    return None if fixed_plan is None else lambda _: FixedValueAdder(fixed_plan)
+
+
+def _of_one_term(rounding: str) -> str:
+    """Return how a single term is rounded where sums are rounded so."""
+    return "rtz" if rounding == "drop" else rounding

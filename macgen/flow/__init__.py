@@ -1,1 +1,0 @@
-"""External tools behind plain functions: simulation, synthesis, timing and power. One file each."""

@@ -1,0 +1,272 @@
+"""Verilog harnesses for the proofs of the whole array: how operands reach the PEs and results leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.prove.formal.harness import (
+    BEGUN,
+    SOURCE_INPUTS,
+    Harness,
+    Ports,
+    Property,
+    conjunction,
+    decoded,
+    delayed,
+    harness_module,
+    instance,
+    marks_of,
+    module,
+    part,
+    rounds,
+    source,
+)
+from macgen.rtl.array import array_latency
+from macgen.rtl.outer import out_random_bits, out_rounding, outer_cycles, result_datapath
+from macgen.spec import MacSpec
+
+
+def _abstract_pe(spec: MacSpec, name: str, ports: Ports) -> str:
+    """Return a PE that does what the proof of the PE says.
+
+    A finished sum is any bit; on its way it is a pattern of bits or the pattern's complement. The pattern is any, so
+    that it matters which bit goes where.
+    """
+    marks = marks_of(ports, "control_in__")
+    bits = ports["result_out"][1]
+    last = spec.interleave - 1
+    stages = spec.pipeline + last + (outer_cycles(spec) if spec.has_outer_adder else 0)
+    passed = [port[: -len("_in")] for port in ports if port in ("a_in", "b_in", "a_scale_in", "b_scale_in")]
+    moves = "".join(f" result_{turn} <= result_{turn + 1};" for turn in range(last))
+    return module(
+        f"{name}_pe",
+        ports,
+        "".join(f"  reg [{ports[f'{key}_in'][1] - 1}:0] {key};\n  assign {key}_out = {key};\n" for key in passed)
+        + "".join(f"  reg {mark};\n  assign control_out__{mark} = {mark};\n" for mark in marks)
+        + "".join(f"  reg result_{turn};\n" for turn in range(spec.interleave))
+        + decoded("below", "result_in ^ pattern", bits, f"  wire [{bits - 1}:0] pattern;\n")
+        + f"""\
+  (* anyseq *) wire finished;
+  reg [{stages - 1}:0] done_stages;
+  wire finishes = done_stages[{stages - 1}];
+  assign result_out = pattern ^ {{{bits}{{result_0}}}};
+  always @(posedge clk) begin
+    done_stages <= rst ? {stages}'d0 : {{done_stages, control_in__done}};
+    if (finishes | shift) begin result_{last} <= finishes ? finished : below;{moves} end
+"""
+        + "".join(f"    {key} <= {key}_in;\n" for key in passed)
+        + "".join(f"    {mark} <= control_in__{mark} & ~rst;\n" for mark in marks)
+        + "  end\n",
+    )
+
+
+def _operands(spec: MacSpec) -> dict[str, tuple[int, int]]:
+    """Return the vectors that come with a beat: how many rows or columns, and the bits of each."""
+    found = {"a_data": (spec.rows, spec.lanes * spec.a.width), "b_data": (spec.cols, spec.lanes * spec.b.width)}
+    if spec.scale is not None:
+        found |= {"a_scale": (spec.rows, spec.scale.width), "b_scale": (spec.cols, spec.scale.width)}
+    return found
+
+
+def _top_instance(spec: MacSpec, name: str) -> str:
+    connections = {"clk": "clk", "rst": "~begun"}
+    for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *_operands(spec)):
+        connections[port] = port
+    for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last"):
+        connections[port] = port
+    return (
+        "  wire a_ready, b_ready, c_valid, c_first, c_last;\n"
+        f"  wire [{spec.cols * spec.out_format.width - 1}:0] c_data;\n"
+        f"  wire [{spec.cols * FLAG_BITS - 1}:0] c_flags;\n" + instance(name, "dut", connections)
+    )
+
+
+def feed_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+    """Return the proof that every PE gets its row's and its column's operands together with the marks of their beat."""
+    ports = modules[f"{name}_pe"]
+    marks = marks_of(ports, "control_in__")
+    operands = _operands(spec)
+    # Scales count where a chunk ends.
+    counts = {key: "fold" if key.endswith("_scale") else "step" for key in operands}
+    longest = spec.rows + spec.cols - 1
+    body = [BEGUN, _top_instance(spec, name), *(f"  wire mark_{mark};\n" for mark in marks)]
+    connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
+    body += [delayed(f"mark_{mark}", longest, True) for mark in marks]
+    body += [delayed(key, longest, False, count * width) for key, (count, width) in operands.items()]
+    fed = []
+    for row in range(spec.rows):
+        for col in range(spec.cols):
+            place, late = f"{row}_{col}", row + col + 1
+            body += [f"  wire {mark}_{place};\n" for mark in marks]
+            connections += [(f"{mark}_{place}", f"dut.row_{row}.pe_{col}.control_in__{mark}") for mark in marks]
+            same = [f"{mark}_{place} == mark_{mark}_{late}" for mark in marks]
+            for key, (_, width) in operands.items():
+                port = key.removesuffix("_data")
+                body.append(f"  wire [{width - 1}:0] {port}_{place};\n")
+                connections.append((f"{port}_{place}", f"dut.row_{row}.pe_{col}.{port}_in"))
+                sent = part(f"{key}_{late}", row if key[0] == "a" else col, width)
+                same.append(f"(~{counts[key]}_{place} | {port}_{place} == {sent})")
+            fed.append(f"({' & '.join(same)})")
+    body.append(f"  wire ok_fed = ~begun | {conjunction(fed)};\n")
+    scales = ", and at a chunk's end its scales," if spec.scale is not None else ""
+    claim = f"each PE gets the operands{scales} of its row and column with the marks of their beat"
+    properties = (Property("fed", claim),)
+    inputs = {"a_valid": 1, "b_valid": 1, "a_first": 1, "a_last": 1, "c_ready": 1}
+    inputs |= {key: count * width for key, (count, width) in operands.items()}
+    return Harness(
+        name="operands",
+        verilog=_abstract_pe(spec, name, ports) + harness_module(inputs, body, properties),
+        properties=properties,
+        replaced=(f"{name}_pe",),
+        connections=tuple(connections),
+        depth=longest + 2,
+    )
+
+
+def _abstract_outputs(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> dict[str, str]:
+    """Return output converters with any code, that tell no flags; of one with random numbers these remain."""
+    texts = {}
+    for unit in ("output",) if out_rounding(spec) is None else ("out_number", "out_conversion"):
+        ports = modules[f"{name}_{unit}"]
+        text = ""
+        for port, (way, width) in ports.items():
+            if way == "output":
+                any_value = f"  (* anyseq *) wire [{width - 1}:0] any_{port};\n  assign {port} = any_{port};\n"
+                text += "  assign flags = 0;\n" if port == "flags" else any_value
+        texts[f"{name}_{unit}"] = module(f"{name}_{unit}", ports, text)
+    return texts
+
+
+def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+    """Return the proof that a tile's results leave row by row, once, and the next tile's never overtake them.
+
+    With `interleave` a row's beats are its turns'.
+    """
+    ports = modules[f"{name}_pe"]
+    turns, cols = spec.interleave, spec.cols
+    beats = spec.rows * turns
+    bits = ports["result_out"][1]
+    latency = array_latency(spec)
+    limit = 3 * turns
+    random = out_random_bits(spec) > 0
+    beat_bits, age_bits = max((beats - 1).bit_length(), 1), (latency + 2).bit_length()
+    got_bits = turns.bit_length()
+    shown = [f"bit_{c}" for c in range(cols)] + ([f"random_{c}" for c in range(cols)] if random else [])
+    random_bits = modules[f"{name}_out_conversion"]["random"][1] if random else 0
+    shown_bits = cols * (1 + random_bits)
+    body = [
+        *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in _operands(spec).items()),
+        BEGUN,
+        source(),
+        _top_instance(spec, name),
+        "  wire accept = begun & a_valid & a_ready;\n",
+        rounds(turns),
+        f"""\
+  wire taken = begun & c_valid & c_ready;
+  reg waiting = 0, shown = 0;
+  reg [{beat_bits - 1}:0] beat = 0;
+  reg [{age_bits - 1}:0] age = 0;
+  reg [{limit.bit_length() - 1}:0] wait_count = 0;
+  reg was_first, was_last;
+  reg [{shown_bits - 1}:0] was_shown;
+  wire [{shown_bits - 1}:0] is_shown;
+  assign is_shown = {{{", ".join(reversed(shown))}}};
+  (* anyconst *) wire [{bits - 1}:0] pattern;
+  always @(posedge clk) begin
+    waiting <= accept & last_c | waiting & ~(taken & beat == {beats - 1});
+    if (taken) beat <= beat == {beats - 1} ? {beat_bits}'d0 : beat + {beat_bits}'d1;
+    age <= accept & closes & last_c ? 1 : age != 0 & ~c_valid ? age + 1 : 0;
+    wait_count <= begun & a_valid & b_valid & ~(opens & a_last & waiting) & ~accept ? wait_count + 1 : 0;
+    shown <= begun & c_valid & ~c_ready;
+    was_first <= c_first;
+    was_last <= c_last;
+    was_shown <= is_shown;
+  end
+""",
+    ]
+    connections: list[tuple[str, str]] = []
+    once, complete, chain, offered = [], [], [], []
+    for r in range(spec.rows):
+        for c in range(cols):
+            place = f"{r}_{c}"
+            pe = f"dut.row_{r}.pe_{c}"
+            connections += [(f"finishes_{place}", f"{pe}.finishes"), (f"finished_{place}", f"{pe}.finished")]
+            connections += [(f"{pe}.pattern", "pattern")]
+            connections += [(f"held_{place}_{turn}", f"{pe}.result_{turn}") for turn in range(turns)]
+            leaves = f"taken & beat == {beats - 1}"
+            counted = f"begun & (finishes_{place} | got_{place} & ~({leaves}))"
+            if turns > 1:
+                counted = f"~begun | {leaves} ? 0 : got_{place} + finishes_{place}"
+            body.append(f"""\
+  wire finishes_{place}, finished_{place};
+  reg [{got_bits - 1}:0] got_{place} = 0;
+  always @(posedge clk) got_{place} <= {counted};
+""")
+            for turn in range(turns):
+                body.append(f"  wire held_{place}_{turn};\n  reg result_{place}_{turn};\n")
+                body.append(
+                    f"  always @(posedge clk) if (finishes_{place} & got_{place} == {turn}) "
+                    f"result_{place}_{turn} <= finished_{place};\n"
+                )
+                index = r * turns + turn
+                own = f"result_{place}_{turn}"
+                # Before the first beat a PE may have some of its turns' results, the last one in the last register.
+                for got in range(turn + 1, turns + 1):
+                    at = turns - got + turn
+                    chain.append(f"(~(got_{place} == {got} & beat == 0) | held_{place}_{at} == {own})")
+                for left in range(1, index + 1):
+                    row, at = divmod(index - left, turns)
+                    chain.append(f"(~(got_{place} == {turns} & beat == {left}) | held_{row}_{c}_{at} == {own})")
+                offered.append(f"(beat != {index} | bit_{c} == {own})")
+            once.append(f"~(finishes_{place} & (got_{place} == {turns} | ~waiting))")
+            complete.append(f"got_{place} == {turns}")
+    for c in range(cols):
+        packed = [f"value__{key}" for key in reversed(list(result_datapath(spec).value.members))]
+        unit = "output" if out_rounding(spec) is None else "result"
+        for port in packed:
+            body.append(f"  wire [{modules[f'{name}_{unit}'][port][1] - 1}:0] {port}_{c};\n")
+            connections.append((f"{port}_{c}", f"dut.output_{c}.{port}"))
+        flags = part("c_flags", c, FLAG_BITS)
+        value = ", ".join(f"{port}_{c}" for port in packed)
+        body.append(decoded(f"bit_{c}", f"{{{flags}, {value}}} ^ pattern", bits))
+        body.append(f"  wire [{spec.out_format.width - 1}:0] code_{c};\n")
+        connections.append((f"code_{c}", f"dut.output_{c}.code"))
+        offered.append(f"{part('c_data', c, spec.out_format.width)} == code_{c}")
+        if random:
+            body.append(f"  wire [{random_bits - 1}:0] random_{c};\n")
+            connections.append((f"random_{c}", f"dut.output_{c}.conversion.random"))
+    body.append(
+        f"""\
+  wire ok_together = ~begun | (a_ready == b_ready & (~a_ready | (a_valid & b_valid)));
+  wire ok_taken = wait_count < {limit};
+  wire ok_last_held = ~(accept & opens & a_last & waiting);
+  wire ok_stable = ~shown | (c_valid & c_first == was_first & c_last == was_last & is_shown == was_shown);
+  wire ok_rows = ~begun | ~c_valid | (waiting & c_first == (beat == 0) & c_last == (beat == {beats - 1}));
+  wire ok_kept = ~begun | ({conjunction(once)} & {conjunction(chain)});
+  wire ok_results = ~begun | ~c_valid | ({conjunction(complete)} & {conjunction(offered)});
+  wire ok_latency = age <= {latency} & (age == {latency} | ~(begun & c_valid & beat == 0 & age != 0));
+"""
+    )
+    often = "tile" if turns == 1 else "turn"
+    which = "row r's results" if turns == 1 else f"turn r % {turns} of row r / {turns}'s results"
+    properties = (
+        Property("together", "a and b move together, only when both are offered"),
+        Property("taken", f"beats offered on a and b are taken within {limit} cycles, a last one once no results wait"),
+        Property("last_held", "a last beat is not taken while results wait"),
+        Property("stable", "a result beat that is not taken stays, payload and marks unchanged"),
+        Property("rows", f"a tile gives {beats} result beats, marked first and last, and none without a tile"),
+        Property("kept", f"each PE finishes once a {often}, and no result is overwritten before it has left"),
+        Property("results", f"result beat r has {which}, each in its column"),
+        Property("latency", f"results are offered exactly {latency} cycles after the last beat"),
+    )
+    outputs = _abstract_outputs(spec, name, modules)
+    return Harness(
+        name="results",
+        verilog=_abstract_pe(spec, name, ports)
+        + "".join(outputs.values())
+        + harness_module({**SOURCE_INPUTS, "c_ready": 1}, body, properties),
+        properties=properties,
+        replaced=(f"{name}_pe", *outputs),
+        connections=tuple(connections),
+    )

@@ -1,0 +1,390 @@
+"""Verilog harnesses for the proofs that accumulators and results never leave their formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from macgen.bundle.verilog import rtlil_to_verilog
+from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.prove.formal.harness import Harness, Ports, Property, conjunction, delayed, harness_module, instance
+from macgen.prove.formal.states import FloatStates, aligned_valid, code_valid, number_valid, special
+from macgen.rtl import Modules
+from macgen.rtl.outer import adds_integers, out_rounding, outer_datapath, result_datapath
+from macgen.rtl.parts.hierarchy import ports_of
+from macgen.rtl.units.datapath import Datapath, datapath
+from macgen.rtl.units.exact_number import Addend, Addition, aligned_window, exact_addend, product_addend, tree_addend
+from macgen.spec import MacSpec
+
+
+@dataclass
+class _Bench:
+    """The emitted modules side by side, joined by bundles of nets `<bundle>__<member>`.
+
+    Attributes:
+        name: the array's.
+        modules: ports of the emitted modules.
+        inputs: what may be anything.
+        body: the harness's text so far.
+        extra: modules that are made for the proof.
+        made: conditions under which bundles that modules make are numbers or addends as the next module needs them.
+        properties: what is claimed so far.
+    """
+
+    name: str
+    modules: dict[str, Ports]
+    inputs: dict[str, int] = field(default_factory=dict)
+    body: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
+    properties: list[Property] = field(default_factory=list)
+
+    def has(self, unit: str) -> bool:
+        """Whether there is such a module."""
+        return f"{self.name}_{unit}" in self.modules
+
+    def members(self, unit: str, interface: str) -> dict[str, int]:
+        """Return the members of a module's interface and their widths."""
+        prefix = f"{interface}__"
+        ports = self.modules[f"{self.name}_{unit}"]
+        return {port[len(prefix) :]: width for port, (_, width) in ports.items() if port.startswith(prefix)}
+
+    def free(self, bundle: str, members: Mapping[str, int]) -> None:
+        """Let a bundle be anything."""
+        self.inputs |= {f"{bundle}__{key}": width for key, width in members.items()}
+
+    def unit(self, unit: str, nets: Mapping[str, str], given: Mapping[str, str], makes: Mapping[str, str]) -> None:
+        """Add a module.
+
+        Parameters:
+            unit: which one.
+            nets: ports that are no interface's, and their nets.
+            given: interfaces to bundles that there are.
+            makes: interfaces to bundles that it makes.
+        """
+        ports = self.modules[f"{self.name}_{unit}"]
+        connections = dict(nets)
+        connections |= {port: net for port, net in (("clk", "clk"), ("rst", "1'b0")) if port in ports}
+        if "random" in ports:
+            self.inputs[f"random_{unit}"] = ports["random"][1]
+            connections["random"] = f"random_{unit}"
+        for interface, bundle in [*given.items(), *makes.items()]:
+            members = self.members(unit, interface)
+            connections |= {f"{interface}__{key}": f"{bundle}__{key}" for key in members}
+            if interface in makes:
+                self.body += [f"  wire [{width - 1}:0] {bundle}__{key};\n" for key, width in members.items()]
+        number = len(self.body)
+        self.body.append(instance(f"{self.name}_{unit}", f"{unit}_{number}", connections))
+
+    def any_number(self, bundle: str, unit: str, interface: str, addend: Addend) -> None:
+        """Let a bundle that a module takes be anything, and say when it is a number."""
+        members = self.members(unit, interface)
+        self.free(bundle, members)
+        self.body.append(number_valid(bundle, members, addend))
+
+    def makes_number(self, bundle: str, unit: str, interface: str, addend: Addend, condition: str) -> None:
+        """Claim that a bundle that a module makes is a number under a condition."""
+        self.body.append(number_valid(bundle, self.members(unit, interface), addend))
+        self.made[bundle] = condition
+
+    def output(self, arithmetic: Datapath, emitted: bool) -> str:
+        """Return the module that gives the code of a state: the emitted one, or one made for the proof."""
+        if emitted:
+            return "output"
+        unit = "formal_output"
+        component = arithmetic.output()
+        self.extra.append(rtlil_to_verilog(Modules(f"{self.name}_{unit}").convert(component), unit))
+        self.modules[f"{self.name}_{unit}"] = {
+            port: ("input" if is_input else "output", len(signal)) for port, is_input, signal in ports_of(component)
+        }
+        return unit
+
+    def harness(self, name: str, cycles: int, unproved: Sequence[str]) -> Harness:
+        """Return the harness."""
+        if self.made:
+            self.body.append(f"  wire ok_addends = {_implications(self.made)};\n")
+            claim = "every number that a module hands to the next, and every sum folded, is as that one needs it"
+            self.properties.insert(0, Property("addends", claim))
+        return Harness(
+            name=name,
+            verilog="".join(self.extra) + harness_module(self.inputs, self.body, self.properties),
+            properties=tuple(self.properties),
+            depth=None,
+            cycles=cycles,
+            unproved=tuple(unproved),
+        )
+
+
+def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+    """Return the proof, by induction over additions, that every state is one of the format and every code in range.
+
+    Products, addends and states are any that are valid, and each module makes valid ones of valid ones; the empty
+    accumulator is valid. So what is proved of one addition holds after any number of them.
+
+    Parameters:
+        spec: the array.
+        name: its top module's name.
+        modules: ports of the emitted modules.
+    """
+    bench = _Bench(name, dict(modules))
+    arithmetic = datapath(spec)
+    bench.inputs = {"a": spec.a.width, "b": spec.b.width}
+    bench.unit("multiplier", {"a": "a", "b": "b"}, {}, {"product": "multiplied"})
+    bench.makes_number("multiplied", "multiplier", "product", exact_addend(spec), "1'b1")
+    if spec.product is not None:
+        bench.any_number("exact", "rounding", "number", exact_addend(spec))
+        bench.unit("rounding", {}, {"number": "exact"}, {"rounded": "rounded"})
+        bench.makes_number("rounded", "rounding", "rounded", product_addend(spec), "exact_valid")
+    if spec.lanes > 1 and spec.aligned_bits is None:
+        _lanes(bench, spec)
+    output = bench.output(arithmetic, not spec.has_outer_adder and out_rounding(spec) is None)
+    if spec.aligned_bits is None:
+        _accumulator(bench, arithmetic, "product", "adder", output, spec.interleave)
+        return bench.harness("bounds", spec.interleave, ())
+    _aligned_accumulator(bench, spec, output)
+    unproved = (
+        "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products; "
+        "nor is it claimed of folds"
+    )
+    return bench.harness("bounds", spec.interleave, (unproved,))
+
+
+def totals_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness | None:
+    """Return the same proof for an outer accumulator with an adder of its own and for results of another format.
+
+    None where there are neither. For the parameters see `bounds_harness`.
+    """
+    rounding = out_rounding(spec)
+    if not spec.has_outer_adder and rounding is None:
+        return None
+    bench = _Bench(name, dict(modules))
+    result = result_datapath(spec)
+    if spec.has_outer_adder:
+        sums, integer = datapath(spec), adds_integers(spec)
+        chunk = bench.members("number", "value")
+        bench.free("chunk", chunk)
+        bench.body.append(_state(sums.addition, "chunk", chunk))
+        bench.unit("number", {}, {"value": "chunk"}, {"number": "chunk_sum"})
+        number = sums.sums(integer=integer)
+        bench.makes_number("chunk_sum", "number", "number", number, "chunk_valid")
+        if spec.scale is not None:
+            bench.any_number("unscaled", "scaler", "number", number)
+            bench.inputs |= {"a_scale": spec.scale.width, "b_scale": spec.scale.width}
+            nets = {"a_scale": "a_scale", "b_scale": "b_scale"}
+            bench.unit("scaler", nets, {"number": "unscaled"}, {"scaled": "scaled"})
+            bench.makes_number("scaled", "scaler", "scaled", result.addition.addend, "unscaled_valid")
+        output = bench.output(result, rounding is None)
+        _accumulator(bench, outer_datapath(spec), "outer_operand", "outer_adder", output, spec.interleave)
+    if rounding is not None:
+        total = bench.members("out_number", "value")
+        bench.free("total", total)
+        bench.body.append(_state(result.addition, "total", total))
+        bench.unit("out_number", {}, {"value": "total"}, {"number": "unrounded"})
+        bench.makes_number("unrounded", "out_number", "number", rounding.addend, "total_valid")
+        bench.any_number("result", "out_conversion", "number", rounding.addend)
+        bench.body.append(f"  wire [{rounding.acc.width - 1}:0] result_code;\n")
+        bench.unit("out_conversion", {"code": "result_code"}, {"number": "result"}, {})
+        members = bench.members("out_conversion", "number")
+        finite = f"~{special('result', members)}"
+        held, claims = [], []
+        if isinstance(rounding.acc, FloatFormat):
+            held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
+            kinds = "NaN" if rounding.overflow == "infinity" else "NaN or infinity"
+            claims.append(f"every result is one of {rounding.acc}; of a finite sum no {kinds}")
+        if rounding.overflow != "wrap" and (isinstance(rounding.acc, FloatFormat) or rounding.acc.signed):
+            held.append(_same_sign(rounding, finite))
+            claims.append("no result has the other sign than its sum")
+        if held:
+            bench.body.append(f"  wire ok_out = ~result_valid | {conjunction(held)};\n")
+            bench.properties.append(Property("out", "; ".join(claims)))
+    return bench.harness("totals", spec.interleave if spec.has_outer_adder else 1, ())
+
+
+def _same_sign(rounding: Addition, finite: str) -> str:
+    """Return the condition that a result that is not 0 has the sign of its number."""
+    fmt, integer = rounding.acc, rounding.addend.integer_bits
+    magnitude = fmt.width - 1 if isinstance(fmt, FloatFormat) else fmt.width
+    negative = f"result__integer[{integer - 1}]" if integer else "result__negative"
+    return f"(~({finite}) | result_code[{magnitude - 1}:0] == 0 | result_code[{fmt.width - 1}] == {negative})"
+
+
+def _lanes(bench: _Bench, spec: MacSpec) -> None:
+    """Claim that lanes' products become a number that is added."""
+    if spec.lane_sum == "fused":
+        kinds = {"lanes": (product_addend(spec), Addition.of_steps(spec).addend, spec.lanes, "products")}
+    else:
+        node = tree_addend(spec)
+        kinds = {"lane_first_node": (product_addend(spec), node, 2, "numbers"), "lane_node": (node, node, 2, "numbers")}
+    for unit, (term, total, count, interface) in kinds.items():
+        if not bench.has(unit):
+            continue
+        terms = {f"{interface}__{index}": f"{unit}_{index}" for index in range(count)}
+        for member, bundle in terms.items():
+            bench.any_number(bundle, unit, member, term)
+        bench.unit(unit, {}, terms, {"sum": f"{unit}_sum"})
+        bench.makes_number(
+            f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in terms.values())
+        )
+
+
+def _accumulator(bench: _Bench, arithmetic: Datapath, product: str, adder: str, output: str, cycles: int) -> None:
+    """Claim what holds of an accumulator.
+
+    Parameters:
+        bench: gets modules, nets and properties.
+        arithmetic: the accumulator's.
+        product: the module that makes addends of numbers.
+        adder: the module that adds them.
+        output: the module that gives a state's code.
+        cycles: that an addition takes.
+    """
+    addition, acc = arithmetic.addition, arithmetic.addition.acc
+    operand, state = bench.members(product, "operand"), bench.members(adder, "acc")
+    bench.any_number("raw", product, "product", addition.addend)
+    bench.free("addend", operand)
+    bench.free("acc", state)
+    bench.inputs["present"] = 1
+    bench.unit(product, {"present": "present"}, {"product": "raw"}, {"operand": "product"})
+    bench.unit(adder, {}, {"acc": "acc", "operand": "addend"}, {"result": "sum"})
+    folds, loads = addition.folds and bench.has("folded"), addition.folds and bench.has("loaded")
+    if folds:
+        bench.unit("folded", {"present": "present"}, {"value": "acc"}, {"operand": "folded"})
+    if loads:
+        bench.unit("loaded", {}, {"operand": "product"}, {"value": "load"})
+    if isinstance(acc, FixedFormat):
+        bench.body.append("  wire addend_valid = 1'b1;\n")
+    else:
+        states = FloatStates(addition)
+        for bundle, may_fold in {"product": False, "addend": folds, **({"folded": True} if folds else {})}.items():
+            bench.body.append(states.addend(bundle, operand, folded=may_fold))
+        bench.made |= {"product": "raw_valid"} | ({"folded": "acc_valid"} if folds else {})
+    given = {"sum": "acc_valid & addend_valid"} | ({"load": "raw_valid"} if loads else {})
+    numbers = {"sum": f"acc_valid & addend_valid & ~{special('acc', state)} & ~{special('addend', operand)}"}
+    _states(bench, arithmetic, given, numbers, state, output, cycles)
+    if addition.overflow != "wrap":
+        bench.body += _direction(acc, operand, cycles)
+        bench.properties.append(
+            Property(
+                "direction", "a positive addend never lowers a sum, a negative one never raises it, none leaves it"
+            )
+        )
+
+
+def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
+    """Claim what holds of an accumulator to which aligned products are added; see `_accumulator`."""
+    arithmetic, window = datapath(spec), aligned_window(spec)
+    state, lanes = bench.members("aligned_adder", "acc"), bench.members("aligned_adder", "lanes")
+    terms = {f"numbers__{lane}": f"term_{lane}" for lane in range(spec.lanes)}
+    for member, bundle in terms.items():
+        bench.any_number(bundle, "aligner", member, product_addend(spec))
+    bench.unit("aligner", {}, terms, {"aligned": "aligned"})
+    bench.free("lanes", lanes)
+    bench.free("acc", state)
+    bench.body += [aligned_valid(bundle, lanes, window) for bundle in ("aligned", "lanes")]
+    bench.made["aligned"] = " & ".join(f"{bundle}_valid" for bundle in terms.values())
+    bench.unit("aligned_adder", {}, {"acc": "acc", "lanes": "lanes"}, {"result": "sum"})
+    given = {"sum": "acc_valid & lanes_valid"}
+    numbers = {"sum": f"acc_valid & lanes_valid & ~{special('acc', state)} & ~{special('lanes', lanes)}"}
+    if bench.has("folded"):
+        operand = bench.members("adder", "operand")
+        bench.free("addend", operand)
+        bench.inputs["present"] = 1
+        bench.unit("folded", {"present": "present"}, {"value": "acc"}, {"operand": "folded"})
+        bench.unit("adder", {}, {"acc": "acc", "operand": "addend"}, {"result": "total"})
+        bench.body += [
+            FloatStates(arithmetic.addition).addend(bundle, operand, folded=True) for bundle in ("addend", "folded")
+        ]
+        bench.made["folded"] = "acc_valid"
+        # This adder, too, takes as many cycles as there are turns.
+        late = spec.interleave - 1
+        bench.body += ["  wire folding = acc_valid & addend_valid;\n", delayed("folding", late, False)]
+        given["total"] = f"folding_{late}"
+        numbers["total"] = f"folding & ~{special('acc', state)} & ~{special('addend', operand)}"
+    _states(bench, arithmetic, given, numbers, state, output, spec.interleave)
+
+
+def _states(
+    bench: _Bench,
+    arithmetic: Datapath,
+    given: Mapping[str, str],
+    numbers: Mapping[str, str],
+    state: Mapping[str, int],
+    output: str,
+    cycles: int,
+) -> None:
+    """Claim that states are valid, codes are in range and numbers give numbers.
+
+    Parameters:
+        given: states that are made, and under which condition; `sum` some cycles later than that.
+        numbers: sums, and under which condition, some cycles earlier, they are of finite state and addend.
+        state: members of a state.
+        bench, arithmetic, output, cycles: see `_accumulator`.
+    """
+    addition, acc = arithmetic.addition, arithmetic.addition.acc
+    zero, late = arithmetic.zero, cycles - 1
+    bench.body += [f"  wire [{width - 1}:0] zero__{key} = {zero.get(key, 0)};\n" for key, width in state.items()]
+    bench.body += [_state(addition, bundle, state) for bundle in ("acc", "zero", *given)]
+    for bundle, condition in numbers.items():
+        bench.body += [f"  wire {bundle}_numbers = {condition};\n", delayed(f"{bundle}_numbers", late, False)]
+    bench.body += [f"  wire summed = {given['sum']};\n", delayed("summed", late, False)]
+    for bundle in ("acc", "sum"):
+        bench.body.append(f"  wire [{acc.width - 1}:0] {bundle}_code;\n")
+        bench.unit(output, {"code": f"{bundle}_code"}, {"value": bundle}, {})
+    code = "acc_code == acc__integer" if isinstance(acc, FixedFormat) else FloatStates(addition).code("acc", state)
+    results = {"zero": "1'b1", **given, "sum": f"summed_{late}"}
+    bench.body.append(f"  wire ok_states = {_implications(results)};\n  wire ok_range = ~acc_valid | {code};\n")
+    bench.properties += [
+        Property("states", "every accumulator state is one that stands for a number of the format, NaN or an infinity"),
+        Property("range", f"every code is one of {acc}; of a finite number, no larger than {acc.max:g}"),
+    ]
+    if addition.overflow == "saturate":
+        finite = conjunction([f"(~{bundle}_numbers_{late} | ~{special(bundle, state)})" for bundle in numbers])
+        bench.body.append(f"  wire ok_finite = {finite};\n")
+        bench.properties.append(Property("finite", "finite operands never give NaN or infinity"))
+
+
+def _implications(conditions: Mapping[str, str]) -> str:
+    """Return that each bundle is valid under its condition."""
+    return "(" + " & ".join(f"(~({condition}) | {bundle}_valid)" for bundle, condition in conditions.items()) + ")"
+
+
+def _state(addition: Addition, bundle: str, members: Mapping[str, int]) -> str:
+    """Return Verilog for `<bundle>_valid` of an accumulator state."""
+    acc = addition.acc
+    if isinstance(acc, FloatFormat):
+        return FloatStates(addition).state(bundle, members)
+    kind, bits = ("$signed", acc.width) if acc.signed else ("$unsigned", acc.width)
+    low, high = (_number(limit, bits, acc.signed) for limit in (acc.min_integer, acc.max_integer))
+    value = f"{kind}({bundle}__integer)"
+    return f"  wire {bundle}_valid = {value} >= {low} & {value} <= {high};\n"
+
+
+def _order(acc: Format, bundle: str) -> str:
+    """Return Verilog for `<bundle>_order`, a signed number that is the larger, the larger the code's number."""
+    code, bits = f"{bundle}_code", acc.width
+    if isinstance(acc, FixedFormat):
+        order = f"$signed({code})" if acc.signed else f"$signed({{1'b0, {code}}})"
+    else:
+        magnitude = f"$signed({{2'b0, {code}[{bits - 2}:0]}})"
+        order = f"{code}[{bits - 1}] ? -{magnitude} : {magnitude}"
+    return f"  wire signed [{bits}:0] {bundle}_order = {order};\n"
+
+
+def _direction(acc: Format, operand: Mapping[str, int], cycles: int) -> list[str]:
+    """Return Verilog for `ok_direction`."""
+    key, late = "integer" if isinstance(acc, FixedFormat) else "significand", cycles - 1
+    addend = f"addend__{key}"
+    before = f"$signed(acc_order_{late})"
+    return [
+        *(_order(acc, bundle) for bundle in ("acc", "sum")),
+        f"  wire lowers = {addend}[{operand[key] - 1}], nothing = {addend} == 0;\n",
+        delayed("acc_order", late, False, acc.width + 1),
+        delayed("lowers", late, False),
+        delayed("nothing", late, False),
+        f"  wire ok_direction = ~sum_numbers_{late} | (nothing_{late} ? sum_order == {before}\n"
+        f"    : lowers_{late} ? sum_order <= {before} : sum_order >= {before});\n",
+    ]
+
+
+def _number(value: int, bits: int, signed: bool) -> str:
+    return f"-{bits + 1}'sd{-value}" if value < 0 else f"{bits + 1}'{'s' if signed else ''}d{value}"

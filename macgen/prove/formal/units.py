@@ -1,0 +1,379 @@
+"""One-bit versions of an array's arithmetic, for the proofs of its control.
+
+An accumulator state, an addend, a product and a scale carry one bit each, in every bit of their vectors; what computes
+with them is any function of such bits, the same one everywhere (tables that the solver chooses), but for one thing:
+where a PE counts on that it does not matter which addend is the accumulator, as it loads products as they are, the
+tables of its proof are symmetric. The lanes' products become the parity of any of them. Vectors whose bits disagree
+decode to any bit. A beat that is lost, repeated or out of order, and a member that a multiplexer forgets, then change a
+result for some function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from amaranth.hdl import Shape
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.prove.formal.harness import Ports, decoded, joined, module
+from macgen.rtl.outer import outer_datapath, result_datapath
+from macgen.rtl.units.datapath import datapath
+from macgen.spec import MacSpec
+
+LOOK_UP = """\
+`define LOOK_UP(t, i, j) ((i) ? ((j) ? t[3] : t[2]) : ((j) ? t[1] : t[0]))
+`define LOOK_UP_PAIR(t, i, j) ((i) & (j) ? t[3] : (i) | (j) ? t[2] : t[0])
+"""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Names of the tables that an adder's one-bit version looks things up in.
+
+    Attributes:
+        sums: the sum of a state and an addend.
+        flags: what the addition raises: `<flags>_0` and so on, a flag each.
+        told: flags that a state tells of the addition that made it.
+        flag_bits: how many flags there are.
+        symmetric: whether state and addend may change places.
+    """
+
+    sums: str
+    flags: str
+    told: str
+    flag_bits: int
+    symmetric: bool = False
+
+    @property
+    def _look_up(self) -> str:
+        return "LOOK_UP_PAIR" if self.symmetric else "LOOK_UP"
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The tables and their bits."""
+        return {self.sums: 4, **{f"{self.flags}_{bit}": 4 for bit in range(self.flag_bits)}, self.told: self.flag_bits}
+
+    def sum(self, state: str, addend: str) -> str:
+        """Return the sum of a state and an addend."""
+        return f"`{self._look_up}({self.sums}, {state}, {addend})"
+
+    def raised(self, state: str, addend: str) -> str:
+        """Return the flags that their addition raises."""
+        return joined(
+            f"`{self._look_up}({self.flags}_{bit}, {state}, {addend})" for bit in reversed(range(self.flag_bits))
+        )
+
+    def tells(self, state: str) -> str:
+        """Return the flags that a state tells."""
+        return f"({state} ? {self.told} : {self.flag_bits}'b0)"
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What one-bit arithmetic a spec has.
+
+    Attributes:
+        spec: the array.
+        flag_bits: how many flags there are: none bears on another, so that one, any, may do.
+        symmetric: whether the tables are symmetric where a PE loads products as they are.
+    """
+
+    spec: MacSpec
+    flag_bits: int = FLAG_BITS
+    symmetric: bool = True
+
+    @property
+    def steps(self) -> Tables:
+        """The tables of what a step adds."""
+        symmetric = self.symmetric and loads_products(self.spec)
+        return Tables("sum_table", "flag_table", "told_table", self.flag_bits, symmetric)
+
+    @property
+    def folds(self) -> Tables:
+        """The tables of the additions of chunk sums."""
+        if self.spec.has_outer_adder:
+            return Tables("fold_table", "fold_flag_table", "fold_told_table", self.flag_bits)
+        # Totals and chunk sums are states of one kind, but an aligned step has an adder of its own.
+        if self.spec.aligned_bits is not None:
+            return Tables("fold_table", "fold_flag_table", self.steps.told, self.flag_bits)
+        return self.steps
+
+    @property
+    def results(self) -> Tables:
+        """The tables of the adder whose states leave the PEs."""
+        return self.folds if self.spec.has_outer_adder else self.steps
+
+    def any(self) -> str:
+        """Return Verilog for tables that the solver chooses once and for all."""
+        spec, widths = self.spec, {"product_table": 4}
+        if spec.product is not None:
+            widths |= {"rounding_table": 2, "rounding_flags": self.flag_bits}
+        if combines_lanes(spec):
+            widths["lane_mask"] = spec.lanes
+        if tree_flags(spec):
+            widths["lane_flags"] = self.flag_bits
+        widths |= self.steps.widths | self.folds.widths
+        if spec.scale is not None:
+            widths["scale_table"] = 8
+        return "".join(f"  (* anyconst *) wire [{width - 1}:0] {name};\n" for name, width in widths.items())
+
+
+def combines_lanes(spec: MacSpec) -> bool:
+    """Whether what a step adds is made of several products."""
+    return spec.lanes > 1 or spec.aligned_bits is not None
+
+
+def tree_flags(spec: MacSpec) -> bool:
+    """Whether the sum of the lanes raises flags."""
+    return spec.lanes > 1 and spec.lane_sum == "tree"
+
+
+def raises_with_product(spec: MacSpec) -> bool:
+    """Whether what a step adds comes with flags."""
+    return spec.product is not None or tree_flags(spec)
+
+
+def loads_products(spec: MacSpec) -> bool:
+    """Whether a chunk's first product may become the accumulator as it is."""
+    folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
+    return folds_beside and spec.aligned_bits is None and datapath(spec).loads_exactly
+
+
+def rounded(bit: str) -> str:
+    """Return a product rounded to its format."""
+    return f"({bit} ? rounding_table[1] : rounding_table[0])"
+
+
+def scaled(bit: str, a_scale: str, b_scale: str) -> str:
+    """Return a chunk sum times its scales."""
+    return f"scale_table[{{{bit}, {a_scale}, {b_scale}}}]"
+
+
+def zero_state(spec: MacSpec) -> str:
+    """Return the empty accumulator whose states leave the PEs as it stands in a packed result, member 0 lowest."""
+    arithmetic = result_datapath(spec)
+    widths = {key: Shape.cast(item.shape).width for key, item in arithmetic.value.members.items()}
+    return joined(f"{width}'d{arithmetic.zero.get(key, 0)}" for key, width in reversed(widths.items()))
+
+
+@dataclass
+class AbstractUnits:
+    """The one-bit versions, which leave every port of the emitted modules as it is.
+
+    Attributes:
+        spec: the array.
+        name: its top module's name.
+        modules: ports of the emitted modules.
+        texts: the units written so far, and their Verilog.
+        used: their tables.
+    """
+
+    spec: MacSpec
+    name: str
+    modules: Mapping[str, Ports]
+    texts: dict[str, str] = field(default_factory=dict)
+    used: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spec, inner = self.spec, datapath(self.spec).zero
+        steps, fold = Arithmetic(spec).steps, Arithmetic(spec).folds
+        self._products()
+        if spec.aligned_bits is None:
+            self._operand("product")
+            self._adder("adder", steps, inner, spec.interleave)
+        else:
+            self._adder("aligned_adder", steps, inner, spec.interleave)
+            if self._has("adder"):
+                self._adder("adder", fold, inner, spec.interleave)
+        if self._has("folded"):
+            body = self._state_in("folded", "value__", inner) + self._tells("flags", steps)
+            self._add("folded", body + self._addend_out("folded", "present", "s"), [steps.told])
+        if self._has("loaded"):
+            body = "  wire s = 1'b0;\n" + self._addend_in("loaded", "operand__") + self._sum(steps)
+            out = self._state_out("loaded", "value__", "sum", inner)
+            self._add(
+                "loaded",
+                body + "  assign flags = raised;\n" + out,
+                [table for table in steps.widths if table != steps.told],
+            )
+        if spec.has_outer_adder:
+            self._chunk_sums(inner)
+            self._operand("outer_operand")
+            self._adder("outer_adder", fold, outer_datapath(spec).zero, spec.interleave)
+
+    @property
+    def verilog(self) -> str:
+        """The units' text."""
+        return "".join(self.texts.values())
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The emitted modules in whose place they are."""
+        return tuple(f"{self.name}_{unit}" for unit in self.texts)
+
+    def connections(self, pe: str) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of a unit's table in a PE and the harness's."""
+        spec = self.spec
+        lanes = [""] if spec.lanes == 1 else [f"_{lane}" for lane in range(spec.lanes)]
+        places = {
+            "multiplier": [f"multiplier{lane}" for lane in lanes],
+            "rounding": [f"rounding{lane}" for lane in lanes],
+        }
+        places["adder"] = ["adder"]
+        if loads_products(spec):
+            places["loaded"] = ["loader"]
+        elif (
+            spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder and spec.aligned_bits is None
+        ):
+            places["adder"] += ["loader"]
+        for unit, instance in (("number", "number"), ("scaler", "scaler"), ("outer_adder", "adder")):
+            places[unit] = [f"outer.{instance}"]
+        return tuple(
+            (f"{pe}.{place}.{table}", table)
+            for unit, tables in self.used.items()
+            for place in places.get(unit, [unit])
+            for table in tables
+        )
+
+    # -- units -----------------------------------------------------------------------------------------------------
+
+    def _products(self) -> None:
+        spec = self.spec
+        products = self._ports("multiplier", "product__", "output")
+        self._add(
+            "multiplier",
+            "  wire [3:0] product_table;\n"
+            + decoded("x", "a", spec.a.width)
+            + decoded("y", "b", spec.b.width)
+            + _all_bits(products, "`LOOK_UP(product_table, x, y)"),
+            ["product_table"],
+        )
+        if spec.product is not None:
+            numbers = self._ports("rounding", "number__", "input")
+            body = f"  wire [1:0] rounding_table;\n  wire [{FLAG_BITS - 1}:0] rounding_flags;\n"
+            body += decoded("v", joined(numbers), sum(numbers.values()))
+            body += _all_bits(self._ports("rounding", "rounded__", "output"), rounded("v"))
+            body += f"  assign flags = {_flags('v', 'rounding_flags')};\n"
+            self._add("rounding", body, ["rounding_table", "rounding_flags"])
+        if not combines_lanes(spec):
+            return
+        unit, numbered, out = (
+            ("lanes", "products", "sum") if spec.aligned_bits is None else ("aligner", "numbers", "aligned")
+        )
+        body = f"  wire [{spec.lanes - 1}:0] lane_mask;\n"
+        for lane in range(spec.lanes):
+            members = self._ports(unit, f"{numbered}__{lane}__", "input")
+            body += decoded(f"v_{lane}", joined(members), sum(members.values()))
+        body += f"  wire v = ^({joined(f'v_{lane}' for lane in reversed(range(spec.lanes)))} & lane_mask);\n"
+        body += _all_bits(self._ports(unit, f"{out}__", "output"), "v")
+        tables = ["lane_mask"]
+        if tree_flags(spec):
+            body += f"  wire [{FLAG_BITS - 1}:0] lane_flags;\n  assign flags = {_flags('v', 'lane_flags')};\n"
+            tables.append("lane_flags")
+        elif "flags" in self.modules[f"{self.name}_{unit}"]:
+            body += "  assign flags = 0;\n"
+        self._add(unit, body, tables)
+
+    def _chunk_sums(self, zero: Mapping[str, int]) -> None:
+        steps, numbers = Arithmetic(self.spec).steps, self._ports("number", "number__", "output")
+        self._add(
+            "number",
+            self._state_in("number", "value__", zero) + self._tells("flags", steps) + _all_bits(numbers, "s"),
+            [steps.told],
+        )
+        if self.spec.scale is None:
+            return
+        width = self.spec.scale.width
+        members = self._ports("scaler", "number__", "input")
+        self._add(
+            "scaler",
+            "  wire [7:0] scale_table;\n"
+            + decoded("v", joined(members), sum(members.values()))
+            + decoded("p", "a_scale", width)
+            + decoded("q", "b_scale", width)
+            + _all_bits(self._ports("scaler", "scaled__", "output"), scaled("v", "p", "q")),
+            ["scale_table"],
+        )
+
+    def _operand(self, unit: str) -> None:
+        members = self._ports(unit, "product__", "input")
+        body = decoded("v", joined(members), sum(members.values()))
+        self._add(unit, body + self._addend_out(unit, "present", "v"), [])
+
+    def _adder(self, unit: str, tables: Tables, zero: Mapping[str, int], cycles: int) -> None:
+        """Add an adder, whose sum is there some cycles later."""
+        if unit == "aligned_adder":
+            members = self._ports(unit, "lanes__", "input")
+            operand = "  wire there = 1'b1;\n" + decoded("v", joined(members), sum(members.values()))
+        else:
+            operand = self._addend_in(unit, "operand__")
+        body = self._state_in(unit, "acc__", zero) + operand + self._sum(tables)
+        body += self._tells("settled", tables)
+        body += f"  wire sum_0 = sum;\n  wire [{FLAG_BITS - 1}:0] raised_0 = raised;\n"
+        for cycle in range(1, cycles):
+            body += f"  reg sum_{cycle};\n  reg [{FLAG_BITS - 1}:0] raised_{cycle};\n"
+            body += f"  always @(posedge clk) begin sum_{cycle} <= sum_{cycle - 1}; "
+            body += f"raised_{cycle} <= raised_{cycle - 1}; end\n"
+        body += f"  assign flags = raised_{cycles - 1};\n"
+        body += self._state_out(unit, "result__", f"sum_{cycles - 1}", zero)
+        self._add(unit, body, list(tables.widths))
+
+    @staticmethod
+    def _tells(port: str, tables: Tables) -> str:
+        return f"  wire [{FLAG_BITS - 1}:0] {tables.told};\n  assign {port} = {tables.tells('s')};\n"
+
+    @staticmethod
+    def _sum(tables: Tables) -> str:
+        return (
+            "".join(f"  wire [3:0] {name};\n" for name in tables.widths if name != tables.told)
+            + f"  wire sum = there ? {tables.sum('s', 'v')} : s;\n"
+            f"  wire [{FLAG_BITS - 1}:0] raised = there ? {tables.raised('s', 'v')} : {FLAG_BITS}'b0;\n"
+        )
+
+    # -- what they are made of ------------------------------------------------------------------------------------
+
+    def _has(self, unit: str) -> bool:
+        return f"{self.name}_{unit}" in self.modules
+
+    def _add(self, unit: str, body: str, tables: list[str]) -> None:
+        self.texts[unit] = module(f"{self.name}_{unit}", self.modules[f"{self.name}_{unit}"], body)
+        self.used[unit] = tables
+
+    def _ports(self, unit: str, prefix: str, direction: str) -> dict[str, int]:
+        found = self.modules[f"{self.name}_{unit}"]
+        return {
+            port: width for port, (way, width) in sorted(found.items()) if port.startswith(prefix) and way == direction
+        }
+
+    def _state_in(self, unit: str, prefix: str, zero: Mapping[str, int]) -> str:
+        members = self._ports(unit, prefix, "input")
+        return decoded("s", f"{joined(members)} ^ {_constant(members, prefix, zero)}", sum(members.values()))
+
+    def _state_out(self, unit: str, prefix: str, bit: str, zero: Mapping[str, int]) -> str:
+        members = self._ports(unit, prefix, "output")
+        bits = sum(members.values())
+        return f"  assign {joined(members)} = {{{bits}{{{bit}}}}} ^ {_constant(members, prefix, zero)};\n"
+
+    def _addend_in(self, unit: str, prefix: str) -> str:
+        members = self._ports(unit, prefix, "input")
+        bits = sum(members.values())
+        return f"  wire [{bits - 1}:0] addend = {joined(members)};\n  wire there = addend[0];\n" + decoded(
+            "v", f"addend[{bits - 1}:1]", bits - 1
+        )
+
+    def _addend_out(self, unit: str, there: str, bit: str) -> str:
+        members = self._ports(unit, "operand__", "output")
+        return f"  assign {joined(members)} = {{{{{sum(members.values()) - 1}{{{bit} & {there}}}}}, {there}}};\n"
+
+
+def _all_bits(members: Mapping[str, int], bit: str) -> str:
+    return f"  assign {joined(members)} = {{{sum(members.values())}{{{bit}}}}};\n"
+
+
+def _constant(members: Mapping[str, int], prefix: str, zero: Mapping[str, int]) -> str:
+    return joined(f"{width}'d{zero.get(port[len(prefix) :], 0)}" for port, width in members.items())
+
+
+def _flags(bit: str, flags: str) -> str:
+    return f"{bit} ? {flags} : {FLAG_BITS}'b0"

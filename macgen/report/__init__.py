@@ -1,1 +1,0 @@
-"""What an array costs, as a record and as a table."""

@@ -1,0 +1,1 @@
+"""What all units are made from: bit fields, pipeline registers, interfaces, the hierarchy of modules."""

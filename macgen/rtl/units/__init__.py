@@ -1,0 +1,1 @@
+"""One adder, one multiplier, one rounder each: the datapath of a processing element."""

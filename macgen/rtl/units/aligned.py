@@ -1,0 +1,295 @@
+"""Sums of numbers each of which is cut at a place below the largest one (docs/arithmetic.md section 2).
+
+Magnitudes are cut, so that cutting is toward zero and may be done in several steps: the lanes align their products to
+the largest of these before the loop, and the loop aligns all of them to the accumulator.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.bits import extend, shift_right_sticky
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members, random_port
+from macgen.rtl.parts.pipeline import Cuts
+from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber, Window
+from macgen.rtl.units.exact_state import FloatNumber, float_sums
+from macgen.rtl.units.float_ports import normalise
+from macgen.rtl.units.float_rounder import FloatRounder
+from macgen.rtl.units.float_value import FloatValue, sum_specials
+from macgen.rtl.units.geometry import FloatGeometry
+from macgen.rtl.units.specials import addend_specials, combined_specials
+
+
+class AlignedLanes(wiring.Signature):
+    """Some of a window's terms, aligned to the largest of them and cut.
+
+    Members:
+        negatives: signs, one bit each, lane 0 lowest.
+        magnitudes: `Window.magnitude_bits` each, lane 0 lowest; 0 beside infinities and NaN.
+        exponent: of the top bit, see `Window.base`; at least `Window.lowest_top`.
+        infinite, nan, invalid, opposite, negative: of their sum, see ExactNumber; those that can occur.
+    """
+
+    def __init__(self, window: Window, lanes: int) -> None:
+        members: dict[str, Any] = {
+            "negatives": Out(lanes),
+            "magnitudes": Out(lanes * window.magnitude_bits),
+            "exponent": Out(window.exponent_bits),
+        }
+        total = Addend.of_sum(window.terms[0], lanes)
+        if total.infinite:
+            members |= {"infinite": Out(1), "negative": Out(1)}
+        if total.opposite:
+            members["opposite"] = Out(1)
+        if total.nan:
+            members |= {"nan": Out(1), "invalid": Out(1)}
+        super().__init__(members)
+
+
+class Aligner(wiring.Component):
+    """Align lanes to the largest of them.
+
+    Parameters:
+        window: its first terms are what stands on the lanes, all of one kind.
+        lanes: how many.
+        normal: whether a number is only then not normalised when its exponent is the least, which is then at or below
+            the window's lowest position.
+
+    Members:
+        numbers: see ExactNumber.
+        aligned: see AlignedLanes.
+    """
+
+    def __init__(self, window: Window, lanes: int, *, normal: bool = False) -> None:
+        self._window = window
+        self._lanes = lanes
+        self._normal = normal
+        super().__init__(
+            {
+                "numbers": In(ExactNumber(window.terms[0])).array(lanes),
+                "aligned": Out(AlignedLanes(window, lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        window, addend = self._window, self._window.terms[0]
+        terms = [
+            term(m, window, addend, number, f"exponent_{lane}", normal=self._normal)
+            for lane, number in enumerate(self.numbers)
+        ]
+        largest = largest_of(m, [exponent for _, exponent in terms], window.lowest_top, "largest")
+        magnitudes = [
+            cut(m, window, magnitude, largest - exponent, f"align_{lane}")
+            for lane, (magnitude, exponent) in enumerate(terms)
+        ]
+        m.d.comb += [
+            self.aligned.exponent.eq(largest),
+            self.aligned.magnitudes.eq(Cat(*magnitudes)),
+            self.aligned.negatives.eq(Cat(*(number.negative for number in self.numbers))),
+        ]
+        for name, value in combined_specials(self.numbers).items():
+            if name in self.aligned.signature.members:
+                m.d.comb += getattr(self.aligned, name).eq(value)
+        return m
+
+
+ALIGNED_CUTS: dict[int, tuple[str, ...]] = {
+    1: (),
+    2: ("aligned",),
+    3: ("aligned", "added"),
+    4: ("compared", "aligned", "added"),
+}
+"""As `CUTS` of FloatAdder, for sums of aligned terms. Parts: exponents compared, terms aligned, exact sum."""
+
+
+class AlignedAdder(wiring.Component):
+    """Add the lanes' products to the accumulator, all cut below the largest one's exponent, and round once.
+
+    Parameters:
+        addition: of the window's sums.
+        window: its last term is the accumulator.
+        cycles: see FloatAdder.
+
+    Members:
+        acc: the accumulator.
+        lanes: see AlignedLanes.
+        random, result, flags, settled: see FloatAdder.
+    """
+
+    def __init__(self, addition: Addition, window: Window, cycles: int = 1) -> None:
+        self._addition = addition
+        self._window = window
+        self._cuts = ALIGNED_CUTS[cycles]
+        self._lanes = len(window.terms) - 1
+        self._geometry = g = FloatGeometry.of(addition)
+        super().__init__(
+            {
+                "acc": In(FloatValue(g)),
+                "lanes": In(AlignedLanes(window, self._lanes)),
+                **random_port(g.random_bits),
+                "result": Out(FloatValue(g)),
+                "flags": Out(FLAG_BITS),
+                "settled": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        window, sums = self._window, float_sums(self._addition)
+        state = submodule(m, platform, "number", "number", lambda: FloatNumber(self._addition))
+        connect_members(m, state.value, self.acc)
+        acc = state.number
+        magnitude, exponent = term(m, window, sums, acc, "acc_exponent")
+        acc_larger = Signal()
+        largest: Value = Signal(window.exponent_bits, name="largest")
+        behind: Value = Signal(window.exponent_bits, name="behind")  # by how much the lanes' exponent is smaller
+        m.d.comb += [
+            acc_larger.eq(exponent > self.lanes.exponent),
+            largest.eq(Mux(acc_larger, exponent, self.lanes.exponent)),
+            behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
+        ]
+        rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
+        specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
+        operand = SimpleNamespace(**addend_specials(specials))
+        beside = sum_specials(m, self._geometry, None, operand)
+        cuts = Cuts(m, self._cuts, beside)
+        kept = window.magnitude_bits
+        negatives: Value = Cat(self.lanes.negatives, acc.negative)
+        magnitudes: Value = self.lanes.magnitudes
+        magnitude, magnitudes, negatives, away, behind, largest = cuts.after(
+            "compared",
+            magnitude=magnitude,
+            magnitudes=magnitudes,
+            negatives=negatives,
+            away=largest - exponent,
+            behind=behind,
+            largest=largest,
+        )
+        aligned: Value = Cat(
+            *(
+                cut(m, window, magnitudes.word_select(lane, kept), behind, f"align_{lane}")
+                for lane in range(self._lanes)
+            ),
+            cut(m, window, magnitude, away, "align_acc"),
+        )
+        aligned, negatives, largest = cuts.after("aligned", magnitudes=aligned, negatives=negatives, largest=largest)
+        terms = [(negatives[term], aligned.word_select(term, kept)) for term in range(self._lanes + 1)]
+        total = signed_sum(terms, self._addition.addend.significand_bits + 1)
+        total, largest = cuts.after("added", total=total, largest=largest)
+        self._place(m, rounder, total, largest)
+        for name, value in cuts.beside.items():
+            m.d.comb += getattr(rounder.beside, name).eq(value)
+        if self._geometry.random_bits:
+            m.d.comb += rounder.random.eq(self.random)
+        connect_members(m, self.result, rounder.result)
+        m.d.comb += [self.flags.eq(rounder.flags), self.settled.eq(state.flags)]
+        return m
+
+    def _place(self, m: Module, rounder: Any, total: Value, largest: Value) -> None:
+        """Give the rounder the sum, of which it expects one bit to spare above the window."""
+        g, addend = self._geometry, self._addition.addend
+        placed = Signal(signed(len(rounder.sum)))
+        exponent = Signal(g.exponent_bits)
+        offset = g.addend_offset + addend.least_exponent - self._window.lowest_top
+        bits = max(g.exponent_bits, len(largest))
+        m.d.comb += [
+            placed.eq(total.as_signed() << (len(rounder.sum) - 2 - addend.significand_bits)),
+            exponent.eq(extend(largest, bits) + Const(offset % (1 << bits), bits)),
+        ]
+        lowest = addend.least_exponent + g.addend_offset
+        if not g.capped or lowest >= g.min_exponent:
+            m.d.comb += [rounder.sum.eq(placed), rounder.exponent.eq(exponent)]
+            return
+        # The rounder's normalisation shifts left only, until it meets the smallest normal number's exponent.
+        distance = Signal(range(g.min_exponent - lowest + 1))
+        least = Const(g.min_exponent, g.exponent_bits)
+        below = Signal()
+        m.d.comb += [below.eq(exponent < least), distance.eq(Mux(below, least - exponent, 0))]
+        shifted, sticky = shift_right_sticky(m, placed, distance, "subnormal")
+        m.d.comb += [
+            rounder.sum.eq(Cat(shifted[0] | sticky, shifted[1:]).as_signed()),
+            rounder.exponent.eq(Mux(below, least, exponent)),
+        ]
+
+
+def term(
+    m: Module, window: Window, addend: Addend, number: Any, name: str, *, normal: bool = False
+) -> tuple[Value, Value]:
+    """Return magnitude and exponent of a number as a term of a window; the exponent of 0 is the least.
+
+    Parameters:
+        m: module that gets the logic.
+        window: the window.
+        addend: the number.
+        number: see ExactNumber.
+        name: of the signal that is made.
+        normal: see Aligner.
+    """
+    bits = window.exponent_bits
+    # Of the top bit of a magnitude whose exponent on the wires is 0.
+    top = addend.significand_bits - 1 + addend.lsb_exponent - addend.least_exponent - window.base
+    exponent = Signal(bits, name=name)
+    wide = max(bits, len(number.exponent))
+    of_top = extend(number.exponent, wide) + Const(top % (1 << wide), wide)
+    if normal:
+        m.d.comb += exponent.eq(of_top)
+        return number.magnitude, exponent
+    zeros, nonzero, magnitude = normalise(m, addend, number, f"_{name}")
+    m.d.comb += exponent.eq(Mux(nonzero, of_top - extend(zeros, wide), 0))
+    return magnitude, exponent
+
+
+def largest_of(m: Module, exponents: Sequence[Value], least: int, name: str) -> Value:
+    """Return the largest of some unsigned numbers of the same width and of a constant."""
+    width = len(exponents[0])
+    level: list[Value] = list(exponents)
+    if least:
+        level.append(Const(least, width))
+    while len(level) > 1:
+        pairs = [
+            Mux(x > y, x, y) if y is not None else x for x, y in zip(level[::2], [*level[1::2], None], strict=False)
+        ]
+        level = []
+        for index, value in enumerate(pairs):
+            signal = Signal(width, name=f"{name}_{len(pairs)}_{index}")
+            m.d.comb += signal.eq(value)
+            level.append(signal)
+    return level[0]
+
+
+def cut(m: Module, window: Window, magnitude: Value, distance: Value, name: str) -> Value:
+    """Return a magnitude that is shifted right into a window; what does not fit is cut, or goes to the last bit.
+
+    Parameters:
+        m: module that gets the logic.
+        window: the window.
+        magnitude: its top bit is aligned to the window's.
+        distance: how far below the top bit shall stand; the lowest `Window.exponent_bits` count.
+        name: prefix of the signals made.
+    """
+    kept = window.magnitude_bits
+    width = max(len(magnitude), kept)
+    wide = Signal(signed(width + 1), name=f"{name}_wide")
+    away = Signal(window.exponent_bits, name=f"{name}_distance")
+    m.d.comb += [wide.eq(magnitude << (width - len(magnitude))), away.eq(distance)]
+    shifted, sticky = shift_right_sticky(m, wide, away, name)
+    if not window.sticky:
+        return shifted[width - kept : width]
+    below = shifted[: width - kept].any() | sticky if width > kept else sticky
+    return Cat(shifted[width - kept] | below, shifted[width - kept + 1 : width])
+
+
+def signed_sum(terms: Sequence[tuple[Value, Value]], width: int) -> Value:
+    """Return the sum, two's complement of a width that holds it, of numbers given as sign and magnitude."""
+    # The complement of each negative magnitude, and one for each.
+    ones = [Cat(magnitude ^ negative.replicate(len(magnitude)), negative).as_signed() for negative, magnitude in terms]
+    addends = [extend(value, width) for value in ones] + [extend(negative, width) for negative, _ in terms]
+    return reduce(lambda x, y: (x + y)[:width], addends)

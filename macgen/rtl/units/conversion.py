@@ -1,0 +1,166 @@
+"""Rounding of single exact numbers to a format, R(0 + x): products with a format of their own, results with another."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FixedFormat, FloatFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.bits import extend, is_zero, rounds_away, shift_right_sticky
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members, member, random_port
+from macgen.rtl.units.exact_number import Addition, ExactNumber
+from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOutput, FixedProduct
+from macgen.rtl.units.float_ports import normalise
+
+
+def conversion(addition: Addition) -> wiring.Component:
+    """Make the component that rounds an addition's addends alone; see FloatConversion for its members."""
+    return FloatConversion(addition) if isinstance(addition.acc, FloatFormat) else FixedConversion(addition)
+
+
+def conversion_random_bits(addition: Addition) -> int:
+    """Return the bits of the random number that it takes."""
+    return addition.random_bits if isinstance(addition.acc, FloatFormat) else FixedGeometry.of(addition).random_bits
+
+
+class FloatConversion(wiring.Component):
+    """Round an exact number to a float format.
+
+    Members:
+        number: see ExactNumber.
+        random: with stochastic rounding the random number.
+        code: of the format.
+        flags: raised by the rounding.
+    """
+
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        super().__init__(
+            {
+                "number": In(ExactNumber(addition.addend)),
+                **random_port(addition.random_bits),
+                "code": Out(addition.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        addend, fmt = self._addition.addend, self._addition.acc
+        assert isinstance(fmt, FloatFormat)
+        p, gradual = fmt.precision, fmt.subnormals == "gradual"
+        zeros, nonzero, normalised = normalise(m, addend, self.number)
+
+        # The exponent field, without bounds: of a normalised number whose exponent is e it is e + offset - zeros.
+        top = addend.significand_bits - 1
+        offset = addend.lsb_exponent - addend.least_exponent + top + fmt.exponent_bias
+        lowest, highest = addend.least_exponent + offset - top, addend.largest_exponent + offset
+        bits = max((-lowest).bit_length(), highest.bit_length(), fmt.exp_bits) + 2
+        field = Signal(signed(bits))
+        m.d.comb += field.eq(extend(self.number.exponent, bits) + Const(offset, signed(bits)) - extend(zeros, bits))
+
+        # At least a bit below the significand, or all that meet the random number.
+        width = max(top + 1, p + max(self._addition.random_bits, 1))
+        magnitude = Signal(width)
+        m.d.comb += magnitude.eq(normalised << (width - top - 1))
+        kept, below = magnitude[width - p :], magnitude[: width - p]
+        sticky: Value = Const(0, 1)
+        below_normal = Signal()  # below the smallest normal number, not yet rounded
+        reaches = Signal()  # but rounded up to it, with a significand of full precision
+        least = fmt.least_normal_field
+        m.d.comb += below_normal.eq(field < least)
+        if lowest < least and fmt.subnormals != "none":
+            m.d.comb += reaches.eq((field == 0) & kept.all() & self._away(kept[0], below, Const(0, 1)))
+            if gradual:
+                distance = Signal(max((1 - lowest).bit_length(), 1))
+                m.d.comb += distance.eq(Mux(below_normal, 1 - field, 0))
+                shifted, sticky = shift_right_sticky(m, Cat(magnitude, Const(0, 1)).as_signed(), distance, "align")
+                kept, below = shifted[width - p : width], shifted[: width - p]
+
+        # The next larger magnitude has the next code; in what follows the code may have more bits than the format.
+        code_bits = max(highest, 1).bit_length() + fmt.man_bits + 1
+        chopped = Signal(code_bits)
+        rounded = Signal(code_bits)
+        least_field = Const(0, bits) if gradual else field
+        m.d.comb += [
+            chopped.eq(Cat(kept[:-1], Mux(below_normal, least_field, field))),
+            rounded.eq(chopped + extend(self._away(kept[0], below, sticky), code_bits)),
+        ]
+        # Without subnormals the code 0 is not that of the power of two in its place.
+        below_least: Value = is_zero(rounded) if fmt.subnormals == "none" and lowest < 1 else Const(0, 1)
+        tiny = Signal()
+        too_large = Signal()
+        flushed: Value = Const(0, 1)
+        underflow: Value = tiny
+        m.d.comb += [
+            tiny.eq(nonzero & (below_least | (below_normal & ~reaches))),
+            too_large.eq(nonzero & ~tiny & (rounded > fmt.max_code)),
+        ]
+        if gradual:
+            underflow = tiny & (below.any() | sticky)
+        else:
+            flushed = tiny
+        infinite, nan = member(self.number, "infinite"), member(self.number, "nan")
+        overflow = too_large | (Const(0, 1) if fmt.has_infinity else infinite)
+        largest: Value = Const(fmt.max_code, fmt.width - 1)
+        if self._addition.overflow == "infinity" and self._addition.rounds_up:
+            largest = Const(fmt.max_code + 1, fmt.width - 1)
+        absolute = Signal(fmt.width - 1)
+        negative = self.number.negative & ~(is_zero(absolute) if fmt.encoding == "fnuz" else Const(0, 1))
+        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(nonzero & ~flushed, rounded[: fmt.width - 1], 0)))
+        code: Value = Cat(absolute, negative & nonzero & ~flushed)
+        if addend.infinite:
+            of_infinity = fmt.max_code + fmt.has_infinity
+            code = Mux(infinite, Cat(Const(of_infinity, fmt.width - 1), self.number.negative), code)
+        if addend.nan:
+            code = Mux(nan, Const(fmt.nan_code if fmt.has_nan else fmt.max_code, fmt.width), code)
+        invalid = member(self.number, "invalid") if fmt.has_nan else nan
+        m.d.comb += [self.code.eq(code), self.flags.eq(Cat(overflow, underflow, invalid))]
+        return m
+
+    def _away(self, last: Value, below: Value, sticky: Value) -> Value:
+        """Return whether a magnitude is rounded up: its last bit, those below it, and whether there are more."""
+        if self._addition.rounding == "rne":
+            return below[-1] & (below[:-1].any() | sticky | last)
+        if self._addition.random_bits:
+            return rounds_away(below, self.random, Const(0, 1))
+        return Const(0, 1)
+
+
+class FixedConversion(wiring.Component):
+    """Round an exact number to an integer or fixed-point format.
+
+    Members:
+        number, random, code, flags: see FloatConversion.
+    """
+
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        assert isinstance(addition.acc, FixedFormat)
+        super().__init__(
+            {
+                "number": In(ExactNumber(addition.addend)),
+                **random_port(conversion_random_bits(addition)),
+                "code": Out(addition.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        addition, prefix = self._addition, self._addition.prefix
+        operand: Any = submodule(m, platform, "operand", f"{prefix}operand", lambda: FixedProduct(addition))
+        adder = submodule(m, platform, "adder", f"{prefix}adder", lambda: FixedAdder(addition))
+        output = submodule(m, platform, "code_output", f"{prefix}output", lambda: FixedOutput(addition))
+        connect_members(m, operand.product, self.number)
+        m.d.comb += operand.present.eq(1)
+        connect_members(m, adder.operand, operand.operand)
+        m.d.comb += adder.acc.integer.eq(0)
+        if conversion_random_bits(addition):
+            m.d.comb += adder.random.eq(self.random)
+        connect_members(m, output.value, adder.result)
+        m.d.comb += [self.code.eq(output.code), self.flags.eq(adder.flags)]
+        return m

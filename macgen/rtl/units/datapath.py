@@ -1,0 +1,253 @@
+"""What a PE needs of its accumulator's arithmetic, the same for float and fixed-point accumulators."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FloatFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.bits import extend
+from macgen.rtl.parts.interfaces import member
+from macgen.rtl.units.exact_number import Addend, Addition
+from macgen.rtl.units.exact_state import FixedNumber, FloatNumber, fixed_sums, float_sums
+from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
+from macgen.rtl.units.float_adder import FloatAdder
+from macgen.rtl.units.float_ports import FloatOutput, FloatProduct
+from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled
+from macgen.rtl.units.geometry import FloatGeometry
+from macgen.rtl.units.specials import SPECIALS
+from macgen.spec import MacSpec
+
+
+class Datapath(ABC):
+    """Signatures and components for one kind of addition.
+
+    Attributes:
+        addition: what is added to what.
+        value: signature of an accumulator state.
+        operand: signature of the addend.
+        random_bits: bits of the random number that the adder takes; 0: it takes none.
+    """
+
+    addition: Addition
+    value: wiring.Signature
+    operand: wiring.Signature
+    random_bits: int
+
+    def __init__(self, addition: Addition) -> None:
+        self.addition = addition
+
+    @property
+    @abstractmethod
+    def zero(self) -> dict[str, int]:
+        """Members of the state +0 that are not 0."""
+
+    @property
+    @abstractmethod
+    def loads_exactly(self) -> bool:
+        """Whether a product is loaded into an empty accumulator without rounding: each is one of its values.
+
+        Overlapping folds then let the next chunk's first product and the total change places. They rely on this: such
+        a product is of the same value as a state and as an addend, loading it raises no flag but `invalid`, and the sum
+        and the flags of an addition are the same whichever of its two terms is the accumulator.
+        """
+
+    @abstractmethod
+    def adder(self, cycles: int = 1) -> wiring.Component:
+        """Make an adder whose additions take so many cycles."""
+
+    @abstractmethod
+    def output(self) -> wiring.Component:
+        """Make a converter from a state to a code."""
+
+    @abstractmethod
+    def sums(self, *, integer: bool) -> Addend:
+        """Describe the states as exact numbers.
+
+        Parameters:
+            integer: whether those of a fixed-point accumulator shall be signed integers.
+        """
+
+    @abstractmethod
+    def number(self, *, integer: bool) -> wiring.Component:
+        """Make the converter from a state to an exact number, see `sums`."""
+
+    @abstractmethod
+    def product(self) -> wiring.Component:
+        """Make the converter from a raw product to an operand."""
+
+    @abstractmethod
+    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+        """Return the members of the operand that adds a state, zeros where it is not present, and the state's flags."""
+
+    @abstractmethod
+    def as_value(self, operand: Any) -> dict[str, Value]:
+        """Return the members of the state that an operand is, if `loads_exactly`."""
+
+
+class FloatDatapath(Datapath):
+    """Float accumulators."""
+
+    def __init__(self, addition: Addition) -> None:
+        super().__init__(addition)
+        self._geometry = FloatGeometry.of(addition)
+        self.value = FloatValue(self._geometry)
+        self.operand = FloatOperand(self._geometry)
+        self.random_bits = self._geometry.random_bits
+
+    @property
+    def zero(self) -> dict[str, int]:
+        return {"exponent": self._geometry.zero_exponent}
+
+    @property
+    def loads_exactly(self) -> bool:
+        return self._geometry.loads_exactly(self.addition)
+
+    def adder(self, cycles: int = 1) -> FloatAdder:
+        return FloatAdder(self.addition, cycles)
+
+    def output(self) -> FloatOutput:
+        return FloatOutput(self.addition)
+
+    def sums(self, *, integer: bool) -> Addend:
+        return float_sums(self.addition)
+
+    def number(self, *, integer: bool) -> FloatNumber:
+        return FloatNumber(self.addition)
+
+    def product(self) -> FloatProduct:
+        return FloatProduct(self.addition)
+
+    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+        g, p = self._geometry, self._geometry.precision
+        settled = Settled(m, g, value, "value")
+        carry = Signal()
+        significand = Signal(signed(p + 1))
+        sign, high, low = settled.significand[p + 1], settled.significand[p], settled.significand[p - 1]
+        m.d.comb += [
+            carry.eq(~sign & high),
+            significand.eq(Cat(settled.significand[: p - 1], low | carry, high & ~carry)),
+        ]
+        exponent = Signal(g.exponent_bits)
+        m.d.comb += exponent.eq(settled.exponent + extend(carry, g.exponent_bits))
+        members: dict[str, Value] = {
+            "significand": Mux(present, significand, 0) << (g.window_bits - p),
+            "exponent": Mux(present, exponent, 0),
+            "present": present,
+        }
+        specials = {name: getattr(settled.specials, name) & present for name in SPECIALS}
+        return members | specials, settled.flags
+
+    def as_value(self, operand: Any) -> dict[str, Value]:
+        members = {"significand": operand.significand, "exponent": operand.exponent}
+        return members | {name: member(operand, name) for name in SPECIALS}
+
+
+class FixedDatapath(Datapath):
+    """Integer and fixed-point accumulators."""
+
+    def __init__(self, addition: Addition) -> None:
+        super().__init__(addition)
+        self._geometry = FixedGeometry.of(addition)
+        self.value = FixedValue(self._geometry)
+        self.operand = FixedOperand(self._geometry)
+        self.random_bits = self._geometry.random_bits
+
+    @property
+    def zero(self) -> dict[str, int]:
+        return {}
+
+    @property
+    def loads_exactly(self) -> bool:
+        addend, acc = self.addition.addend, self.addition.acc
+        # The accumulator holds every product, but not every sum of them.
+        holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
+        return self._geometry.extra_bits == 0 and not self._geometry.operand_nan and holds
+
+    def adder(self, cycles: int = 1) -> FixedAdder:
+        return FixedAdder(self.addition, cycles)
+
+    def output(self) -> FixedOutput:
+        return FixedOutput(self.addition)
+
+    def sums(self, *, integer: bool) -> Addend:
+        return fixed_sums(self.addition, integer=integer)
+
+    def number(self, *, integer: bool) -> FixedNumber:
+        return FixedNumber(self.addition, integer=integer)
+
+    def product(self) -> FixedProduct:
+        return FixedProduct(self.addition)
+
+    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+        return {"integer": Mux(present, value.integer, 0) << self._geometry.extra_bits}, Const(0, FLAG_BITS)
+
+    def as_value(self, operand: Any) -> dict[str, Value]:
+        return {"integer": operand.integer}
+
+
+def datapath_of(addition: Addition) -> Datapath:
+    """Return the datapath of an addition."""
+    return FloatDatapath(addition) if isinstance(addition.acc, FloatFormat) else FixedDatapath(addition)
+
+
+def datapath(spec: MacSpec) -> Datapath:
+    """Return the datapath of a spec's steps."""
+    return datapath_of(Addition.of_steps(spec))
+
+
+class Folded(wiring.Component):
+    """A chunk sum or total as the operand that adds it.
+
+    Members:
+        value: the state.
+        present: whether it is added; without it the operand is all 0.
+        operand: see `Datapath.operand`.
+        flags: raised by the addition that made the state, and not among that one's.
+    """
+
+    def __init__(self, arithmetic: Datapath) -> None:
+        self._arithmetic = arithmetic
+        super().__init__(
+            {
+                "value": In(arithmetic.value),
+                "present": In(1),
+                "operand": Out(arithmetic.operand),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        members, flags = self._arithmetic.as_operand(m, self.value, self.present)
+        m.d.comb += self.flags.eq(flags)
+        for name, value in members.items():
+            if name in self.operand.signature.members:
+                m.d.comb += getattr(self.operand, name).eq(value)
+        return m
+
+
+class Loaded(wiring.Component):
+    """A product as the state that an empty accumulator has after it, where `Datapath.loads_exactly`.
+
+    Members:
+        operand: see `Datapath.operand`.
+        value: the state.
+        flags: raised by the product.
+    """
+
+    def __init__(self, arithmetic: Datapath) -> None:
+        self._arithmetic = arithmetic
+        super().__init__({"operand": In(arithmetic.operand), "value": Out(arithmetic.value), "flags": Out(FLAG_BITS)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, value in self._arithmetic.as_value(self.operand).items():
+            if name in self.value.signature.members:
+                m.d.comb += getattr(self.value, name).eq(value)
+        invalid = member(self.operand, "invalid") | member(self.operand, "opposite")
+        m.d.comb += self.flags.eq(Cat(Const(0, 2), invalid))
+        return m

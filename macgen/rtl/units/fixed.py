@@ -1,0 +1,275 @@
+"""The datapath of an integer or fixed-point accumulator (docs/arithmetic.md section 3)."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FixedFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.bits import extend, rounds_away, shift_right_sticky
+from macgen.rtl.parts.interfaces import random_port
+from macgen.rtl.parts.pipeline import delay
+from macgen.rtl.units.exact_number import Addition, ExactNumber
+from macgen.rtl.units.specials import Specials, connect_specials, special_members
+
+
+@dataclass(frozen=True)
+class FixedGeometry:
+    """What FixedAdder and its neighbours are sized by.
+
+    Attributes:
+        acc_bits: width of the accumulator.
+        acc_signed: whether it is two's complement.
+        extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
+            kept, the lower one sticky (with stochastic rounding one more than random bits); of an integer product all.
+            None with `drop`.
+        random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
+        operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
+        clipped: whether an addend that is no integer can be too large for an operand. The operand's top bit then tells
+            that it is, which takes every sum out of the accumulator's range; the bits below are right modulo its range.
+        operand_infinite: whether an addend can be infinite.
+        operand_nan: whether an addend can be NaN.
+    """
+
+    acc_bits: int
+    acc_signed: bool
+    extra_bits: int
+    random_bits: int
+    operand_bits: int
+    clipped: bool
+    operand_infinite: bool
+    operand_nan: bool
+
+    @classmethod
+    def of(cls, addition: Addition) -> "FixedGeometry":
+        """Derive the geometry of an addition into a fixed-point accumulator."""
+        addend, acc = addition.addend, addition.acc
+        assert isinstance(acc, FixedFormat)
+        finer = max(0, acc.lsb_exponent - addend.lsb_exponent)
+        extra = finer if addend.integer_bits else min(finer, max(addition.random_bits, 1) + 1)
+        if addition.rounding == "drop":
+            extra = 0
+        coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
+        clipped = not addend.integer_bits and addend.largest >= 1 << acc.int_bits
+        addend_bits = acc.width + extra + 1 + 2 * clipped
+        if addend.integer_bits:
+            addend_bits = addend.integer_bits + coarser
+        return cls(
+            acc_bits=acc.width,
+            acc_signed=acc.signed,
+            extra_bits=extra,
+            random_bits=addition.random_bits if extra else 0,
+            operand_bits=max(addend_bits, acc.width + extra + 1) if addition.folds else addend_bits,
+            clipped=clipped,
+            operand_infinite=addend.infinite,
+            operand_nan=addend.nan,
+        )
+
+
+class FixedValue(wiring.Signature):
+    """An accumulator state.
+
+    Members:
+        integer: the value in units of the accumulator's last bit.
+    """
+
+    def __init__(self, geometry: FixedGeometry) -> None:
+        shape = signed(geometry.acc_bits) if geometry.acc_signed else unsigned(geometry.acc_bits)
+        super().__init__({"integer": Out(shape)})
+
+
+class FixedOperand(wiring.Signature):
+    """The other addend: a product, or a chunk sum that is folded.
+
+    Members:
+        integer: its value, with extra_bits below the accumulator's last bit.
+        positive_infinity, negative_infinity, nan: see `SPECIALS`; the integer is 0 beside them.
+    """
+
+    def __init__(self, geometry: FixedGeometry) -> None:
+        members: dict[str, Any] = {"integer": Out(signed(geometry.operand_bits))}
+        members |= special_members(infinite=geometry.operand_infinite, nan=geometry.operand_nan)
+        super().__init__(members)
+
+
+class FixedAdder(wiring.Component):
+    """Add an operand to the accumulator, round once, saturate or wrap.
+
+    Parameters:
+        addition: what is added to what.
+        cycles: see FloatAdder. All but the last add a part of the bits each, the last one rounds.
+
+    Members:
+        acc, operand, random, result, flags, settled: see FloatAdder.
+    """
+
+    def __init__(self, addition: Addition, cycles: int = 1) -> None:
+        self._addition = addition
+        self._cycles = cycles
+        self._geometry = g = FixedGeometry.of(addition)
+        super().__init__(
+            {
+                "acc": In(FixedValue(g)),
+                "operand": In(FixedOperand(g)),
+                **random_port(g.random_bits),
+                "result": Out(FixedValue(g)),
+                "flags": Out(FLAG_BITS),
+                "settled": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g, fmt = self._geometry, self._addition.acc
+        assert isinstance(fmt, FixedFormat)
+        sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + 1) + 1
+        total, operand = self._sum(m, sum_bits)
+        kept = Signal(signed(sum_bits - g.extra_bits))
+        increment = Signal()
+        rounded = Signal(signed(sum_bits - g.extra_bits + 1))
+        m.d.comb += [
+            kept.eq(total[g.extra_bits :].as_signed()),
+            rounded.eq(kept + increment),
+        ]
+        if g.extra_bits:
+            dropped = total[: g.extra_bits]
+            if self._addition.rounding == "rne":
+                m.d.comb += increment.eq(dropped[-1] & (dropped[:-1].any() | kept[0]))
+            elif g.random_bits:
+                m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
+            else:
+                m.d.comb += increment.eq(kept[-1] & dropped.any())
+        specials = Specials(m, operand, "operand")
+        outside = Signal()
+        overflow = Signal()
+        m.d.comb += [
+            outside.eq((rounded > fmt.max_integer) | (rounded < fmt.min_integer)),
+            overflow.eq((outside & ~specials.nan) | specials.infinite),
+            self.flags.eq(Cat(overflow, Const(0, 1), specials.nan)),
+        ]
+        clamp: Value = specials.any
+        clamp_negative: Value = specials.negative_infinity & ~specials.nan
+        if self._addition.overflow == "saturate":
+            clamp = clamp | outside
+            clamp_negative = clamp_negative | (~specials.any & rounded[-1])
+        m.d.comb += self.result.integer.eq(
+            Mux(clamp, Mux(clamp_negative, fmt.min_integer, fmt.max_integer), rounded[: g.acc_bits])
+        )
+        return m
+
+    def _sum(self, m: Module, bits: int) -> tuple[Value, Any]:
+        """Return the exact sum, and what the operand is beside a number."""
+        terms = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
+        names = [name for name in self.operand.signature.members if name != "integer"]
+        beside = {name: getattr(self.operand, name) for name in names}
+        stages = max(self._cycles - 1, 1)
+        low = 0
+        done: list[Value] = []
+        carry: Value = Const(0, 1)
+        for stage in range(stages):
+            part = Signal((stage + 1) * bits // stages - low + 1, name=f"sum_{stage}")
+            width = len(part) - 1
+            x, y = (Value.cast(term)[:width] for term in terms)
+            m.d.comb += part.eq(extend(x, width + 1) + extend(y, width + 1) + extend(carry, width + 1))
+            done, carry, low = [*done, part[:width]], part[width], low + width
+            terms = [Value.cast(term)[width:] for term in terms]
+            if self._cycles > 1:
+                done = [Cat(*done)]
+                left = {"carry": carry, "sum": done[0], "acc": terms[0], "operand": terms[1]}
+                carry, done[0], *terms = delay(m, f"part_{stage}", **left)
+                beside = dict(zip(beside, delay(m, f"part_{stage}", **beside), strict=True))
+        return Cat(*done).as_signed(), SimpleNamespace(**beside)
+
+
+class FixedProduct(wiring.Component):
+    """Put a product on the accumulator's grid; what a float product has below it becomes a guard and a sticky bit.
+
+    Members:
+        present: whether there is a product; without one the operand is 0.
+        product: see ExactNumber.
+        operand: see FixedOperand.
+    """
+
+    def __init__(self, addition: Addition) -> None:
+        self._addition = addition
+        self._geometry = FixedGeometry.of(addition)
+        super().__init__(
+            {
+                "present": In(1),
+                "product": In(ExactNumber(addition.addend)),
+                "operand": Out(FixedOperand(self._geometry)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g, addend = self._geometry, self._addition.addend
+        grid = self._addition.acc.lsb_exponent - g.extra_bits
+        value: Value
+        if addend.integer_bits:
+            finer = max(grid - addend.lsb_exponent, 0)
+            value = self.product.integer << max(addend.lsb_exponent - grid, 0)
+            if finer:  # `drop` cuts toward zero, the shift toward minus infinity
+                negative, lost = value[-1], value[:finer].any()
+                value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
+        else:
+            # The largest exponents need no shift; products with smaller ones move right from there.
+            largest, least = addend.largest_exponent, addend.least_exponent
+            highest = largest - least + addend.lsb_exponent - grid
+            left, right = max(highest, 0), max(-highest, 0)
+            exponent, excess = self.product.exponent, max(left - g.operand_bits, 0)
+            far: Value = Const(0, 1)
+            if g.clipped and excess:  # of larger exponents nothing is left below the top bit
+                left, largest = left - excess, largest - excess
+                far = Signal(name="far")
+                m.d.comb += far.eq(exponent > largest)
+                exponent = Mux(far, largest, exponent)
+            wide = Signal(signed(len(self.product.magnitude) + left + 1))
+            distance = Signal(max((largest - least + right).bit_length(), 1))
+            m.d.comb += [
+                wide.eq(self.product.magnitude << left),
+                distance.eq(largest + right - exponent),
+            ]
+            aligned, sticky = shift_right_sticky(m, wide, distance, "align")
+            magnitude = Signal(g.operand_bits - 1)
+            if g.clipped:
+                m.d.comb += [
+                    magnitude[:-1].eq(aligned & (~far).replicate(len(magnitude) - 1)),
+                    magnitude[-1].eq(aligned[len(magnitude) - 1 :].any() | (far & self.product.magnitude.any())),
+                ]
+            else:
+                m.d.comb += magnitude.eq(aligned)
+            if g.extra_bits and addend.lsb_exponent < grid:
+                m.d.comb += magnitude[0].eq(aligned[0] | sticky)
+            value = Mux(self.product.negative, -magnitude, magnitude)
+        m.d.comb += self.operand.integer.eq(Mux(self.present, value, 0))
+        connect_specials(m, self.operand, self.product, self.present)
+        return m
+
+
+class FixedOutput(wiring.Component):
+    """Give an accumulator state's code.
+
+    Members:
+        value: the state.
+        code: its code.
+        flags: none.
+    """
+
+    def __init__(self, addition: Addition) -> None:
+        super().__init__(
+            {
+                "value": In(FixedValue(FixedGeometry.of(addition))),
+                "code": Out(addition.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.code.eq(self.value.integer)
+        return m

@@ -1,0 +1,129 @@
+"""Where numbers enter and leave the float datapath: products become operands, accumulator states become codes."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FloatFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.bits import add_with_carry, count_leading_zeros, extend, shift_left
+from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber
+from macgen.rtl.units.float_value import FloatOperand, FloatValue, SettledMagnitude
+from macgen.rtl.units.geometry import FloatGeometry
+from macgen.rtl.units.specials import connect_specials
+
+
+def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple[Value, Value, Value]:
+    """Shift an exact number's magnitude left until its top bit is set; the suffix tells several signals apart.
+
+    Returns:
+        The distance, whether the number is not 0 (nor a product too small to be normalised), the shifted magnitude.
+    """
+    if not addend.leading_zeros:
+        return Const(0, 1), number.magnitude[-1], number.magnitude
+    zeros, nonzero = count_leading_zeros(m, number.magnitude[-1 - addend.leading_zeros :], f"leading{suffix}")
+    return zeros, nonzero, shift_left(m, number.magnitude, zeros, f"normalise{suffix}")
+
+
+class FloatProduct(wiring.Component):
+    """Normalise a product and align it to the top of the adder's window.
+
+    Members:
+        present: whether there is a product; without one the operand is all 0.
+        product: see ExactNumber.
+        operand: see FloatOperand.
+    """
+
+    def __init__(self, addition: Addition) -> None:
+        self._addend = addition.addend
+        self._geometry = FloatGeometry.of(addition)
+        super().__init__(
+            {
+                "present": In(1),
+                "product": In(ExactNumber(addition.addend)),
+                "operand": Out(FloatOperand(self._geometry)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self._geometry
+        zeros, nonzero, normalised = normalise(m, self._addend, self.product)
+        some = Signal()  # a product too small to be normalised keeps its sign, and has the exponent of 0
+        bits = g.exponent_bits
+        cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
+        magnitude = Signal(g.addend_bits - cut)
+        signed_magnitude = Signal(signed(g.addend_bits - cut + 1))
+        correction = Signal(g.exponent_bits)
+        exponent = Signal(g.exponent_bits)
+        m.d.comb += [
+            some.eq(self.present & nonzero),
+            magnitude.eq(Mux(self.present, normalised[cut:], 0)),
+            signed_magnitude.eq(Mux(self.product.negative, -magnitude, magnitude)),
+            # The product's exponent + addend_offset - zeros.
+            correction.eq(Const((g.addend_offset - 1) % (1 << bits), bits) - extend(Cat(Const(0, 1), zeros[1:]), bits)),
+            exponent.eq(add_with_carry(extend(self.product.exponent, bits), correction, ~zeros[0])),
+            self.operand.significand.eq(signed_magnitude << (g.window_bits - len(magnitude))),
+            self.operand.exponent.eq(Mux(some, exponent, 0)),
+        ]
+        connect_specials(m, self.operand, self.product, self.present)
+        return m
+
+
+class FloatOutput(wiring.Component):
+    """Convert an accumulator state to the accumulator format's code.
+
+    Members:
+        value: the state.
+        code: its code.
+        flags: raised by the addition that made it, and not among that one's.
+    """
+
+    def __init__(self, addition: Addition) -> None:
+        assert isinstance(addition.acc, FloatFormat)
+        self._format = addition.acc
+        self._geometry = FloatGeometry.of(addition)
+        super().__init__(
+            {"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g, fmt = self._geometry, self._format
+        p, bits = g.precision, g.exponent_bits
+        value = SettledMagnitude(m, g, self.value, "value")
+        m.d.comb += self.flags.eq(value.flags)
+        field = Signal(fmt.exp_bits)
+        below_normal = Signal()
+        shifted: Value = value.magnitude
+        if g.capped or g.flush:
+            m.d.comb += below_normal.eq(~value.normal)
+        else:
+            # Subnormal numbers are kept normalised: shift them back. Below the grid of all sums their bits are 0.
+            binades = g.min_exponent - g.least_exponent
+            distance = Signal(range(binades + 2))
+            m.d.comb += [
+                below_normal.eq(value.exponent < g.min_exponent),
+                distance.eq(Mux(below_normal, Const(g.min_exponent, bits) - value.exponent, 0)),
+            ]
+            low = max(p - 1 - binades, 0)
+            shifted = Cat(value.magnitude[:low], value.magnitude[low:] >> distance)
+        normal_field = Signal(bits)
+        m.d.comb += [
+            normal_field.eq(add_with_carry(value.exponent, Const(-g.field_offset % (1 << bits), bits), shifted[p])),
+            field.eq(Mux(below_normal, shifted[p - 1], normal_field[: fmt.exp_bits])),
+        ]
+        absolute: Value = Cat(shifted[: p - 1], field)
+        if g.flush:
+            absolute = Mux(value.flushed, 0, absolute)
+        if not g.overflow_infinite:
+            absolute = Mux(value.outside, fmt.max_code, absolute)
+        if g.infinite:
+            absolute = Mux(value.specials.infinite, fmt.infinity_code(0), absolute)
+        code: Value = Cat(absolute[: fmt.width - 1], value.negative)
+        if g.nan:
+            code = Mux(value.specials.nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
+        m.d.comb += self.code.eq(code)
+        return m

@@ -1,0 +1,168 @@
+"""The end of a float addition: normalise an exact sum and round it once (docs/arithmetic.md sections 3 to 5)."""
+
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FloatFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left
+from macgen.rtl.parts.interfaces import member, random_port
+from macgen.rtl.parts.pipeline import Cuts
+from macgen.rtl.units.exact_number import Addition
+from macgen.rtl.units.float_value import FloatValue, SumSpecials
+from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
+from macgen.rtl.units.rounding_place import BitsBelow
+from macgen.rtl.units.specials import SPECIALS, Specials
+
+
+class FloatRounder(wiring.Component):
+    """Normalise and round an exact sum, unless infinities and NaN make something else of it; raise flags.
+
+    Parameters:
+        addition: what is added to what.
+        cycles: 1, or 2 with registers between the counting of leading bits and the shift.
+        of_two: whether it is a sum of two addends, the one of the larger exponent aligned to the top of the window.
+
+    Members:
+        sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
+            and the sticky bit.
+        exponent: of the sum, were it normalised with one bit to spare.
+        beside: what the addends make of it.
+        random, result, flags: see FloatAdder.
+    """
+
+    def __init__(self, addition: Addition, cycles: int = 1, *, of_two: bool = False) -> None:
+        self._addition = addition
+        self._cuts = ("counted",) if cycles == 2 else ()
+        self._of_two = of_two
+        self._geometry = g = FloatGeometry.of(addition)
+        self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
+        super().__init__(
+            {
+                "sum": In(signed(self.sum_bits)),
+                "exponent": In(g.exponent_bits),
+                "beside": In(SumSpecials(g)),
+                **random_port(g.random_bits),
+                "result": Out(FloatValue(g)),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g, acc_format = self._geometry, self._addition.acc
+        assert isinstance(acc_format, FloatFormat)
+        cuts = Cuts(m, self._cuts, {name: getattr(self.beside, name) for name in self.beside.signature.members})
+        kept, below, exponent, nonzero = self._normalise(m, cuts)
+
+        p = g.precision
+        inexact = Signal()
+        up = Signal()
+        m.d.comb += inexact.eq(below.any())
+        if self._addition.rounding == "rne":
+            m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
+        elif g.random_bits:
+            m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
+        else:
+            m.d.comb += up.eq(kept[-1] & inexact)
+        if self._addition.rounding == "drop":
+            # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
+            lowest = Signal()
+            m.d.comb += lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~inexact)
+            m.d.comb += [
+                self.result.significand.eq(Mux(lowest, Const(-(1 << (p - 1)) - 1, signed(p + 1)), kept)),
+                self.result.up.eq(up | lowest),
+                self.result.exponent.eq(exponent + extend(lowest, g.exponent_bits)),
+            ]
+        else:
+            m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
+
+        beside = SimpleNamespace(**cuts.beside)
+        clamped = member(beside, "clamped")
+        underflow: Value = Const(0, 1)
+        if g.capped:
+            tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
+            underflow = tiny & ~(Specials(m, beside, "sum").any | clamped)
+        for name in SPECIALS:
+            if name in self.result.signature.members:
+                m.d.comb += getattr(self.result, name).eq(getattr(beside, name))
+        if "clamped" in self.beside.signature.members:
+            with m.If(clamped):
+                m.d.comb += [
+                    self.result.significand.eq(g.max_significand ^ member(beside, "negative").replicate(p + 1)),
+                    self.result.up.eq(member(beside, "negative")),
+                    self.result.exponent.eq(g.max_exponent),
+                ]
+        if "negative" in self.result.signature.members:
+            of_zero = ~nonzero & ~clamped
+            m.d.comb += self.result.negative.eq(beside.negative & of_zero)
+        m.d.comb += self.flags.eq(Cat(member(beside, "overflow"), underflow, member(beside, "invalid")))
+        return m
+
+    def _normalise(self, m: Module, cuts: Cuts) -> tuple[Signal, Signal, Signal, Value]:
+        """Shift the sum left until its sign bit and the next differ, or its exponent is the smallest normal number's.
+
+        Returns the top bits that are kept, what is below them (see BitsBelow), the exponent and whether it is not 0.
+        """
+        g, p = self._geometry, self._geometry.precision
+        # With a single guard bit nothing is gained: what cancels is then as long as all sums are.
+        early = self._of_two and g.guard_bits > 1
+        bits = g.cancelling_bits if early else self.sum_bits
+        head = self.sum[-bits:]
+        transitions = Signal(bits)
+        m.d.comb += transitions.eq(head ^ Cat(Const(0, 1), head[:-1]))
+        stops: Value = transitions
+        if g.capped:
+            # A one where normalisation has to stop: the exponent is then that of the smallest normal number.
+            room = Signal(g.exponent_bits)
+            marker = Signal(bits)
+            m.d.comb += room.eq(self.exponent - g.min_exponent)
+            m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
+            stops = transitions | marker
+        # As many bits as rounding looks at; tininess is a matter of the place below.
+        count = (g.random_bits or int(self._addition.rounding == "rne")) + g.capped
+        places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
+        distance, found = count_leading_zeros(m, stops, "leading")
+        nonzero = Signal()
+        m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
+        places_early = {f"early_{place}": value for place, value in enumerate(places.early)}
+        unshifted, distance, largest, not_zero, *known = cuts.after(
+            "counted",
+            sum=head.as_unsigned(),
+            distance=distance,
+            exponent=self.exponent,
+            nonzero=nonzero,
+            **places_early,
+        )
+        normalised = shift_left(m, unshifted, distance, "normalise")
+        kept = Signal(signed(p + 1))
+        below = Signal(count + 1)
+        exponent = Signal(g.exponent_bits, name="normalised_exponent")
+        m.d.comb += [
+            kept.eq(normalised[-p - 1 :].as_signed()),
+            below.eq(places.completed(known, normalised[: -p - 1])),
+        ]
+        # Told here, where it is known early, and not from the significand where the next addition compares exponents.
+        with m.If(not_zero):
+            m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
+        with m.Else():
+            m.d.comb += exponent.eq(g.zero_exponent)
+        return kept, below, exponent, not_zero
+
+    def _reaches_normal(self, kept: Value, below: Value) -> Value:
+        """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""
+        p = self._geometry.precision
+        if self._geometry.random_bits:
+            # At full precision the last place is one lower: below[-1], which a magnitude short of one unit has set.
+            away = rounds_away(below[:-1], self.random, kept[-1])
+            positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
+            negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
+            return positive | negative
+        if self._addition.rounding != "rne":
+            return Const(0, 1)
+        positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
+        negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())
+        return positive | negative

@@ -1,0 +1,152 @@
+"""Widths and constants of a float datapath, all of which follow from the formats.
+
+The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. Exponents are not
+negative, and as high as their width allows: the exponent of a sum above all numbers has ones in all places, so that
+overflow, which is told at the start of the loop, is a matter of leading ones.
+"""
+
+from dataclasses import dataclass
+
+from macgen.numerics import FloatFormat
+from macgen.rtl.units.exact_number import Addition, sums_lsb_exponent
+
+SHORT_SHIFTS = 3
+"""Normalisation shifts a sum of two addends, the exponents of which differ by two or more, by fewer places than this.
+
+The larger one is at least half of the window's magnitude, the other at most a quarter of it. So at least a quarter is
+left: two places below the top, as a sum has a bit to spare. (Where that is negative and no more than a quarter, it
+moves a place further, but is a power of two.) Zero, or a subnormal number that stops normalisation, is the larger one
+only at the smallest normal number's exponent, from which a sum moves by one place at most."""
+
+
+@dataclass(frozen=True)
+class FloatGeometry:
+    """What FloatAdder and its neighbours are sized by.
+
+    Attributes:
+        precision: p, significand bits of the accumulator.
+        addend_bits: w, significand bits of an exact addend.
+        window_bits: magnitude bits to which both addends are left-aligned, max(p, w); p where they are cut before
+            the sum (`drop`).
+        guard_bits: bits below the window that a shifted addend keeps, before the sticky bit: one for the left shift
+            of a sum that cancels, then the ones that rounding looks at.
+        random_bits: bits of the random number that an addition takes.
+        exponent_bits: width of all exponents.
+        least_exponent: exponent of the smallest exact sum that is not 0, or of the smallest normal number if that is
+            less.
+        field_offset: what the output takes from exponents to give the format's exponent field.
+        min_exponent: exponent of the smallest normal number.
+        max_exponent: exponent of the largest finite number.
+        max_significand: significand of the largest finite number.
+        addend_offset: what is added to an addend's exponent on the wires, minus its leading zeros.
+        capped: whether results can be inexact below the smallest normal number, so that normalisation has to stop
+            there. Where every sum lies on the subnormal grid anyway, subnormal numbers are kept normalised and only
+            the output converts them.
+        flush: whether results below the smallest normal number become zero.
+        least_missing: whether 2**min_exponent is no number: its code means zero.
+        signed_zero: whether a result can be -0.
+        nan: whether the accumulator can become NaN and stay so.
+        infinite: whether the accumulator can become infinite and stay so.
+        overflow_infinite: whether finite numbers can make it so.
+        operand_infinite: whether an addend can be infinite.
+        operand_nan: whether an addend can be NaN.
+        operand_opposite: whether it can be one that is invalid only beside a number or an infinity.
+    """
+
+    precision: int
+    addend_bits: int
+    window_bits: int
+    guard_bits: int
+    random_bits: int
+    exponent_bits: int
+    least_exponent: int
+    field_offset: int
+    min_exponent: int
+    max_exponent: int
+    max_significand: int
+    addend_offset: int
+    capped: bool
+    flush: bool
+    least_missing: bool
+    signed_zero: bool
+    nan: bool
+    infinite: bool
+    overflow_infinite: bool
+    operand_infinite: bool
+    operand_nan: bool
+    operand_opposite: bool
+
+    @property
+    def zero_exponent(self) -> int:
+        """Exponent that goes with a zero significand, so that the other addend is aligned without loss."""
+        return self.min_exponent if self.capped else 0
+
+    @property
+    def cancelling_bits(self) -> int:
+        """Top bits of a sum of two addends below which nothing stands where its shift is no short one.
+
+        Their exponents then differ by less than two, so that they reach one bit below the window.
+        """
+        return self.window_bits + 3
+
+    @classmethod
+    def of(cls, addition: Addition) -> "FloatGeometry":
+        """Derive the geometry of an addition into a float accumulator."""
+        addend, acc = addition.addend, addition.acc
+        assert isinstance(acc, FloatFormat)
+        p, w = acc.precision, addend.significand_bits
+        drops = addition.rounding == "drop"
+        window = p if drops else max(p, w)
+        sum_lsb = sums_lsb_exponent(addend, acc)
+        gradual = acc.subnormals == "gradual"
+        capped = gradual and sum_lsb < acc.lsb_exponent
+        # First as if the smallest normal number's exponent were 0.
+        least = min(0, sum_lsb - (acc.lsb_exponent + p - 1))
+        addend_offset = addend.lsb_exponent - addend.least_exponent - acc.lsb_exponent + (w - p)
+        max_exponent = (acc.max_code >> acc.man_bits) - acc.least_normal_field
+        largest = max(max_exponent, addend.largest_exponent + addend_offset)
+        # A sum may have one more than the largest; the exponent below the least is that of zero and of -1.0 beneath it.
+        exponent_bits = (largest + 1 - (least - 1)).bit_length()
+        min_exponent = (1 << exponent_bits) - 1 - (largest + 1)
+        overflow_infinite = addition.overflow == "infinity" and addition.rounds_up
+        infinite = acc.has_infinity and (addend.infinite or overflow_infinite)
+        return cls(
+            precision=p,
+            addend_bits=w,
+            window_bits=window,
+            guard_bits=1 if drops else max(w + 1, p + 1 + max(addition.random_bits, 1)) - window,
+            random_bits=addition.random_bits,
+            exponent_bits=exponent_bits,
+            least_exponent=min_exponent + least,
+            field_offset=min_exponent - acc.least_normal_field,
+            min_exponent=min_exponent,
+            max_exponent=min_exponent + max_exponent,
+            max_significand=(1 << acc.man_bits) | (acc.max_code & ((1 << acc.man_bits) - 1)),
+            addend_offset=min_exponent + addend_offset,
+            capped=capped,
+            flush=not gradual,
+            least_missing=acc.subnormals == "none",
+            signed_zero=capped and acc.encoding != "fnuz" and not drops,
+            nan=acc.has_nan and (addend.nan or infinite),
+            infinite=infinite,
+            overflow_infinite=overflow_infinite,
+            operand_infinite=addend.infinite,
+            operand_nan=addend.nan,
+            operand_opposite=addend.opposite,
+        )
+
+    def loads_exactly(self, addition: Addition) -> bool:
+        """Whether every addend, infinities and NaN included, is a value of the accumulator: loading needs no rounding.
+
+        May be false for a few formats without odd significands whose products happen to be values.
+        """
+        addend, acc = addition.addend, addition.acc
+        assert isinstance(acc, FloatFormat)
+        return (
+            self.addend_bits <= self.precision
+            and (self.nan or not self.operand_nan)
+            and (self.infinite or not self.operand_infinite)
+            and not self.capped
+            and addend.largest <= acc.number(acc.max_code).to_fraction()
+            and (not self.flush or addend.lsb_exponent >= acc.sum_exponent)
+        )

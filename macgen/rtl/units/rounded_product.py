@@ -1,0 +1,57 @@
+"""Numbers that are rounded to a format before they are added: products, and the nodes of a tree of lanes."""
+
+from dataclasses import replace
+
+from amaranth.hdl import Const, Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macgen.numerics import FixedFormat
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.parts.hierarchy import submodule
+from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.units.conversion import conversion
+from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber
+from macgen.rtl.units.multiplier import connect_number, decoded
+
+
+class RoundedNumber(wiring.Component):
+    """Round an exact number to a format, and give what it then is.
+
+    Parameters:
+        addition: the rounding; of its addends alone.
+        addend: the rounded numbers.
+
+    Members:
+        number: see ExactNumber.
+        rounded: the same.
+        flags: raised by the rounding.
+    """
+
+    def __init__(self, addition: Addition, addend: Addend) -> None:
+        self._addition = addition
+        self._addend = addend
+        super().__init__(
+            {
+                "number": In(ExactNumber(self._addition.addend)),
+                "rounded": Out(ExactNumber(self._addend)),
+                "flags": Out(FLAG_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        addition, fmt = self._addition, self._addition.acc
+        unit = submodule(m, platform, "conversion", f"{addition.prefix}conversion", lambda: conversion(addition))
+        connect_members(m, unit.number, self.number)
+        m.d.comb += self.flags.eq(unit.flags)
+        if self._addend.integer_bits:
+            is_signed = isinstance(fmt, FixedFormat) and fmt.signed
+            m.d.comb += self.rounded.integer.eq(unit.code.as_signed() if is_signed else unit.code)
+        else:
+            value = decoded(m, unit.code, fmt, "code")
+            assert value.significand is not None
+            magnitude = Mux(value.infinite | value.nan, 0, value.significand)
+            # Its NaN is the canonical one, which is quiet.
+            connect_number(m, self.rounded, replace(value, significand=magnitude, signalling=Const(0, 1)))
+        return m

@@ -1,0 +1,1 @@
+"""The cocotb testbench on a bundle: verify it, or multiply matrices with it."""

@@ -1,0 +1,122 @@
+"""A matrix product that the emitted Verilog computes in a simulator, every element compared with golden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macgen import tools
+from macgen.bundle.manifest import load_manifest
+from macgen.errors import MacgenError
+from macgen.numerics.arrays import checked_codes
+from macgen.simulate.session import DEFAULT_TIMEOUT, simulate
+from macgen.simulate.simulators import SimulatorChoice, choose
+from macgen.spec import MacSpec
+
+LARGE_PRODUCT = 400_000
+"""Multiplications from which `run_matmul` prefers Verilator, whose compile then pays."""
+
+
+@dataclass(frozen=True)
+class MatmulResult:
+    """A matrix product that the Verilog computed, every element equal to the golden model's.
+
+    Attributes:
+        codes: (M, N) result codes.
+        flags: (M, N) flags.
+        simulator: `icarus` or `verilator`.
+        tiles: tiles of rows x cols that it took.
+        beats: operand beats.
+        cycles: clock cycles simulated.
+        comparisons: codes and flags compared with the golden model.
+        seconds: wall time, compile included.
+    """
+
+    codes: NDArray[Any]
+    flags: NDArray[Any]
+    simulator: str
+    tiles: int
+    beats: int
+    cycles: int
+    comparisons: int
+    seconds: float
+
+
+def run_matmul(
+    bundle: str | Path,
+    A: ArrayLike,
+    B: ArrayLike,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    simulator: SimulatorChoice = "auto",
+    workdir: str | Path | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> MatmulResult:
+    """Multiply two matrices of codes in a simulation of a bundle's Verilog; every result is compared with golden.
+
+    Parameters:
+        bundle: directory that `macgen build` wrote; only read.
+        A: (M, K) codes of format a.
+        B: (K, N) codes of format b. M and N need not be multiples of the array's rows and cols.
+        A_scales: (M, chunks) codes of format scale, where the array has scales; else None.
+        B_scales: (chunks, N) codes.
+        simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
+        workdir: as for `verify`.
+        timeout: limit in seconds.
+
+    Returns:
+        The product.
+
+    Raises:
+        MacgenError: an argument is refused, or a result is not the golden model's; the sentence names the log.
+        ToolError: the simulator is missing, failed or ran out of time; the sentence names the log.
+    """
+    directory = Path(bundle).resolve()
+    spec = load_manifest(directory).spec
+    tools.check_timeout(timeout)
+    a, b = np.asarray(A), np.asarray(B)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
+        raise MacgenError(f"A has the shape {a.shape} and B {b.shape}; accepted are (M, K) and (K, N)")
+    a = checked_codes(a, spec.a.width, f"A, format {spec.a}")
+    b = checked_codes(b, spec.b.width, f"B, format {spec.b}")
+    chunks = 1 if spec.chunk is None else -(-a.shape[1] // spec.chunk)
+    scales = {
+        "a_scales": _checked_scales(spec, "A_scales", A_scales, (a.shape[0], chunks)),
+        "b_scales": _checked_scales(spec, "B_scales", B_scales, (chunks, b.shape[1])),
+    }
+    if simulator == "auto" and a.shape[0] * b.size >= LARGE_PRODUCT and tools.find("verilator").available:
+        simulator = "verilator"
+    name = choose(simulator, spec)[0]
+    with tools.work_directory(workdir, name) as work:
+        operands, results = work.path / "operands.npz", work.path / "results.npz"
+        arrays = {"a": a, "b": b, **{name: codes for name, codes in scales.items() if codes is not None}}
+        np.savez(operands, allow_pickle=False, **arrays)
+        settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
+        run, _ = simulate(directory, name, "sim.test_matmul", work, settings, timeout)
+        if not run.passed:
+            what = " ".join(line.strip() for line in run.failed[0].message.splitlines()[:2])
+            raise MacgenError(
+                f"the Verilog of {directory} does not compute what golden does: {what}; its log is {run.log}"
+            )
+        with np.load(results) as product:
+            codes, flags = product["codes"], product["flags"]
+        work.keep = False
+    return MatmulResult(codes, flags, name, run.tiles, run.beats, run.cycles, run.comparisons, run.seconds)
+
+
+def _checked_scales(spec: MacSpec, name: str, scales: ArrayLike | None, shape: tuple[int, int]) -> NDArray[Any] | None:
+    if spec.scale is None or scales is None:
+        if scales is not None:
+            raise MacgenError(f"{name} are given, but the array has no scales; accepted is None")
+        if spec.scale is not None:
+            raise MacgenError(f"{name} are missing; accepted are codes of {spec.scale} of shape {shape}")
+        return None
+    codes = np.asarray(scales)
+    if codes.shape != shape:
+        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, a scale for each chunk")
+    return checked_codes(codes, spec.scale.width, f"{name}, format {spec.scale}")

@@ -1,0 +1,126 @@
+"""One run of the testbench in a simulator, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from macgen import tools
+from macgen.errors import ToolError
+from macgen.share import share_directory
+from macgen.simulate.simulators import version_of
+
+DEFAULT_TIMEOUT = 1800.0
+
+
+@dataclass(frozen=True)
+class TestOutcome:
+    """One test of the testbench: its name, whether it passed, the reason if not, and its time."""
+
+    __test__ = False  # not a test class of pytest
+
+    name: str
+    passed: bool
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SimulatorRun:
+    """The testbench run by one simulator.
+
+    Attributes:
+        simulator: `icarus` or `verilator`.
+        version: the simulator's.
+        tests: what became of each test.
+        comparisons: result codes and flags compared with the golden model.
+        tiles: tiles compared completely.
+        beats: operand beats that the array took.
+        cycles: clock cycles simulated.
+        seconds: wall time, compile included.
+        log: the log; None where it was in a temporary directory and all tests passed.
+    """
+
+    simulator: str
+    version: str
+    tests: tuple[TestOutcome, ...]
+    comparisons: int
+    tiles: int
+    beats: int
+    cycles: int
+    seconds: float
+    log: Path | None
+
+    @property
+    def failed(self) -> tuple[TestOutcome, ...]:
+        """The tests that failed."""
+        return tuple(test for test in self.tests if not test.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every test passed."""
+        return not self.failed
+
+
+def simulate(
+    bundle: Path, simulator: str, module: str, work: tools.Work, settings: Mapping[str, str], timeout: float
+) -> tuple[SimulatorRun, list[str]]:
+    """Run one test module in a process of its own; return what it did and its notes."""
+    statistics, log = work.path / "statistics.json", work.path / "log.txt"
+    command: list[str | Path] = [sys.executable, share_directory("sim") / "run.py", bundle]
+    command += ["--simulator", simulator, "--module", module, "--work", work.path]
+    environment = {**os.environ, **settings, "MACGEN_STATISTICS": str(statistics), "NO_COLOR": "1"}
+    started = time.monotonic()
+    code = tools.run(
+        command,
+        cwd=work.path,
+        log=log,
+        timeout=timeout,
+        env=environment,
+        name=f"simulation with {simulator}",
+        check=False,
+    )
+    seconds = time.monotonic() - started
+    try:
+        tests = _read_results(work.path / "results.xml")
+        done = json.loads(statistics.read_text(encoding="utf-8"))
+    except (OSError, ValueError, ElementTree.ParseError):
+        raise ToolError(
+            f"simulation with {simulator} did not end normally (exit code {code}): {tools.last_message(log)}; its log "
+            f"is {log}"
+        ) from None
+    if code not in (0, 1) or not tests:
+        raise ToolError(
+            f"simulation with {simulator} failed with exit code {code}: {tools.last_message(log)}; its log is {log}"
+        )
+    run = SimulatorRun(
+        simulator=simulator,
+        version=version_of(simulator),
+        tests=tests,
+        comparisons=done["comparisons"],
+        tiles=done["tiles"],
+        beats=done["beats"],
+        cycles=done["cycles"],
+        seconds=seconds,
+        log=log,
+    )
+    return run, done["notes"]
+
+
+def _read_results(path: Path) -> tuple[TestOutcome, ...]:
+    """Read cocotb's xUnit file."""
+    outcomes = []
+    for case in ElementTree.parse(path).iter("testcase"):
+        if case.find("skipped") is not None:
+            continue
+        problem = case.find("failure")
+        problem = case.find("error") if problem is None else problem
+        message = "" if problem is None else problem.get("message", "")
+        outcomes.append(TestOutcome(case.get("name", ""), problem is None, message, float(case.get("time", 0))))
+    return tuple(outcomes)

@@ -1,0 +1,89 @@
+"""Runs the cocotb testbench of `sim/` on a bundle: every result and flag against the golden model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from macgen import tools
+from macgen.bundle.manifest import checksum_notes, load_manifest
+from macgen.errors import check_integer
+from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
+from macgen.simulate.simulators import SimulatorChoice, choose
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify` found.
+
+    Attributes:
+        runs: one per simulator.
+        seed: the seed of all random choices.
+        notes: sentences on what is unusual: Verilog that is not what was built, tests that were cut short.
+    """
+
+    runs: tuple[SimulatorRun, ...]
+    seed: int
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every test passed in every simulator."""
+        return all(run.passed for run in self.runs)
+
+    @property
+    def comparisons(self) -> int:
+        """Result codes and flags compared, by all simulators together."""
+        return sum(run.comparisons for run in self.runs)
+
+
+def verify(
+    bundle: str | Path,
+    *,
+    simulator: SimulatorChoice = "auto",
+    seed: int = 1,
+    tiles: int | None = None,
+    workdir: str | Path | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    stop_at_first_failure: bool = False,
+) -> VerifyResult:
+    """Test a bundle's Verilog against the golden model, bit for bit.
+
+    Parameters:
+        bundle: directory that `macgen build` wrote; only read.
+        simulator: which simulator, see SimulatorChoice.
+        seed: seed of all random choices.
+        tiles: random tiles of the main random test; None for the testbench's default.
+        workdir: directory for the build and the logs, made if need be; None for a temporary one, which is kept only
+            when something fails.
+        timeout: limit in seconds for each simulator.
+        stop_at_first_failure: leave out the tests after the first failing one.
+
+    Returns:
+        What was tested and found. A failing test is a result, not an error.
+
+    Raises:
+        MacgenError: the bundle or an argument is refused.
+        ToolError: a simulator is missing, failed or ran out of time; the sentence names the log.
+    """
+    directory = Path(bundle).resolve()
+    manifest = load_manifest(directory)
+    for name, number in (("seed", seed), ("tiles", 0 if tiles is None else tiles)):
+        check_integer(name, number, 0)
+    tools.check_timeout(timeout)
+    settings = {"MACGEN_SEED": str(seed)}
+    if tiles is not None:
+        settings["MACGEN_TILES"] = str(tiles)
+    if stop_at_first_failure:
+        settings["COCOTB_MAX_FAILURES"] = "1"
+    runs: list[SimulatorRun] = []
+    notes = checksum_notes(directory, manifest)
+    for name in choose(simulator, manifest.spec):
+        with tools.work_directory(workdir, name) as work:
+            run, more = simulate(directory, name, "sim.test_mac", work, settings, timeout)
+            if run.passed and workdir is None:
+                run = replace(run, log=None)
+            work.keep = not run.passed
+        runs.append(run)
+        notes += [note for note in more if note not in notes]
+    return VerifyResult(tuple(runs), seed, tuple(notes))

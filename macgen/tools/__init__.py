@@ -1,0 +1,19 @@
+"""External tools: where they are, how a command is run, and where it works."""
+
+from macgen.tools.commands import check_timeout, last_message, run, side_by_side
+from macgen.tools.executables import NAMES, Tool, all_tools, find, require
+from macgen.tools.work import Work, work_directory
+
+__all__ = [
+    "NAMES",
+    "Tool",
+    "Work",
+    "all_tools",
+    "check_timeout",
+    "find",
+    "last_message",
+    "require",
+    "run",
+    "side_by_side",
+    "work_directory",
+]

@@ -1,0 +1,154 @@
+"""How an external command is run: without a shell, with a time limit, a log, and no process left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from macgen.errors import MacgenError, ToolError
+
+T = TypeVar("T")
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    log: Path,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    name: str | None = None,
+    check: bool = True,
+) -> int:
+    """Run a command without a shell, with its output in a log file.
+
+    The command gets a process group of its own, all of which is killed when the time is up or the caller is
+    interrupted.
+
+    Parameters:
+        command: the executable and its arguments.
+        cwd: directory to run in.
+        log: file that receives the command line, then standard output and standard error; overwritten.
+        timeout: limit in seconds.
+        env: the whole environment; None passes this process's on.
+        name: what to call the command in messages; by default the executable's name.
+        check: whether an exit code other than 0 is an error.
+
+    Returns:
+        The exit code (negative: the signal that ended the command).
+
+    Raises:
+        ToolError: the command cannot be started, exceeds its time or (with `check`) fails; the sentence names the log.
+    """
+    name = name or Path(command[0]).name
+    words = [str(word) for word in command]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as output:
+        output.write(f"$ {' '.join(words)}\n")
+        output.flush()
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolError(f"{name} cannot be started: {error.strerror or error} ({words[0]})") from error
+        try:
+            code = _wait(process, timeout)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
+        except _StoppedError:
+            raise ToolError(f"{name} was stopped, as what ran beside it failed; its log is {log}") from None
+        finally:
+            _kill_group(process)
+    if check and code != 0:
+        raise ToolError(f"{name} failed with exit code {code}: {last_message(log)}; its log is {log}")
+    return code
+
+
+class _StoppedError(Exception):
+    """A job beside this one failed."""
+
+
+_job = threading.local()  # `stop`: the event that tells this thread's job to stop, see `side_by_side`
+
+
+_POLL_S = 0.1
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float) -> int:
+    stop: threading.Event | None = getattr(_job, "stop", None)
+    end = time.monotonic() + timeout
+    while stop is not None and not stop.is_set() and (left := end - time.monotonic()) > _POLL_S:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(min(left, _POLL_S))
+    if stop is not None and stop.is_set():
+        raise _StoppedError
+    return process.wait(max(0.0, end - time.monotonic()))
+
+
+def side_by_side(*jobs: Callable[[], T]) -> list[T]:
+    """Do jobs at the same time, each in a thread, and return their results in order.
+
+    When one fails or the caller is interrupted, the commands that the others `run` are stopped, and they start no more.
+
+    Raises:
+        Exception: the first one that a job raised.
+    """
+    stop = threading.Event()
+
+    def work(job: Callable[[], T]) -> T:
+        _job.stop = stop
+        return job()
+
+    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                if (error := future.exception()) is not None:
+                    raise error
+        except BaseException:
+            stop.set()
+            raise
+    return [future.result() for future in futures]
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a command: children may outlive their parent even where that one ended by itself."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def last_message(log: Path, longest: int = 200) -> str:
+    """What a log tells about a failure: the last line with the word error in it, or else the last one."""
+    output = log.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
+    lines = [line.strip().rstrip(".") for line in output if line.strip()]
+    errors = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)]
+    message = errors[-1] if errors else f"the last it printed is {lines[-1]!r}" if lines else "it printed nothing"
+    return message if len(message) <= longest else message[:longest] + "..."
+
+
+def check_timeout(timeout: float) -> None:
+    """Refuse a time limit that is no positive number of seconds.
+
+    Raises:
+        MacgenError: it is none.
+    """
+    if not timeout > 0:
+        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")

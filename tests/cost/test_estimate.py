@@ -1,0 +1,113 @@
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from macgen.bundle import build
+from macgen.cost.estimate import Report, baseline_spec, figures, report
+from macgen.errors import MacgenError
+from macgen.presentation.cost_table import print_report
+from macgen.spec import MacSpec
+from tests.optional import TINY_LIBERTY
+
+SMALL = MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=64, rows=1, cols=2)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Report:
+    bundle = tmp_path_factory.mktemp("report") / "narrow"
+    build(SMALL, bundle)
+    return report(bundle, liberty=TINY_LIBERTY, clock_mhz=100.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "acc", "overflow"),
+    [
+        ({"a": "e5m2", "b": "e5m2", "acc": "e6m5"}, "e8m23", "saturate"),
+        ({"a": "fp16", "b": "fp16", "acc": "fp16", "overflow": "infinity"}, "e8m23", "infinity"),
+        ({"a": "int8", "b": "int8", "acc": "int20", "overflow": "wrap"}, "int32", "wrap"),
+        ({"a": "uint8", "b": "uint8", "acc": "uint20"}, "uint32", "saturate"),
+        ({"a": "fix4.4", "b": "int4", "acc": "fix12.4"}, "fix28.4", "saturate"),
+        ({"a": "int8", "b": "int8", "acc": "e6m9"}, "e8m23", "saturate"),
+        ({"a": "e4m3", "b": "e4m3", "acc": "fix20.6", "overflow": "wrap"}, "e8m23", "saturate"),
+    ],
+)
+def test_the_baseline_is_the_same_array_with_32_bits(fields, acc, overflow):
+    spec = MacSpec(**fields, rows=3, pipeline=2)
+    baseline = baseline_spec(spec)
+    assert (str(baseline.acc), baseline.overflow) == (acc, overflow)
+    assert replace(baseline, acc=spec.acc, overflow=spec.overflow) == spec
+
+
+@pytest.mark.parametrize(
+    ("fields", "baseline"),
+    [
+        ({"acc": "e6m9", "scale": "e8m0fnu", "outer": "fp32"}, {"acc": "fp32", "scale": "e8m0fnu"}),
+        ({"acc": "e6m9", "product": "e6m5", "rounding": "rtz"}, {"acc": "fp32", "rounding": "rtz"}),
+        ({"acc": "fix20.8", "outer": "e8m9", "outer_rounding": "stochastic:4"}, {"acc": "fp32"}),
+        ({"acc": "e6m9", "out": "e4m3fn"}, {"acc": "fp32", "out": "e4m3fn"}),
+        (
+            {"a": "int4", "b": "int4", "acc": "int12", "scale": "e4m3fn", "outer": "e6m9"},
+            {"a": "int4", "b": "int4", "acc": "int32", "scale": "e4m3fn", "outer": "fp32"},
+        ),
+    ],
+)
+def test_the_baseline_sums_exact_products_in_32_bits_only(fields, baseline):
+    base = {"a": "e4m3fn", "b": "e4m3fn", "chunk": 16}
+    assert baseline_spec(MacSpec(**(base | fields))) == MacSpec(**(base | baseline))
+
+
+def test_operands_beyond_32_bits_have_no_baseline():
+    with pytest.raises(MacgenError):
+        baseline_spec(MacSpec(a="e9m4", b="e9m4", acc="e9m10"))
+
+
+def test_figures_and_ratios(small):
+    own, other = small.cost, small.baseline
+    assert (own.acc, other.acc) == ("e6m5", "e8m23")
+    assert own.total_cells == sum(own.cells.values())
+    # The registers that the source declares: the operands' hops and skew, control, operand, accumulator, total, result.
+    assert 150 < own.flip_flops < other.flip_flops
+    assert own.power_mw["total"] == pytest.approx(sum(own.power_mw.values()) - own.power_mw["total"])
+    assert set(small.ratios) == set(figures(own)) & set(figures(other))
+    for name, ratio in small.ratios.items():
+        assert ratio == figures(own)[name] / figures(other)[name]
+        assert 0.2 < ratio < 1.0
+    # One tile of 128 products takes 130 cycles, in each of which two PEs work.
+    energy = own.power_mw["total"] / 100.0 * 1e3 * 130 / 128 / 2
+    assert own.energy_per_mac_pj == pytest.approx(energy)
+
+
+def test_json_and_table_agree(small):
+    values = json.loads(json.dumps(small.to_dict()))
+    assert values["cost"]["total_cells"] == small.cost.total_cells
+    assert values["spec"] == SMALL.to_dict()
+    page = io.StringIO()
+    print_report(small, Console(width=160, file=page))
+    text = page.getvalue()
+    assert f"{small.cost.total_cells:,}" in text
+    assert f"{small.ratios['area_um2']:.2f}" in text
+    for stated in ("tiny", "seed 1", "zero delay: no glitches", "100 MHz", "Yosys 0."):
+        assert stated in text
+
+
+def test_an_array_with_32_bits_is_its_own_baseline_and_a_changed_file_is_noted(tmp_path):
+    bundle = tmp_path / "wide"
+    build(MacSpec(a="int4", b="int4", acc="int32", overflow="wrap", rows=1, cols=1), bundle)
+    verilog = bundle / "rtl" / "wide.v"
+    verilog.write_text(verilog.read_text() + "// touched\n")
+    result = report(bundle)
+    assert result.baseline == result.cost
+    assert set(result.ratios.values()) == {1.0}
+    assert result.notes == ("rtl/wide.v was changed after it was built: its checksum is not the manifest's",)
+    assert result.cost.area_um2 is None
+    assert "Liberty" in result.cost.period_unavailable
+
+
+def test_a_clock_out_of_range_is_refused(tmp_path):
+    build(SMALL, tmp_path / "narrow")
+    for clock in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(MacgenError, match="clock-mhz"):
+            report(tmp_path / "narrow", clock_mhz=clock)
