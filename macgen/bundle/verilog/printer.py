@@ -97,7 +97,9 @@ class _Printer:
     def _block(self, block: Block) -> Iterator[str]:
         yield f"{INDENT}always @(posedge {block.clock.text()}) begin"
         inner = INDENT * 2
-        loads = [line for load in block.loads for line in statement(f"{load.target.text()} <=", load.value, inner + INDENT)]
+        loads = [
+            line for load in block.loads for line in statement(f"{load.target.text()} <=", load.value, inner + INDENT)
+        ]
         if block.reset is None and block.enable is None:
             for load in block.loads:
                 yield from statement(f"{load.target.text()} <=", load.value, inner)
@@ -115,7 +117,11 @@ class _Printer:
             for load in block.loads:
                 assert load.reset_value is not None
                 yield f"{inner}{INDENT}{load.target.text()} <= {load.reset_value.text()};"
-            yield f"{inner}end else begin" if block.enable is None else f"{inner}end else if ({block.enable.text()}) begin"
+            yield (
+                f"{inner}end else begin"
+                if block.enable is None
+                else f"{inner}end else if ({block.enable.text()}) begin"
+            )
             yield from loads
             yield f"{inner}end"
         yield f"{INDENT}end"
