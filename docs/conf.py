@@ -22,7 +22,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 120
 default_role = "py:obj"  # `name` links to what has that name, and is code where nothing has
 
 html_theme = "furo"
