@@ -165,7 +165,7 @@ def build(
     """
     from macgen.bundle.bundle import build as build_bundle
     from macgen.cli import console
-    from macgen.cli.arguments import beyond_theory, name_and_directory, replace_auto, resolve_spec
+    from macgen.cli.arguments import name_and_directory, replace_auto, resolve_spec, warnings_of_plan
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
@@ -177,7 +177,7 @@ def build(
         )
     given, reasons = replace_auto(base, given, length)
     if plan is not None:
-        reasons = tuple(f"Warning: {text}" for text in beyond_theory(base, given))
+        reasons = warnings_of_plan(base, given)
     resolved = resolve_spec(base, given)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):

@@ -190,21 +190,19 @@ class Plan:
         """Why the chunk length is what it is, if it was chosen here."""
         if self.goal.chunk != "auto" or self.chunk is None:
             return None
-        sums = -(-self.sum.length // self.chunk)
-        grows = (
-            "truncation's noise grows with nearly its square"
-            if self.goal.rounding == "rtz"
-            else "the noise grows with it"
-        )
-        return (
-            f"of all powers of two, {self.chunk} makes chunk + ceil({self.sum.length} / chunk) = {self.chunk + sums} "
-            f"least; {grows}"
-        )
+        return why_chunk(self.chunk, self.sum.length, self.goal.rounding)
 
     def spec(self) -> MacSpec:
         """Return a spec with the chosen accumulator."""
         a, b = self.goal.formats
         return MacSpec(a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, rounding=self.goal.rounding)
+
+
+def why_chunk(chunk: int, length: int, rounding: str) -> str:
+    """Return, as a clause, why an automatic chunk length is what it is."""
+    grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
+    least = chunk + -(-length // chunk)
+    return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
 
 
 @lru_cache(maxsize=4096)
