@@ -9,19 +9,13 @@ from macgen.prove.formal.harness import (
     BEGUN,
     SOURCE_INPUTS,
     Harness,
-    Ports,
     Property,
-    conjunction,
-    decoded,
-    delayed,
     harness_module,
-    instance,
     marks_of,
-    module,
-    part,
     rounds,
     source,
 )
+from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, module, part
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 

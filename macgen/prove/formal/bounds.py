@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.prove.formal.harness import Harness, Ports, Property, conjunction, delayed, harness_module, instance
+from macgen.prove.formal.harness import Harness, Property, harness_module
 from macgen.prove.formal.states import FloatStates, aligned_valid, code_valid, number_valid, special
+from macgen.prove.verilog_text import Ports, conjunction, delayed, instance
 from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import ports_of
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath

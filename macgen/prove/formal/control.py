@@ -12,12 +12,8 @@ from macgen.prove.formal.harness import (
     BEGUN,
     SOURCE_INPUTS,
     Harness,
-    Ports,
     Property,
-    delayed,
     harness_module,
-    instance,
-    joined,
     marks_of,
     rounds,
     slots,
@@ -34,6 +30,7 @@ from macgen.prove.formal.units import (
     tree_flags,
     zero_state,
 )
+from macgen.prove.verilog_text import Ports, delayed, instance, joined
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from amaranth.hdl import Shape
 
 from macgen.numerics.flags import FLAG_BITS
-from macgen.prove.formal.harness import Ports, decoded, joined, module
+from macgen.prove.verilog_text import Ports, decoded, joined, module
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 
