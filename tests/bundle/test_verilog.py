@@ -15,7 +15,7 @@ from macgen.bundle.names import KEYWORDS
 from macgen.bundle.verilog import describe, to_verilog
 from macgen.catalogue import CATALOGUE
 from macgen.errors import ToolError
-from macgen.rtl import Modules, array_signature
+from macgen.rtl import Design, Modules
 from macgen.spec import FOLDS, MacSpec
 from tests.bundle.fixtures import OTHER, SPEC, sentence, verilog_of
 from tests.optional import need
@@ -103,7 +103,7 @@ def test_a_full_yosys_reads_it_and_finds_its_ports(spec):
     script = "read_verilog dut.v; hierarchy -check -top dut; proc; flatten; check -assert; write_json netlist.json"
     netlist = json.loads(run_yosys(script, "dut.v", verilog_of(spec, "dut")))["modules"]["dut"]
     ports = {name: (port["direction"], len(port["bits"])) for name, port in netlist["ports"].items()}
-    members = array_signature(spec).members.items()
+    members = Design(spec).signature.members.items()
     wanted = {name: ("input" if member.flow == In else "output", member.shape) for name, member in members}
     assert ports == {**wanted, "clk": ("input", 1), "rst": ("input", 1)}
 

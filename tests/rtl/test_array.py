@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 
 from macgen import golden
 from macgen.catalogue import CATALOGUE
-from macgen.rtl import MacArray, Skew, array_latency
+from macgen.rtl import Design, MacArray, Skew
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import FOLDS, MacSpec
 from tests.rtl.gates import from_rtlil
@@ -203,7 +203,7 @@ def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
     spec = MacSpec(a="int3", b="int3", acc="int8", **size, chunk=chunk, fold=fold, pipeline=pipeline)
     bench, lengths = Bench(spec), (1, 3, 4) if chunk == 3 else (1, 4)
     groups = [list(tiles_of(spec, [length] * interleave, bench.rng)) for length in lengths]
-    assert [latency for _, latency in bench.latencies(groups)] == [array_latency(spec)] * len(lengths)
+    assert [latency for _, latency in bench.latencies(groups)] == [Design(spec).latency] * len(lengths)
 
 
 @pytest.mark.parametrize("fold", FOLDS)

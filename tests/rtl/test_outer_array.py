@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import ScaleFormat
-from macgen.rtl import MacArray, array_latency
+from macgen.rtl import Design, MacArray
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
@@ -107,4 +107,4 @@ def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, interleave, c
     for lengths, (beats, latency) in zip(rounds, bench.latencies(groups), strict=True):
         assert beats == interleave * sum(lengths) - 1
         if len(lengths) == 1:
-            assert latency == array_latency(spec)
+            assert latency == Design(spec).latency
