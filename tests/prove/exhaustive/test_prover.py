@@ -71,7 +71,7 @@ def bundles(tmp_path_factory):
     return bundle
 
 
-FLAGS = ["-std=gnu++17", "-O0", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
+FLAGS = ["-std=gnu++17", "-O1", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,7 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
     def cached(command, *, cwd, **options):
         if "-c" not in command:
             return run(command, cwd=cwd, **options)
-        command = ["-O0" if str(word).startswith("-O") else word for word in command]
+        command = ["-O1" if str(word).startswith("-O") else word for word in command]
         assert set(FLAGS) <= set(command)
         source, output = Path(command[-3]), Path(cwd) / command[-1]
         texts = [source]
