@@ -1,5 +1,6 @@
 """Settings that all tests share."""
 
+import itertools
 import os
 import shlex
 import signal
@@ -20,6 +21,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 # A shell starts jobs in the background with interrupts ignored, which the tests of interrupts would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make prove` what the mark `thinned` says of a parametrized test.
+
+    `thinned(n)` keeps every n-th case in `make test`, `thinned("some", "ids")` those with one of these ids.
+    """
+    for _, cases in itertools.groupby(items, key=lambda item: (item.path, item.nodeid.partition("[")[0])):
+        for index, item in enumerate(cases):
+            mark = item.get_closest_marker("thinned")
+            if mark is None:
+                continue
+            (step, *_) = mark.args
+            kept = index % step == 0 if isinstance(step, int) else item.callspec.id in mark.args
+            if not kept:
+                item.add_marker(pytest.mark.prove)
 
 
 # What was compiled once is not compiled again: one store of objects for all tests of a run, and all its workers.
