@@ -79,6 +79,7 @@ class Converted(wiring.Component):
         return m
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_every_product(case):
     a, b, fmt = map(parse_format, case[:3])
