@@ -77,7 +77,7 @@ class Design:
         if len(floats) < 3:
             return False
         a, b, acc = floats
-        below = max(random_bits(self.spec.rounding), 1) + 1
+        below = max(self.spec.rounding.random_bits, 1) + 1
         return a.min_exponent + b.min_exponent <= acc.lsb_exponent - below
 
     @cached_property

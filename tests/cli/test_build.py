@@ -9,8 +9,7 @@ import pytest
 
 from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
-from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS
-from macgen.numerics.rounding import OVERFLOWS, SUBNORMALS
+from macgen.numerics import MAX_RANDOM_BITS, OVERFLOWS, SUBNORMALS, SUM_ROUNDINGS
 from macgen.spec import (
     FOLDS,
     MAX_ALIGNED_BITS,
