@@ -12,7 +12,7 @@ from amaranth.hdl import Shape, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, FloatFormat, Lfsr, random_bits
+from macgen.numerics import FixedFormat, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes

@@ -14,7 +14,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.golden import Model
-from macgen.golden.model import Target, multiply
+from macgen.golden.model import RoundedSum as GoldenSum
+from macgen.golden.model import multiply
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.rtl.parts.bits import extend
@@ -230,7 +231,7 @@ class Proof:
         ]
         spec, found = self.model.spec, {}
         if spec.product is not None:
-            target = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
+            target = GoldenSum(spec.product, spec.rounding, spec.overflow_into(spec.product))
         pairs = itertools.product(*map(range, map(len, numbers)))
         for pair, operand, flags in zip(pairs, made["product"].tolist(), made["product_flags"].tolist(), strict=True):
             product = multiply(numbers[0][pair[0]], numbers[1][pair[1]])
