@@ -236,7 +236,7 @@ class Proof:
         for pair, operand, flags in zip(pairs, made["product"].tolist(), made["product_flags"].tolist(), strict=True):
             product = multiply(numbers[0][pair[0]], numbers[1][pair[1]])
             if spec.product is not None:
-                code, wanted = target.sum((product,), 0)
+                code, wanted = target.of((product,), 0)
                 product = target.number(code)
                 if flags != wanted:
                     raise DifferenceError(f"{self.spec}: the product of {pair} has flags {flags}, not {wanted}")

@@ -96,7 +96,7 @@ def test_every_product(case):
         random = {"random": number} if conversion.random_bits else {}
         out = gates.evaluate(len(pairs), inputs | random)
         for pair, *found in zip(pairs, out["code"].tolist(), out["flags"].tolist(), strict=True):
-            wanted = target.sum((multiply(a.number(pair[0]), b.number(pair[1])),), number)
+            wanted = target.of((multiply(a.number(pair[0]), b.number(pair[1])),), number)
             assert tuple(found) == wanted, (pair, number)
             seen.add(wanted)
     assert len(seen) >= min(6, 1 << fmt.width)
