@@ -17,6 +17,7 @@ release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
 include_patterns = ["*.md", "api/*.md"]
 myst_heading_anchors = 3
+highlight_language = "text"  # what the tools print, unless a block says otherwise
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -16,6 +16,13 @@ _SECTION = re.compile(rf"({'|'.join((*_ITEMS, _TEXT))}):")
 _ITEM = re.compile(r"(\*{0,2}\w[\w., *]*): +(.*)")
 _INDENT = 4
 
+# How Sphinx writes out NumPy's aliases of types, and their names.
+_ALIASES = (
+    (re.compile(r"~?[\w.]*\b_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]"), "ArrayLike"),
+    (re.compile(r"~?numpy\.ndarray\[tuple\[~?(?:typing\.)?Any, \.{3}\], ~?numpy\.dtype\[([^][]+)\]\]"), r"NDArray[\1]"),
+    (re.compile(r"= <factory>"), "= ..."),  # of a dataclass' field, which Sphinx could not read
+)
+
 _CODE = re.compile(r"`[^`]+`", re.DOTALL)
 _MARKUP = re.compile(r"[*|\\]|_(?!\w)")
 _PAGE = re.compile(r"docs/(\w+)\.md")
@@ -76,15 +83,21 @@ def process_docstring(_app: Any, _what: str, _name: str, _object: Any, _options:
 def process_signature(
     _app: Any, what: str, _name: str, subject: Any, _options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Return a class' signature as its constructor has it; an event of autodoc.
+    """Return a signature as a reader would write it; an event of autodoc.
 
-    Amaranth's components have a `__new__` that takes anything, which autodoc would show.
+    Amaranth's components have a `__new__` that takes anything, which autodoc would show: their constructor's counts.
     """
     if what == "class" and signature is not None and "src_loc_at" in signature:
         parameters = list(inspect.signature(subject.__init__).parameters.values())[1:]
         signature = str(inspect.Signature(parameters))
         signature = re.sub(r"(?:\w+\.)+(?=\w)", "", signature)
-    return signature, returns
+    return _with_aliases(signature), _with_aliases(returns)
+
+
+def _with_aliases(text: str | None) -> str | None:
+    for pattern, alias in _ALIASES:
+        text = None if text is None else pattern.sub(alias, text)
+    return text
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -76,5 +76,12 @@ def test_a_component_s_signature_is_its_constructor_s(docstrings):
 
     given = docstrings.process_signature(None, "class", "", Component, None, "(*args, src_loc_at=0, **kwargs)", None)
     assert given == ("(spec: int, width: 'Width' = 3)", None)
+    alias = (
+        "(A: ~numpy._typing._array_like._Buffer | ~x.y[int] | ~n._NestedSequence[complex | bytes | str] | None = None)"
+    )
+    shown = docstrings.process_signature(
+        None, "function", "", None, None, alias, "~numpy.ndarray[tuple[Any, ...], ~numpy.dtype[float64]]"
+    )
+    assert shown == ("(A: ArrayLike | None = None)", "NDArray[float64]")
     other = docstrings.process_signature(None, "class", "", Component, None, "(x: int)", None)
     assert other == ("(x: int)", None)

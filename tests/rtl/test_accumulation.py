@@ -89,6 +89,7 @@ def test_infinities_of_both_signs_are_invalid_in_a_chunks_first_product():
     assert 4 in flags
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 @pytest.mark.parametrize(
     ("operand", "acc"),
@@ -102,6 +103,7 @@ def test_chunks_fold_beside_products_after_any_gap(operand, acc, rounding, chunk
     folds_beside_products(MacSpec(a=operand, b=b, acc=acc, rounding=rounding, chunk=chunk, fold="overlap"))
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("chunk", [1, 2])
 @pytest.mark.parametrize(
     ("arithmetic", "loads_exactly"),

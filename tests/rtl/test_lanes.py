@@ -60,6 +60,7 @@ def spec_of(a, b, acc, lanes, lane_sum, rounding, overflow, other):
     return MacSpec(**fields, overflow=overflow, chunk=lanes, **other)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fields", PROOFS, ids=lambda fields: "-".join(map(str, fields[:-1])))
 def test_every_state_with_the_lanes_products(fields):
     proof = LaneProof(spec_of(*fields), most_pairs=8_000).run()
@@ -67,6 +68,7 @@ def test_every_state_with_the_lanes_products(fields):
     assert proof.steps > 5_000
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     ("hardware", "contract"),
     [
@@ -97,6 +99,7 @@ def lane_specs(draw):
     return spec
 
 
+@pytest.mark.prove
 @given(lane_specs())
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_spec(spec):
@@ -129,6 +132,7 @@ ARRAYS = [
 ]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("index", range(len(ARRAYS)))
 def test_arrays_take_beats_of_several_elements(index):
     """The lanes that a dot product's last beat does not need hold zero; gaps, back-pressure, restarts and resets."""
@@ -139,6 +143,7 @@ def test_arrays_take_beats_of_several_elements(index):
     assert check(spec, beats, play(gates, spec, beats, rng)) > 40
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "fields",
     [

@@ -17,6 +17,7 @@ def gates_of(spec):
     return from_rtlil(Modules("pe").convert(Pe(Design(spec))), "pe")
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 4])

@@ -13,6 +13,7 @@ from tests.rtl.gates import from_rtlil
 LANES = 64
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("bits", [1, 2, 13, 14, 19, 20, 26, 32])
 def test_numbers_are_the_contract_s(bits, fold):

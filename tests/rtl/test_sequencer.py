@@ -73,6 +73,7 @@ def chunks(beats, chunk):
     return [beats[start : start + size] for start in range(0, len(beats), size)]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 4, 5, 8, 13])
 def test_chunks_are_cut_as_the_contract_says(chunk, fold):
@@ -105,6 +106,7 @@ def test_chunks_are_cut_as_the_contract_says(chunk, fold):
     assert finished > 1000
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 1, 3, 8])
 def test_beats_wait_for_folds_only(chunk, fold):
@@ -138,6 +140,7 @@ def test_a_million_long_chunk_counts_to_its_end():
     assert gates.register_count >= 20
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 8])
 def test_chunks_for_an_outer_adder_end_with_their_last_product(chunk):
     """Every beat is taken at once; what is folded includes the product of the cycle."""

@@ -81,6 +81,7 @@ def ports(bundles, tmp_path_factory):
     return of_bundle
 
 
+@pytest.mark.thinned("bubble", "aligned", "turns")
 @pytest.mark.parametrize("name", SPECS)
 def test_right_verilog_is_proved(bundles, name, tmp_path):
     told = []
@@ -115,6 +116,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fields", KINDS, ids=lambda fields: "_".join(map(str, fields.values())))
 def test_bounds_of_every_kind_of_accumulator(fields, tmp_path, monkeypatch):
     build(MacSpec(**fields, rows=1, cols=1), tmp_path / "bundle")
@@ -292,6 +294,7 @@ def mutant(bundles, tmp_path: Path, name: str, pattern: str, replacement: str) -
     return directory
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("change", MUTANTS)
 def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     name, pattern, replacement, caught_by = MUTANTS[change]

@@ -83,6 +83,7 @@ def specs(formats):
     return MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=4)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
@@ -90,6 +91,7 @@ def test_every_state_and_operand(formats):
     assert proof.complete or len(proof.states) >= 50
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("formats", TINY_PAIRS, ids="-".join)
 def test_products_of_two_subnormal_numbers_below_all_that_matters(formats):
     spec = replace(specs(formats), chunk=None)
@@ -99,6 +101,7 @@ def test_products_of_two_subnormal_numbers_below_all_that_matters(formats):
     assert Proof(spec, most_pairs=4_000_000).run().complete
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(
     "formats",
     [
@@ -135,6 +138,7 @@ def test_products_without_subnormals(spec):
     assert proof.complete or len(proof.states) >= 50
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     ("hardware", "contract"),
     [

@@ -71,6 +71,7 @@ def run(spec):
     return numbers
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("formats", PAIRS + TINY_PAIRS, ids=" x ".join)
 def test_float_products_are_exact(formats):
     spec = MacSpec(a=formats[0], b=formats[1], acc=formats[2])
@@ -102,6 +103,7 @@ def test_float_products_are_exact(formats):
             assert out["negative"][index] == a_sign ^ b_sign
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("formats", PAIRS + TINY_PAIRS, ids=" x ".join)
 def test_products_are_normalised_as_their_addend_says(formats):
     spec = MacSpec(a=formats[0], b=formats[1], acc=formats[2])

@@ -35,6 +35,7 @@ class Below(wiring.Component):
         return m
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("short", [0, 1, 3])
 @pytest.mark.parametrize("count", [0, 1, 4, 9, 12])
 @pytest.mark.parametrize(("head", "precision"), [(6, 2), (8, 2), (10, 3), (11, 3), (7, 4)])
@@ -90,6 +91,7 @@ def early(fields):
     return MacSpec(**{"a": "e2m1", "b": "e2m1", "rounding": "stochastic:4", "chunk": 4, **fields})
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(("fields", "rest", "capped"), EARLY)
 def test_every_state_operand_and_random_number(fields, rest, capped):
     spec = early(fields)
