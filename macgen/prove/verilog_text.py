@@ -17,7 +17,7 @@ Ports = Mapping[str, tuple[str, int]]
 
 def module(name: str, ports: Ports, body: str) -> str:
     """Return a module with a body, whose lines are indented."""
-    declared = ",\n".join(f"  {way} wire [{width - 1}:0] {port}" for port, (way, width) in ports.items())
+    declared = ",\n".join(f"  {direction} wire [{width - 1}:0] {port}" for port, (direction, width) in ports.items())
     return f"module {name}(\n{declared}\n);\n{body}endmodule\n"
 
 

@@ -159,7 +159,7 @@ def exhaustive(
         log, result = work.path / "log.txt", work.path / "result.json"
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         command: list[str | Path] = [program, *map(str, (threads, most, draws, seed)), result]
-        with _told(log, progress):
+        with _last_line_shown(log, progress):
             tools.run(command, cwd=work.path, log=log, timeout=timeout, name="exhaustive verification")
         found = json.loads(result.read_text(encoding="utf-8"))
         progress("golden model")
@@ -178,16 +178,16 @@ def exhaustive(
 
 
 @contextlib.contextmanager
-def _told(log: Path, progress: Callable[[str], None]) -> Iterator[None]:
-    """Tell the last line of a growing log."""
+def _last_line_shown(log: Path, progress: Callable[[str], None]) -> Iterator[None]:
+    """Report the last line of a growing log as progress."""
     stop = threading.Event()
 
-    def tell() -> None:
+    def show() -> None:
         while not stop.wait(0.5):
             with contextlib.suppress(OSError, IndexError):
                 progress(log.read_text(encoding="utf-8", errors="replace").splitlines()[1:][-1])
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
         yield

@@ -7,10 +7,10 @@ code of a state; an outer accumulator has modules of its own. The wrapper packs 
 With `interleave` = I a step takes its inputs, but for the random number, before the first edge of its clock `clk`, and
 gives its result after I - 1 edges.
 
-A state tells some of the flags that the addition which made it raised: a step's flags are the adder's with those that
-its result tells. Whatever settles a state has to tell the same. Where the adder does not tell of its accumulator what
-the output does, the step raises all flags, which no addition does (with `interleave`, `agrees` is 0 before the first
-edge); where what takes the state further does not, the code is inverted.
+A state holds some of the flags that the addition which made it raised, deferred ones: a step's flags are the adder's
+with those that its result holds. Whatever settles a state has to find the same. Where the adder does not find in its
+accumulator what the output does, the step raises all flags, which no addition does (with `interleave`, `agrees` is 0
+before the first edge); where what takes the state further does not, the code is inverted.
 """
 
 from __future__ import annotations
@@ -203,17 +203,17 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
     if cycles > 1:
         inputs, agrees = {**inputs, "clk": ("input", 1)}, {"agrees": ("output", 1)}
     interface = "lanes" if isinstance(operand, AlignedLanes) else "operand"
-    sum_ports = {port: port for port in inputs} | {"settled": "settled", "flags": "raised"}
+    sum_ports = {port: port for port in inputs} | {"deferred_flags": "before", "flags": "raised"}
     sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
     sum_ports |= to_vector(interface, "operand", operand)
-    body = "".join(wire(net, FLAG_BITS) for net in ("raised", "settled", "told", "told_before"))
+    body = "".join(wire(net, FLAG_BITS) for net in ("raised", "before", "deferred", "deferred_before"))
     body += _unit(adder, sum_ports)
-    body += _unit(output, {"flags": "told_before", **to_vector("value", "state", value)}, "state")
-    body += _unit(output, {"flags": "told", **to_vector("value", "result", value)}, "result")
+    body += _unit(output, {"flags": "deferred_before", **to_vector("value", "state", value)}, "state")
+    body += _unit(output, {"flags": "deferred", **to_vector("value", "result", value)}, "result")
     if agrees:
-        body += "  assign agrees = settled == told_before;\n  assign flags = raised | told;\n"
+        body += "  assign agrees = before == deferred_before;\n  assign flags = raised | deferred;\n"
     else:
-        body += f"  assign flags = settled == told_before ? raised | told : {_ALL_FLAGS};\n"
+        body += f"  assign flags = before == deferred_before ? raised | deferred : {_ALL_FLAGS};\n"
     result: Ports = {"result": ("output", width_of(value))}
     return module(
         name, {**_state_in(arithmetic), **_operand("input", operand), **inputs, **result, **_FLAGS, **agrees}, body
@@ -221,19 +221,19 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
 
 
 def _code(arithmetic: Datapath, name: str, output: str, others: Mapping[str, Mapping[str, str]]) -> str:
-    """Return the module that gives a state's code, inverted unless all others tell the same flags of the state.
+    """Return the module that gives a state's code, inverted unless all others find the same deferred flags in it.
 
     Parameters:
         others: by name, with what their inputs but the state are connected to.
         arithmetic, name, output: see `_step`.
     """
     state, width = to_vector("value", "state", arithmetic.value), arithmetic.rounded_sum.acc.width
-    body = wire("told", FLAG_BITS) + wire("right", width)
-    body += _unit(output, {"code": "right", "flags": "told", **state})
+    body = wire("deferred", FLAG_BITS) + wire("right", width)
+    body += _unit(output, {"code": "right", "flags": "deferred", **state})
     same = []
     for index, (other, ports) in enumerate(others.items()):
-        body += wire(f"told_{index}", FLAG_BITS) + _unit(other, {"flags": f"told_{index}", **ports, **state})
-        same.append(f"told == told_{index}")
+        body += wire(f"deferred_{index}", FLAG_BITS) + _unit(other, {"flags": f"deferred_{index}", **ports, **state})
+        same.append(f"deferred == deferred_{index}")
     body += f"  assign code = {' & '.join(same) or 1} ? right : ~right;\n"
     return module(name, _state_in(arithmetic) | {"code": ("output", width)}, body)
 

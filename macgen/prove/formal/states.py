@@ -191,7 +191,7 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
 def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> str:
     """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes."""
     exponent = f"{bundle}__exponent"
-    largest = max(window.terms[0].highest - window.base, window.lowest_top)
+    largest = max(window.addends[0].highest - window.base, window.lowest_top)
     in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"
     return _valid(bundle, [in_range, *_special_conditions(bundle, members)])
 

@@ -311,7 +311,7 @@ MUTANTS = [
         "{} ^ (a_scale == 2 & b_scale == 1 & number__exponent == 23)",
     ),
     ("one outer sum", "all", "fold", "outer_rounder", "result__up", "{} ^ (sum[4:0] == 5'h0b)"),
-    ("flag of an outer accumulator", "all", "fold", "outer_adder", "settled", "{} & 3'h6"),
+    ("flag of an outer accumulator", "all", "fold", "outer_adder", "deferred_flags", "{} & 3'h6"),
     ("flag of a chunk sum", "all", "step", "number", "flags", "{} & 3'h6"),
     ("one result", "all", "result", "out_conversion", "absolute", "{} ^ (number__magnitude == 11)"),
     ("one alignment", "aligned", "step", "aligned_adder", "acc_larger", "{} ^ (acc__exponent == 21)"),
