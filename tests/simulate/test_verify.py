@@ -289,6 +289,7 @@ def test_logs_of_failures_are_kept(bundles, tmp_path, monkeypatch):
     assert "expected" in failed.message
 
 
+@pytest.mark.prove
 def test_the_seed_repeats_a_run_and_changes_it(bundles, tmp_path):
     need("iverilog")
     runs = [quick(bundles / "small", simulator="icarus", seed=seed).runs[0] for seed in (3, 3, 4)]
