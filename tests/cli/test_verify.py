@@ -294,6 +294,7 @@ def test_exhaustive_without_a_compiler(bundle, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.prove
 def test_an_array_is_proved(tmp_path):
     directory = tmp_path / "mac"
     small = ("--a", "int3", "--b", "uint2", "--acc", "int7", "--rows", 1, "--cols", 1)
