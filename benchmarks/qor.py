@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -46,7 +46,7 @@ AIM_NS = 0.5
 """Period that the units are synthesized for: shorter than any can reach."""
 
 E6M5 = MacSpec(a="e5m2", b="e5m2", acc="e6m5")
-E6M9 = replace(E6M5, acc="e6m9")
+E6M9 = E6M5.replace(acc="e6m9")
 FP32 = MacSpec(a="fp32", b="fp32", acc="fp32", overflow="infinity")
 FP16 = MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity")
 
@@ -70,12 +70,12 @@ the other; operands narrower than the accumulator are widened. Without a step th
 
 UNITS: list[tuple[str, MacSpec, tuple[str, str], float | None]] = [
     ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
-    ("e5m2 -> e6m5, 13 random bits", replace(E6M5, rounding="stochastic:13"), (FMA, "e6m5"), None),
+    ("e5m2 -> e6m5, 13 random bits", E6M5.replace(rounding="stochastic:13"), (FMA, "e6m5"), None),
     ("e5m2 -> e6m9", E6M9, (FMA, "e6m9"), 0.40),
     ("", E6M9, (PIPELINED, "e6m9"), 0.80),
-    ("e5m2 -> e6m5, 2 interleaved", replace(E6M5, interleave=2), (FMA, "e6m5"), 0.28),
-    ("e5m2 -> e6m9, 2 interleaved", replace(E6M9, interleave=2), (FMA, "e6m9"), 0.28),
-    ("e5m2 -> fp32", replace(E6M5, acc="fp32"), (FMA, "e5m2 -> fp32"), 0.50),
+    ("e5m2 -> e6m5, 2 interleaved", E6M5.replace(interleave=2), (FMA, "e6m5"), 0.28),
+    ("e5m2 -> e6m9, 2 interleaved", E6M9.replace(interleave=2), (FMA, "e6m9"), 0.28),
+    ("e5m2 -> fp32", E6M5.replace(acc="fp32"), (FMA, "e5m2 -> fp32"), 0.50),
     ("fp16 -> fp16", FP16, (FMA, "fp16"), 0.70),
     ("fp32 -> fp32", FP32, (FMA, "fp32"), 0.75),
 ]
@@ -245,7 +245,7 @@ def fold_table(liberty: Path) -> Table:
     for acc in ("e6m5", "e6m9"):
         base: Measured | None = None
         for fold, fields in FOLDS.items():
-            pe = measured(Pe(Design(replace(MacSpec(a="e5m2", b="e5m2", acc=acc), **fields))), liberty)
+            pe = measured(Pe(Design(MacSpec(a="e5m2", b="e5m2", acc=acc, **fields))), liberty)
             base = base or pe
             table.add_row(
                 acc,
@@ -266,7 +266,7 @@ def catalogue_table(liberty: Path, console: Console) -> Table:
     for name, spec in macgen.presets.items():
         with tempfile.TemporaryDirectory() as directory, console.status(name):
             bundle = Path(directory) / "mac"
-            build(replace(spec, rows=1, cols=1), bundle)
+            build(spec.replace(rows=1, cols=1), bundle)
             result = report(bundle, liberty=liberty)
         cost, ratios = result.cost, result.ratios
         assert cost.area_um2 is not None

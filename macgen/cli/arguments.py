@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from macgen.bundle.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, parse_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
 
@@ -38,9 +38,9 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     values = {field.name: getattr(base, field.name) for field in fields(MacSpec)}
     values |= {name: value for name, value in given.items() if name in values}
     for name in ("a", "b", "acc"):
-        values[name] = _format(name, values[name])
+        values[name] = as_format(name, values[name])
     if values["product"] not in (None, "exact"):
-        values["product"] = _format("product", values["product"])
+        values["product"] = as_format("product", values["product"])
     for name in ("a", "b"):
         check_operand(name, values[name])
     if (acc_bits := given.get("acc_bits")) is not None:
@@ -189,15 +189,6 @@ def name_and_directory(spec: MacSpec, name: str | None, output: Path | None) -> 
             name = None
     name = check_name(name if name is not None else default_name(spec))
     return name, output if output is not None else Path("build") / name
-
-
-def _format(field: str, value: Format | str) -> Format:
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_format(value)
-    except MacgenError as error:
-        raise MacgenError(f"{field}: {error}") from None
 
 
 def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format:

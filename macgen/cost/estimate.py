@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ from macgen.bundle.verilog import to_verilog
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
 from macgen.errors import MacgenError, ToolError
-from macgen.numerics import FixedFormat, FloatFormat, Format, random_bits
+from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
@@ -122,14 +122,13 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
     acc = baseline_accumulator(spec)
     # Sums of fixed-point products that become floats do so there, too; all else is added in `acc`.
     to_float = isinstance(acc, FixedFormat) and isinstance(spec.outer_format, FloatFormat)
-    return replace(
-        spec,
+    return spec.replace(
         acc=acc,
         product=None,
         lane_sum=spec.lane_sum if spec.aligned_bits is None else f"aligned:{max(spec.aligned_bits, 24)}",
         outer=FloatFormat.parse("fp32") if to_float else None,
         overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
-        rounding="rne" if random_bits(spec.rounding) else spec.rounding,
+        rounding="rne" if spec.rounding.random_bits else spec.rounding,
         outer_rounding=None,
     )
 

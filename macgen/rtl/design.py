@@ -12,7 +12,7 @@ from amaranth.hdl import Shape, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, FloatFormat, Lfsr, random_bits
+from macgen.numerics import FixedFormat, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes
@@ -77,7 +77,7 @@ class Design:
         if len(floats) < 3:
             return False
         a, b, acc = floats
-        below = max(random_bits(self.spec.rounding), 1) + 1
+        below = max(self.spec.rounding.random_bits, 1) + 1
         return a.min_exponent + b.min_exponent <= acc.lsb_exponent - below
 
     @cached_property

@@ -14,7 +14,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.golden import Model
-from macgen.golden.model import Target, multiply
+from macgen.golden.model import RoundedSum as GoldenSum
+from macgen.golden.model import multiply
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.rtl.parts.bits import extend
@@ -230,12 +231,12 @@ class Proof:
         ]
         spec, found = self.model.spec, {}
         if spec.product is not None:
-            target = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
+            target = GoldenSum(spec.product, spec.rounding, spec.overflow_into(spec.product))
         pairs = itertools.product(*map(range, map(len, numbers)))
         for pair, operand, flags in zip(pairs, made["product"].tolist(), made["product_flags"].tolist(), strict=True):
             product = multiply(numbers[0][pair[0]], numbers[1][pair[1]])
             if spec.product is not None:
-                code, wanted = target.sum((product,), 0)
+                code, wanted = target.of((product,), 0)
                 product = target.number(code)
                 if flags != wanted:
                     raise DifferenceError(f"{self.spec}: the product of {pair} has flags {flags}, not {wanted}")

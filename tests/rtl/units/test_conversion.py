@@ -8,8 +8,9 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.golden.model import Target, multiply
-from macgen.numerics import FixedFormat, parse_format, random_bits
+from macgen.golden.model import RoundedSum as GoldenSum
+from macgen.golden.model import multiply
+from macgen.numerics import FixedFormat, Overflow, Rounding, parse_format
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.hierarchy import Modules, submodule
 from macgen.rtl.parts.interfaces import connect_members
@@ -83,19 +84,19 @@ class Converted(wiring.Component):
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_every_product(case):
     a, b, fmt = map(parse_format, case[:3])
-    rounding, overflow = case[3:]
+    rounding, overflow = Rounding(case[3]), Overflow(case[4])
     addend = Addend.of_product(a, b, integer=isinstance(fmt, FixedFormat))
     conversion = Conversion(RoundedSum(addend, fmt, rounding, overflow))
     gates = from_rtlil(Modules("converted").convert(Converted(a, b, conversion)), "converted")
     pairs = list(itertools.product(range(1 << a.width), range(1 << b.width)))
     inputs = dict(zip("ab", np.array(pairs).T, strict=True))
-    target = Target(fmt, rounding, overflow)
+    target = GoldenSum(fmt, rounding, overflow)
     seen = set()
-    for number in range(1 << random_bits(rounding)):
+    for number in range(1 << rounding.random_bits):
         random = {"random": number} if conversion.random_bits else {}
         out = gates.evaluate(len(pairs), inputs | random)
         for pair, *found in zip(pairs, out["code"].tolist(), out["flags"].tolist(), strict=True):
-            wanted = target.sum((multiply(a.number(pair[0]), b.number(pair[1])),), number)
+            wanted = target.of((multiply(a.number(pair[0]), b.number(pair[1])),), number)
             assert tuple(found) == wanted, (pair, number)
             seen.add(wanted)
     assert len(seen) >= min(6, 1 << fmt.width)
@@ -104,4 +105,4 @@ def test_every_product(case):
 def test_numbers_without_a_fraction_need_no_random_number():
     addend = Addend.of_product(FixedFormat(4), FixedFormat(4), integer=True)
     for fmt, bits in ((FixedFormat(4), 0), (parse_format("e3m1"), 4)):
-        assert Conversion(RoundedSum(addend, fmt, "stochastic:4", "saturate")).random_bits == bits
+        assert Conversion(RoundedSum(addend, fmt, Rounding("stochastic:4"), Overflow("saturate"))).random_bits == bits
