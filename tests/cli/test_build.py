@@ -9,10 +9,9 @@ import pytest
 
 from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
-from macgen.numerics import MAX_RANDOM_BITS, OVERFLOWS, SUBNORMALS, SUM_ROUNDINGS
+from macgen.numerics import MAX_ALIGNED_BITS, MAX_RANDOM_BITS, OVERFLOWS, SUBNORMALS, SUM_ROUNDINGS
 from macgen.spec import (
     FOLDS,
-    MAX_ALIGNED_BITS,
     MAX_CHUNK,
     MAX_INTERLEAVE,
     MAX_LANES,
