@@ -1,13 +1,14 @@
 # make demo   the main job end to end: build, verify and report an array, then a digits network through the Verilog
 # make test   all tests, with lint and types first
-# Both make their own virtual environment; they need Python >= 3.11, g++, make and perl, nothing else.
+# make docs   the documentation site with its API reference, in build/docs; a warning is an error
+# They make their own virtual environment; they need Python >= 3.11, g++, make and perl, nothing else.
 
 PYTHON  ?= python3
 VENV    ?= .venv
 WORKERS ?= auto
 BIN     := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.with-%: pyproject.toml
@@ -36,6 +37,10 @@ test: lint
 bench: $(VENV)/.with-test
 	for file in $(filter-out %/qor.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY),@echo "benchmarks/qor.py needs a Liberty file: make bench LIBERTY=FILE")
+
+docs: $(VENV)/.with-docs
+	$(BIN)/python -m sphinx -b html -q -E -W --keep-going -d build/docs/.doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf build

@@ -34,12 +34,11 @@ from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.cost import synthesize, timing
 from macgen.cost.estimate import report
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import Modules
+from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, delayed_members, member, random_port
 from macgen.rtl.parts.pipeline import delay, delayed
 from macgen.rtl.pe import Pe
-from macgen.rtl.units.datapath import datapath
 from macgen.rtl.units.multiplier import Multiplier
 from macgen.spec import MacSpec
 
@@ -103,14 +102,14 @@ class Unit(wiring.Component):
     """
 
     def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+        self._spec, self._arithmetic = spec, Design(spec).steps
         super().__init__(
             {
                 "a": In(spec.a.width),
                 "b": In(spec.b.width),
                 "step": In(1),
                 "first": In(1),
-                **random_port(datapath(spec).random_bits),
+                **random_port(self._arithmetic.random_bits),
                 "code": Out(spec.acc.width),
                 "flags": Out(FLAG_BITS),
             }
@@ -119,13 +118,13 @@ class Unit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Return the logic."""
         m = Module()
-        arithmetic = datapath(self._spec)
+        arithmetic = self._arithmetic
         multiplier = submodule(
             m,
             platform,
             "multiplier",
             "multiplier",
-            lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.addition.addend),
+            lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.rounded_sum.addend),
         )
         product = submodule(m, platform, "product", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(self._spec.interleave))
@@ -246,7 +245,7 @@ def fold_table(liberty: Path) -> Table:
     for acc in ("e6m5", "e6m9"):
         base: Measured | None = None
         for fold, fields in FOLDS.items():
-            pe = measured(Pe(MacSpec(a="e5m2", b="e5m2", acc=acc, **fields)), liberty)
+            pe = measured(Pe(Design(MacSpec(a="e5m2", b="e5m2", acc=acc, **fields))), liberty)
             base = base or pe
             table.add_row(
                 acc,

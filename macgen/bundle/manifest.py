@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In
 from macgen.bundle.names import check_name
 from macgen.errors import MacgenError, shown, shown_path
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import array_latency, array_signature
+from macgen.rtl import Design
 from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
@@ -69,8 +69,9 @@ class Manifest:
     @classmethod
     def of(cls, spec: MacSpec, name: str) -> Self:
         """Return the description of an array, without files."""
+        design = Design(spec)
         ports = [Port("clk", "input", 1), Port("rst", "input", 1)]
-        for port, member in array_signature(spec).members.items():
+        for port, member in design.signature.members.items():
             ports.append(Port(port, "input" if member.flow == In else "output", member.shape))
         streams = {
             "a": _stream("a", ["valid", "ready", "data", "first", "last"], spec.rows, spec.a.width),
@@ -88,7 +89,7 @@ class Manifest:
             name=name,
             verilog=f"rtl/{name}.v",
             spec=spec,
-            latency=array_latency(spec),
+            latency=design.latency,
             ports=tuple(ports),
             streams=streams,
             tools={

@@ -16,7 +16,7 @@ class Stochastic:
 
     Attributes:
         bits: r.
-        number: R, from 0 to 2**r - 1.
+        number: N, from 0 to 2**r - 1.
     """
 
     bits: int

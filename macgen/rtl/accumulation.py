@@ -13,48 +13,23 @@ from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
 
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.control import Control
+from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, delayed_members, registers, select
 from macgen.rtl.parts.pipeline import delayed
-from macgen.rtl.random_source import RandomSource, loads_beside
-from macgen.rtl.units.aligned import AlignedAdder, Aligner
-from macgen.rtl.units.datapath import Folded, Loaded, datapath
-from macgen.rtl.units.exact_number import aligned_window
-from macgen.spec import MacSpec
+from macgen.rtl.random_source import RandomSource
+from macgen.rtl.units.aligned import Aligner
+from macgen.rtl.units.datapath import Folded, Loaded
 
 
-class Control(wiring.Signature):
-    """What a PE does in a cycle; travels along the rows with the operands.
-
-    With `interleave` = I each I-th cycle is a turn's; what follows is said of one turn and its cycles.
-
-    Members:
-        step: a product is accumulated.
-        first: it starts a new sum: a chunk's with `fold = overlap`, the dot product's without chunks. Not with `fold =
-            bubble`, where the fold leaves the accumulator at 0.
-        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator. If that has an
-            adder of its own, which takes the sum later: the chunk ends with this cycle's product.
-        fold_first: it is the first chunk's: the outer accumulator counts as empty.
-        done: the sum is complete: it becomes the result.
-    """
-
-    def __init__(self, spec: MacSpec) -> None:
-        names = ["step", "done"]
-        if spec.chunk is not None or spec.has_outer_adder:
-            names += ["fold", "fold_first"]
-        if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
-            names += ["first"]
-        super().__init__({name: Out(1) for name in names})
-
-
-def later_marks(m: Module, marks: Any, spec: MacSpec, cycles: int, name: str) -> Any:
+def later_marks(m: Module, marks: Any, control: Control, cycles: int, name: str) -> Any:
     """Delay control marks; the only registers of the PE with a reset."""
     for cycle in range(cycles):
         stage = name if cycle == cycles - 1 else f"{name}_{cycle}"
-        later = SimpleNamespace(**{mark: Signal(name=f"{stage}_{mark}") for mark in Control(spec).members})
+        later = SimpleNamespace(**{mark: Signal(name=f"{stage}_{mark}") for mark in control.members})
         clock_in(m, later, marks)
         marks = later
     return marks
@@ -80,25 +55,24 @@ class Loop:
 
     Parameters:
         m, platform: of the PE.
-        spec: describes the array.
+        design: of the array.
         early, control: the marks, see above.
         seed: where the random numbers of steps and folds begin; None where there are none.
     """
 
     def __init__(
-        self, m: Module, platform: object, spec: MacSpec, *, early: Any, control: Any, seed: Value | None
+        self, m: Module, platform: object, design: Design, *, early: Any, control: Any, seed: Value | None
     ) -> None:
-        self._m, self._platform, self._spec, self._seed = m, platform, spec, seed
+        self._m, self._platform, self._design, self._seed = m, platform, design, seed
         self._early, self._control = early, control
-        self._turns = spec.interleave
-        self._late = later_marks(m, control, spec, self._turns - 1, "late")
-        self._arithmetic = arithmetic = datapath(spec)
+        self._turns = design.spec.interleave
+        self._late = later_marks(m, control, design.control, self._turns - 1, "late")
+        self._arithmetic = arithmetic = design.steps
         self._zero = SimpleNamespace(**{name: arithmetic.zero.get(name, 0) for name in arithmetic.value.members})
         self._acc = registers(arithmetic.value, "acc")
         self._acc_flags = Signal(FLAG_BITS, reset_less=True, name="acc_flags")
-        folds = spec.chunk is not None and not spec.has_outer_adder
         # The totals go round. The one whose turn `early` and `late` speak of is the first, that of `control` the last.
-        turns = range(self._turns) if folds else ()
+        turns = range(self._turns) if design.folds_in_loop else ()
         self._totals = [registers(arithmetic.value, f"total_{turn}") for turn in turns]
         self._totals_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in turns]
 
@@ -109,7 +83,7 @@ class Loop:
             product: the operand that is added, under the marks `early`.
             product_flags: raised by it, a cycle later; None: it raises none.
         """
-        m, spec, arithmetic = self._m, self._spec, self._arithmetic
+        m, arithmetic = self._m, self._arithmetic
         adder = self._submodule("adder", "adder", lambda: arithmetic.adder(self._turns))
         random = self._random_numbers(adder) if arithmetic.random_bits else None
         operand = registers(arithmetic.operand, "operand")
@@ -128,9 +102,9 @@ class Loop:
             clock_in(m, self._acc, select(self._early.first, self._zero, adder.result, arithmetic.value))
             m.d.sync += self._acc_flags.eq(Mux(self._early.first, 0, flags))
             return Sums(self._late, adder.result, flags)
-        if spec.fold == "bubble":
+        if self._design.spec.fold == "bubble":
             return self._folds_in_bubbles(adder, operand, product, flags)
-        if arithmetic.loads_exactly:
+        if self._design.loads_products:
             return self._folds_with_swaps(adder, operand, product, flags, product_flags)
         return self._folds_beside_loads(adder, operand, product, flags, product_flags, random)
 
@@ -212,17 +186,16 @@ class Loop:
             products: the lanes' products, under the marks `early`.
             product_flags: raised by them, a cycle later; None: they raise none.
         """
-        m, spec, arithmetic, turns = self._m, self._spec, self._arithmetic, self._turns
+        m, spec, arithmetic, turns = self._m, self._design.spec, self._arithmetic, self._turns
         acc, acc_flags, zero, value = self._acc, self._acc_flags, self._zero, arithmetic.value
-        control, late, window = self._control, self._late, aligned_window(spec)
+        control, late, window = self._control, self._late, self._design.window
+        assert window is not None
         aligner = self._submodule("aligner", "aligner", lambda: Aligner(window, spec.lanes))
         for lane, product in enumerate(products):
             connect_members(m, aligner.numbers[lane], product)
         lanes = registers(aligner.aligned.signature, "lanes")
         clock_in(m, lanes, aligner.aligned)
-        adder = self._submodule(
-            "aligned_adder", "aligned_adder", lambda: AlignedAdder(arithmetic.addition, window, turns)
-        )
+        adder = self._submodule("aligned_adder", "aligned_adder", self._design.aligned_adder)
         connect_members(m, adder.lanes, lanes)
         in_bubbles = bool(self._totals) and spec.fold == "bubble"
         starts: Value = Const(0, 1) if in_bubbles else control.first
@@ -280,9 +253,11 @@ class Loop:
     def _random_numbers(self, adder: Any) -> Any:
         """Give the adder its random numbers; return their source."""
         m, late = self._m, self._late
-        source = self._submodule("random", "random", lambda: RandomSource(self._spec))
+        design = self._design
+        bits, loads = design.spec.random_bits, design.draws_two
+        source = self._submodule("random", "random", lambda: RandomSource(bits, loads=loads))
         adds = late.step
-        if loads_beside(self._spec):
+        if loads:
             adds = adds & ~late.first
             m.d.comb += source.loads.eq(late.first)
         if self._totals:  # the first chunk's sum is copied

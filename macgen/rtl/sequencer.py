@@ -4,9 +4,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.rtl.accumulation import Control
+from macgen.rtl.design import Design
 from macgen.rtl.parts.bits import is_zero
-from macgen.spec import MacSpec
 
 
 class Sequencer(wiring.Component):
@@ -24,8 +23,8 @@ class Sequencer(wiring.Component):
         control: what the PEs do, in the same cycle.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+    def __init__(self, design: Design) -> None:
+        self._spec = design.spec
         super().__init__(
             {
                 "valid": In(1),
@@ -34,7 +33,7 @@ class Sequencer(wiring.Component):
                 "busy": In(1),
                 "accept": Out(1),
                 "ending": Out(1),
-                "control": Out(Control(spec)),
+                "control": Out(design.control),
             }
         )
 

@@ -12,7 +12,7 @@ from macgen.bundle.bundle import build
 from macgen.bundle.manifest import MANIFEST, SCHEMA, Manifest, file_hash, is_bundle, load_manifest
 from macgen.catalogue import CATALOGUE
 from macgen.errors import MacgenError
-from macgen.rtl import array_signature
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import ports_of
 from macgen.spec import FOLDS, MacSpec
 from tests.bundle.fixtures import SPEC, generate_once, sentence
@@ -61,7 +61,7 @@ def test_fields():
 @given(specs())
 def test_ports_and_streams_are_the_arrays(spec):
     manifest = Manifest.of(spec, "mac")
-    ports = ports_of(array_signature(spec).create())
+    ports = ports_of(Design(spec).signature.create())
     wanted = {name: ("input" if is_input else "output", len(value)) for name, is_input, value in ports}
     wanted |= {"clk": ("input", 1), "rst": ("input", 1)}
     assert {port.name: (port.direction, port.width) for port in manifest.ports} == wanted

@@ -44,6 +44,7 @@ def always_right(plan):
     return replace(plan, carrier=FLOAT64, to_odd=True, subnormal_grid=plan.acc.subnormals == "gradual", specials=True)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_hazard_of_double_rounding_against_golden(part):
     """E4M3 products have more bits than E6M5 keeps: 2016 positive states and 2011 distinct products."""
@@ -71,6 +72,7 @@ def test_rounding_to_nearest_first_would_be_wrong_there():
     assert np.count_nonzero(naive != added(plan, states, products)) == 82_071
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("rounding", ["rne", "rtz"])
 @pytest.mark.parametrize(
     ("operand", "acc"),

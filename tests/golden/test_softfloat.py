@@ -99,6 +99,7 @@ def check(spec, step, triples):
     return seen
 
 
+@pytest.mark.thinned(PARTS)
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", SOFTFLOAT)
 def test_random_triples(name, rounding, part):

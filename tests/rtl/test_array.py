@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 
 from macgen import golden
 from macgen.catalogue import CATALOGUE
-from macgen.rtl import MacArray, Skew, array_latency
+from macgen.rtl import Design, MacArray, Skew
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import FOLDS, MacSpec
 from tests.rtl.gates import from_rtlil
@@ -159,6 +159,7 @@ def tiles_of(spec, lengths, rng):
         yield of_tile
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(
     ("name", "fold", "pipeline"),
     [
@@ -192,6 +193,7 @@ def compare(spec, results, tiles):
         added += golden.draws(spec, a.shape[1]) if turn == spec.interleave - 1 else 0
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize(("chunk", "fold"), [(chunk, fold) for chunk in (None, 1, 3) for fold in folds(chunk)])
 @pytest.mark.parametrize(
@@ -203,9 +205,10 @@ def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
     spec = MacSpec(a="int3", b="int3", acc="int8", **size, chunk=chunk, fold=fold, pipeline=pipeline)
     bench, lengths = Bench(spec), (1, 3, 4) if chunk == 3 else (1, 4)
     groups = [list(tiles_of(spec, [length] * interleave, bench.rng)) for length in lengths]
-    assert [latency for _, latency in bench.latencies(groups)] == [array_latency(spec)] * len(lengths)
+    assert [latency for _, latency in bench.latencies(groups)] == [Design(spec).latency] * len(lengths)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("fold", FOLDS)
 @pytest.mark.parametrize("rounding", ["rne", "stochastic:5"])
 def test_interleaved_tiles_in_simulation(rounding, fold):
@@ -245,6 +248,7 @@ STREAMS = [
 ]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fold", FOLDS)
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
@@ -257,6 +261,7 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
     assert check(spec, beats, log) > 200
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fold", FOLDS)
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_turns_are_independent(index, fold):

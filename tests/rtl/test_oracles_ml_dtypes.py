@@ -162,6 +162,7 @@ def check_products(rtl, a, b):
     return np.count_nonzero(wrong), np.bitwise_or.reduce(flags)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(("a", "b"), OPERANDS)
 def test_every_operand_code(a, b):
     """In binary32, where these products are exact unless they leave its range: 1.0 times a code is its value."""
@@ -211,6 +212,7 @@ def operands(name, count, seed):
     return factors
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("name", ACCUMULATORS)
 def test_sums_are_rounded_as_their_cast_does(name):
     """Single products with their flags, then a cast for each addition of a dot product."""

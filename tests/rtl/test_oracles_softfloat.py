@@ -95,6 +95,7 @@ def ties(fmt, count, seed):
     return np.stack([acc, fmt.encode(a).astype(np.int64), fmt.encode(b).astype(np.int64)])
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("name", SOFTFLOAT)
 def test_fused_multiply_add(name, rounding):

@@ -23,6 +23,7 @@ from macgen.errors import MacgenError, check_integer
 from macgen.golden import Model
 from macgen.numerics import ENCODINGS, SUBNORMALS, FixedFormat, Flags, FloatFormat, Format, ScaleFormat, random_bits
 from macgen.prove.exhaustive.step_wrapper import StepWrapper, Vectors, step_wrapper
+from macgen.rtl import Design
 from macgen.spec import MacSpec, Scale
 
 PROVER = Path(__file__).parent / "cpp"
@@ -213,7 +214,7 @@ def check_widths(spec: MacSpec) -> None:
 
 def _compile(spec: MacSpec, name: str, verilog: Path, work: Path, timeout: float) -> Path:
     """Return the program that drives a bundle's modules."""
-    wrapper = step_wrapper(spec, name)
+    wrapper = step_wrapper(Design(spec), name)
     (work / "wrapper.v").write_text(wrapper.verilog, encoding="utf-8")
     (work / "spec.h").write_text(_spec_header(spec, wrapper), encoding="utf-8")
     verilator = tools.require("verilator")

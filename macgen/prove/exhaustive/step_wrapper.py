@@ -23,14 +23,11 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from macgen.bundle.verilog import rtlil_to_verilog
-from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import Modules
-from macgen.rtl.outer import adds_integers, out_random_bits, out_rounding, outer_datapath, result_datapath
+from macgen.rtl import Design, Modules
 from macgen.rtl.units.aligned import AlignedLanes
-from macgen.rtl.units.datapath import Datapath, datapath
-from macgen.rtl.units.exact_number import ExactNumber, aligned_window, exact_addend, product_addend
-from macgen.spec import MacSpec
+from macgen.rtl.units.datapath import Datapath
+from macgen.rtl.units.exact_number import ExactNumber
 
 _ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
 _FLAGS_OUT = f"output [{FLAG_BITS - 1}:0] flags"
@@ -78,17 +75,15 @@ class StepWrapper:
     result_random_bits: int
 
 
-def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
+def step_wrapper(design: Design, name: str) -> StepWrapper:
     """Return the wrapper for an array's Verilog.
 
     Parameters:
-        spec: the array.
+        design: the array.
         name: its top module's name.
     """
-    arithmetic = datapath(spec)
-    operand = _operand(spec)
-    outer = outer_datapath(spec) if spec.has_outer_adder else None
-    converts = out_rounding(spec) is not None
+    spec, arithmetic, outer, operand = design.spec, design.steps, design.outer, design.operand
+    converts = design.out is not None
     inner_output = f"{name}_output"
     texts = {}
     if converts or outer is not None:  # the array has no converter of such a state to a code
@@ -96,10 +91,10 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
         texts["inner output"] = _output(arithmetic, inner_output)
     adder = f"{name}_adder" if spec.aligned_bits is None else f"{name}_aligned_adder"
     texts |= {
-        "product": _product(spec, name),
+        "product": _product(design, name),
         "step": _step(arithmetic, f"{name}_exhaustive_step", adder, inner_output, operand, spec.interleave),
     }
-    folds = spec.chunk is not None and outer is None
+    folds = design.folds_in_loop
     others = [(f"{name}_folded", [("present", "1'b1")])] if folds else []
     if outer is not None:
         others.append((f"{name}_number", []))
@@ -127,7 +122,7 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
                 )
             ],
         )
-    if folds and spec.fold == "overlap" and spec.aligned_bits is None and arithmetic.loads_exactly:
+    if design.loads_products:
         texts["loaded"] = _module(
             f"{name}_exhaustive_loaded",
             [_operand_port("input", operand), _port("output", "state", _width(arithmetic.value)), _FLAGS_OUT],
@@ -144,35 +139,30 @@ def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
         if converts:
             outer_output = f"{name}_exhaustive_outer_output"
             texts["outer output"] = _output(outer, outer_output)
-        texts["addend"] = _addend(spec, name, outer)
+        texts["addend"] = _addend(design, name, outer)
         texts["outer_step"] = _step(
             outer, f"{name}_exhaustive_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec.interleave
         )
         others = [(f"{name}_out_number", [])] if converts else []
         texts["outer_code"] = _code(outer, f"{name}_exhaustive_outer_code", outer_output, others)
     if converts:
-        texts["result"] = _result(spec, name)
+        texts["result"] = _result(design, name)
     return StepWrapper(
         verilog="\n".join(texts.values()),
         modules={unit: f"{name}_exhaustive_{unit}" for unit in texts if " " not in unit},
         inner=_vectors(arithmetic, operand),
         folds=_vectors(arithmetic if outer is None else outer, (arithmetic if outer is None else outer).operand),
         idles=spec.aligned_bits is None,
-        result_random_bits=out_random_bits(spec),
+        result_random_bits=design.out_random_bits,
     )
 
 
 # -- units -------------------------------------------------------------------------------------------------------------
 
 
-def _operand(spec: MacSpec) -> wiring.Signature:
-    """Return what the adder of steps takes."""
-    return datapath(spec).operand if spec.aligned_bits is None else AlignedLanes(aligned_window(spec), spec.lanes)
-
-
-def _product(spec: MacSpec, name: str) -> str:
-    arithmetic = datapath(spec)
-    exact, product = ExactNumber(exact_addend(spec)), ExactNumber(product_addend(spec))
+def _product(design: Design, name: str) -> str:
+    spec, arithmetic = design.spec, design.steps
+    exact, product = ExactNumber(design.exact_product), ExactNumber(design.product)
     body, flags, products = [], [f"{FLAG_BITS}'d0"], []
     for lane in range(spec.lanes):
         codes = [
@@ -190,11 +180,11 @@ def _product(spec: MacSpec, name: str) -> str:
             body.append(_instance(f"{name}_rounding", [], [("flags", flags[-1]), *ports], str(lane)))
     if spec.aligned_bits is not None:
         ports = [port for lane in range(spec.lanes) for port in _joined(f"numbers__{lane}", products[lane], product)]
-        body.append(_instance(f"{name}_aligner", [], ports + _members("aligned", _operand(spec), "operand")))
+        body.append(_instance(f"{name}_aligner", [], ports + _members("aligned", design.operand, "operand")))
     else:
         last = products[0]
         if spec.lanes > 1:
-            last, total = "lane_sum", ExactNumber(arithmetic.addition.addend)
+            last, total = "lane_sum", ExactNumber(arithmetic.rounded_sum.addend)
             flags.append("lane_flags")
             ports = [
                 port for lane in range(spec.lanes) for port in _joined(f"products__{lane}", products[lane], product)
@@ -202,7 +192,7 @@ def _product(spec: MacSpec, name: str) -> str:
             ports += [*_joined("sum", last, total), ("flags", flags[-1])]
             body += [f"wire [{FLAG_BITS - 1}:0] {flags[-1]};", *_wires(last, total)]
             body.append(_instance(f"{name}_lanes", [], ports))
-        ports = _joined("product", last, ExactNumber(arithmetic.addition.addend))
+        ports = _joined("product", last, ExactNumber(arithmetic.rounded_sum.addend))
         ports += _members("operand", arithmetic.operand)
         body.append(_instance(f"{name}_product", ["present"], ports))
     return _module(
@@ -211,7 +201,7 @@ def _product(spec: MacSpec, name: str) -> str:
             _port("input", "a", spec.lanes * spec.a.width),
             _port("input", "b", spec.lanes * spec.b.width),
             *(["input present"] if spec.aligned_bits is None else []),
-            _operand_port("output", _operand(spec)),
+            _operand_port("output", design.operand),
             _FLAGS_OUT,
         ],
         [*body, f"assign flags = {' | '.join(flags)};"],
@@ -252,7 +242,7 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
 
 def _code(arithmetic: Datapath, name: str, output: str, others: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
     """Return the module that gives a state's code, inverted unless all others tell the same flags of the state."""
-    state, width = _members("value", arithmetic.value, "state"), arithmetic.addition.acc.width
+    state, width = _members("value", arithmetic.value, "state"), arithmetic.rounded_sum.acc.width
     body = [
         f"wire [{FLAG_BITS - 1}:0] told;",
         f"wire [{width - 1}:0] right;",
@@ -267,16 +257,15 @@ def _code(arithmetic: Datapath, name: str, output: str, others: Sequence[tuple[s
     return _module(name, [_state_in(arithmetic), _port("output", "code", width)], body)
 
 
-def _addend(spec: MacSpec, name: str, outer: Datapath) -> str:
-    arithmetic = datapath(spec)
-    sums = arithmetic.sums(integer=adds_integers(spec))
-    number = ExactNumber(sums)
+def _addend(design: Design, name: str, outer: Datapath) -> str:
+    spec, arithmetic = design.spec, design.steps
+    number = ExactNumber(design.chunk_sum)
     ports = _members("value", arithmetic.value, "state") + _joined("number", "number", number)
     body = [*_wires("number", number), _instance(f"{name}_number", [], ports)]
     scales, last, addend = [], "number", number
     if spec.scale is not None:
         scales = ["a_scale", "b_scale"]
-        addend, last = ExactNumber(outer.addition.addend), "scaled"
+        addend, last = ExactNumber(outer.rounded_sum.addend), "scaled"
         ports = _joined("number", "number", number) + _joined("scaled", "scaled", addend)
         body += [*_wires("scaled", addend), _instance(f"{name}_scaler", scales, ports)]
     ports = _joined("product", last, addend) + _members("operand", outer.operand)
@@ -291,17 +280,18 @@ def _addend(spec: MacSpec, name: str, outer: Datapath) -> str:
     )
 
 
-def _result(spec: MacSpec, name: str) -> str:
-    arithmetic = result_datapath(spec)
-    number = ExactNumber(arithmetic.sums(integer=isinstance(spec.out_format, FixedFormat)))
-    random = ["random"] if out_random_bits(spec) else []
+def _result(design: Design, name: str) -> str:
+    arithmetic = design.results
+    assert design.out is not None
+    number = ExactNumber(design.out.rounded_sum.addend)
+    random = ["random"] if design.out_random_bits else []
     ports = _members("value", arithmetic.value, "state") + _joined("number", "number", number)
     return _module(
         f"{name}_exhaustive_result",
         [
             _state_in(arithmetic),
-            *(_port("input", port, out_random_bits(spec)) for port in random),
-            _port("output", "code", spec.out_format.width),
+            *(_port("input", port, design.out_random_bits) for port in random),
+            _port("output", "code", design.out.rounded_sum.acc.width),
             _FLAGS_OUT,
         ],
         [

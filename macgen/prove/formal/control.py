@@ -34,7 +34,7 @@ from macgen.prove.formal.units import (
     tree_flags,
     zero_state,
 )
-from macgen.rtl.outer import outer_cycles
+from macgen.rtl import Design
 from macgen.spec import MacSpec
 
 _RANDOM = "random numbers: that each addition takes the next ones"
@@ -55,15 +55,15 @@ def _folded_before(spec: MacSpec) -> str:
 # -- a PE --------------------------------------------------------------------------------------------------------------
 
 
-def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that a PE does what `Control` says, arithmetic abstracted.
 
     Parameters:
-        spec: the array.
+        design: the array.
         name: its top module's name.
         modules: ports of the emitted modules.
     """
-    units, arithmetic = AbstractUnits(spec, name, modules), Arithmetic(spec)
+    spec, units, arithmetic = design.spec, AbstractUnits(design, name, modules), Arithmetic(design)
     ports = modules[f"{name}_pe"]
     marks = [mark for mark in _ORDER if mark in marks_of(ports, "control_in__")]
     state_bits = ports["result_out"][1] - FLAG_BITS
@@ -90,7 +90,7 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
         passes.append(f"{operand}_out == {later}")
     connections |= {f"control_in__{mark}": mark for mark in marks}
     connections |= {f"control_out__{mark}": f"passed_{mark}" for mark in marks}
-    finish = outer_cycles(spec) + turns - 1 if spec.has_outer_adder else turns - 1
+    finish = design.outer_cycles + turns - 1
     body = [
         *(f"  wire {mark} = {legal[mark]};\n" for mark in marks),
         *(f"  wire passed_{mark};\n" for mark in marks),
@@ -107,7 +107,7 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
         _interpreter(arithmetic, "_" + str(stages), finish),
         _results(spec, ports["result_out"][1], finish),
         f"""\
-  wire [{state_bits - 1}:0] expected = {{{state_bits}{{result}}}} ^ {zero_state(spec)};
+  wire [{state_bits - 1}:0] expected = {{{state_bits}{{result}}}} ^ {zero_state(design)};
   reg [{ports["result_out"][1] - 1}:0] result_before;
   reg kept = 0;
   always @(posedge clk) begin
@@ -294,13 +294,13 @@ def _results(spec: MacSpec, bits: int, finish: int) -> str:
 # -- the sequencer -----------------------------------------------------------------------------------------------------
 
 
-def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that the control marks make the sums of docs/arithmetic.md of the beats that are taken."""
-    ports = modules[f"{name}_sequencer"]
+    spec, ports = design.spec, modules[f"{name}_sequencer"]
     marks = [mark for mark in _ORDER if mark in marks_of(ports, "control__")]
     turns = spec.interleave
     # Of the flags one, any; the marks do not depend on what a PE counts on.
-    arithmetic = Arithmetic(spec, flag_bits=1, symmetric=False)
+    arithmetic = Arithmetic(design, flag_bits=1, symmetric=False)
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
     connections = {"clk": "clk", "rst": "~begun", "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}

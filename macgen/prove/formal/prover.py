@@ -24,10 +24,12 @@ from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
 from macgen.prove.formal.control import pe_harness, sequencer_harness
 from macgen.prove.formal.harness import Harness, Ports, Property
+from macgen.rtl import Design
 
 DEFAULT_TIMEOUT = 600.0
 
-_HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
+HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
+"""What makes the harnesses of the proofs, in order; each of a design, its top module's name and its modules' ports."""
 
 # ABC works on the network that Yosys gives it and has to give one back: the proof happens between the two.
 _PDR = "pdr"
@@ -128,8 +130,9 @@ def formal(
     with tools.work_directory(workdir, "formal") as work:
         shutil.copyfile(directory / manifest.verilog, work.path / "array.v")
         modules = _modules(work.path, timeout)
-        for make in _HARNESSES:
-            harness = make(manifest.spec, manifest.name, modules)
+        design = Design(manifest.spec)
+        for make in HARNESSES:
+            harness = make(design, manifest.name, modules)
             if harness is None:
                 continue
             progress(harness.name)

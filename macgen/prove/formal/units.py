@@ -17,8 +17,7 @@ from amaranth.hdl import Shape
 
 from macgen.numerics.flags import FLAG_BITS
 from macgen.prove.formal.harness import Ports, decoded, joined, module
-from macgen.rtl.outer import outer_datapath, result_datapath
-from macgen.rtl.units.datapath import datapath
+from macgen.rtl import Design
 from macgen.spec import MacSpec
 
 LOOK_UP = """\
@@ -74,19 +73,24 @@ class Arithmetic:
     """What one-bit arithmetic a spec has.
 
     Attributes:
-        spec: the array.
+        design: the array.
         flag_bits: how many flags there are: none bears on another, so that one, any, may do.
         symmetric: whether the tables are symmetric where a PE loads products as they are.
     """
 
-    spec: MacSpec
+    design: Design
     flag_bits: int = FLAG_BITS
     symmetric: bool = True
 
     @property
+    def spec(self) -> MacSpec:
+        """The array's spec."""
+        return self.design.spec
+
+    @property
     def steps(self) -> Tables:
         """The tables of what a step adds."""
-        symmetric = self.symmetric and loads_products(self.spec)
+        symmetric = self.symmetric and self.design.loads_products
         return Tables("sum_table", "flag_table", "told_table", self.flag_bits, symmetric)
 
     @property
@@ -134,12 +138,6 @@ def raises_with_product(spec: MacSpec) -> bool:
     return spec.product is not None or tree_flags(spec)
 
 
-def loads_products(spec: MacSpec) -> bool:
-    """Whether a chunk's first product may become the accumulator as it is."""
-    folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
-    return folds_beside and spec.aligned_bits is None and datapath(spec).loads_exactly
-
-
 def rounded(bit: str) -> str:
     """Return a product rounded to its format."""
     return f"({bit} ? rounding_table[1] : rounding_table[0])"
@@ -150,9 +148,9 @@ def scaled(bit: str, a_scale: str, b_scale: str) -> str:
     return f"scale_table[{{{bit}, {a_scale}, {b_scale}}}]"
 
 
-def zero_state(spec: MacSpec) -> str:
+def zero_state(design: Design) -> str:
     """Return the empty accumulator whose states leave the PEs as it stands in a packed result, member 0 lowest."""
-    arithmetic = result_datapath(spec)
+    arithmetic = design.results
     widths = {key: Shape.cast(item.shape).width for key, item in arithmetic.value.members.items()}
     return joined(f"{width}'d{arithmetic.zero.get(key, 0)}" for key, width in reversed(widths.items()))
 
@@ -162,22 +160,22 @@ class AbstractUnits:
     """The one-bit versions, which leave every port of the emitted modules as it is.
 
     Attributes:
-        spec: the array.
+        design: the array.
         name: its top module's name.
         modules: ports of the emitted modules.
         texts: the units written so far, and their Verilog.
         used: their tables.
     """
 
-    spec: MacSpec
+    design: Design
     name: str
     modules: Mapping[str, Ports]
     texts: dict[str, str] = field(default_factory=dict)
     used: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        spec, inner = self.spec, datapath(self.spec).zero
-        steps, fold = Arithmetic(spec).steps, Arithmetic(spec).folds
+        spec, inner, outer = self.spec, self.design.steps.zero, self.design.outer
+        steps, fold = Arithmetic(self.design).steps, Arithmetic(self.design).folds
         self._products()
         if spec.aligned_bits is None:
             self._operand("product")
@@ -197,10 +195,15 @@ class AbstractUnits:
                 body + "  assign flags = raised;\n" + out,
                 [table for table in steps.widths if table != steps.told],
             )
-        if spec.has_outer_adder:
+        if outer is not None:
             self._chunk_sums(inner)
             self._operand("outer_operand")
-            self._adder("outer_adder", fold, outer_datapath(spec).zero, spec.interleave)
+            self._adder("outer_adder", fold, outer.zero, spec.interleave)
+
+    @property
+    def spec(self) -> MacSpec:
+        """The array's spec."""
+        return self.design.spec
 
     @property
     def verilog(self) -> str:
@@ -221,11 +224,9 @@ class AbstractUnits:
             "rounding": [f"rounding{lane}" for lane in lanes],
         }
         places["adder"] = ["adder"]
-        if loads_products(spec):
+        if self.design.loads_products:
             places["loaded"] = ["loader"]
-        elif (
-            spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder and spec.aligned_bits is None
-        ):
+        elif self.design.folds_beside_steps and self.design.window is None:
             places["adder"] += ["loader"]
         for unit, instance in (("number", "number"), ("scaler", "scaler"), ("outer_adder", "adder")):
             places[unit] = [f"outer.{instance}"]
@@ -276,7 +277,7 @@ class AbstractUnits:
         self._add(unit, body, tables)
 
     def _chunk_sums(self, zero: Mapping[str, int]) -> None:
-        steps, numbers = Arithmetic(self.spec).steps, self._ports("number", "number__", "output")
+        steps, numbers = Arithmetic(self.design).steps, self._ports("number", "number__", "output")
         self._add(
             "number",
             self._state_in("number", "value__", zero) + self._tells("flags", steps) + _all_bits(numbers, "s"),

@@ -18,8 +18,8 @@ from macgen.rtl.parts.bits import extend, shift_right_sticky
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
 from macgen.rtl.parts.pipeline import Cuts
-from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber, Window
-from macgen.rtl.units.exact_state import FloatNumber, float_sums
+from macgen.rtl.units.exact_number import Addend, ExactNumber, Window
+from macgen.rtl.units.exact_state import FloatNumber
 from macgen.rtl.units.float_ports import normalise
 from macgen.rtl.units.float_rounder import FloatRounder
 from macgen.rtl.units.float_value import FloatValue, sum_specials
@@ -114,7 +114,7 @@ class AlignedAdder(wiring.Component):
     """Add the lanes' products to the accumulator, all cut below the largest one's exponent, and round once.
 
     Parameters:
-        addition: of the window's sums.
+        geometry: of the window's sums.
         window: its last term is the accumulator.
         cycles: see FloatAdder.
 
@@ -124,12 +124,11 @@ class AlignedAdder(wiring.Component):
         random, result, flags, settled: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, window: Window, cycles: int = 1) -> None:
-        self._addition = addition
+    def __init__(self, geometry: FloatGeometry, window: Window, cycles: int = 1) -> None:
         self._window = window
         self._cuts = ALIGNED_CUTS[cycles]
         self._lanes = len(window.terms) - 1
-        self._geometry = g = FloatGeometry.of(addition)
+        self._geometry = g = geometry
         super().__init__(
             {
                 "acc": In(FloatValue(g)),
@@ -143,11 +142,11 @@ class AlignedAdder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        window, sums = self._window, float_sums(self._addition)
-        state = submodule(m, platform, "number", "number", lambda: FloatNumber(self._addition))
+        window, g = self._window, self._geometry
+        state = submodule(m, platform, "number", "number", lambda: FloatNumber(g))
         connect_members(m, state.value, self.acc)
         acc = state.number
-        magnitude, exponent = term(m, window, sums, acc, "acc_exponent")
+        magnitude, exponent = term(m, window, g.states, acc, "acc_exponent")
         acc_larger = Signal()
         largest: Value = Signal(window.exponent_bits, name="largest")
         behind: Value = Signal(window.exponent_bits, name="behind")  # by how much the lanes' exponent is smaller
@@ -156,10 +155,10 @@ class AlignedAdder(wiring.Component):
             largest.eq(Mux(acc_larger, exponent, self.lanes.exponent)),
             behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
         ]
-        rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
+        rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(g))
         specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
         operand = SimpleNamespace(**addend_specials(specials))
-        beside = sum_specials(m, self._geometry, None, operand)
+        beside = sum_specials(m, g, None, operand)
         cuts = Cuts(m, self._cuts, beside)
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
@@ -182,12 +181,12 @@ class AlignedAdder(wiring.Component):
         )
         aligned, negatives, largest = cuts.after("aligned", magnitudes=aligned, negatives=negatives, largest=largest)
         terms = [(negatives[term], aligned.word_select(term, kept)) for term in range(self._lanes + 1)]
-        total = signed_sum(terms, self._addition.addend.significand_bits + 1)
+        total = signed_sum(terms, g.rounded_sum.addend.significand_bits + 1)
         total, largest = cuts.after("added", total=total, largest=largest)
         self._place(m, rounder, total, largest)
         for name, value in cuts.beside.items():
             m.d.comb += getattr(rounder.beside, name).eq(value)
-        if self._geometry.random_bits:
+        if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)
         m.d.comb += [self.flags.eq(rounder.flags), self.settled.eq(state.flags)]
@@ -195,7 +194,7 @@ class AlignedAdder(wiring.Component):
 
     def _place(self, m: Module, rounder: Any, total: Value, largest: Value) -> None:
         """Give the rounder the sum, of which it expects one bit to spare above the window."""
-        g, addend = self._geometry, self._addition.addend
+        g, addend = self._geometry, self._geometry.rounded_sum.addend
         placed = Signal(signed(len(rounder.sum)))
         exponent = Signal(g.exponent_bits)
         offset = g.addend_offset + addend.least_exponent - self._window.lowest_top

@@ -18,7 +18,6 @@ from macgen.rtl.parts.bits import (
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
 from macgen.rtl.parts.pipeline import Cuts
-from macgen.rtl.units.exact_number import Addition
 from macgen.rtl.units.float_rounder import FloatRounder
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled, sum_specials
 from macgen.rtl.units.geometry import FloatGeometry
@@ -37,7 +36,7 @@ class FloatAdder(wiring.Component):
     """Add an operand to the accumulator and round once.
 
     Parameters:
-        addition: what is added to what.
+        geometry: its widths and what follows from them.
         cycles: 1 to 4; an addition may begin in each, and ends `cycles` - 1 later.
 
     Members:
@@ -49,16 +48,15 @@ class FloatAdder(wiring.Component):
         settled: raised by the addition that made `acc`, and not among its `flags`; at once.
     """
 
-    def __init__(self, addition: Addition, cycles: int = 1) -> None:
-        self._addition = addition
+    def __init__(self, geometry: FloatGeometry, cycles: int = 1) -> None:
         self._cuts = CUTS[cycles]
-        self._geometry = FloatGeometry.of(addition)
+        self._geometry = geometry
         super().__init__(
             {
-                "acc": In(FloatValue(self._geometry)),
-                "operand": In(FloatOperand(self._geometry)),
-                **random_port(self._geometry.random_bits),
-                "result": Out(FloatValue(self._geometry)),
+                "acc": In(FloatValue(geometry)),
+                "operand": In(FloatOperand(geometry)),
+                **random_port(geometry.random_bits),
+                "result": Out(FloatValue(geometry)),
                 "flags": Out(FLAG_BITS),
                 "settled": Out(FLAG_BITS),
             }
@@ -66,7 +64,7 @@ class FloatAdder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g = self._geometry
+        g, rounded_sum = self._geometry, self._geometry.rounded_sum
         settled = Settled(m, g, self.acc, "acc")
         m.d.comb += self.settled.eq(settled.flags)
         acc = Signal(signed(g.window_bits + 2))
@@ -84,7 +82,7 @@ class FloatAdder(wiring.Component):
         width = g.window_bits + 1 + g.guard_bits
         ahead = min(preshift_stages(width), g.exponent_bits - 1)
         # A state that saturates has the largest exponent: where no addend has a larger one, it is not shifted.
-        largest = self._addition.addend.largest_exponent + g.addend_offset
+        largest = rounded_sum.addend.largest_exponent + g.addend_offset
         shifted = settled.significand if g.flush or largest > g.max_exponent else settled.rounded
         acc_ahead = shifted << (g.window_bits - g.precision + g.guard_bits - 1)
         acc_near, acc_lost = shift_right_sticky(m, acc_ahead, difference[:ahead], "acc_near")
@@ -117,7 +115,7 @@ class FloatAdder(wiring.Component):
         )
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
-        if self._addition.rounding == "drop":
+        if rounded_sum.drops:
             # What lies below the larger addend's last place is cut, which moves a negative addend up.
             kept = Signal(signed(g.window_bits + 1))
             raised = Signal()
@@ -138,11 +136,11 @@ class FloatAdder(wiring.Component):
             m,
             platform,
             "rounder",
-            f"{self._addition.prefix}rounder",
-            lambda: FloatRounder(self._addition, cycles=1 + ("counted" in self._cuts), of_two=True),
+            f"{rounded_sum.prefix}rounder",
+            lambda: FloatRounder(g, cycles=1 + ("counted" in self._cuts), of_two=True),
         )
         m.d.comb += [
-            rounder.sum[0].eq(Const(0, 1) if self._addition.rounding == "drop" else sticky),
+            rounder.sum[0].eq(Const(0, 1) if rounded_sum.drops else sticky),
             rounder.sum[1:].eq(added),
             rounder.exponent.eq(exponent),
             self.flags.eq(rounder.flags),

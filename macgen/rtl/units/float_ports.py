@@ -6,10 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import add_with_carry, count_leading_zeros, extend, shift_left
-from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber
+from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import connect_specials
@@ -36,21 +35,20 @@ class FloatProduct(wiring.Component):
         operand: see FloatOperand.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        self._addend = addition.addend
-        self._geometry = FloatGeometry.of(addition)
+    def __init__(self, geometry: FloatGeometry) -> None:
+        self._geometry = geometry
         super().__init__(
             {
                 "present": In(1),
-                "product": In(ExactNumber(addition.addend)),
-                "operand": Out(FloatOperand(self._geometry)),
+                "product": In(ExactNumber(geometry.rounded_sum.addend)),
+                "operand": Out(FloatOperand(geometry)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        zeros, nonzero, normalised = normalise(m, self._addend, self.product)
+        zeros, nonzero, normalised = normalise(m, g.rounded_sum.addend, self.product)
         some = Signal()  # a product too small to be normalised keeps its sign, and has the exponent of 0
         bits = g.exponent_bits
         cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
@@ -81,17 +79,13 @@ class FloatOutput(wiring.Component):
         flags: raised by the addition that made it, and not among that one's.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        assert isinstance(addition.acc, FloatFormat)
-        self._format = addition.acc
-        self._geometry = FloatGeometry.of(addition)
-        super().__init__(
-            {"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)}
-        )
+    def __init__(self, geometry: FloatGeometry) -> None:
+        self._geometry = geometry
+        super().__init__({"value": In(FloatValue(geometry)), "code": Out(geometry.acc.width), "flags": Out(FLAG_BITS)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, fmt = self._geometry, self._format
+        g, fmt = self._geometry, self._geometry.acc
         p, bits = g.precision, g.exponent_bits
         value = SettledMagnitude(m, g, self.value, "value")
         m.d.comb += self.flags.eq(value.flags)

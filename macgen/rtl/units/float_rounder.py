@@ -6,12 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left
 from macgen.rtl.parts.interfaces import member, random_port
 from macgen.rtl.parts.pipeline import Cuts
-from macgen.rtl.units.exact_number import Addition
 from macgen.rtl.units.float_value import FloatValue, SumSpecials
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.units.rounding_place import BitsBelow
@@ -22,7 +20,7 @@ class FloatRounder(wiring.Component):
     """Normalise and round an exact sum, unless infinities and NaN make something else of it; raise flags.
 
     Parameters:
-        addition: what is added to what.
+        geometry: of the sum.
         cycles: 1, or 2 with registers between the counting of leading bits and the shift.
         of_two: whether it is a sum of two addends, the one of the larger exponent aligned to the top of the window.
 
@@ -34,11 +32,10 @@ class FloatRounder(wiring.Component):
         random, result, flags: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, cycles: int = 1, *, of_two: bool = False) -> None:
-        self._addition = addition
+    def __init__(self, geometry: FloatGeometry, cycles: int = 1, *, of_two: bool = False) -> None:
         self._cuts = ("counted",) if cycles == 2 else ()
         self._of_two = of_two
-        self._geometry = g = FloatGeometry.of(addition)
+        self._geometry = g = geometry
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
             {
@@ -53,8 +50,7 @@ class FloatRounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, acc_format = self._geometry, self._addition.acc
-        assert isinstance(acc_format, FloatFormat)
+        g, rounding = self._geometry, self._geometry.rounded_sum.rounding
         cuts = Cuts(m, self._cuts, {name: getattr(self.beside, name) for name in self.beside.signature.members})
         kept, below, exponent, nonzero = self._normalise(m, cuts)
 
@@ -62,13 +58,13 @@ class FloatRounder(wiring.Component):
         inexact = Signal()
         up = Signal()
         m.d.comb += inexact.eq(below.any())
-        if self._addition.rounding == "rne":
+        if rounding == "rne":
             m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
             m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
         else:
             m.d.comb += up.eq(kept[-1] & inexact)
-        if self._addition.rounding == "drop":
+        if rounding == "drop":
             # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
             lowest = Signal()
             m.d.comb += lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~inexact)
@@ -123,7 +119,7 @@ class FloatRounder(wiring.Component):
             m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
             stops = transitions | marker
         # As many bits as rounding looks at; tininess is a matter of the place below.
-        count = (g.random_bits or int(self._addition.rounding == "rne")) + g.capped
+        count = (g.random_bits or int(self._geometry.rounded_sum.rounding == "rne")) + g.capped
         places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
         distance, found = count_leading_zeros(m, stops, "leading")
         nonzero = Signal()
@@ -161,7 +157,7 @@ class FloatRounder(wiring.Component):
             positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
             negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
             return positive | negative
-        if self._addition.rounding != "rne":
+        if self._geometry.rounded_sum.rounding != "rne":
             return Const(0, 1)
         positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
         negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())

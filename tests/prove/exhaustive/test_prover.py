@@ -43,7 +43,7 @@ FAMILY = {
     "aligned turns": MacSpec(
         a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, interleave=3, rows=1, cols=1
     ),
-    "turns": MacSpec(
+    "turns beside folds": MacSpec(
         a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
     ),
     "lanes beside folds": MacSpec(  # infinities, and totals that no sum of products reaches
@@ -71,7 +71,7 @@ def bundles(tmp_path_factory):
     return bundle
 
 
-FLAGS = ["-std=gnu++17", "-O0", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
+FLAGS = ["-std=gnu++17", "-O1", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,7 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
     def cached(command, *, cwd, **options):
         if "-c" not in command:
             return run(command, cwd=cwd, **options)
-        command = ["-O0" if str(word).startswith("-O") else word for word in command]
+        command = ["-O1" if str(word).startswith("-O") else word for word in command]
         assert set(FLAGS) <= set(command)
         source, output = Path(command[-3]), Path(cwd) / command[-1]
         texts = [source]
@@ -126,6 +126,7 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
 # -- right arrays pass -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thinned("small-phases0", "fixed-phases1")
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
@@ -157,6 +158,7 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     assert result.log == tmp_path / "exhaustive" / "log.txt"
 
 
+@pytest.mark.prove
 def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     every, switches = (exhaustive(bundles(name)) for name in ("every", "switches"))
     for result, numbers in ((every, "every"), (switches, "switches")):
@@ -172,13 +174,14 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     assert every.phases[1].states <= switches.phases[1].states
 
 
+@pytest.mark.thinned("all-phases0", "aligned-phases1", "lanes beside folds-phases4")
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
         ("all", ["products", "steps", "chunk sums", "folds", "results"]),
         ("aligned", ["products", "steps", "folds", "results"]),
         ("aligned turns", ["products", "steps", "folds"]),
-        ("turns", ["products", "steps", "folds"]),
+        ("turns beside folds", ["products", "steps", "folds"]),
         ("lanes beside folds", ["products", "loads", "steps", "folds", "swaps"]),
     ],
 )
@@ -217,6 +220,7 @@ def test_states_are_those_that_golden_reaches(bundles):
     assert result.log is None
 
 
+@pytest.mark.thinned("fp16")
 @pytest.mark.parametrize("name", ["fp16", "wide", "random fp16"])
 def test_large_arrays_are_sampled(name, bundles):
     result = exhaustive(bundles(name), draws=DRAWS)
@@ -230,6 +234,7 @@ def test_large_arrays_are_sampled(name, bundles):
     assert result.audited > 5000
 
 
+@pytest.mark.prove
 def test_large_arrays_of_the_family_are_sampled(bundles):
     result = exhaustive(bundles("drawn"), draws=DRAWS)
     assert result.difference is None
@@ -324,6 +329,17 @@ def mutate(bundle: Path, directory: Path, kind: str, net: str, expression: str) 
     return changed
 
 
+@pytest.mark.thinned(
+    "one rounding of one binade",
+    "flag of a total",
+    "one load",
+    "a total that a product is added to",
+    "one tie",
+    "one node of a tree",
+    "one pair of scales",
+    "one result",
+    "one alignment",
+)
 @pytest.mark.parametrize(
     ("name", "what", "kind", "net", "expression"), [pytest.param(*mutant[1:], id=mutant[0]) for mutant in MUTANTS]
 )
@@ -358,6 +374,7 @@ def test_turns_that_meet_are_found(bundles, tmp_path):
     assert exhaustive(changed).difference.startswith("step: ")
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("name", "number"),
     [

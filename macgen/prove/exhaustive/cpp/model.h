@@ -89,7 +89,7 @@ inline Result rounded(const Target& t, const Addition& sum, uint32_t random) {
 constexpr int MOST_SWITCHES = 6;
 
 // The random numbers at both sides of each at which R of this addition can change, and both ends: at most MOST_SWITCHES.
-// Where rounding adds R to the r bits b below a place, it carries from 2^r - b on.
+// Where rounding adds N to the r bits b below a place, it carries from 2^r - b on.
 inline int switch_numbers(const Target& t, const Addition& sum, uint32_t* numbers) {
     int count = 0;
     auto add = [&](u128 number) {

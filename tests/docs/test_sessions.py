@@ -1,0 +1,67 @@
+"""What the pages show is what the commands print: quick commands are run, and the README's Python."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.runner import command
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+
+ELIDED = "..."
+"""A line that stands for any lines."""
+
+QUICK = ("macgen plan", "macgen build", "python examples/dot_product.py")
+
+
+def sessions(page: Path) -> Iterator[list[tuple[str, list[str]]]]:
+    """Yield the sessions of a page: commands, each with the lines that it prints."""
+    session: list[tuple[str, list[str]]] = []
+    for line in [*page.read_text(encoding="utf-8").splitlines(), "#"]:
+        if line.startswith("    $ "):
+            session.append((line.removeprefix("    $ "), []))
+        elif line.startswith("    ") and session:
+            session[-1][1].append(line[4:])
+        elif session and line.startswith("#"):  # a heading ends a session, text between its commands does not
+            yield session
+            session = []
+
+
+SESSIONS = [
+    pytest.param(session, id=f"{page.relative_to(ROOT)}-{index}")
+    for page in PAGES
+    for index, session in enumerate(sessions(page))
+    if any(line.startswith(QUICK) for line, _ in session)
+]
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_the_commands_print_what_the_page_shows(session, tmp_path):
+    for line, shown in session:
+        if not line.startswith(QUICK):
+            continue
+        words = shlex.split(line)
+        words = command(*words[1:]) if words[0] == "macgen" else [sys.executable, str(ROOT / words[1]), *words[2:]]
+        result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stderr
+        printed = "\n".join(text.rstrip() for text in result.stdout.splitlines())
+        pattern = re.escape("\n".join(shown)).replace(re.escape(ELIDED), ".*")
+        assert not shown or re.fullmatch(pattern, printed, re.DOTALL), f"{line} prints:\n{printed}"
+
+
+def test_the_sessions_are_found():
+    found = [line for param in SESSIONS for line, _ in param.values[0]]
+    assert any(line.startswith("macgen build --acc-bits 12") for line in found)
+    assert any(line.startswith("macgen plan --length") for line in found)
+
+
+def test_the_readme_s_python_runs(tmp_path, monkeypatch):
+    (snippet,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "README.md", "exec"), {})
