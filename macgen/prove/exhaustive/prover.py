@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
