@@ -149,7 +149,7 @@ class Unit(wiring.Component):
             m.d.comb += getattr(adder.acc, name).eq(register)
             m.d.comb += getattr(output.value, name).eq(register)
         flags = Signal(FLAG_BITS, reset_less=True)
-        before = delayed(m, "before", flags | adder.settled, self._spec.interleave - 1)
+        before = delayed(m, "before", flags | adder.deferred_flags, self._spec.interleave - 1)
         m.d.sync += flags.eq(Mux(first, 0, before | adder.flags))
         m.d.comb += [self.code.eq(output.code), self.flags.eq(flags | output.flags)]
         return m

@@ -173,7 +173,8 @@ def _print_phases(result: "ExhaustiveResult") -> None:
         out.print(f"Note: {note}")
     audited = f"{result.audited:,} of them repeated by the golden model"
     if not result.passed:
-        out.print(f"Failed: the step differs from the numeric contract ({result.pairs:,} pairs, seed {result.seed}).")
+        counted = f"{result.pairs:,} pairs, seed {result.seed}"
+        out.print(f"Failed: the {result.differs} differs from the numeric contract ({counted}).")
     elif result.complete:
         numbers = ""
         if any(phase.numbers for phase in result.phases):

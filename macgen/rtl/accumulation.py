@@ -88,11 +88,11 @@ class Loop:
         random = self._random_numbers(adder) if arithmetic.random_bits else None
         operand = registers(arithmetic.operand, "operand")
         flags = Signal(FLAG_BITS)
-        raised = self._acc_flags | adder.settled
+        raised = self._acc_flags | adder.deferred_flags
         if product_flags is not None:
             # In a cycle with a fold, a product is loaded beside the adder.
-            beside = self._control.fold if self._totals else Const(0, 1)
-            raised = raised | Mux(beside, 0, product_flags)
+            loads = self._control.fold if self._totals else Const(0, 1)
+            raised = raised | Mux(loads, 0, product_flags)
         m.d.comb += flags.eq(delayed(m, "before", raised, self._turns - 1) | adder.flags)
         connect_members(m, adder.acc, self._acc)
         if not self._totals:
@@ -106,7 +106,7 @@ class Loop:
             return self._folds_in_bubbles(adder, operand, product, flags)
         if self._design.loads_products:
             return self._folds_with_swaps(adder, operand, product, flags, product_flags)
-        return self._folds_beside_loads(adder, operand, product, flags, product_flags, random)
+        return self._folds_with_second_adder(adder, operand, product, flags, product_flags, random)
 
     def _folds_in_bubbles(self, adder: Any, operand: Any, product: Any, flags: Value) -> Sums:
         """Fold in a cycle without a product, whose place the total takes; the loop gets no multiplexer."""
@@ -156,7 +156,7 @@ class Loop:
             m.d.sync += totals_flags[-1].eq(Mux(late.fold, total_flags, totals_flags[0]) | folded.flags)
         return Sums(late, adder.result, total_flags)
 
-    def _folds_beside_loads(
+    def _folds_with_second_adder(
         self, adder: Any, operand: Any, product: Any, flags: Value, product_flags: Value | None, random: Any
     ) -> Sums:
         """Fold while a second adder rounds the next chunk's first product to an accumulator."""
@@ -180,7 +180,7 @@ class Loop:
         return Sums(late, adder.result, total_flags)
 
     def sums_of_aligned(self, products: list[Any], product_flags: Value | None) -> Sums:
-        """Add the products of all lanes at once, aligned; chunk sums are folded by an adder beside.
+        """Add the products of all lanes at once, aligned; chunk sums are folded by another adder.
 
         Parameters:
             products: the lanes' products, under the marks `early`.
@@ -200,7 +200,7 @@ class Loop:
         in_bubbles = bool(self._totals) and spec.fold == "bubble"
         starts: Value = Const(0, 1) if in_bubbles else control.first
         flags = Signal(FLAG_BITS)
-        raised = Mux(starts, 0, acc_flags) | adder.settled
+        raised = Mux(starts, 0, acc_flags) | adder.deferred_flags
         if product_flags is not None:
             raised = raised | product_flags
         m.d.comb += flags.eq(delayed(m, "before", raised, turns - 1) | adder.flags)
@@ -223,7 +223,7 @@ class Loop:
             source = self._random_numbers(folder)
             number = Mux(late.first, source.load_number, source.number) if spec.fold == "overlap" else source.number
             m.d.comb += adder.random.eq(number)
-        before = Mux(control.fold_first, 0, self._totals_flags[-1] | folded.flags) | acc_flags | folder.settled
+        before = Mux(control.fold_first, 0, self._totals_flags[-1] | folded.flags) | acc_flags | folder.deferred_flags
         total_flags = Signal(FLAG_BITS)
         m.d.comb += total_flags.eq(delayed(m, "folding", before, turns - 1) | folder.flags)
         self._turn_totals(folder.result, total_flags)

@@ -98,7 +98,7 @@ class Design:
 
     @cached_property
     def window(self) -> Window | None:
-        """With `lane_sum = aligned:W` where a step cuts its terms, the products and, last, the accumulator."""
+        """With `lane_sum = aligned:W` where a step cuts its addends, the products and, last, the accumulator."""
         if self.spec.aligned_bits is None:
             return None
         acc, grid = self._product_sum.states, self._product_sum.lsb_exponent
@@ -134,14 +134,14 @@ class Design:
         return self.spec.chunk is not None and not self.spec.has_outer_adder
 
     @property
-    def folds_beside_steps(self) -> bool:
+    def folds_overlap(self) -> bool:
         """Whether that happens in the cycle in which a product starts the next chunk."""
         return self.folds_in_loop and self.spec.fold == "overlap"
 
     @property
     def loads_products(self) -> bool:
         """Whether a chunk's first product then becomes the accumulator as it is."""
-        return self.folds_beside_steps and self.window is None and self.steps.loads_exactly
+        return self.folds_overlap and self.window is None and self.steps.loads_exactly
 
     @cached_property
     def outer(self) -> AnyDatapath | None:
@@ -220,7 +220,7 @@ class Design:
     @property
     def draws_two(self) -> bool:
         """Whether a PE may take two random numbers in a cycle, for a fold and for the product that it takes beside."""
-        return self.folds_beside_steps and self.spec.random_place == "steps"
+        return self.folds_overlap and self.spec.random_place == "steps"
 
     @property
     def out_random_bits(self) -> int:

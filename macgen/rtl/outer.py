@@ -94,7 +94,7 @@ class OuterAccumulator(wiring.Component):
         restart = Signal()
         m.d.comb += restart.eq(taken["fold"] & taken["fold_first"])
         total_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
-        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.settled, turns - 1)
+        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.deferred_flags, turns - 1)
         m.d.comb += self.result_flags.eq(raised | adder.flags)
         connect_members(m, self.result, adder.result)
         rings: list[tuple[list[Signal], Value, int]] = [(total_flags, self.result_flags, 0)]

@@ -112,20 +112,20 @@ class Sequencer(wiring.Component):
 
         # A fold takes a turn's slot for itself. So does the dropping of unfinished sums, also after reset: the chunk
         # sums are folded into a total that nobody reads, which empties the accumulators.
-        drop = Signal()
+        discard = Signal()
         empty = Signal()
         m.d.comb += [
             position.eq(count),
-            self.accept.eq(free & ~fold_due & ~drop),
-            self.control.fold.eq(fold_due | drop),
+            self.accept.eq(free & ~fold_due & ~discard),
+            self.control.fold.eq(fold_due | discard),
         ]
         # Over all turns' slots, from turn 0's on.
-        dropping = Signal()
-        m.d.comb += drop.eq(dropping | (self._slot_0 & ~fold_due & (~empty | (offered & opens & restart))))
-        m.d.sync += dropping.eq(drop & ~self._slot_last)
-        with m.If(drop):
+        discarding = Signal()
+        m.d.comb += discard.eq(discarding | (self._slot_0 & ~fold_due & (~empty | (offered & opens & restart))))
+        m.d.sync += discarding.eq(discard & ~self._slot_last)
+        with m.If(discard):
             m.d.comb += self.control.fold_first.eq(1)
-        with m.If(drop & self._slot_last):
+        with m.If(discard & self._slot_last):
             m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m
 

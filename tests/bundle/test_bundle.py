@@ -343,6 +343,7 @@ def killed(directory, force, number, delay):
     return process.returncode != 0
 
 
+@pytest.mark.thinned("SIGINT")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_signals_at_random_moments(tmp_path, number):
     random = Random(number)

@@ -182,17 +182,18 @@ def test_exhaustive_and_sampled(proved):
     ]
 
 
-def test_exhaustive_and_different(proved):
-    proved(difference="step: accumulator 0x004: expected this; got that", log=Path("/tmp/[prove].txt"))
+@pytest.mark.parametrize("what", ["step", "fold", "first chunk's sum"])
+def test_exhaustive_and_different(what, proved):
+    proved(difference=f"{what}: accumulator 0x004: expected this; got that", log=Path("/tmp/[prove].txt"))
     result = invoke("verify", "x", "--exhaustive")
     assert (result.exit_code, result.stderr) == (1, "")
     lines = result.stdout.splitlines()
     assert lines[1].split()[-1] == "equal"
     assert lines[2].split()[-1] == "differs"
     assert lines[3:] == [
-        "step: accumulator 0x004: expected this; got that",
+        f"{what}: accumulator 0x004: expected this; got that",
         "Log: /tmp/[prove].txt",
-        "Failed: the step differs from the numeric contract (20,504,509 pairs, seed 1).",
+        f"Failed: the {what} differs from the numeric contract (20,504,509 pairs, seed 1).",
     ]
 
 
@@ -293,6 +294,7 @@ def test_exhaustive_without_a_compiler(bundle, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.prove
 def test_an_array_is_proved(tmp_path):
     directory = tmp_path / "mac"
     small = ("--a", "int3", "--b", "uint2", "--acc", "int7", "--rows", 1, "--cols", 1)

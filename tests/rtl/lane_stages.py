@@ -100,7 +100,7 @@ class LaneStages(wiring.Component):
         after = submodule(m, platform, "after", "output", arithmetic.output)
         result = unpack(arithmetic.value, self.sum)
         connect_members(m, after.value, result)
-        agree = (adder.settled == output.flags) & (folded.flags == output.flags)
+        agree = (adder.deferred_flags == output.flags) & (folded.flags == output.flags)
         flags = adder.flags
         if spec.aligned_bits is None:
             self._lane_sum(m, platform, products, raised)
@@ -127,7 +127,7 @@ class LaneStages(wiring.Component):
         if arithmetic.random_bits:
             m.d.comb += aligned.random.eq(self.random)
         folds = self.operand[-1]
-        agree &= aligned.settled == output.flags
+        agree &= aligned.deferred_flags == output.flags
         m.d.comb += [
             self.product.eq(pack(lanes, aligner.aligned)),
             self.sum.eq(Mux(folds, pack(arithmetic.value, adder.result), pack(arithmetic.value, aligned.result))),

@@ -85,7 +85,7 @@ class OuterStages(wiring.Component):
             product.present.eq(1),
             self.product.eq(pack(arithmetic.operand, product.operand)),
             self.sum.eq(pack(arithmetic.value, adder.result)),
-            self.flags.eq(Mux(adder.settled == output.flags, adder.flags | after.flags, ~0)),
+            self.flags.eq(Mux(adder.deferred_flags == output.flags, adder.flags | after.flags, ~0)),
             self.code.eq(output.code),
         ]
         return m

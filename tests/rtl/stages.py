@@ -138,7 +138,7 @@ class Stages(wiring.Component):
                 m.d.comb += getattr(target, name).eq(member(source, name))
         # What a sum's rounding raises is known from the sum, and told again by whatever settles it.
         after = submodule(m, platform, "after", "output", arithmetic.output)
-        agree = adder.settled == output.flags
+        agree = adder.deferred_flags == output.flags
         folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))
         parts = [(folded.value, state), (after.value, adder.result)]
         agree &= folded.flags == output.flags

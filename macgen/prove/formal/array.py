@@ -9,19 +9,13 @@ from macgen.prove.formal.harness import (
     BEGUN,
     SOURCE_INPUTS,
     Harness,
-    Ports,
     Property,
-    conjunction,
-    decoded,
-    delayed,
     harness_module,
-    instance,
     marks_of,
-    module,
-    part,
     rounds,
     source,
 )
+from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, module, part
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 
@@ -129,8 +123,8 @@ def _abstract_outputs(design: Design, name: str, modules: Mapping[str, Ports]) -
     for unit in ("output",) if design.out is None else ("out_number", "out_conversion"):
         ports = modules[f"{name}_{unit}"]
         text = ""
-        for port, (way, width) in ports.items():
-            if way == "output":
+        for port, (direction, width) in ports.items():
+            if direction == "output":
                 any_value = f"  (* anyseq *) wire [{width - 1}:0] any_{port};\n  assign {port} = any_{port};\n"
                 text += "  assign flags = 0;\n" if port == "flags" else any_value
         texts[f"{name}_{unit}"] = module(f"{name}_{unit}", ports, text)

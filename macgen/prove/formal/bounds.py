@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.prove.formal.harness import Harness, Ports, Property, conjunction, delayed, harness_module, instance
+from macgen.prove.formal.harness import Harness, Property, harness_module
 from macgen.prove.formal.states import FloatStates, aligned_valid, code_valid, number_valid, special
+from macgen.prove.verilog_text import Ports, conjunction, delayed, instance
 from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import ports_of
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath
@@ -142,7 +143,7 @@ def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         return bench.harness("bounds", spec.interleave, ())
     _aligned_accumulator(bench, design, output)
     unproved = (
-        "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products; "
+        "direction: a sum of aligned addends, the accumulator among them, is cut, and may move against its products; "
         "nor is it claimed of folds"
     )
     return bench.harness("bounds", spec.interleave, (unproved,))
@@ -213,15 +214,15 @@ def _lanes(bench: _Bench, design: Design) -> None:
     else:
         node = design.first_nodes.result
         kinds = {"lane_first_node": (design.product, node, 2, "numbers"), "lane_node": (node, node, 2, "numbers")}
-    for unit, (term, total, count, interface) in kinds.items():
+    for unit, (addend, total, count, interface) in kinds.items():
         if not bench.has(unit):
             continue
-        terms = {f"{interface}__{index}": f"{unit}_{index}" for index in range(count)}
-        for member, bundle in terms.items():
-            bench.any_number(bundle, unit, member, term)
-        bench.unit(unit, {}, terms, {"sum": f"{unit}_sum"})
+        addends = {f"{interface}__{index}": f"{unit}_{index}" for index in range(count)}
+        for member, bundle in addends.items():
+            bench.any_number(bundle, unit, member, addend)
+        bench.unit(unit, {}, addends, {"sum": f"{unit}_sum"})
         bench.makes_number(
-            f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in terms.values())
+            f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in addends.values())
         )
 
 
@@ -274,14 +275,14 @@ def _aligned_accumulator(bench: _Bench, design: Design, output: str) -> None:
     assert window is not None
     assert isinstance(arithmetic, FloatDatapath)
     state, lanes = bench.members("aligned_adder", "acc"), bench.members("aligned_adder", "lanes")
-    terms = {f"numbers__{lane}": f"term_{lane}" for lane in range(spec.lanes)}
-    for member, bundle in terms.items():
+    products = {f"numbers__{lane}": f"product_{lane}" for lane in range(spec.lanes)}
+    for member, bundle in products.items():
         bench.any_number(bundle, "aligner", member, design.product)
-    bench.unit("aligner", {}, terms, {"aligned": "aligned"})
+    bench.unit("aligner", {}, products, {"aligned": "aligned"})
     bench.free("lanes", lanes)
     bench.free("acc", state)
     bench.body += [aligned_valid(bundle, lanes, window) for bundle in ("aligned", "lanes")]
-    bench.made["aligned"] = " & ".join(f"{bundle}_valid" for bundle in terms.values())
+    bench.made["aligned"] = " & ".join(f"{bundle}_valid" for bundle in products.values())
     bench.unit("aligned_adder", {}, {"acc": "acc", "lanes": "lanes"}, {"result": "sum"})
     given = {"sum": "acc_valid & lanes_valid"}
     numbers = {"sum": f"acc_valid & lanes_valid & ~{special('acc', state)} & ~{special('lanes', lanes)}"}

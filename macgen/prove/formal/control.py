@@ -12,12 +12,8 @@ from macgen.prove.formal.harness import (
     BEGUN,
     SOURCE_INPUTS,
     Harness,
-    Ports,
     Property,
-    delayed,
     harness_module,
-    instance,
-    joined,
     marks_of,
     rounds,
     slots,
@@ -34,6 +30,7 @@ from macgen.prove.formal.units import (
     tree_flags,
     zero_state,
 )
+from macgen.prove.verilog_text import Ports, delayed, instance, joined
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 
@@ -116,8 +113,8 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
   end
   wire ok_passes = ~begun | ({" & ".join(passes)});
   wire ok_result = ~begun | ~result_known
-    | (result_out | {{{arithmetic.results.tells("result")}, {state_bits}'b0}})
-      == {{result_flags | {arithmetic.results.tells("result")}, expected}};
+    | (result_out | {{{arithmetic.results.deferred_by("result")}, {state_bits}'b0}})
+      == {{result_flags | {arithmetic.results.deferred_by("result")}, expected}};
   wire ok_shift = (~begun | ~moved_known_0 | result_out == moved_0) & (~kept | result_out == result_before);
 """,
     ]
@@ -194,7 +191,7 @@ def _interpreter(arithmetic: Arithmetic, at: str, finish: int) -> str:
   reg [{flag_bits - 1}:0] acc_flags;
   wire base = {begins} ? 1'b0 : acc;
   wire sum = {steps.sum("base", "product")};
-  wire [{flag_bits - 1}:0] sum_flags = ({begins} ? {flag_bits}'b0 : acc_flags) | {steps.tells("base")}
+  wire [{flag_bits - 1}:0] sum_flags = ({begins} ? {flag_bits}'b0 : acc_flags) | {steps.deferred_by("base")}
     | {steps.raised("base", "product")}{raised};
   wire sum_known = {begins} | acc_known;
 """
@@ -233,9 +230,17 @@ def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
     spec, steps, tables, flag_bits = arithmetic.spec, arithmetic.steps, arithmetic.folds, arithmetic.flag_bits
     if spec.has_outer_adder:
         what = scaled("sum", f"p{at}", f"q{at}") if spec.scale is not None else "sum"
-        chunk = {"chunk_sum": what, "chunk_known": "sum_known", "chunk_flags": f"sum_flags | {steps.tells('sum')}"}
+        chunk = {
+            "chunk_sum": what,
+            "chunk_known": "sum_known",
+            "chunk_flags": f"sum_flags | {steps.deferred_by('sum')}",
+        }
     else:
-        chunk = {"chunk_sum": "acc", "chunk_known": "acc_known", "chunk_flags": f"acc_flags | {steps.tells('acc')}"}
+        chunk = {
+            "chunk_sum": "acc",
+            "chunk_known": "acc_known",
+            "chunk_flags": f"acc_flags | {steps.deferred_by('acc')}",
+        }
     chunk |= {"folds": f"mine & fold{at}", "starts": f"fold_first{at}"}
     text = ""
     for signal, net in chunk.items():
@@ -247,10 +252,10 @@ def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
     if spec.has_outer_adder:
         base = f"({starts} ? 1'b0 : total)"
         fold_sum = tables.sum(base, taken)
-        flags = f"{tables.tells(base)} | {tables.raised(base, taken)}"
+        flags = f"{tables.deferred_by(base)} | {tables.raised(base, taken)}"
     else:
         fold_sum = f"{starts} ? {taken} : {tables.sum(taken, 'total')}"
-        flags = f"({starts} ? {flag_bits}'b0 : {tables.tells('total')} | {tables.raised(taken, 'total')})"
+        flags = f"({starts} ? {flag_bits}'b0 : {tables.deferred_by('total')} | {tables.raised(taken, 'total')})"
     return (
         text
         + f"""\
@@ -360,7 +365,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
   wire base_c = empty ? 1'b0 : sum_c;
   wire [{flag_bits - 1}:0] base_flags_c = empty ? {flag_bits}'b0 : sum_flags_c;
   wire next_c = {steps.sum("base_c", "product")};
-  wire [{flag_bits - 1}:0] next_flags_c = base_flags_c | {steps.tells("base_c")}
+  wire [{flag_bits - 1}:0] next_flags_c = base_flags_c | {steps.deferred_by("base_c")}
     | {steps.raised("base_c", "product")}{" | product_flags" if flags else ""};
 {_contract_folds(arithmetic)}
   // A tile is due from its last beat until it is marked done, at most a slot of each turn after the last turn's beat.
@@ -394,8 +399,8 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
   wire ok_legal = ~begun | ({_legal(spec)});
   wire ok_sums = ~begun | ((~ends | due | accept_mine & last_c) & ~(due & accept_mine & last_c) & age <= {turns}
     & (~checks | (result_known & result == result_c
-      & (result_flags | {arithmetic.results.tells("result")})
-        == (result_flags_c | {arithmetic.results.tells("result_c")}))));
+      & (result_flags | {arithmetic.results.deferred_by("result")})
+        == (result_flags_c | {arithmetic.results.deferred_by("result_c")}))));
   wire ok_taken = wait_count < {3 * turns};
   // Known at once, this spares the solver finding out about every count.
   {_COUNT if spec.chunk is not None else ""}
@@ -438,14 +443,15 @@ def _contract_folds(arithmetic: Arithmetic) -> str:
         return f"""\
   wire folded_c = chunk_is_first ? next_c : {tables.sum("next_c", "total_c")};
   wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | (chunk_is_first ? {flag_bits}'b0
-    : {steps.tells("next_c")} | total_flags_c | {tables.tells("total_c")} | {tables.raised("next_c", "total_c")});"""
+    : {steps.deferred_by("next_c")} | total_flags_c | {tables.deferred_by("total_c")}
+    | {tables.raised("next_c", "total_c")});"""
     return f"""\
   wire total_base_c = chunk_is_first ? 1'b0 : total_c;
   wire scaled_c = {scaled("next_c", "p", "q") if spec.scale is not None else "next_c"};
   wire folded_c = {tables.sum("total_base_c", "scaled_c")};
-  wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | {steps.tells("next_c")}
+  wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | {steps.deferred_by("next_c")}
     | (chunk_is_first ? {flag_bits}'b0 : total_flags_c)
-    | {tables.tells("total_base_c")} | {tables.raised("total_base_c", "scaled_c")};"""
+    | {tables.deferred_by("total_base_c")} | {tables.raised("total_base_c", "scaled_c")};"""
 
 
 def _legal(spec: MacSpec) -> str:

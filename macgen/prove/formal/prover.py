@@ -23,7 +23,8 @@ from macgen.errors import ToolError
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
 from macgen.prove.formal.control import pe_harness, sequencer_harness
-from macgen.prove.formal.harness import Harness, Ports, Property
+from macgen.prove.formal.harness import Harness, Property
+from macgen.prove.verilog_text import Ports
 from macgen.rtl import Design
 
 DEFAULT_TIMEOUT = 600.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macgen.numerics import FloatFormat, Format, Overflow
-from macgen.prove.formal.harness import conjunction
+from macgen.prove.verilog_text import conjunction
 from macgen.rtl.units.exact_number import Addend, Window
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import SPECIALS
@@ -108,8 +108,9 @@ class FloatStates:
         if g.capped:
             number = f"({normal} ? {exponent} >= {g.min_exponent} & {highest} : {exponent} == {g.zero_exponent})"
         else:
-            power = f"({significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
-            shape = f"({normal} | {power})"
+            shape = normal
+            if g.rounded_sum.folds and g.loads_exactly:  # a product is a state, and its -1.0 as a product has it
+                shape = f"({normal} | {significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
             in_range = [_from(exponent, least, f"{lowest} & ~{up}"), highest, *_on_grid(rounded, exponent, top, least)]
             zero = f"({significand} == 0 & ~{up} & {exponent} == {g.zero_exponent})"
             number = f"({zero} | {conjunction([shape, *in_range])})"
@@ -190,7 +191,7 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
 def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> str:
     """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes."""
     exponent = f"{bundle}__exponent"
-    largest = max(window.terms[0].highest - window.base, window.lowest_top)
+    largest = max(window.addends[0].highest - window.base, window.lowest_top)
     in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"
     return _valid(bundle, [in_range, *_special_conditions(bundle, members)])
 

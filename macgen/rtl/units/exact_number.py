@@ -164,17 +164,17 @@ class Addend:
 
     @classmethod
     def of_window(cls, window: "Window") -> Self:
-        """Describe the sums of a window's terms; the least exponent is that of the window's lowest position."""
-        bits = window.magnitude_bits + (len(window.terms) - 1).bit_length()
+        """Describe the sums of a window's addends; the least exponent is that of the window's lowest position."""
+        bits = window.magnitude_bits + (len(window.addends) - 1).bit_length()
         return cls(
             significand_bits=bits,
             lsb_exponent=window.lsb_exponent,
             least_exponent=1,
             largest_exponent=1 + max(window.highest - window.bits - window.lsb_exponent, 0),
-            largest=sum((term.largest for term in window.terms), Fraction(0)),
+            largest=sum((addend.largest for addend in window.addends), Fraction(0)),
             integer_bits=0,
-            infinite=any(term.infinite for term in window.terms),
-            nan=any(term.nan or term.infinite for term in window.terms),
+            infinite=any(addend.infinite for addend in window.addends),
+            nan=any(addend.nan or addend.infinite for addend in window.addends),
             leading_zeros=bits - 1,
             smallest_exponent=1,
         )
@@ -196,21 +196,21 @@ class Window:
     """Where numbers are cut before they are added: a number of bits below the largest one's binade.
 
     Attributes:
-        terms: the numbers.
+        addends: the numbers.
         fraction_bits: bits that are kept below the largest exponent.
         lsb_exponent: place below which nothing is kept, whatever the largest exponent.
         sticky: whether the last bit that is kept is the OR of itself and all that is cut below it.
     """
 
-    terms: tuple[Addend, ...]
+    addends: tuple[Addend, ...]
     fraction_bits: int
     lsb_exponent: int
     sticky: bool = False
 
     @property
     def highest(self) -> int:
-        """Largest exponent of a term."""
-        return max(term.highest for term in self.terms)
+        """Largest exponent of an addend."""
+        return max(addend.highest for addend in self.addends)
 
     @property
     def bits(self) -> int:
@@ -219,13 +219,13 @@ class Window:
 
     @property
     def magnitude_bits(self) -> int:
-        """Width of a cut term's magnitude."""
+        """Width of a cut addend's magnitude."""
         return self.bits + 1
 
     @property
     def base(self) -> int:
-        """Exponent that stands on the wires as 0: that of the smallest magnitude of a term."""
-        return min(self.lsb_exponent, *(term.lsb_exponent for term in self.terms))
+        """Exponent that stands on the wires as 0: that of the smallest magnitude of an addend."""
+        return min(self.lsb_exponent, *(addend.lsb_exponent for addend in self.addends))
 
     @property
     def lowest_top(self) -> int:

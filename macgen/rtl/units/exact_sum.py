@@ -43,9 +43,9 @@ class FusedSum(wiring.Component):
                 total = (total + extend(number.integer, width))[:width].as_signed()
             m.d.comb += self.sum.integer.eq(total)
             return m
-        terms = [(number.negative, self._on_grid(m, number, lane)) for lane, number in enumerate(self.numbers)]
+        addends = [(number.negative, self._on_grid(m, number, lane)) for lane, number in enumerate(self.numbers)]
         m.d.comb += self.sum.exponent.eq(self._total.least_exponent)
-        total = signed_sum(terms, self._total.significand_bits + 1)
+        total = signed_sum(addends, self._total.significand_bits + 1)
         connect_sum(m, self.sum, total, combined_specials(self.numbers))
         return m
 
@@ -66,7 +66,7 @@ class FusedSum(wiring.Component):
 
 
 def connect_sum(m: Module, number: Any, total: Value, specials: dict[str, Value]) -> None:
-    """Drive an ExactNumber, but for its exponent, with a two's complement sum and what the terms' specials are."""
+    """Drive an ExactNumber, but for its exponent, with a two's complement sum and what the addends' specials are."""
     bits = len(number.magnitude)
     total_ = Signal(signed(bits + 1), name="total")
     absolute = Signal(bits + 1)
@@ -85,7 +85,7 @@ class WindowSum(wiring.Component):
     """Add numbers that are cut at a place below the largest one's exponent, or at least remember what is cut.
 
     Parameters:
-        window: where; all its terms are of one kind.
+        window: where; all its addends are of one kind.
         normal: see Aligner.
 
     Members:
@@ -97,21 +97,21 @@ class WindowSum(wiring.Component):
         self._window = window
         self._normal = normal
         self._total = Addend.of_window(window)
-        numbers = In(ExactNumber(window.terms[0])).array(len(window.terms))
+        numbers = In(ExactNumber(window.addends[0])).array(len(window.addends))
         super().__init__({"numbers": numbers, "sum": Out(ExactNumber(self._total))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        window, lanes, bits = self._window, len(self._window.terms), self._total.significand_bits
+        window, lanes, bits = self._window, len(self._window.addends), self._total.significand_bits
         kind = "lane_aligner" if self._normal else "lane_first_aligner"
         aligner = submodule(m, platform, "aligner", kind, lambda: Aligner(window, lanes, normal=self._normal))
         for number, source in zip(aligner.numbers, self.numbers, strict=True):
             connect_members(m, number, source)
         aligned, kept = aligner.aligned, window.magnitude_bits
-        terms = [(aligned.negatives[lane], aligned.magnitudes.word_select(lane, kept)) for lane in range(lanes)]
+        addends = [(aligned.negatives[lane], aligned.magnitudes.word_select(lane, kept)) for lane in range(lanes)]
         offset = self._total.least_exponent - window.lowest_top
         m.d.comb += self.sum.exponent.eq(aligned.exponent + Const(offset % (1 << window.exponent_bits)))
         specials = combined_specials([aligned])
         specials["invalid"] = specials["invalid"] | specials["opposite"]
-        connect_sum(m, self.sum, signed_sum(terms, bits + 1), specials)
+        connect_sum(m, self.sum, signed_sum(addends, bits + 1), specials)
         return m

@@ -130,7 +130,7 @@ class FixedAdder(wiring.Component):
         cycles: see FloatAdder. All but the last add a part of the bits each, the last one rounds.
 
     Members:
-        acc, operand, random, result, flags, settled: see FloatAdder.
+        acc, operand, random, result, flags, deferred_flags: see FloatAdder.
     """
 
     def __init__(self, geometry: FixedGeometry, cycles: int = 1) -> None:
@@ -143,7 +143,7 @@ class FixedAdder(wiring.Component):
                 **random_port(g.random_bits),
                 "result": Out(FixedValue(g)),
                 "flags": Out(FLAG_BITS),
-                "settled": Out(FLAG_BITS),
+                "deferred_flags": Out(FLAG_BITS),
             }
         )
 
@@ -187,9 +187,9 @@ class FixedAdder(wiring.Component):
 
     def _sum(self, m: Module, bits: int) -> tuple[Value, Any]:
         """Return the exact sum, and what the operand is beside a number."""
-        terms = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
+        addends = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
         names = [name for name in self.operand.signature.members if name != "integer"]
-        beside = {name: getattr(self.operand, name) for name in names}
+        specials = {name: getattr(self.operand, name) for name in names}
         stages = max(self._cycles - 1, 1)
         low = 0
         done: list[Value] = []
@@ -197,16 +197,16 @@ class FixedAdder(wiring.Component):
         for stage in range(stages):
             part = Signal((stage + 1) * bits // stages - low + 1, name=f"sum_{stage}")
             width = len(part) - 1
-            x, y = (Value.cast(term)[:width] for term in terms)
+            x, y = (Value.cast(addend)[:width] for addend in addends)
             m.d.comb += part.eq(extend(x, width + 1) + extend(y, width + 1) + extend(carry, width + 1))
             done, carry, low = [*done, part[:width]], part[width], low + width
-            terms = [Value.cast(term)[width:] for term in terms]
+            addends = [Value.cast(addend)[width:] for addend in addends]
             if self._cycles > 1:
                 done = [Cat(*done)]
-                left = {"carry": carry, "sum": done[0], "acc": terms[0], "operand": terms[1]}
-                carry, done[0], *terms = delay(m, f"part_{stage}", **left)
-                beside = dict(zip(beside, delay(m, f"part_{stage}", **beside), strict=True))
-        return Cat(*done).as_signed(), SimpleNamespace(**beside)
+                left = {"carry": carry, "sum": done[0], "acc": addends[0], "operand": addends[1]}
+                carry, done[0], *addends = delay(m, f"part_{stage}", **left)
+                specials = dict(zip(specials, delay(m, f"part_{stage}", **specials), strict=True))
+        return Cat(*done).as_signed(), SimpleNamespace(**specials)
 
 
 class FixedProduct(wiring.Component):

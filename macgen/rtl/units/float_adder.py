@@ -17,18 +17,18 @@ from macgen.rtl.parts.bits import (
 )
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
-from macgen.rtl.parts.pipeline import Cuts
+from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.float_rounder import FloatRounder
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled, sum_specials
 from macgen.rtl.units.geometry import FloatGeometry
 
-CUTS: dict[int, tuple[str, ...]] = {
+REGISTERS_AFTER: dict[int, tuple[str, ...]] = {
     1: (),
     2: ("aligned",),
     3: ("compared", "added"),
     4: ("compared", "added", "counted"),
 }
-"""After which parts of an addition registers stand if it takes so many cycles, where they shorten its path most. Parts:
+"""After which stages of an addition registers stand if it takes so many cycles, where they shorten its path most:
 exponents compared, smaller addend aligned, exact sum, leading bits counted."""
 
 
@@ -45,11 +45,11 @@ class FloatAdder(wiring.Component):
         random: with stochastic rounding the random number; taken when the addition ends.
         result: the rounded sum; when the addition ends.
         flags: raised by this addition, as far as `result` does not say so itself; when it ends.
-        settled: raised by the addition that made `acc`, and not among its `flags`; at once.
+        deferred_flags: raised by the addition that made `acc`, and not among its `flags`; at once.
     """
 
     def __init__(self, geometry: FloatGeometry, cycles: int = 1) -> None:
-        self._cuts = CUTS[cycles]
+        self._registers_after = REGISTERS_AFTER[cycles]
         self._geometry = geometry
         super().__init__(
             {
@@ -58,7 +58,7 @@ class FloatAdder(wiring.Component):
                 **random_port(geometry.random_bits),
                 "result": Out(FloatValue(geometry)),
                 "flags": Out(FLAG_BITS),
-                "settled": Out(FLAG_BITS),
+                "deferred_flags": Out(FLAG_BITS),
             }
         )
 
@@ -66,7 +66,7 @@ class FloatAdder(wiring.Component):
         m = Module()
         g, rounded_sum = self._geometry, self._geometry.rounded_sum
         settled = Settled(m, g, self.acc, "acc")
-        m.d.comb += self.settled.eq(settled.flags)
+        m.d.comb += self.deferred_flags.eq(settled.flags)
         acc = Signal(signed(g.window_bits + 2))
         m.d.comb += acc.eq(settled.significand << (g.window_bits - g.precision))
 
@@ -101,16 +101,16 @@ class FloatAdder(wiring.Component):
             lost.eq(Mux(operand_larger, acc_lost, operand_lost)),
             exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
-        beside = sum_specials(m, g, settled, self.operand)
+        specials = sum_specials(m, g, settled, self.operand)
 
-        cuts = Cuts(m, self._cuts, beside)
-        larger, smaller, lost, away, exponent = cuts.after(
+        pipeline = PipelineRegisters(m, self._registers_after, specials)
+        larger, smaller, lost, away, exponent = pipeline.after(
             "compared", larger=larger, smaller=smaller, lost=lost, distance=distance, exponent=exponent
         )
         aligned, far_lost = shift_right_sticky(m, smaller, away, "align", unit=ahead)
         sticky: Value = Signal(name="sticky")
         m.d.comb += sticky.eq(far_lost | lost)
-        larger, aligned, sticky, exponent = cuts.after(
+        larger, aligned, sticky, exponent = pipeline.after(
             "aligned", larger=larger, smaller=aligned, sticky=sticky, exponent=exponent
         )
         sum_bits = g.window_bits + 2 + g.guard_bits
@@ -131,13 +131,13 @@ class FloatAdder(wiring.Component):
         else:
             m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
 
-        added, sticky, exponent = cuts.after("added", sum=exact_sum, sticky=sticky, exponent=exponent)
+        added, sticky, exponent = pipeline.after("added", sum=exact_sum, sticky=sticky, exponent=exponent)
         rounder = submodule(
             m,
             platform,
             "rounder",
             f"{rounded_sum.prefix}rounder",
-            lambda: FloatRounder(g, cycles=1 + ("counted" in self._cuts), of_two=True),
+            lambda: FloatRounder(g, cycles=1 + ("counted" in self._registers_after), of_two=True),
         )
         m.d.comb += [
             rounder.sum[0].eq(Const(0, 1) if rounded_sum.drops else sticky),
@@ -147,7 +147,7 @@ class FloatAdder(wiring.Component):
         ]
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
-        for name, value in cuts.beside.items():
-            m.d.comb += getattr(rounder.beside, name).eq(value)
+        for name, value in pipeline.carried.items():
+            m.d.comb += getattr(rounder.specials, name).eq(value)
         connect_members(m, self.result, rounder.result)
         return m

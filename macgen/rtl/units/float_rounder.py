@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left
 from macgen.rtl.parts.interfaces import member, random_port
-from macgen.rtl.parts.pipeline import Cuts
+from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.float_value import FloatValue, SumSpecials
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.units.rounding_place import BitsBelow
@@ -28,12 +28,12 @@ class FloatRounder(wiring.Component):
         sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
             and the sticky bit.
         exponent: of the sum, were it normalised with one bit to spare.
-        beside: what the addends make of it.
+        specials: what infinities and NaN among the addends make of it.
         random, result, flags: see FloatAdder.
     """
 
     def __init__(self, geometry: FloatGeometry, cycles: int = 1, *, of_two: bool = False) -> None:
-        self._cuts = ("counted",) if cycles == 2 else ()
+        self._registers_after = ("counted",) if cycles == 2 else ()
         self._of_two = of_two
         self._geometry = g = geometry
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
@@ -41,7 +41,7 @@ class FloatRounder(wiring.Component):
             {
                 "sum": In(signed(self.sum_bits)),
                 "exponent": In(g.exponent_bits),
-                "beside": In(SumSpecials(g)),
+                "specials": In(SumSpecials(g)),
                 **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
@@ -51,8 +51,9 @@ class FloatRounder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g, rounding = self._geometry, self._geometry.rounded_sum.rounding
-        cuts = Cuts(m, self._cuts, {name: getattr(self.beside, name) for name in self.beside.signature.members})
-        kept, below, exponent, nonzero = self._normalise(m, cuts)
+        specials_in = {name: getattr(self.specials, name) for name in self.specials.signature.members}
+        pipeline = PipelineRegisters(m, self._registers_after, specials_in)
+        kept, below, exponent, nonzero = self._normalise(m, pipeline)
 
         p = g.precision
         inexact = Signal()
@@ -76,29 +77,29 @@ class FloatRounder(wiring.Component):
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
-        beside = SimpleNamespace(**cuts.beside)
-        clamped = member(beside, "clamped")
+        specials = SimpleNamespace(**pipeline.carried)
+        clamped = member(specials, "clamped")
         underflow: Value = Const(0, 1)
         if g.capped:
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
-            underflow = tiny & ~(Specials(m, beside, "sum").any | clamped)
+            underflow = tiny & ~(Specials(m, specials, "sum").any | clamped)
         for name in SPECIALS:
             if name in self.result.signature.members:
-                m.d.comb += getattr(self.result, name).eq(getattr(beside, name))
-        if "clamped" in self.beside.signature.members:
+                m.d.comb += getattr(self.result, name).eq(getattr(specials, name))
+        if "clamped" in self.specials.signature.members:
             with m.If(clamped):
                 m.d.comb += [
-                    self.result.significand.eq(g.max_significand ^ member(beside, "negative").replicate(p + 1)),
-                    self.result.up.eq(member(beside, "negative")),
+                    self.result.significand.eq(g.max_significand ^ member(specials, "negative").replicate(p + 1)),
+                    self.result.up.eq(member(specials, "negative")),
                     self.result.exponent.eq(g.max_exponent),
                 ]
         if "negative" in self.result.signature.members:
             of_zero = ~nonzero & ~clamped
-            m.d.comb += self.result.negative.eq(beside.negative & of_zero)
-        m.d.comb += self.flags.eq(Cat(member(beside, "overflow"), underflow, member(beside, "invalid")))
+            m.d.comb += self.result.negative.eq(specials.negative & of_zero)
+        m.d.comb += self.flags.eq(Cat(member(specials, "overflow"), underflow, member(specials, "invalid")))
         return m
 
-    def _normalise(self, m: Module, cuts: Cuts) -> tuple[Signal, Signal, Signal, Value]:
+    def _normalise(self, m: Module, pipeline: PipelineRegisters) -> tuple[Signal, Signal, Signal, Value]:
         """Shift the sum left until its sign bit and the next differ, or its exponent is the smallest normal number's.
 
         Returns the top bits that are kept, what is below them (see BitsBelow), the exponent and whether it is not 0.
@@ -125,7 +126,7 @@ class FloatRounder(wiring.Component):
         nonzero = Signal()
         m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
         places_early = {f"early_{place}": value for place, value in enumerate(places.early)}
-        unshifted, distance, largest, not_zero, *known = cuts.after(
+        unshifted, distance, largest, not_zero, *known = pipeline.after(
             "counted",
             sum=head.as_unsigned(),
             distance=distance,
