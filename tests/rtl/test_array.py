@@ -11,7 +11,7 @@ from macgen import golden
 from macgen.catalogue import CATALOGUE
 from macgen.rtl import ArrayCore, Design, MacArray, Skew
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.spec import FOLDS, MacSpec
+from macgen.spec import Fold, MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import DifferenceError, beats_of, check, operands, play, scales
 
@@ -149,7 +149,7 @@ class Bench:
 
 def folds(chunk):
     """Return what a spec's fold may be; without chunks one is as good as the other (tests/emit/test_verilog.py)."""
-    return FOLDS if chunk else FOLDS[:1]
+    return tuple(Fold) if chunk else tuple(Fold)[:1]
 
 
 def tiles_of(spec, lengths, rng):
@@ -215,7 +215,7 @@ def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
 
 
 @pytest.mark.thinned(3)
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("fold", Fold)
 @pytest.mark.parametrize("rounding", ["rne", "stochastic:5"])
 def test_interleaved_tiles_in_simulation(rounding, fold):
     spec = MacSpec(a="e5m2", b="e5m2", acc="e6m5", rows=2, cols=3, interleave=3, chunk=4, fold=fold, rounding=rounding)
@@ -255,7 +255,7 @@ STREAMS = [
 
 
 @pytest.mark.thinned(5)
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("fold", Fold)
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
     """Registers hold anything at the start; a reset comes at any moment; beats marked first drop unfinished sums."""
@@ -268,7 +268,7 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
 
 
 @pytest.mark.thinned(5)
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("fold", Fold)
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_turns_are_independent(index, fold):
     interleave = 2 + (index + (fold == "overlap")) % 3
