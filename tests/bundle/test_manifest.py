@@ -14,7 +14,7 @@ from macgen.catalogue import CATALOGUE
 from macgen.errors import MacgenError
 from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import ports_of
-from macgen.spec import FOLDS, MacSpec
+from macgen.spec import Fold, MacSpec
 from tests.bundle.fixtures import SPEC, generate_once, sentence
 from tests.strategies import specs
 
@@ -93,7 +93,7 @@ def test_latency_is_that_of_the_fold():
     default = CATALOGUE["default"].spec
     latencies = {
         (fold, pipeline): Manifest.of(dataclasses.replace(default, fold=fold, pipeline=pipeline), "mac").latency
-        for fold in FOLDS
+        for fold in Fold
         for pipeline in (1, 2)
     }
     assert latencies == {("bubble", 1): 10, ("bubble", 2): 11, ("overlap", 1): 10, ("overlap", 2): 11}
