@@ -31,8 +31,6 @@ class Fold(Choice):
     """While the next chunk's first product is loaded (no stall)."""
 
 
-FOLDS = tuple(Fold)
-
 Scale = ScaleFormat | FloatFormat
 """A format that scales can have."""
 

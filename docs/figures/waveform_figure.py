@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from drawing import A_COLOUR, B_COLOUR, CONTROL_COLOUR, RESULT_COLOUR, Drawing
 
 from macgen import MacSpec
-from macgen.rtl import MacArray
+from macgen.rtl import ArrayCore, Design
 
 SPEC = MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=2, rows=2, cols=2)
 
@@ -70,7 +70,7 @@ def _word(codes: Sequence[int], width: int) -> int:
 
 def simulate() -> dict[str, list[int]]:
     """Return the ports' values in each cycle, by the names that they have in the Verilog."""
-    array = MacArray(SPEC)
+    array = ArrayCore(Design(SPEC))
     trace: dict[str, list[int]] = {name: [] for name in array.signature.members}
 
     async def bench(ctx: Any) -> None:

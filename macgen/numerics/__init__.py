@@ -37,14 +37,8 @@ Format = FloatFormat | FixedFormat
 """A format that operands and accumulators can have."""
 
 
-ENCODINGS, SUBNORMALS, OVERFLOWS = tuple(Encoding), tuple(Subnormals), tuple(Overflow)
 SUM_ROUNDINGS = tuple(Rounding(kind) for kind in RoundingKind if kind != RoundingKind.STOCHASTIC)
 """The roundings of sums that take no random numbers."""
-
-
-def random_bits(rounding: str) -> int:
-    """Return R of `stochastic:R`, else 0."""
-    return Rounding(rounding).random_bits
 
 
 def parse_format(text: str) -> Format:
@@ -101,14 +95,11 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
 
 __all__ = [
     "ALIASES",
-    "ENCODINGS",
     "MAX_ALIGNED_BITS",
     "MAX_MAN_BITS",
     "MAX_RANDOM_BITS",
     "MAX_SCALE_BITS",
-    "OVERFLOWS",
     "PLAIN_ROUNDINGS",
-    "SUBNORMALS",
     "SUM_ROUNDINGS",
     "Choice",
     "Encoding",
@@ -133,6 +124,5 @@ __all__ = [
     "all_values",
     "as_format",
     "parse_format",
-    "random_bits",
     "shift_right",
 ]

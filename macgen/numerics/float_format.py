@@ -118,11 +118,6 @@ class FloatFormat:
         """The bias that the format string need not state."""
         return (1 << (self.exp_bits - 1)) - (0 if self.encoding == Encoding.FNUZ else 1)
 
-    @property
-    def exponent_bias(self) -> int:
-        """The bias."""
-        return self.bias
-
     @cached_property
     def width(self) -> int:
         """Bits of a code."""

@@ -109,8 +109,8 @@ class Skew(wiring.Component):
         return m
 
 
-class MacArray(wiring.Component):
-    """A rows x cols array that computes tiles of A·B.
+class ArrayCore(wiring.Component):
+    """A rows x cols array that computes tiles of A·B, with the ports that the Verilog has.
 
     Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
     taken in the same cycle; with lanes as many elements, 0 where the dot products have no more. After the beat marked
@@ -133,9 +133,9 @@ class MacArray(wiring.Component):
         c_first, c_last: row 0, the last row.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self.spec, self.design = spec, Design(spec)
-        super().__init__(self.design.signature)
+    def __init__(self, design: Design) -> None:
+        self.design, self.spec = design, design.spec
+        super().__init__(design.signature)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -252,3 +252,38 @@ class MacArray(wiring.Component):
             codes.append(output.code)
             flags.append(col_flags | output.flags)
         m.d.comb += [self.c_data.eq(Cat(*codes)), self.c_flags.eq(Cat(*flags))]
+
+
+class MacArray(wiring.Component):
+    """The array as a component of a larger design: its streams are those of `amaranth.lib.stream`.
+
+    `wiring.connect(m, source.o, array.a)` joins it to a source with a member `o` of the same signature,
+    `Out(array.design.streams["a"])`. `ArrayCore`, whose ports are the streams' valids, readies and fields, says what
+    they carry and when.
+
+    Members:
+        a: in; payload `data[row][lane]`, `first`, `last`, and with scales `scale[row]`.
+        b: in; payload `data[col][lane]`, and with scales `scale[col]`.
+        c: out; payload `data[col]`, `flags[col]` with `overflow`, `underflow` and `invalid`, `first`, `last`.
+
+    Parameters:
+        spec: the array.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.spec, self.design = spec, Design(spec)
+        a, b, c = (self.design.streams[name] for name in "abc")
+        super().__init__({"a": In(a), "b": In(b), "c": Out(c)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        core = submodule(m, platform, "core", "core", lambda: ArrayCore(self.design))
+        for name, flow in (("a", In), ("b", In), ("c", Out)):
+            outside = getattr(self, name)
+            inside = {"valid": outside.valid, "ready": outside.ready}
+            inside |= {field: outside.payload[field] for field, _ in outside.payload.shape()}
+            for field, value in inside.items():
+                port = getattr(core, f"{name}_{field}")
+                into = (flow == In) != (field == "ready")  # readies run against their streams
+                m.d.comb += port.eq(value) if into else value.eq(port)
+        return m

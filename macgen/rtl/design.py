@@ -8,11 +8,11 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Shape, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Shape, Value, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, FloatFormat, Lfsr
+from macgen.numerics import FixedFormat, Flags, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes
@@ -267,7 +267,7 @@ class Design:
 
     @cached_property
     def signature(self) -> wiring.Signature:
-        """The ports of the array; see MacArray."""
+        """The flat ports of the array, those of the Verilog; see ArrayCore."""
         spec = self.spec
         a_scale, b_scale = (
             {} if spec.scale is None else {f"{side}_scale": In(lanes * spec.scale.width)}
@@ -293,3 +293,23 @@ class Design:
                 "c_last": Out(1),
             }
         )
+
+    @cached_property
+    def streams(self) -> dict[str, stream.Signature]:
+        """The signatures of the array's streams `a`, `b` and `c`; see MacArray."""
+        spec = self.spec
+        codes_a, codes_b = (data.ArrayLayout(unsigned(fmt.width), spec.lanes) for fmt in (spec.a, spec.b))
+        scales_a, scales_b = (
+            {} if spec.scale is None else {"scale": data.ArrayLayout(unsigned(spec.scale.width), side)}
+            for side in (spec.rows, spec.cols)
+        )
+        a = {"data": data.ArrayLayout(codes_a, spec.rows), **scales_a, "first": 1, "last": 1}
+        b = {"data": data.ArrayLayout(codes_b, spec.cols), **scales_b}
+        flags = data.StructLayout({flag.name.lower(): 1 for flag in Flags if flag.name})
+        c = {
+            "data": data.ArrayLayout(unsigned(spec.out_format.width), spec.cols),
+            "flags": data.ArrayLayout(flags, spec.cols),
+            "first": 1,
+            "last": 1,
+        }
+        return {name: stream.Signature(data.StructLayout(fields)) for name, fields in (("a", a), ("b", b), ("c", c))}

@@ -294,6 +294,7 @@ def test_exhaustive_without_a_compiler(bundle, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.prove
 def test_an_array_is_proved(tmp_path):
     directory = tmp_path / "mac"
     small = ("--a", "int3", "--b", "uint2", "--acc", "int7", "--rows", 1, "--cols", 1)
@@ -345,7 +346,7 @@ def test_broken_manifest(tmp_path, bundle):
         [],
         None,
         {},
-        good | {"schema": 2},
+        good | {"schema": 3},
         good | {"spec": None},
         good | {"spec": good["spec"] | {"rows": 0}},
         good | {"spec": good["spec"] | {"lanes": 1}},
@@ -361,6 +362,16 @@ def test_broken_manifest(tmp_path, bundle):
     for values in wrong:
         (tmp_path / "manifest.json").write_text(json.dumps(values))
         assert len(refused("verify", tmp_path)) < 500
+
+
+@pytest.mark.parametrize("command", [("verify",), ("verify", "--exhaustive"), ("verify", "--formal"), ("report",)])
+def test_a_bundle_of_an_older_macgen_is_to_be_rebuilt(tmp_path, bundle, command):
+    older = json.loads((bundle / "manifest.json").read_text()) | {"schema": 1}
+    (tmp_path / "manifest.json").write_text(json.dumps(older))
+    assert refused(*command, tmp_path) == (
+        f"bundle {str(tmp_path)!r}: manifest has schema 1, as older versions of macgen wrote it; accepted is 2, which "
+        f"macgen build --force makes of the same options"
+    )
 
 
 def test_bundle_without_verilog(tmp_path, bundle):

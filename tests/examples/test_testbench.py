@@ -50,6 +50,7 @@ def test_icarus(verilog, tmp_path):
     assert printed == rows_of_the_product()
 
 
+@pytest.mark.prove
 def test_verilator(verilog, tmp_path):
     options = ["--binary", "--timing", "-CFLAGS", "-fcoroutines", "--top-module", "tile_tb", "-o", "tile_tb"]
     command = [*tools.require("verilator").command, *options, "-Wno-fatal", str(TESTBENCH), str(verilog)]

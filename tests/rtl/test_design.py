@@ -10,7 +10,7 @@ from macgen.bundle.manifest import Manifest
 from macgen.catalogue import presets
 from macgen.prove.exhaustive.step_wrapper import step_wrapper
 from macgen.prove.formal.prover import HARNESSES
-from macgen.rtl import Design, MacArray, Modules
+from macgen.rtl import ArrayCore, Design, MacArray, Modules
 from macgen.rtl.parts.hierarchy import ports_of
 from macgen.rtl.units.fixed import FixedGeometry
 from macgen.rtl.units.geometry import FloatGeometry
@@ -48,7 +48,7 @@ def built(monkeypatch):
 
 @pytest.mark.parametrize("preset", GEOMETRIES)
 def test_an_elaboration_works_out_each_geometry_once(preset, built):
-    Modules("array").convert(MacArray(presets[preset]))
+    Modules("array").convert(ArrayCore(Design(presets[preset])))
     assert list(built.values()) == [1] * GEOMETRIES[preset]
 
 
@@ -65,7 +65,7 @@ def test_every_rounding_of_a_spec_is_worked_out_once(built):
         lanes=4,
         lane_sum="tree",
     )
-    Modules("array").convert(MacArray(spec))
+    Modules("array").convert(ArrayCore(Design(spec)))
     assert set(built.values()) == {1}
     prefixes = ["", "lane_", "lane_first_", "out_", "outer_", "rounding_"]
     assert sorted(rounded_sum.prefix for rounded_sum in built) == prefixes
@@ -87,7 +87,7 @@ def test_the_manifest_follows_the_design(monkeypatch):
 
 @pytest.mark.parametrize("preset", GEOMETRIES)
 def test_proofs_take_the_design_that_they_are_given(preset, built):
-    array, modules = MacArray(presets[preset]), Modules("array")
+    array, modules = ArrayCore(Design(presets[preset])), Modules("array")
     modules.convert(array)
     ports = {
         f"array_{kind}": {name: ("input" if is_input else "output", len(net)) for name, is_input, net in ports_of(unit)}

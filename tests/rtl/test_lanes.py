@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat
-from macgen.rtl import Design, MacArray
+from macgen.rtl import ArrayCore, Design
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.units.exact_number import Addend, Window
 from macgen.spec import MacSpec
@@ -137,7 +137,7 @@ ARRAYS = [
 def test_arrays_take_beats_of_several_elements(index):
     """The lanes that a dot product's last beat does not need hold zero; gaps, back-pressure, restarts and resets."""
     spec = MacSpec(**{"cols": 1, **ARRAYS[index]})
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 32, 24)
     assert check(spec, beats, play(gates, spec, beats, rng)) > 40
@@ -155,7 +155,7 @@ def test_arrays_take_beats_of_several_elements(index):
     ],
 )
 def test_specs_in_use_become_hardware(fields):
-    text = Modules("array").convert(MacArray(MacSpec(**fields)))
+    text = Modules("array").convert(ArrayCore(Design(MacSpec(**fields))))
     assert text.count("\\array_multiplier") >= fields["lanes"]
 
 

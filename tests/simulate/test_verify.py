@@ -71,7 +71,7 @@ def assert_passed(result: VerifyResult) -> None:
 # -- right arrays pass -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.thinned("default", "int8-int32", "sr-e6m5", "hopper-like", "nvfp4")
+@pytest.mark.thinned("default", "int8-int32", "sr-e6m5", "nvfp4")
 @pytest.mark.parametrize(("name", "fold"), WITH_FOLDS)
 def test_presets_pass_under_icarus(name, fold, tmp_path):
     need("iverilog")
@@ -99,7 +99,7 @@ def test_presets_pass_under_icarus(name, fold, tmp_path):
     )
 
 
-@pytest.mark.thinned("fixed", "scaled", "turns", "tree")
+@pytest.mark.thinned("fixed", "scaled", "aligned turns")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_pass_under_icarus(name, tmp_path):
     need("iverilog")
@@ -289,6 +289,7 @@ def test_logs_of_failures_are_kept(bundles, tmp_path, monkeypatch):
     assert "expected" in failed.message
 
 
+@pytest.mark.prove
 def test_the_seed_repeats_a_run_and_changes_it(bundles, tmp_path):
     need("iverilog")
     runs = [quick(bundles / "small", simulator="icarus", seed=seed).runs[0] for seed in (3, 3, 4)]

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from macgen import tools
 from macgen.errors import MacgenError
-from macgen.numerics import ENCODINGS, SUBNORMALS, FixedFormat, FloatFormat, Format, ScaleFormat, random_bits
+from macgen.numerics import (
+    Encoding,
+    FixedFormat,
+    FloatFormat,
+    Format,
+    Overflow,
+    Rounding,
+    RoundingKind,
+    ScaleFormat,
+    Subnormals,
+)
 from macgen.prove.exhaustive.step_wrapper import StepWrapper, Vectors, step_wrapper
 from macgen.rtl import Design
 from macgen.spec import MacSpec, Scale
@@ -93,9 +103,9 @@ def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
     if isinstance(fmt, ScaleFormat):
         return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0)
     if isinstance(fmt, FloatFormat):
-        encoding = ENCODINGS.index(fmt.encoding)
-        subnormals = SUBNORMALS.index(fmt.subnormals)
-        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.exponent_bias, encoding, subnormals, 0, 0)
+        encoding = list(Encoding).index(fmt.encoding)
+        subnormals = list(Subnormals).index(fmt.subnormals)
+        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.bias, encoding, subnormals, 0, 0)
     return (0, fmt.width, 0, 0, 0, 0, 0, fmt.frac_bits, int(fmt.signed))
 
 
@@ -103,16 +113,14 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
     """Return a spec as the integers of `Spec` in cpp/numbers.h."""
     unused = (0,) * len(format_numbers(spec.a))
 
-    def target(fmt: Format | None, rounding: str, *, single: bool = False) -> tuple[int, ...]:
+    def target(fmt: Format | None, rounding: Rounding) -> tuple[int, ...]:
         if fmt is None:
             return (*unused, 0, 0, 0)
-        bits = random_bits(rounding)
-        rounding = "rtz" if single and rounding == "drop" else "stochastic" if bits else rounding
         return (
             *format_numbers(fmt),
-            ("rne", "rtz", "drop", "stochastic").index(rounding),
-            bits,
-            ("saturate", "infinity", "wrap").index(spec.overflow_into(fmt)),
+            list(RoundingKind).index(rounding.kind),
+            rounding.random_bits,
+            list(Overflow).index(spec.overflow_into(fmt)),
         )
 
     lane_sums = ("fused", "tree")
@@ -120,10 +128,10 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
         *format_numbers(spec.a),
         *format_numbers(spec.b),
         *(unused if spec.scale is None else format_numbers(spec.scale)),
-        *target(spec.product, spec.rounding, single=True),
+        *target(spec.product, spec.rounding.of_numbers),
         *target(spec.acc, spec.rounding),
         *target(spec.outer_format, spec.fold_rounding),
-        *target(spec.out_format, spec.fold_rounding, single=True),
+        *target(spec.out_format, spec.fold_rounding.of_numbers),
         int(spec.product is not None),
         int(spec.scale is not None),
         int(spec.has_outer_adder),

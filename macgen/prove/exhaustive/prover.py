@@ -12,8 +12,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
@@ -111,6 +112,11 @@ class ExhaustiveResult:
     def sums(self) -> int:
         """Additions driven in all."""
         return sum(phase.sums for phase in self.phases)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        values = {"passed": self.passed, "complete": self.complete, "pairs": self.pairs, **asdict(self)}
+        return values | {"log": None if self.log is None else str(self.log)}
 
 
 def exhaustive(

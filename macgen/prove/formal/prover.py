@@ -13,8 +13,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
@@ -85,6 +86,13 @@ class FormalResult:
     def passed(self) -> bool:
         """Whether all is proved."""
         return self.problem is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        paths = {"trace": self.trace, "log": self.log}
+        return {"passed": self.passed, **asdict(self)} | {
+            name: None if path is None else str(path) for name, path in paths.items()
+        }
 
 
 def formal(

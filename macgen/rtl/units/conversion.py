@@ -82,7 +82,7 @@ class FloatConversion(wiring.Component):
 
         # -- Exponent field: without bounds; of a normalised number whose exponent is e it is e + offset - zeros
         top = addend.significand_bits - 1
-        offset = addend.lsb_exponent - addend.least_exponent + top + fmt.exponent_bias
+        offset = addend.lsb_exponent - addend.least_exponent + top + fmt.bias
         lowest, highest = addend.least_exponent + offset - top, addend.largest_exponent + offset
         bits = max((-lowest).bit_length(), highest.bit_length(), fmt.exp_bits) + 2
         field = Signal(signed(bits))

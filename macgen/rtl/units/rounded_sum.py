@@ -6,7 +6,7 @@ A PE may have several: products into the inner accumulator, chunk sums into the 
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from macgen.numerics import FloatFormat, Format, Overflow, random_bits
+from macgen.numerics import FloatFormat, Format, Overflow, Rounding
 from macgen.rtl.units.exact_number import Addend
 
 
@@ -25,7 +25,7 @@ class RoundedSum:
 
     addend: Addend
     acc: Format
-    rounding: str
+    rounding: Rounding
     overflow: Overflow
     folds: bool = False
     prefix: str = ""
@@ -33,7 +33,7 @@ class RoundedSum:
     @cached_property
     def random_bits(self) -> int:
         """Bits of the random number that the rounding takes, else 0."""
-        return random_bits(self.rounding)
+        return self.rounding.random_bits
 
     @property
     def rounds_up(self) -> bool:

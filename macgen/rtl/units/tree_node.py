@@ -7,7 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, Format, Overflow
+from macgen.numerics import FixedFormat, Format, Overflow, Rounding
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
@@ -34,7 +34,7 @@ class NodeGeometry:
     addend: Addend
     result: Addend
     acc: Format
-    rounding: str
+    rounding: Rounding
     overflow: Overflow
     first: bool
 
@@ -76,8 +76,7 @@ class NodeGeometry:
         """The rounding of the sum, after the numbers have been cut."""
         window = self.window
         total = Addend.of_sum(self.addend, 2, self.lsb_exponent) if window is None else Addend.of_window(window)
-        rounding = "rtz" if self.drops else self.rounding
-        return Conversion(RoundedSum(total, self.acc, rounding, self.overflow, prefix=self.prefix))
+        return Conversion(RoundedSum(total, self.acc, self.rounding.of_numbers, self.overflow, prefix=self.prefix))
 
 
 class TreeNode(wiring.Component):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.golden import Model
-from macgen.numerics import ENCODINGS, FixedFormat, FloatFormat
+from macgen.numerics import Encoding, FixedFormat, FloatFormat
 from macgen.numerics.flags import Flags
 from macgen.rtl import Design
 from macgen.rtl.units.exact_number import significand_bits
@@ -193,7 +193,7 @@ def test_loads_exactly_of_formats_in_use(a, acc, exact):
     assert Design(spec).steps.geometry.loads_exactly is exact
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", Encoding)
 def test_significand_bits_hold_every_magnitude(encoding):
     fmt = FloatFormat(4, 3, encoding=encoding)
     assert significand_bits(fmt) == 4
