@@ -271,6 +271,7 @@ class Loop:
 
     def _total_flags(self, before: Value, flags: Value) -> Signal:
         """Return the flags of a total after the addition that ends."""
+        # -- Total: its flags, those of the first chunk alone after the first fold
         total_flags = Signal(FLAG_BITS)
         self._m.d.comb += total_flags.eq(Mux(self._late.fold_first, 0, before) | flags)
         return total_flags

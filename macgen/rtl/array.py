@@ -35,11 +35,11 @@ class Row(wiring.Component):
         self._design, spec = design, design.spec
         super().__init__(
             {
-                "a_in": In(spec.lanes * spec.a.width),
+                "a_in": In(design.a_bits),
                 "control_in": In(design.control),
                 "control_out": Out(design.control),
-                "b_in": In(spec.cols * spec.lanes * spec.b.width),
-                "b_out": Out(spec.cols * spec.lanes * spec.b.width),
+                "b_in": In(spec.cols * design.b_bits),
+                "b_out": Out(spec.cols * design.b_bits),
                 **design.scale_ports(spec.cols),
                 "shift": In(1),
                 "result_in": In(spec.cols * design.result_bits),
@@ -59,7 +59,7 @@ class Row(wiring.Component):
         for col, pe in enumerate(pes):
             m.d.comb += [
                 pe.a_in.eq(a),
-                pe.b_in.eq(self.b_in.word_select(col, spec.lanes * spec.b.width)),
+                pe.b_in.eq(self.b_in.word_select(col, design.b_bits)),
                 pe.shift.eq(self.shift),
                 pe.result_in.eq(self.result_in.word_select(col, design.result_bits)),
             ]
@@ -143,8 +143,8 @@ class ArrayCore(wiring.Component):
 
         # -- Take beats: both streams in the same cycle; operands are skewed to meet in the array
         sequencer = submodule(m, platform, "sequencer", "sequencer", lambda: Sequencer(design))
-        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, spec.lanes * spec.a.width))
-        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, spec.lanes * spec.b.width))
+        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, design.a_bits))
+        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, design.b_bits))
         m.d.comb += [
             sequencer.valid.eq(self.a_valid & self.b_valid),
             sequencer.first.eq(self.a_first),
@@ -177,7 +177,7 @@ class ArrayCore(wiring.Component):
                 m.d.sync += getattr(delayed, name).eq(getattr(control, name))
             control = delayed
             connect_members(m, row.control_in, control)
-            m.d.comb += [row.a_in.eq(a.word_select(index, self.spec.lanes * self.spec.a.width)), row.b_in.eq(b)]
+            m.d.comb += [row.a_in.eq(a.word_select(index, self.design.a_bits)), row.b_in.eq(b)]
             b = row.b_out
         for above, below in pairwise(rows):
             m.d.comb += above.result_in.eq(below.result_out)

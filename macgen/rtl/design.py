@@ -248,6 +248,25 @@ class Design:
 
     # -- ports -------------------------------------------------------------------------------------------------------
 
+    @property
+    def a_bits(self) -> int:
+        """Width of a row's operand codes in a beat: one for each lane."""
+        return self.spec.lanes * self.spec.a.width
+
+    @property
+    def b_bits(self) -> int:
+        """The same of a column."""
+        return self.spec.lanes * self.spec.b.width
+
+    @cached_property
+    def operand_vectors(self) -> dict[str, tuple[int, int]]:
+        """What comes with a beat: by port, how many rows or columns it has codes for, and the bits of each."""
+        spec = self.spec
+        vectors = {"a_data": (spec.rows, self.a_bits), "b_data": (spec.cols, self.b_bits)}
+        if spec.scale is not None:
+            vectors |= {"a_scale": (spec.rows, spec.scale.width), "b_scale": (spec.cols, spec.scale.width)}
+        return vectors
+
     @cached_property
     def control(self) -> Control:
         """What PEs are told."""
@@ -277,13 +296,13 @@ class Design:
             {
                 "a_valid": In(1),
                 "a_ready": Out(1),
-                "a_data": In(spec.rows * spec.lanes * spec.a.width),
+                "a_data": In(spec.rows * self.a_bits),
                 **a_scale,
                 "a_first": In(1),
                 "a_last": In(1),
                 "b_valid": In(1),
                 "b_ready": Out(1),
-                "b_data": In(spec.cols * spec.lanes * spec.b.width),
+                "b_data": In(spec.cols * self.b_bits),
                 **b_scale,
                 "c_valid": Out(1),
                 "c_ready": In(1),

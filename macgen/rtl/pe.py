@@ -37,14 +37,14 @@ class Pe(wiring.Component):
     """
 
     def __init__(self, design: Design) -> None:
-        self._design, spec = design, design.spec
+        self._design = design
         super().__init__(
             {
-                "a_in": In(spec.lanes * spec.a.width),
-                "b_in": In(spec.lanes * spec.b.width),
+                "a_in": In(design.a_bits),
+                "b_in": In(design.b_bits),
                 "control_in": In(design.control),
-                "a_out": Out(spec.lanes * spec.a.width),
-                "b_out": Out(spec.lanes * spec.b.width),
+                "a_out": Out(design.a_bits),
+                "b_out": Out(design.b_bits),
                 "control_out": Out(design.control),
                 **design.scale_ports(),
                 "shift": In(1),

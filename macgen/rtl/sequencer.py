@@ -41,12 +41,12 @@ class Sequencer(wiring.Component):
         m = Module()
         self._slot_0: Value
         self._slot_last: Value
-        fresh = Signal(init=1)  # the next round starts dot products, marked or not
+
+        # -- Rounds: complete with the last turn's beat; the round after one marked last starts afresh, marked or not
+        fresh = Signal(init=1)
+        counted = Signal()
         ready, opens, closes, first, last = self._turns(m)
         m.d.comb += [self.control.step.eq(self.accept), self.ending.eq(self.accept & last)]
-
-        # -- Rounds: a round is complete with its last turn's beat; after one marked last the next one starts afresh
-        counted = Signal()
         m.d.comb += counted.eq(self.accept & closes)
         with m.If(counted):
             m.d.sync += fresh.eq(last)

@@ -186,7 +186,7 @@ def _product(design: Design, name: str) -> str:
             body += wire(flags[-1], FLAG_BITS) + wires(last, total) + _unit(f"{name}_lanes", ports)
         ports = to_wires("product", last, total) | to_vector("operand", "operand", arithmetic.operand)
         body += _unit(f"{name}_product", {"present": "present"} | ports)
-    codes = {"a": ("input", spec.lanes * spec.a.width), "b": ("input", spec.lanes * spec.b.width)}
+    codes = {"a": ("input", design.a_bits), "b": ("input", design.b_bits)}
     present = {"present": ("input", 1)} if design.window is None else {}
     return module(
         f"{name}_exhaustive_product",

@@ -17,7 +17,6 @@ from macgen.prove.formal.harness import (
 )
 from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, module, part
 from macgen.rtl import Design
-from macgen.spec import MacSpec
 
 
 def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
@@ -54,17 +53,9 @@ def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
     )
 
 
-def _operands(spec: MacSpec) -> dict[str, tuple[int, int]]:
-    """Return the vectors that come with a beat: how many rows or columns, and the bits of each."""
-    found = {"a_data": (spec.rows, spec.lanes * spec.a.width), "b_data": (spec.cols, spec.lanes * spec.b.width)}
-    if spec.scale is not None:
-        found |= {"a_scale": (spec.rows, spec.scale.width), "b_scale": (spec.cols, spec.scale.width)}
-    return found
-
-
-def _top_instance(spec: MacSpec, name: str) -> str:
-    connections = {"clk": "clk", "rst": "~begun"}
-    for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *_operands(spec)):
+def _top_instance(design: Design, name: str) -> str:
+    spec, connections = design.spec, {"clk": "clk", "rst": "~begun"}
+    for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *design.operand_vectors):
         connections[port] = port
     for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last"):
         connections[port] = port
@@ -79,11 +70,11 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     """Return the proof that every PE gets its row's and its column's operands together with the marks of their beat."""
     spec, ports = design.spec, modules[f"{name}_pe"]
     marks = marks_of(ports, "control_in__")
-    operands = _operands(spec)
+    operands = design.operand_vectors
     # Scales count where a chunk ends.
     counts = {key: "fold" if key.endswith("_scale") else "step" for key in operands}
     longest = spec.rows + spec.cols - 1
-    body = [BEGUN, _top_instance(spec, name), *(f"  wire mark_{mark};\n" for mark in marks)]
+    body = [BEGUN, _top_instance(design, name), *(f"  wire mark_{mark};\n" for mark in marks)]
     connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
     body += [delayed(f"mark_{mark}", longest, True) for mark in marks]
     body += [delayed(key, longest, False, count * width) for key, (count, width) in operands.items()]
@@ -149,10 +140,10 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
     random_bits = modules[f"{name}_out_conversion"]["random"][1] if random else 0
     shown_bits = cols * (1 + random_bits)
     body = [
-        *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in _operands(spec).items()),
+        *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in design.operand_vectors.items()),
         BEGUN,
         source(),
-        _top_instance(spec, name),
+        _top_instance(design, name),
         "  wire accept = begun & a_valid & a_ready;\n",
         rounds(turns),
         f"""\

@@ -5,20 +5,20 @@ rounding to nearest even works on them as they are. A negative significand may b
 next binade.
 
 A worked example, e3m1 products into e4m3, round to nearest even: p = 4 significand bits, a window of 4 bits, 2 guard
-bits. The accumulator is 13, the product -1.125, exact sum 11.875, and the result 12.
+bits. The accumulator is 13, the product -1.125, the exact sum 11.875, and the result 12.
 
-    Settle             accumulator    001101          13, 1101 with its sign and a bit to spare
-                       its exponent   1010
-    Compare exponents  operand        10111           -1.001b, two's complement
-                       its exponent   0111            3 less
-                       difference     01100           operand - accumulator - 1; no carry: the operand is smaller
-    Align early        operand        1101110         one place right, by the last bit of the distance
-    Select             larger         001101          the accumulator
-                       smaller        1101110         the operand
-                       distance       001             units of two places that are left
-    Align              aligned        1111011         two places right; 10 fell off,
-                       sticky         1               which the sticky bit remembers
-    Add                exact sum      00101111        001011.11, 11.75 and, by the sticky bit, a little more
+    Settle             acc_significand      001101     13, 1101 with its sign and a bit to spare
+                       acc_settled_exponent 1010
+    Compare exponents  operand__significand 10111      -1.001b, two's complement
+                       operand__exponent    0111       3 less than the accumulator's
+                       difference           01100      operand - accumulator - 1; no carry: the operand is smaller
+    Align early        operand_near_1       11101110   one place right, by the last bit of the distance
+    Select             larger               001101     the accumulator
+                       smaller              1101110    the operand
+                       distance             001        what is left, in units of two places
+    Align              align_2              1111011    two places right; 10 fell off,
+                       sticky               1          which the sticky bit remembers
+    Add                exact_sum            00101111   001011.11, so 11.75; the sticky bit stands for the rest
 
 FloatRounder goes on with the exact sum and the sticky bit.
 """

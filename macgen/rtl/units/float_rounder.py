@@ -1,13 +1,13 @@
 """The end of a float addition: normalise an exact sum and round it once (docs/arithmetic.md sections 3 to 5).
 
-The worked example of FloatAdder goes on, with its sum 001011.11 and the sticky bit, exponent 1010:
+The worked example of FloatAdder goes on, with its sum 001011.11, the sticky bit and the exponent 1010:
 
-    Find the leading bit   transitions    0111001         ones where a bit differs from the one above; top 7 bits
-    Bits below             below          11              the first bit below the place, and whether more follow
-    Count leading bits     leading_zeros  001             one place
-    Normalise              kept           01011           the sign and 4 bits: 1011b, 11
-    Exponent                              1010            one to spare and one place: the larger addend's
-    Round                  up             1               more than a half lies below: 11 becomes 12
+    Find the leading bit   transitions          0111001   ones where a bit differs from the one above; 7 top bits
+    Bits below             below                11        the first bit below the place, and whether more follow
+    Count leading bits     leading_zeros        001       one place
+    Normalise              kept                 01011     sign and 4 bits: 1011b, 11
+    Exponent               normalised_exponent  1010      the larger addend's, as one place was to spare
+    Round                  up                   1         more than a half lies below: 11 becomes 12
 
 The result stays as 01011 with the bit `up`; whoever reads it adds that (FloatAdder's first stage).
 """

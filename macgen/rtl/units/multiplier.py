@@ -185,6 +185,7 @@ def connect_number(m: Module, number: Any, factor: Factor) -> None:
 
 def _multiplied(m: Module, a: Factor, b: Factor, name: str) -> Factor:
     """Return the product of two factors but for its number."""
+    # -- Infinities and NaN: zero times infinity is an invalid NaN
     invalid = Signal(name=name)
     m.d.comb += invalid.eq((a.infinite & b.zero) | (a.zero & b.infinite))
     return Factor(
@@ -224,6 +225,7 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str, *, nor
     none = Const(0, 1)
     if isinstance(fmt, ScaleFormat):
         return Factor(none, None, code, zero=none, infinite=none, nan=code.all(), signalling=none)
+    # -- Decode: sign, significand and exponent of an operand
     significand = Signal(significand_bits(fmt), name=f"{name}_significand")
     zero = Signal(name=f"{name}_zero")
     if isinstance(fmt, FloatFormat):
