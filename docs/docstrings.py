@@ -14,7 +14,7 @@ _ITEMS = ("Parameters", "Attributes", "Members", "Raises")
 _TEXT = "Returns"
 _SECTION = re.compile(rf"({'|'.join((*_ITEMS, _TEXT))}):")
 _ITEM = re.compile(r"(\*{0,2}\w[\w., *]*): +(.*)")
-_INDENT = 4
+_INDENT = "    "
 
 # How Sphinx writes out NumPy's aliases of types, and their names.
 _ALIASES = (
@@ -34,23 +34,31 @@ def to_rst(docstring: list[str]) -> list[str]:
     Parameters:
         docstring: its lines, without their common indentation.
     """
-    lines = _escaped("\n".join(docstring)).split("\n")
     result: list[str] = []
     index = 0
-    while index < len(lines):
-        heading = _SECTION.fullmatch(lines[index])
+    while index < len(docstring):
+        start, line = index, docstring[index]
+        heading = _SECTION.fullmatch(line)
         index += 1
-        if heading is None:
-            result.append(lines[index - 1])
-            continue
-        body = []
-        while index < len(lines) and (not lines[index] or lines[index].startswith(" " * _INDENT)):
-            body.append(lines[index][_INDENT:])
-            index += 1
-        while body and not body[-1]:
-            body.pop()
-        result += ["", f":{heading[1]}:", *_indented(body if heading[1] == _TEXT else _items(body)), ""]
+        if heading is not None or line.startswith(_INDENT):  # an indented block outside of sections is code
+            while index < len(docstring) and (not docstring[index] or docstring[index].startswith(_INDENT)):
+                index += 1
+        else:
+            while index < len(docstring) and _is_text(docstring[index]):
+                index += 1
+        block = docstring[start:index]
+        if heading is not None:
+            body = _escaped([each.removeprefix(_INDENT) for each in block[1:]])
+            result += ["", f":{heading[1]}:", *_indented(body if heading[1] == _TEXT else _items(body)), ""]
+        elif line.startswith(_INDENT):
+            result += ["", ".. code-block:: python", "", *block]
+        else:
+            result += _escaped(block)
     return result
+
+
+def _is_text(line: str) -> bool:
+    return not line.startswith(_INDENT) and not _SECTION.fullmatch(line)
 
 
 def _items(body: list[str]) -> Iterator[str]:
@@ -58,7 +66,7 @@ def _items(body: list[str]) -> Iterator[str]:
     for line in body:
         item = _ITEM.match(line)
         if item is None:
-            yield f"  {line[_INDENT:]}".rstrip()
+            yield f"  {line.removeprefix(_INDENT)}".rstrip()
         else:
             yield f"* **{item[1]}** – {item[2]}"
 
@@ -67,12 +75,14 @@ def _indented(lines: list[str] | Iterator[str]) -> list[str]:
     return [f"   {line}".rstrip() for line in lines]
 
 
-def _escaped(text: str) -> str:
-    """Return a text whose only markup is its code, and references to pages."""
+def _escaped(lines: list[str]) -> list[str]:
+    """Return lines, without empty ones at the end, whose only markup is code and references to pages."""
+    text = "\n".join(lines).rstrip("\n")
     plain = _CODE.split(text)
     code = [f"`{' '.join(name[1:-1].split())}`" for name in _CODE.findall(text)]
     parts = [_PAGE.sub(r":doc:`\g<0> </\1>`", _MARKUP.sub(r"\\\g<0>", part)) for part in plain]
-    return "".join(f"{before}{name}" for before, name in zip(parts, [*code, ""], strict=True))
+    joined = "".join(f"{before}{name}" for before, name in zip(parts, [*code, ""], strict=True))
+    return [*joined.split("\n"), ""]
 
 
 def process_docstring(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:

@@ -51,6 +51,8 @@ class Row(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         design, spec = self._design, self._design.spec
+
+        # -- PEs: operands and marks from the left, other operands from above
         pes = [submodule(m, platform, f"pe_{col}", "pe", lambda: Pe(design)) for col in range(spec.cols)]
         a: Value = self.a_in
         control: Any = self.control_in
@@ -66,6 +68,7 @@ class Row(wiring.Component):
             connect_members(m, pe.control_in, control)
             a, control = pe.a_out, pe.control_out
         if spec.scale is not None:
+            # -- Scales: beside the operands
             scale: Value = self.a_scale_in
             for col, pe in enumerate(pes):
                 m.d.comb += [
@@ -98,6 +101,7 @@ class Skew(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for lane in range(self._lanes):
+            # -- Delay: a shift register for each lane, one stage longer than that of the lane before
             value = self.i.word_select(lane, self._width)
             stages = Signal((lane + 1) * self._width, name=f"lane_{lane}", reset_less=True)
             m.d.sync += stages.eq(Cat(value, stages[: -self._width]))
@@ -136,6 +140,8 @@ class ArrayCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         design, spec = self.design, self.spec
+
+        # -- Take beats: both streams in the same cycle; operands are skewed to meet in the array
         sequencer = submodule(m, platform, "sequencer", "sequencer", lambda: Sequencer(design))
         skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, spec.lanes * spec.a.width))
         skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, spec.lanes * spec.b.width))
@@ -148,6 +154,8 @@ class ArrayCore(wiring.Component):
             skew_a.i.eq(self.a_data),
             skew_b.i.eq(self.b_data),
         ]
+
+        # -- Rows: each with the seeds of its PEs
         rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(design)) for row in range(spec.rows)]
         if width := design.seed_bits:
             lfsr = Lfsr.of(spec.random_bits)
@@ -162,6 +170,7 @@ class ArrayCore(wiring.Component):
 
     def _feed(self, m: Module, rows: Sequence[Any], control: Any, a: Value, b: Value) -> None:
         """Connect the rows; control reaches each a cycle after the one above it, as the skewed operands do."""
+        # -- Feed: marks and operands reach each row a cycle after the one above it
         for index, row in enumerate(rows):
             delayed = self.design.control.create(path=(f"control_{index}",))
             for name in delayed.signature.members:
@@ -176,6 +185,8 @@ class ArrayCore(wiring.Component):
     def _feed_scales(self, m: Module, platform: object, rows: Sequence[Any], width: int) -> None:
         """Connect the rows' scales, which travel beside the operands."""
         spec = self.spec
+
+        # -- Feed scales: beside the operands
         skew_a = submodule(m, platform, "skew_a_scale", "skew_a_scale", lambda: Skew(spec.rows, width))
         skew_b = submodule(m, platform, "skew_b_scale", "skew_b_scale", lambda: Skew(spec.cols, width))
         m.d.comb += [skew_a.i.eq(self.a_scale), skew_b.i.eq(self.b_scale)]
@@ -187,6 +198,8 @@ class ArrayCore(wiring.Component):
     def _drain(self, m: Module, platform: object, rows: Sequence[Any], sequencer: Any) -> None:
         """Offer the results once the last PE has its own; hold the next tile's until then."""
         design, spec = self.design, self.spec
+
+        # -- Complete: the last PE has its result, and so has every other
         complete: Value = rows[-1].control_out.done
         for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_cycles):
             delayed = Signal(name=f"complete_{cycle}")
@@ -198,6 +211,8 @@ class ArrayCore(wiring.Component):
             with m.If(complete):
                 m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
             complete = complete & last_turn
+
+        # -- Count rows: result beats of a tile that have left
         busy = Signal()
         beats = spec.rows * spec.interleave
         count = Signal(max((beats - 1).bit_length(), 1))
@@ -209,6 +224,8 @@ class ArrayCore(wiring.Component):
         taken = Signal()
         valid = Signal()
         m.d.comb += [self.c_valid.eq(valid), taken.eq(valid & self.c_ready)]
+
+        # -- Wait: from a tile's last beat until its results have left, the next tile's last beat is held
         with m.If(sequencer.ending):
             m.d.sync += busy.eq(1)
         with m.If(complete):
@@ -219,6 +236,8 @@ class ArrayCore(wiring.Component):
                 m.d.sync += [count.eq(0), valid.eq(0), busy.eq(0)]
         for row in rows:
             m.d.comb += row.shift.eq(taken)
+
+        # -- Convert: each column's state becomes a code at the array's edge
         codes, flags = [], []
         for col in range(spec.cols):
             value, col_flags = design.unpack_result(rows[0].result_out.word_select(col, design.result_bits))

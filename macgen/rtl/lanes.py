@@ -38,11 +38,14 @@ class LaneSum(wiring.Component):
         m = Module()
         design, spec = self._design, self._design.spec
         if spec.lane_sum == "fused":
+            # -- Add: all products at once, exactly
             fused = submodule(m, platform, "fused", "fused_sum", lambda: FusedSum(design.product, spec.lanes))
             for lane, product in enumerate(self.products):
                 connect_members(m, fused.numbers[lane], product)
             connect_members(m, self.sum, fused.sum)
             return m
+
+        # -- Add: pairwise, each sum rounded
         numbers, flags = list(self.products), Const(0, FLAG_BITS)
         level = 0
         while len(numbers) > 1:

@@ -50,6 +50,8 @@ class OuterAccumulator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         design, spec, arithmetic = self._design, self._design.spec, self._arithmetic
+
+        # -- Marks: the chunk sum is taken, converted and scaled, then added; each a cycle or more after the other
         taken = {name: Signal(name=f"taken_{name}") for name in ("fold", "fold_first", "done")}
         adding = {name: Signal(name=f"adding_{name}") for name in ("fold", "done")}
         m.d.sync += [mark.eq(getattr(self, name)) for name, mark in taken.items()]
@@ -61,6 +63,7 @@ class OuterAccumulator(wiring.Component):
                 ended[name] = Signal(name=f"ended_{name}_{cycle}")
                 m.d.sync += ended[name].eq(mark)
 
+        # -- Take: a finished chunk sum with its flags
         chunk = registers(self.value.signature, "chunk")
         chunk_flags = Signal(FLAG_BITS, reset_less=True)
         number = submodule(m, platform, "number", "number", design.chunk_number)
@@ -70,6 +73,7 @@ class OuterAccumulator(wiring.Component):
             m.d.sync += chunk_flags.eq(self.flags)
         addend = number.number
         if (scale := spec.scale) is not None:
+            # -- Scale: the chunk sum times both scales, exactly
             scaler = submodule(m, platform, "scaler", "scaler", lambda: Scaler(design.chunk_sum, scale))
             connect_members(m, scaler.number, addend)
             for name in ("a_scale", "b_scale"):
@@ -79,6 +83,7 @@ class OuterAccumulator(wiring.Component):
                 m.d.comb += getattr(scaler, name).eq(register)
             addend = scaler.scaled
 
+        # -- Operand: aligned for the outer adder, in a register before it
         product = submodule(m, platform, "operand", "outer_operand", arithmetic.product)
         adder = submodule(m, platform, "adder", "outer_adder", lambda: arithmetic.adder(turns))
         connect_members(m, product.product, addend)
@@ -89,6 +94,7 @@ class OuterAccumulator(wiring.Component):
         operand_flags = Signal(FLAG_BITS, reset_less=True)
         m.d.sync += operand_flags.eq(chunk_flags | number.flags)
 
+        # -- Totals: a ring, one for each turn; a new dot product starts from 0
         # The totals go round: the last is that of the turn whose addition begins, the first of the one where it ends
         # and of the one after `taken`. A total is 0 when a new sum starts.
         restart = Signal()
@@ -110,6 +116,8 @@ class OuterAccumulator(wiring.Component):
                 m.d.sync += totals[-1].eq(result)
             with m.Else():
                 m.d.sync += totals[-1].eq(totals[0])
+
+        # -- Random numbers: one for each chunk sum
         if arithmetic.random_bits:
             source = submodule(m, platform, "random", "random", lambda: RandomSource(spec.random_bits))
             m.d.comb += [source.seed.eq(self.seed), source.adds.eq(ended["fold"]), adder.random.eq(source.number)]
@@ -146,11 +154,15 @@ class Result(wiring.Component):
         m = Module()
         design = self._design
         assert design.out is not None
+
+        # -- Convert: the total as an exact number, rounded to the format of results
         number = submodule(m, platform, "number", "out_number", design.out_number)
         unit = submodule(m, platform, "conversion", "out_conversion", design.out.unit)
         connect_members(m, number.value, self.value)
         connect_members(m, unit.number, number.number)
         m.d.comb += [self.code.eq(unit.code), self.flags.eq(number.flags | unit.flags)]
+
+        # -- Random numbers: one for each result
         if bits := design.out_random_bits:
             source = submodule(m, platform, "random", "random", lambda: RandomSource(bits))
             m.d.comb += [source.seed.eq(self.seed), source.adds.eq(self.taken), unit.random.eq(source.number)]

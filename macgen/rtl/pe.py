@@ -57,15 +57,20 @@ class Pe(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         design, spec = self._design, self._design.spec
+
+        # -- Pass on: operands to the neighbours, a cycle later
         a_passed = Signal(len(self.a_in), reset_less=True)
         b_passed = Signal(len(self.b_in), reset_less=True)
         m.d.sync += [a_passed.eq(self.a_in), b_passed.eq(self.b_in)]
         m.d.comb += [self.a_out.eq(a_passed), self.b_out.eq(b_passed)]
+
+        # -- Marks: what the PE is to do travels with the products
         early = later_marks(m, self.control_in, design.control, spec.pipeline - 1, "early")
         control = later_marks(m, early, design.control, 1, "control")
         passed = control if spec.pipeline == 1 else later_marks(m, self.control_in, design.control, 1, "passed")
         connect_members(m, self.control_out, passed)
 
+        # -- Multiply: the product of each lane, and what a step adds of them
         products, raised = self._products(m, platform)
         product: Any = None
         if spec.aligned_bits is None:
@@ -79,17 +84,22 @@ class Pe(wiring.Component):
                     connect_members(m, lanes.products[lane], exact)
                 connect_members(m, product.product, lanes.sum)
                 raised += [lanes.flags] * (spec.lane_sum == "tree")
+
+        # -- Flags: of roundings before the accumulator
         product_flags: Value | None = None
         if raised:
             product_flags = Signal(FLAG_BITS, reset_less=True)
             m.d.sync += product_flags.eq(Mux(early.step, reduce(or_, raised), 0))
 
+        # -- Accumulate: the loop
         draws = bool(design.steps.random_bits)
         loop = Loop(m, platform, design, early=early, control=control, seed=self.seed if draws else None)
         if product is None:
             sums = loop.sums_of_aligned(products, product_flags)
         else:
             sums = loop.sums_of_products(product.operand, product_flags)
+
+        # -- Result: the finished sum, from the loop or from the outer accumulator
         if spec.has_outer_adder:
             outer = self._outer(m, platform, sums)
             self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
@@ -100,6 +110,8 @@ class Pe(wiring.Component):
     def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
         """Return the product of each lane, with `pipeline = 2` from registers, and the flags that roundings raise."""
         design, spec = self._design, self._design.spec
+
+        # -- Multiply: one multiplier for each lane, and the rounding of its product
         products, flags = [], []
         for lane in range(spec.lanes):
             suffix = "" if spec.lanes == 1 else f"_{lane}"
@@ -135,6 +147,8 @@ class Pe(wiring.Component):
     def _outer(self, m: Module, platform: object, sums: Sums) -> Any:
         """Have chunk sums, scaled if there are scales, added by an adder of their own."""
         design, spec = self._design, self._design.spec
+
+        # -- Outer accumulator: an adder of its own for chunk sums, with their scales
         outer = submodule(m, platform, "outer", "outer", lambda: OuterAccumulator(design))
         connect_members(m, outer.value, sums.value)
         m.d.comb += [
@@ -157,6 +171,7 @@ class Pe(wiring.Component):
     def _hand_on(self, m: Module, done: Value, value: Any, flags: Value) -> None:
         """Let the results move up by a register for a sum that is done, and when they leave."""
         signature, turns = self._design.results.value, self._design.spec.interleave
+        # -- Result registers: one for each turn, a part of the column's shift register
         from_below, flags_from_below = self._design.unpack_result(self.result_in)
         for turn in reversed(range(turns)):
             result = registers(signature, f"result_{turn}")

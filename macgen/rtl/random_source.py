@@ -37,12 +37,16 @@ class RandomSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = self._lfsr.width
+
+        # -- State: the shift register, or the seed until it has moved
         # One bit to reset tells that the seed counts: it does without a reset after power-up, too.
         begun = Signal()
         state = Signal(width, reset_less=True)
         now = Signal(width)
         moved = self._moved(m, now, "moved")
         m.d.comb += [now.eq(Mux(begun, state, self.seed)), self.number.eq(now)]
+
+        # -- Next: after one number, or after the second one of the same cycle
         following: Value = moved
         moves = self.adds
         if self._loads:
@@ -56,6 +60,7 @@ class RandomSource(wiring.Component):
 
     def _moved(self, m: Module, state: Value, name: str) -> Signal:
         """Return the content after one number's shifts."""
+        # -- Move: by as many positions as a number has bits
         moved = Signal(self._lfsr.width, name=name)
         bits = list(state)
         for _ in range(self._bits):

@@ -1,6 +1,7 @@
 """How docs/docstrings.py reads our docstrings."""
 
 import importlib
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -17,7 +18,7 @@ def docstrings(monkeypatch):
 
 def rst(docstrings, text):
     lines = "\n".join(docstrings.to_rst(dedent(text).strip().split("\n")))
-    return lines.strip()
+    return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
 
 def test_sections_become_fields(docstrings):
@@ -38,19 +39,38 @@ def test_sections_become_fields(docstrings):
     wanted = """
         Return a ratio: of two.
 
-
         :Parameters:
            * **m_acc, m_p** – bits, with more
              to say.
            * **n** – length.
 
-
         :Returns:
            A ratio (of two: both positive).
 
-
         :Raises:
            * **MacgenError** – an argument is refused.
+    """
+    assert rst(docstrings, text) == dedent(wanted).strip()
+
+
+def test_an_indented_block_is_code(docstrings):
+    text = """
+        In short:
+
+            spec = macgen.presets["default"]
+            print(2**4, a_)
+
+        The end_ of it.
+    """
+    wanted = r"""
+        In short:
+
+        .. code-block:: python
+
+            spec = macgen.presets["default"]
+            print(2**4, a_)
+
+        The end\_ of it.
     """
     assert rst(docstrings, text) == dedent(wanted).strip()
 

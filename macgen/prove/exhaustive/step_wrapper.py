@@ -203,17 +203,17 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
     if cycles > 1:
         inputs, agrees = {**inputs, "clk": ("input", 1)}, {"agrees": ("output", 1)}
     interface = "lanes" if isinstance(operand, AlignedLanes) else "operand"
-    sum_ports = {port: port for port in inputs} | {"deferred_flags": "before", "flags": "raised"}
+    sum_ports = {port: port for port in inputs} | {"deferred_flags": "of_acc", "flags": "raised"}
     sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
     sum_ports |= to_vector(interface, "operand", operand)
-    body = "".join(wire(net, FLAG_BITS) for net in ("raised", "before", "deferred", "deferred_before"))
+    body = "".join(wire(net, FLAG_BITS) for net in ("raised", "of_acc", "deferred", "deferred_before"))
     body += _unit(adder, sum_ports)
     body += _unit(output, {"flags": "deferred_before", **to_vector("value", "state", value)}, "state")
     body += _unit(output, {"flags": "deferred", **to_vector("value", "result", value)}, "result")
     if agrees:
-        body += "  assign agrees = before == deferred_before;\n  assign flags = raised | deferred;\n"
+        body += "  assign agrees = of_acc == deferred_before;\n  assign flags = raised | deferred;\n"
     else:
-        body += f"  assign flags = before == deferred_before ? raised | deferred : {_ALL_FLAGS};\n"
+        body += f"  assign flags = of_acc == deferred_before ? raised | deferred : {_ALL_FLAGS};\n"
     result: Ports = {"result": ("output", width_of(value))}
     return module(
         name, {**_state_in(arithmetic), **_operand("input", operand), **inputs, **result, **_FLAGS, **agrees}, body

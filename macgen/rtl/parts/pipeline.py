@@ -26,22 +26,27 @@ class PipelineRegisters:
         """Return the values that a stage gives, from registers if they stand there."""
         if stage not in self._stages:
             return list(values.values())
-        self.carried = dict(zip(self.carried, delay(self._m, stage, **self.carried), strict=True))
-        return delay(self._m, stage, **values)
+        self.carried = dict(zip(self.carried, _registers(self._m, stage, self.carried), strict=True))
+        return _registers(self._m, stage, values)
 
 
 def delay(m: Module, stage: str, **values: Value) -> list[Value]:
     """Return the values a cycle later, from registers that have their names and that of the stage before them."""
-    registers: list[Value] = []
-    for name, value in values.items():
-        register = Signal(value.shape(), name=f"{stage}_{name}", reset_less=True)
-        m.d.sync += register.eq(value)
-        registers.append(register)
-    return registers
+    return _registers(m, stage, values)
 
 
 def delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
     """Return a value some cycles later."""
     for cycle in range(cycles):
-        (value,) = delay(m, name, **{str(cycle): value})
+        (value,) = _registers(m, name, {str(cycle): value})
     return value
+
+
+def _registers(m: Module, stage: str, values: Mapping[str, Value]) -> list[Value]:
+    """Return registers for values, whose source is the line that needs them, two calls above."""
+    registers: list[Value] = []
+    for name, value in values.items():
+        register = Signal(value.shape(), name=f"{stage}_{name}", reset_less=True, src_loc_at=2)
+        m.d.sync += register.eq(value)
+        registers.append(register)
+    return registers

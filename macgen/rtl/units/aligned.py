@@ -81,11 +81,17 @@ class Aligner(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         window, addend = self._window, self._window.addends[0]
+
+        # -- Exponents: of each product's top bit
         lanes = [
             window_addend(m, window, addend, number, f"exponent_{lane}", normal=self._normal)
             for lane, number in enumerate(self.numbers)
         ]
+
+        # -- Largest exponent: a tournament of the lanes
         largest = largest_of(m, [exponent for _, exponent in lanes], window.lowest_top, "largest")
+
+        # -- Align: each product moves right by what its exponent lacks; what falls off is cut
         magnitudes = [
             cut(m, window, magnitude, largest - exponent, f"align_{lane}")
             for lane, (magnitude, exponent) in enumerate(lanes)
@@ -95,6 +101,8 @@ class Aligner(wiring.Component):
             self.aligned.magnitudes.eq(Cat(*magnitudes)),
             self.aligned.negatives.eq(Cat(*(number.negative for number in self.numbers))),
         ]
+
+        # -- Infinities and NaN: what those of all lanes make of the sum
         for name, value in combined_specials(self.numbers).items():
             if name in self.aligned.signature.members:
                 m.d.comb += getattr(self.aligned, name).eq(value)
@@ -143,10 +151,14 @@ class AlignedAdder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         window, g = self._window, self._geometry
+
+        # -- Settle: the accumulator as an exact number
         state = submodule(m, platform, "number", "number", lambda: FloatNumber(g))
         connect_members(m, state.value, self.acc)
         acc = state.number
         magnitude, exponent = window_addend(m, window, g.states, acc, "acc_exponent")
+
+        # -- Compare exponents: the accumulator's with the lanes' largest
         acc_larger = Signal()
         largest: Value = Signal(window.exponent_bits, name="largest")
         behind: Value = Signal(window.exponent_bits, name="behind")  # by how much the lanes' exponent is smaller
@@ -155,10 +167,14 @@ class AlignedAdder(wiring.Component):
             largest.eq(Mux(acc_larger, exponent, self.lanes.exponent)),
             behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
         ]
+
+        # -- Infinities and NaN: what they make of the sum is known from the addends alone
         rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(g))
         specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
         operand = SimpleNamespace(**addend_specials(specials))
         pipeline = PipelineRegisters(m, self._registers_after, sum_specials(m, g, None, operand))
+
+        # -- Align: the lanes or the accumulator move right; what falls off is cut
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
         magnitudes: Value = self.lanes.magnitudes
@@ -181,9 +197,13 @@ class AlignedAdder(wiring.Component):
         aligned, negatives, largest = pipeline.after(
             "aligned", magnitudes=aligned, negatives=negatives, largest=largest
         )
+
+        # -- Add: signs become two's complement
         addends = [(negatives[index], aligned.word_select(index, kept)) for index in range(self._lanes + 1)]
         total = signed_sum(addends, g.rounded_sum.addend.significand_bits + 1)
         total, largest = pipeline.after("added", total=total, largest=largest)
+
+        # -- Normalise and round: in a module of its own
         self._place(m, rounder, total, largest)
         for name, value in pipeline.carried.items():
             m.d.comb += getattr(rounder.specials, name).eq(value)
@@ -196,6 +216,8 @@ class AlignedAdder(wiring.Component):
     def _place(self, m: Module, rounder: Any, total: Value, largest: Value) -> None:
         """Give the rounder the sum, of which it expects one bit to spare above the window."""
         g, addend = self._geometry, self._geometry.rounded_sum.addend
+
+        # -- Place: the sum as the rounder takes it, with one bit to spare
         placed = Signal(signed(len(rounder.sum)))
         exponent = Signal(g.exponent_bits)
         offset = g.addend_offset + addend.least_exponent - self._window.lowest_top
@@ -208,6 +230,8 @@ class AlignedAdder(wiring.Component):
         if not g.capped or lowest >= g.min_exponent:
             m.d.comb += [rounder.sum.eq(placed), rounder.exponent.eq(exponent)]
             return
+
+        # -- Subnormal sums: move right to the smallest normal number's exponent
         # The rounder's normalisation shifts left only, until it meets the smallest normal number's exponent.
         distance = Signal(range(g.min_exponent - lowest + 1))
         least = Const(g.min_exponent, g.exponent_bits)
@@ -233,6 +257,7 @@ def window_addend(
         name: of the signal that is made.
         normal: see Aligner.
     """
+    # -- Exponent of the top bit: so that exponents alone tell which number is larger
     bits = window.exponent_bits
     # Of the top bit of a magnitude whose exponent on the wires is 0.
     top = addend.significand_bits - 1 + addend.lsb_exponent - addend.least_exponent - window.base
@@ -249,6 +274,7 @@ def window_addend(
 
 def largest_of(m: Module, exponents: Sequence[Value], least: int, name: str) -> Value:
     """Return the largest of some unsigned numbers of the same width and of a constant."""
+    # -- Largest exponent: a tournament
     width = len(exponents[0])
     level: list[Value] = list(exponents)
     if least:
@@ -275,6 +301,7 @@ def cut(m: Module, window: Window, magnitude: Value, distance: Value, name: str)
         distance: how far below the top bit shall stand; the lowest `Window.exponent_bits` count.
         name: prefix of the signals made.
     """
+    # -- Align: the magnitude moves right into the window; what falls off is cut, or the last bit remembers it
     kept = window.magnitude_bits
     width = max(len(magnitude), kept)
     wide = Signal(signed(width + 1), name=f"{name}_wide")

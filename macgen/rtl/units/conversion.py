@@ -76,9 +76,11 @@ class FloatConversion(wiring.Component):
         addend, fmt = self._rounded_sum.addend, self._rounded_sum.acc
         assert isinstance(fmt, FloatFormat)
         p, gradual = fmt.precision, fmt.subnormals == "gradual"
+
+        # -- Normalise: the number moves left until its top bit is set
         zeros, nonzero, normalised = normalise(m, addend, self.number)
 
-        # The exponent field, without bounds: of a normalised number whose exponent is e it is e + offset - zeros.
+        # -- Exponent field: without bounds; of a normalised number whose exponent is e it is e + offset - zeros
         top = addend.significand_bits - 1
         offset = addend.lsb_exponent - addend.least_exponent + top + fmt.bias
         lowest, highest = addend.least_exponent + offset - top, addend.largest_exponent + offset
@@ -86,11 +88,13 @@ class FloatConversion(wiring.Component):
         field = Signal(signed(bits))
         m.d.comb += field.eq(extend(self.number.exponent, bits) + Const(offset, signed(bits)) - extend(zeros, bits))
 
-        # At least a bit below the significand, or all that meet the random number.
+        # -- Significand: with the bits below it, at least one, or all that meet the random number
         width = max(top + 1, p + max(self._rounded_sum.random_bits, 1))
         magnitude = Signal(width)
         m.d.comb += magnitude.eq(normalised << (width - top - 1))
         kept, below = magnitude[width - p :], magnitude[: width - p]
+
+        # -- Subnormal numbers: below the smallest normal number the significand moves right
         sticky: Value = Const(0, 1)
         below_normal = Signal()  # below the smallest normal number, not yet rounded
         reaches = Signal()  # but rounded up to it, with a significand of full precision
@@ -104,7 +108,7 @@ class FloatConversion(wiring.Component):
                 shifted, sticky = shift_right_sticky(m, Cat(magnitude, Const(0, 1)).as_signed(), distance, "align")
                 kept, below = shifted[width - p : width], shifted[: width - p]
 
-        # The next larger magnitude has the next code; in what follows the code may have more bits than the format.
+        # -- Round: the next larger magnitude has the next code; the code may have more bits than the format
         code_bits = max(highest, 1).bit_length() + fmt.man_bits + 1
         chopped = Signal(code_bits)
         rounded = Signal(code_bits)
@@ -113,6 +117,8 @@ class FloatConversion(wiring.Component):
             chopped.eq(Cat(kept[:-1], Mux(below_normal, least_field, field))),
             rounded.eq(chopped + extend(self._away(kept[0], below, sticky), code_bits)),
         ]
+
+        # -- Range: what is too small or too large for the format, and the flags
         # Without subnormals the code 0 is not that of the power of two in its place.
         below_least: Value = is_zero(rounded) if fmt.subnormals == "none" and lowest < 1 else Const(0, 1)
         tiny = Signal()
@@ -132,6 +138,8 @@ class FloatConversion(wiring.Component):
         largest: Value = Const(fmt.max_code, fmt.width - 1)
         if self._rounded_sum.overflow == "infinity" and self._rounded_sum.rounds_up:
             largest = Const(fmt.max_code + 1, fmt.width - 1)
+
+        # -- Code: sign and magnitude, the largest number in place of a larger one, infinities and NaN
         absolute = Signal(fmt.width - 1)
         negative = self.number.negative & ~(is_zero(absolute) if fmt.encoding == "fnuz" else Const(0, 1))
         m.d.comb += absolute.eq(Mux(too_large, largest, Mux(nonzero & ~flushed, rounded[: fmt.width - 1], 0)))
@@ -168,6 +176,8 @@ class FixedConversion(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g, prefix = self._geometry, self._geometry.rounded_sum.prefix
+
+        # -- Round: as an addition to an empty accumulator
         operand: Any = submodule(m, platform, "operand", f"{prefix}operand", lambda: FixedProduct(g))
         adder = submodule(m, platform, "adder", f"{prefix}adder", lambda: FixedAdder(g))
         output = submodule(m, platform, "code_output", f"{prefix}output", lambda: FixedOutput(g))

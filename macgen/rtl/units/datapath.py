@@ -126,7 +126,11 @@ class FloatDatapath(Datapath):
 
     def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
         g, p = self.geometry, self.geometry.precision
+
+        # -- Settle: the rounding that the state put off
         settled = Settled(m, g, value, "value")
+
+        # -- Normalise: a carry of the rounding moves the significand right by one place
         carry = Signal()
         significand = Signal(signed(p + 1))
         sign, high, low = settled.significand[p + 1], settled.significand[p], settled.significand[p - 1]
@@ -224,6 +228,8 @@ class Folded(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- Operand: the state as an addend
         members, flags = self._arithmetic.as_operand(m, self.value, self.present)
         m.d.comb += self.flags.eq(flags)
         for name, value in members.items():
@@ -247,6 +253,8 @@ class Loaded(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- State: the product as it is
         for name, value in self._arithmetic.as_value(self.operand).items():
             if name in self.value.signature.members:
                 m.d.comb += getattr(self.value, name).eq(value)

@@ -34,7 +34,11 @@ class FloatNumber(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g, p, bits = self._geometry, self._geometry.precision, len(self.number.exponent)
+
+        # -- Settle: the rounding that the state put off, as a magnitude
         value = SettledMagnitude(m, g, self.value, "value")
+
+        # -- Number: clamped to the format
         # The magnitude may be that of the next binade's 1.0.
         exponent: Value = value.exponent + extend(value.carry, bits)
         magnitude: Value = Cat(value.magnitude[: p - 1], value.magnitude[p - 1] | value.carry)
@@ -50,6 +54,8 @@ class FloatNumber(wiring.Component):
             self.number.negative.eq(value.negative),
             self.flags.eq(value.flags),
         ]
+
+        # -- Infinities and NaN: go along
         for name in ("infinite", "nan"):
             if name in self.number.signature.members:
                 m.d.comb += getattr(self.number, name).eq(getattr(value.specials, name))
@@ -83,8 +89,11 @@ class FixedNumber(wiring.Component):
         m = Module()
         value = self.value.integer
         if self._integer:
+            # -- Number: the integer itself
             m.d.comb += self.number.integer.eq(value)
             return m
+
+        # -- Number: sign and magnitude
         negative = value[-1] if value.shape().signed else 0
         opposite = Signal(signed(len(value) + 1))
         m.d.comb += [

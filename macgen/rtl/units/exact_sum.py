@@ -37,20 +37,26 @@ class FusedSum(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if self._addend.integer_bits:
+            # -- Add: integers
             width = len(self.sum.integer)
             total: Value = Const(0, signed(width))
             for number in self.numbers:
                 total = (total + extend(number.integer, width))[:width].as_signed()
             m.d.comb += self.sum.integer.eq(total)
             return m
+
+        # -- Align: every number to a fixed grid, on which the sum is exact
         addends = [(number.negative, self._on_grid(m, number, lane)) for lane, number in enumerate(self.numbers)]
         m.d.comb += self.sum.exponent.eq(self._total.least_exponent)
+
+        # -- Add: signs become two's complement, the sum sign and magnitude
         total = signed_sum(addends, self._total.significand_bits + 1)
         connect_sum(m, self.sum, total, combined_specials(self.numbers))
         return m
 
     def _on_grid(self, m: Module, number: Any, lane: int) -> Value:
         """Return the magnitude in units of the grid; numbers of the largest exponent need no shift."""
+        # -- Align: numbers of the largest exponent stand still, others move right
         addend, largest = self._addend, self._addend.largest_exponent
         highest = largest - addend.least_exponent + addend.lsb_exponent - self._total.lsb_exponent
         left, right = max(highest, 0), max(-highest, 0)
@@ -67,6 +73,7 @@ class FusedSum(wiring.Component):
 
 def connect_sum(m: Module, number: Any, total: Value, specials: dict[str, Value]) -> None:
     """Drive an ExactNumber, but for its exponent, with a two's complement sum and what the addends' specials are."""
+    # -- Sign and magnitude: of the two's complement sum
     bits = len(number.magnitude)
     total_ = Signal(signed(bits + 1), name="total")
     absolute = Signal(bits + 1)
@@ -103,10 +110,14 @@ class WindowSum(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         window, lanes, bits = self._window, len(self._window.addends), self._total.significand_bits
+
+        # -- Align: to the larger number
         kind = "lane_aligner" if self._normal else "lane_first_aligner"
         aligner = submodule(m, platform, "aligner", kind, lambda: Aligner(window, lanes, normal=self._normal))
         for number, source in zip(aligner.numbers, self.numbers, strict=True):
             connect_members(m, number, source)
+
+        # -- Add: signs become two's complement, the sum sign and magnitude
         aligned, kept = aligner.aligned, window.magnitude_bits
         addends = [(aligned.negatives[lane], aligned.magnitudes.word_select(lane, kept)) for lane in range(lanes)]
         offset = self._total.least_exponent - window.lowest_top

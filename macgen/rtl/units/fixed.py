@@ -150,8 +150,12 @@ class FixedAdder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g, rounded_sum, fmt = self._geometry, self._geometry.rounded_sum, self._geometry.acc
+
+        # -- Add: exactly, with the bits below the last place
         sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + 1) + 1
         total, operand = self._sum(m, sum_bits)
+
+        # -- Round: the bits below the last place decide whether one is added
         kept = Signal(signed(sum_bits - g.extra_bits))
         increment = Signal()
         rounded = Signal(signed(sum_bits - g.extra_bits + 1))
@@ -167,6 +171,8 @@ class FixedAdder(wiring.Component):
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
             else:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
+
+        # -- Range: sums that the accumulator does not hold, infinities and NaN
         specials = Specials(m, operand, "operand")
         outside = Signal()
         overflow = Signal()
@@ -175,6 +181,8 @@ class FixedAdder(wiring.Component):
             overflow.eq((outside & ~specials.nan) | specials.infinite),
             self.flags.eq(Cat(overflow, Const(0, 1), specials.nan)),
         ]
+
+        # -- Saturate: the nearest end of the range, or wrap
         clamp: Value = specials.any
         clamp_negative: Value = specials.negative_infinity & ~specials.nan
         if rounded_sum.overflow == "saturate":
@@ -190,6 +198,8 @@ class FixedAdder(wiring.Component):
         addends = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
         names = [name for name in self.operand.signature.members if name != "integer"]
         specials = {name: getattr(self.operand, name) for name in names}
+
+        # -- Add: in each cycle a part of the bits, from the lowest on, with the carry of the part before
         stages = max(self._cycles - 1, 1)
         low = 0
         done: list[Value] = []
@@ -234,12 +244,14 @@ class FixedProduct(wiring.Component):
         grid = g.acc.lsb_exponent - g.extra_bits
         value: Value
         if addend.integer_bits:
+            # -- Align: an integer product to the accumulator's grid
             finer = max(grid - addend.lsb_exponent, 0)
             value = self.product.integer << max(addend.lsb_exponent - grid, 0)
             if finer:  # `drop` cuts toward zero, the shift toward minus infinity
                 negative, lost = value[-1], value[:finer].any()
                 value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
         else:
+            # -- Align: a float product to the accumulator's grid; what falls off is the sticky bit
             # The largest exponents need no shift; products with smaller ones move right from there.
             largest, least = addend.largest_exponent, addend.least_exponent
             highest = largest - least + addend.lsb_exponent - grid
@@ -258,6 +270,8 @@ class FixedProduct(wiring.Component):
                 distance.eq(largest + right - exponent),
             ]
             aligned, sticky = shift_right_sticky(m, wide, distance, "align")
+
+            # -- Magnitude: clipped to a bit more than the accumulator has
             magnitude = Signal(g.operand_bits - 1)
             if g.clipped:
                 m.d.comb += [
@@ -269,6 +283,8 @@ class FixedProduct(wiring.Component):
             if g.extra_bits and addend.lsb_exponent < grid:
                 m.d.comb += magnitude[0].eq(aligned[0] | sticky)
             value = Mux(self.product.negative, -magnitude, magnitude)
+
+        # -- Operand: two's complement; 0 without a product
         m.d.comb += self.operand.integer.eq(Mux(self.present, value, 0))
         connect_specials(m, self.operand, self.product, self.present)
         return m
@@ -294,5 +310,7 @@ class FixedOutput(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- Code: the state itself
         m.d.comb += self.code.eq(self.value.integer)
         return m

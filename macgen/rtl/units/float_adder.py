@@ -3,6 +3,24 @@
 Significands are two's complement, so that neither a swap by sign nor an absolute value stands in the loop, and
 rounding to nearest even works on them as they are. A negative significand may be as low as -2**p, which is -1.0 of the
 next binade.
+
+A worked example, e3m1 products into e4m3, round to nearest even: p = 4 significand bits, a window of 4 bits, 2 guard
+bits. The accumulator is 13, the product -1.125, exact sum 11.875, and the result 12.
+
+    Settle             accumulator    001101          13, 1101 with its sign and a bit to spare
+                       its exponent   1010
+    Compare exponents  operand        10111           -1.001b, two's complement
+                       its exponent   0111            3 less
+                       difference     01100           operand - accumulator - 1; no carry: the operand is smaller
+    Align early        operand        1101110         one place right, by the last bit of the distance
+    Select             larger         001101          the accumulator
+                       smaller        1101110         the operand
+                       distance       001             units of two places that are left
+    Align              aligned        1111011         two places right; 10 fell off,
+                       sticky         1               which the sticky bit remembers
+    Add                exact sum      00101111        001011.11, 11.75 and, by the sticky bit, a little more
+
+FloatRounder goes on with the exact sum and the sticky bit.
 """
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
@@ -65,11 +83,14 @@ class FloatAdder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g, rounded_sum = self._geometry, self._geometry.rounded_sum
+
+        # -- Settle: the accumulator's rounding, which its register put off, is completed and clamped to the format
         settled = Settled(m, g, self.acc, "acc")
         m.d.comb += self.deferred_flags.eq(settled.flags)
         acc = Signal(signed(g.window_bits + 2))
         m.d.comb += acc.eq(settled.significand << (g.window_bits - g.precision))
 
+        # -- Compare exponents: one subtraction tells which addend is larger, and how far the other one has to move
         # operand.exponent - acc.exponent - 1: its carry tells which is larger, its XOR gives the distance either way.
         # When the operand is larger, the 1 that is missing is made up by a constant shift.
         difference = Signal(g.exponent_bits + 1)
@@ -78,41 +99,50 @@ class FloatAdder(wiring.Component):
             difference.eq(self.operand.exponent + (~settled.exponent)[: g.exponent_bits]),
             operand_larger.eq(difference[-1]),
         ]
-        # The last bits of the distance are known before the carry: both addends are shifted by them, as if smaller.
+
+        # -- Align early: both addends move right by the last bits of the distance, which are known before its carry
+        # Each moves as if it were the smaller one; the larger one is taken as it was.
         width = g.window_bits + 1 + g.guard_bits
-        ahead = min(preshift_stages(width), g.exponent_bits - 1)
+        early_bits = min(preshift_stages(width), g.exponent_bits - 1)
         # A state that saturates has the largest exponent: where no addend has a larger one, it is not shifted.
         largest = rounded_sum.addend.largest_exponent + g.addend_offset
         shifted = settled.significand if g.flush or largest > g.max_exponent else settled.rounded
-        acc_ahead = shifted << (g.window_bits - g.precision + g.guard_bits - 1)
-        acc_near, acc_lost = shift_right_sticky(m, acc_ahead, difference[:ahead], "acc_near")
+        acc_early = shifted << (g.window_bits - g.precision + g.guard_bits - 1)
+        acc_near, acc_lost = shift_right_sticky(m, acc_early, difference[:early_bits], "acc_near")
         operand_near, operand_lost = shift_right_sticky(
-            m, self.operand.significand << g.guard_bits, ~difference[:ahead], "operand_near"
+            m, self.operand.significand << g.guard_bits, ~difference[:early_bits], "operand_near"
         )
-        distance = Signal(g.exponent_bits - ahead)
+
+        # -- Select: the larger addend, the smaller one, and what is left of the distance between them
+        distance: Value = Signal(g.exponent_bits - early_bits, name="distance")
         larger: Value = Signal(signed(g.window_bits + 2), name="larger")
         smaller: Value = Signal(signed(width), name="smaller")
         lost: Value = Signal(name="lost")
         exponent: Value = Signal(g.exponent_bits, name="exponent")
         m.d.comb += [
-            distance.eq(difference[ahead:-1] ^ (~operand_larger).replicate(len(distance))),
+            distance.eq(difference[early_bits:-1] ^ (~operand_larger).replicate(len(distance))),
             larger.eq(Mux(operand_larger, self.operand.significand, acc)),
             smaller.eq(Mux(operand_larger, acc_near, operand_near)),
             lost.eq(Mux(operand_larger, acc_lost, operand_lost)),
             exponent.eq(Mux(operand_larger, self.operand.exponent, settled.exponent)),
         ]
-        specials = sum_specials(m, g, settled, self.operand)
 
+        # -- Infinities and NaN: what they make of the sum is known from the addends alone
+        specials = sum_specials(m, g, settled, self.operand)
         pipeline = PipelineRegisters(m, self._registers_after, specials)
-        larger, smaller, lost, away, exponent = pipeline.after(
+        larger, smaller, lost, distance, exponent = pipeline.after(
             "compared", larger=larger, smaller=smaller, lost=lost, distance=distance, exponent=exponent
         )
-        aligned, far_lost = shift_right_sticky(m, smaller, away, "align", unit=ahead)
+
+        # -- Align: the smaller addend moves right by what is left of the distance; what falls off is the sticky bit
+        aligned, far_lost = shift_right_sticky(m, smaller, distance, "align", unit=early_bits)
         sticky: Value = Signal(name="sticky")
         m.d.comb += sticky.eq(far_lost | lost)
         larger, aligned, sticky, exponent = pipeline.after(
             "aligned", larger=larger, smaller=aligned, sticky=sticky, exponent=exponent
         )
+
+        # -- Add: two's complement, with a bit above for the carry and the guard bits below
         sum_bits = g.window_bits + 2 + g.guard_bits
         exact_sum = Signal(signed(sum_bits))
         if rounded_sum.drops:
@@ -130,8 +160,9 @@ class FloatAdder(wiring.Component):
             ]
         else:
             m.d.comb += exact_sum.eq(extend(larger << g.guard_bits, sum_bits) + extend(aligned, sum_bits))
-
         added, sticky, exponent = pipeline.after("added", sum=exact_sum, sticky=sticky, exponent=exponent)
+
+        # -- Normalise and round: in a module of its own
         rounder = submodule(
             m,
             platform,

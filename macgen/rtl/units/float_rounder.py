@@ -1,4 +1,16 @@
-"""The end of a float addition: normalise an exact sum and round it once (docs/arithmetic.md sections 3 to 5)."""
+"""The end of a float addition: normalise an exact sum and round it once (docs/arithmetic.md sections 3 to 5).
+
+The worked example of FloatAdder goes on, with its sum 001011.11 and the sticky bit, exponent 1010:
+
+    Find the leading bit   transitions    0111001         ones where a bit differs from the one above; top 7 bits
+    Bits below             below          11              the first bit below the place, and whether more follow
+    Count leading bits     leading_zeros  001             one place
+    Normalise              kept           01011           the sign and 4 bits: 1011b, 11
+    Exponent                              1010            one to spare and one place: the larger addend's
+    Round                  up             1               more than a half lies below: 11 becomes 12
+
+The result stays as 01011 with the bit `up`; whoever reads it adds that (FloatAdder's first stage).
+"""
 
 from types import SimpleNamespace
 
@@ -55,6 +67,7 @@ class FloatRounder(wiring.Component):
         pipeline = PipelineRegisters(m, self._registers_after, specials_in)
         kept, below, exponent, nonzero = self._normalise(m, pipeline)
 
+        # -- Round: the bits below decide whether one is to be added to the last place; the next reader does that
         p = g.precision
         inexact = Signal()
         up = Signal()
@@ -77,12 +90,15 @@ class FloatRounder(wiring.Component):
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
+        # -- Underflow: an inexact sum below the smallest normal number, unless rounding at full precision reaches it
         specials = SimpleNamespace(**pipeline.carried)
         clamped = member(specials, "clamped")
         underflow: Value = Const(0, 1)
         if g.capped:
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
             underflow = tiny & ~(Specials(m, specials, "sum").any | clamped)
+
+        # -- Infinities and NaN: they take the sum's place; without a code for them the largest number does
         for name in SPECIALS:
             if name in self.result.signature.members:
                 m.d.comb += getattr(self.result, name).eq(getattr(specials, name))
@@ -105,6 +121,8 @@ class FloatRounder(wiring.Component):
         Returns the top bits that are kept, what is below them (see BitsBelow), the exponent and whether it is not 0.
         """
         g, p = self._geometry, self._geometry.precision
+
+        # -- Find the leading bit: the highest place at which a bit differs from the one above it
         # With a single guard bit nothing is gained: what cancels is then as long as all sums are.
         early = self._of_two and g.guard_bits > 1
         bits = g.cancelling_bits if early else self.sum_bits
@@ -113,15 +131,19 @@ class FloatRounder(wiring.Component):
         m.d.comb += transitions.eq(head ^ Cat(Const(0, 1), head[:-1]))
         stops: Value = transitions
         if g.capped:
-            # A one where normalisation has to stop: the exponent is then that of the smallest normal number.
+            # -- Stop at subnormal numbers: a one where the exponent is that of the smallest normal number
             room = Signal(g.exponent_bits)
             marker = Signal(bits)
             m.d.comb += room.eq(self.exponent - g.min_exponent)
             m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
             stops = transitions | marker
-        # As many bits as rounding looks at; tininess is a matter of the place below.
-        count = (g.random_bits or int(self._geometry.rounded_sum.rounding == "rne")) + g.capped
+
+        # -- Bits below: those that rounding looks at, from the sum as it stands where its shift is short
+        # As many as rounding looks at; tininess is a matter of the place below.
+        count = (g.random_bits or int(g.rounded_sum.rounding == "rne")) + g.capped
         places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
+
+        # -- Count leading bits: that is how far the sum moves left
         distance, found = count_leading_zeros(m, stops, "leading")
         nonzero = Signal()
         m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
@@ -134,15 +156,19 @@ class FloatRounder(wiring.Component):
             nonzero=nonzero,
             **places_early,
         )
+
+        # -- Normalise: the sum moves left until its sign and the next bit differ
         normalised = shift_left(m, unshifted, distance, "normalise")
         kept = Signal(signed(p + 1))
         below = Signal(count + 1)
-        exponent = Signal(g.exponent_bits, name="normalised_exponent")
         m.d.comb += [
             kept.eq(normalised[-p - 1 :].as_signed()),
             below.eq(places.completed(known, normalised[: -p - 1])),
         ]
-        # Told here, where it is known early, and not from the significand where the next addition compares exponents.
+
+        # -- Exponent: of the normalised sum; of zero the least, so that any other addend is the larger one
+        exponent = Signal(g.exponent_bits, name="normalised_exponent")
+        # Here it is known early; from the significand the next comparison of exponents would have to wait for it.
         with m.If(not_zero):
             m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
         with m.Else():

@@ -41,10 +41,14 @@ class RoundedNumber(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- Round: to a code of the format
         fmt, prefix = self._conversion.rounded_sum.acc, self._conversion.rounded_sum.prefix
         unit = submodule(m, platform, "conversion", f"{prefix}conversion", self._conversion.unit)
         connect_members(m, unit.number, self.number)
         m.d.comb += self.flags.eq(unit.flags)
+
+        # -- Decode: the code is an exact number again
         if self._addend.integer_bits:
             is_signed = isinstance(fmt, FixedFormat) and fmt.signed
             m.d.comb += self.rounded.integer.eq(unit.code.as_signed() if is_signed else unit.code)

@@ -41,6 +41,8 @@ class Specials:
             self.positive_infinity = self.negative_infinity = self.nan = self.any = member(interface, "nan")
             self.infinite = Const(0, 1)
             return
+
+        # -- Infinities and NaN: two bits, both of them set for NaN
         self.positive_infinity, self.negative_infinity = interface.positive_infinity, interface.negative_infinity
         self.nan = Signal(name=f"{name}_is_nan")
         self.infinite = Signal(name=f"{name}_is_infinite")

@@ -101,7 +101,11 @@ class TreeNode(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
+
+        # -- Add: the two numbers, exactly as far as rounding can tell
         adder = submodule(m, platform, "sum", f"{g.prefix}sum", self._sum)
+
+        # -- Round: to the accumulator's format
         unit = submodule(m, platform, "rounding", f"{g.prefix}rounding", lambda: RoundedNumber(g.conversion, g.result))
         for number, source in zip(adder.numbers, self.numbers, strict=True):
             connect_members(m, number, source)
