@@ -2,6 +2,7 @@
 # make prove      what takes long: further cases of the tests, and the proofs of a preset of each family; 20 minutes
 # make prove-all  the proofs of every preset, with the figures of docs/verification.md
 # make demo       the main job end to end: build, verify and report an array, then a digits network through the Verilog
+# make docs       the documentation site with its API reference, in build/docs; a warning is an error
 # make lint       style and types alone
 # make bench      how fast macgen is, and what its arrays cost with LIBERTY=FILE
 # Each makes its own virtual environment first; they need Python >= 3.11, g++, make and perl, nothing else.
@@ -12,7 +13,7 @@ WORKERS  ?= auto
 FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-like nvfp4
 BIN      := $(VENV)/bin
 
-.PHONY: test prove prove-all demo lint bench clean
+.PHONY: test prove prove-all demo lint bench docs clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.with-%: pyproject.toml
@@ -49,6 +50,10 @@ lint: $(VENV)/.with-test
 bench: $(VENV)/.with-test
 	for file in $(filter-out %/qor.py %/prove.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY),@echo "benchmarks/qor.py needs a Liberty file: make bench LIBERTY=FILE")
+
+docs: $(VENV)/.with-docs
+	$(BIN)/python -m sphinx -b html -q -E -W --keep-going -d build/docs/.doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf build

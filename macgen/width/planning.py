@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.value_range import Terms
+from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
@@ -27,12 +27,15 @@ DEFAULT_NSR = 0.01
 """Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
 asks for at 128 products, 1 to 2 less from 200 to 50 000, and 5 less at three million."""
 
+LARGEST_NSR = nsr.VALID_BELOW
+"""Largest noise-to-signal ratio that a goal may be: up to it the closed forms hold."""
+
 _LEAST_VRR = 0.95
 _NO_BETTER = 0.9  # a bit more takes the noise to a quarter, unless it is no rounding noise
 _SAMPLES = 1 << 16
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class Goal:
     """What an accumulator is for, the length aside.
 
@@ -40,7 +43,7 @@ class Goal:
         a, b: formats of the operands, or their strings.
         chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
         rounding: of the adder, as in MacSpec.
-        nsr: largest noise-to-signal ratio accepted, above 0 and at most 0.05, where the closed forms hold.
+        nsr: largest noise-to-signal ratio accepted, above 0 and at most `LARGEST_NSR`.
         limit: of v(n) in the VRR's criterion.
         reading: of that criterion for chunks, `per-level` (the paper's practice) or `total` (the safe one).
         overflow_probability: of an overflow in one dot product, above 0 and at most 0.5.
@@ -49,43 +52,55 @@ class Goal:
         MacgenError: a field is refused.
     """
 
-    a: Format | str = "e5m2"
-    b: Format | str = "e5m2"
-    chunk: int | Literal["auto"] | None = None
-    rounding: str = "rne"
-    nsr: float = DEFAULT_NSR
-    limit: float = variance.LIMIT
-    reading: variance.Reading = "per-level"
-    overflow_probability: float = exponent.OVERFLOW_PROBABILITY
+    a: Format
+    b: Format
+    chunk: int | Literal["auto"] | None
+    rounding: Rounding
+    nsr: float
+    limit: float
+    reading: variance.Reading
+    overflow_probability: float
 
-    def __post_init__(self) -> None:
-        for name in ("a", "b"):
-            fmt = getattr(self, name)
-            try:
-                fmt = fmt if isinstance(fmt, (FloatFormat, FixedFormat)) else parse_format(fmt)
-            except MacgenError as error:
-                raise MacgenError(f"{name}: {error}") from None
-            check_operand(name, fmt)
-            object.__setattr__(self, name, fmt)
-        if self.chunk is not None and self.chunk != "auto":
-            check_integer("chunk", self.chunk, 1, MAX_CHUNK)
-        check_sum_rounding(self.rounding)
-        check_real("nsr", self.nsr, 0, nsr.VALID_BELOW)
-        check_real("limit", self.limit, 1, variance.MOST_LIMIT)
-        variance.check_reading(self.reading)
-        check_real("overflow_probability", self.overflow_probability, 0, 0.5)
+    def __init__(
+        self,
+        *,
+        a: Format | str = "e5m2",
+        b: Format | str = "e5m2",
+        chunk: int | Literal["auto"] | None = None,
+        rounding: Rounding | str = "rne",
+        nsr: float = DEFAULT_NSR,
+        limit: float = variance.LIMIT,
+        reading: variance.Reading = "per-level",
+        overflow_probability: float = exponent.OVERFLOW_PROBABILITY,
+    ) -> None:
+        self.__dict__.update(  # the instance is frozen
+            a=as_format("a", a),
+            b=as_format("b", b),
+            chunk=chunk,
+            rounding=Rounding(rounding),
+            nsr=nsr,
+            limit=limit,
+            reading=reading,
+            overflow_probability=overflow_probability,
+        )
+        check_operand("a", self.a)
+        check_operand("b", self.b)
+        if chunk is not None and chunk != "auto":
+            check_integer("chunk", chunk, 1, MAX_CHUNK)
+        check_real("nsr", nsr, 0, LARGEST_NSR)
+        check_real("limit", limit, 1, variance.MOST_LIMIT)
+        variance.check_reading(reading)
+        check_real("overflow_probability", overflow_probability, 0, 0.5)
 
     @property
     def formats(self) -> tuple[Format, Format]:
         """Both operands' formats."""
-        assert not isinstance(self.a, str)
-        assert not isinstance(self.b, str)
         return self.a, self.b
 
     @property
     def product_man_bits(self) -> int:
         """m_p: mantissa bits of an exact product, without the hidden one."""
-        return max(Terms.of_products(*self.formats).precision - 1, 1)
+        return max(ValueRange.of_products(*self.formats).precision - 1, 1)
 
     def chunk_for(self, length: int) -> int | None:
         """Return the chunk length for a dot product."""
@@ -190,21 +205,19 @@ class Plan:
         """Why the chunk length is what it is, if it was chosen here."""
         if self.goal.chunk != "auto" or self.chunk is None:
             return None
-        sums = -(-self.sum.length // self.chunk)
-        grows = (
-            "truncation's noise grows with nearly its square"
-            if self.goal.rounding == "rtz"
-            else "the noise grows with it"
-        )
-        return (
-            f"of all powers of two, {self.chunk} makes chunk + ceil({self.sum.length} / chunk) = {self.chunk + sums} "
-            f"least; {grows}"
-        )
+        return why_chunk(self.chunk, self.sum.length, self.goal.rounding)
 
     def spec(self) -> MacSpec:
         """Return a spec with the chosen accumulator."""
         a, b = self.goal.formats
         return MacSpec(a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, rounding=self.goal.rounding)
+
+
+def why_chunk(chunk: int, length: int, rounding: str) -> str:
+    """Return, as a clause, why an automatic chunk length is what it is."""
+    grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
+    least = chunk + -(-length // chunk)
+    return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
 
 
 @lru_cache(maxsize=4096)

@@ -45,8 +45,10 @@ def tree(directory):
 
 
 def test_a_bundle_is_complete(tmp_path):
-    manifest = build(SPEC, tmp_path / "mac")
-    assert load_manifest(tmp_path / "mac") == manifest
+    bundle = build(SPEC, tmp_path / "mac")
+    manifest = bundle.manifest
+    assert load_manifest(bundle) == load_manifest(tmp_path / "mac") == manifest
+    assert (os.fspath(bundle), bundle.verilog) == (str(tmp_path / "mac"), tmp_path / "mac" / "rtl" / "mac.v")
     assert manifest.spec == SPEC
     assert manifest.name == manifest.top == "mac"
     assert {path for path, data in tree(tmp_path / "mac").items() if data is not None} == {*FILES, MANIFEST}
@@ -57,8 +59,7 @@ def test_a_bundle_is_complete(tmp_path):
 
 
 def test_the_name_need_not_be_the_directorys(tmp_path):
-    manifest = build(SPEC, tmp_path / "no identifier!", name="mac")
-    assert manifest.name == "mac"
+    assert build(SPEC, tmp_path / "no identifier!", name="mac").manifest.name == "mac"
     assert set(load_manifest(tmp_path / "no identifier!").files) == FILES
 
 

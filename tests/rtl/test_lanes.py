@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat
-from macgen.rtl import MacArray
+from macgen.rtl import ArrayCore, Design
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.rtl.units.exact_number import Addend, Addition, Window, aligned_window, product_addend
+from macgen.rtl.units.exact_number import Addend, Window
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.lane_stages import LaneProof, operand_bits
@@ -137,7 +137,7 @@ ARRAYS = [
 def test_arrays_take_beats_of_several_elements(index):
     """The lanes that a dot product's last beat does not need hold zero; gaps, back-pressure, restarts and resets."""
     spec = MacSpec(**{"cols": 1, **ARRAYS[index]})
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 32, 24)
     assert check(spec, beats, play(gates, spec, beats, rng)) > 40
@@ -155,7 +155,7 @@ def test_arrays_take_beats_of_several_elements(index):
     ],
 )
 def test_specs_in_use_become_hardware(fields):
-    text = Modules("array").convert(MacArray(MacSpec(**fields)))
+    text = Modules("array").convert(ArrayCore(Design(MacSpec(**fields))))
     assert text.count("\\array_multiplier") >= fields["lanes"]
 
 
@@ -165,16 +165,16 @@ def test_specs_in_use_become_hardware(fields):
 def test_a_fused_sum_has_the_bits_that_the_spec_counts():
     for a, acc, lanes in (("e4m3fn", "e8m13", 32), ("fp16", "fp32", 8), ("int8", "fp32", 5)):
         spec = MacSpec(a=a, b=a, acc=acc, lanes=lanes)
-        addend = Addition.of_steps(spec).addend
+        addend = Design(spec).steps.rounded_sum.addend
         assert addend.significand_bits == spec.fused_bits
-        assert addend.largest == lanes * product_addend(spec).largest
+        assert addend.largest == lanes * Design(spec).product.largest
 
 
 @given(lane_specs())
 def test_windows_hold_what_they_keep(spec):
     if spec.aligned_bits is None:
         return
-    window = aligned_window(spec)
+    window = Design(spec).window
     total = Addend.of_window(window)
     # The largest sum fits, and in the lowest position the last bit is the grid's.
     scale = Fraction(2) ** (window.highest - window.bits)

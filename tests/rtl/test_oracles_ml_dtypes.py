@@ -58,7 +58,7 @@ def pairs(first, second, seed):
     half = PAIRS // 2
     drawn = [rng.integers(0, 1 << fmt.width, half) for fmt in formats]
     # Half of the exponents' sums lie around the ends of the range, where any two codes seldom do.
-    bias, top, reach = formats[0].exponent_bias, (1 << formats[0].exp_bits) - 1, formats[0].man_bits + 3
+    bias, top, reach = formats[0].bias, (1 << formats[0].exp_bits) - 1, formats[0].man_bits + 3
     field = rng.integers(0, top + 1, half)
     end = rng.choice([-bias, 0, bias], half) + rng.integers(-reach, 4, half)
     fields = field, np.clip(2 * bias - field + end, 0, top) % (1 << formats[1].exp_bits)

@@ -12,12 +12,8 @@ from macgen.prove.formal.harness import (
     BEGUN,
     SOURCE_INPUTS,
     Harness,
-    Ports,
     Property,
-    delayed,
     harness_module,
-    instance,
-    joined,
     marks_of,
     rounds,
     slots,
@@ -34,7 +30,8 @@ from macgen.prove.formal.units import (
     tree_flags,
     zero_state,
 )
-from macgen.rtl.outer import outer_cycles
+from macgen.prove.verilog_text import Ports, delayed, instance, joined
+from macgen.rtl import Design
 from macgen.spec import MacSpec
 
 _RANDOM = "random numbers: that each addition takes the next ones"
@@ -55,15 +52,15 @@ def _folded_before(spec: MacSpec) -> str:
 # -- a PE --------------------------------------------------------------------------------------------------------------
 
 
-def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that a PE does what `Control` says, arithmetic abstracted.
 
     Parameters:
-        spec: the array.
+        design: the array.
         name: its top module's name.
         modules: ports of the emitted modules.
     """
-    units, arithmetic = AbstractUnits(spec, name, modules), Arithmetic(spec)
+    spec, units, arithmetic = design.spec, AbstractUnits(design, name, modules), Arithmetic(design)
     ports = modules[f"{name}_pe"]
     marks = [mark for mark in _ORDER if mark in marks_of(ports, "control_in__")]
     state_bits = ports["result_out"][1] - FLAG_BITS
@@ -90,7 +87,7 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
         passes.append(f"{operand}_out == {later}")
     connections |= {f"control_in__{mark}": mark for mark in marks}
     connections |= {f"control_out__{mark}": f"passed_{mark}" for mark in marks}
-    finish = outer_cycles(spec) + turns - 1 if spec.has_outer_adder else turns - 1
+    finish = design.outer_cycles + turns - 1
     body = [
         *(f"  wire {mark} = {legal[mark]};\n" for mark in marks),
         *(f"  wire passed_{mark};\n" for mark in marks),
@@ -107,7 +104,7 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
         _interpreter(arithmetic, "_" + str(stages), finish),
         _results(spec, ports["result_out"][1], finish),
         f"""\
-  wire [{state_bits - 1}:0] expected = {{{state_bits}{{result}}}} ^ {zero_state(spec)};
+  wire [{state_bits - 1}:0] expected = {{{state_bits}{{result}}}} ^ {zero_state(design)};
   reg [{ports["result_out"][1] - 1}:0] result_before;
   reg kept = 0;
   always @(posedge clk) begin
@@ -116,8 +113,8 @@ def pe_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harnes
   end
   wire ok_passes = ~begun | ({" & ".join(passes)});
   wire ok_result = ~begun | ~result_known
-    | (result_out | {{{arithmetic.results.tells("result")}, {state_bits}'b0}})
-      == {{result_flags | {arithmetic.results.tells("result")}, expected}};
+    | (result_out | {{{arithmetic.results.deferred_by("result")}, {state_bits}'b0}})
+      == {{result_flags | {arithmetic.results.deferred_by("result")}, expected}};
   wire ok_shift = (~begun | ~moved_known_0 | result_out == moved_0) & (~kept | result_out == result_before);
 """,
     ]
@@ -194,7 +191,7 @@ def _interpreter(arithmetic: Arithmetic, at: str, finish: int) -> str:
   reg [{flag_bits - 1}:0] acc_flags;
   wire base = {begins} ? 1'b0 : acc;
   wire sum = {steps.sum("base", "product")};
-  wire [{flag_bits - 1}:0] sum_flags = ({begins} ? {flag_bits}'b0 : acc_flags) | {steps.tells("base")}
+  wire [{flag_bits - 1}:0] sum_flags = ({begins} ? {flag_bits}'b0 : acc_flags) | {steps.deferred_by("base")}
     | {steps.raised("base", "product")}{raised};
   wire sum_known = {begins} | acc_known;
 """
@@ -233,9 +230,17 @@ def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
     spec, steps, tables, flag_bits = arithmetic.spec, arithmetic.steps, arithmetic.folds, arithmetic.flag_bits
     if spec.has_outer_adder:
         what = scaled("sum", f"p{at}", f"q{at}") if spec.scale is not None else "sum"
-        chunk = {"chunk_sum": what, "chunk_known": "sum_known", "chunk_flags": f"sum_flags | {steps.tells('sum')}"}
+        chunk = {
+            "chunk_sum": what,
+            "chunk_known": "sum_known",
+            "chunk_flags": f"sum_flags | {steps.deferred_by('sum')}",
+        }
     else:
-        chunk = {"chunk_sum": "acc", "chunk_known": "acc_known", "chunk_flags": f"acc_flags | {steps.tells('acc')}"}
+        chunk = {
+            "chunk_sum": "acc",
+            "chunk_known": "acc_known",
+            "chunk_flags": f"acc_flags | {steps.deferred_by('acc')}",
+        }
     chunk |= {"folds": f"mine & fold{at}", "starts": f"fold_first{at}"}
     text = ""
     for signal, net in chunk.items():
@@ -247,10 +252,10 @@ def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
     if spec.has_outer_adder:
         base = f"({starts} ? 1'b0 : total)"
         fold_sum = tables.sum(base, taken)
-        flags = f"{tables.tells(base)} | {tables.raised(base, taken)}"
+        flags = f"{tables.deferred_by(base)} | {tables.raised(base, taken)}"
     else:
         fold_sum = f"{starts} ? {taken} : {tables.sum(taken, 'total')}"
-        flags = f"({starts} ? {flag_bits}'b0 : {tables.tells('total')} | {tables.raised(taken, 'total')})"
+        flags = f"({starts} ? {flag_bits}'b0 : {tables.deferred_by('total')} | {tables.raised(taken, 'total')})"
     return (
         text
         + f"""\
@@ -294,13 +299,13 @@ def _results(spec: MacSpec, bits: int, finish: int) -> str:
 # -- the sequencer -----------------------------------------------------------------------------------------------------
 
 
-def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that the control marks make the sums of docs/arithmetic.md of the beats that are taken."""
-    ports = modules[f"{name}_sequencer"]
+    spec, ports = design.spec, modules[f"{name}_sequencer"]
     marks = [mark for mark in _ORDER if mark in marks_of(ports, "control__")]
     turns = spec.interleave
     # Of the flags one, any; the marks do not depend on what a PE counts on.
-    arithmetic = Arithmetic(spec, flag_bits=1, symmetric=False)
+    arithmetic = Arithmetic(design, flag_bits=1, symmetric=False)
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
     connections = {"clk": "clk", "rst": "~begun", "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}
@@ -360,7 +365,7 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire base_c = empty ? 1'b0 : sum_c;
   wire [{flag_bits - 1}:0] base_flags_c = empty ? {flag_bits}'b0 : sum_flags_c;
   wire next_c = {steps.sum("base_c", "product")};
-  wire [{flag_bits - 1}:0] next_flags_c = base_flags_c | {steps.tells("base_c")}
+  wire [{flag_bits - 1}:0] next_flags_c = base_flags_c | {steps.deferred_by("base_c")}
     | {steps.raised("base_c", "product")}{" | product_flags" if flags else ""};
 {_contract_folds(arithmetic)}
   // A tile is due from its last beat until it is marked done, at most a slot of each turn after the last turn's beat.
@@ -394,8 +399,8 @@ def sequencer_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) ->
   wire ok_legal = ~begun | ({_legal(spec)});
   wire ok_sums = ~begun | ((~ends | due | accept_mine & last_c) & ~(due & accept_mine & last_c) & age <= {turns}
     & (~checks | (result_known & result == result_c
-      & (result_flags | {arithmetic.results.tells("result")})
-        == (result_flags_c | {arithmetic.results.tells("result_c")}))));
+      & (result_flags | {arithmetic.results.deferred_by("result")})
+        == (result_flags_c | {arithmetic.results.deferred_by("result_c")}))));
   wire ok_taken = wait_count < {3 * turns};
   // Known at once, this spares the solver finding out about every count.
   {_COUNT if spec.chunk is not None else ""}
@@ -438,14 +443,15 @@ def _contract_folds(arithmetic: Arithmetic) -> str:
         return f"""\
   wire folded_c = chunk_is_first ? next_c : {tables.sum("next_c", "total_c")};
   wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | (chunk_is_first ? {flag_bits}'b0
-    : {steps.tells("next_c")} | total_flags_c | {tables.tells("total_c")} | {tables.raised("next_c", "total_c")});"""
+    : {steps.deferred_by("next_c")} | total_flags_c | {tables.deferred_by("total_c")}
+    | {tables.raised("next_c", "total_c")});"""
     return f"""\
   wire total_base_c = chunk_is_first ? 1'b0 : total_c;
   wire scaled_c = {scaled("next_c", "p", "q") if spec.scale is not None else "next_c"};
   wire folded_c = {tables.sum("total_base_c", "scaled_c")};
-  wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | {steps.tells("next_c")}
+  wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | {steps.deferred_by("next_c")}
     | (chunk_is_first ? {flag_bits}'b0 : total_flags_c)
-    | {tables.tells("total_base_c")} | {tables.raised("total_base_c", "scaled_c")};"""
+    | {tables.deferred_by("total_base_c")} | {tables.raised("total_base_c", "scaled_c")};"""
 
 
 def _legal(spec: MacSpec) -> str:

@@ -7,8 +7,9 @@ import pytest
 from amaranth.hdl import Shape
 
 from macgen.numerics import FixedFormat
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.rtl.units.exact_number import Addition, ExactNumber
+from macgen.rtl.units.exact_number import ExactNumber
 from macgen.rtl.units.multiplier import Multiplier
 from macgen.spec import MacSpec
 from tests.golden.by_definition import INFINITY, NAN, SIGNALLING, decode
@@ -55,7 +56,7 @@ def decoded(fmt, code):
 
 
 def addend(spec):
-    return Addition.of_steps(spec).addend
+    return Design(spec).product
 
 
 def run(spec):

@@ -8,9 +8,9 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.units import float_rounder
-from macgen.rtl.units.exact_number import Addition
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.units.rounding_place import BitsBelow
 from macgen.spec import MacSpec
@@ -70,7 +70,7 @@ def test_how_far_a_sum_of_two_addends_cancels(window):
             lowest = (total & -total).bit_length() - 1
             deepest = max(deepest, window + guard + 2 - lowest)
     spec = MacSpec(a="e4m0fn", b="e4m0fn", acc=f"e5m{window - 1}fn", rounding="stochastic:4")
-    assert deepest == FloatGeometry.of(Addition.of_steps(spec)).cancelling_bits
+    assert deepest == Design(spec).steps.geometry.cancelling_bits
 
 
 # Rounded at random with more than one guard bit. How many bits stand below the places of longer shifts, and whether
@@ -95,7 +95,7 @@ def early(fields):
 @pytest.mark.parametrize(("fields", "rest", "capped"), EARLY)
 def test_every_state_operand_and_random_number(fields, rest, capped):
     spec = early(fields)
-    g = FloatGeometry.of(Addition.of_steps(spec))
+    g = Design(spec).steps.geometry
     assert (g.guard_bits > 1, max(0, g.window_bits - g.precision - 1), g.capped) == (True, rest, capped)
     proof = Proof(spec, most_pairs=60_000).run()
     assert proof.complete or len(proof.states) >= 50
