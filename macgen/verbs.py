@@ -118,14 +118,14 @@ def _goal(**values: object) -> "Goal":
 def _plan_length(length: int, goal: "Goal", nzr: float, trials: int | None, progress: Progress) -> "NetworkPlan":
     from dataclasses import replace
 
+    from macgen.width.monte_carlo import confirm
     from macgen.width.network_plan import plan_length
-    from macgen.width.planning import with_monte_carlo
 
     planned = plan_length(length, goal, nzr=nzr)
     if trials is None:
         return planned
     (row,) = planned.rows
-    confirmed = with_monte_carlo(
+    confirmed = confirm(
         row.plan, trials=trials, progress=lambda done, all_: progress(f"{done} of {all_} trials of a width")
     )
     return replace(planned, rows=(replace(row, plan=confirmed),))

@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from macgen.bundle.constraints import constraint_files
@@ -27,7 +27,7 @@ class Bundle:
     """
 
     directory: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
 
     def __fspath__(self) -> str:
         return str(self.directory)

@@ -1,21 +1,17 @@
 """The smallest accumulator for a length: what each method asks for, which of them decides, and why."""
 
-import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
-from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
+from macgen.width import bounds, exponent, nsr, truncation, variance
 from macgen.width.checks import MAX_LENGTH, check_real
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
@@ -31,8 +27,6 @@ LARGEST_NSR = nsr.VALID_BELOW
 """Largest noise-to-signal ratio that a goal may be: up to it the closed forms hold."""
 
 _LEAST_VRR = 0.95
-_NO_BETTER = 0.9  # a bit more takes the noise to a quarter, unless it is no rounding noise
-_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True, init=False)
@@ -246,65 +240,6 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     return Plan(
         goal, dot, chunk, tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
     )
-
-
-def with_monte_carlo(
-    planned: Plan, *, trials: int = monte_carlo.DEFAULT_TRIALS, progress: monte_carlo.Progress | None = None
-) -> Plan:
-    """Return a plan that the bit-exact accumulator has confirmed or corrected.
-
-    Starting from the width that decided, the mantissa is made narrower or wider until it is the smallest whose
-    measured noise-to-signal ratio is at most the goal's with its whole confidence interval; that answer then decides.
-    The operands are normally distributed, with the sum's rms and its share of non-zero products. Lengths up to 2**24.
-
-    Parameters:
-        planned: with a float accumulator.
-        trials: of each width.
-        progress: called with the trials done and all of one width.
-
-    Raises:
-        MacgenError: the plan's accumulator is fixed-point, or no mantissa is enough, since the range is not.
-    """
-    acc = planned.chosen.acc
-    if not isinstance(acc, FloatFormat):
-        raise MacgenError(f"monte-carlo does not go with acc {acc}, which is exact; accepted are float accumulators")
-
-    def measured(man_bits: int) -> monte_carlo.Estimate:
-        spec = replace(planned.spec(), acc=replace(acc, man_bits=man_bits))
-        return monte_carlo.simulate(spec, planned.sum.length, trials=trials, samples=samples, progress=progress)
-
-    samples = _samples(planned.goal, planned.sum)
-    bits = acc.man_bits
-    estimate = measured(bits)
-    while estimate.nsr.high > planned.goal.nsr:
-        before, bits = estimate, bits + 1
-        if bits <= MAX_MAN_BITS:
-            estimate = measured(bits)
-        if bits > MAX_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
-            raise MacgenError(
-                f"nsr {planned.goal.nsr:g} is not reached: the measured one is {estimate.nsr.value:.2g} (up to "
-                f"{estimate.nsr.high:.2g}) at any mantissa, with overflow in {estimate.overflow:.1%} of the trials; "
-                f"accepted are goals with a lower overflow_probability or a larger nsr"
-            )
-    while bits > 1 and (narrower := measured(bits - 1)).nsr.high <= planned.goal.nsr:
-        bits, estimate = bits - 1, narrower
-    low, high = estimate.nsr.low, estimate.nsr.high
-    reason = (
-        f"measured NSR {estimate.nsr.value:.2g} ({low:.2g} to {high:.2g}), overflow in {100 * estimate.overflow:.3g}% "
-        f"of {trials} trials, seed {estimate.seed}"
-    )
-    answer = Answer("monte-carlo", planned.chunk, replace(acc, man_bits=bits), reason)
-    return replace(planned, answers=(*planned.answers, answer), chosen=answer)
-
-
-def _samples(goal: Goal, dot: Sum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return normally distributed operands, zeros among the left ones, whose products have a sum's rms."""
-    rng = np.random.default_rng(0)
-    usual = [exponent.default_rms(fmt) for fmt in goal.formats]
-    scale = 1.0 if dot.rms is None else math.sqrt(dot.rms / math.sqrt(dot.nzr) / math.prod(usual))
-    a, b = (rng.normal(scale=scale * rms, size=_SAMPLES) for rms in usual)
-    a[rng.random(_SAMPLES) >= dot.nzr] = 0.0
-    return a, b
 
 
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:

@@ -48,6 +48,7 @@ def test_a_bundle_is_complete(tmp_path):
     bundle = build(SPEC, tmp_path / "mac")
     manifest = bundle.manifest
     assert load_manifest(bundle) == load_manifest(tmp_path / "mac") == manifest
+    assert repr(bundle) == f"Bundle(directory={tmp_path / 'mac'!r})"
     assert (os.fspath(bundle), bundle.verilog) == (str(tmp_path / "mac"), tmp_path / "mac" / "rtl" / "mac.v")
     assert manifest.spec == SPEC
     assert manifest.name == manifest.top == "mac"

@@ -365,6 +365,7 @@ def test_a_wrong_total_that_a_product_is_added_to_is_found_among_those_drawn(bun
     assert result.difference.startswith("swap: total 0x")
 
 
+@pytest.mark.prove
 def test_turns_that_meet_are_found(bundles, tmp_path):
     """A sum that does not wait for its register belongs to the addition behind it."""
     changed = tmp_path / "mutant"
@@ -376,7 +377,7 @@ def test_turns_that_meet_are_found(bundles, tmp_path):
     assert exhaustive(changed).difference.startswith("step: ")
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     ("name", "number"),
     [

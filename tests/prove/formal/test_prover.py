@@ -81,7 +81,7 @@ def ports(bundles, tmp_path_factory):
     return of_bundle
 
 
-@pytest.mark.thinned("bubble", "aligned", "turns")
+@pytest.mark.thinned("bubble", "turns")
 @pytest.mark.parametrize("name", SPECS)
 def test_right_verilog_is_proved(bundles, name, tmp_path):
     told = []
