@@ -1,13 +1,19 @@
-# make demo   the main job end to end: build, verify and report an array, then a digits network through the Verilog
-# make test   all tests, with lint and types first
-# Both make their own virtual environment; they need Python >= 3.11, g++, make and perl, nothing else.
+# make test       lint, types and the tests: under 8 minutes on two free cores
+# make prove      what takes long: further cases of the tests, and the proofs of a preset of each family; 20 minutes
+# make prove-all  the proofs of every preset, with the figures of docs/verification.md
+# make demo       the main job end to end: build, verify and report an array, then a digits network through the Verilog
+# make docs       the documentation site with its API reference, in build/docs; a warning is an error
+# make lint       style and types alone
+# make bench      how fast macgen is, and what its arrays cost with LIBERTY=FILE
+# Each makes its own virtual environment first; they need Python >= 3.11, g++, make and perl, nothing else.
 
-PYTHON  ?= python3
-VENV    ?= .venv
-WORKERS ?= auto
-BIN     := $(VENV)/bin
+PYTHON   ?= python3
+VENV     ?= .venv
+WORKERS  ?= auto
+FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-like nvfp4
+BIN      := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: test prove prove-all demo lint bench docs clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.with-%: pyproject.toml
@@ -15,6 +21,20 @@ $(VENV)/.with-%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
+
+# Stolen work keeps the tests of a module, which share what they build, on one worker until another has none left.
+# doctor first: it lists the tools that the tests will find, and has Yosys compile itself once before the workers start.
+test: lint
+	$(BIN)/macgen doctor
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+prove: $(VENV)/.with-test
+	$(BIN)/macgen doctor
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m prove
+	$(BIN)/python benchmarks/prove.py $(FAMILIES)
+
+prove-all: $(VENV)/.with-test
+	$(BIN)/python benchmarks/prove.py
 
 demo: $(VENV)/.with-examples
 	$(BIN)/macgen build --acc-bits 12 --chunk 64 -o build/mac12 --force
@@ -27,15 +47,13 @@ lint: $(VENV)/.with-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Stolen work keeps the tests of a module, which share what they build, on one worker until another has none left.
-# doctor first: it lists the tools that the tests will find, and has Yosys compile itself once before the workers start.
-test: lint
-	$(BIN)/macgen doctor
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
-
 bench: $(VENV)/.with-test
-	for file in $(filter-out %/qor.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out %/qor.py %/prove.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY),@echo "benchmarks/qor.py needs a Liberty file: make bench LIBERTY=FILE")
+
+docs: $(VENV)/.with-docs
+	$(BIN)/python -m sphinx -b html -q -E -W --keep-going -d build/docs/.doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf build

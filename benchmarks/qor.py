@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -34,12 +34,11 @@ from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.cost import synthesize, timing
 from macgen.cost.estimate import report
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import Modules
+from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, delayed_members, member, random_port
 from macgen.rtl.parts.pipeline import delay, delayed
 from macgen.rtl.pe import Pe
-from macgen.rtl.units.datapath import datapath
 from macgen.rtl.units.multiplier import Multiplier
 from macgen.spec import MacSpec
 
@@ -47,7 +46,7 @@ AIM_NS = 0.5
 """Period that the units are synthesized for: shorter than any can reach."""
 
 E6M5 = MacSpec(a="e5m2", b="e5m2", acc="e6m5")
-E6M9 = replace(E6M5, acc="e6m9")
+E6M9 = E6M5.replace(acc="e6m9")
 FP32 = MacSpec(a="fp32", b="fp32", acc="fp32", overflow="infinity")
 FP16 = MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity")
 
@@ -71,12 +70,12 @@ the other; operands narrower than the accumulator are widened. Without a step th
 
 UNITS: list[tuple[str, MacSpec, tuple[str, str], float | None]] = [
     ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
-    ("e5m2 -> e6m5, 13 random bits", replace(E6M5, rounding="stochastic:13"), (FMA, "e6m5"), None),
+    ("e5m2 -> e6m5, 13 random bits", E6M5.replace(rounding="stochastic:13"), (FMA, "e6m5"), None),
     ("e5m2 -> e6m9", E6M9, (FMA, "e6m9"), 0.40),
     ("", E6M9, (PIPELINED, "e6m9"), 0.80),
-    ("e5m2 -> e6m5, 2 interleaved", replace(E6M5, interleave=2), (FMA, "e6m5"), 0.28),
-    ("e5m2 -> e6m9, 2 interleaved", replace(E6M9, interleave=2), (FMA, "e6m9"), 0.28),
-    ("e5m2 -> fp32", replace(E6M5, acc="fp32"), (FMA, "e5m2 -> fp32"), 0.50),
+    ("e5m2 -> e6m5, 2 interleaved", E6M5.replace(interleave=2), (FMA, "e6m5"), 0.28),
+    ("e5m2 -> e6m9, 2 interleaved", E6M9.replace(interleave=2), (FMA, "e6m9"), 0.28),
+    ("e5m2 -> fp32", E6M5.replace(acc="fp32"), (FMA, "e5m2 -> fp32"), 0.50),
     ("fp16 -> fp16", FP16, (FMA, "fp16"), 0.70),
     ("fp32 -> fp32", FP32, (FMA, "fp32"), 0.75),
 ]
@@ -103,14 +102,14 @@ class Unit(wiring.Component):
     """
 
     def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+        self._spec, self._arithmetic = spec, Design(spec).steps
         super().__init__(
             {
                 "a": In(spec.a.width),
                 "b": In(spec.b.width),
                 "step": In(1),
                 "first": In(1),
-                **random_port(datapath(spec).random_bits),
+                **random_port(self._arithmetic.random_bits),
                 "code": Out(spec.acc.width),
                 "flags": Out(FLAG_BITS),
             }
@@ -119,13 +118,13 @@ class Unit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Return the logic."""
         m = Module()
-        arithmetic = datapath(self._spec)
+        arithmetic = self._arithmetic
         multiplier = submodule(
             m,
             platform,
             "multiplier",
             "multiplier",
-            lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.addition.addend),
+            lambda: Multiplier(self._spec.a, self._spec.b, arithmetic.rounded_sum.addend),
         )
         product = submodule(m, platform, "product", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(self._spec.interleave))
@@ -150,7 +149,7 @@ class Unit(wiring.Component):
             m.d.comb += getattr(adder.acc, name).eq(register)
             m.d.comb += getattr(output.value, name).eq(register)
         flags = Signal(FLAG_BITS, reset_less=True)
-        before = delayed(m, "before", flags | adder.settled, self._spec.interleave - 1)
+        before = delayed(m, "before", flags | adder.deferred_flags, self._spec.interleave - 1)
         m.d.sync += flags.eq(Mux(first, 0, before | adder.flags))
         m.d.comb += [self.code.eq(output.code), self.flags.eq(flags | output.flags)]
         return m
@@ -246,7 +245,7 @@ def fold_table(liberty: Path) -> Table:
     for acc in ("e6m5", "e6m9"):
         base: Measured | None = None
         for fold, fields in FOLDS.items():
-            pe = measured(Pe(replace(MacSpec(a="e5m2", b="e5m2", acc=acc), **fields)), liberty)
+            pe = measured(Pe(Design(MacSpec(a="e5m2", b="e5m2", acc=acc, **fields))), liberty)
             base = base or pe
             table.add_row(
                 acc,
@@ -267,7 +266,7 @@ def catalogue_table(liberty: Path, console: Console) -> Table:
     for name, spec in macgen.presets.items():
         with tempfile.TemporaryDirectory() as directory, console.status(name):
             bundle = Path(directory) / "mac"
-            build(replace(spec, rows=1, cols=1), bundle)
+            build(spec.replace(rows=1, cols=1), bundle)
             result = report(bundle, liberty=liberty)
         cost, ratios = result.cost, result.ratios
         assert cost.area_um2 is not None

@@ -25,7 +25,6 @@ import macgen
 from macgen import MacSpec
 from macgen.network.gemm import Kind
 from macgen.network.papers import paper_network
-from macgen.numerics import SumRounding
 from macgen.width import monte_carlo, nsr, truncation, variance
 from macgen.width.network_plan import plan_network
 from macgen.width.planning import Goal
@@ -92,7 +91,7 @@ plan_network(paper_network("resnet18", 256), Goal(chunk=64))
 """
 
 
-def simulate(n: int, m_acc: int, rounding: SumRounding, chunk: int | None, trials: int) -> monte_carlo.Estimate:
+def simulate(n: int, m_acc: int, rounding: str, chunk: int | None, trials: int) -> monte_carlo.Estimate:
     """Return what the bit-exact accumulator does to products with 5 mantissa bits; its exponent is wide enough."""
     spec = MacSpec(a=f"e6m{PRODUCT_BITS}", b="e2m1", acc=f"e8m{m_acc}", rounding=rounding, chunk=chunk)
     return monte_carlo.simulate(spec, n, trials=trials, seed=SEED, samples=(None, [1.0]))

@@ -32,7 +32,6 @@ from macgen.spec import MacSpec
 
 SEED = 20260101
 HIDDEN = 96
-ROWS = COLS = 8
 
 Matrix = NDArray[np.float64]
 
@@ -100,13 +99,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--output", type=Path, default=Path("build/digits"), help="directory of the bundle")
     parser.add_argument("--simulator", default="auto", help="icarus, verilator or auto")
+    parser.add_argument("--side", type=int, default=8, help="rows and columns of the array (default: %(default)s)")
+    parser.add_argument("--images", type=int, help="how many of the 450 test images are computed (default: all)")
     parser.add_argument("--preset", default="default", help="preset that gives the formats and the chunk length")
     arguments = parser.parse_args()
     console = Console()
 
-    spec = replace(macgen.presets[arguments.preset], rows=ROWS, cols=COLS)
+    spec = replace(macgen.presets[arguments.preset], rows=arguments.side, cols=arguments.side)
     with console.status("training"):
         layers, images, labels = train()
+    images, labels = images[: arguments.images], labels[: arguments.images]
     build(spec, arguments.output, force=True)
     started = time.monotonic()
     classes, runs = hardware_classes(layers, images, spec, arguments.output, arguments.simulator, console)

@@ -1,29 +1,35 @@
 """MacSpec: the one description of a MAC array, from which model, hardware and reports come."""
 
+import dataclasses
 import json
 import math
-import re
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import (
     MAX_SCALE_BITS,
-    OVERFLOWS,
+    Choice,
     FixedFormat,
     FloatFormat,
     Format,
+    LaneSum,
     Overflow,
+    Rounding,
     ScaleFormat,
-    check_sum_rounding,
-    parse_format,
-    random_bits,
+    as_format,
 )
 
-Fold = Literal["bubble", "overlap"]
-"""When a finished chunk sum is folded into the outer accumulator: `bubble`, in one cycle between chunks in which no
-product is taken (smaller), or `overlap`, while the next chunk's first product is loaded (no stall)."""
+
+class Fold(Choice):
+    """When a finished chunk sum is folded into the outer accumulator."""
+
+    BUBBLE = "bubble"
+    """In one cycle between chunks in which no product is taken (smaller)."""
+    OVERLAP = "overlap"
+    """While the next chunk's first product is loaded (no stall)."""
+
 
 Scale = ScaleFormat | FloatFormat
 """A format that scales can have."""
@@ -32,92 +38,16 @@ RandomPlace = Literal["steps", "chunks", "out"]
 """Where stochastic rounding takes place: in the accumulator's adder (with it folds, where the same adder does them), in
 the outer accumulator's own adder, or in the conversion of results to `out`."""
 
-FOLDS: tuple[Fold, ...] = get_args(Fold)
-
 MAX_SIDE = 256
 MAX_CHUNK = 1 << 20
 MAX_PIPELINE = 2
 MAX_INTERLEAVE = 4
 MAX_LANES = 32
-MAX_ALIGNED_BITS = 64
 MAX_FUSED_BITS = 256
 MAX_OPERAND_WIDTH = 32
 
-_ALIGNED = re.compile(r"aligned:([1-9][0-9]?)", re.ASCII)
 
-
-class _FormatField:
-    """A field that takes a format or its string and always gives the format."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object | None, owner: type) -> Format:
-        if instance is None:
-            raise AttributeError(self._name)  # tells dataclass that the field has no default
-        fmt: Format = instance.__dict__[self._name]
-        return fmt
-
-    def __set__(self, instance: object, value: Format | str) -> None:
-        instance.__dict__[self._name] = _named(self._name, value)
-
-
-class _OptionalFormatField:
-    """The same with a default, None.
-
-    Parameters:
-        none: a string that means it, too.
-    """
-
-    def __init__(self, none: str | None = None) -> None:
-        self._none = none
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object | None, owner: type) -> Format | None:
-        fmt: Format | None = None if instance is None else instance.__dict__[self._name]
-        return fmt
-
-    def __set__(self, instance: object, value: Format | str | None) -> None:
-        none = value is None or value == self._none
-        instance.__dict__[self._name] = None if value is None or none else _named(self._name, value)
-
-
-class _ScaleField:
-    """A field that takes the format of a scale or its string, or None, which is its default."""
-
-    def __get__(self, instance: object | None, owner: type) -> Scale | None:
-        fmt: Scale | None = None if instance is None else instance.__dict__["scale"]
-        return fmt
-
-    def __set__(self, instance: object, value: Scale | str | None) -> None:
-        if isinstance(value, str) and value.endswith("fnu"):
-            try:
-                value = ScaleFormat.parse(value)
-            except MacgenError as error:
-                raise MacgenError(f"scale: {error}") from None
-        if value is None or isinstance(value, ScaleFormat):
-            instance.__dict__["scale"] = value
-            return
-        fmt = _named("scale", value)
-        if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
-            raise MacgenError(
-                f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
-                f"{MAX_SCALE_BITS} bits"
-            )
-        instance.__dict__["scale"] = fmt
-
-
-def _named(name: str, value: Format | str) -> Format:
-    """Return the format, its errors naming the field."""
-    try:
-        return value if isinstance(value, (FloatFormat, FixedFormat)) else parse_format(value)
-    except MacgenError as error:
-        raise MacgenError(f"{name}: {error}") from None
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class MacSpec:
     """One output-stationary array of multiply-accumulate units; validated, immutable, comparable and hashable.
 
@@ -152,45 +82,68 @@ class MacSpec:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
     """
 
-    a: _FormatField = _FormatField()
-    b: _FormatField = _FormatField()
-    acc: _FormatField = _FormatField()
-    product: _OptionalFormatField = _OptionalFormatField(none="exact")
-    scale: _ScaleField = _ScaleField()
-    chunk: int | None = None
-    outer: _OptionalFormatField = _OptionalFormatField()
-    out: _OptionalFormatField = _OptionalFormatField()
-    rounding: str = "rne"
-    outer_rounding: str | None = None
-    overflow: Overflow = "saturate"
-    lanes: int = 1
-    lane_sum: str = "fused"
-    rows: int = 4
-    cols: int = 4
-    interleave: int = 1
-    pipeline: int = 1
-    fold: Fold = "bubble"
+    a: Format
+    b: Format
+    acc: Format
+    product: Format | None
+    scale: Scale | None
+    chunk: int | None
+    outer: Format | None
+    out: Format | None
+    rounding: Rounding
+    outer_rounding: Rounding | None
+    overflow: Overflow
+    lanes: int
+    lane_sum: LaneSum
+    rows: int
+    cols: int
+    interleave: int
+    pipeline: int
+    fold: Fold
 
-    def __post_init__(self) -> None:
-        for field, low, high in (
-            ("rows", 1, MAX_SIDE),
-            ("cols", 1, MAX_SIDE),
-            ("lanes", 1, MAX_LANES),
-            ("interleave", 1, MAX_INTERLEAVE),
-            ("pipeline", 1, MAX_PIPELINE),
-        ):
-            check_integer(field, getattr(self, field), low, high)
-        if self.chunk is not None:
-            check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
-            if self.chunk % self.lanes:
-                raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
-        check_sum_rounding(self.rounding)
-        if self.outer_rounding is not None:
-            check_sum_rounding(self.outer_rounding, "outer_rounding")
-        for field, choices in (("overflow", OVERFLOWS), ("fold", FOLDS)):
-            value = getattr(self, field)
-            if value not in choices:
-                raise MacgenError(f"{field} {shown(value)} is not one of {', '.join(choices)}")
+    def __init__(
+        self,
+        *,
+        a: Format | str,
+        b: Format | str,
+        acc: Format | str,
+        product: Format | str | None = None,
+        scale: Scale | str | None = None,
+        chunk: int | None = None,
+        outer: Format | str | None = None,
+        out: Format | str | None = None,
+        rounding: Rounding | str = "rne",
+        outer_rounding: Rounding | str | None = None,
+        overflow: Overflow | str = "saturate",
+        lanes: int = 1,
+        lane_sum: LaneSum | str = "fused",
+        rows: int = 4,
+        cols: int = 4,
+        interleave: int = 1,
+        pipeline: int = 1,
+        fold: Fold | str = "bubble",
+    ) -> None:
+        self.__dict__.update(  # the instance is frozen
+            a=as_format("a", a),
+            b=as_format("b", b),
+            acc=as_format("acc", acc),
+            product=None if product is None or product == "exact" else as_format("product", product),
+            scale=None if scale is None else _scale(scale),
+            chunk=chunk,
+            outer=None if outer is None else as_format("outer", outer),
+            out=None if out is None else as_format("out", out),
+            rounding=Rounding(rounding),
+            outer_rounding=None if outer_rounding is None else Rounding(outer_rounding, field="outer_rounding"),
+            overflow=Overflow(overflow),
+            lanes=lanes,
+            lane_sum=LaneSum(lane_sum),
+            rows=rows,
+            cols=cols,
+            interleave=interleave,
+            pipeline=pipeline,
+            fold=Fold(fold),
+        )
+        self._check_integers()
         for field in ("a", "b"):
             check_operand(field, getattr(self, field))
         if isinstance(self.acc, FloatFormat):
@@ -200,6 +153,17 @@ class MacSpec:
         self._check_lane_sum()
         self._check_signs()
         self._check_random_places()
+
+    def __repr__(self) -> str:
+        """Return the call that makes this spec, without the fields that are what they are by default."""
+        defaults = self.__init__.__kwdefaults__  # type: ignore[misc]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = [
+            f"{name}={value if isinstance(value, int) else str(value)!r}"
+            for name, value in values.items()
+            if name not in defaults or value != defaults[name]
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     # -- what follows from the fields ----------------------------------------------------------------------------
 
@@ -214,7 +178,7 @@ class MacSpec:
         return self.outer_format if self.out is None else self.out
 
     @property
-    def fold_rounding(self) -> str:
+    def fold_rounding(self) -> Rounding:
         """Rounding of what enters the outer accumulator, and of the conversion to `out`."""
         return self.rounding if self.outer_rounding is None else self.outer_rounding
 
@@ -227,19 +191,18 @@ class MacSpec:
     @property
     def aligned_bits(self) -> int | None:
         """W of `lane_sum = aligned:W`, else None."""
-        match = _ALIGNED.fullmatch(self.lane_sum) if isinstance(self.lane_sum, str) else None
-        return int(match[1]) if match and int(match[1]) <= MAX_ALIGNED_BITS else None
+        return self.lane_sum.aligned_bits
 
     @property
     def random_place(self) -> RandomPlace | None:
         """Where stochastic rounding takes place, if anywhere."""
-        places = [place for place, rounding in self._roundings() if random_bits(rounding)]
+        places = [place for place, rounding in self._roundings() if rounding.random_bits]
         return places[0] if places else None
 
     @property
     def random_bits(self) -> int:
         """Bits of the random numbers of stochastic rounding: its r, else 0."""
-        return max(random_bits(rounding) for _, rounding in self._roundings())
+        return max(rounding.random_bits for _, rounding in self._roundings())
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -261,16 +224,24 @@ class MacSpec:
             found.append(f"{self.interleave} turns")
         return tuple(found)
 
+    def replace(self, **changes: Any) -> Self:
+        """Return the spec with some fields replaced; formats and choices may be strings here too.
+
+        Raises:
+            MacgenError: a field is refused, or the fields now contradict each other.
+        """
+        return dataclasses.replace(self, **changes)
+
     def overflow_into(self, fmt: Format) -> Overflow:
         """Return what becomes of a result too large for one of the spec's formats."""
         knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat)
-        return self.overflow if knows else "saturate"
+        return self.overflow if knows else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
 
-    def _roundings(self) -> list[tuple[RandomPlace, str]]:
+    def _roundings(self) -> list[tuple[RandomPlace, Rounding]]:
         """Return every kind of rounding with the place that it would be."""
-        found: list[tuple[RandomPlace, str]] = [("steps", self.rounding)]
+        found: list[tuple[RandomPlace, Rounding]] = [("steps", self.rounding)]
         found += [("steps", self.rounding)] * (
             (self.product is not None) + (self.lane_sum == "tree" and self.lanes > 1)
         )
@@ -280,8 +251,22 @@ class MacSpec:
             found.append(("out", self.fold_rounding))
         return found
 
+    def _check_integers(self) -> None:
+        for field, low, high in (
+            ("rows", 1, MAX_SIDE),
+            ("cols", 1, MAX_SIDE),
+            ("lanes", 1, MAX_LANES),
+            ("interleave", 1, MAX_INTERLEAVE),
+            ("pipeline", 1, MAX_PIPELINE),
+        ):
+            check_integer(field, getattr(self, field), low, high)
+        if self.chunk is not None:
+            check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
+            if self.chunk % self.lanes:
+                raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
+
     def _check_random_places(self) -> None:
-        if sum(random_bits(rounding) > 0 for _, rounding in self._roundings()) > 1:
+        if sum(rounding.random_bits > 0 for _, rounding in self._roundings()) > 1:
             raise MacgenError(
                 f"rounding {self.rounding!r} with outer_rounding {self.fold_rounding!r} would round at random in more "
                 f"than one place (product, lane_sum tree, acc, outer, out); accepted is one"
@@ -289,11 +274,6 @@ class MacSpec:
 
     def _check_lane_sum(self) -> None:
         aligned = self.aligned_bits
-        if self.lane_sum not in ("fused", "tree") and aligned is None:
-            raise MacgenError(
-                f"lane_sum {shown(self.lane_sum)} is not one of fused, tree, aligned:W with W from 1 to "
-                f"{MAX_ALIGNED_BITS}"
-            )
         if self.lane_sum == "tree" and self.lanes & (self.lanes - 1):
             raise MacgenError(f"lanes {self.lanes} is not a power of two, as lane_sum 'tree' needs")
         if aligned is not None and (isinstance(self.acc, FixedFormat) or self.rounding == "drop"):
@@ -377,8 +357,7 @@ class MacSpec:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["product"] = values["product"] or "exact"
         return {
-            name: value if value is None or isinstance(value, (str, int)) else str(value)
-            for name, value in values.items()
+            name: value if value is None or isinstance(value, int) else str(value) for name, value in values.items()
         }
 
     def to_json(self) -> str:
@@ -422,6 +401,24 @@ class MacSpec:
 
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
+
+
+def _scale(value: Scale | str) -> Scale:
+    """Return the format of a scale."""
+    if isinstance(value, str) and value.endswith("fnu"):
+        try:
+            return ScaleFormat.parse(value)
+        except MacgenError as error:
+            raise MacgenError(f"scale: {error}") from None
+    if isinstance(value, ScaleFormat):
+        return value
+    fmt = as_format("scale", value)
+    if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
+        raise MacgenError(
+            f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
+            f"{MAX_SCALE_BITS} bits"
+        )
+    return fmt
 
 
 def check_operand(field: str, fmt: Format) -> None:

@@ -1,3 +1,3 @@
 """The version of macgen, which reports and manifests carry."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,10 +1,9 @@
 """Dot products built against a format's precision and range: ties, cancellation, swamping, overflow, underflow.
 
-A corner is written down as a sequence of terms, each a multiple of a power of two relative to the sum's value and to
+A corner is written down as a sequence of addends, each a multiple of a power of two relative to the sum's value and to
 the unit in its last place, and becomes operand codes (and scales) where the formats have such a product.
 """
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,11 @@ import numpy as np
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
-from sim.operands import Tile, chunks_of, one_of, special_codes
-from sim.terms import (
+from sim.addends import (
+    Addend,
     Aim,
     Pair,
     Place,
-    Term,
     exact_code,
     factors_of,
     least_power,
@@ -30,6 +28,7 @@ from sim.terms import (
     scale_exponents,
     significand_bits,
 )
+from sim.operands import Tile, chunks_of, one_of, special_codes
 
 MOST_REPEATS = 600
 """Largest products that are summed to reach overflow; where it takes more, TOO_FEW_REPEATS are summed."""
@@ -75,17 +74,17 @@ def _anchors(aim: Aim) -> list[int]:
     return [e for e in dict.fromkeys(wanted) if lowest <= e <= min(highest, fmt.max_exponent)]
 
 
-def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Term]]]:
-    """Yield named sequences of terms about a sum of 2**exponent; most start with loading it."""
+def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Addend]]]:
+    """Yield named sequences of addends about a sum of 2**exponent; most start with loading it."""
     ulp = _ulp_exponent(aim.format, exponent)
     lowest = aim.lowest
     least = max(lowest, least_power(aim.format))  # of what stays in the accumulator
 
-    def plus(significand: int, e: int) -> Term:
-        return Term(0, significand, e)
+    def plus(significand: int, e: int) -> Addend:
+        return Addend(0, significand, e)
 
-    def minus(significand: int, e: int) -> Term:
-        return Term(1, significand, e)
+    def minus(significand: int, e: int) -> Addend:
+        return Addend(1, significand, e)
 
     one, unit, half = plus(1, exponent), plus(1, ulp), plus(1, ulp - 1)
     yield "tie, even accumulator", [one, half]
@@ -136,50 +135,50 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Term]]]:
         yield from _cuts(exponent, aim.spec.aligned_bits)
 
 
-def _cuts(exponent: int, bits: int) -> Iterator[tuple[str, list[Term]]]:
-    """Yield sums about 2**exponent whose terms are cut so many bits below it (docs/arithmetic.md section 2)."""
+def _cuts(exponent: int, bits: int) -> Iterator[tuple[str, list[Addend]]]:
+    """Yield sums about 2**exponent whose addends are cut so many bits below it (docs/arithmetic.md section 2)."""
     place = exponent - bits
-    one = Term(0, 1, exponent)
+    one = Addend(0, 1, exponent)
     for name, significand, low in (("on", 1, place), ("below", 1, place - 1), ("on and below", 3, place - 1)):
         for sign in (0, 1):
-            small = Term(sign, significand, low)
+            small = Addend(sign, significand, low)
             yield f"{'less' if sign else 'and'} what lies {name} the cut", [one, small]
             yield f"{'less' if sign else 'and'} twice what lies {name} the cut", [one, small, small]
             yield f"{'less' if sign else 'and'} what lay {name} the cut before", [small, one]
             yield f"cancellation, {'less' if sign else 'and'} what lies {name} the cut", [one, one.negated, small]
 
 
-def _parts(aim: Aim, value: int, exponent: int) -> list[Term]:
-    """Return the fewest terms that are sure to exist and sum up to value * 2**exponent, the highest bits first."""
+def _parts(aim: Aim, value: int, exponent: int) -> list[Addend]:
+    """Return the fewest addends that are sure to exist and sum up to value * 2**exponent, the highest bits first."""
     parts = []
     while value:
         low = max(value.bit_length() - aim.width, 0)
-        parts.append(Term(0, value >> low, exponent + low))
+        parts.append(Addend(0, value >> low, exponent + low))
         value &= (1 << low) - 1
     return parts
 
 
-def _exact_ends(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
+def _exact_ends(aim: Aim) -> Iterator[tuple[str, list[Addend]]]:
     """Yield sums that reach the ends of fixed-point formats exactly, and pass them by one, also within a chunk."""
     spec, fmt = aim.spec, aim.format
     if not isinstance(fmt, FixedFormat):
         return
     lsb = fmt.lsb_exponent
     large = max(aim.largest_power, lsb)
-    zero, unit = Term(0, 0, lsb), Term(0, 1, lsb)
+    zero, unit = Addend(0, 0, lsb), Addend(0, 1, lsb)
     for end in {fmt.max_integer, fmt.min_integer} - {0}:
         repeats, rest = divmod(abs(end), 1 << (large - lsb))
         if repeats > MOST_REPEATS:
             continue
-        terms = [Term(0, 1, large)] * repeats + _parts(aim, rest, lsb)
+        addends = [Addend(0, 1, large)] * repeats + _parts(aim, rest, lsb)
         if spec.chunk is not None and not aim.by_chunks:  # so that what follows is in one chunk, where it fits
-            terms += [zero] * (-len(terms) % spec.chunk)
+            addends += [zero] * (-len(addends) % spec.chunk)
         for name, more in (("", []), (", and one more", [unit]), (", one more, and back", [unit, unit.negated])):
-            sum_to_end = [*terms, *more]
-            yield f"exactly {end}{name}", [term.negated for term in sum_to_end] if end < 0 else sum_to_end
+            sum_to_end = [*addends, *more]
+            yield f"exactly {end}{name}", [addend.negated for addend in sum_to_end] if end < 0 else sum_to_end
 
 
-def _deep_cancellations(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
+def _deep_cancellations(aim: Aim) -> Iterator[tuple[str, list[Addend]]]:
     """Yield sums in which a product wider than the accumulator meets its own leading bits: the rest remains alone.
 
     One remainder of every length, positive and negative, at a few exponents.
@@ -203,13 +202,13 @@ def _deep_cancellations(aim: Aim) -> Iterator[tuple[str, list[Term]]]:
         for length, (product, leading) in found.items():
             lsb = exponent - product.bit_length() + 1
             loaded = [part.negated for part in _parts(aim, leading, lsb)]
-            terms = [*loaded, Term(0, product, lsb)]
-            yield f"cancellation to the last {length} bits, 2^{exponent}", terms
-            unit = Term(int(length < 0), 1, _ulp_exponent(fmt, lsb + abs(length) - 1))
-            yield f"cancellation to the last {length} bits, and a unit more, 2^{exponent}", [*terms, unit]
+            addends = [*loaded, Addend(0, product, lsb)]
+            yield f"cancellation to the last {length} bits, 2^{exponent}", addends
+            unit = Addend(int(length < 0), 1, _ulp_exponent(fmt, lsb + abs(length) - 1))
+            yield f"cancellation to the last {length} bits, and a unit more, 2^{exponent}", [*addends, unit]
 
 
-def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
+def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Addend]]]:
     """Yield single products about the ends of the range and the last places of the format that they are rounded to."""
     fmt = spec.product
     if fmt is None:
@@ -219,11 +218,11 @@ def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Term]]]:
     exponents += [fmt.lsb_exponent, fmt.lsb_exponent + 1]
     if isinstance(fmt, FloatFormat):
         exponents += [fmt.min_exponent - 1, fmt.min_exponent]
-    exact = Aim(dataclasses.replace(spec, product=None, acc="fp64", overflow="saturate"), "steps")
+    exact = Aim(spec.replace(product=None, acc="fp64", overflow="saturate"), "steps")
     for exponent in dict.fromkeys(exponents):
         for width in range(1, bits + 1):
             for product in odd_products(exact, width):
-                yield f"a product of {width} bits rounded, 2^{exponent}", [Term(0, product, exponent - width + 1)]
+                yield f"a product of {width} bits rounded, 2^{exponent}", [Addend(0, product, exponent - width + 1)]
 
 
 def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:
@@ -238,7 +237,7 @@ def _subnormal_operands(spec: MacSpec) -> Iterator[Corner]:
 
 
 def _extremes(aim: Aim) -> Iterator[Corner]:
-    """Yield runs of the largest and smallest terms of both signs, long enough to overflow where that is possible."""
+    """Yield runs of the largest and smallest addends of both signs, long enough to overflow where that is possible."""
     spec, scale = aim.spec, aim.scale
     ends = [(fmt.largest_code(0), fmt.largest_code(1) if _is_signed(fmt) else None) for fmt in (spec.a, spec.b)]
     (a_top, a_low), (b_top, b_low) = ends
@@ -310,11 +309,13 @@ def corners(spec: MacSpec, place: Place = "steps") -> tuple[Corner, ...]:
     """
     aim = Aim(spec, place)
     found: dict[tuple[object, ...], Corner] = {}
-    sums = [(f"{name}, 2^{exponent}", terms) for exponent in _anchors(aim) for name, terms in _patterns(aim, exponent)]
+    sums = [
+        (f"{name}, 2^{exponent}", addends) for exponent in _anchors(aim) for name, addends in _patterns(aim, exponent)
+    ]
     more = _roundings_of_products(spec) if place == "steps" else ()
-    for name, terms in (*sums, *_exact_ends(aim), *_deep_cancellations(aim), *more):
-        for sign, signed in (("", terms), ("negative: ", [term.negated for term in terms])):
-            factors = [factors_of(aim, term) for term in signed]
+    for name, addends in (*sums, *_exact_ends(aim), *_deep_cancellations(aim), *more):
+        for sign, signed in (("", addends), ("negative: ", [addend.negated for addend in addends])):
+            factors = [factors_of(aim, addend) for addend in signed]
             known = [pair for pair in factors if pair is not None]
             if len(known) == len(factors):
                 pairs = tuple(pair for pair, _ in known)

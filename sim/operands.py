@@ -94,7 +94,7 @@ def special_codes(fmt: Format | ScaleFormat) -> list[int]:
             integers |= {-1, -2, fmt.min_integer // 2, fmt.min_integer + 1, fmt.min_integer}
         in_range = (i for i in integers if fmt.min_integer <= i <= fmt.max_integer)
         return sorted({i & ((1 << fmt.width) - 1) for i in in_range})
-    hidden, top, one = 1 << fmt.man_bits, (1 << (fmt.width - 1)) - 1, fmt.exponent_bias << fmt.man_bits
+    hidden, top, one = 1 << fmt.man_bits, (1 << (fmt.width - 1)) - 1, fmt.bias << fmt.man_bits
     magnitudes = {0, 1, hidden - 1, hidden, hidden + 1, one, one + 1, one + hidden // 2, fmt.max_code - 1, fmt.max_code}
     if fmt.has_infinity:
         infinity = fmt.max_code + 1

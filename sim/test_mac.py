@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 
+from sim.addends import Aim, Place
 from sim.bench import Bench
 from sim.corners import MOST_REPEATS, Corner, corners, spread, to_tiles
 from sim.operands import (
@@ -17,7 +18,6 @@ from sim.operands import (
     special_tiles,
     steps_of,
 )
-from sim.terms import Aim, Place
 
 
 @cocotb.test()

@@ -1,5 +1,6 @@
 """Settings that all tests share."""
 
+import itertools
 import os
 import shlex
 import signal
@@ -20,6 +21,28 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 # A shell starts jobs in the background with interrupts ignored, which the tests of interrupts would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make prove` what the mark `thinned` says of a parametrized test.
+
+    `thinned(n)` keeps every n-th case in `make test` (n has no factor in common with what varies fastest), and
+    `thinned("some", "ids")` those with one of these ids.
+    """
+    for name, group in itertools.groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
+        cases = list(group)
+        mark = cases[0].get_closest_marker("thinned")
+        if mark is None:
+            continue
+        kept = set(mark.args)
+        if isinstance(step := mark.args[0], int):
+            kept = {case.callspec.id for case in cases[::step]}
+        elif len(cases) > len(kept) and (wrong := kept - {case.callspec.id for case in cases}):
+            raise pytest.UsageError(f"{name} is thinned to {', '.join(sorted(wrong))}, which it has not")
+        for case in cases:
+            if case.callspec.id not in kept:
+                case.add_marker(pytest.mark.prove)
 
 
 # What was compiled once is not compiled again: one store of objects for all tests of a run, and all its workers.

@@ -6,9 +6,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.numerics import ENCODINGS, MAX_RANDOM_BITS, SUM_ROUNDINGS, FixedFormat, FloatFormat
+from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS, Encoding, FixedFormat, FloatFormat
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import FOLDS, MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, MacSpec
+from macgen.spec import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold, MacSpec
 
 EXPECTED_CONTRADICTIONS = (
     "is not a power of two",
@@ -23,7 +23,7 @@ EXPECTED_CONTRADICTIONS = (
 @st.composite
 def float_formats(draw, max_exp_bits=11, max_man_bits=52):
     """Every float format: all encodings, biases and widths, every kind of subnormals."""
-    encoding = draw(st.sampled_from(ENCODINGS))
+    encoding = draw(st.sampled_from(Encoding))
     least = 1 if encoding == "ieee" else 0
     exp_bits = draw(st.integers(least + 1, max_exp_bits))
     man_bits = draw(st.integers(1 if encoding == "fn" and exp_bits == 1 else least, max_man_bits))
@@ -108,7 +108,7 @@ def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE
             rows=draw(st.integers(1, max_side)),
             cols=draw(st.integers(1, max_side)),
             pipeline=draw(st.integers(1, MAX_PIPELINE)),
-            fold=draw(st.sampled_from(FOLDS)),
+            fold=draw(st.sampled_from(Fold)),
         )
     except MacgenError as error:
         assume("too narrow" not in str(error) and "is unsigned" not in str(error))

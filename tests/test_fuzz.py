@@ -48,6 +48,7 @@ def lint(directory: Path) -> str:
     return "" if process.returncode == 0 else process.stdout + process.stderr
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("part", range(4))  # side by side on several cores
 def test_every_spec_builds_lints_and_verifies(part, tmp_path_factory):
     @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))

@@ -2,7 +2,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,12 @@ def loaded_by(statement: str) -> set[str]:
         ("import macgen; macgen.rtl", {"numpy", "amaranth"}),
         ("import macgen; macgen.width.vrr", {"numpy"}),
         ("import macgen; macgen.network", {"numpy"}),
+        ("import macgen; macgen.numerics", {"numpy"}),
+        ("import macgen; macgen.plan(length=100)", {"numpy"}),
+        ("import macgen; macgen.verify", set()),
+        ("import macgen; macgen.build", {"numpy", "amaranth"}),
+        ("import macgen; macgen.report", {"numpy", "amaranth"}),
+        ("import macgen; dir(macgen)", set()),
     ],
 )
 def test_imports_load_only_what_they_need(statement, allowed):
@@ -44,13 +49,21 @@ def test_every_public_name_is_there(name):
     assert getattr(macgen, name) is not None
 
 
+def test_dir_shows_every_public_name():
+    names = dir(macgen)
+    assert names == sorted(names)
+    assert {name for name in names if not name.startswith("_")} == set(macgen.__all__)
+    assert {"__name__", "__doc__", "__version__"} <= set(names)
+
+
 def test_unknown_name():
     with pytest.raises(AttributeError, match=r"^module 'macgen' has no attribute 'nothing'$"):
         _ = macgen.nothing
 
 
-def test_one_version():
-    assert macgen.__version__ == PROJECT["project"]["version"] == version("macgen")
+def test_one_version(wheel):
+    assert macgen.__version__ == PROJECT["project"]["version"] == "0.2.0"
+    assert wheel.name == f"macgen-{macgen.__version__}-py3-none-any.whl"
 
 
 def test_every_dependency_says_why_it_is_there():
@@ -87,6 +100,23 @@ def test_the_wheel_holds_all_of_the_package(wheel):
         assert files
         missing = {f"{prefix}/{file}" for file in files} - names
         assert not missing
+
+
+def test_the_wheel_holds_what_is_no_python(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in (
+        "macgen/py.typed",
+        "macgen/prove/exhaustive/cpp/prove.cpp",
+        "macgen/prove/exhaustive/cpp/model.h",
+        "macgen/prove/exhaustive/cpp/model_library.cpp",
+        "macgen/cost/library/generic45.lib",
+        "macgen/_share/sim/Makefile",
+        "macgen/_share/sim/test_mac.py",
+        "macgen/_share/constraints/mac_array.sdc",
+        "macgen/_share/constraints/mac_array.xdc",
+    ):
+        assert names.count(name) == 1, name
+    assert not [name for name in names if name.startswith(("tests/", "sim/", "docs/"))]
 
 
 def test_the_wheel_works_where_it_is_unpacked(wheel, tmp_path):

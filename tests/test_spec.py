@@ -1,6 +1,10 @@
 import dataclasses
+import inspect
 import json
 import pickle
+import pydoc
+import re
+import typing
 from fractions import Fraction
 
 import pytest
@@ -8,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.numerics import FixedFormat, FloatFormat, ScaleFormat, parse_format
+from macgen.numerics import FixedFormat, FloatFormat, Rounding, ScaleFormat, parse_format
 from macgen.spec import MacSpec
 from tests.strategies import formats, specs
 
@@ -516,8 +520,50 @@ def test_replace_validates():
         dataclasses.replace(MacSpec(**GOOD), rows=0)
 
 
-def test_repr_names_every_field():
-    assert all(f"{field.name}=" in repr(MacSpec(**GOOD)) for field in dataclasses.fields(MacSpec))
+def test_repr_is_short_and_evaluates_to_the_spec():
+    assert repr(MacSpec(**GOOD)) == "MacSpec(a='e5m2', b='e5m2', acc='e6m5')"
+    spec = MacSpec(**GOOD, chunk=64, rounding="rtz", outer="fp32", rows=8)
+    assert repr(spec) == ("MacSpec(a='e5m2', b='e5m2', acc='e6m5', chunk=64, outer='e8m23', rounding='rtz', rows=8)")
+
+
+@given(specs())
+def test_every_repr_evaluates_to_its_spec(spec):
+    assert eval(repr(spec), {"MacSpec": MacSpec}) == spec
+
+
+def test_the_signature_says_what_is_taken_and_the_annotations_what_is_kept():
+    parameters = inspect.signature(MacSpec).parameters
+    kept = typing.get_type_hints(MacSpec)
+    assert list(parameters) == list(kept) == [field.name for field in dataclasses.fields(MacSpec)]
+    for name, parameter in parameters.items():
+        taken = parameter.annotation
+        assert set(typing.get_args(kept[name]) or [kept[name]]) <= set(typing.get_args(taken) or [taken])
+        values = (getattr(spec, name) for spec in (MacSpec(**GOOD), MacSpec(**(GOOD | EXTENDED))))
+        assert all(isinstance(value, kept[name]) for value in values)
+    assert parameters["acc"].annotation == FloatFormat | FixedFormat | str
+    assert kept["acc"] == FloatFormat | FixedFormat
+    assert parameters["rounding"].annotation == Rounding | str
+    assert kept["rounding"] is Rounding
+    required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    assert required == ["a", "b", "acc"]
+
+
+def test_help_shows_no_private_class():
+    text = pydoc.render_doc(MacSpec, renderer=pydoc.plaintext)
+    assert "acc: macgen.numerics.float_format.FloatFormat | macgen.numerics.fixed_format.FixedFormat | str" in text
+    assert not re.search(r"(^|[^_\w])_[A-Za-z]*Field", text)
+
+
+def test_replace_takes_strings():
+    spec = MacSpec(**GOOD)
+    assert spec.replace(acc="e6m9", rounding="rtz", rows=2) == MacSpec(
+        **(GOOD | {"acc": "e6m9"}), rounding="rtz", rows=2
+    )
+    assert spec.replace() == spec
+    with pytest.raises(MacgenError, match=r"^rows 0 is not an integer from 1 to 256$"):
+        spec.replace(rows=0)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'row'"):
+        spec.replace(row=1)
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------

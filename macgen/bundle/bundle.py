@@ -2,9 +2,10 @@
 
 import contextlib
 import errno
+import os
 import secrets
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from macgen.bundle.constraints import constraint_files
@@ -16,7 +17,28 @@ from macgen.errors import MacgenError, shown_path
 from macgen.spec import MacSpec
 
 
-def build(spec: MacSpec, directory: Path | str, *, name: str | None = None, force: bool = False) -> Manifest:
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk; whatever takes the directory of one takes this, too.
+
+    Attributes:
+        directory: where it is.
+        manifest: what it holds.
+    """
+
+    directory: Path
+    manifest: Manifest = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
+    @property
+    def verilog(self) -> Path:
+        """The Verilog file."""
+        return self.directory / self.manifest.verilog
+
+
+def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Bundle:
     """Generate an array and write its bundle.
 
     Everything is written into a temporary directory beside the target, which is then renamed: an interrupted build
@@ -29,7 +51,7 @@ def build(spec: MacSpec, directory: Path | str, *, name: str | None = None, forc
         force: replace an existing bundle (only a bundle: never another directory).
 
     Returns:
-        The manifest written.
+        The bundle written.
 
     Raises:
         MacgenError: the name is refused, the directory exists or cannot be written.
@@ -54,7 +76,7 @@ def build(spec: MacSpec, directory: Path | str, *, name: str | None = None, forc
         if isinstance(error, ValueError) and not isinstance(error, MacgenError):
             raise _unwritable(target, "no path of this system") from None
         raise
-    return manifest
+    return Bundle(target, manifest)
 
 
 def _write(spec: MacSpec, name: str, directory: Path) -> Manifest:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import importlib.metadata
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -13,12 +14,14 @@ from amaranth.lib.wiring import In
 from macgen.bundle.names import check_name
 from macgen.errors import MacgenError, shown, shown_path
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import array_latency, array_signature
+from macgen.rtl import Design
 from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
+"""The format of bundles that this macgen writes and reads: of the manifest, of the Verilog's modules and their names.
+1 was macgen 0.1's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,9 @@ class Manifest:
     @classmethod
     def of(cls, spec: MacSpec, name: str) -> Self:
         """Return the description of an array, without files."""
+        design = Design(spec)
         ports = [Port("clk", "input", 1), Port("rst", "input", 1)]
-        for port, member in array_signature(spec).members.items():
+        for port, member in design.signature.members.items():
             ports.append(Port(port, "input" if member.flow == In else "output", member.shape))
         streams = {
             "a": _stream("a", ["valid", "ready", "data", "first", "last"], spec.rows, spec.a.width),
@@ -85,7 +89,7 @@ class Manifest:
             name=name,
             verilog=f"rtl/{name}.v",
             spec=spec,
-            latency=array_latency(spec),
+            latency=design.latency,
             ports=tuple(ports),
             streams=streams,
             tools={
@@ -113,9 +117,7 @@ class Manifest:
             raise MacgenError(f"manifest: {error}") from None
         except (ValueError, RecursionError) as error:
             raise MacgenError(f"manifest is not valid JSON ({error}); accepted is what macgen build writes") from None
-        if not isinstance(values, dict) or values.get("schema") is not SCHEMA:
-            found = values.get("schema") if isinstance(values, dict) else values
-            raise MacgenError(f"manifest has schema {found!r:.40}; accepted is {SCHEMA}")
+        _check_schema(values)
         spec = MacSpec.from_dict(values.get("spec"))
         name = check_name(values.get("name"))
         files = values.get("files")
@@ -143,14 +145,26 @@ class Manifest:
         )
 
 
-def load_manifest(directory: Path | str) -> Manifest:
+def _check_schema(values: Any) -> None:
+    schema = values.get("schema") if isinstance(values, dict) else values
+    if isinstance(values, dict) and schema in (None, *range(1, SCHEMA)) and schema is not True:
+        raise MacgenError(
+            f"manifest has {'no schema' if schema is None else f'schema {schema}'}, as older versions of macgen wrote "
+            f"it; accepted is {SCHEMA}, which macgen build --force makes of the same options"
+        )
+    if schema is not SCHEMA:
+        raise MacgenError(f"manifest has schema {schema!r:.40}; accepted is {SCHEMA}")
+
+
+def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
     """Return the manifest of a bundle.
 
     Raises:
         MacgenError: the directory holds none that can be read, or its Verilog is missing.
     """
+    directory = Path(directory)
     try:
-        text = _read(Path(directory))
+        text = _read(directory)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise MacgenError(
@@ -162,7 +176,7 @@ def load_manifest(directory: Path | str) -> Manifest:
     except MacgenError as error:
         raise MacgenError(f"bundle {shown_path(directory)}: {error}") from None
     for file in manifest.files:
-        if not _is_file(Path(directory) / file):
+        if not _is_file(directory / file):
             raise MacgenError(f"bundle {shown_path(directory)} lacks {shown(file)}; accepted is a complete bundle")
     return manifest
 

@@ -1,16 +1,19 @@
 """What the options of `macgen build` mean together: one MacSpec, and a name for it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from macgen.bundle.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, parse_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
+
+if TYPE_CHECKING:
+    from macgen.width.automatic import Outline
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
@@ -35,9 +38,9 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     values = {field.name: getattr(base, field.name) for field in fields(MacSpec)}
     values |= {name: value for name, value in given.items() if name in values}
     for name in ("a", "b", "acc"):
-        values[name] = _format(name, values[name])
+        values[name] = as_format(name, values[name])
     if values["product"] not in (None, "exact"):
-        values["product"] = _format("product", values["product"])
+        values["product"] = as_format("product", values["product"])
     for name in ("a", "b"):
         check_operand(name, values[name])
     if (acc_bits := given.get("acc_bits")) is not None:
@@ -87,50 +90,31 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
     for name in ("acc", "subnormals"):
         if "acc_bits" in automatic and name in given:
             raise MacgenError(f"acc-bits 'auto' contradicts {name} {shown(given[name])}; accepted is one of the two")
-    from macgen.width.network_plan import plan_length
-    from macgen.width.planning import Goal
+    from macgen.width.automatic import choose
+    from macgen.width.planning import Sum
 
-    values = {name: given.get(name, getattr(base, name)) for name in ("a", "b", "chunk", "rounding")}
-    (row,) = plan_length(length, Goal(**values)).rows
-    chunk_reason, lanes = row.plan.chunk_reason, given.get("lanes", base.lanes)
-    if chunk_reason is not None and lanes > 1 and row.plan.chunk is not None and row.plan.chunk % lanes:
-        values["chunk"] = -(-row.plan.chunk // lanes) * lanes
-        chunk_reason += f"; {values['chunk']} is the next multiple of {lanes} lanes"
-        (row,) = plan_length(length, Goal(**values)).rows
-    options, reasons, chunk = dict(given), [], row.plan.chunk
-    if "acc_bits" in automatic:
-        summed, outer = length, _field(base, given, "outer")
-        if outer is not None and chunk is not None:  # the accumulator starts anew with each chunk
-            summed = min(chunk, length)
-            (row,) = plan_length(summed, Goal(**values | {"chunk": None})).rows
-        acc = row.plan.chosen.acc
+    chosen = choose(_outline(base, given), Sum(length=length), acc="acc_bits" in automatic)
+    options, reasons = {**given, "chunk": chosen.chunk}, [f"Warning: {text}" for text in chosen.warnings]
+    if chosen.acc is not None:
         del options["acc_bits"]
-        options["acc"] = str(acc)
-        reasons.append(f"Chosen for sums of {summed} products: {acc}, {row.plan.chosen.reason}")
-        warnings = [*row.plan.warnings, *beyond_theory(base, given)]
-        reasons += [f"Warning: {text}" for text in warnings]
-    options["chunk"] = chunk
-    if chunk_reason is not None:
-        reasons.append(f"Chunk: {chunk_reason}")
+        options["acc"] = str(chosen.acc)
+        reasons.insert(0, f"{chosen.acc_reason}")
+    if chosen.chunk_reason is not None:
+        reasons.append(f"Chunk: {chosen.chunk_reason}")
     return options, tuple(reasons)
 
 
-def _field(base: MacSpec, given: Mapping[str, Any], name: str) -> Any:
-    return given.get(name, getattr(base, name))
+def warnings_of_plan(base: MacSpec, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a plan's width does not cover of the spec made from it, a sentence (without its full stop) each."""
+    from macgen.width.automatic import beyond_theory
+
+    return tuple(f"Warning: {text}" for text in beyond_theory(_outline(base, given)))
 
 
-def beyond_theory(base: MacSpec, given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield, for each thing that the theory of widths does not know, a sentence (without its full stop)."""
-    product, lanes, lane_sum = (_field(base, given, name) for name in ("product", "lanes", "lane_sum"))
-    outer, scale = (_field(base, given, name) for name in ("outer", "scale"))
-    if outer is not None:
-        yield f"the width is that of the inner accumulator, and nothing says whether outer {outer} is wide enough"
-    elif scale is not None:
-        yield f"the width is that for sums without scales, but the outer accumulator takes those scaled by {scale}"
-    if product not in (None, "exact"):
-        yield f"the width is that for exact products, not for ones rounded to {product}"
-    if lane_sum != "fused" and (lanes > 1 or lane_sum != "tree"):
-        yield f"the width is that for one rounding a step, not for lane_sum {lane_sum}"
+def _outline(base: MacSpec, given: Mapping[str, Any]) -> "Outline":
+    from macgen.width.automatic import Outline
+
+    return Outline(**{field.name: given.get(field.name, getattr(base, field.name)) for field in fields(Outline)})
 
 
 def accumulator_of_width(bits: int, *factors: Format) -> Format:
@@ -205,15 +189,6 @@ def name_and_directory(spec: MacSpec, name: str | None, output: Path | None) -> 
             name = None
     name = check_name(name if name is not None else default_name(spec))
     return name, output if output is not None else Path("build") / name
-
-
-def _format(field: str, value: Format | str) -> Format:
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_format(value)
-    except MacgenError as error:
-        raise MacgenError(f"{field}: {error}") from None
 
 
 def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format:

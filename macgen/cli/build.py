@@ -12,7 +12,7 @@ from macgen.errors import MacgenError, shown, shown_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from macgen.bundle.manifest import Manifest
+    from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
 
 MAX_SPEC_BYTES = 1 << 20
@@ -165,7 +165,7 @@ def build(
     """
     from macgen.bundle.bundle import build as build_bundle
     from macgen.cli import console
-    from macgen.cli.arguments import beyond_theory, name_and_directory, replace_auto, resolve_spec
+    from macgen.cli.arguments import name_and_directory, replace_auto, resolve_spec, warnings_of_plan
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
@@ -177,12 +177,12 @@ def build(
         )
     given, reasons = replace_auto(base, given, length)
     if plan is not None:
-        reasons = tuple(f"Warning: {text}" for text in beyond_theory(base, given))
+        reasons = warnings_of_plan(base, given)
     resolved = resolve_spec(base, given)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
-        manifest = build_bundle(resolved, directory, name=name, force=force)
-    _summarize(manifest, directory, reasons)
+        built = build_bundle(resolved, directory, name=name, force=force)
+    _summarize(built, reasons)
 
 
 def _base(preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool) -> "MacSpec":
@@ -227,12 +227,12 @@ def _read_spec(path: str) -> "MacSpec":
         raise MacgenError(f"spec {shown(path)}: {error}") from None
 
 
-def _summarize(manifest: "Manifest", directory: Path, reasons: "Sequence[str]") -> None:
+def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:
     from rich.table import Table
 
     from macgen.cli import console
 
-    spec = manifest.spec
+    manifest, spec = built.manifest, built.manifest.spec
     chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}"
     if spec.chunk is not None and not spec.has_outer_adder:
         chunk += f", folded with {spec.fold}"
@@ -245,7 +245,7 @@ def _summarize(manifest: "Manifest", directory: Path, reasons: "Sequence[str]") 
     }
     if spec.extras:
         rows["More"] = "; ".join(spec.extras)
-    where = click.format_filename(directory)
+    where = click.format_filename(built.directory)
     out = console.output()
     table = Table.grid(padding=(0, 2))
     for title, text in rows.items():

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from macgen import verbs
 from macgen.cli.files import STANDARD, write_file
 from macgen.cli.parameters import SectionedCommand, integer, integer_or
 from macgen.errors import MacgenError, shown, shown_path
-
-if TYPE_CHECKING:
-    from macgen.network.gemm import Network
-    from macgen.width.network_plan import NetworkPlan
-    from macgen.width.planning import Goal
 
 
 @click.command(
@@ -86,17 +82,11 @@ if TYPE_CHECKING:
 @click.option("--plot", metavar="FILE", help="Draw VRR and lengths (.svg, .png, .pdf).")
 def plan(
     model: Path | None,
-    length: int | None,
-    network: str | None,
-    batch: int | None,
     dims: tuple[str, ...],
-    data: Path | None,
-    only: tuple[str, ...],
-    nzr: float | None,
-    monte_carlo: int | None,
+    chunk: Any,
     json_path: str | None,
     plot: str | None,
-    **goal_options: Any,
+    **options: Any,
 ) -> None:
     """Compute how wide accumulators have to be: for one length, for a network of the papers, or for an ONNX model.
 
@@ -113,32 +103,17 @@ def plan(
     from macgen.cli import console
     from macgen.presentation.plan_table import print_plan
 
-    given = [name for name, value in (("length", length), ("network", network), ("model", model)) if value is not None]
-    if len(given) != 1:
-        raise MacgenError(
-            f"{' and '.join(given) or 'nothing'} given to plan for; accepted is one of --length N, --network NAME and "
-            f"a file MODEL.onnx"
-        )
-    for name, value, with_ in (
-        ("batch", batch, ("network", "model")),
-        ("dim", dims or None, ("model",)),
-        ("data", data, ("model",)),
-        ("only", only or None, ("network", "model")),
-        ("nzr", nzr, ("length",)),
-        ("monte-carlo", monte_carlo, ("length",)),
-    ):
-        if value is not None and given[0] not in with_:
-            what = shown(value[0] if isinstance(value, tuple) else value)
-            raise MacgenError(f"{name} {what} does not go with {given[0]}; accepted is it with {' or '.join(with_)}")
     if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
         raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
-    goal = goal_from(goal_options)
     files: dict[tuple[str, str], bytes] = {}
     with console.progress("Planning") as stage:
-        if length is not None:
-            planned = _plan_length(length, goal, 1.0 if nzr is None else nzr, monte_carlo, stage)
-        else:
-            planned = _plan_network(_network(model, network, batch, dims, data, stage), goal, only, stage)
+        planned = verbs.plan(
+            model,
+            dims=_dimensions(dims),
+            chunk=None if chunk == "none" else chunk,
+            progress=stage,
+            **options,
+        )
         if plot is not None:
             from macgen.presentation.plan_plot import draw_plan
 
@@ -152,57 +127,6 @@ def plan(
         print_plan(planned, console.output())
 
 
-def goal_from(options: dict[str, Any]) -> "Goal":
-    """Return the goal that options say; those not given are its defaults."""
-    from macgen.width.planning import Goal
-
-    values = {name: value for name, value in options.items() if value is not None}
-    if values.get("chunk") == "none":
-        values["chunk"] = None
-    return Goal(**values)
-
-
-def _plan_length(length: int, goal: "Goal", nzr: float, trials: int | None, stage: Any) -> "NetworkPlan":
-    from dataclasses import replace
-
-    from macgen.width.network_plan import plan_length
-    from macgen.width.planning import with_monte_carlo
-
-    planned = plan_length(length, goal, nzr=nzr)
-    if trials is None:
-        return planned
-    (row,) = planned.rows
-    confirmed = with_monte_carlo(
-        row.plan, trials=trials, progress=lambda done, all_: stage(f"{done} of {all_} trials of a width")
-    )
-    return replace(planned, rows=(replace(row, plan=confirmed),))
-
-
-def _network(
-    model: Path | None, name: str | None, batch: int | None, dims: Sequence[str], data: Path | None, stage: Any
-) -> "Network":
-    if model is None:
-        from macgen.network.papers import paper_network
-
-        assert name is not None
-        return paper_network(name, 1 if batch is None else batch)
-    if data is None:
-        from macgen.network.onnx_model import from_onnx
-
-        stage(f"reading {click.format_filename(model)}")
-        return from_onnx(model, batch=batch, dims=_dimensions(dims))
-    if batch is not None or dims:
-        raise MacgenError(
-            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(data)}, whose shape says it; "
-            f"accepted is one of them"
-        )
-    from macgen.network.measure import measure
-    from macgen.network.samples import load_samples
-
-    stage(f"running {click.format_filename(model)} on the samples")
-    return measure(model, load_samples(data))
-
-
 def _dimensions(texts: Sequence[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for text in texts:
@@ -212,14 +136,3 @@ def _dimensions(texts: Sequence[str]) -> dict[str, int]:
         if sizes.setdefault(name, int(size)) != int(size):
             raise MacgenError(f"dim {shown(name)} is both {sizes[name]} and {int(size)}; accepted is one size")
     return sizes
-
-
-def _plan_network(network: "Network", goal: "Goal", only: Sequence[str], stage: Any) -> "NetworkPlan":
-    from macgen.network.gemm import KINDS
-    from macgen.width.network_plan import plan_network
-
-    for kind in only:
-        if kind not in KINDS:
-            raise MacgenError(f"only {shown(kind)} is not one of {', '.join(KINDS)}")
-    kinds = [kind for kind in KINDS if kind in only] or KINDS
-    return plan_network(network, goal, kinds=kinds, progress=lambda done, all_: stage(f"{done} of {all_} GEMMs"))

@@ -50,11 +50,8 @@ def report(
 
     from macgen.cli import console
     from macgen.cost.estimate import report as make_report
-    from macgen.errors import MacgenError
     from macgen.presentation.cost_table import print_report
 
-    if seed < 0:
-        raise MacgenError(f"seed {seed} is negative; accepted are integers from 0")
     with console.progress(f"Pricing {click.format_filename(directory)}") as stage:
         result = make_report(directory, liberty=liberty, data=data, clock_mhz=clock_mhz, seed=seed, progress=stage)
     if as_json:

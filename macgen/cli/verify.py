@@ -1,11 +1,13 @@
 """`macgen verify`: simulate a bundle against the golden model, prove its step in every state, or its control."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from macgen import verbs
 from macgen.cli.parameters import integer
 
 if TYPE_CHECKING:
@@ -73,8 +75,6 @@ def verify(
       macgen verify build/mac12 --exhaustive
       macgen verify build/mac12 --formal
     """
-    import json
-
     from macgen.cli import console
 
     if formal:
@@ -86,43 +86,16 @@ def verify(
     if pairs is not None and not exhaustive:
         raise click.UsageError("--pairs goes with --exhaustive only")
     if exhaustive:
-        _verify_exhaustively(ctx, directory, seed, pairs, as_json)
+        with console.progress(f"Proving {click.format_filename(directory)}") as tell:
+            driven = verbs.verify(directory, exhaustive=True, seed=seed, pairs=pairs, progress=tell)
+        _show(ctx, driven, as_json, _print_phases)
         return
-    from macgen.simulate.verify import verify as verify_bundle
-
     with console.progress(f"Simulating {click.format_filename(directory)}"):
-        result = verify_bundle(directory, simulator=simulator, seed=seed, tiles=tiles)
-    if as_json:
-        click.echo(json.dumps(_to_dict(result), indent=2))
-    else:
-        _print_tables(result)
-    if not result.passed:
-        ctx.exit(EXIT_FAILED)
-
-
-def _verify_exhaustively(ctx: click.Context, directory: Path, seed: int, pairs: int | None, as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
-
-    from macgen.cli import console
-    from macgen.prove.exhaustive.prover import DRAWN_PAIRS, exhaustive
-
-    with console.progress(f"Proving {click.format_filename(directory)}") as tell:
-        result = exhaustive(directory, seed=seed, draws=DRAWN_PAIRS if pairs is None else pairs, progress=tell)
-    if as_json:
-        values = {"passed": result.passed, "complete": result.complete, "pairs": result.pairs, **asdict(result)}
-        values["log"] = None if result.log is None else click.format_filename(result.log)
-        click.echo(json.dumps(values, indent=2))
-    else:
-        _print_phases(result)
-    if not result.passed:
-        ctx.exit(EXIT_FAILED)
+        simulated = verbs.verify(directory, simulator=simulator, seed=seed, tiles=tiles)
+    _show(ctx, simulated, as_json, _print_tables)
 
 
 def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
-
     from macgen.cli import console
 
     given = ("simulator", "seed", "tiles", "pairs")
@@ -131,18 +104,21 @@ def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_j
         others.add("exhaustive")
     if others:
         raise click.UsageError(f"--{min(others)} does not go with --formal, which draws no operands")
-    from macgen.prove.formal.prover import formal
-
     with console.progress(f"Proving {click.format_filename(directory)}") as tell:
-        result = formal(directory, progress=tell)
+        proved = verbs.verify(directory, formal=True, progress=tell)
+    _show(ctx, proved, as_json, _print_proofs)
+
+
+R = TypeVar("R", "VerifyResult", "ExhaustiveResult", "FormalResult")
+
+
+def _show(ctx: click.Context, result: R, as_json: bool, print_: Callable[[R], None]) -> None:
+    import json
+
     if as_json:
-        values = {"passed": result.passed, **asdict(result)}
-        values |= {
-            key: None if path is None else str(path) for key, path in (("trace", result.trace), ("log", result.log))
-        }
-        click.echo(json.dumps(values, indent=2))
+        click.echo(json.dumps(result.to_dict(), indent=2))
     else:
-        _print_proofs(result)
+        print_(result)
     if not result.passed:
         ctx.exit(EXIT_FAILED)
 
@@ -197,7 +173,8 @@ def _print_phases(result: "ExhaustiveResult") -> None:
         out.print(f"Note: {note}")
     audited = f"{result.audited:,} of them repeated by the golden model"
     if not result.passed:
-        out.print(f"Failed: the step differs from the numeric contract ({result.pairs:,} pairs, seed {result.seed}).")
+        counted = f"{result.pairs:,} pairs, seed {result.seed}"
+        out.print(f"Failed: the {result.differs} differs from the numeric contract ({counted}).")
     elif result.complete:
         numbers = ""
         if any(phase.numbers for phase in result.phases):
@@ -206,17 +183,6 @@ def _print_phases(result: "ExhaustiveResult") -> None:
         out.print(f"Proved: all {result.pairs:,} pairs equal the numeric contract{numbers}, {audited}.")
     else:
         out.print(f"Verified: {result.pairs:,} pairs equal the numeric contract, {audited} (seed {result.seed}).")
-
-
-def _to_dict(result: "VerifyResult") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    values = asdict(result)
-    values = {"passed": result.passed, "comparisons": result.comparisons, **values}
-    for run, values_of_run in zip(result.runs, values["runs"], strict=True):
-        values_of_run["passed"] = run.passed
-        values_of_run["log"] = None if run.log is None else click.format_filename(run.log)
-    return values
 
 
 def _print_tables(result: "VerifyResult") -> None:

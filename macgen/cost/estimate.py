@@ -1,19 +1,20 @@
 """What an array costs, next to the same array with an accumulator of 32 bits."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from macgen import tools
-from macgen.bundle.manifest import file_hash, load_manifest
+from macgen.bundle.manifest import checksum_notes, load_manifest
 from macgen.bundle.verilog import to_verilog
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
 from macgen.errors import MacgenError, ToolError
-from macgen.numerics import FixedFormat, FloatFormat, Format, random_bits
+from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
@@ -122,23 +123,22 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
     acc = baseline_accumulator(spec)
     # Sums of fixed-point products that become floats do so there, too; all else is added in `acc`.
     to_float = isinstance(acc, FixedFormat) and isinstance(spec.outer_format, FloatFormat)
-    return replace(
-        spec,
+    return spec.replace(
         acc=acc,
         product=None,
         lane_sum=spec.lane_sum if spec.aligned_bits is None else f"aligned:{max(spec.aligned_bits, 24)}",
         outer=FloatFormat.parse("fp32") if to_float else None,
         overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
-        rounding="rne" if random_bits(spec.rounding) else spec.rounding,
+        rounding="rne" if spec.rounding.random_bits else spec.rounding,
         outer_rounding=None,
     )
 
 
 def report(
-    directory: Path | str,
+    bundle: str | os.PathLike[str],
     *,
-    liberty: Path | None = None,
-    data: Path | None = None,
+    liberty: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     seed: int = 1,
     progress: Callable[[str], None] = lambda _: None,
@@ -146,7 +146,7 @@ def report(
     """Synthesize a bundle's Verilog and its baseline's, and estimate their power.
 
     Parameters:
-        directory: a bundle; only read.
+        bundle: what `build` returned, or its directory; only read.
         liberty: Liberty file, plain or gzipped; None for generic gates with built-in energies.
         data: .npz file with the operands for the power estimate; None for random ones.
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
@@ -157,17 +157,17 @@ def report(
         MacgenError: an argument is refused.
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
-    directory = Path(directory)
+    directory = Path(bundle)
+    if seed < 0:
+        raise MacgenError(f"seed {seed} is negative; accepted are integers from 0")
     manifest = load_manifest(directory)
     spec = manifest.spec
     if not 1e-3 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {clock_mhz!r} is not from 0.001 to 100000")
-    workload = random_workload(spec, seed) if data is None else data_workload(spec, data, seed)
-    notes = []
-    if file_hash(directory / manifest.verilog) != manifest.files[manifest.verilog]:
-        notes.append(f"{manifest.verilog} was changed after it was built: its checksum is not the manifest's")
+    workload = random_workload(spec, seed) if data is None else data_workload(spec, Path(data), seed)
+    notes = checksum_notes(directory, manifest)
     work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
-    price = _Pricer(work, liberty, clock_mhz, workload, progress)
+    price = _Pricer(work, None if liberty is None else Path(liberty), clock_mhz, workload, progress)
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:

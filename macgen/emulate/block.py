@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.dispatch import Adder, Shape, Way
+from macgen.emulate.dispatch import Adder, KernelChoice, Shape
 from macgen.emulate.float_adder import FloatAdder
 from macgen.emulate.random_numbers import RandomNumbers, States, shifts_to_next
 from macgen.spec import MacSpec, RandomPlace
@@ -19,7 +19,13 @@ Scale = Callable[[int, NDArray[Any]], object]
 
 
 def accumulate(
-    spec: MacSpec, way: Way, shape: Shape, length: int, multiply: Multiply, scale: Scale | None, states: States | None
+    spec: MacSpec,
+    kernels: KernelChoice,
+    shape: Shape,
+    length: int,
+    multiply: Multiply,
+    scale: Scale | None,
+    states: States | None,
 ) -> NDArray[np.float64]:
     """Return a block's outer accumulators as values; states of random numbers, of results of this shape."""
     numbers = None if states is None else RandomNumbers(spec.random_bits, shifts_to_next(spec), states)
@@ -27,9 +33,9 @@ def accumulate(
     def random(place: RandomPlace) -> States | None:
         return numbers() if numbers is not None and spec.random_place == place else None
 
-    adder, chunk = way.inner(shape), spec.chunk or length
-    take = _steps(spec, way, adder, shape, multiply)
-    outer_adder = adder if way.outer is None else way.outer(shape)
+    adder, chunk = kernels.inner(shape), spec.chunk or length
+    take = _steps(spec, kernels, adder, shape, multiply)
+    outer_adder = adder if kernels.outer is None else kernels.outer(shape)
     inner, outer = np.empty(shape, adder.dtype), np.zeros(shape, outer_adder.dtype)
     with np.errstate(all="ignore"):  # infinities and NaN are wanted where they arise
         for index, start in enumerate(range(0, length, chunk)):
@@ -37,7 +43,7 @@ def accumulate(
             stop = min(start + chunk, length)
             for first in range(start, stop, spec.lanes):
                 take(inner, first, min(first + spec.lanes, stop), random("steps"))
-            if way.outer is None:
+            if kernels.outer is None:
                 if index == 0:
                     outer[...] = inner
                 else:
@@ -59,9 +65,9 @@ Take = Callable[[NDArray[Any], int, int, States | None], None]
 """`take(acc, first, stop, random)` takes a step of the products from `first` up to `stop`."""
 
 
-def _steps(spec: MacSpec, way: Way, adder: Adder, shape: Shape, multiply: Multiply) -> Take:
+def _steps(spec: MacSpec, kernels: KernelChoice, adder: Adder, shape: Shape, multiply: Multiply) -> Take:
     """Return what takes a block's steps."""
-    rounder = None if way.product is None else way.product(shape)
+    rounder = None if kernels.product is None else kernels.product(shape)
     buffer = np.empty(shape, adder.dtype)
 
     def product(k: int, out: NDArray[Any]) -> NDArray[Any]:
@@ -79,8 +85,8 @@ def _steps(spec: MacSpec, way: Way, adder: Adder, shape: Shape, multiply: Multip
     def aligned(acc: NDArray[Any], first: int, stop: int, random: States | None) -> None:
         assert isinstance(adder, FloatAdder)
         assert spec.aligned_bits is not None
-        terms = [product(k, lanes[k - first]) for k in range(first, stop)]
-        adder.step_aligned(acc, terms, spec.aligned_bits, random)
+        addends = [product(k, lanes[k - first]) for k in range(first, stop)]
+        adder.step_aligned(acc, addends, spec.aligned_bits, random)
 
     def node(first: int, count: int, stop: int) -> NDArray[Any]:
         if count == 1:

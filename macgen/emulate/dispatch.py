@@ -1,4 +1,4 @@
-"""Which proved ways there are to compute a spec's results on arrays: a plan for each place that rounds."""
+"""Which proved kernels there are to compute a spec's results on arrays: a plan for each place that rounds."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan, FixedValueAdder, FixedValuePlan
 from macgen.emulate.float_adder import CARRIERS, FLOAT64, Carrier, FloatAdder, FloatPlan
-from macgen.emulate.value_range import Terms
-from macgen.numerics import FloatFormat, Format
+from macgen.emulate.value_range import ValueRange
+from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
 
 
@@ -46,8 +46,8 @@ Operands = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[An
 
 
 @dataclass(frozen=True)
-class Way:
-    """A proved way to form the sums of a spec's inner and outer accumulators.
+class KernelChoice:
+    """The proved kernels that form the sums of a spec's inner and outer accumulators.
 
     Attributes:
         inner: makes the adder of products for arrays of a shape.
@@ -62,8 +62,8 @@ class Way:
     outer: Callable[[Shape], Adder] | None = None
 
 
-def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> Way | None:
-    """Return the fastest proved way, or None where none is.
+def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> KernelChoice | None:
+    """Return the fastest proved kernels, or None where none is.
 
     Parameters:
         spec: the array.
@@ -75,65 +75,65 @@ def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> 
     inner = (_plain(spec, length, bound) if plain else None) or _general(spec, math.isfinite(bound))
     if inner is None or not (spec.has_outer_adder or (spec.aligned_bits is not None and spec.chunk is not None)):
         return inner
-    chunk_sums = Terms.of_format(spec.acc)
+    chunk_sums = ValueRange.of_format(spec.acc)
     held = [chunk_sums]
     if spec.scale is not None:
         held += [chunk_sums.scaled(spec.scale), chunk_sums.scaled(spec.scale).scaled(spec.scale)]
     specials = not (math.isfinite(bound) and finite_scales)
     outer = _adder(spec, spec.outer_format, held, spec.fold_rounding, specials=specials)
-    return None if outer is None else Way(inner.inner, inner.operands, inner.product, outer)
+    return None if outer is None else KernelChoice(inner.inner, inner.operands, inner.product, outer)
 
 
 def choose_out(spec: MacSpec) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
-    """Return what makes the rounder of results to `out`, or None where no way is proved right."""
-    rounding = _of_one_term(spec.fold_rounding)
-    return _adder(spec, spec.out_format, [Terms.of_format(spec.outer_format)], rounding, specials=True)
+    """Return what makes the rounder of results to `out`, or None where none is proved right."""
+    rounding = spec.fold_rounding.of_numbers
+    return _adder(spec, spec.out_format, [ValueRange.of_format(spec.outer_format)], rounding, specials=True)
 
 
-def _plain(spec: MacSpec, length: int, bound: float) -> Way | None:
-    """Return the way of exact products that are added one at a time."""
+def _plain(spec: MacSpec, length: int, bound: float) -> KernelChoice | None:
+    """Return the kernels of exact products that are added one at a time."""
     if isinstance(spec.acc, FloatFormat):
         float_plan = FloatPlan.choose(spec, length, bound)
-        return None if float_plan is None else Way(partial(FloatAdder, float_plan), float_plan.operands)
+        return None if float_plan is None else KernelChoice(partial(FloatAdder, float_plan), float_plan.operands)
     fixed_plan = FixedPlan.choose(spec) if math.isfinite(bound) else None
-    return None if fixed_plan is None else Way(lambda _: FixedAdder(fixed_plan), fixed_plan.operands)
+    return None if fixed_plan is None else KernelChoice(lambda _: FixedAdder(fixed_plan), fixed_plan.operands)
 
 
-def _general(spec: MacSpec, finite: bool) -> Way | None:
-    """Return the way of products that are rounded, of lanes, or of infinities into fixed point."""
+def _general(spec: MacSpec, finite: bool) -> KernelChoice | None:
+    """Return the kernels of products that are rounded, of lanes, or of infinities into fixed point."""
     for carrier in CARRIERS:
-        if (way := _within(carrier, spec, finite)) is not None:
-            return way
+        if (kernels := _within(carrier, spec, finite)) is not None:
+            return kernels
     return None
 
 
-def _within(carrier: Carrier, spec: MacSpec, finite: bool) -> Way | None:
-    addend = Terms.of_products(spec.a, spec.b)
-    if not all(carrier.holds(terms) for terms in (addend, *map(Terms.of_format, (spec.a, spec.b)))):
+def _within(carrier: Carrier, spec: MacSpec, finite: bool) -> KernelChoice | None:
+    addend = ValueRange.of_products(spec.a, spec.b)
+    if not all(carrier.holds(values) for values in (addend, *map(ValueRange.of_format, (spec.a, spec.b)))):
         return None
     specials = not finite or spec.overflow == "infinity"
     product = None
     if spec.product is not None:
-        product = _adder_within(carrier, spec, spec.product, addend, _of_one_term(spec.rounding), specials=specials)
+        product = _adder_within(carrier, spec, spec.product, addend, spec.rounding.of_numbers, specials=specials)
         if product is None:
             return None
-        addend = Terms.of_format(spec.product)
+        addend = ValueRange.of_format(spec.product)
     aligned = None if spec.aligned_bits is None else (spec.aligned_bits, spec.lanes)
-    if aligned is None and spec.lane_sum != "tree":
+    if aligned is None and spec.lane_sum.kind is not LaneSumKind.TREE:
         addend = addend.summed(spec.lanes)
     inner = _adder_within(carrier, spec, spec.acc, addend, spec.rounding, specials=specials, aligned=aligned)
     if inner is None:
         return None
-    return Way(inner, lambda a, b: (a.astype(carrier.dtype), b.astype(carrier.dtype)), product)
+    return KernelChoice(inner, lambda a, b: (a.astype(carrier.dtype), b.astype(carrier.dtype)), product)
 
 
 def _adder(
-    spec: MacSpec, fmt: Format, held: list[Terms], rounding: str, *, specials: bool
+    spec: MacSpec, fmt: Format, held: list[ValueRange], rounding: Rounding, *, specials: bool
 ) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
-    """Return what makes the adder of the last of some terms into a format; its type holds all of them."""
+    """Return what makes the adder of the last of some numbers into a format; its type holds all of them."""
     specials = specials or spec.overflow == "infinity"
     for carrier in CARRIERS:
-        if all(carrier.holds(terms) for terms in held):
+        if all(carrier.holds(values) for values in held):
             make = _adder_within(carrier, spec, fmt, held[-1], rounding, specials=specials)
             if make is not None:
                 return make
@@ -144,20 +144,15 @@ def _adder_within(
     carrier: Carrier,
     spec: MacSpec,
     fmt: Format,
-    terms: Terms,
-    rounding: str,
+    addends: ValueRange,
+    rounding: Rounding,
     *,
     specials: bool,
     aligned: tuple[int, int] | None = None,
 ) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
     overflow = spec.overflow_into(fmt)
     if isinstance(fmt, FloatFormat):
-        plan = FloatPlan.within(carrier, fmt, terms, rounding, overflow, specials=specials, aligned=aligned)
+        plan = FloatPlan.within(carrier, fmt, addends, rounding, overflow, specials=specials, aligned=aligned)
         return None if plan is None else partial(FloatAdder, plan)
-    fixed_plan = FixedValuePlan.choose(fmt, terms, rounding, overflow) if carrier is FLOAT64 else None
+    fixed_plan = FixedValuePlan.choose(fmt, addends, rounding, overflow) if carrier is FLOAT64 else None
     return None if fixed_plan is None else lambda _: FixedValueAdder(fixed_plan)
-
-
-def _of_one_term(rounding: str) -> str:
-    """Return how a single term is rounded where sums are rounded so."""
-    return "rtz" if rounding == "drop" else rounding

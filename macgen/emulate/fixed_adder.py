@@ -6,8 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.value_range import Terms
-from macgen.numerics import FixedFormat, random_bits
+from macgen.emulate.value_range import ValueRange
+from macgen.numerics import FixedFormat, Rounding
 from macgen.spec import MacSpec
 
 
@@ -18,7 +18,6 @@ class FixedPlan:
     Attributes:
         acc: the accumulator's format.
         rounding: `rne`, `rtz`, `drop` or `stochastic:r`, of the bits below the accumulator's last.
-        random_bits: r, else 0.
         overflow: `saturate` or `wrap`.
         cut_bits: fraction bits of a product below the accumulator's last.
         scale_a: power of two that makes the left operands integers, products then count units of
@@ -27,8 +26,7 @@ class FixedPlan:
     """
 
     acc: FixedFormat
-    rounding: str
-    random_bits: int
+    rounding: Rounding
     overflow: str
     cut_bits: int
     scale_a: int
@@ -46,7 +44,7 @@ class FixedPlan:
         """
         acc = spec.acc
         assert isinstance(acc, FixedFormat)
-        products = Terms.of_products(spec.a, spec.b)
+        products = ValueRange.of_products(spec.a, spec.b)
         cut_bits = max(acc.lsb_exponent - products.lsb_exponent, 0)
         raised = max(products.lsb_exponent - acc.lsb_exponent, 0)
         if acc.width + cut_bits > (64 if spec.overflow == "wrap" and cut_bits == 0 else 62):
@@ -54,8 +52,7 @@ class FixedPlan:
         scale_a, scale_b = raised - spec.a.lsb_exponent, -spec.b.lsb_exponent
         if max(spec.a.max_exponent + scale_a, spec.b.max_exponent + scale_b) > 61:
             return None
-        bits = random_bits(spec.rounding)
-        return cls(acc, spec.rounding, bits, spec.overflow, cut_bits, scale_a, scale_b)
+        return cls(acc, spec.rounding, spec.overflow, cut_bits, scale_a, scale_b)
 
     def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return values as integers whose products count the plan's units."""
@@ -79,9 +76,9 @@ class FixedAdder:
         self._unused = integer(64 - plan.acc.width)
         self._lowest, self._largest = integer(plan.acc.min_integer), integer(plan.acc.max_integer)
         self._one, self._sign_shift = integer(1), integer(63)
-        counted = min(plan.random_bits, plan.cut_bits)  # random bits that can carry
+        counted = min(plan.rounding.random_bits, plan.cut_bits)  # random bits that can carry
         self._counted, self._beneath = integer(counted), integer(plan.cut_bits - counted)
-        self._uncounted = np.uint32(plan.random_bits - counted)
+        self._uncounted = np.uint32(plan.rounding.random_bits - counted)
 
     def step(self, acc: NDArray[Any], product: NDArray[Any], random: NDArray[Any] | None = None) -> None:
         """Replace `acc` by R(acc + product), with these random numbers; `product` is used up."""
@@ -150,27 +147,25 @@ class FixedValuePlan:
     Attributes:
         acc: the format that is rounded to.
         rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
-        random_bits: r, else 0.
         overflow: `saturate` or `wrap`.
     """
 
     acc: FixedFormat
-    rounding: str
-    random_bits: int
+    rounding: Rounding
     overflow: str
 
     @classmethod
-    def choose(cls, acc: FixedFormat, terms: Terms, rounding: str, overflow: str) -> Self | None:
-        """Return the plan to add terms to an accumulator, or None where a sum may have more than 53 bits."""
-        bits = random_bits(rounding)
-        lsb, top = min(terms.lsb_exponent, acc.lsb_exponent), max(terms.top_exponent, acc.max_exponent + 1) + 1
+    def choose(cls, acc: FixedFormat, addends: ValueRange, rounding: Rounding, overflow: str) -> Self | None:
+        """Return the plan to add addends to an accumulator, or None where a sum may have more than 53 bits."""
+        bits = rounding.random_bits
+        lsb, top = min(addends.lsb_exponent, acc.lsb_exponent), max(addends.top_exponent, acc.max_exponent + 1) + 1
         if top - lsb > 53 or top - acc.lsb_exponent + bits > 53 or lsb < -900 or top > 900:
             return None
-        return cls(acc, rounding, bits, overflow)
+        return cls(acc, rounding, overflow)
 
 
 class FixedValueAdder:
-    """Adds arrays of values in place; infinities and NaN may be among the terms.
+    """Adds arrays of values in place; infinities and NaN may be among the addends.
 
     Parameters:
         plan: format, rounding and overflow.
@@ -181,15 +176,15 @@ class FixedValueAdder:
     def __init__(self, plan: FixedValuePlan) -> None:
         self._plan = plan
         self._unit = 2.0**plan.acc.lsb_exponent
-        self._random_scale = 2.0**plan.random_bits
+        self._random_scale = 2.0**plan.rounding.random_bits
 
     def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
         """Replace `acc` by R(acc + addend), with these random numbers; `addend` is used up."""
         if self._plan.rounding == "drop":
-            for term in (acc, addend):
-                np.divide(term, self._unit, out=term)
-                np.trunc(term, out=term)
-                np.multiply(term, self._unit, out=term)
+            for number in (acc, addend):
+                np.divide(number, self._unit, out=number)
+                np.trunc(number, out=number)
+                np.multiply(number, self._unit, out=number)
         np.add(acc, addend, out=acc)
         self.round(acc, random)
 

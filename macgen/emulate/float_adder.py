@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.value_range import Terms
-from macgen.numerics import FloatFormat, random_bits
+from macgen.emulate.value_range import ValueRange
+from macgen.numerics import FloatFormat, Rounding
 from macgen.spec import MacSpec
 
 
@@ -31,10 +31,11 @@ class Carrier:
     min_exponent: int
     max_exponent: int
 
-    def holds(self, terms: Terms) -> bool:
+    def holds(self, numbers: ValueRange) -> bool:
         """Return whether all such numbers are values, with room to round sums of their size by adding a larger one."""
-        in_range = terms.lsb_exponent >= self.min_exponent and terms.top_exponent + self.precision <= self.max_exponent
-        return in_range and terms.precision <= self.precision
+        above = self.max_exponent - self.precision
+        in_range = numbers.lsb_exponent >= self.min_exponent and numbers.top_exponent <= above
+        return in_range and numbers.precision <= self.precision
 
     @property
     def exponent_mask(self) -> int:
@@ -77,7 +78,6 @@ class FloatPlan:
         acc: the accumulator's format.
         carrier: the type of all arrays.
         rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
-        random_bits: r, else 0.
         overflow: `saturate` or `infinity`; None when it is known that no sum exceeds the largest value.
         specials: whether infinities and NaN can occur.
         to_odd: whether sums are rounded to odd.
@@ -86,8 +86,7 @@ class FloatPlan:
 
     acc: FloatFormat
     carrier: Carrier
-    rounding: str
-    random_bits: int
+    rounding: Rounding
     overflow: str | None
     specials: bool
     to_odd: bool
@@ -104,7 +103,7 @@ class FloatPlan:
         """
         acc = spec.acc
         assert isinstance(acc, FloatFormat)
-        products = Terms.of_products(spec.a, spec.b)
+        products = ValueRange.of_products(spec.a, spec.b)
         overflows = not _grown(bound, length, spec, acc) <= acc.max
         for carrier in CARRIERS:
             plan = cls.within(
@@ -115,7 +114,7 @@ class FloatPlan:
                 spec.overflow if overflows else None,
                 specials=not math.isfinite(bound) or (overflows and spec.overflow == "infinity"),
             )
-            if plan is not None and all(carrier.holds(Terms.of_format(fmt)) for fmt in (spec.a, spec.b)):
+            if plan is not None and all(carrier.holds(ValueRange.of_format(fmt)) for fmt in (spec.a, spec.b)):
                 return plan
         return None
 
@@ -124,48 +123,47 @@ class FloatPlan:
         cls,
         carrier: Carrier,
         acc: FloatFormat,
-        terms: Terms,
-        rounding: str,
+        addends: ValueRange,
+        rounding: Rounding,
         overflow: str | None,
         *,
         specials: bool,
         aligned: tuple[int, int] | None = None,
     ) -> Self | None:
-        """Return the plan to add terms to an accumulator within a carrier, or None where it is not proved right.
+        """Return the plan to add addends to an accumulator within a carrier, or None where it is not proved right.
 
         Parameters:
             carrier: the type.
             acc: the format that is rounded to.
-            terms: what is added.
+            addends: what is added.
             rounding: of sums.
             overflow: `saturate` or `infinity`; None when no sum can be too large.
             specials: whether infinities and NaN can occur.
-            aligned: W of `aligned:W` and how many terms there are beside the accumulator: all are cut before they are
-                added, and what is left of them adds up exactly.
+            aligned: W of `aligned:W` and how many addends there are beside the accumulator: all are cut before they
+                are added, and what is left of them adds up exactly.
         """
-        p, q, bits = acc.precision, carrier.precision, random_bits(rounding)
-        lsb = min(terms.lsb_exponent, acc.lsb_exponent)
-        top = max(terms.top_exponent, acc.max_exponent + 1) + 1
+        p, q, bits = acc.precision, carrier.precision, rounding.random_bits
+        lsb = min(addends.lsb_exponent, acc.lsb_exponent)
+        top = max(addends.top_exponent, acc.max_exponent + 1) + 1
         exact = top - lsb <= q
         if aligned is not None:
             places, count = aligned
             if places + 1 + count.bit_length() > q:
                 return None
             lsb, top, exact = lsb - places, top + count.bit_length(), True
-        if not carrier.holds(Terms(terms.precision, lsb, top)) or q < p + 1 + max(bits, 1):
+        if not carrier.holds(ValueRange(addends.precision, lsb, top)) or q < p + 1 + max(bits, 1):
             return None
         if bits and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
             return None
-        innocuous = rounding == "rne" and terms.precision <= p and q >= 2 * p + 2
+        innocuous = rounding == "rne" and addends.precision <= p and q >= 2 * p + 2
         return cls(
             acc=acc,
             carrier=carrier,
             rounding=rounding,
-            random_bits=bits,
             overflow=overflow,
             specials=specials,
             to_odd=not (exact or innocuous or rounding == "drop"),
-            subnormal_grid=acc.subnormals == "gradual" and terms.lsb_exponent < acc.lsb_exponent,
+            subnormal_grid=acc.subnormals == "gradual" and addends.lsb_exponent < acc.lsb_exponent,
         )
 
     def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -190,7 +188,7 @@ class FloatAdder:
     """Adds arrays of one shape in place.
 
     Parameters:
-        plan: the proved way.
+        plan: how, proved right.
         shape: of all arrays.
     """
 
@@ -214,10 +212,10 @@ class FloatAdder:
         self._least_cut_binade = real(2.0**least_cut)
         self._max = real(acc.max)
         # Sums below half the smallest normal number are flushed wherever they are rounded to.
-        self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and plan.random_bits else 1))
-        self._random_scale = real(2.0**plan.random_bits)
+        self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and plan.rounding.random_bits else 1))
+        self._random_scale = real(2.0**plan.rounding.random_bits)
         self._tiniest = np.finfo(real).tiny
-        self._scratch = [np.empty(shape, real) for _ in range({"drop": 1}.get(plan.rounding, 2 * plan.to_odd))]
+        self._scratch = [np.empty(shape, real) for _ in range(1 if plan.rounding == "drop" else 2 * plan.to_odd)]
 
     def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
         """Replace `acc` by R(acc + addend), with these random numbers; `addend` is used up."""
@@ -239,13 +237,13 @@ class FloatAdder:
     fold = step
 
     def step_aligned(
-        self, acc: NDArray[Any], terms: Sequence[NDArray[Any]], places: int, random: NDArray[Any] | None = None
+        self, acc: NDArray[Any], addends: Sequence[NDArray[Any]], places: int, random: NDArray[Any] | None = None
     ) -> None:
-        """Replace `acc` by R of its sum with terms, all cut at a number of bits below the largest's exponent."""
+        """Replace `acc` by R of its sum with addends, all cut at a number of bits below the largest's exponent."""
         total, unit = acc.copy(), np.abs(acc)
-        for term in terms:
-            np.add(total, term, out=total)
-            np.maximum(unit, np.abs(term), out=unit)
+        for addend in addends:
+            np.add(total, addend, out=total)
+            np.maximum(unit, np.abs(addend), out=unit)
         special = ~np.isfinite(total) if self._plan.specials else None
         np.bitwise_and(unit.view(self._bits), self._exponent_mask, out=unit.view(self._bits))
         np.maximum(unit, self._tiniest, out=unit)  # where all are zero
@@ -253,10 +251,10 @@ class FloatAdder:
         np.maximum(unit, self._tiniest, out=unit)
         np.divide(acc, unit, out=acc)
         np.trunc(acc, out=acc)
-        for term in terms:
-            np.divide(term, unit, out=term)
-            np.trunc(term, out=term)
-            np.add(acc, term, out=acc)
+        for addend in addends:
+            np.divide(addend, unit, out=addend)
+            np.trunc(addend, out=addend)
+            np.add(acc, addend, out=acc)
         np.multiply(acc, unit, out=acc)
         self._round(acc, unit, random)
         if special is not None and special.any():
@@ -288,9 +286,9 @@ class FloatAdder:
         np.bitwise_and(unit.view(self._bits), self._exponent_mask, out=unit.view(self._bits))
         np.maximum(unit, self._least_cut_binade, out=unit)
         np.multiply(unit, self._ulp, out=unit)
-        for term in (acc, addend):
-            np.divide(term, unit, out=term)
-            np.trunc(term, out=term)
+        for number in (acc, addend):
+            np.divide(number, unit, out=number)
+            np.trunc(number, out=number)
         np.add(acc, addend, out=acc)
         np.multiply(acc, unit, out=acc)
 
@@ -342,7 +340,7 @@ class FloatAdder:
         if plan.acc.subnormals != "gradual":
             np.abs(acc, out=scratch)
             np.copyto(acc, 0, where=scratch < self._min_normal)
-        if plan.overflow == "infinity" and (plan.rounding == "rne" or plan.random_bits):
+        if plan.overflow == "infinity" and (plan.rounding == "rne" or plan.rounding.random_bits):
             np.abs(acc, out=scratch)
             if (over := scratch > self._max).any():
                 acc[over] = np.copysign(self.dtype(np.inf), acc[over])

@@ -1,4 +1,4 @@
-"""Matrix and dot products on values: checks, the choice of the fastest proved way, blocks and threads."""
+"""Matrix and dot products on values: checks, the choice of the fastest proved kernels, blocks and threads."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen.emulate import scalar
 from macgen.emulate.block import accumulate
-from macgen.emulate.dispatch import Way, choose, choose_out
+from macgen.emulate.dispatch import KernelChoice, choose, choose_out
 from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states, shifts_to_next
 from macgen.emulate.value_range import magnitude_bound, products_bound, sums_are_exact
 from macgen.errors import MacgenError, check_integer
@@ -63,10 +63,10 @@ def matmul(
     states = matmul_states(spec, a.shape[0], b.shape[1], a.shape[1]) if spec.random_bits else None
     if sums_are_exact(spec, bound) and _has_quick_out(spec):
         return _converted(spec, np.asarray(a @ b + 0.0), states)
-    way = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
-    if way is None or not _has_quick_out(spec):
+    kernels = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
+    if kernels is None or not _has_quick_out(spec):
         return scalar.matmul(spec, a, b, states, scales)
-    return _converted(spec, _in_blocks(spec, way, *way.operands(a, b), scales, states, threads), states)
+    return _converted(spec, _in_blocks(spec, kernels, *kernels.operands(a, b), scales, states, threads), states)
 
 
 def dots(
@@ -104,8 +104,8 @@ def dots(
     threads = _thread_count(threads)
     bound = products_bound(a, b) if _finite(a, b) else np.inf
     states = dots_states(spec, *a.shape) if spec.random_bits else None
-    way = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
-    if way is None or not _has_quick_out(spec):
+    kernels = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
+    if kernels is None or not _has_quick_out(spec):
         parts = [slice(t, t + 1) for t in range(len(a))]
         begins = [None if states is None else states[np.newaxis, t] for t in parts]
         of_parts = [None if scales is None else (scales[0][t], scales[1][t].T) for t in parts]
@@ -114,7 +114,7 @@ def dots(
             for t, begin, some in zip(parts, begins, of_parts, strict=True)
         ]
         return np.concatenate([row[0] for row in sums])
-    a, b = (np.ascontiguousarray(x.T) for x in way.operands(a, b))
+    a, b = (np.ascontiguousarray(x.T) for x in kernels.operands(a, b))
     rows = min(_BLOCK_BYTES // a.itemsize, -(-a.shape[1] // threads))
     values = np.empty(a.shape[1])
 
@@ -129,7 +129,7 @@ def dots(
 
         values[block] = accumulate(
             spec,
-            way,
+            kernels,
             shape,
             len(a),
             lambda k, out: np.multiply(part_a[k], part_b[k], out=out[0]),
@@ -223,17 +223,17 @@ def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
 
 def _in_blocks(
     spec: MacSpec,
-    way: Way,
+    kernels: KernelChoice,
     A: NDArray[Any],
     B: NDArray[Any],
     scales: tuple[Values, Values] | None,
     states: States | None,
     threads: int,
 ) -> Values:
-    """Return the outer accumulators of operands in the way's type, (M, K) and (K, N), block by block of outputs."""
+    """Return the outer accumulators of operands in the kernels' type, (M, K) and (K, N), block by block of outputs."""
     if A.shape[0] > B.shape[1]:  # products commute, and long rows of outputs make long inner loops
         swapped = None if scales is None else (scales[1].T, scales[0].T)
-        return _in_blocks(spec, way, B.T, A.T, swapped, None if states is None else states.T, threads).T
+        return _in_blocks(spec, kernels, B.T, A.T, swapped, None if states is None else states.T, threads).T
     A, B = np.ascontiguousarray(A.T), np.ascontiguousarray(B)
     m, n = A.shape[1], B.shape[1]
     columns = min(n, _BLOCK_COLUMNS)
@@ -252,7 +252,7 @@ def _in_blocks(
 
         values[block] = accumulate(
             spec,
-            way,
+            kernels,
             shape,
             len(a),
             lambda k, out: np.multiply(a[k][:, np.newaxis], b[k], out=out),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.random_numbers import States, shifts_to_next
-from macgen.numerics import FloatFormat, Format, Lfsr, Rounding, Stochastic, random_bits
+from macgen.numerics import FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind
 from macgen.spec import MacSpec, RandomPlace
 
 Value = Fraction | float
@@ -73,8 +73,8 @@ def _dot(
     def number(place: RandomPlace) -> int:
         return next(random) if spec.random_place == place else 0
 
-    def into(fmt: Format, rounding: str, terms: Sequence[Value], place: RandomPlace) -> int:
-        return _rounded_sum(spec, fmt, rounding, terms, number(place))
+    def into(fmt: Format, rounding: Rounding, addends: Sequence[Value], place: RandomPlace) -> int:
+        return _rounded_sum(spec, fmt, rounding, addends, number(place))
 
     chunk = spec.chunk or len(row)
     outer = spec.outer_format.zero_code()
@@ -88,8 +88,8 @@ def _dot(
             addend = _value(spec.acc, inner)
             for scale in scales[index] if scales else ():
                 addend = _times(addend, scale)
-            terms = [_value(spec.outer_format, outer), addend]
-            outer = into(spec.outer_format, spec.fold_rounding, terms, "chunks")
+            addends = [_value(spec.outer_format, outer), addend]
+            outer = into(spec.outer_format, spec.fold_rounding, addends, "chunks")
         elif index == 0:
             outer = inner
         else:
@@ -109,19 +109,19 @@ def _product(spec: MacSpec, a: Value, b: Value) -> Value:
 def _step(spec: MacSpec, inner: int, products: list[Value], random: int) -> int:
     """Return the accumulator's code after a step."""
     acc = _value(spec.acc, inner)
-    if spec.lane_sum == "tree" and spec.lanes > 1:
+    if spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1:
         nodes = products + [Fraction(0)] * (spec.lanes - len(products))
         while len(nodes) > 1:
             pairs = zip(nodes[::2], nodes[1::2], strict=True)
             nodes = [_value(spec.acc, _rounded_sum(spec, spec.acc, spec.rounding, pair, 0)) for pair in pairs]
         return _rounded_sum(spec, spec.acc, spec.rounding, [acc, *nodes], random)
-    terms = [acc, *products]
-    if spec.aligned_bits is not None and all(isinstance(x, Fraction) for x in terms):
-        place = Fraction(2) ** (max((_binade(x) for x in terms if x), default=0) - spec.aligned_bits)
-        terms = [math.trunc(x / place) * place for x in terms]
-    elif spec.rounding == "drop":
-        terms = [acc, _total(products)]
-    return _rounded_sum(spec, spec.acc, spec.rounding, terms, random)
+    addends = [acc, *products]
+    if spec.aligned_bits is not None and all(isinstance(x, Fraction) for x in addends):
+        place = Fraction(2) ** (max((_binade(x) for x in addends if x), default=0) - spec.aligned_bits)
+        addends = [math.trunc(x / place) * place for x in addends]
+    elif spec.rounding.kind is RoundingKind.DROP:
+        addends = [acc, _total(products)]
+    return _rounded_sum(spec, spec.acc, spec.rounding, addends, random)
 
 
 def _times(a: Value, b: Value) -> Value:
@@ -131,10 +131,10 @@ def _times(a: Value, b: Value) -> Value:
     return math.prod(map(float, signs))
 
 
-def _total(terms: Sequence[Value]) -> Value:
-    """Return an exact sum; where infinities or NaN are among the terms, what they make of it."""
-    special = [x for x in terms if not isinstance(x, Fraction)]
-    return sum(special) if special else sum((Fraction(x) for x in terms), Fraction(0))
+def _total(addends: Sequence[Value]) -> Value:
+    """Return an exact sum; where infinities or NaN are among the addends, what they make of it."""
+    special = [x for x in addends if not isinstance(x, Fraction)]
+    return sum(special) if special else sum((Fraction(x) for x in addends), Fraction(0))
 
 
 def _value(fmt: Format, code: int) -> Value:
@@ -144,18 +144,16 @@ def _value(fmt: Format, code: int) -> Value:
     return math.nan if number.is_nan else -math.inf if number.sign else math.inf
 
 
-def _rounded_sum(spec: MacSpec, fmt: Format, rounding: str, terms: Sequence[Value], random: int) -> int:
-    """Return the code of R(sum of the terms) in a format."""
-    if rounding == "drop" and len(terms) == 2 and all(isinstance(x, Fraction) for x in terms):
-        place = _last_place(fmt, terms)
-        terms = [math.trunc(x / place) * place for x in terms]
-    total = _total(terms)
+def _rounded_sum(spec: MacSpec, fmt: Format, rounding: Rounding, addends: Sequence[Value], random: int) -> int:
+    """Return the code of R(sum of the addends) in a format."""
+    if rounding.kind is RoundingKind.DROP and len(addends) == 2 and all(isinstance(x, Fraction) for x in addends):
+        place = _last_place(fmt, addends)
+        addends = [math.trunc(x / place) * place for x in addends]
+    total = _total(addends)
     if isinstance(total, Fraction):
         if total == 0:
             return fmt.zero_code()
-        mode: Rounding | Stochastic = "rne" if rounding == "rne" else "rtz"
-        if bits := random_bits(rounding):
-            mode = Stochastic(bits, random)
+        mode = rounding.with_random(random)
         exponent = 1 - total.denominator.bit_length()
         return fmt.round(int(total < 0), abs(total.numerator), exponent, mode, spec.overflow_into(fmt)).code
     if math.isnan(total):
@@ -166,11 +164,11 @@ def _rounded_sum(spec: MacSpec, fmt: Format, rounding: str, terms: Sequence[Valu
     return fmt.largest_code(sign)
 
 
-def _last_place(fmt: Format, terms: Sequence[Value]) -> Fraction:
+def _last_place(fmt: Format, addends: Sequence[Value]) -> Fraction:
     """Return the unit at which `drop` cuts finite addends."""
     if not isinstance(fmt, FloatFormat):
         return Fraction(2) ** fmt.lsb_exponent
-    place = max((_binade(x) for x in terms if x), default=0) - fmt.man_bits
+    place = max((_binade(x) for x in addends if x), default=0) - fmt.man_bits
     return Fraction(2) ** (max(place, fmt.lsb_exponent) if fmt.subnormals == "gradual" else place)
 
 

@@ -15,7 +15,7 @@ def significant_bits(fmt: Format) -> int:
 
 
 @dataclass(frozen=True)
-class Terms:
+class ValueRange:
     """Bounds of finite numbers, such as the products of two formats.
 
     Attributes:
@@ -29,7 +29,7 @@ class Terms:
     top_exponent: int
 
     @classmethod
-    def of_products(cls, a: Format, b: Format) -> "Terms":
+    def of_products(cls, a: Format, b: Format) -> "ValueRange":
         """Return the bounds of the products of two formats."""
         return cls(
             significant_bits(a) + significant_bits(b),
@@ -38,24 +38,24 @@ class Terms:
         )
 
     @classmethod
-    def of_format(cls, fmt: Format) -> "Terms":
+    def of_format(cls, fmt: Format) -> "ValueRange":
         """Return the bounds of a format's numbers."""
         return cls(significant_bits(fmt), fmt.lsb_exponent, fmt.max_exponent + 1)
 
-    def scaled(self, scale: ScaleFormat | FloatFormat) -> "Terms":
+    def scaled(self, scale: ScaleFormat | FloatFormat) -> "ValueRange":
         """Return the bounds of these numbers' products with scales."""
         if isinstance(scale, FloatFormat):
-            other = Terms.of_format(scale)
+            other = ValueRange.of_format(scale)
             precision = self.precision + other.precision
-            return Terms(precision, self.lsb_exponent + other.lsb_exponent, self.top_exponent + other.top_exponent)
-        return Terms(self.precision, self.lsb_exponent - scale.bias, self.top_exponent + scale.bias)
+            return ValueRange(precision, self.lsb_exponent + other.lsb_exponent, self.top_exponent + other.top_exponent)
+        return ValueRange(self.precision, self.lsb_exponent - scale.bias, self.top_exponent + scale.bias)
 
-    def summed(self, count: int) -> "Terms":
+    def summed(self, count: int) -> "ValueRange":
         """Return the bounds of the exact sums of up to so many of these numbers."""
         if count == 1:
             return self
         top = self.top_exponent + (count - 1).bit_length()
-        return Terms(top - self.lsb_exponent, self.lsb_exponent, top)
+        return ValueRange(top - self.lsb_exponent, self.lsb_exponent, top)
 
 
 def magnitude_bound(A: NDArray[np.float64], B: NDArray[np.float64]) -> float:
@@ -87,7 +87,7 @@ def sums_are_exact(spec: MacSpec, bound: float) -> bool:
     """
     if spec.product is not None or spec.scale is not None or spec.aligned_bits is not None:
         return False
-    lsb = Terms.of_products(spec.a, spec.b).lsb_exponent
+    lsb = ValueRange.of_products(spec.a, spec.b).lsb_exponent
     return all(_holds_sums(fmt, lsb, bound) for fmt in {spec.acc, spec.outer_format})
 
 

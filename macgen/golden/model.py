@@ -10,12 +10,12 @@ from macgen.numerics import (
     Flags,
     FloatFormat,
     Format,
+    LaneSumKind,
     Number,
     Overflow,
     Rounding,
+    RoundingKind,
     ScaleFormat,
-    Stochastic,
-    random_bits,
     shift_right,
 )
 from macgen.spec import MacSpec
@@ -41,18 +41,18 @@ class Model:
 
     def __init__(self, spec: MacSpec) -> None:
         self.spec = spec
-        self._acc = Target(spec.acc, spec.rounding, spec.overflow_into(spec.acc))
-        self._outer = Target(spec.outer_format, spec.fold_rounding, spec.overflow_into(spec.outer_format))
-        self._out = Target(spec.out_format, spec.fold_rounding, spec.overflow_into(spec.out_format))
-        self._product_target: Target | None = None
+        self._acc = RoundedSum(spec.acc, spec.rounding, spec.overflow_into(spec.acc))
+        self._outer = RoundedSum(spec.outer_format, spec.fold_rounding, spec.overflow_into(spec.outer_format))
+        self._out = RoundedSum(spec.out_format, spec.fold_rounding, spec.overflow_into(spec.out_format))
+        self._rounded_product: RoundedSum | None = None
         if spec.product is not None:
-            self._product_target = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
+            self._rounded_product = RoundedSum(spec.product, spec.rounding, spec.overflow_into(spec.product))
         self._decode_a = _decoder("a", spec.a)
         self._decode_b = _decoder("b", spec.b)
         few = 1 << spec.a.width + spec.b.width <= _CACHED_CODES
         self._product = lru_cache(_CACHED_CODES)(self._multiply) if few else self._multiply
         self._decode_scale = _decoder("scale", spec.scale) if spec.scale is not None else None
-        self._adds_by_tree = spec.lane_sum == "tree" and spec.lanes > 1
+        self._adds_by_tree = spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1
         self._aligned_bits = spec.aligned_bits
         self._draws_in_steps = spec.random_place == "steps"
         self._draws_in_chunks = spec.random_place == "chunks"
@@ -67,7 +67,7 @@ class Model:
             if self.spec.lanes > 1:
                 return self.step(acc_code, (cast(int, a),), (cast(int, b),), random)
             product, flags = self._product(cast(int, a), cast(int, b))
-            code, step_flags = self._acc.sum((acc, product), random, self._aligned_bits)
+            code, step_flags = self._acc.of((acc, product), random, self._aligned_bits)
             return code, flags | step_flags
         products, flags = [], _NO_FLAGS
         for a_code, b_code in zip(a, b, strict=True):
@@ -77,7 +77,7 @@ class Model:
         if self._adds_by_tree:
             lane_sum, tree_flags = self._tree(products)
             products, flags = [lane_sum], flags | tree_flags
-        code, step_flags = self._acc.sum((acc, *products), random, self._aligned_bits)
+        code, step_flags = self._acc.of((acc, *products), random, self._aligned_bits)
         return code, flags | step_flags
 
     def fold(
@@ -89,13 +89,13 @@ class Model:
             assert a_scale is not None
             assert b_scale is not None
             inner = multiply(multiply(inner, self._decode_scale(a_scale)), self._decode_scale(b_scale))
-        return self._outer.sum((self._outer.number(outer_code), inner), random)
+        return self._outer.of((self._outer.number(outer_code), inner), random)
 
     def convert(self, outer_code: int, random: int = 0) -> Result:
         """Return the result that an outer accumulator's code becomes: the same code, if `out` is its format."""
         if self._out.format == self._outer.format:
             return outer_code, _NO_FLAGS
-        return self._out.sum((self._outer.number(outer_code),), random)
+        return self._out.of((self._outer.number(outer_code),), random)
 
     def dot(
         self,
@@ -141,25 +141,25 @@ class Model:
     def _multiply(self, a_code: int, b_code: int) -> tuple[Number, int]:
         """Return the product of two operands, rounded if the spec says so, and the flags of that."""
         product = multiply(self._decode_a(a_code), self._decode_b(b_code))
-        if self._product_target is None:
+        if self._rounded_product is None:
             return product, _NO_FLAGS
-        code, flags = self._product_target.sum((product,), 0)
-        return self._product_target.number(code), flags
+        code, flags = self._rounded_product.of((product,), 0)
+        return self._rounded_product.number(code), flags
 
     def _tree(self, products: Sequence[Number]) -> tuple[Number, int]:
         """Return the sum of the lanes' products by a balanced binary tree, each node rounded to the accumulator."""
         flags = _NO_FLAGS
         nodes = [*products, *[Number("finite", 0)] * (self.spec.lanes - len(products))]
         while len(nodes) > 1:
-            sums = [self._acc.sum(pair, 0) for pair in zip(nodes[::2], nodes[1::2], strict=True)]
+            sums = [self._acc.of(pair, 0) for pair in zip(nodes[::2], nodes[1::2], strict=True)]
             nodes = [self._acc.number(code) for code, _ in sums]
             for _, node_flags in sums:
                 flags |= node_flags
         return nodes[0], flags
 
 
-class Target:
-    """A format that sums are rounded to, with the way it is done (docs/arithmetic.md sections 3 and 4).
+class RoundedSum:
+    """The rounded sums of one format and rounding (docs/arithmetic.md sections 3 and 4).
 
     Parameters:
         fmt: the format.
@@ -167,28 +167,28 @@ class Target:
         overflow: what becomes of those that are too large.
     """
 
-    def __init__(self, fmt: Format, rounding: str, overflow: Overflow) -> None:
+    def __init__(self, fmt: Format, rounding: Rounding, overflow: Overflow) -> None:
         self.format = fmt
         self.number = _decoder("acc", fmt)
-        self._drops = rounding == "drop"
-        self._rounding: Rounding = "rne" if rounding == "rne" else "rtz"
-        self._random_bits = random_bits(rounding)
+        self._drops = rounding.kind is RoundingKind.DROP
+        self._rounding = rounding
+        self._plain = None if rounding.random_bits else rounding.with_random(0)
         self._overflow = overflow
 
-    def sum(self, terms: Sequence[Number], random: int, aligned: int | None = None) -> Result:
-        """Return the rounded sum of terms, those of `aligned:W` cut first, with its flags."""
-        for term in terms:
-            if term.kind != "finite":
-                return self._sum_special(terms)
-        return self._sum_finite(terms, random, aligned)
+    def of(self, addends: Sequence[Number], random: int, aligned: int | None = None) -> Result:
+        """Return the rounded sum of addends, those of `aligned:W` cut first, with its flags."""
+        for addend in addends:
+            if addend.kind != "finite":
+                return self._sum_special(addends)
+        return self._sum_finite(addends, random, aligned)
 
-    def _sum_special(self, terms: Sequence[Number]) -> Result:
-        kinds = {term.kind for term in terms}
+    def _sum_special(self, addends: Sequence[Number]) -> Result:
+        kinds = {addend.kind for addend in addends}
         if "signalling" in kinds:
             return self._nan(_INVALID)
         if "nan" in kinds:
             return self._nan(_NO_FLAGS)
-        signs = {term.sign for term in terms if term.kind == "infinite"}
+        signs = {addend.sign for addend in addends if addend.kind == "infinite"}
         if len(signs) == 2:
             return self._nan(_INVALID)
         (sign,) = signs
@@ -196,18 +196,18 @@ class Target:
             return self.format.infinity_code(sign), _NO_FLAGS
         return self.format.largest_code(sign), _OVERFLOW
 
-    def _sum_finite(self, terms: Sequence[Number], random: int, aligned: int | None) -> Result:
+    def _sum_finite(self, addends: Sequence[Number], random: int, aligned: int | None) -> Result:
         if aligned is not None:
-            terms = _cut_all(terms, _largest_exponent(terms) - aligned)
-        elif self._drops and len(terms) > 1:
+            addends = _cut_all(addends, _largest_exponent(addends) - aligned)
+        elif self._drops and len(addends) > 1:
             # The exact sum of several lanes' products is one addend.
-            lane_sum, lsb = _exact_sum(terms[1:])
-            terms = (terms[0], Number("finite", int(lane_sum < 0), abs(lane_sum), lsb))
-            terms = _cut_all(terms, self._last_place(terms))
-        total, lsb = _exact_sum(terms)
+            lane_sum, lsb = _exact_sum(addends[1:])
+            addends = (addends[0], Number("finite", int(lane_sum < 0), abs(lane_sum), lsb))
+            addends = _cut_all(addends, self._last_place(addends))
+        total, lsb = _exact_sum(addends)
         if total == 0:
             return self.format.zero_code(), _NO_FLAGS
-        rounding = Stochastic(self._random_bits, random) if self._random_bits else self._rounding
+        rounding = self._plain or self._rounding.with_random(random)
         rounded = self.format.round(int(total < 0), abs(total), lsb, rounding, self._overflow)
         flags = (_OVERFLOW if rounded.overflow else 0) | (_UNDERFLOW if rounded.underflow else 0)
         return rounded.code, flags
@@ -238,10 +238,10 @@ def multiply(a: Number, b: Number) -> Number:
     return Number("infinite", sign)
 
 
-def _exact_sum(terms: Sequence[Number]) -> tuple[int, int]:
+def _exact_sum(addends: Sequence[Number]) -> tuple[int, int]:
     """Return the sum of finite numbers as an integer and the power of two that it counts."""
-    total, lsb = 0, terms[0].exponent
-    for _, sign, significand, exponent in terms:
+    total, lsb = 0, addends[0].exponent
+    for _, sign, significand, exponent in addends:
         if exponent < lsb:
             total, lsb = total << (lsb - exponent), exponent
         magnitude = significand << (exponent - lsb)
@@ -249,14 +249,14 @@ def _exact_sum(terms: Sequence[Number]) -> tuple[int, int]:
     return total, lsb
 
 
-def _largest_exponent(terms: Sequence[Number]) -> int:
+def _largest_exponent(addends: Sequence[Number]) -> int:
     """Return the exponent of the largest magnitude's binade; 0 if all are zero."""
-    return max((x.exponent + x.significand.bit_length() - 1 for x in terms if x.significand), default=0)
+    return max((x.exponent + x.significand.bit_length() - 1 for x in addends if x.significand), default=0)
 
 
-def _cut_all(terms: Sequence[Number], last_place: int) -> tuple[Number, ...]:
+def _cut_all(addends: Sequence[Number], last_place: int) -> tuple[Number, ...]:
     """Return finite numbers without what lies below a place."""
-    return tuple(_cut(term, last_place) for term in terms)
+    return tuple(_cut(addend, last_place) for addend in addends)
 
 
 def _cut(x: Number, last_place: int) -> Number:

@@ -7,30 +7,38 @@ from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, shown
 from macgen.numerics.arrays import code_dtype
+from macgen.numerics.choices import (
+    MAX_ALIGNED_BITS,
+    MAX_RANDOM_BITS,
+    Choice,
+    Encoding,
+    LaneSum,
+    LaneSumKind,
+    Overflow,
+    Rounding,
+    RoundingKind,
+    Subnormals,
+)
 from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
-from macgen.numerics.float_format import ALIASES, ENCODINGS, MAX_MAN_BITS, Encoding, FloatFormat
+from macgen.numerics.float_format import ALIASES, MAX_MAN_BITS, FloatFormat
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.random_sequence import Lfsr
 from macgen.numerics.rounding import (
-    MAX_RANDOM_BITS,
-    OVERFLOWS,
-    ROUNDINGS,
-    SUBNORMALS,
-    SUM_ROUNDINGS,
-    Overflow,
-    Rounding,
+    PLAIN_ROUNDINGS,
+    NumberRounding,
+    PlainRounding,
     Stochastic,
-    Subnormals,
-    SumRounding,
-    check_sum_rounding,
-    random_bits,
     shift_right,
 )
 from macgen.numerics.scale_format import MAX_SCALE_BITS, ScaleFormat
 
 Format = FloatFormat | FixedFormat
 """A format that operands and accumulators can have."""
+
+
+SUM_ROUNDINGS = tuple(Rounding(kind) for kind in RoundingKind if kind != RoundingKind.STOCHASTIC)
+"""The roundings of sums that take no random numbers."""
 
 
 def parse_format(text: str) -> Format:
@@ -50,6 +58,18 @@ def parse_format(text: str) -> Format:
         f"format {shown(text)} is unknown; accepted are floats such as e5m2, e4m3fn, e6m9:flush, {', '.join(ALIASES)}, "
         f"and integers or fixed point such as int8, uint4, fix8.8"
     )
+
+
+def as_format(field: str, value: Format | str) -> Format:
+    """Return the format that a field was given, itself or its string.
+
+    Raises:
+        MacgenError: it is none; the sentence names the field.
+    """
+    try:
+        return value if isinstance(value, FloatFormat | FixedFormat) else parse_format(value)
+    except MacgenError as error:
+        raise MacgenError(f"{field}: {error}") from None
 
 
 def all_codes(fmt: Format | ScaleFormat) -> NDArray[Any]:
@@ -75,32 +95,34 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
 
 __all__ = [
     "ALIASES",
-    "ENCODINGS",
+    "MAX_ALIGNED_BITS",
     "MAX_MAN_BITS",
     "MAX_RANDOM_BITS",
     "MAX_SCALE_BITS",
-    "OVERFLOWS",
-    "ROUNDINGS",
-    "SUBNORMALS",
+    "PLAIN_ROUNDINGS",
     "SUM_ROUNDINGS",
+    "Choice",
     "Encoding",
     "FixedFormat",
     "Flags",
     "FloatFormat",
     "Format",
+    "LaneSum",
+    "LaneSumKind",
     "Lfsr",
     "Number",
+    "NumberRounding",
     "Overflow",
+    "PlainRounding",
     "Rounded",
     "Rounding",
+    "RoundingKind",
     "ScaleFormat",
     "Stochastic",
     "Subnormals",
-    "SumRounding",
     "all_codes",
     "all_values",
-    "check_sum_rounding",
+    "as_format",
     "parse_format",
-    "random_bits",
     "shift_right",
 ]

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.choices import Overflow
 from macgen.numerics.number import Number, Rounded
-from macgen.numerics.rounding import ROUNDINGS, Overflow, Rounding, Stochastic, shift_right
+from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_WIDTH = 256
 
@@ -61,6 +62,9 @@ class FixedFormat:
             )
         unsigned, integer, int_bits, frac_bits = match.groups()
         return cls(int(integer or int_bits), int(frac_bits or 0), signed=not unsigned)
+
+    def __repr__(self) -> str:
+        return f"FixedFormat.parse({str(self)!r})"
 
     def __str__(self) -> str:
         prefix = "" if self.signed else "u"
@@ -143,7 +147,7 @@ class FixedFormat:
         return Number("finite", int(integer < 0), abs(integer), self.lsb_exponent)
 
     def round(
-        self, sign: int, significand: int, exponent: int, rounding: Rounding | Stochastic, overflow: Overflow
+        self, sign: int, significand: int, exponent: int, rounding: NumberRounding, overflow: Overflow | str
     ) -> Rounded:
         """Round the exact value (-1)**sign * significand * 2**exponent into this format (docs/arithmetic.md section 3).
 
@@ -179,7 +183,7 @@ class FixedFormat:
         return np.asarray(np.ldexp(integers.astype(np.float64), self.lsb_exponent))
 
     def quantize(
-        self, values: ArrayLike, rounding: Rounding = "rne", overflow: Overflow = "saturate"
+        self, values: ArrayLike, rounding: PlainRounding = "rne", overflow: Overflow | str = "saturate"
     ) -> NDArray[np.float64]:
         """Round values to this format's grid and range.
 
@@ -194,8 +198,8 @@ class FixedFormat:
         Raises:
             MacgenError: a value is no number, an infinity is to wrap, or an argument is not one of its choices.
         """
-        if rounding not in ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(ROUNDINGS)}")
+        if rounding not in PLAIN_ROUNDINGS:
+            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
         if overflow not in ("saturate", "wrap"):
             raise MacgenError(
                 f"overflow {shown(overflow)} is not one of saturate, wrap (integer and fixed-point formats)"

@@ -1,22 +1,18 @@
 """Floating-point formats of any exponent and mantissa width (docs/arithmetic.md section 1)."""
 
 import re
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.choices import Encoding, Overflow, Subnormals
 from macgen.numerics.number import Number, Rounded
-from macgen.numerics.rounding import ROUNDINGS, SUBNORMALS, Overflow, Rounding, Stochastic, Subnormals, shift_right
-
-Encoding = Literal["ieee", "fn", "fnuz", "finite"]
-"""What the codes at the top of the exponent range mean."""
-
-ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_MAN_BITS = 52
 """Widest mantissa: that of binary64, in which every value is exact."""
@@ -26,7 +22,7 @@ ALIASES = {"fp16": "e5m10", "bf16": "e8m7", "fp32": "e8m23", "fp64": "e11m52"}
 _PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class FloatFormat:
     """A binary floating-point format; instances are immutable, comparable and hashable.
 
@@ -43,37 +39,42 @@ class FloatFormat:
 
     exp_bits: int
     man_bits: int
-    _: KW_ONLY
-    bias: int | None = None
-    encoding: Encoding = "ieee"
-    subnormals: Subnormals = "gradual"
+    bias: int
+    encoding: Encoding
+    subnormals: Subnormals
 
-    def __post_init__(self) -> None:
-        if self.encoding not in ENCODINGS:
-            raise MacgenError(f"encoding {shown(self.encoding)} is not one of {', '.join(ENCODINGS)}")
-        least = 1 if self.encoding == "ieee" else 0
+    def __init__(
+        self,
+        exp_bits: int,
+        man_bits: int,
+        *,
+        bias: int | None = None,
+        encoding: Encoding | str = "ieee",
+        subnormals: Subnormals | str = "gradual",
+    ) -> None:
+        self.__dict__.update(
+            exp_bits=exp_bits, man_bits=man_bits, encoding=Encoding(encoding), subnormals=Subnormals(subnormals)
+        )
+        least = 1 if self.encoding == Encoding.IEEE else 0
         for field, value, low, high in (
-            ("exp_bits", self.exp_bits, least + 1, 11),
-            ("man_bits", self.man_bits, least, MAX_MAN_BITS),
+            ("exp_bits", exp_bits, least + 1, 11),
+            ("man_bits", man_bits, least, MAX_MAN_BITS),
         ):
             check_integer(field, value, low, high, also=f" (encoding {self.encoding!r})")
-        if self.encoding == "fn" and self.exp_bits + self.man_bits < 2:
+        if self.encoding == Encoding.FN and exp_bits + man_bits < 2:
             raise MacgenError(f"man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to {MAX_MAN_BITS}")
-        if self.subnormals not in SUBNORMALS:
-            raise MacgenError(f"subnormals {shown(self.subnormals)} is not one of {', '.join(SUBNORMALS)}")
-        if self.subnormals == "none" and self.man_bits == 0:
+        if self.subnormals == Subnormals.NONE and man_bits == 0:
             raise MacgenError(
                 f"man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 "
                 f"to {MAX_MAN_BITS}, or subnormals 'flush'"
             )
-        if self.bias is None:
-            object.__setattr__(self, "bias", self.default_bias)
-        if isinstance(self.bias, bool) or not isinstance(self.bias, int):
-            raise MacgenError(f"bias {shown(self.bias)} is not an integer")
-        if not (self.min_exponent - self.man_bits >= -1074 and self.max_exponent <= 1023):
+        self.__dict__["bias"] = self.default_bias if bias is None else bias
+        if isinstance(bias, bool) or not isinstance(self.bias, int):
+            raise MacgenError(f"bias {shown(bias)} is not an integer")
+        if not (self.min_exponent - man_bits >= -1074 and self.max_exponent <= 1023):
             raise MacgenError(
-                f"bias {shown(self.bias)} puts values of e{self.exp_bits}m{self.man_bits} outside binary64; "
-                f"accepted are biases that keep every value within 2^-1074 to 2^1023"
+                f"bias {shown(self.bias)} puts values of e{exp_bits}m{man_bits} outside binary64; accepted are biases "
+                f"that keep every value within 2^-1074 to 2^1023"
             )
 
     # -- names ---------------------------------------------------------------------------------------------------
@@ -97,12 +98,15 @@ class FloatFormat:
             int(exp_bits),
             int(man_bits),
             bias=None if bias is None else int(bias),
-            encoding=cast(Encoding, encoding or "ieee"),
-            subnormals=cast(Subnormals, subnormals or "gradual"),
+            encoding=encoding or Encoding.IEEE,
+            subnormals=subnormals or Subnormals.GRADUAL,
         )
 
+    def __repr__(self) -> str:
+        return f"FloatFormat.parse({str(self)!r})"
+
     def __str__(self) -> str:
-        suffix = "" if self.encoding == "ieee" else self.encoding
+        suffix = "" if self.encoding == Encoding.IEEE else self.encoding
         bias = "" if self.bias == self.default_bias else f":bias={self.bias}"
         subnormals = "" if self._gradual else f":{self.subnormals}"
         return f"e{self.exp_bits}m{self.man_bits}{suffix}{bias}{subnormals}"
@@ -112,13 +116,7 @@ class FloatFormat:
     @property
     def default_bias(self) -> int:
         """The bias that the format string need not state."""
-        return (1 << (self.exp_bits - 1)) - (0 if self.encoding == "fnuz" else 1)
-
-    @cached_property
-    def exponent_bias(self) -> int:
-        """The bias, never None."""
-        assert self.bias is not None
-        return self.bias
+        return (1 << (self.exp_bits - 1)) - (0 if self.encoding == Encoding.FNUZ else 1)
 
     @cached_property
     def width(self) -> int:
@@ -133,27 +131,27 @@ class FloatFormat:
     @cached_property
     def has_infinity(self) -> bool:
         """Whether some codes are infinities."""
-        return self.encoding == "ieee"
+        return self.encoding == Encoding.IEEE
 
     @cached_property
     def has_nan(self) -> bool:
         """Whether some code is NaN."""
-        return self.encoding != "finite"
+        return self.encoding != Encoding.FINITE
 
     @cached_property
     def least_normal_field(self) -> int:
         """Exponent field of the smallest normal number."""
-        return 0 if self.subnormals == "none" else 1
+        return 0 if self.subnormals == Subnormals.NONE else 1
 
     @cached_property
     def min_exponent(self) -> int:
         """Exponent of the smallest normal number."""
-        return self.least_normal_field - self.exponent_bias
+        return self.least_normal_field - self.bias
 
     @property
     def max_exponent(self) -> int:
         """Exponent of the largest finite number."""
-        return (self.max_code >> self.man_bits) - self.exponent_bias
+        return (self.max_code >> self.man_bits) - self.bias
 
     @cached_property
     def lsb_exponent(self) -> int:
@@ -164,9 +162,9 @@ class FloatFormat:
     def sum_exponent(self) -> int:
         """Least exponent e for which every multiple of 2**e is a value, if it is in range and has `precision` bits."""
         match self.subnormals:
-            case "gradual":
+            case Subnormals.GRADUAL:
                 return self.lsb_exponent
-            case "flush":
+            case Subnormals.FLUSH:
                 return self.min_exponent
         return self.min_exponent + 1
 
@@ -174,9 +172,9 @@ class FloatFormat:
     def max_code(self) -> int:
         """Code of the largest finite number."""
         top = (1 << (self.exp_bits + self.man_bits)) - 1
-        if self.encoding == "ieee":
+        if self.encoding == Encoding.IEEE:
             return top - (1 << self.man_bits)
-        return top - 1 if self.encoding == "fn" else top
+        return top - 1 if self.encoding == Encoding.FN else top
 
     @property
     def max(self) -> float:
@@ -186,7 +184,7 @@ class FloatFormat:
     @property
     def min_normal(self) -> float:
         """Smallest positive normal value."""
-        least = 1.0 + self.epsilon if self.subnormals == "none" else 1.0
+        least = 1.0 + self.epsilon if self.subnormals == Subnormals.NONE else 1.0
         return float(np.ldexp(least, self.min_exponent))
 
     @property
@@ -201,7 +199,7 @@ class FloatFormat:
 
     @cached_property
     def _gradual(self) -> bool:
-        return self.subnormals == "gradual"
+        return self.subnormals == Subnormals.GRADUAL
 
     @cached_property
     def _sign_bit(self) -> int:
@@ -217,11 +215,11 @@ class FloatFormat:
             MacgenError: the encoding has no NaN.
         """
         match self.encoding:
-            case "ieee":
+            case Encoding.IEEE:
                 return (((1 << self.exp_bits) - 1) << self.man_bits) | (1 << (self.man_bits - 1))
-            case "fn":
+            case Encoding.FN:
                 return self._sign_bit - 1
-            case "fnuz":
+            case Encoding.FNUZ:
                 return self._sign_bit
         raise MacgenError(f"format {self} has no NaN; accepted are ieee, fn and fnuz encodings")
 
@@ -241,7 +239,7 @@ class FloatFormat:
 
     def zero_code(self, sign: int = 0) -> int:
         """Return the code of a zero; `fnuz` has only +0."""
-        return self._signed(sign if self.encoding != "fnuz" else 0, 0)
+        return self._signed(sign if self.encoding != Encoding.FNUZ else 0, 0)
 
     def _signed(self, sign: int, magnitude_code: int) -> int:
         return magnitude_code | (self._sign_bit if sign else 0)
@@ -257,10 +255,10 @@ class FloatFormat:
         if not 0 <= code < 1 << self.width:
             raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
         sign, magnitude = code >> (self.width - 1), code & (self._sign_bit - 1)
-        if self.encoding == "fnuz" and code == self._sign_bit:
+        if self.encoding == Encoding.FNUZ and code == self._sign_bit:
             return Number("nan", 1)
         if magnitude > self.max_code:
-            if self.encoding == "fn":
+            if self.encoding == Encoding.FN:
                 return Number("nan", sign)
             mantissa = magnitude - (self.max_code + 1)
             if mantissa == 0:
@@ -270,13 +268,13 @@ class FloatFormat:
         if magnitude == 0 or exponent < self.least_normal_field:
             significand = mantissa if self._gradual else 0
             return Number(
-                "finite", sign if significand or self.encoding != "fnuz" else 0, significand, self.lsb_exponent
+                "finite", sign if significand or self.encoding != Encoding.FNUZ else 0, significand, self.lsb_exponent
             )
         lsb = self.lsb_exponent + exponent - self.least_normal_field
         return Number("finite", sign, mantissa | 1 << self.man_bits, lsb)
 
     def round(
-        self, sign: int, significand: int, exponent: int, rounding: Rounding | Stochastic, overflow: Overflow
+        self, sign: int, significand: int, exponent: int, rounding: NumberRounding, overflow: Overflow | str
     ) -> Rounded:
         """Round the exact value (-1)**sign * significand * 2**exponent into this format.
 
@@ -334,18 +332,18 @@ class FloatFormat:
         binade = np.where(subnormal, 0, field - self.least_normal_field).astype(np.int64)
         with np.errstate(over="ignore"):  # the codes above max_code may lie beyond binary64
             value = np.ldexp(significand, binade + self.lsb_exponent)
-        if self.encoding == "ieee":
+        if self.encoding == Encoding.IEEE:
             value = np.where(magnitude == self.max_code + 1, np.inf, value)
             value = np.where(magnitude > self.max_code + 1, np.nan, value)
-        elif self.encoding == "fn":
+        elif self.encoding == Encoding.FN:
             value = np.where(magnitude > self.max_code, np.nan, value)
         value = np.where(sign == 1, -value, value)
-        if self.encoding == "fnuz":
+        if self.encoding == Encoding.FNUZ:
             value = np.where(c == self._sign_bit, np.nan, value + 0.0)
         return np.asarray(value)
 
     def quantize(
-        self, values: ArrayLike, rounding: Rounding = "rne", overflow: Overflow = "saturate"
+        self, values: ArrayLike, rounding: PlainRounding = "rne", overflow: Overflow | str = "saturate"
     ) -> NDArray[np.float64]:
         """Round values to this format's grid.
 
@@ -362,8 +360,8 @@ class FloatFormat:
         Raises:
             MacgenError: a value is NaN and the encoding has none, or an argument is not one of its choices.
         """
-        if rounding not in ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(ROUNDINGS)}")
+        if rounding not in PLAIN_ROUNDINGS:
+            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
         if overflow not in ("saturate", "infinity"):
             raise MacgenError(
                 f"overflow {shown(overflow)} is not one of saturate, infinity (formats with a float encoding)"
@@ -392,7 +390,7 @@ class FloatFormat:
         limit = special if overflow == "infinity" and rounding == "rne" else self.max
         rounded = np.where(np.abs(rounded) > self.max, np.copysign(limit, safe), rounded)
         rounded = np.where(finite, rounded, np.where(np.isnan(x), x, np.copysign(special, x)))
-        return np.asarray(rounded + 0.0 if self.encoding == "fnuz" else rounded)
+        return np.asarray(rounded + 0.0 if self.encoding == Encoding.FNUZ else rounded)
 
     def encode(self, values: ArrayLike) -> NDArray[Any]:
         """Encode values that lie on this format's grid (`quantize` puts them there).
@@ -407,7 +405,7 @@ class FloatFormat:
             MacgenError: a value is not one of the format's.
         """
         x = real_values(values)
-        if self.encoding == "fnuz":
+        if self.encoding == Encoding.FNUZ:
             x = x + 0.0  # -0 has no code of its own
         nan, infinite = np.isnan(x), np.isinf(x)
         magnitude = np.where(nan | infinite, 0.0, np.abs(x))

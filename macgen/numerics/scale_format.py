@@ -46,6 +46,9 @@ class ScaleFormat:
             raise MacgenError(f"format {shown(text)} is not a scale; accepted are e2m0fnu to e{MAX_SCALE_BITS}m0fnu")
         return cls(int(match[1]))
 
+    def __repr__(self) -> str:
+        return f"ScaleFormat.parse({str(self)!r})"
+
     def __str__(self) -> str:
         return f"e{self.exp_bits}m0fnu"
 

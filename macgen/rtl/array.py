@@ -9,13 +9,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Lfsr
-from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.accumulation import Control
-from macgen.rtl.outer import Result, out_random_bits, out_rounding, outer_cycles, result_datapath
+from macgen.rtl.design import Design
+from macgen.rtl.outer import Result
 from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.pe import Pe, result_bits, scale_ports, seed_bits, unpack_result
+from macgen.rtl.pe import Pe
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
 
@@ -32,41 +31,44 @@ class Row(wiring.Component):
         seeds: of the PEs that take random numbers, column 0 lowest.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+    def __init__(self, design: Design) -> None:
+        self._design, spec = design, design.spec
         super().__init__(
             {
-                "a_in": In(spec.lanes * spec.a.width),
-                "control_in": In(Control(spec)),
-                "control_out": Out(Control(spec)),
-                "b_in": In(spec.cols * spec.lanes * spec.b.width),
-                "b_out": Out(spec.cols * spec.lanes * spec.b.width),
-                **scale_ports(spec, spec.cols),
+                "a_in": In(design.a_bits),
+                "control_in": In(design.control),
+                "control_out": Out(design.control),
+                "b_in": In(spec.cols * design.b_bits),
+                "b_out": Out(spec.cols * design.b_bits),
+                **design.scale_ports(spec.cols),
                 "shift": In(1),
-                "result_in": In(spec.cols * result_bits(spec)),
-                "result_out": Out(spec.cols * result_bits(spec)),
-                **({"seeds": In(spec.cols * seed_bits(spec))} if seed_bits(spec) else {}),
+                "result_in": In(spec.cols * design.result_bits),
+                "result_out": Out(spec.cols * design.result_bits),
+                **({"seeds": In(spec.cols * design.seed_bits)} if design.seed_bits else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spec = self._spec
-        pes = [submodule(m, platform, f"pe_{col}", "pe", lambda: Pe(spec)) for col in range(spec.cols)]
+        design, spec = self._design, self._design.spec
+
+        # -- PEs: operands and marks from the left, other operands from above
+        pes = [submodule(m, platform, f"pe_{col}", "pe", lambda: Pe(design)) for col in range(spec.cols)]
         a: Value = self.a_in
         control: Any = self.control_in
         for col, pe in enumerate(pes):
             m.d.comb += [
                 pe.a_in.eq(a),
-                pe.b_in.eq(self.b_in.word_select(col, spec.lanes * spec.b.width)),
+                pe.b_in.eq(self.b_in.word_select(col, design.b_bits)),
                 pe.shift.eq(self.shift),
-                pe.result_in.eq(self.result_in.word_select(col, result_bits(spec))),
+                pe.result_in.eq(self.result_in.word_select(col, design.result_bits)),
             ]
-            if width := seed_bits(spec):
+            if width := design.seed_bits:
                 m.d.comb += pe.seed.eq(self.seeds.word_select(col, width))
             connect_members(m, pe.control_in, control)
             a, control = pe.a_out, pe.control_out
         if spec.scale is not None:
+            # -- Scales: beside the operands
             scale: Value = self.a_scale_in
             for col, pe in enumerate(pes):
                 m.d.comb += [
@@ -99,6 +101,7 @@ class Skew(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for lane in range(self._lanes):
+            # -- Delay: a shift register for each lane, one stage longer than that of the lane before
             value = self.i.word_select(lane, self._width)
             stages = Signal((lane + 1) * self._width, name=f"lane_{lane}", reset_less=True)
             m.d.sync += stages.eq(Cat(value, stages[: -self._width]))
@@ -106,42 +109,8 @@ class Skew(wiring.Component):
         return m
 
 
-def array_signature(spec: MacSpec) -> wiring.Signature:
-    """Return the ports of an array; see MacArray."""
-    a_scale, b_scale = (
-        {} if spec.scale is None else {f"{side}_scale": In(lanes * spec.scale.width)}
-        for side, lanes in (("a", spec.rows), ("b", spec.cols))
-    )
-    return wiring.Signature(
-        {
-            "a_valid": In(1),
-            "a_ready": Out(1),
-            "a_data": In(spec.rows * spec.lanes * spec.a.width),
-            **a_scale,
-            "a_first": In(1),
-            "a_last": In(1),
-            "b_valid": In(1),
-            "b_ready": Out(1),
-            "b_data": In(spec.cols * spec.lanes * spec.b.width),
-            **b_scale,
-            "c_valid": Out(1),
-            "c_ready": In(1),
-            "c_data": Out(spec.cols * spec.out_format.width),
-            "c_flags": Out(spec.cols * FLAG_BITS),
-            "c_first": Out(1),
-            "c_last": Out(1),
-        }
-    )
-
-
-def array_latency(spec: MacSpec) -> int:
-    """Return the cycles from the one that takes a tile's (the last turn's) last beat to the first with its results."""
-    fold = outer_cycles(spec) if spec.has_outer_adder else 0 if spec.chunk is None else spec.interleave
-    return spec.rows + spec.cols + spec.pipeline + fold + spec.interleave - 1
-
-
-class MacArray(wiring.Component):
-    """A rows x cols array that computes tiles of A·B.
+class ArrayCore(wiring.Component):
+    """A rows x cols array that computes tiles of A·B, with the ports that the Verilog has.
 
     Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
     taken in the same cycle; with lanes as many elements, 0 where the dot products have no more. After the beat marked
@@ -164,16 +133,18 @@ class MacArray(wiring.Component):
         c_first, c_last: row 0, the last row.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self.spec = spec
-        super().__init__(array_signature(spec))
+    def __init__(self, design: Design) -> None:
+        self.design, self.spec = design, design.spec
+        super().__init__(design.signature)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spec = self.spec
-        sequencer = submodule(m, platform, "sequencer", "sequencer", lambda: Sequencer(spec))
-        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, spec.lanes * spec.a.width))
-        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, spec.lanes * spec.b.width))
+        design, spec = self.design, self.spec
+
+        # -- Take beats: both streams in the same cycle; operands are skewed to meet in the array
+        sequencer = submodule(m, platform, "sequencer", "sequencer", lambda: Sequencer(design))
+        skew_a = submodule(m, platform, "skew_a", "skew_a", lambda: Skew(spec.rows, design.a_bits))
+        skew_b = submodule(m, platform, "skew_b", "skew_b", lambda: Skew(spec.cols, design.b_bits))
         m.d.comb += [
             sequencer.valid.eq(self.a_valid & self.b_valid),
             sequencer.first.eq(self.a_first),
@@ -183,8 +154,10 @@ class MacArray(wiring.Component):
             skew_a.i.eq(self.a_data),
             skew_b.i.eq(self.b_data),
         ]
-        rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(spec)) for row in range(spec.rows)]
-        if width := seed_bits(spec):
+
+        # -- Rows: each with the seeds of its PEs
+        rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(design)) for row in range(spec.rows)]
+        if width := design.seed_bits:
             lfsr = Lfsr.of(spec.random_bits)
             for index, row in enumerate(rows):
                 seeds = [Const(lfsr.seed(index, col), width) for col in range(spec.cols)]
@@ -197,13 +170,14 @@ class MacArray(wiring.Component):
 
     def _feed(self, m: Module, rows: Sequence[Any], control: Any, a: Value, b: Value) -> None:
         """Connect the rows; control reaches each a cycle after the one above it, as the skewed operands do."""
+        # -- Feed: marks and operands reach each row a cycle after the one above it
         for index, row in enumerate(rows):
-            delayed = Control(self.spec).create(path=(f"control_{index}",))
+            delayed = self.design.control.create(path=(f"control_{index}",))
             for name in delayed.signature.members:
                 m.d.sync += getattr(delayed, name).eq(getattr(control, name))
             control = delayed
             connect_members(m, row.control_in, control)
-            m.d.comb += [row.a_in.eq(a.word_select(index, self.spec.lanes * self.spec.a.width)), row.b_in.eq(b)]
+            m.d.comb += [row.a_in.eq(a.word_select(index, self.design.a_bits)), row.b_in.eq(b)]
             b = row.b_out
         for above, below in pairwise(rows):
             m.d.comb += above.result_in.eq(below.result_out)
@@ -211,6 +185,8 @@ class MacArray(wiring.Component):
     def _feed_scales(self, m: Module, platform: object, rows: Sequence[Any], width: int) -> None:
         """Connect the rows' scales, which travel beside the operands."""
         spec = self.spec
+
+        # -- Feed scales: beside the operands
         skew_a = submodule(m, platform, "skew_a_scale", "skew_a_scale", lambda: Skew(spec.rows, width))
         skew_b = submodule(m, platform, "skew_b_scale", "skew_b_scale", lambda: Skew(spec.cols, width))
         m.d.comb += [skew_a.i.eq(self.a_scale), skew_b.i.eq(self.b_scale)]
@@ -221,9 +197,11 @@ class MacArray(wiring.Component):
 
     def _drain(self, m: Module, platform: object, rows: Sequence[Any], sequencer: Any) -> None:
         """Offer the results once the last PE has its own; hold the next tile's until then."""
-        spec = self.spec
+        design, spec = self.design, self.spec
+
+        # -- Complete: the last PE has its result, and so has every other
         complete: Value = rows[-1].control_out.done
-        for cycle in range(spec.pipeline + spec.interleave - 2 + (outer_cycles(spec) if spec.has_outer_adder else 0)):
+        for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_cycles):
             delayed = Signal(name=f"complete_{cycle}")
             m.d.sync += delayed.eq(complete)
             complete = delayed
@@ -233,6 +211,8 @@ class MacArray(wiring.Component):
             with m.If(complete):
                 m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
             complete = complete & last_turn
+
+        # -- Count rows: result beats of a tile that have left
         busy = Signal()
         beats = spec.rows * spec.interleave
         count = Signal(max((beats - 1).bit_length(), 1))
@@ -244,6 +224,8 @@ class MacArray(wiring.Component):
         taken = Signal()
         valid = Signal()
         m.d.comb += [self.c_valid.eq(valid), taken.eq(valid & self.c_ready)]
+
+        # -- Wait: from a tile's last beat until its results have left, the next tile's last beat is held
         with m.If(sequencer.ending):
             m.d.sync += busy.eq(1)
         with m.If(complete):
@@ -254,17 +236,54 @@ class MacArray(wiring.Component):
                 m.d.sync += [count.eq(0), valid.eq(0), busy.eq(0)]
         for row in rows:
             m.d.comb += row.shift.eq(taken)
+
+        # -- Convert: each column's state becomes a code at the array's edge
         codes, flags = [], []
         for col in range(spec.cols):
-            value, col_flags = unpack_result(spec, rows[0].result_out.word_select(col, result_bits(spec)))
-            if out_rounding(spec) is None:
-                output = submodule(m, platform, f"output_{col}", "output", result_datapath(spec).output)
+            value, col_flags = design.unpack_result(rows[0].result_out.word_select(col, design.result_bits))
+            if design.out is None:
+                output = submodule(m, platform, f"output_{col}", "output", design.results.output)
             else:
-                output = submodule(m, platform, f"output_{col}", "result", lambda: Result(spec))
-            if bits := out_random_bits(spec):
+                output = submodule(m, platform, f"output_{col}", "result", lambda: Result(design))
+            if bits := design.out_random_bits:
                 lfsr = Lfsr.of(bits)
                 m.d.comb += [output.taken.eq(taken), output.seed.eq(Const(lfsr.seed(0, col), lfsr.width))]
             connect_members(m, output.value, value)
             codes.append(output.code)
             flags.append(col_flags | output.flags)
         m.d.comb += [self.c_data.eq(Cat(*codes)), self.c_flags.eq(Cat(*flags))]
+
+
+class MacArray(wiring.Component):
+    """The array as a component of a larger design: its streams are those of `amaranth.lib.stream`.
+
+    `wiring.connect(m, source.o, array.a)` joins it to a source with a member `o` of the same signature,
+    `Out(array.design.streams["a"])`. `ArrayCore`, whose ports are the streams' valids, readies and fields, says what
+    they carry and when.
+
+    Members:
+        a: in; payload `data[row][lane]`, `first`, `last`, and with scales `scale[row]`.
+        b: in; payload `data[col][lane]`, and with scales `scale[col]`.
+        c: out; payload `data[col]`, `flags[col]` with `overflow`, `underflow` and `invalid`, `first`, `last`.
+
+    Parameters:
+        spec: the array.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.spec, self.design = spec, Design(spec)
+        a, b, c = (self.design.streams[name] for name in "abc")
+        super().__init__({"a": In(a), "b": In(b), "c": Out(c)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        core = submodule(m, platform, "core", "core", lambda: ArrayCore(self.design))
+        for name, flow in (("a", In), ("b", In), ("c", Out)):
+            outside = getattr(self, name)
+            inside = {"valid": outside.valid, "ready": outside.ready}
+            inside |= {field: outside.payload[field] for field, _ in outside.payload.shape()}
+            for field, value in inside.items():
+                port = getattr(core, f"{name}_{field}")
+                into = (flow == In) != (field == "ready")  # readies run against their streams
+                m.d.comb += port.eq(value) if into else value.eq(port)
+        return m

@@ -1,191 +1,18 @@
 """The products of several lanes become what a step adds: their exact sum, or the sum of a tree whose nodes round."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, FloatFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.parts.bits import extend, shift_right_sticky
+from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.units.aligned import Aligner, signed_sum
-from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber, Window, product_addend, tree_addend
-from macgen.rtl.units.rounded_product import RoundedNumber
-from macgen.rtl.units.specials import combined_specials
-from macgen.spec import MacSpec
-
-
-class FusedSum(wiring.Component):
-    """Add numbers exactly, on a fixed grid.
-
-    Parameters:
-        addend: the numbers.
-        lanes: how many.
-        lsb_exponent: the grid's exponent, where it is coarser than the numbers'; what they have below it is cut.
-        sticky: whether the last bit then is the OR of itself and what is cut.
-
-    Members:
-        numbers: see ExactNumber.
-        sum: the same.
-    """
-
-    def __init__(self, addend: Addend, lanes: int, lsb_exponent: int | None = None, *, sticky: bool = False) -> None:
-        self._addend = addend
-        self._total = Addend.of_sum(addend, lanes, lsb_exponent)
-        self._sticky = sticky
-        super().__init__({"numbers": In(ExactNumber(addend)).array(lanes), "sum": Out(ExactNumber(self._total))})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        if self._addend.integer_bits:
-            width = len(self.sum.integer)
-            total: Value = Const(0, signed(width))
-            for number in self.numbers:
-                total = (total + extend(number.integer, width))[:width].as_signed()
-            m.d.comb += self.sum.integer.eq(total)
-            return m
-        terms = [(number.negative, self._on_grid(m, number, lane)) for lane, number in enumerate(self.numbers)]
-        m.d.comb += self.sum.exponent.eq(self._total.least_exponent)
-        total = signed_sum(terms, self._total.significand_bits + 1)
-        connect_sum(m, self.sum, total, combined_specials(self.numbers))
-        return m
-
-    def _on_grid(self, m: Module, number: Any, lane: int) -> Value:
-        """Return the magnitude in units of the grid; numbers of the largest exponent need no shift."""
-        addend, largest = self._addend, self._addend.largest_exponent
-        highest = largest - addend.least_exponent + addend.lsb_exponent - self._total.lsb_exponent
-        left, right = max(highest, 0), max(-highest, 0)
-        width = addend.significand_bits + left
-        wide = Signal(signed(width + 1), name=f"wide_{lane}")
-        distance = Signal(max((largest - addend.least_exponent + right).bit_length(), 1), name=f"distance_{lane}")
-        m.d.comb += [wide.eq(number.magnitude << left), distance.eq(largest + right - number.exponent)]
-        shifted, sticky = shift_right_sticky(m, wide, distance, f"align_{lane}")
-        aligned = shifted[: self._total.significand_bits]
-        if not self._sticky or addend.lsb_exponent >= self._total.lsb_exponent:
-            return aligned
-        return Cat(aligned[0] | sticky, aligned[1:])
-
-
-def connect_sum(m: Module, number: Any, total: Value, specials: dict[str, Value]) -> None:
-    """Drive an ExactNumber, but for its exponent, with a two's complement sum and what the terms' specials are."""
-    bits = len(number.magnitude)
-    total_ = Signal(signed(bits + 1), name="total")
-    absolute = Signal(bits + 1)
-    m.d.comb += [
-        total_.eq(total),
-        absolute.eq(Mux(total_[-1], -total_, total_)),
-        number.magnitude.eq(Mux(specials["nan"] | specials["infinite"], 0, absolute[:bits])),
-        number.negative.eq(Mux(specials["infinite"], specials["negative"], total_[-1])),
-    ]
-    for name in ("infinite", "nan", "invalid", "opposite"):
-        if name in number.signature.members:
-            m.d.comb += getattr(number, name).eq(specials[name])
-
-
-class WindowSum(wiring.Component):
-    """Add numbers that are cut at a place below the largest one's exponent, or at least remember what is cut.
-
-    Parameters:
-        window: where; all its terms are of one kind.
-        normal: see Aligner.
-
-    Members:
-        numbers: see ExactNumber.
-        sum: the same; also invalid if it is the NaN of infinities of both signs.
-    """
-
-    def __init__(self, window: Window, *, normal: bool) -> None:
-        self._window = window
-        self._normal = normal
-        self._total = Addend.of_window(window)
-        numbers = In(ExactNumber(window.terms[0])).array(len(window.terms))
-        super().__init__({"numbers": numbers, "sum": Out(ExactNumber(self._total))})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        window, lanes, bits = self._window, len(self._window.terms), self._total.significand_bits
-        kind = "lane_aligner" if self._normal else "lane_first_aligner"
-        aligner = submodule(m, platform, "aligner", kind, lambda: Aligner(window, lanes, normal=self._normal))
-        for number, source in zip(aligner.numbers, self.numbers, strict=True):
-            connect_members(m, number, source)
-        aligned, kept = aligner.aligned, window.magnitude_bits
-        terms = [(aligned.negatives[lane], aligned.magnitudes.word_select(lane, kept)) for lane in range(lanes)]
-        offset = self._total.least_exponent - window.lowest_top
-        m.d.comb += self.sum.exponent.eq(aligned.exponent + Const(offset % (1 << window.exponent_bits)))
-        specials = combined_specials([aligned])
-        specials["invalid"] = specials["invalid"] | specials["opposite"]
-        connect_sum(m, self.sum, signed_sum(terms, bits + 1), specials)
-        return m
-
-
-class TreeNode(wiring.Component):
-    """Round the sum of two numbers to the accumulator's format.
-
-    Parameters:
-        spec: the array.
-        first: whether it adds products, or else sums of other nodes.
-
-    Members:
-        numbers: see ExactNumber.
-        sum: the same, of the accumulator's format.
-        flags: raised by the rounding.
-    """
-
-    def __init__(self, spec: MacSpec, *, first: bool) -> None:
-        self._spec = spec
-        self._first = first
-        self._addend = product_addend(spec) if first else tree_addend(spec)
-        super().__init__(
-            {
-                "numbers": In(ExactNumber(self._addend)).array(2),
-                "sum": Out(ExactNumber(tree_addend(spec))),
-                "flags": Out(FLAG_BITS),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        spec, addend, drops = self._spec, self._addend, self._spec.rounding == "drop"
-        prefix = "lane_first_" if self._first else "lane_"
-        if isinstance(spec.acc, FixedFormat):
-            # Numbers with bits far below the accumulator's last place are too small to count beside others or alone.
-            guard = 0 if drops else addend.significand_bits + 2
-            exact = addend.integer_bits > 0
-            place = addend.lsb_exponent if exact else max(addend.lsb_exponent, spec.acc.lsb_exponent - guard)
-            total = Addend.of_sum(addend, 2, place)
-            make: Callable[[], FusedSum | WindowSum] = partial(FusedSum, addend, 2, place, sticky=not drops)
-        else:
-            window = self._window(spec.acc)
-            total = Addend.of_window(window)
-            make = partial(WindowSum, window, normal=not self._first)
-        rounding = "rtz" if drops else spec.rounding  # after the numbers have been cut
-        addition = Addition(total, spec.acc, rounding, spec.overflow, folds=False, prefix=prefix)
-        adder = submodule(m, platform, "sum", f"{prefix}sum", make)
-        unit = submodule(
-            m, platform, "rounding", f"{prefix}rounding", lambda: RoundedNumber(addition, tree_addend(spec))
-        )
-        for number, source in zip(adder.numbers, self.numbers, strict=True):
-            connect_members(m, number, source)
-        connect_members(m, unit.number, adder.sum)
-        connect_members(m, self.sum, unit.rounded)
-        m.d.comb += self.flags.eq(unit.flags)
-        return m
-
-    def _window(self, acc: FloatFormat) -> Window:
-        """Return the window in which sums round as the exact ones, or as those of what `drop` leaves."""
-        addend = self._addend
-        if self._spec.rounding == "drop":
-            gradual = acc.subnormals == "gradual"
-            place = max(addend.lsb_exponent, acc.lsb_exponent) if gradual else addend.lsb_exponent
-            return Window((addend, addend), acc.man_bits, place)
-        # All bits of the larger one, one for a sum that cancels, one to round by, and a sticky one.
-        bits = max(addend.significand_bits, acc.precision + 1) + 1
-        return Window((addend, addend), bits, addend.lsb_exponent, sticky=True)
+from macgen.rtl.units.exact_number import ExactNumber
+from macgen.rtl.units.exact_sum import FusedSum
+from macgen.rtl.units.tree_node import TreeNode
 
 
 class LaneSum(wiring.Component):
@@ -197,29 +24,33 @@ class LaneSum(wiring.Component):
         flags: raised by the nodes of a tree.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+    def __init__(self, design: Design) -> None:
+        self._design = design
         super().__init__(
             {
-                "products": In(ExactNumber(product_addend(spec))).array(spec.lanes),
-                "sum": Out(ExactNumber(Addition.of_steps(spec).addend)),
+                "products": In(ExactNumber(design.product)).array(design.spec.lanes),
+                "sum": Out(ExactNumber(design.steps.rounded_sum.addend)),
                 "flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spec = self._spec
+        design, spec = self._design, self._design.spec
         if spec.lane_sum == "fused":
-            fused = submodule(m, platform, "fused", "fused_sum", lambda: FusedSum(product_addend(spec), spec.lanes))
+            # -- Add: all products at once, exactly
+            fused = submodule(m, platform, "fused", "fused_sum", lambda: FusedSum(design.product, spec.lanes))
             for lane, product in enumerate(self.products):
                 connect_members(m, fused.numbers[lane], product)
             connect_members(m, self.sum, fused.sum)
             return m
+
+        # -- Add: pairwise, each sum rounded
         numbers, flags = list(self.products), Const(0, FLAG_BITS)
         level = 0
         while len(numbers) > 1:
-            kind, make = "lane_node" if level else "lane_first_node", partial(TreeNode, spec, first=level == 0)
+            geometry = design.later_nodes if level else design.first_nodes
+            kind, make = f"{geometry.prefix}node", partial(TreeNode, geometry)
             nodes = [submodule(m, platform, f"node_{level}_{i}", kind, make) for i in range(len(numbers) // 2)]
             for index, node in enumerate(nodes):
                 connect_members(m, node.numbers[0], numbers[2 * index])

@@ -7,62 +7,13 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, registers
 from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.random_source import RandomSource
-from macgen.rtl.units.conversion import conversion, conversion_random_bits
-from macgen.rtl.units.datapath import Datapath, datapath, datapath_of
-from macgen.rtl.units.exact_number import Addend, Addition
 from macgen.rtl.units.multiplier import Scaler
-from macgen.spec import MacSpec
-
-
-def outer_cycles(spec: MacSpec) -> int:
-    """Return the cycles from the one that ends a chunk to the one in which the addition of its sum ends."""
-    return 1 + spec.interleave
-
-
-def adds_integers(spec: MacSpec) -> bool:
-    """Return whether the outer adder takes chunk sums as signed integers."""
-    fixed = isinstance(spec.acc, FixedFormat) and isinstance(spec.outer_format, FixedFormat)
-    return fixed and spec.scale is None
-
-
-def outer_datapath(spec: MacSpec) -> Datapath:
-    """Return the datapath of the outer accumulator's own adder, which adds chunk sums times scales."""
-    sums, fmt = datapath(spec).sums(integer=adds_integers(spec)), spec.outer_format
-    if spec.scale is not None:
-        scales = Addend.of_scale(spec.scale)
-        sums = sums.times(scales).times(scales)
-    return datapath_of(Addition(sums, fmt, spec.fold_rounding, spec.overflow_into(fmt), folds=False, prefix="outer_"))
-
-
-def result_datapath(spec: MacSpec) -> Datapath:
-    """Return the datapath whose states leave the PEs."""
-    return outer_datapath(spec) if spec.has_outer_adder else datapath(spec)
-
-
-def out_rounding(spec: MacSpec) -> Addition | None:
-    """Return the rounding of results to `out`; None where that is their format already."""
-    fmt = spec.out_format
-    if fmt == spec.outer_format:
-        return None
-    sums = result_datapath(spec).sums(integer=isinstance(fmt, FixedFormat))
-    return Addition(sums, fmt, spec.fold_rounding, spec.overflow_into(fmt), folds=False, prefix="out_")
-
-
-def pe_random_bits(spec: MacSpec) -> int:
-    """Return the bits of the random numbers that a PE takes, 0 where it takes none."""
-    return outer_datapath(spec).random_bits if spec.random_place == "chunks" else datapath(spec).random_bits
-
-
-def out_random_bits(spec: MacSpec) -> int:
-    """Return the bits of the random numbers that the conversion of results takes, 0 where it takes none."""
-    rounding = out_rounding(spec)
-    return conversion_random_bits(rounding) if rounding is not None else 0
 
 
 class OuterAccumulator(wiring.Component):
@@ -79,11 +30,11 @@ class OuterAccumulator(wiring.Component):
         result, result_flags: the outer accumulator after the addition, when `result_done`; the state tells flags, too.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
-        self._arithmetic = outer_datapath(spec)
+    def __init__(self, design: Design) -> None:
+        self._design = design
+        self._arithmetic, spec = design.results, design.spec
         members: dict[str, Any] = {
-            "value": In(datapath(spec).value),
+            "value": In(design.steps.value),
             "flags": In(FLAG_BITS),
             "fold": In(1),
             "fold_first": In(1),
@@ -92,13 +43,15 @@ class OuterAccumulator(wiring.Component):
         if spec.scale is not None:
             members |= {"a_scale": In(spec.scale.width), "b_scale": In(spec.scale.width)}
         if self._arithmetic.random_bits:
-            members["seed"] = In(Lfsr.of(self._arithmetic.random_bits).width)
+            members["seed"] = In(design.seed_bits)
         members |= {"result": Out(self._arithmetic.value), "result_flags": Out(FLAG_BITS), "result_done": Out(1)}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spec, arithmetic = self._spec, self._arithmetic
+        design, spec, arithmetic = self._design, self._design.spec, self._arithmetic
+
+        # -- Marks: the chunk sum is taken, converted and scaled, then added; each a cycle or more after the other
         taken = {name: Signal(name=f"taken_{name}") for name in ("fold", "fold_first", "done")}
         adding = {name: Signal(name=f"adding_{name}") for name in ("fold", "done")}
         m.d.sync += [mark.eq(getattr(self, name)) for name, mark in taken.items()]
@@ -110,18 +63,18 @@ class OuterAccumulator(wiring.Component):
                 ended[name] = Signal(name=f"ended_{name}_{cycle}")
                 m.d.sync += ended[name].eq(mark)
 
+        # -- Take: a finished chunk sum with its flags
         chunk = registers(self.value.signature, "chunk")
         chunk_flags = Signal(FLAG_BITS, reset_less=True)
-        integer = adds_integers(spec)
-        number = submodule(m, platform, "number", "number", lambda: datapath(spec).number(integer=integer))
+        number = submodule(m, platform, "number", "number", design.chunk_number)
         connect_members(m, number.value, chunk)
         with m.If(self.fold):
             clock_in(m, chunk, self.value)
             m.d.sync += chunk_flags.eq(self.flags)
         addend = number.number
         if (scale := spec.scale) is not None:
-            sums = datapath(spec).sums(integer=integer)
-            scaler = submodule(m, platform, "scaler", "scaler", lambda: Scaler(sums, scale))
+            # -- Scale: the chunk sum times both scales, exactly
+            scaler = submodule(m, platform, "scaler", "scaler", lambda: Scaler(design.chunk_sum, scale))
             connect_members(m, scaler.number, addend)
             for name in ("a_scale", "b_scale"):
                 register = Signal(scale.width, name=f"chunk_{name}", reset_less=True)
@@ -130,6 +83,7 @@ class OuterAccumulator(wiring.Component):
                 m.d.comb += getattr(scaler, name).eq(register)
             addend = scaler.scaled
 
+        # -- Operand: aligned for the outer adder, in a register before it
         product = submodule(m, platform, "operand", "outer_operand", arithmetic.product)
         adder = submodule(m, platform, "adder", "outer_adder", lambda: arithmetic.adder(turns))
         connect_members(m, product.product, addend)
@@ -140,12 +94,13 @@ class OuterAccumulator(wiring.Component):
         operand_flags = Signal(FLAG_BITS, reset_less=True)
         m.d.sync += operand_flags.eq(chunk_flags | number.flags)
 
+        # -- Totals: a ring, one for each turn; a new dot product starts from 0
         # The totals go round: the last is that of the turn whose addition begins, the first of the one where it ends
         # and of the one after `taken`. A total is 0 when a new sum starts.
         restart = Signal()
         m.d.comb += restart.eq(taken["fold"] & taken["fold_first"])
         total_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
-        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.settled, turns - 1)
+        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.deferred_flags, turns - 1)
         m.d.comb += self.result_flags.eq(raised | adder.flags)
         connect_members(m, self.result, adder.result)
         rings: list[tuple[list[Signal], Value, int]] = [(total_flags, self.result_flags, 0)]
@@ -161,8 +116,10 @@ class OuterAccumulator(wiring.Component):
                 m.d.sync += totals[-1].eq(result)
             with m.Else():
                 m.d.sync += totals[-1].eq(totals[0])
+
+        # -- Random numbers: one for each chunk sum
         if arithmetic.random_bits:
-            source = submodule(m, platform, "random", "random", lambda: RandomSource(spec))
+            source = submodule(m, platform, "random", "random", lambda: RandomSource(spec.random_bits))
             m.d.comb += [source.seed.eq(self.seed), source.adds.eq(ended["fold"]), adder.random.eq(source.number)]
         m.d.comb += self.result_done.eq(ended["done"])
         return m
@@ -172,39 +129,41 @@ class Result(wiring.Component):
     """Convert what leaves a column to a code of the results' format.
 
     Members:
-        value: a state of `result_datapath`.
+        value: a state of `Design.results`.
         taken: the code is taken; present with random numbers.
         seed: of the column's random numbers, if it takes any; constant.
         code: the result.
         flags: raised by the conversion, and by the addition before it, if not among that one's.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+    def __init__(self, design: Design) -> None:
+        self._design = design
         random: dict[str, Any] = {}
-        if bits := out_random_bits(spec):
-            random = {"taken": In(1), "seed": In(Lfsr.of(bits).width)}
+        if design.out_random_bits:
+            random = {"taken": In(1), "seed": In(design.out_seed_bits)}
         super().__init__(
             {
-                "value": In(result_datapath(spec).value),
+                "value": In(design.results.value),
                 **random,
-                "code": Out(spec.out_format.width),
+                "code": Out(design.spec.out_format.width),
                 "flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spec, arithmetic = self._spec, result_datapath(self._spec)
-        rounding = out_rounding(spec)
-        assert rounding is not None
-        integer = isinstance(spec.out_format, FixedFormat)
-        number = submodule(m, platform, "number", "out_number", lambda: arithmetic.number(integer=integer))
-        unit = submodule(m, platform, "conversion", "out_conversion", lambda: conversion(rounding))
+        design = self._design
+        assert design.out is not None
+
+        # -- Convert: the total as an exact number, rounded to the format of results
+        number = submodule(m, platform, "number", "out_number", design.out_number)
+        unit = submodule(m, platform, "conversion", "out_conversion", design.out.unit)
         connect_members(m, number.value, self.value)
         connect_members(m, unit.number, number.number)
         m.d.comb += [self.code.eq(unit.code), self.flags.eq(number.flags | unit.flags)]
-        if out_random_bits(spec):
-            source = submodule(m, platform, "random", "random", lambda: RandomSource(spec))
+
+        # -- Random numbers: one for each result
+        if bits := design.out_random_bits:
+            source = submodule(m, platform, "random", "random", lambda: RandomSource(bits))
             m.d.comb += [source.seed.eq(self.seed), source.adds.eq(self.taken), unit.random.eq(source.number)]
         return m

@@ -2,61 +2,22 @@
 
 from functools import reduce
 from operator import or_
-from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import Lfsr
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.accumulation import Control, Loop, Sums, later_marks
+from macgen.rtl.accumulation import Loop, Sums, later_marks
+from macgen.rtl.design import Design
 from macgen.rtl.lanes import LaneSum
-from macgen.rtl.outer import OuterAccumulator, pe_random_bits, result_datapath
+from macgen.rtl.outer import OuterAccumulator
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, registers, select
 from macgen.rtl.parts.pipeline import delayed
-from macgen.rtl.units.datapath import datapath
-from macgen.rtl.units.exact_number import Addition, exact_addend, product_addend
 from macgen.rtl.units.multiplier import Multiplier
-from macgen.rtl.units.rounded_product import RoundedNumber
-from macgen.spec import MacSpec
-
-
-def result_bits(spec: MacSpec) -> int:
-    """Return the width of a finished sum on its way to the output: the accumulator state's members, then the flags."""
-    return sum(Shape.cast(item.shape).width for item in result_datapath(spec).value.members.values()) + FLAG_BITS
-
-
-def unpack_result(spec: MacSpec, packed: Value) -> tuple[Any, Value]:
-    """Take a finished sum apart into the accumulator state and the flags."""
-    value, low = {}, 0
-    for name, item in result_datapath(spec).value.members.items():
-        shape = Shape.cast(item.shape)
-        part = packed[low : low + shape.width]
-        value[name] = part.as_signed() if shape.signed else part
-        low += shape.width
-    return SimpleNamespace(**value), packed[low:]
-
-
-def seed_bits(spec: MacSpec) -> int:
-    """Return the width of a PE's seed, 0 where it takes no random numbers."""
-    bits = pe_random_bits(spec)
-    return Lfsr.of(bits).width if bits else 0
-
-
-def scale_ports(spec: MacSpec, columns: int = 1) -> dict[str, Any]:
-    """Return the members that pass scales on, if there are any."""
-    if spec.scale is None:
-        return {}
-    width = spec.scale.width
-    return {
-        "a_scale_in": In(width),
-        "b_scale_in": In(columns * width),
-        "a_scale_out": Out(width),
-        "b_scale_out": Out(columns * width),
-    }
+from macgen.rtl.units.rounded_number import RoundedNumber
 
 
 class Pe(wiring.Component):
@@ -71,64 +32,74 @@ class Pe(wiring.Component):
         a_out, b_out, control_out: to the right, to below, to the right.
         a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands.
         shift: the results move up by one register.
-        result_in, result_out: from below, to above; see `unpack_result`.
+        result_in, result_out: from below, to above; see `Design.unpack_result`.
         seed: with stochastic rounding where its random numbers begin; constant.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+    def __init__(self, design: Design) -> None:
+        self._design = design
         super().__init__(
             {
-                "a_in": In(spec.lanes * spec.a.width),
-                "b_in": In(spec.lanes * spec.b.width),
-                "control_in": In(Control(spec)),
-                "a_out": Out(spec.lanes * spec.a.width),
-                "b_out": Out(spec.lanes * spec.b.width),
-                "control_out": Out(Control(spec)),
-                **scale_ports(spec),
+                "a_in": In(design.a_bits),
+                "b_in": In(design.b_bits),
+                "control_in": In(design.control),
+                "a_out": Out(design.a_bits),
+                "b_out": Out(design.b_bits),
+                "control_out": Out(design.control),
+                **design.scale_ports(),
                 "shift": In(1),
-                "result_in": In(result_bits(spec)),
-                "result_out": Out(result_bits(spec)),
-                **({"seed": In(seed_bits(spec))} if seed_bits(spec) else {}),
+                "result_in": In(design.result_bits),
+                "result_out": Out(design.result_bits),
+                **({"seed": In(design.seed_bits)} if design.seed_bits else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spec = self._spec
+        design, spec = self._design, self._design.spec
+
+        # -- Pass on: operands to the neighbours, a cycle later
         a_passed = Signal(len(self.a_in), reset_less=True)
         b_passed = Signal(len(self.b_in), reset_less=True)
         m.d.sync += [a_passed.eq(self.a_in), b_passed.eq(self.b_in)]
         m.d.comb += [self.a_out.eq(a_passed), self.b_out.eq(b_passed)]
-        early = later_marks(m, self.control_in, spec, spec.pipeline - 1, "early")
-        control = later_marks(m, early, spec, 1, "control")
-        passed = control if spec.pipeline == 1 else later_marks(m, self.control_in, spec, 1, "passed")
+
+        # -- Marks: what the PE is to do travels with the products
+        early = later_marks(m, self.control_in, design.control, spec.pipeline - 1, "early")
+        control = later_marks(m, early, design.control, 1, "control")
+        passed = control if spec.pipeline == 1 else later_marks(m, self.control_in, design.control, 1, "passed")
         connect_members(m, self.control_out, passed)
 
+        # -- Multiply: the product of each lane, and what a step adds of them
         products, raised = self._products(m, platform)
         product: Any = None
         if spec.aligned_bits is None:
-            product = submodule(m, platform, "product", "product", datapath(spec).product)
+            product = submodule(m, platform, "product", "product", design.steps.product)
             m.d.comb += product.present.eq(early.step)
             if spec.lanes == 1:
                 connect_members(m, product.product, products[0])
             else:
-                lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(spec))
+                lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(design))
                 for lane, exact in enumerate(products):
                     connect_members(m, lanes.products[lane], exact)
                 connect_members(m, product.product, lanes.sum)
                 raised += [lanes.flags] * (spec.lane_sum == "tree")
+
+        # -- Flags: of roundings before the accumulator
         product_flags: Value | None = None
         if raised:
             product_flags = Signal(FLAG_BITS, reset_less=True)
             m.d.sync += product_flags.eq(Mux(early.step, reduce(or_, raised), 0))
 
-        draws = bool(datapath(spec).random_bits)
-        loop = Loop(m, platform, spec, early=early, control=control, seed=self.seed if draws else None)
+        # -- Accumulate: the loop
+        draws = bool(design.steps.random_bits)
+        loop = Loop(m, platform, design, early=early, control=control, seed=self.seed if draws else None)
         if product is None:
             sums = loop.sums_of_aligned(products, product_flags)
         else:
             sums = loop.sums_of_products(product.operand, product_flags)
+
+        # -- Result: the finished sum, from the loop or from the outer accumulator
         if spec.has_outer_adder:
             outer = self._outer(m, platform, sums)
             self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
@@ -138,7 +109,9 @@ class Pe(wiring.Component):
 
     def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
         """Return the product of each lane, with `pipeline = 2` from registers, and the flags that roundings raise."""
-        spec = self._spec
+        design, spec = self._design, self._design.spec
+
+        # -- Multiply: one multiplier for each lane, and the rounding of its product
         products, flags = [], []
         for lane in range(spec.lanes):
             suffix = "" if spec.lanes == 1 else f"_{lane}"
@@ -147,7 +120,7 @@ class Pe(wiring.Component):
                 platform,
                 f"multiplier{suffix}",
                 "multiplier",
-                lambda: Multiplier(spec.a, spec.b, exact_addend(spec)),
+                lambda: Multiplier(spec.a, spec.b, design.exact_product),
             )
             m.d.comb += [
                 multiplier.a.eq(self.a_in.word_select(lane, spec.a.width)),
@@ -157,13 +130,13 @@ class Pe(wiring.Component):
             if spec.pipeline == 2:
                 product = registers(multiplier.product.signature, f"raw{suffix}")
                 clock_in(m, product, multiplier.product)
-            if spec.product is not None:
+            if (conversion := design.product_rounding) is not None:
                 rounding = submodule(
                     m,
                     platform,
                     f"rounding{suffix}",
                     "rounding",
-                    lambda: RoundedNumber(Addition.of_products(spec), product_addend(spec)),
+                    lambda: RoundedNumber(conversion, design.product),
                 )
                 connect_members(m, rounding.number, product)
                 product = rounding.rounded
@@ -173,8 +146,10 @@ class Pe(wiring.Component):
 
     def _outer(self, m: Module, platform: object, sums: Sums) -> Any:
         """Have chunk sums, scaled if there are scales, added by an adder of their own."""
-        spec = self._spec
-        outer = submodule(m, platform, "outer", "outer", lambda: OuterAccumulator(spec))
+        design, spec = self._design, self._design.spec
+
+        # -- Outer accumulator: an adder of its own for chunk sums, with their scales
+        outer = submodule(m, platform, "outer", "outer", lambda: OuterAccumulator(design))
         connect_members(m, outer.value, sums.value)
         m.d.comb += [
             outer.flags.eq(sums.flags),
@@ -182,7 +157,7 @@ class Pe(wiring.Component):
             outer.fold_first.eq(sums.late.fold_first),
             outer.done.eq(sums.late.done),
         ]
-        if spec.random_place == "chunks" and seed_bits(spec):
+        if design.results.random_bits:
             m.d.comb += outer.seed.eq(self.seed)
         if spec.scale is not None:
             for name in ("a_scale", "b_scale"):
@@ -195,12 +170,13 @@ class Pe(wiring.Component):
 
     def _hand_on(self, m: Module, done: Value, value: Any, flags: Value) -> None:
         """Let the results move up by a register for a sum that is done, and when they leave."""
-        signature = result_datapath(self._spec).value
-        from_below, flags_from_below = unpack_result(self._spec, self.result_in)
-        for turn in reversed(range(self._spec.interleave)):
+        signature, turns = self._design.results.value, self._design.spec.interleave
+        # -- Result registers: one for each turn, a part of the column's shift register
+        from_below, flags_from_below = self._design.unpack_result(self.result_in)
+        for turn in reversed(range(turns)):
             result = registers(signature, f"result_{turn}")
             result_flags = Signal(FLAG_BITS, reset_less=True, name=f"result_{turn}_flags")
-            if turn == self._spec.interleave - 1:
+            if turn == turns - 1:
                 source = select(done, value, from_below, signature)
                 source_flags: Value = Mux(done, flags, flags_from_below)
             with m.If(done | self.shift):

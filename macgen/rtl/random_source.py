@@ -8,11 +8,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Lfsr
-from macgen.spec import MacSpec
 
 
 class RandomSource(wiring.Component):
     """A shift register that each addition moves on by as many positions as it takes bits.
+
+    Parameters:
+        bits: of each number.
+        loads: whether two numbers may be taken in a cycle: see `loads` below.
 
     Members:
         seed: the register's content before the first addition; constant.
@@ -22,24 +25,28 @@ class RandomSource(wiring.Component):
             later addition; where it is loaded as it is, only the shift counts.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._bits = spec.random_bits
-        self._lfsr = Lfsr.of(self._bits)
-        self._loads = loads_beside(spec)
-        members = {"seed": In(self._lfsr.width), "adds": In(1), "number": Out(self._bits)}
+    def __init__(self, bits: int, *, loads: bool = False) -> None:
+        self._bits = bits
+        self._lfsr = Lfsr.of(bits)
+        self._loads = loads
+        members = {"seed": In(self._lfsr.width), "adds": In(1), "number": Out(bits)}
         if self._loads:
-            members |= {"loads": In(1), "load_number": Out(self._bits)}
+            members |= {"loads": In(1), "load_number": Out(bits)}
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = self._lfsr.width
+
+        # -- State: the shift register, or the seed until it has moved
         # One bit to reset tells that the seed counts: it does without a reset after power-up, too.
         begun = Signal()
         state = Signal(width, reset_less=True)
         now = Signal(width)
         moved = self._moved(m, now, "moved")
         m.d.comb += [now.eq(Mux(begun, state, self.seed)), self.number.eq(now)]
+
+        # -- Next: after one number, or after the second one of the same cycle
         following: Value = moved
         moves = self.adds
         if self._loads:
@@ -53,15 +60,10 @@ class RandomSource(wiring.Component):
 
     def _moved(self, m: Module, state: Value, name: str) -> Signal:
         """Return the content after one number's shifts."""
+        # -- Move: by as many positions as a number has bits
         moved = Signal(self._lfsr.width, name=name)
         bits = list(state)
         for _ in range(self._bits):
             bits = [reduce(xor, (bits[tap - 1] for tap in self._lfsr.taps)), *bits[:-1]]
         m.d.comb += moved.eq(Cat(*bits))
         return moved
-
-
-def loads_beside(spec: MacSpec) -> bool:
-    """Return whether a chunk's first product can be taken in the cycle of a fold."""
-    folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
-    return folds_beside and spec.random_place == "steps"

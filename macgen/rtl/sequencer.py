@@ -4,9 +4,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.rtl.accumulation import Control
+from macgen.rtl.design import Design
 from macgen.rtl.parts.bits import is_zero
-from macgen.spec import MacSpec
 
 
 class Sequencer(wiring.Component):
@@ -24,8 +23,8 @@ class Sequencer(wiring.Component):
         control: what the PEs do, in the same cycle.
     """
 
-    def __init__(self, spec: MacSpec) -> None:
-        self._spec = spec
+    def __init__(self, design: Design) -> None:
+        self._spec = design.spec
         super().__init__(
             {
                 "valid": In(1),
@@ -34,7 +33,7 @@ class Sequencer(wiring.Component):
                 "busy": In(1),
                 "accept": Out(1),
                 "ending": Out(1),
-                "control": Out(Control(spec)),
+                "control": Out(design.control),
             }
         )
 
@@ -42,17 +41,22 @@ class Sequencer(wiring.Component):
         m = Module()
         self._slot_0: Value
         self._slot_last: Value
-        fresh = Signal(init=1)  # the next round starts dot products, marked or not
+
+        # -- Rounds: complete with the last turn's beat; the round after one marked last starts afresh, marked or not
+        fresh = Signal(init=1)
+        counted = Signal()
         ready, opens, closes, first, last = self._turns(m)
         m.d.comb += [self.control.step.eq(self.accept), self.ending.eq(self.accept & last)]
-        counted = Signal()  # the round is complete with this beat
         m.d.comb += counted.eq(self.accept & closes)
         with m.If(counted):
             m.d.sync += fresh.eq(last)
+
+        # -- Take beats: an offered beat in its turn's slot, a last one only once no results wait
         offered = Signal()
         free = Signal()
         m.d.comb += [offered.eq(self.valid & ready), free.eq(offered & ~(opens & last & self.busy))]
         if self._spec.chunk is None:
+            # -- Mark sums: a dot product is one sum
             m.d.comb += [
                 self.accept.eq(free),
                 self.control.first.eq(self.accept & (first | fresh)),
@@ -62,6 +66,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.control.fold.eq(self.control.done), self.control.fold_first.eq(1)]
             return m
 
+        # -- Count beats: where in its chunk a round stands, and whether the chunk is the dot product's first
         beats = self._spec.chunk // self._spec.lanes
         count = Signal(max((beats - 1).bit_length(), 1))  # beats of this chunk taken so far
         restart = Signal()
@@ -73,6 +78,7 @@ class Sequencer(wiring.Component):
             chunk_end.eq(last | (position == beats - 1)),
         ]
         if self._spec.has_outer_adder:
+            # -- Mark sums: a chunk's fold is marked with its last beat, as the outer adder takes it later
             m.d.comb += [
                 position.eq(Mux(restart, 0, count)),
                 self.accept.eq(free),
@@ -87,7 +93,8 @@ class Sequencer(wiring.Component):
                     first_chunk.eq(Mux(chunk_end, last, first_chunk | restart)),
                 ]
             return m
-        # The folds of all turns follow the round.
+
+        # -- Folds due: those of all turns follow the round that ends their chunks
         fold_due = Signal()
         fold_first = Signal(init=1)
         done_due = Signal()
@@ -100,6 +107,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += first_chunk.eq(1)
         m.d.comb += [self.control.fold_first.eq(fold_first), self.control.done.eq(fold_due & done_due)]
         if self._spec.fold == "overlap":
+            # -- Mark sums: a fold goes along with the beat that starts the next chunk
             # Random numbers go to all turns' folds before any turn's next step.
             draws = self._spec.random_place == "steps" and self._spec.interleave > 1
             waits = fold_due if draws else Const(0, 1)
@@ -111,22 +119,24 @@ class Sequencer(wiring.Component):
             ]
             return m
 
-        # A fold takes a turn's slot for itself. So does the dropping of unfinished sums, also after reset: the chunk
-        # sums are folded into a total that nobody reads, which empties the accumulators.
-        drop = Signal()
+        # -- Mark sums: a fold takes a turn's slot for itself
+        # So does the discarding of unfinished sums, also after reset: the chunk sums are folded into a total that
+        # nobody reads, which empties the accumulators.
+        discard = Signal()
         empty = Signal()
         m.d.comb += [
             position.eq(count),
-            self.accept.eq(free & ~fold_due & ~drop),
-            self.control.fold.eq(fold_due | drop),
+            self.accept.eq(free & ~fold_due & ~discard),
+            self.control.fold.eq(fold_due | discard),
         ]
-        # Over all turns' slots, from turn 0's on.
-        dropping = Signal()
-        m.d.comb += drop.eq(dropping | (self._slot_0 & ~fold_due & (~empty | (offered & opens & restart))))
-        m.d.sync += dropping.eq(drop & ~self._slot_last)
-        with m.If(drop):
+
+        # -- Discard: unfinished sums, over all turns' slots, from turn 0's on
+        discarding = Signal()
+        m.d.comb += discard.eq(discarding | (self._slot_0 & ~fold_due & (~empty | (offered & opens & restart))))
+        m.d.sync += discarding.eq(discard & ~self._slot_last)
+        with m.If(discard):
             m.d.comb += self.control.fold_first.eq(1)
-        with m.If(drop & self._slot_last):
+        with m.If(discard & self._slot_last):
             m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m
 
@@ -136,6 +146,8 @@ class Sequencer(wiring.Component):
         if turns == 1:
             self._slot_0 = self._slot_last = Const(1, 1)
             return Const(1, 1), Const(1, 1), Const(1, 1), self.first, self.last
+
+        # -- Turns: slots follow each other without end; a beat is taken in its turn's slot
         slot = Signal(range(turns))
         turn = Signal(range(turns))
         first = Signal(name="round_first")
@@ -148,5 +160,7 @@ class Sequencer(wiring.Component):
             m.d.sync += turn.eq(Mux(turn == turns - 1, 0, turn + 1))
             with m.If(opens):
                 m.d.sync += [first.eq(self.first), last.eq(self.last)]
+
+        # -- Marks: those of turn 0's beat hold for the round
         marks = (Mux(opens, self.first, first), Mux(opens, self.last, last))
         return slot == turn, opens, turn == turns - 1, *marks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class MatmulResult:
 
 
 def run_matmul(
-    bundle: str | Path,
+    bundle: str | os.PathLike[str],
     A: ArrayLike,
     B: ArrayLike,
     *,
@@ -60,7 +61,7 @@ def run_matmul(
     """Multiply two matrices of codes in a simulation of a bundle's Verilog; every result is compared with golden.
 
     Parameters:
-        bundle: directory that `macgen build` wrote; only read.
+        bundle: what `build` returned, or its directory; only read.
         A: (M, K) codes of format a.
         B: (K, N) codes of format b. M and N need not be multiples of the array's rows and cols.
         A_scales: (M, chunks) codes of format scale, where the array has scales; else None.

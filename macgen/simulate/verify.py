@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
@@ -36,9 +38,16 @@ class VerifyResult:
         """Result codes and flags compared, by all simulators together."""
         return sum(run.comparisons for run in self.runs)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        values = {"passed": self.passed, "comparisons": self.comparisons, **asdict(self)}
+        for run, values_of_run in zip(self.runs, values["runs"], strict=True):
+            values_of_run |= {"passed": run.passed, "log": None if run.log is None else str(run.log)}
+        return values
+
 
 def verify(
-    bundle: str | Path,
+    bundle: str | os.PathLike[str],
     *,
     simulator: SimulatorChoice = "auto",
     seed: int = 1,
@@ -50,7 +59,7 @@ def verify(
     """Test a bundle's Verilog against the golden model, bit for bit.
 
     Parameters:
-        bundle: directory that `macgen build` wrote; only read.
+        bundle: what `build` returned, or its directory; only read.
         simulator: which simulator, see SimulatorChoice.
         seed: seed of all random choices.
         tiles: random tiles of the main random test; None for the testbench's default.

@@ -19,19 +19,16 @@ def check_real(field: str, value: object, above: float, most: float) -> None:
         raise MacgenError(f"{field} {shown(value)} is not a number above {above:g} and at most {most:g}")
 
 
-def check_chunk(chunk: object) -> None:
-    """Refuse what is no chunk length.
-
-    Raises:
-        MacgenError: it is neither None nor an integer from 1 to `MAX_LENGTH`.
-    """
-    if chunk is not None:
-        check_integer("chunk", chunk, 1, MAX_LENGTH)
-
-
 def levels(n: int, chunk: int | None) -> tuple[int, ...]:
     """Return the lengths of the sums of n addends: the chunk's and that of the chunk sums, or n where one chunk does.
 
     A last, shorter chunk counts as a whole one.
+
+    Raises:
+        MacgenError: n is no integer from 1 to `MAX_LENGTH`, or chunk neither one nor None.
     """
-    return (n,) if chunk is None or chunk >= n else (chunk, -(-n // chunk))
+    check_integer("n", n, 1, MAX_LENGTH)
+    if chunk is None:
+        return (n,)
+    check_integer("chunk", chunk, 1, MAX_LENGTH)
+    return (n,) if chunk >= n else (chunk, -(-n // chunk))

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from macgen.errors import MacgenError, check_integer
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
 from macgen.width import nsr
-from macgen.width.checks import MAX_LENGTH, check_chunk, check_real
+from macgen.width.checks import check_real
 
 OVERFLOW_PROBABILITY = 1e-6
 UNDERFLOW_SHARE = 0.1
@@ -103,15 +103,13 @@ def choose(
     Raises:
         MacgenError: an argument is refused, or 11 exponent bits are not enough.
     """
-    check_integer("n", n, 1, MAX_LENGTH)
     check_integer("man_bits", man_bits, 1, MAX_MAN_BITS)
-    check_chunk(chunk)
+    noise = nsr.estimate(n, man_bits, "rne", chunk).nsr
     check_real("probability", probability, 0, 0.5)
     check_real("nzr", nzr, 0, 1)
     rms = default_rms(a) * default_rms(b) * math.sqrt(nzr) if rms is None else rms
     check_real("rms", rms, 0, sys.float_info.max)
     top = largest_sum(n, rms, probability, nzr)
-    noise = nsr.estimate(n, man_bits, "rne", chunk).nsr
     finest = rms * math.sqrt(12 * UNDERFLOW_SHARE * noise)
     operand_exponent = max(a.max_exponent, b.max_exponent)
     product_lsb = a.lsb_exponent + b.lsb_exponent

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -10,14 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen import emulate
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics import Format
+from macgen.numerics import MAX_MAN_BITS, FloatFormat, Format
 from macgen.spec import MacSpec
 from macgen.width.exponent import default_rms
+from macgen.width.planning import Answer, Goal, Plan, Sum
 
 DEFAULT_TRIALS = 4000
 MAX_LENGTH = 1 << 24
 MAX_TRIALS = 1 << 20
 _BLOCK_PRODUCTS = 1 << 21
+_NO_BETTER = 0.9  # a bit more takes the noise to a quarter, unless it is no rounding noise
+_SAMPLES = 1 << 16
 
 Progress = Callable[[int, int], None]
 """Called with the trials done and all of them."""
@@ -128,6 +131,63 @@ def simulate(
         seed=seed,
         confidence=confidence,
     )
+
+
+def confirm(planned: Plan, *, trials: int = DEFAULT_TRIALS, progress: Progress | None = None) -> Plan:
+    """Return a plan that the bit-exact accumulator has confirmed or corrected.
+
+    Starting from the width that decided, the mantissa is made narrower or wider until it is the smallest whose
+    measured noise-to-signal ratio is at most the goal's with its whole confidence interval; that answer then decides.
+    The operands are normally distributed, with the sum's rms and its share of non-zero products. Lengths up to 2**24.
+
+    Parameters:
+        planned: with a float accumulator.
+        trials: of each width.
+        progress: called with the trials done and all of one width.
+
+    Raises:
+        MacgenError: the plan's accumulator is fixed-point, or no mantissa is enough, since the range is not.
+    """
+    acc = planned.chosen.acc
+    if not isinstance(acc, FloatFormat):
+        raise MacgenError(f"monte-carlo does not go with acc {acc}, which is exact; accepted are float accumulators")
+
+    def measured(man_bits: int) -> Estimate:
+        spec = replace(planned.spec(), acc=replace(acc, man_bits=man_bits))
+        return simulate(spec, planned.sum.length, trials=trials, samples=samples, progress=progress)
+
+    samples = _samples(planned.goal, planned.sum)
+    bits = acc.man_bits
+    estimate = measured(bits)
+    while estimate.nsr.high > planned.goal.nsr:
+        before, bits = estimate, bits + 1
+        if bits <= MAX_MAN_BITS:
+            estimate = measured(bits)
+        if bits > MAX_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
+            raise MacgenError(
+                f"nsr {planned.goal.nsr:g} is not reached: the measured one is {estimate.nsr.value:.2g} (up to "
+                f"{estimate.nsr.high:.2g}) at any mantissa, with overflow in {estimate.overflow:.1%} of the trials; "
+                f"accepted are goals with a lower overflow_probability or a larger nsr"
+            )
+    while bits > 1 and (narrower := measured(bits - 1)).nsr.high <= planned.goal.nsr:
+        bits, estimate = bits - 1, narrower
+    low, high = estimate.nsr.low, estimate.nsr.high
+    reason = (
+        f"measured NSR {estimate.nsr.value:.2g} ({low:.2g} to {high:.2g}), overflow in {100 * estimate.overflow:.3g}% "
+        f"of {trials} trials, seed {estimate.seed}"
+    )
+    answer = Answer("monte-carlo", planned.chunk, replace(acc, man_bits=bits), reason)
+    return replace(planned, answers=(*planned.answers, answer), chosen=answer)
+
+
+def _samples(goal: Goal, dot: Sum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return normally distributed operands, zeros among the left ones, whose products have a sum's rms."""
+    rng = np.random.default_rng(0)
+    usual = [default_rms(fmt) for fmt in goal.formats]
+    scale = 1.0 if dot.rms is None else math.sqrt(dot.rms / math.sqrt(dot.nzr) / math.prod(usual))
+    a, b = (rng.normal(scale=scale * rms, size=_SAMPLES) for rms in usual)
+    a[rng.random(_SAMPLES) >= dot.nzr] = 0.0
+    return a, b
 
 
 _Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]

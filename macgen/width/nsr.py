@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, levels
 
 VALID_BELOW = 0.05
 """The closed form is fitted where it gives less than this."""
@@ -108,8 +108,6 @@ def best_chunk(n: int) -> int:
 
 def _at_no_bits(n: int, rounding: str, chunk: int | None) -> float:
     """Return the ratio at m_acc = 0, from which each bit takes a factor of four."""
-    check_integer("n", n, 1, MAX_LENGTH)
-    check_chunk(chunk)
     lengths = levels(n, chunk)
     return _factor(rounding, len(lengths) > 1) * sum(length + 1 for length in lengths)
 

@@ -1,21 +1,17 @@
 """The smallest accumulator for a length: what each method asks for, which of them decides, and why."""
 
-import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from macgen.emulate.value_range import Terms
+from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, check_sum_rounding, parse_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
-from macgen.width import bounds, exponent, monte_carlo, nsr, truncation, variance
+from macgen.width import bounds, exponent, nsr, truncation, variance
 from macgen.width.checks import MAX_LENGTH, check_real
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
@@ -27,12 +23,13 @@ DEFAULT_NSR = 0.01
 """Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
 asks for at 128 products, 1 to 2 less from 200 to 50 000, and 5 less at three million."""
 
+LARGEST_NSR = nsr.VALID_BELOW
+"""Largest noise-to-signal ratio that a goal may be: up to it the closed forms hold."""
+
 _LEAST_VRR = 0.95
-_NO_BETTER = 0.9  # a bit more takes the noise to a quarter, unless it is no rounding noise
-_SAMPLES = 1 << 16
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class Goal:
     """What an accumulator is for, the length aside.
 
@@ -40,7 +37,7 @@ class Goal:
         a, b: formats of the operands, or their strings.
         chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
         rounding: of the adder, as in MacSpec.
-        nsr: largest noise-to-signal ratio accepted, above 0 and at most 0.05, where the closed forms hold.
+        nsr: largest noise-to-signal ratio accepted, above 0 and at most `LARGEST_NSR`.
         limit: of v(n) in the VRR's criterion.
         reading: of that criterion for chunks, `per-level` (the paper's practice) or `total` (the safe one).
         overflow_probability: of an overflow in one dot product, above 0 and at most 0.5.
@@ -49,43 +46,55 @@ class Goal:
         MacgenError: a field is refused.
     """
 
-    a: Format | str = "e5m2"
-    b: Format | str = "e5m2"
-    chunk: int | Literal["auto"] | None = None
-    rounding: str = "rne"
-    nsr: float = DEFAULT_NSR
-    limit: float = variance.LIMIT
-    reading: variance.Reading = "per-level"
-    overflow_probability: float = exponent.OVERFLOW_PROBABILITY
+    a: Format
+    b: Format
+    chunk: int | Literal["auto"] | None
+    rounding: Rounding
+    nsr: float
+    limit: float
+    reading: variance.Reading
+    overflow_probability: float
 
-    def __post_init__(self) -> None:
-        for name in ("a", "b"):
-            fmt = getattr(self, name)
-            try:
-                fmt = fmt if isinstance(fmt, (FloatFormat, FixedFormat)) else parse_format(fmt)
-            except MacgenError as error:
-                raise MacgenError(f"{name}: {error}") from None
-            check_operand(name, fmt)
-            object.__setattr__(self, name, fmt)
-        if self.chunk is not None and self.chunk != "auto":
-            check_integer("chunk", self.chunk, 1, MAX_CHUNK)
-        check_sum_rounding(self.rounding)
-        check_real("nsr", self.nsr, 0, nsr.VALID_BELOW)
-        check_real("limit", self.limit, 1, variance.MOST_LIMIT)
-        variance.check_reading(self.reading)
-        check_real("overflow_probability", self.overflow_probability, 0, 0.5)
+    def __init__(
+        self,
+        *,
+        a: Format | str = "e5m2",
+        b: Format | str = "e5m2",
+        chunk: int | Literal["auto"] | None = None,
+        rounding: Rounding | str = "rne",
+        nsr: float = DEFAULT_NSR,
+        limit: float = variance.LIMIT,
+        reading: variance.Reading = "per-level",
+        overflow_probability: float = exponent.OVERFLOW_PROBABILITY,
+    ) -> None:
+        self.__dict__.update(  # the instance is frozen
+            a=as_format("a", a),
+            b=as_format("b", b),
+            chunk=chunk,
+            rounding=Rounding(rounding),
+            nsr=nsr,
+            limit=limit,
+            reading=reading,
+            overflow_probability=overflow_probability,
+        )
+        check_operand("a", self.a)
+        check_operand("b", self.b)
+        if chunk is not None and chunk != "auto":
+            check_integer("chunk", chunk, 1, MAX_CHUNK)
+        check_real("nsr", nsr, 0, LARGEST_NSR)
+        check_real("limit", limit, 1, variance.MOST_LIMIT)
+        variance.check_reading(reading)
+        check_real("overflow_probability", overflow_probability, 0, 0.5)
 
     @property
     def formats(self) -> tuple[Format, Format]:
         """Both operands' formats."""
-        assert not isinstance(self.a, str)
-        assert not isinstance(self.b, str)
         return self.a, self.b
 
     @property
     def product_man_bits(self) -> int:
         """m_p: mantissa bits of an exact product, without the hidden one."""
-        return max(Terms.of_products(*self.formats).precision - 1, 1)
+        return max(ValueRange.of_products(*self.formats).precision - 1, 1)
 
     def chunk_for(self, length: int) -> int | None:
         """Return the chunk length for a dot product."""
@@ -190,21 +199,19 @@ class Plan:
         """Why the chunk length is what it is, if it was chosen here."""
         if self.goal.chunk != "auto" or self.chunk is None:
             return None
-        sums = -(-self.sum.length // self.chunk)
-        grows = (
-            "truncation's noise grows with nearly its square"
-            if self.goal.rounding == "rtz"
-            else "the noise grows with it"
-        )
-        return (
-            f"of all powers of two, {self.chunk} makes chunk + ceil({self.sum.length} / chunk) = {self.chunk + sums} "
-            f"least; {grows}"
-        )
+        return why_chunk(self.chunk, self.sum.length, self.goal.rounding)
 
     def spec(self) -> MacSpec:
         """Return a spec with the chosen accumulator."""
         a, b = self.goal.formats
         return MacSpec(a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, rounding=self.goal.rounding)
+
+
+def why_chunk(chunk: int, length: int, rounding: str) -> str:
+    """Return, as a clause, why an automatic chunk length is what it is."""
+    grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
+    least = chunk + -(-length // chunk)
+    return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
 
 
 @lru_cache(maxsize=4096)
@@ -233,65 +240,6 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     return Plan(
         goal, dot, chunk, tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
     )
-
-
-def with_monte_carlo(
-    planned: Plan, *, trials: int = monte_carlo.DEFAULT_TRIALS, progress: monte_carlo.Progress | None = None
-) -> Plan:
-    """Return a plan that the bit-exact accumulator has confirmed or corrected.
-
-    Starting from the width that decided, the mantissa is made narrower or wider until it is the smallest whose
-    measured noise-to-signal ratio is at most the goal's with its whole confidence interval; that answer then decides.
-    The operands are normally distributed, with the sum's rms and its share of non-zero products. Lengths up to 2**24.
-
-    Parameters:
-        planned: with a float accumulator.
-        trials: of each width.
-        progress: called with the trials done and all of one width.
-
-    Raises:
-        MacgenError: the plan's accumulator is fixed-point, or no mantissa is enough, since the range is not.
-    """
-    acc = planned.chosen.acc
-    if not isinstance(acc, FloatFormat):
-        raise MacgenError(f"monte-carlo does not go with acc {acc}, which is exact; accepted are float accumulators")
-
-    def measured(man_bits: int) -> monte_carlo.Estimate:
-        spec = replace(planned.spec(), acc=replace(acc, man_bits=man_bits))
-        return monte_carlo.simulate(spec, planned.sum.length, trials=trials, samples=samples, progress=progress)
-
-    samples = _samples(planned.goal, planned.sum)
-    bits = acc.man_bits
-    estimate = measured(bits)
-    while estimate.nsr.high > planned.goal.nsr:
-        before, bits = estimate, bits + 1
-        if bits <= MAX_MAN_BITS:
-            estimate = measured(bits)
-        if bits > MAX_MAN_BITS or estimate.nsr.value > _NO_BETTER * before.nsr.value:
-            raise MacgenError(
-                f"nsr {planned.goal.nsr:g} is not reached: the measured one is {estimate.nsr.value:.2g} (up to "
-                f"{estimate.nsr.high:.2g}) at any mantissa, with overflow in {estimate.overflow:.1%} of the trials; "
-                f"accepted are goals with a lower overflow_probability or a larger nsr"
-            )
-    while bits > 1 and (narrower := measured(bits - 1)).nsr.high <= planned.goal.nsr:
-        bits, estimate = bits - 1, narrower
-    low, high = estimate.nsr.low, estimate.nsr.high
-    reason = (
-        f"measured NSR {estimate.nsr.value:.2g} ({low:.2g} to {high:.2g}), overflow in {100 * estimate.overflow:.3g}% "
-        f"of {trials} trials, seed {estimate.seed}"
-    )
-    answer = Answer("monte-carlo", planned.chunk, replace(acc, man_bits=bits), reason)
-    return replace(planned, answers=(*planned.answers, answer), chosen=answer)
-
-
-def _samples(goal: Goal, dot: Sum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return normally distributed operands, zeros among the left ones, whose products have a sum's rms."""
-    rng = np.random.default_rng(0)
-    usual = [exponent.default_rms(fmt) for fmt in goal.formats]
-    scale = 1.0 if dot.rms is None else math.sqrt(dot.rms / math.sqrt(dot.nzr) / math.prod(usual))
-    a, b = (rng.normal(scale=scale * rms, size=_SAMPLES) for rms in usual)
-    a[rng.random(_SAMPLES) >= dot.nzr] = 0.0
-    return a, b
 
 
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:

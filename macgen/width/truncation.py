@@ -8,7 +8,7 @@ addends have bits below that place. A product that takes part in j additions, it
 import math
 
 from macgen.errors import MacgenError, check_integer
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, check_real, levels
 
 _LOSS = 0.5 / math.log(4)
 """Half a unit in the last place, over a significand that is log-uniform between 1 and 2: 1/2 * E[1/significand]."""
@@ -67,9 +67,7 @@ def _moments(n: int, m_acc: int, chunk: int | None) -> tuple[float, float]:
 
     Of n additions, a product meets 1 to n. A fold counts half a cut less: the first one cuts nothing.
     """
-    check_integer("n", n, 1, MAX_LENGTH)
     check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
-    check_chunk(chunk)
     loss, lengths = _loss(m_acc), levels(n, chunk)
 
     def mean(loss: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_chunk, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, levels
 
 Reading = Literal["per-level", "total"]
 """Which criterion a chunked sum has to pass: `per-level`, each of the two sums the criterion of its own length (what
@@ -296,8 +296,7 @@ def _rule(length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _check(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> None:
     check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
     check_integer("m_p", m_p, 1, MAX_FORMULA_MAN_BITS)
-    check_integer("n", n, 1, MAX_LENGTH)
-    check_chunk(chunk)
+    levels(n, chunk)
     check_real("nzr", nzr, 0, 1)
 
 

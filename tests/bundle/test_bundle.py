@@ -45,8 +45,11 @@ def tree(directory):
 
 
 def test_a_bundle_is_complete(tmp_path):
-    manifest = build(SPEC, tmp_path / "mac")
-    assert load_manifest(tmp_path / "mac") == manifest
+    bundle = build(SPEC, tmp_path / "mac")
+    manifest = bundle.manifest
+    assert load_manifest(bundle) == load_manifest(tmp_path / "mac") == manifest
+    assert repr(bundle) == f"Bundle(directory={tmp_path / 'mac'!r})"
+    assert (os.fspath(bundle), bundle.verilog) == (str(tmp_path / "mac"), tmp_path / "mac" / "rtl" / "mac.v")
     assert manifest.spec == SPEC
     assert manifest.name == manifest.top == "mac"
     assert {path for path, data in tree(tmp_path / "mac").items() if data is not None} == {*FILES, MANIFEST}
@@ -57,8 +60,7 @@ def test_a_bundle_is_complete(tmp_path):
 
 
 def test_the_name_need_not_be_the_directorys(tmp_path):
-    manifest = build(SPEC, tmp_path / "no identifier!", name="mac")
-    assert manifest.name == "mac"
+    assert build(SPEC, tmp_path / "no identifier!", name="mac").manifest.name == "mac"
     assert set(load_manifest(tmp_path / "no identifier!").files) == FILES
 
 
@@ -342,6 +344,7 @@ def killed(directory, force, number, delay):
     return process.returncode != 0
 
 
+@pytest.mark.thinned("SIGINT")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_signals_at_random_moments(tmp_path, number):
     random = Random(number)

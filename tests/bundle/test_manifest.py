@@ -12,9 +12,9 @@ from macgen.bundle.bundle import build
 from macgen.bundle.manifest import MANIFEST, SCHEMA, Manifest, file_hash, is_bundle, load_manifest
 from macgen.catalogue import CATALOGUE
 from macgen.errors import MacgenError
-from macgen.rtl import array_signature
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import ports_of
-from macgen.spec import FOLDS, MacSpec
+from macgen.spec import Fold, MacSpec
 from tests.bundle.fixtures import SPEC, generate_once, sentence
 from tests.strategies import specs
 
@@ -50,7 +50,7 @@ def test_hashes_are_those_of_the_files(bundle):
 
 def test_fields():
     values = json.loads(TEXT)
-    assert values["schema"] == SCHEMA == 1
+    assert values["schema"] == SCHEMA == 2
     assert (values["name"], values["top"], values["verilog"]) == ("mac", "mac", "rtl/mac.v")
     assert (values["clock"], values["reset"]) == ("clk", "rst")
     assert MacSpec.from_dict(values["spec"]) == SPEC
@@ -61,7 +61,7 @@ def test_fields():
 @given(specs())
 def test_ports_and_streams_are_the_arrays(spec):
     manifest = Manifest.of(spec, "mac")
-    ports = ports_of(array_signature(spec).create())
+    ports = ports_of(Design(spec).signature.create())
     wanted = {name: ("input" if is_input else "output", len(value)) for name, is_input, value in ports}
     wanted |= {"clk": ("input", 1), "rst": ("input", 1)}
     assert {port.name: (port.direction, port.width) for port in manifest.ports} == wanted
@@ -93,7 +93,7 @@ def test_latency_is_that_of_the_fold():
     default = CATALOGUE["default"].spec
     latencies = {
         (fold, pipeline): Manifest.of(dataclasses.replace(default, fold=fold, pipeline=pipeline), "mac").latency
-        for fold in FOLDS
+        for fold in Fold
         for pipeline in (1, 2)
     }
     assert latencies == {("bubble", 1): 10, ("bubble", 2): 11, ("overlap", 1): 10, ("overlap", 2): 11}
@@ -228,9 +228,26 @@ def test_texts_that_are_no_manifests(broken):
     sentence(error)
 
 
-def test_another_schema_is_named():
-    with pytest.raises(MacgenError, match=r"manifest has schema 2; accepted is 1"):
-        Manifest.from_json(TEXT.replace('"schema": 1', '"schema": 2'))
+@pytest.mark.parametrize("schema", ["3", "0", "-1", "true", '"2"', "[2]", "2.0"])
+def test_another_schema_is_named(schema):
+    with pytest.raises(MacgenError) as error:
+        Manifest.from_json(TEXT.replace('"schema": 2', f'"schema": {schema}'))
+    assert sentence(error) == f"manifest has schema {json.loads(schema)!r}; accepted is 2"
+
+
+@pytest.mark.parametrize(
+    ("older", "said"), [('"schema": 1,', "schema 1"), ("", "no schema"), ('"schema": null,', "no schema")]
+)
+def test_an_older_bundle_is_to_be_rebuilt(bundle, older, said):
+    text = (bundle / MANIFEST).read_text()
+    assert '"schema": 2,' in text
+    (bundle / MANIFEST).write_text(text.replace('"schema": 2,', older))
+    with pytest.raises(MacgenError) as error:
+        load_manifest(bundle)
+    assert sentence(error) == (
+        f"bundle {str(bundle)!r}: manifest has {said}, as older versions of macgen wrote it; accepted is 2, which "
+        f"macgen build --force makes of the same options"
+    )
 
 
 @pytest.mark.parametrize(

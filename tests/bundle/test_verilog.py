@@ -15,8 +15,8 @@ from macgen.bundle.names import KEYWORDS
 from macgen.bundle.verilog import describe, to_verilog
 from macgen.catalogue import CATALOGUE
 from macgen.errors import ToolError
-from macgen.rtl import Modules, array_signature
-from macgen.spec import FOLDS, MacSpec
+from macgen.rtl import Design, Modules
+from macgen.spec import Fold, MacSpec
 from tests.bundle.fixtures import OTHER, SPEC, sentence, verilog_of
 from tests.optional import need
 from tests.rtl.gates import run_yosys
@@ -33,7 +33,7 @@ WAIVED = {
 def presets():
     for index, (name, preset) in enumerate(CATALOGUE.items()):
         # Both of the first one, and one or the other of the rest in turn.
-        for fold, pipeline in list(zip(FOLDS, (1, 2), strict=True))[index % 2 : index % 2 + 1 + (index == 0)]:
+        for fold, pipeline in list(zip(Fold, (1, 2), strict=True))[index % 2 : index % 2 + 1 + (index == 0)]:
             chunk = preset.spec.chunk
             if fold == "overlap" and preset.spec.random_place != "out":
                 chunk = chunk or 8  # without chunks there is no fold
@@ -71,6 +71,7 @@ def lint(text, directory):
     return process.returncode, process.stderr
 
 
+@pytest.mark.thinned(5)
 @everything
 def test_verilator_has_nothing_to_say(spec, tmp_path):
     assert lint(verilog_of(spec, "dut"), tmp_path) == (0, "")
@@ -85,6 +86,7 @@ def test_lint_finds_what_it_should(tmp_path):
     assert "WIDTHTRUNC" in warnings
 
 
+@pytest.mark.thinned(5)
 @everything
 def test_icarus_reads_it_as_verilog_2001(spec, tmp_path):
     need("iverilog")
@@ -98,12 +100,13 @@ def test_icarus_reads_it_as_verilog_2001(spec, tmp_path):
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
+@pytest.mark.thinned(5)
 @everything
 def test_a_full_yosys_reads_it_and_finds_its_ports(spec):
     script = "read_verilog dut.v; hierarchy -check -top dut; proc; flatten; check -assert; write_json netlist.json"
     netlist = json.loads(run_yosys(script, "dut.v", verilog_of(spec, "dut")))["modules"]["dut"]
     ports = {name: (port["direction"], len(port["bits"])) for name, port in netlist["ports"].items()}
-    members = array_signature(spec).members.items()
+    members = Design(spec).signature.members.items()
     wanted = {name: ("input" if member.flow == In else "output", member.shape) for name, member in members}
     assert ports == {**wanted, "clk": ("input", 1), "rst": ("input", 1)}
 
@@ -143,6 +146,7 @@ USED = frozenset(
 )
 
 
+@pytest.mark.thinned(5)
 @everything
 def test_identifiers_are_plain_and_no_keywords_of_later_verilog(spec):
     text = verilog_of(spec, "dut")
@@ -186,7 +190,7 @@ def test_same_bytes_for_the_same_spec_and_name():
 
 @pytest.mark.parametrize("spec", [SPEC, OTHER])
 def test_without_chunks_there_is_no_fold(spec):
-    bubble, overlap = (verilog_of(replace(spec, chunk=None, fold=fold), "dut") for fold in FOLDS)
+    bubble, overlap = (verilog_of(replace(spec, chunk=None, fold=fold), "dut") for fold in Fold)
     assert bubble == overlap
 
 
@@ -281,6 +285,7 @@ endmodule
 """
 
 
+@pytest.mark.thinned(5)
 @everything
 def test_one_cycle_of_reset_leaves_no_x(spec, tmp_path):
     """Registers that initial blocks or the reset do not set must not matter."""

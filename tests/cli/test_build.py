@@ -9,17 +9,15 @@ import pytest
 
 from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
-from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS
-from macgen.numerics.rounding import OVERFLOWS, SUBNORMALS
+from macgen.numerics import MAX_ALIGNED_BITS, MAX_RANDOM_BITS, SUM_ROUNDINGS, Overflow, Subnormals
 from macgen.spec import (
-    FOLDS,
-    MAX_ALIGNED_BITS,
     MAX_CHUNK,
     MAX_INTERLEAVE,
     MAX_LANES,
     MAX_OPERAND_WIDTH,
     MAX_PIPELINE,
     MAX_SIDE,
+    Fold,
     MacSpec,
 )
 from tests.cli.runner import command, invoke, refused, run, tree
@@ -188,9 +186,9 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
     assert f"1 to {MAX_ALIGNED_BITS}, below" in text
     for option, choices in (
         ("rounding", [*SUM_ROUNDINGS, "stochastic:R"]),
-        ("overflow", OVERFLOWS),
-        ("fold", FOLDS),
-        ("subnormals", SUBNORMALS),
+        ("overflow", Overflow),
+        ("fold", Fold),
+        ("subnormals", Subnormals),
         ("lane-sum", ["fused", "tree", "aligned:W"]),
     ):
         assert f"--{option} {'|'.join(choices)} " in text

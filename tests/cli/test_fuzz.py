@@ -51,7 +51,7 @@ def fake_build(spec, directory, *, name, force):
     """Everything of a build but the Verilog, which takes too long here."""
     assert isinstance(spec, MacSpec)
     assert force is False
-    return Manifest.of(spec, name)
+    return bundle.Bundle(Path(directory), Manifest.of(spec, name))
 
 
 @given(OPTIONS)

@@ -182,17 +182,18 @@ def test_exhaustive_and_sampled(proved):
     ]
 
 
-def test_exhaustive_and_different(proved):
-    proved(difference="step: accumulator 0x004: expected this; got that", log=Path("/tmp/[prove].txt"))
+@pytest.mark.parametrize("what", ["step", "fold", "first chunk's sum"])
+def test_exhaustive_and_different(what, proved):
+    proved(difference=f"{what}: accumulator 0x004: expected this; got that", log=Path("/tmp/[prove].txt"))
     result = invoke("verify", "x", "--exhaustive")
     assert (result.exit_code, result.stderr) == (1, "")
     lines = result.stdout.splitlines()
     assert lines[1].split()[-1] == "equal"
     assert lines[2].split()[-1] == "differs"
     assert lines[3:] == [
-        "step: accumulator 0x004: expected this; got that",
+        f"{what}: accumulator 0x004: expected this; got that",
         "Log: /tmp/[prove].txt",
-        "Failed: the step differs from the numeric contract (20,504,509 pairs, seed 1).",
+        f"Failed: the {what} differs from the numeric contract (20,504,509 pairs, seed 1).",
     ]
 
 
@@ -293,6 +294,7 @@ def test_exhaustive_without_a_compiler(bundle, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.prove
 def test_an_array_is_proved(tmp_path):
     directory = tmp_path / "mac"
     small = ("--a", "int3", "--b", "uint2", "--acc", "int7", "--rows", 1, "--cols", 1)
@@ -344,7 +346,7 @@ def test_broken_manifest(tmp_path, bundle):
         [],
         None,
         {},
-        good | {"schema": 2},
+        good | {"schema": 3},
         good | {"spec": None},
         good | {"spec": good["spec"] | {"rows": 0}},
         good | {"spec": good["spec"] | {"lanes": 1}},
@@ -360,6 +362,16 @@ def test_broken_manifest(tmp_path, bundle):
     for values in wrong:
         (tmp_path / "manifest.json").write_text(json.dumps(values))
         assert len(refused("verify", tmp_path)) < 500
+
+
+@pytest.mark.parametrize("command", [("verify",), ("verify", "--exhaustive"), ("verify", "--formal"), ("report",)])
+def test_a_bundle_of_an_older_macgen_is_to_be_rebuilt(tmp_path, bundle, command):
+    older = json.loads((bundle / "manifest.json").read_text()) | {"schema": 1}
+    (tmp_path / "manifest.json").write_text(json.dumps(older))
+    assert refused(*command, tmp_path) == (
+        f"bundle {str(tmp_path)!r}: manifest has schema 1, as older versions of macgen wrote it; accepted is 2, which "
+        f"macgen build --force makes of the same options"
+    )
 
 
 def test_bundle_without_verilog(tmp_path, bundle):

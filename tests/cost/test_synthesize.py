@@ -140,6 +140,7 @@ ALONE = {
 }
 
 
+@pytest.mark.thinned("ice40")
 @pytest.mark.parametrize("family", ["ice40", "ecp5", "xilinx"])
 def test_luts_are_multiplied_through_the_hierarchy(family, tmp_path):
     sources = verilog(tmp_path, GRID)
@@ -174,6 +175,7 @@ def test_luts_by_hand(family, luts, carries, tmp_path):
     assert design.flip_flops == 9
 
 
+@pytest.mark.thinned("ice40", "ecp5")
 @pytest.mark.parametrize("family", ["ice40", "ecp5", "xilinx"])
 def test_multiplier_blocks_on_request(family, tmp_path):
     text = """module top(input clk, input signed [15:0] a, b, output reg signed [31:0] q);

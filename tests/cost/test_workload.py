@@ -37,6 +37,7 @@ def test_integer_operands_use_a_quarter_of_their_range():
     assert spec.a.decode(workload.a).std() == pytest.approx(127 / 4, rel=0.05)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("extra", [{}, {"fold": "overlap"}, {"chunk": None, "pipeline": 2}])
 def test_the_netlist_computes_the_workload_at_full_rate(extra, tmp_path):
     spec = MacSpec.from_dict(SPEC.to_dict() | extra)
@@ -50,6 +51,7 @@ def test_the_netlist_computes_the_workload_at_full_rate(extra, tmp_path):
     assert 0 < run.activity.toggles.mean() < 1
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "extra",
     [

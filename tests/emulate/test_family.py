@@ -31,8 +31,7 @@ def random_scales(rng, spec, shape, finite):
     return np.where(rng.integers(0, 4, shape), near, rng.integers(0, 1 << spec.scale.width, shape))
 
 
-@settings(max_examples=700, suppress_health_check=SLOW)
-@given(
+anything = given(
     spec=family_specs(max_exp_bits=5, max_man_bits=4, max_width=8, max_chunk=9, max_side=3)
     | family_specs(max_exp_bits=11, max_man_bits=12, max_width=20, max_chunk=9, max_side=3),
     kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
@@ -41,13 +40,21 @@ def random_scales(rng, spec, shape, finite):
     threads=st.sampled_from([1, 2]),
     finite=st.booleans(),
 )
-def test_same_as_golden(spec, kinds, shape, seed, threads, finite):
+
+
+def same_as_golden(spec, kinds, shape, seed, threads, finite):
     rng = np.random.default_rng(seed)
     m, k, n = shape
     a, b = random_codes(rng, spec.a, (m, k), kinds[0]), random_codes(rng, spec.b, (k, n), kinds[1])
     chunks = -(-k // (spec.chunk or k))
     scales = [random_scales(rng, spec, of, finite) for of in ((m, chunks), (chunks, n))]
     assert_same(spec, a, b, scales if spec.scale is not None else None, threads=threads)
+
+
+test_same_as_golden = settings(max_examples=150, suppress_health_check=SLOW)(anything(same_as_golden))
+test_same_as_golden_often = pytest.mark.prove(
+    settings(max_examples=700, suppress_health_check=SLOW)(anything(same_as_golden))
+)
 
 
 @settings(max_examples=150, suppress_health_check=SLOW)

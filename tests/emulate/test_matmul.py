@@ -58,15 +58,18 @@ def assert_same(spec, a_codes, b_codes, scales=None, **options):
         np.testing.assert_array_equal(spec.out_format.encode(values), codes)
 
 
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+anything = given(
     spec=specs(max_chunk=9, max_side=3) | specs(11, 23, 31, max_chunk=9, max_side=3),
     kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
     shape=st.tuples(st.integers(1, 5), st.integers(1, 25), st.integers(1, 5)),
     seed=st.integers(0, 2**32 - 1),
     threads=st.sampled_from([1, 2]),
 )
-def test_same_as_golden(spec, kinds, shape, seed, threads):
+
+
+def same_as_golden(spec, kinds, shape, seed, threads):
     rng = np.random.default_rng(seed)
     m, k, n = shape
     a = random_codes(rng, spec.a, (m, k), kinds[0])
@@ -74,7 +77,13 @@ def test_same_as_golden(spec, kinds, shape, seed, threads):
     assert_same(spec, a, b, threads=threads)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+test_same_as_golden = settings(max_examples=200, suppress_health_check=SLOW)(anything(same_as_golden))
+test_same_as_golden_often = pytest.mark.prove(
+    settings(max_examples=1000, suppress_health_check=SLOW)(anything(same_as_golden))
+)
+
+
+@settings(max_examples=150, suppress_health_check=SLOW)
 @given(
     spec=specs(max_chunk=9, max_side=3) | specs(11, 23, 31, max_chunk=9, max_side=3),
     kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)),
@@ -111,6 +120,7 @@ def test_dots_of_more_rows_than_a_block_holds():
 # -- shapes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 160, 163])
 @pytest.mark.parametrize("name", presets)
 def test_chunk_tails(name, length):
@@ -120,6 +130,7 @@ def test_chunk_tails(name, length):
         assert_same(spec, random_codes(rng, spec.a, (4, length), kind), random_codes(rng, spec.b, (length, 3), kind))
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("threads", [None, 1, 2, 3])
 @pytest.mark.parametrize("shape", [(1, 5, 2100), (2100, 5, 1), (70, 3, 70), (33, 4, 1025), (1025, 4, 33)])
 def test_blocks(shape, threads):
@@ -144,6 +155,7 @@ def test_transposed_and_strided_operands():
 # -- the ways: each on operands for which it is taken ------------------------------------------------------------
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(
     ("a", "b", "acc", "overflow"),
     [

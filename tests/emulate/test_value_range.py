@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macgen import MacSpec
-from macgen.emulate.value_range import Terms, magnitude_bound, sums_are_exact
+from macgen.emulate.value_range import ValueRange, magnitude_bound, sums_are_exact
 from macgen.numerics import all_codes, parse_format
 from tests.strategies import formats
 
@@ -20,7 +20,7 @@ def exact_magnitudes(fmt):
 
 @given(formats(5, 3, 6).filter(lambda fmt: fmt.width <= 6), formats(5, 3, 6).filter(lambda fmt: fmt.width <= 6))
 def test_products_of_all_values(a, b):
-    bounds = Terms.of_products(a, b)
+    bounds = ValueRange.of_products(a, b)
     products = {x * y for x in exact_magnitudes(a) for y in exact_magnitudes(b)}
     for product in products:
         units = product / Fraction(2) ** bounds.lsb_exponent
@@ -39,7 +39,7 @@ def test_products_of_all_values(a, b):
     ],
 )
 def test_products_of_known_formats(a, b, precision, lsb, largest):
-    bounds = Terms.of_products(parse_format(a), parse_format(b))
+    bounds = ValueRange.of_products(parse_format(a), parse_format(b))
     assert (bounds.precision, bounds.lsb_exponent) == (precision, lsb)
     assert 2.0**bounds.top_exponent / 4 <= largest < 2.0**bounds.top_exponent
 

@@ -31,6 +31,7 @@ def specs_of(acc, a, b):
             yield MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("acc", ACCUMULATORS)
 @pytest.mark.parametrize(("a", "b"), OPERANDS)
 def test_every_step(acc, a, b):
@@ -46,6 +47,7 @@ def test_every_step(acc, a, b):
                 assert model.step(c, x, y) == expected[product], (spec, c, x, y)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("acc", ACCUMULATORS)
 def test_steps_and_folds_with_every_random_number(acc, bits):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
-from macgen.numerics import parse_format
+from macgen.numerics import FixedFormat, FloatFormat, parse_format
 from tests.strategies import formats
 
 
@@ -46,3 +46,10 @@ def test_any_text_is_a_format_or_refused_in_one_line(text):
         sentence = ""
         assert parse_format(str(fmt)) == fmt
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("text", ["e5m2", "e4m3fnuz:bias=11", "e6m9:flush", "int8", "ufix0.8", "fix8.8"])
+def test_repr_is_what_parses_the_string(text):
+    fmt = parse_format(text)
+    assert repr(fmt) == f"{type(fmt).__name__}.parse({text!r})"
+    assert eval(repr(fmt), {"FloatFormat": FloatFormat, "FixedFormat": FixedFormat}) == fmt

@@ -11,14 +11,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl import Design
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
-from macgen.rtl.units.datapath import Folded, Loaded, datapath
-from macgen.rtl.units.exact_number import Addition, aligned_window, exact_addend, product_addend
+from macgen.rtl.units.datapath import Folded, Loaded
 from macgen.rtl.units.multiplier import Multiplier
-from macgen.rtl.units.rounded_product import RoundedNumber
+from macgen.rtl.units.rounded_number import RoundedNumber
 from tests.rtl.stages import Proof, meaning, pack, unpack, width_of
 
 MOST_OPERANDS = 1 << 16
@@ -27,10 +27,8 @@ MOST_OPERANDS = 1 << 16
 
 def operand_bits(spec):
     """Return how many bits an operand of the adder has, or what the lanes of aligned sums hand on; 63 are the most."""
-    operand = width_of(datapath(spec).operand)
-    if spec.aligned_bits is None:
-        return operand
-    return max(operand, width_of(AlignedLanes(aligned_window(spec), spec.lanes)))
+    design = Design(spec)
+    return max(width_of(design.steps.operand), width_of(design.operand))
 
 
 class LaneStages(wiring.Component):
@@ -39,8 +37,8 @@ class LaneStages(wiring.Component):
     """
 
     def __init__(self, spec):
-        self._spec = spec
-        self._arithmetic = arithmetic = datapath(spec)
+        self._spec, self._design = spec, Design(spec)
+        self._arithmetic = arithmetic = self._design.steps
         state, self._operand = width_of(arithmetic.value), operand_bits(spec)
         super().__init__(
             {
@@ -63,7 +61,7 @@ class LaneStages(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, arithmetic, addend = self._spec, self._arithmetic, exact_addend(self._spec)
+        spec, arithmetic, addend = self._spec, self._arithmetic, self._design.exact_product
         products, raised = [], Signal(FLAG_BITS)
         for lane in range(spec.lanes):
             multiplier = submodule(
@@ -75,7 +73,7 @@ class LaneStages(wiring.Component):
             ]
             products.append(multiplier.product)
         if spec.product is not None:
-            make = partial(RoundedNumber, Addition.of_products(spec), product_addend(spec))
+            make = partial(RoundedNumber, self._design.product_rounding, self._design.product)
             units = [submodule(m, platform, f"rounding_{lane}", "rounding", make) for lane in range(spec.lanes)]
             for unit, product in zip(units, products, strict=True):
                 connect_members(m, unit.number, product)
@@ -102,7 +100,7 @@ class LaneStages(wiring.Component):
         after = submodule(m, platform, "after", "output", arithmetic.output)
         result = unpack(arithmetic.value, self.sum)
         connect_members(m, after.value, result)
-        agree = (adder.settled == output.flags) & (folded.flags == output.flags)
+        agree = (adder.deferred_flags == output.flags) & (folded.flags == output.flags)
         flags = adder.flags
         if spec.aligned_bits is None:
             self._lane_sum(m, platform, products, raised)
@@ -118,18 +116,18 @@ class LaneStages(wiring.Component):
                     self.load_flags.eq(loaded.flags),
                 ]
             return m
-        window = aligned_window(spec)
+        window = self._design.window
         aligner = submodule(m, platform, "aligner", "aligner", lambda: Aligner(window, spec.lanes))
         for lane, number in enumerate(products):
             connect_members(m, aligner.numbers[lane], number)
-        aligned = submodule(m, platform, "aligned", "aligned", lambda: AlignedAdder(arithmetic.addition, window))
+        aligned = submodule(m, platform, "aligned", "aligned", lambda: AlignedAdder(arithmetic.geometry, window))
         lanes = AlignedLanes(window, spec.lanes)
         connect_members(m, aligned.lanes, unpack(lanes, self.operand))
         connect_members(m, aligned.acc, state)
         if arithmetic.random_bits:
             m.d.comb += aligned.random.eq(self.random)
         folds = self.operand[-1]
-        agree &= aligned.settled == output.flags
+        agree &= aligned.deferred_flags == output.flags
         m.d.comb += [
             self.product.eq(pack(lanes, aligner.aligned)),
             self.sum.eq(Mux(folds, pack(arithmetic.value, adder.result), pack(arithmetic.value, aligned.result))),
@@ -142,7 +140,7 @@ class LaneStages(wiring.Component):
 
     def _lane_sum(self, m, platform, products, raised):
         arithmetic = self._arithmetic
-        lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(self._spec))
+        lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(self._design))
         for lane, number in enumerate(products):
             connect_members(m, lanes.products[lane], number)
         product = submodule(m, platform, "product_unit", "product", arithmetic.product)

@@ -12,13 +12,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.golden.model import multiply
-from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl.outer import adds_integers, out_random_bits, out_rounding, outer_datapath, result_datapath
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules, submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.units.conversion import conversion
-from macgen.rtl.units.datapath import datapath
 from macgen.rtl.units.multiplier import Scaler
 from tests.rtl.gates import from_rtlil
 from tests.rtl.stages import DifferenceError, Proof, meaning, pack, unpack, width_of
@@ -38,8 +35,8 @@ class OuterStages(wiring.Component):
     """
 
     def __init__(self, spec):
-        self._spec = spec
-        self._inner, self._arithmetic = datapath(spec), outer_datapath(spec)
+        self._spec, self._design = spec, Design(spec)
+        self._inner, self._arithmetic = self._design.steps, self._design.results
         state, operand = width_of(self._arithmetic.value), width_of(self._arithmetic.operand)
         scale = 1 if spec.scale is None else spec.scale.width
         super().__init__(
@@ -61,17 +58,14 @@ class OuterStages(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec, inner, arithmetic = self._spec, self._inner, self._arithmetic
-        integer = adds_integers(spec)
-        number = submodule(m, platform, "number_unit", "number", lambda: inner.number(integer=integer))
+        number = submodule(m, platform, "number_unit", "number", self._design.chunk_number)
         inner_output = submodule(m, platform, "inner_output", "inner_output", inner.output)
         for part in (number, inner_output):
             connect_members(m, part.value, unpack(inner.value, self.inner))
         m.d.comb += self.inner_agrees.eq(inner_output.flags == number.flags)
         addend = number.number
         if spec.scale is not None:
-            scaler = submodule(
-                m, platform, "scaler_unit", "scaler", lambda: Scaler(inner.sums(integer=integer), spec.scale)
-            )
+            scaler = submodule(m, platform, "scaler_unit", "scaler", lambda: Scaler(self._design.chunk_sum, spec.scale))
             connect_members(m, scaler.number, addend)
             m.d.comb += [scaler.a_scale.eq(self.a_scale), scaler.b_scale.eq(self.b_scale)]
             addend = scaler.scaled
@@ -91,7 +85,7 @@ class OuterStages(wiring.Component):
             product.present.eq(1),
             self.product.eq(pack(arithmetic.operand, product.operand)),
             self.sum.eq(pack(arithmetic.value, adder.result)),
-            self.flags.eq(Mux(adder.settled == output.flags, adder.flags | after.flags, ~0)),
+            self.flags.eq(Mux(adder.deferred_flags == output.flags, adder.flags | after.flags, ~0)),
             self.code.eq(output.code),
         ]
         return m
@@ -110,12 +104,15 @@ class OuterProof(Proof):
     """
 
     place = "chunks"
-    datapath = staticmethod(outer_datapath)
     component = OuterStages
 
     def __init__(self, inner, most_pairs=1 << 22, seed=1, contract=None):
         super().__init__(inner.spec, most_pairs, seed, contract)
         self._inner = inner
+
+    @staticmethod
+    def _datapath(design):
+        return design.outer
 
     def _operands(self):
         spec, states = self.spec, self._inner.states
@@ -157,11 +154,11 @@ class OutStages(wiring.Component):
     """
 
     def __init__(self, spec):
-        self._spec = spec
+        self._design = design = Design(spec)
         super().__init__(
             {
-                "state": In(width_of(result_datapath(spec).value)),
-                "random": In(out_random_bits(spec)),
+                "state": In(width_of(design.results.value)),
+                "random": In(design.out_random_bits),
                 "code": Out(spec.out_format.width),
                 "flags": Out(FLAG_BITS),
                 "agrees": Out(1),
@@ -170,16 +167,15 @@ class OutStages(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, arithmetic = self._spec, result_datapath(self._spec)
-        integer = isinstance(spec.out_format, FixedFormat)
-        number = submodule(m, platform, "number_unit", "out_number", lambda: arithmetic.number(integer=integer))
-        unit = submodule(m, platform, "unit", "out_conversion", lambda: conversion(out_rounding(spec)))
+        design, arithmetic = self._design, self._design.results
+        number = submodule(m, platform, "number_unit", "out_number", design.out_number)
+        unit = submodule(m, platform, "unit", "out_conversion", design.out.unit)
         output = submodule(m, platform, "output", "output", arithmetic.output)
         state = unpack(arithmetic.value, self.state)
         connect_members(m, number.value, state)
         connect_members(m, output.value, state)
         connect_members(m, unit.number, number.number)
-        if out_random_bits(spec):
+        if design.out_random_bits:
             m.d.comb += unit.random.eq(self.random)
         m.d.comb += [
             self.code.eq(unit.code),
@@ -198,9 +194,9 @@ def check_results(proof, contract=None):
     spec, model = proof.spec, proof.model if contract is None else contract
     gates = from_rtlil(Modules("stages").convert(OutStages(spec)), "stages")
     states, codes, compared = proof.states, proof._codes(proof.states).tolist(), 0
-    bits = spec.random_bits if spec.random_place == "out" else 0
+    bits, takes = spec.random_bits if spec.random_place == "out" else 0, Design(spec).out_random_bits > 0
     for number in range(1 << bits):
-        out = gates.evaluate(len(states), {"state": states} | ({"random": number} if out_random_bits(spec) else {}))
+        out = gates.evaluate(len(states), {"state": states} | ({"random": number} if takes else {}))
         if not out["agrees"].all():
             raise DifferenceError(f"{spec}: the flags of a result differ by what settles it")
         results = zip(states.tolist(), codes, out["code"].tolist(), out["flags"].tolist(), strict=True)

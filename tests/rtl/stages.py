@@ -14,15 +14,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.golden import Model
-from macgen.golden.model import Target, multiply
+from macgen.golden.model import RoundedSum as GoldenSum
+from macgen.golden.model import multiply
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl import Design
 from macgen.rtl.parts.bits import extend
 from macgen.rtl.parts.hierarchy import Modules, submodule
 from macgen.rtl.parts.interfaces import connect_members, member
-from macgen.rtl.units.datapath import Folded, Loaded, datapath
-from macgen.rtl.units.exact_number import Addition, exact_addend, product_addend
+from macgen.rtl.units.datapath import Folded, Loaded
 from macgen.rtl.units.multiplier import Multiplier
-from macgen.rtl.units.rounded_product import RoundedNumber
+from macgen.rtl.units.rounded_number import RoundedNumber
 from tests.rtl.gates import from_rtlil
 
 MOST_LANES = 1 << 18
@@ -79,8 +80,8 @@ class Stages(wiring.Component):
     """
 
     def __init__(self, spec):
-        self._spec = spec
-        self._arithmetic = arithmetic = datapath(spec)
+        self._spec, self._design = spec, Design(spec)
+        self._arithmetic = arithmetic = self._design.steps
         state, operand = width_of(arithmetic.value), width_of(arithmetic.operand)
         super().__init__(
             {
@@ -104,11 +105,11 @@ class Stages(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec, arithmetic = self._spec, self._arithmetic
-        exact = exact_addend(spec)
+        exact = self._design.exact_product
         multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(spec.a, spec.b, exact))
         factors = multiplier.product
         if spec.product is not None:
-            make = partial(RoundedNumber, Addition.of_products(spec), product_addend(spec))
+            make = partial(RoundedNumber, self._design.product_rounding, self._design.product)
             rounding = submodule(m, platform, "rounding_unit", "rounding", make)
             connect_members(m, rounding.number, factors)
             factors = rounding.rounded
@@ -137,7 +138,7 @@ class Stages(wiring.Component):
                 m.d.comb += getattr(target, name).eq(member(source, name))
         # What a sum's rounding raises is known from the sum, and told again by whatever settles it.
         after = submodule(m, platform, "after", "output", arithmetic.output)
-        agree = adder.settled == output.flags
+        agree = adder.deferred_flags == output.flags
         folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))
         parts = [(folded.value, state), (after.value, adder.result)]
         agree &= folded.flags == output.flags
@@ -179,13 +180,12 @@ class Proof:
     """
 
     place = "steps"
-    datapath = staticmethod(datapath)
     component = Stages
 
     def __init__(self, spec, most_pairs=1 << 22, seed=1, contract=None):
         self.spec, self.model, self.rng = spec, Model(contract or spec), np.random.default_rng(seed)
         self.most_pairs = most_pairs
-        self.arithmetic = self.datapath(spec)
+        self.arithmetic = self._datapath(Design(spec))
         bits = spec.random_bits if spec.random_place == self.place else 0
         above = 1 << bits
         drawn = [0, *self.rng.integers(0, above, DRAWN_NUMBERS), above - 1]
@@ -194,6 +194,10 @@ class Proof:
         self.steps = self.folds = 0
         self.complete = True
         self._code_of = {}
+
+    @staticmethod
+    def _datapath(design):
+        return design.steps
 
     def _add(self, state, operand, number):
         inputs = {"state": state, "operand": operand}
@@ -213,7 +217,7 @@ class Proof:
         """
         self._operands()
         self._close_steps()
-        if self.arithmetic.addition.folds:
+        if self.arithmetic.rounded_sum.folds:
             self._close_folds()
         return self
 
@@ -227,12 +231,12 @@ class Proof:
         ]
         spec, found = self.model.spec, {}
         if spec.product is not None:
-            target = Target(spec.product, spec.rounding, spec.overflow_into(spec.product))
+            target = GoldenSum(spec.product, spec.rounding, spec.overflow_into(spec.product))
         pairs = itertools.product(*map(range, map(len, numbers)))
         for pair, operand, flags in zip(pairs, made["product"].tolist(), made["product_flags"].tolist(), strict=True):
             product = multiply(numbers[0][pair[0]], numbers[1][pair[1]])
             if spec.product is not None:
-                code, wanted = target.sum((product,), 0)
+                code, wanted = target.of((product,), 0)
                 product = target.number(code)
                 if flags != wanted:
                     raise DifferenceError(f"{self.spec}: the product of {pair} has flags {flags}, not {wanted}")
@@ -263,7 +267,7 @@ class Proof:
         frontier = [self._learn(np.array([zero], np.uint64))]
         if self._code_of[zero] != 0:
             raise DifferenceError(f"{self.spec}: the empty accumulator has code {self._code_of[zero]}")
-        if self.arithmetic.addition.folds and self.arithmetic.loads_exactly:
+        if self.arithmetic.rounded_sum.folds and self.arithmetic.loads_exactly:
             frontier.append(self._load())
         frontier = np.concatenate(frontier)
         expected = {}

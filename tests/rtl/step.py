@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen import MacSpec, tools
 from macgen.bundle.verilog import to_verilog
 from macgen.prove.exhaustive.step_wrapper import StepWrapper, step_wrapper
+from macgen.rtl import Design
 
 NAME = "dut"
 TIMEOUT_S = 300
@@ -40,7 +41,7 @@ class RtlStep:
     def __init__(self, spec: MacSpec, edit: Callable[[str], str] = lambda verilog: verilog) -> None:
         assert spec.acc.width <= 64
         self.spec = spec
-        wrapper = step_wrapper(spec, NAME)
+        wrapper = step_wrapper(Design(spec), NAME)
         self._random_bits = wrapper.inner.random_bits
         texts = [edit(to_verilog(spec, NAME)), wrapper.verilog, _loop_verilog(spec, wrapper)]
         self._library = _library(texts, f"{NAME}_loop", _LOOP_CPP.replace("@WORDS@", _words(wrapper)))

@@ -5,9 +5,9 @@ import pytest
 from amaranth.hdl import Shape
 
 from macgen.golden import Model
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.pe import Pe
-from macgen.rtl.units.datapath import datapath
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import operands
@@ -16,17 +16,17 @@ LANES = 128
 
 
 def gates_of(spec):
-    return from_rtlil(Modules("pe").convert(Pe(spec)), "pe")
+    return from_rtlil(Modules("pe").convert(Pe(Design(spec))), "pe")
 
 
 def result_of(spec, register):
     """Codes and flags of the sums in result registers."""
     left, inputs = register.astype(np.int64), {}
-    for name, item in datapath(spec).value.members.items():
+    for name, item in Design(spec).steps.value.members.items():
         width = Shape.cast(item.shape).width
         inputs[f"value__{name}"] = left & ((1 << width) - 1)
         left = left >> width
-    output = from_rtlil(Modules("output").convert(datapath(spec).output()), "output").evaluate(LANES, inputs)
+    output = from_rtlil(Modules("output").convert(Design(spec).steps.output()), "output").evaluate(LANES, inputs)
     return output["code"], output["flags"].astype(np.int64) | left
 
 
@@ -65,7 +65,7 @@ def test_infinities_of_both_signs_are_invalid_in_a_chunks_first_product():
     spec = MacSpec(
         a="e2m1", b="e2m1", acc="e6m9", lanes=2, chunk=2, fold="overlap", overflow="infinity", rows=1, cols=1
     )
-    assert datapath(spec).loads_exactly
+    assert Design(spec).steps.loads_exactly
     gates, model = gates_of(spec), Model(spec)
     rng = np.random.default_rng(5)
     a, b = rng.integers(0, 16, (2, LANES, 4))  # two chunks of a beat
@@ -89,6 +89,7 @@ def test_infinities_of_both_signs_are_invalid_in_a_chunks_first_product():
     assert 4 in flags
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 @pytest.mark.parametrize(
     ("operand", "acc"),
@@ -102,6 +103,7 @@ def test_chunks_fold_beside_products_after_any_gap(operand, acc, rounding, chunk
     folds_beside_products(MacSpec(a=operand, b=b, acc=acc, rounding=rounding, chunk=chunk, fold="overlap"))
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("chunk", [1, 2])
 @pytest.mark.parametrize(
     ("arithmetic", "loads_exactly"),
@@ -121,7 +123,7 @@ def test_turns_fold_beside_products_that_raise_flags(arithmetic, loads_exactly, 
     """The same of two turns and two pipeline stages, each turn with gaps of its own; products bring flags with them."""
     chunk *= arithmetic.get("lanes", 1)
     spec = MacSpec(**arithmetic, chunk=chunk, fold="overlap", interleave=2, pipeline=2)
-    assert datapath(spec).loads_exactly is loads_exactly
+    assert Design(spec).steps.loads_exactly is loads_exactly
     flags = folds_beside_products(spec)
     assert len(set(flags)) > 1 or spec.overflow == "wrap"
 

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from macgen import golden
 from macgen.catalogue import CATALOGUE
-from macgen.rtl import MacArray, Skew, array_latency
+from macgen.rtl import ArrayCore, Design, MacArray, Skew
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.spec import FOLDS, MacSpec
+from macgen.spec import Fold, MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import DifferenceError, beats_of, check, operands, play, scales
 
@@ -84,11 +85,11 @@ class Bench:
                 words, last = feed[0]
                 for port, codes, width in words:
                     self._drive(ctx, port, codes, width)
-                ctx.set(self.array.a_last, last)
-            ctx.set(self.array.a_valid, offered_a)
-            ctx.set(self.array.b_valid, offered_b)
-            ctx.set(self.array.c_ready, self.rng.random() >= back_pressure)
-            taken = offered_a and offered_b and ctx.get(self.array.a_ready)
+                ctx.set(self._port("a_last"), last)
+            ctx.set(self._port("a_valid"), offered_a)
+            ctx.set(self._port("b_valid"), offered_b)
+            ctx.set(self._port("c_ready"), self.rng.random() >= back_pressure)
+            taken = offered_a and offered_b and ctx.get(self._port("a_ready"))
             moved = self._take(ctx)
             if taken:
                 offered_a = offered_b = False
@@ -120,22 +121,27 @@ class Bench:
             beats.append((words, last))
         return beats
 
+    def _port(self, name):
+        """Return the signal, or the field of a stream's payload, that has this name in the Verilog."""
+        stream, field = getattr(self.array, name[0]), name[2:]
+        return getattr(stream, field) if field in ("valid", "ready") else Value.cast(stream.payload[field])
+
     def _drive(self, ctx, port, codes, width):
-        ctx.set(getattr(self.array, port), sum(int(code) << (lane * width) for lane, code in enumerate(codes)))
+        ctx.set(self._port(port), sum(int(code) << (lane * width) for lane, code in enumerate(codes)))
 
     def _take(self, ctx):
-        array, spec = self.array, self.spec
-        if not ctx.get(array.c_valid):
+        spec = self.spec
+        if not ctx.get(self._port("c_valid")):
             return False
         if self.first_result is None:
             self.first_result = self.cycle
-        if not ctx.get(array.c_ready):
+        if not ctx.get(self._port("c_ready")):
             return False
-        data, flags, width = ctx.get(array.c_data), ctx.get(array.c_flags), spec.out_format.width
+        data, flags, width = ctx.get(self._port("c_data")), ctx.get(self._port("c_flags")), spec.out_format.width
         beats = spec.rows * spec.interleave
         beat = len(self.results) % beats
-        assert ctx.get(array.c_first) == (beat == 0)
-        assert ctx.get(array.c_last) == (beat == beats - 1)
+        assert ctx.get(self._port("c_first")) == (beat == 0)
+        assert ctx.get(self._port("c_last")) == (beat == beats - 1)
         codes = [data >> (col * width) & ((1 << width) - 1) for col in range(spec.cols)]
         self.results.append((codes, [flags >> (col * 3) & 7 for col in range(spec.cols)]))
         return True
@@ -143,7 +149,7 @@ class Bench:
 
 def folds(chunk):
     """Return what a spec's fold may be; without chunks one is as good as the other (tests/emit/test_verilog.py)."""
-    return FOLDS if chunk else FOLDS[:1]
+    return tuple(Fold) if chunk else tuple(Fold)[:1]
 
 
 def tiles_of(spec, lengths, rng):
@@ -159,6 +165,7 @@ def tiles_of(spec, lengths, rng):
         yield of_tile
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(
     ("name", "fold", "pipeline"),
     [
@@ -192,6 +199,7 @@ def compare(spec, results, tiles):
         added += golden.draws(spec, a.shape[1]) if turn == spec.interleave - 1 else 0
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize(("chunk", "fold"), [(chunk, fold) for chunk in (None, 1, 3) for fold in folds(chunk)])
 @pytest.mark.parametrize(
@@ -203,10 +211,11 @@ def test_latency_is_as_stated(rows, cols, interleave, chunk, fold, pipeline):
     spec = MacSpec(a="int3", b="int3", acc="int8", **size, chunk=chunk, fold=fold, pipeline=pipeline)
     bench, lengths = Bench(spec), (1, 3, 4) if chunk == 3 else (1, 4)
     groups = [list(tiles_of(spec, [length] * interleave, bench.rng)) for length in lengths]
-    assert [latency for _, latency in bench.latencies(groups)] == [array_latency(spec)] * len(lengths)
+    assert [latency for _, latency in bench.latencies(groups)] == [Design(spec).latency] * len(lengths)
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("fold", Fold)
 @pytest.mark.parametrize("rounding", ["rne", "stochastic:5"])
 def test_interleaved_tiles_in_simulation(rounding, fold):
     spec = MacSpec(a="e5m2", b="e5m2", acc="e6m5", rows=2, cols=3, interleave=3, chunk=4, fold=fold, rounding=rounding)
@@ -245,24 +254,26 @@ STREAMS = [
 ]
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.thinned(5)
+@pytest.mark.parametrize("fold", Fold)
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
     """Registers hold anything at the start; a reset comes at any moment; beats marked first drop unfinished sums."""
     spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + (fold == "overlap")) % 2)
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 64, 40)
     log = play(gates, spec, beats, rng)
     assert check(spec, beats, log) > 200
 
 
-@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.thinned(5)
+@pytest.mark.parametrize("fold", Fold)
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_turns_are_independent(index, fold):
     interleave = 2 + (index + (fold == "overlap")) % 3
     spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + interleave) % 2, interleave=interleave)
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(2)
     beats = beats_of(spec, rng, 48, 30)
     log = play(gates, spec, beats, rng)
@@ -272,7 +283,7 @@ def test_turns_are_independent(index, fold):
 def test_a_lost_beat_would_be_seen():
     """The comparison itself: results of other operands are found out."""
     spec = STREAMS[0]
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 64, 30)
     log = play(gates, spec, beats, rng, resets=False)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat
-from macgen.rtl import MacArray
+from macgen.rtl import ArrayCore, Design
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.rtl.units.exact_number import Addend, Addition, Window, aligned_window, product_addend
+from macgen.rtl.units.exact_number import Addend, Window
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 from tests.rtl.lane_stages import LaneProof, operand_bits
@@ -60,6 +60,7 @@ def spec_of(a, b, acc, lanes, lane_sum, rounding, overflow, other):
     return MacSpec(**fields, overflow=overflow, chunk=lanes, **other)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fields", PROOFS, ids=lambda fields: "-".join(map(str, fields[:-1])))
 def test_every_state_with_the_lanes_products(fields):
     proof = LaneProof(spec_of(*fields), most_pairs=8_000).run()
@@ -67,6 +68,7 @@ def test_every_state_with_the_lanes_products(fields):
     assert proof.steps > 5_000
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     ("hardware", "contract"),
     [
@@ -97,6 +99,7 @@ def lane_specs(draw):
     return spec
 
 
+@pytest.mark.prove
 @given(lane_specs())
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_spec(spec):
@@ -129,16 +132,18 @@ ARRAYS = [
 ]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("index", range(len(ARRAYS)))
 def test_arrays_take_beats_of_several_elements(index):
     """The lanes that a dot product's last beat does not need hold zero; gaps, back-pressure, restarts and resets."""
     spec = MacSpec(**{"cols": 1, **ARRAYS[index]})
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 32, 24)
     assert check(spec, beats, play(gates, spec, beats, rng)) > 40
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "fields",
     [
@@ -150,7 +155,7 @@ def test_arrays_take_beats_of_several_elements(index):
     ],
 )
 def test_specs_in_use_become_hardware(fields):
-    text = Modules("array").convert(MacArray(MacSpec(**fields)))
+    text = Modules("array").convert(ArrayCore(Design(MacSpec(**fields))))
     assert text.count("\\array_multiplier") >= fields["lanes"]
 
 
@@ -160,16 +165,16 @@ def test_specs_in_use_become_hardware(fields):
 def test_a_fused_sum_has_the_bits_that_the_spec_counts():
     for a, acc, lanes in (("e4m3fn", "e8m13", 32), ("fp16", "fp32", 8), ("int8", "fp32", 5)):
         spec = MacSpec(a=a, b=a, acc=acc, lanes=lanes)
-        addend = Addition.of_steps(spec).addend
+        addend = Design(spec).steps.rounded_sum.addend
         assert addend.significand_bits == spec.fused_bits
-        assert addend.largest == lanes * product_addend(spec).largest
+        assert addend.largest == lanes * Design(spec).product.largest
 
 
 @given(lane_specs())
 def test_windows_hold_what_they_keep(spec):
     if spec.aligned_bits is None:
         return
-    window = aligned_window(spec)
+    window = Design(spec).window
     total = Addend.of_window(window)
     # The largest sum fits, and in the lowest position the last bit is the grid's.
     scale = Fraction(2) ** (window.highest - window.bits)

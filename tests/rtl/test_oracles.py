@@ -19,6 +19,7 @@ SPECS = {
 }
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("name", SPECS)
 def test_steps_make_the_array(name):
     spec, count = SPECS[name], 3_000

@@ -113,6 +113,7 @@ FLOATS = {
 KINDS = ["any numbers", "like weights"]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("name", FLOATS)
 def test_float_accumulators(name):
     theirs, spec = FLOATS[name]
@@ -169,6 +170,7 @@ FIXED = {
 }
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_accumulators(name):
     spec = FIXED[name]
@@ -323,6 +325,7 @@ def check_moments(errors, variance):
     assert error < 0.03 * variance
 
 
+@pytest.mark.prove
 def test_moments_of_dot_products(stochastic_array):
     """The error is a martingale: its variance is the mean of the sum of p (1 - p) ulp^2 over all additions.
 
@@ -356,6 +359,7 @@ def test_moments_of_dot_products(stochastic_array):
     check_moments(sums.to_numpy()[:, 0] - products.sum(), variance.mean())
 
 
+@pytest.mark.prove
 def test_moments_of_fixed_point_dot_products():
     """The rest of each product alone decides, so that the variance is known exactly: the sum of p (1 - p) units^2."""
     spec, length = FIXED_STOCHASTIC, 25

@@ -58,7 +58,7 @@ def pairs(first, second, seed):
     half = PAIRS // 2
     drawn = [rng.integers(0, 1 << fmt.width, half) for fmt in formats]
     # Half of the exponents' sums lie around the ends of the range, where any two codes seldom do.
-    bias, top, reach = formats[0].exponent_bias, (1 << formats[0].exp_bits) - 1, formats[0].man_bits + 3
+    bias, top, reach = formats[0].bias, (1 << formats[0].exp_bits) - 1, formats[0].man_bits + 3
     field = rng.integers(0, top + 1, half)
     end = rng.choice([-bias, 0, bias], half) + rng.integers(-reach, 4, half)
     fields = field, np.clip(2 * bias - field + end, 0, top) % (1 << formats[1].exp_bits)
@@ -162,6 +162,7 @@ def check_products(rtl, a, b):
     return np.count_nonzero(wrong), np.bitwise_or.reduce(flags)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(("a", "b"), OPERANDS)
 def test_every_operand_code(a, b):
     """In binary32, where these products are exact unless they leave its range: 1.0 times a code is its value."""
@@ -211,6 +212,7 @@ def operands(name, count, seed):
     return factors
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("name", ACCUMULATORS)
 def test_sums_are_rounded_as_their_cast_does(name):
     """Single products with their flags, then a cast for each addition of a dot product."""

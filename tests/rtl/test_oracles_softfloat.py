@@ -85,7 +85,7 @@ def ties(fmt, count, seed):
     fields = np.where(rng.random(count) < 0.2, rng.integers(0, 2, count), fields)
     mantissa = np.where(rng.random(count) < 0.2, mantissas - 1, rng.integers(0, mantissas, count))
     acc = rng.integers(0, 2, count) * sign + fields * mantissas + mantissa
-    half_place = np.maximum(fields, 1) - fmt.exponent_bias - fmt.man_bits - 1
+    half_place = np.maximum(fields, 1) - fmt.bias - fmt.man_bits - 1
     odd = 2 * rng.integers(0, 8, count) + 1
     nudge = rng.choice([0, 0, 1, -1], count) * np.ldexp(1.0, -rng.integers(1, fmt.man_bits - 4, count))
     a_exponent = half_place // 2
@@ -95,6 +95,7 @@ def ties(fmt, count, seed):
     return np.stack([acc, fmt.encode(a).astype(np.int64), fmt.encode(b).astype(np.int64)])
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("name", SOFTFLOAT)
 def test_fused_multiply_add(name, rounding):

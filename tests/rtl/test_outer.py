@@ -22,6 +22,7 @@ OUTER = [
 ]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("spec", OUTER, ids=lambda spec: f"{spec.acc}-{spec.outer_format}-{spec.out_format}")
 def test_every_chunk_sum_scale_and_state(spec):
     inner = Proof(spec, most_pairs=20_000).run()
@@ -44,6 +45,7 @@ def test_results_of_the_only_adder_in_another_format(spec):
     assert check_results(proof) == len(proof.states) << spec.random_bits
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "changed", [{"outer": "e3m3finite"}, {"outer_rounding": "rtz"}, {"scale": "e2m1finite"}, {"overflow": "saturate"}]
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import ScaleFormat
-from macgen.rtl import MacArray, array_latency
+from macgen.rtl import ArrayCore, Design
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
@@ -42,6 +42,7 @@ def extended_specs(draw):
     return spec
 
 
+@pytest.mark.prove
 @settings(max_examples=15)
 @given(extended_specs())
 @example(MacSpec(a="e3m2", b="e3m2", acc="e4m3", scale="e5m2", chunk=1, outer="e5m3", out="e4m2fnuz", rows=2, cols=1))
@@ -83,16 +84,18 @@ STREAMS = {
 }
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("name", STREAMS)
 def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(name):
     spec = MacSpec(**(BASE | STREAMS[name]))
-    gates = from_rtlil(Modules("array").convert(MacArray(spec)), "array")
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(1)
     beats = beats_of(spec, rng, 48, 30)
     log = play(gates, spec, beats, rng)
     assert check(spec, beats, log) > 200
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize("chunk", [None, 1, 3])
 @pytest.mark.parametrize(("rows", "cols", "interleave"), [(1, 1, 1), (3, 2, 1), (2, 3, 3)])
@@ -107,4 +110,4 @@ def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, interleave, c
     for lengths, (beats, latency) in zip(rounds, bench.latencies(groups), strict=True):
         assert beats == interleave * sum(lengths) - 1
         if len(lengths) == 1:
-            assert latency == array_latency(spec)
+            assert latency == Design(spec).latency

@@ -4,9 +4,9 @@ and arrays."""
 import numpy as np
 import pytest
 
-from macgen.rtl.accumulation import Control
+from macgen.rtl import Control, Design
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.rtl.pe import Pe, result_bits
+from macgen.rtl.pe import Pe
 from macgen.spec import MacSpec
 from tests.rtl.gates import from_rtlil
 
@@ -14,9 +14,10 @@ LANES = 128
 
 
 def gates_of(spec):
-    return from_rtlil(Modules("pe").convert(Pe(spec)), "pe")
+    return from_rtlil(Modules("pe").convert(Pe(Design(spec))), "pe")
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("pipeline", [1, 2])
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 4])
@@ -44,7 +45,7 @@ def test_result_register_takes_the_one_from_below_when_shifted_only(acc):
     _, state = gates.clock(LANES, {"rst": 1}, gates.random_state(LANES, rng))
     expected = None
     for _ in range(30):
-        below, shift = rng.integers(0, 1 << result_bits(spec), LANES), rng.integers(0, 2, LANES)
+        below, shift = rng.integers(0, 1 << Design(spec).result_bits, LANES), rng.integers(0, 2, LANES)
         out, state = gates.clock(LANES, {"shift": shift, "result_in": below}, state)
         result = out["result_out"].astype(np.int64)
         if expected is not None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
@@ -15,7 +16,7 @@ CYCLES = 1500
 def simulate(chunk, fold, seed, resets=True, outer=None):
     """Run random beats; return per lane the list of (inputs, outputs) by cycle as integers."""
     spec = MacSpec(a="int4", b="int4", acc="int8", chunk=chunk, fold=fold, outer=outer)
-    gates = from_rtlil(Modules("sequencer").convert(Sequencer(spec)), "sequencer")
+    gates = from_rtlil(Modules("sequencer").convert(Sequencer(Design(spec))), "sequencer")
     rng = np.random.default_rng(seed)
     state = gates.random_state(LANES, rng)
     rates = {name: rng.choice([0.02, 0.1, 0.5, 0.9, 1], LANES) for name in ("valid", "first", "last", "busy")}
@@ -72,6 +73,7 @@ def chunks(beats, chunk):
     return [beats[start : start + size] for start in range(0, len(beats), size)]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 4, 5, 8, 13])
 def test_chunks_are_cut_as_the_contract_says(chunk, fold):
@@ -104,6 +106,7 @@ def test_chunks_are_cut_as_the_contract_says(chunk, fold):
     assert finished > 1000
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 1, 3, 8])
 def test_beats_wait_for_folds_only(chunk, fold):
@@ -133,10 +136,11 @@ def test_beats_wait_for_folds_only(chunk, fold):
 def test_a_million_long_chunk_counts_to_its_end():
     """The counter holds the largest chunk length: its width follows from it."""
     spec = MacSpec(a="int4", b="int4", acc="int8", chunk=1 << 20, fold="overlap")
-    gates = from_rtlil(Modules("sequencer").convert(Sequencer(spec)), "sequencer")
+    gates = from_rtlil(Modules("sequencer").convert(Sequencer(Design(spec))), "sequencer")
     assert gates.register_count >= 20
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 8])
 def test_chunks_for_an_outer_adder_end_with_their_last_product(chunk):
     """Every beat is taken at once; what is folded includes the product of the cycle."""

@@ -3,8 +3,8 @@ import pytest
 
 from macgen import MacSpec, golden, presets
 from macgen.numerics.flags import Flags
+from sim.addends import Aim, exact_code
 from sim.corners import Corner, corners, spread, to_tiles
-from sim.terms import Aim, exact_code
 
 FP16 = presets["fp16"]
 
@@ -145,7 +145,7 @@ SCALED = MacSpec(a="e2m1finite", b="e2m1finite", acc="fix12.2", scale="e8m0fnu",
     ids=lambda spec: str(spec.scale),
 )
 def test_corners_by_folds_meet_the_outer_accumulator(spec):
-    """Each term is a chunk sum times its scales, exactly: ties are ties of the outer format, and all flags appear."""
+    """Each addend is a chunk sum times its scales, exactly: ties are ties of the outer format, and all flags appear."""
     outer, results = spec.outer_format, {}
     for corner in corners(spec, "folds"):
         if corner.length < 10:

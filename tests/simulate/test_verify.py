@@ -71,6 +71,7 @@ def assert_passed(result: VerifyResult) -> None:
 # -- right arrays pass -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thinned("default", "int8-int32", "sr-e6m5", "nvfp4")
 @pytest.mark.parametrize(("name", "fold"), WITH_FOLDS)
 def test_presets_pass_under_icarus(name, fold, tmp_path):
     need("iverilog")
@@ -98,6 +99,7 @@ def test_presets_pass_under_icarus(name, fold, tmp_path):
     )
 
 
+@pytest.mark.thinned("fixed", "scaled", "aligned turns")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_pass_under_icarus(name, tmp_path):
     need("iverilog")
@@ -105,6 +107,7 @@ def test_other_formats_pass_under_icarus(name, tmp_path):
     assert_passed(verify(tmp_path / "dut", simulator="icarus", tiles=FEW_TILES, seed=7, workdir=tmp_path))
 
 
+@pytest.mark.thinned("default-overlap")
 @pytest.mark.parametrize(("name", "fold"), [("default", "overlap"), ("int8-int32", "bubble")])
 def test_presets_pass_under_verilator(name, fold, tmp_path):
     build(dataclasses.replace(presets[name], rows=2, cols=1, fold=fold), tmp_path / "dut")
@@ -207,6 +210,7 @@ def verify_mutant(bundle: Path, mutant: Mutant, directory: Path) -> VerifyResult
     return result
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("index", range(len(NAMED_MUTANTS)), ids=[f"{m[0]}-{m[1]}" for m in NAMED_MUTANTS])
 def test_named_mutants_are_caught(index, bundles, tmp_path):
     if index >= CLASSIC:
@@ -220,6 +224,7 @@ def test_named_mutants_are_caught(index, bundles, tmp_path):
     assert caught.message
 
 
+@pytest.mark.prove
 def test_random_mutants_are_caught(bundles, tmp_path):
     """Of small changes at random places nearly all are caught; the rest changes what cannot be seen from outside."""
     need("iverilog")
@@ -284,6 +289,7 @@ def test_logs_of_failures_are_kept(bundles, tmp_path, monkeypatch):
     assert "expected" in failed.message
 
 
+@pytest.mark.prove
 def test_the_seed_repeats_a_run_and_changes_it(bundles, tmp_path):
     need("iverilog")
     runs = [quick(bundles / "small", simulator="icarus", seed=seed).runs[0] for seed in (3, 3, 4)]

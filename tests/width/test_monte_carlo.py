@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -6,8 +8,10 @@ import pytest
 
 from macgen import MacSpec, golden
 from macgen.errors import MacgenError
+from macgen.numerics import FloatFormat
 from macgen.width import monte_carlo, nsr, truncation, variance
-from macgen.width.monte_carlo import simulate
+from macgen.width.monte_carlo import confirm, simulate
+from macgen.width.planning import Goal, Sum, plan
 
 RNE = MacSpec(a="e5m2", b="e4m3", acc="e6m4")
 NORMAL = np.random.default_rng(11).standard_normal(1 << 16)
@@ -257,3 +261,82 @@ def test_products_beyond_binary64():
     with pytest.raises(MacgenError) as caught:
         simulate(spec, 4, trials=4, samples=([1e300, -1e300], [1e300]))
     assert str(caught.value) == ("products of a e11m4 and b e11m4 are beyond binary64; accepted are smaller operands")
+
+
+# -- a plan confirmed ------------------------------------------------------------------------------------------------
+
+
+def planned(length, *, nzr=1.0, rms=None, **goal):
+    return plan(Goal(**goal), Sum(length=length, nzr=nzr, rms=rms))
+
+
+@pytest.mark.parametrize(
+    ("length", "nzr", "rms", "goal"),
+    [
+        (300, 1.0, None, {}),
+        (300, 1.0, None, {"rounding": "rtz"}),
+        (300, 1.0, None, {"rounding": "drop", "chunk": 16}),
+        (300, 0.2, 0.01, {"chunk": "auto", "nsr": 0.002}),
+        (300, 1.0, None, {"a": "int8", "b": "e4m3"}),
+    ],
+)
+def test_monte_carlo_ends_at_the_smallest_that_passes(length, nzr, rms, goal):
+    before = planned(length, nzr=nzr, rms=rms, **goal)
+    calls = []
+    after = confirm(before, trials=400, progress=lambda *call: calls.append(call))
+    chosen = after.chosen
+    assert (chosen.method, chosen.chunk) == ("monte-carlo", before.chunk)
+    assert after.answers == (*before.answers, chosen)
+    assert after.spec().acc == chosen.acc
+    assert chosen.acc.exp_bits == before.chosen.acc.exp_bits
+    assert set(calls) == {(400, 400)}
+    samples = monte_carlo._samples(before.goal, before.sum)
+    ratios = [
+        simulate(
+            type(s)(a=s.a, b=s.b, acc=FloatFormat(chosen.acc.exp_bits, bits), chunk=s.chunk, rounding=s.rounding),
+            length,
+            trials=400,
+            samples=samples,
+        ).nsr
+        for s in [after.spec()]
+        for bits in (chosen.man_bits, chosen.man_bits - 1)
+    ]
+    assert ratios[0].high <= before.goal.nsr < ratios[1].high
+    text = re.escape(f"measured NSR {ratios[0].value:.2g} ({ratios[0].low:.2g} to {ratios[0].high:.2g}), overflow in ")
+    assert re.fullmatch(text + r"[\d.]+% of 400 trials, seed 1", chosen.reason)
+
+
+@pytest.mark.parametrize(("nzr", "rms"), [(1.0, None), (0.3, None), (1.0, 0.01), (0.1, 2.0)])
+def test_monte_carlo_draws_the_sums_operands(nzr, rms):
+    a, b = monte_carlo._samples(Goal(a="e5m2", b="int8"), Sum(length=100, nzr=nzr, rms=rms))
+    products = a * b
+    usual = 127 / 4 * math.sqrt(nzr) if rms is None else rms
+    assert (products != 0).mean() == pytest.approx(nzr, abs=0.01)
+    assert math.sqrt((products**2).mean()) == pytest.approx(usual, rel=0.05)
+
+
+def test_monte_carlo_starts_too_narrow():
+    """Products of few values round more than the closed form says: the mantissa grows."""
+    before = planned(300)
+    narrow = dataclasses.replace(before, chosen=dataclasses.replace(before.chosen, acc=FloatFormat(5, 1)))
+    assert confirm(narrow, trials=400).chosen.acc == confirm(before, trials=400).chosen.acc
+
+
+def test_monte_carlo_gives_up_where_the_range_is_too_small():
+    before = planned(256, a="e3m2", b="e2m1", overflow_probability=0.5)
+    narrow = dataclasses.replace(before, chosen=dataclasses.replace(before.chosen, acc=FloatFormat(3, 6)))
+    with pytest.raises(MacgenError) as caught:
+        confirm(narrow, trials=400)
+    assert re.fullmatch(
+        r"nsr 0\.01 is not reached: the measured one is 0\.2\d \(up to 0\.\d+\) at any mantissa, with overflow in "
+        r"5\d\.\d% of the trials; accepted are goals with a lower overflow_probability or a larger nsr",
+        str(caught.value),
+    )
+
+
+def test_monte_carlo_needs_a_float_accumulator():
+    with pytest.raises(MacgenError) as caught:
+        confirm(planned(100, a="int8", b="int8"))
+    assert str(caught.value) == (
+        "monte-carlo does not go with acc int22, which is exact; accepted are float accumulators"
+    )

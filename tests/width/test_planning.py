@@ -1,6 +1,4 @@
-import dataclasses
 import math
-import re
 
 import pytest
 from hypothesis import given, settings
@@ -8,9 +6,9 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
-from macgen.width import bounds, exponent, nsr, planning, truncation, variance
+from macgen.width import bounds, exponent, monte_carlo, nsr, planning, truncation, variance
 from macgen.width.monte_carlo import simulate
-from macgen.width.planning import Goal, Sum, with_monte_carlo
+from macgen.width.planning import Goal, Sum
 from tests.strategies import formats
 
 INTEGERS = Goal(a="uint8", b="int8")
@@ -286,7 +284,7 @@ def test_zeros_make_no_noise(chunk):
     length, short = Sum(length=n, nzr=nzr).nonzero(chunk)
     planned_noise = nsr.estimate(length, 6, "rne", short).nsr
     goal = Goal(a="e6m5", b="e6m5", chunk=chunk)
-    samples = planning._samples(goal, Sum(length=n, nzr=nzr))
+    samples = monte_carlo._samples(goal, Sum(length=n, nzr=nzr))
     spec = planning.plan(goal, Sum(length=n)).spec()
     found = simulate(type(spec)(a="e6m5", b="e6m5", acc="e8m6", chunk=chunk), n, trials=500, samples=samples)
     assert found.nsr.value == pytest.approx(planned_noise, rel=0.3)  # 20 % of it for products of two normals
@@ -300,81 +298,6 @@ def test_without_zeros_nothing_changes(length, nzr, chunk):
     assert 1 <= short <= length
     if inner is not None:
         assert math.ceil(short / short_chunk) == math.ceil(length / inner)
-
-
-# -- Monte Carlo -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("length", "nzr", "rms", "goal"),
-    [
-        (300, 1.0, None, {}),
-        (300, 1.0, None, {"rounding": "rtz"}),
-        (300, 1.0, None, {"rounding": "drop", "chunk": 16}),
-        (300, 0.2, 0.01, {"chunk": "auto", "nsr": 0.002}),
-        (300, 1.0, None, {"a": "int8", "b": "e4m3"}),
-    ],
-)
-def test_monte_carlo_ends_at_the_smallest_that_passes(length, nzr, rms, goal):
-    before = planned(length, nzr=nzr, rms=rms, **goal)
-    calls = []
-    after = with_monte_carlo(before, trials=400, progress=lambda *call: calls.append(call))
-    chosen = after.chosen
-    assert (chosen.method, chosen.chunk) == ("monte-carlo", before.chunk)
-    assert after.answers == (*before.answers, chosen)
-    assert after.spec().acc == chosen.acc
-    assert chosen.acc.exp_bits == before.chosen.acc.exp_bits
-    assert set(calls) == {(400, 400)}
-    samples = planning._samples(before.goal, before.sum)
-    ratios = [
-        simulate(
-            type(s)(a=s.a, b=s.b, acc=FloatFormat(chosen.acc.exp_bits, bits), chunk=s.chunk, rounding=s.rounding),
-            length,
-            trials=400,
-            samples=samples,
-        ).nsr
-        for s in [after.spec()]
-        for bits in (chosen.man_bits, chosen.man_bits - 1)
-    ]
-    assert ratios[0].high <= before.goal.nsr < ratios[1].high
-    text = re.escape(f"measured NSR {ratios[0].value:.2g} ({ratios[0].low:.2g} to {ratios[0].high:.2g}), overflow in ")
-    assert re.fullmatch(text + r"[\d.]+% of 400 trials, seed 1", chosen.reason)
-
-
-@pytest.mark.parametrize(("nzr", "rms"), [(1.0, None), (0.3, None), (1.0, 0.01), (0.1, 2.0)])
-def test_monte_carlo_draws_the_sums_operands(nzr, rms):
-    a, b = planning._samples(Goal(a="e5m2", b="int8"), Sum(length=100, nzr=nzr, rms=rms))
-    products = a * b
-    usual = 127 / 4 * math.sqrt(nzr) if rms is None else rms
-    assert (products != 0).mean() == pytest.approx(nzr, abs=0.01)
-    assert math.sqrt((products**2).mean()) == pytest.approx(usual, rel=0.05)
-
-
-def test_monte_carlo_starts_too_narrow():
-    """Products of few values round more than the closed form says: the mantissa grows."""
-    before = planned(300)
-    narrow = dataclasses.replace(before, chosen=dataclasses.replace(before.chosen, acc=FloatFormat(5, 1)))
-    assert with_monte_carlo(narrow, trials=400).chosen.acc == with_monte_carlo(before, trials=400).chosen.acc
-
-
-def test_monte_carlo_gives_up_where_the_range_is_too_small():
-    before = planned(256, a="e3m2", b="e2m1", overflow_probability=0.5)
-    narrow = dataclasses.replace(before, chosen=dataclasses.replace(before.chosen, acc=FloatFormat(3, 6)))
-    with pytest.raises(MacgenError) as caught:
-        with_monte_carlo(narrow, trials=400)
-    assert re.fullmatch(
-        r"nsr 0\.01 is not reached: the measured one is 0\.2\d \(up to 0\.\d+\) at any mantissa, with overflow in "
-        r"5\d\.\d% of the trials; accepted are goals with a lower overflow_probability or a larger nsr",
-        str(caught.value),
-    )
-
-
-def test_monte_carlo_needs_a_float_accumulator():
-    with pytest.raises(MacgenError) as caught:
-        with_monte_carlo(planned(100, a="int8", b="int8"))
-    assert str(caught.value) == (
-        "monte-carlo does not go with acc int22, which is exact; accepted are float accumulators"
-    )
 
 
 # -- refused ---------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_golden_values_at_the_length_of_the_swamping_power(m_acc, n, expected):
 @settings(deadline=None, max_examples=150)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(2, 400))
 def test_loss_is_the_theorem_term_by_term(m_acc, m_p, n):
-    # Terms below the smallest double are lost in both.
+    # ValueRange below the smallest double are lost in both.
     assert loss(m_acc, m_p, n) == pytest.approx(float(1 - slow_vrr(m_acc, m_p, n)), rel=1e-11, abs=1e-290)
 
 

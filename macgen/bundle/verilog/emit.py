@@ -16,7 +16,7 @@ from macgen.bundle.verilog.module import describe as describe_module
 from macgen.bundle.verilog.netlist import read_netlists
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, ToolError, shown
-from macgen.rtl import MacArray, Modules
+from macgen.rtl import ArrayCore, Design, Modules
 from macgen.spec import MacSpec
 
 TIMEOUT_S = 600
@@ -50,7 +50,7 @@ def to_verilog(spec: MacSpec, name: str) -> str:
         ToolError: Yosys failed or took longer than 10 minutes.
     """
     with _interrupt_deferred():
-        rtlil = Modules(name).convert(MacArray(spec))
+        rtlil = Modules(name).convert(ArrayCore(Design(spec)))
     verilog = rtlil_to_verilog(rtlil, name)
     if len(re.findall(rf"\b{name}\b", verilog)) > 1:
         raise MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")

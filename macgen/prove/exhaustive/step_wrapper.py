@@ -7,33 +7,40 @@ code of a state; an outer accumulator has modules of its own. The wrapper packs 
 With `interleave` = I a step takes its inputs, but for the random number, before the first edge of its clock `clk`, and
 gives its result after I - 1 edges.
 
-A state tells some of the flags that the addition which made it raised: a step's flags are the adder's with those that
-its result tells. Whatever settles a state has to tell the same. Where the adder does not tell of its accumulator what
-the output does, the step raises all flags, which no addition does (with `interleave`, `agrees` is 0 before the first
-edge); where what takes the state further does not, the code is inverted.
+A state holds some of the flags that the addition which made it raised, deferred ones: a step's flags are the adder's
+with those that its result holds. Whatever settles a state has to find the same. Where the adder does not find in its
+accumulator what the output does, the step raises all flags, which no addition does (with `interleave`, `agrees` is 0
+before the first edge); where what takes the state further does not, the code is inverted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from macgen.bundle.verilog import rtlil_to_verilog
-from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import Modules
-from macgen.rtl.outer import adds_integers, out_random_bits, out_rounding, outer_datapath, result_datapath
+from macgen.prove.verilog_text import (
+    Ports,
+    instance,
+    member_width,
+    module,
+    part,
+    to_vector,
+    to_wires,
+    width_of,
+    wire,
+    wires,
+)
+from macgen.rtl import Design, Modules
 from macgen.rtl.units.aligned import AlignedLanes
-from macgen.rtl.units.datapath import Datapath, datapath
-from macgen.rtl.units.exact_number import ExactNumber, aligned_window, exact_addend, product_addend
-from macgen.spec import MacSpec
+from macgen.rtl.units.datapath import Datapath
+from macgen.rtl.units.exact_number import ExactNumber
 
 _ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
-_FLAGS_OUT = f"output [{FLAG_BITS - 1}:0] flags"
+_FLAGS = {"flags": ("output", FLAG_BITS)}
 
 
 @dataclass(frozen=True)
@@ -78,238 +85,192 @@ class StepWrapper:
     result_random_bits: int
 
 
-def step_wrapper(spec: MacSpec, name: str) -> StepWrapper:
+def step_wrapper(design: Design, name: str) -> StepWrapper:
     """Return the wrapper for an array's Verilog.
 
     Parameters:
-        spec: the array.
+        design: the array.
         name: its top module's name.
     """
-    arithmetic = datapath(spec)
-    operand = _operand(spec)
-    outer = outer_datapath(spec) if spec.has_outer_adder else None
-    converts = out_rounding(spec) is not None
+    spec, arithmetic, outer, operand = design.spec, design.steps, design.outer, design.operand
+    converts, folds = design.out is not None, design.folds_in_loop
+    wrapped = f"{name}_exhaustive"
     inner_output = f"{name}_output"
     texts = {}
     if converts or outer is not None:  # the array has no converter of such a state to a code
-        inner_output = f"{name}_exhaustive_inner_output"
+        inner_output = f"{wrapped}_inner_output"
         texts["inner output"] = _output(arithmetic, inner_output)
-    adder = f"{name}_adder" if spec.aligned_bits is None else f"{name}_aligned_adder"
+    adder = f"{name}_adder" if design.window is None else f"{name}_aligned_adder"
     texts |= {
-        "product": _product(spec, name),
-        "step": _step(arithmetic, f"{name}_exhaustive_step", adder, inner_output, operand, spec.interleave),
+        "product": _product(design, name),
+        "step": _step(arithmetic, f"{wrapped}_step", adder, inner_output, operand, spec.interleave),
     }
-    folds = spec.chunk is not None and outer is None
-    others = [(f"{name}_folded", [("present", "1'b1")])] if folds else []
+    others: dict[str, Mapping[str, str]] = {f"{name}_folded": {"present": "1'b1"}} if folds else {}
     if outer is not None:
-        others.append((f"{name}_number", []))
+        others[f"{name}_number"] = {}
     elif converts:
-        others.append((f"{name}_out_number", []))
-    if folds and spec.aligned_bits is not None:
+        others[f"{name}_out_number"] = {}
+    if folds and design.window is not None:
         texts["fold"] = _step(
-            arithmetic,
-            f"{name}_exhaustive_fold",
-            f"{name}_adder",
-            inner_output,
-            arithmetic.operand,
-            spec.interleave,
+            arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand, spec.interleave
         )
-    texts["code"] = _code(arithmetic, f"{name}_exhaustive_code", inner_output, others)
+    texts["code"] = _code(arithmetic, f"{wrapped}_code", inner_output, others)
     if folds:
-        texts["folded"] = _module(
-            f"{name}_exhaustive_folded",
-            [_state_in(arithmetic), "input present", _operand_port("output", arithmetic.operand)],
-            [
-                _instance(
-                    f"{name}_folded",
-                    ["present"],
-                    _members("value", arithmetic.value, "state") + _members("operand", arithmetic.operand),
-                )
-            ],
+        ports = to_vector("value", "state", arithmetic.value) | to_vector("operand", "operand", arithmetic.operand)
+        texts["folded"] = module(
+            f"{wrapped}_folded",
+            _state_in(arithmetic) | {"present": ("input", 1)} | _operand("output", arithmetic.operand),
+            _unit(f"{name}_folded", {"present": "present"} | ports),
         )
-    if folds and spec.fold == "overlap" and spec.aligned_bits is None and arithmetic.loads_exactly:
-        texts["loaded"] = _module(
-            f"{name}_exhaustive_loaded",
-            [_operand_port("input", operand), _port("output", "state", _width(arithmetic.value)), _FLAGS_OUT],
-            [
-                _instance(
-                    f"{name}_loaded",
-                    ["flags"],
-                    _members("operand", arithmetic.operand) + _members("value", arithmetic.value, "state"),
-                )
-            ],
+    if design.loads_products:
+        ports = to_vector("operand", "operand", arithmetic.operand) | to_vector("value", "state", arithmetic.value)
+        texts["loaded"] = module(
+            f"{wrapped}_loaded",
+            {**_operand("input", operand), "state": ("output", width_of(arithmetic.value)), **_FLAGS},
+            _unit(f"{name}_loaded", {"flags": "flags"} | ports),
         )
     if outer is not None:
         outer_output = f"{name}_output"
         if converts:
-            outer_output = f"{name}_exhaustive_outer_output"
+            outer_output = f"{wrapped}_outer_output"
             texts["outer output"] = _output(outer, outer_output)
-        texts["addend"] = _addend(spec, name, outer)
+        texts["addend"] = _addend(design, name, outer)
         texts["outer_step"] = _step(
-            outer, f"{name}_exhaustive_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec.interleave
+            outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec.interleave
         )
-        others = [(f"{name}_out_number", [])] if converts else []
-        texts["outer_code"] = _code(outer, f"{name}_exhaustive_outer_code", outer_output, others)
+        others = {f"{name}_out_number": {}} if converts else {}
+        texts["outer_code"] = _code(outer, f"{wrapped}_outer_code", outer_output, others)
     if converts:
-        texts["result"] = _result(spec, name)
+        texts["result"] = _result(design, name)
+    folding = arithmetic if outer is None else outer
     return StepWrapper(
         verilog="\n".join(texts.values()),
-        modules={unit: f"{name}_exhaustive_{unit}" for unit in texts if " " not in unit},
+        modules={unit: f"{wrapped}_{unit}" for unit in texts if " " not in unit},
         inner=_vectors(arithmetic, operand),
-        folds=_vectors(arithmetic if outer is None else outer, (arithmetic if outer is None else outer).operand),
-        idles=spec.aligned_bits is None,
-        result_random_bits=out_random_bits(spec),
+        folds=_vectors(folding, folding.operand),
+        idles=design.window is None,
+        result_random_bits=design.out_random_bits,
     )
 
 
-# -- units -------------------------------------------------------------------------------------------------------------
-
-
-def _operand(spec: MacSpec) -> wiring.Signature:
-    """Return what the adder of steps takes."""
-    return datapath(spec).operand if spec.aligned_bits is None else AlignedLanes(aligned_window(spec), spec.lanes)
-
-
-def _product(spec: MacSpec, name: str) -> str:
-    arithmetic = datapath(spec)
-    exact, product = ExactNumber(exact_addend(spec)), ExactNumber(product_addend(spec))
-    body, flags, products = [], [f"{FLAG_BITS}'d0"], []
+def _product(design: Design, name: str) -> str:
+    """Return the module that makes what the adder of steps takes of operand codes."""
+    spec, arithmetic = design.spec, design.steps
+    exact, product = ExactNumber(design.exact_product), ExactNumber(design.product)
+    body, flags, products = "", [f"{FLAG_BITS}'d0"], []
     for lane in range(spec.lanes):
-        codes = [
-            (side, f"{side}[{(lane + 1) * fmt.width - 1}:{lane * fmt.width}]")
-            for side, fmt in (("a", spec.a), ("b", spec.b))
-        ]
-        body += _wires(f"exact_{lane}", exact)
-        body.append(_instance(f"{name}_multiplier", [], codes + _joined("product", f"exact_{lane}", exact), str(lane)))
+        ports = {"a": part("a", lane, spec.a.width), "b": part("b", lane, spec.b.width)}
+        ports |= to_wires("product", f"exact_{lane}", exact)
+        body += wires(f"exact_{lane}", exact) + _unit(f"{name}_multiplier", ports, str(lane))
         products.append(f"exact_{lane}")
         if spec.product is not None:
             flags.append(f"rounding_{lane}")
             products[-1] = f"rounded_{lane}"
-            ports = _joined("number", f"exact_{lane}", exact) + _joined("rounded", products[-1], product)
-            body += [f"wire [{FLAG_BITS - 1}:0] {flags[-1]};", *_wires(products[-1], product)]
-            body.append(_instance(f"{name}_rounding", [], [("flags", flags[-1]), *ports], str(lane)))
-    if spec.aligned_bits is not None:
-        ports = [port for lane in range(spec.lanes) for port in _joined(f"numbers__{lane}", products[lane], product)]
-        body.append(_instance(f"{name}_aligner", [], ports + _members("aligned", _operand(spec), "operand")))
+            ports = {"flags": flags[-1], **to_wires("number", f"exact_{lane}", exact)}
+            ports |= to_wires("rounded", products[-1], product)
+            body += wire(flags[-1], FLAG_BITS) + wires(products[-1], product)
+            body += _unit(f"{name}_rounding", ports, str(lane))
+    if design.window is not None:
+        ports = to_vector("aligned", "operand", design.operand)
+        for lane, number in enumerate(products):
+            ports |= to_wires(f"numbers__{lane}", number, product)
+        body += _unit(f"{name}_aligner", ports)
     else:
-        last = products[0]
+        last, total = products[0], ExactNumber(arithmetic.rounded_sum.addend)
         if spec.lanes > 1:
-            last, total = "lane_sum", ExactNumber(arithmetic.addition.addend)
+            last = "lane_sum"
             flags.append("lane_flags")
-            ports = [
-                port for lane in range(spec.lanes) for port in _joined(f"products__{lane}", products[lane], product)
-            ]
-            ports += [*_joined("sum", last, total), ("flags", flags[-1])]
-            body += [f"wire [{FLAG_BITS - 1}:0] {flags[-1]};", *_wires(last, total)]
-            body.append(_instance(f"{name}_lanes", [], ports))
-        ports = _joined("product", last, ExactNumber(arithmetic.addition.addend))
-        ports += _members("operand", arithmetic.operand)
-        body.append(_instance(f"{name}_product", ["present"], ports))
-    return _module(
+            ports = to_wires("sum", last, total) | {"flags": flags[-1]}
+            for lane, number in enumerate(products):
+                ports |= to_wires(f"products__{lane}", number, product)
+            body += wire(flags[-1], FLAG_BITS) + wires(last, total) + _unit(f"{name}_lanes", ports)
+        ports = to_wires("product", last, total) | to_vector("operand", "operand", arithmetic.operand)
+        body += _unit(f"{name}_product", {"present": "present"} | ports)
+    codes = {"a": ("input", design.a_bits), "b": ("input", design.b_bits)}
+    present = {"present": ("input", 1)} if design.window is None else {}
+    return module(
         f"{name}_exhaustive_product",
-        [
-            _port("input", "a", spec.lanes * spec.a.width),
-            _port("input", "b", spec.lanes * spec.b.width),
-            *(["input present"] if spec.aligned_bits is None else []),
-            _operand_port("output", _operand(spec)),
-            _FLAGS_OUT,
-        ],
-        [*body, f"assign flags = {' | '.join(flags)};"],
+        codes | present | _operand("output", design.operand) | _FLAGS,
+        body + f"  assign flags = {' | '.join(flags)};\n",
     )
 
 
 def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature, cycles: int) -> str:
+    """Return the module of one addition."""
     value = arithmetic.value
-    random = ["random"] if arithmetic.random_bits else []
-    clock = ["clk"] if cycles > 1 else []
-    acc, result = (_members("value", value, packed) for packed in ("state", "result"))
-    sum_ports = _members("acc", value, "state") + _members("result", value)
-    sum_ports += _members("lanes" if isinstance(operand, AlignedLanes) else "operand", operand, "operand")
-    return _module(
-        name,
-        [
-            _state_in(arithmetic),
-            _operand_port("input", operand),
-            *(_port("input", port, arithmetic.random_bits) for port in random),
-            *(f"input {port}" for port in clock),
-            _port("output", "result", _width(value)),
-            _FLAGS_OUT,
-            *(["output agrees"] if clock else []),
-        ],
-        [
-            f"wire [{FLAG_BITS - 1}:0] raised, settled, told, told_before;",
-            _instance(adder, [*random, *clock, "settled"], [("flags", "raised"), *sum_ports]),
-            _instance(output, [], [("flags", "told_before"), *acc], "state"),
-            _instance(output, [], [("flags", "told"), *result], "result"),
-            *(
-                ["assign agrees = settled == told_before;", "assign flags = raised | told;"]
-                if clock
-                else [f"assign flags = settled == told_before ? raised | told : {_ALL_FLAGS};"]
-            ),
-        ],
+    inputs: Ports = {"random": ("input", arithmetic.random_bits)} if arithmetic.random_bits else {}
+    agrees: Ports = {}
+    if cycles > 1:
+        inputs, agrees = {**inputs, "clk": ("input", 1)}, {"agrees": ("output", 1)}
+    interface = "lanes" if isinstance(operand, AlignedLanes) else "operand"
+    sum_ports = {port: port for port in inputs} | {"deferred_flags": "of_acc", "flags": "raised"}
+    sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
+    sum_ports |= to_vector(interface, "operand", operand)
+    body = "".join(wire(net, FLAG_BITS) for net in ("raised", "of_acc", "deferred", "deferred_before"))
+    body += _unit(adder, sum_ports)
+    body += _unit(output, {"flags": "deferred_before", **to_vector("value", "state", value)}, "state")
+    body += _unit(output, {"flags": "deferred", **to_vector("value", "result", value)}, "result")
+    if agrees:
+        body += "  assign agrees = of_acc == deferred_before;\n  assign flags = raised | deferred;\n"
+    else:
+        body += f"  assign flags = of_acc == deferred_before ? raised | deferred : {_ALL_FLAGS};\n"
+    result: Ports = {"result": ("output", width_of(value))}
+    return module(
+        name, {**_state_in(arithmetic), **_operand("input", operand), **inputs, **result, **_FLAGS, **agrees}, body
     )
 
 
-def _code(arithmetic: Datapath, name: str, output: str, others: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
-    """Return the module that gives a state's code, inverted unless all others tell the same flags of the state."""
-    state, width = _members("value", arithmetic.value, "state"), arithmetic.addition.acc.width
-    body = [
-        f"wire [{FLAG_BITS - 1}:0] told;",
-        f"wire [{width - 1}:0] right;",
-        _instance(output, [], [("code", "right"), ("flags", "told"), *state]),
-    ]
+def _code(arithmetic: Datapath, name: str, output: str, others: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the module that gives a state's code, inverted unless all others find the same deferred flags in it.
+
+    Parameters:
+        others: by name, with what their inputs but the state are connected to.
+        arithmetic, name, output: see `_step`.
+    """
+    state, width = to_vector("value", "state", arithmetic.value), arithmetic.rounded_sum.acc.width
+    body = wire("deferred", FLAG_BITS) + wire("right", width)
+    body += _unit(output, {"code": "right", "flags": "deferred", **state})
     same = []
-    for index, (other, ports) in enumerate(others):
-        body.append(f"wire [{FLAG_BITS - 1}:0] told_{index};")
-        body.append(_instance(other, [], [("flags", f"told_{index}"), *ports, *state]))
-        same.append(f"told == told_{index}")
-    body.append(f"assign code = {' & '.join(same) or 1} ? right : ~right;")
-    return _module(name, [_state_in(arithmetic), _port("output", "code", width)], body)
+    for index, (other, ports) in enumerate(others.items()):
+        body += wire(f"deferred_{index}", FLAG_BITS) + _unit(other, {"flags": f"deferred_{index}", **ports, **state})
+        same.append(f"deferred == deferred_{index}")
+    body += f"  assign code = {' & '.join(same) or 1} ? right : ~right;\n"
+    return module(name, _state_in(arithmetic) | {"code": ("output", width)}, body)
 
 
-def _addend(spec: MacSpec, name: str, outer: Datapath) -> str:
-    arithmetic = datapath(spec)
-    sums = arithmetic.sums(integer=adds_integers(spec))
-    number = ExactNumber(sums)
-    ports = _members("value", arithmetic.value, "state") + _joined("number", "number", number)
-    body = [*_wires("number", number), _instance(f"{name}_number", [], ports)]
-    scales, last, addend = [], "number", number
-    if spec.scale is not None:
-        scales = ["a_scale", "b_scale"]
-        addend, last = ExactNumber(outer.addition.addend), "scaled"
-        ports = _joined("number", "number", number) + _joined("scaled", "scaled", addend)
-        body += [*_wires("scaled", addend), _instance(f"{name}_scaler", scales, ports)]
-    ports = _joined("product", last, addend) + _members("operand", outer.operand)
-    return _module(
+def _addend(design: Design, name: str, outer: Datapath) -> str:
+    """Return the module that makes the outer adder's operand of a chunk sum and its scales."""
+    arithmetic, scale = design.steps, design.spec.scale
+    number = ExactNumber(design.chunk_sum)
+    ports = to_vector("value", "state", arithmetic.value) | to_wires("number", "number", number)
+    body = wires("number", number) + _unit(f"{name}_number", ports)
+    scales: Ports = {}
+    last, addend = "number", number
+    if scale is not None:
+        scales = {"a_scale": ("input", scale.width), "b_scale": ("input", scale.width)}
+        addend, last = ExactNumber(outer.rounded_sum.addend), "scaled"
+        ports = {port: port for port in scales} | to_wires("number", "number", number)
+        body += wires("scaled", addend) + _unit(f"{name}_scaler", ports | to_wires("scaled", "scaled", addend))
+    ports = to_wires("product", last, addend) | to_vector("operand", "operand", outer.operand)
+    return module(
         f"{name}_exhaustive_addend",
-        [
-            _state_in(arithmetic),
-            *(_port("input", scale, spec.scale.width) for scale in scales if spec.scale is not None),
-            _operand_port("output", outer.operand),
-        ],
-        [*body, _instance(f"{name}_outer_operand", [], [("present", "1'b1"), *ports])],
+        {**_state_in(arithmetic), **scales, **_operand("output", outer.operand)},
+        body + _unit(f"{name}_outer_operand", {"present": "1'b1"} | ports),
     )
 
 
-def _result(spec: MacSpec, name: str) -> str:
-    arithmetic = result_datapath(spec)
-    number = ExactNumber(arithmetic.sums(integer=isinstance(spec.out_format, FixedFormat)))
-    random = ["random"] if out_random_bits(spec) else []
-    ports = _members("value", arithmetic.value, "state") + _joined("number", "number", number)
-    return _module(
-        f"{name}_exhaustive_result",
-        [
-            _state_in(arithmetic),
-            *(_port("input", port, out_random_bits(spec)) for port in random),
-            _port("output", "code", spec.out_format.width),
-            _FLAGS_OUT,
-        ],
-        [
-            *_wires("number", number),
-            _instance(f"{name}_out_number", [], ports),
-            _instance(f"{name}_out_conversion", [*random, "code", "flags"], _joined("number", "number", number)),
-        ],
-    )
+def _result(design: Design, name: str) -> str:
+    """Return the module that converts a total to a result."""
+    arithmetic = design.results
+    assert design.out is not None
+    number = ExactNumber(design.out.rounded_sum.addend)
+    random: Ports = {"random": ("input", design.out_random_bits)} if design.out_random_bits else {}
+    outputs: Ports = {"code": ("output", design.out.rounded_sum.acc.width), **_FLAGS}
+    numbers = to_wires("number", "number", number)
+    body = wires("number", number)
+    body += _unit(f"{name}_out_number", to_vector("value", "state", arithmetic.value) | numbers)
+    body += _unit(f"{name}_out_conversion", {port: port for port in (*random, *outputs)} | numbers)
+    return module(f"{name}_exhaustive_result", {**_state_in(arithmetic), **random, **outputs}, body)
 
 
 def _output(arithmetic: Datapath, name: str) -> str:
@@ -321,58 +282,18 @@ def _vectors(arithmetic: Datapath, operand: wiring.Signature) -> Vectors:
     zero, low = 0, 0
     for key, item in arithmetic.value.members.items():
         zero |= arithmetic.zero.get(key, 0) << low
-        low += _bits(item)
-    return Vectors(low, _width(operand), arithmetic.random_bits, zero)
+        low += member_width(item)
+    return Vectors(low, width_of(operand), arithmetic.random_bits, zero)
 
 
-# -- text --------------------------------------------------------------------------------------------------------------
+def _state_in(arithmetic: Datapath) -> dict[str, tuple[str, int]]:
+    return {"state": ("input", width_of(arithmetic.value))}
 
 
-def _bits(item: Any) -> int:
-    width: int = Shape.cast(item.shape).width
-    return width
+def _operand(direction: str, operand: wiring.Signature) -> dict[str, tuple[str, int]]:
+    return {"operand": (direction, width_of(operand))}
 
 
-def _width(signature: wiring.Signature) -> int:
-    return sum(_bits(item) for item in signature.members.values())
-
-
-def _port(direction: str, name: str, width: int) -> str:
-    return f"{direction} [{width - 1}:0] {name}"
-
-
-def _state_in(arithmetic: Datapath) -> str:
-    return _port("input", "state", _width(arithmetic.value))
-
-
-def _operand_port(direction: str, operand: wiring.Signature) -> str:
-    return _port(direction, "operand", _width(operand))
-
-
-def _wires(name: str, signature: wiring.Signature) -> list[str]:
-    """Declare a wire for each member."""
-    return [f"wire [{_bits(item) - 1}:0] {name}__{key};" for key, item in signature.members.items()]
-
-
-def _joined(interface: str, name: str, signature: wiring.Signature) -> list[tuple[str, str]]:
-    """Return port and connection of each member of an interface that has wires."""
-    return [(f"{interface}__{key}", f"{name}__{key}") for key in signature.members]
-
-
-def _members(interface: str, signature: wiring.Signature, packed: str | None = None) -> list[tuple[str, str]]:
-    """Return port and connection of each member of an interface that a vector holds, the first member lowest."""
-    connections, low = [], 0
-    for key, item in signature.members.items():
-        connections.append((f"{interface}__{key}", f"{packed or interface}[{low + _bits(item) - 1}:{low}]"))
-        low += _bits(item)
-    return connections
-
-
-def _instance(module: str, same: Sequence[str], connections: Sequence[tuple[str, ...]], suffix: str = "unit") -> str:
-    ports = [(port, port) for port in same] + list(connections)
-    return f"{module} {module}_{suffix} ({', '.join(f'.{port}({net})' for port, net in ports)});"
-
-
-def _module(name: str, ports: Sequence[str], body: Sequence[str]) -> str:
-    lines = "\n".join(f"  {line}" for line in body)
-    return f"module {name} ({', '.join(ports)});\n{lines}\nendmodule\n"
+def _unit(name: str, connections: Mapping[str, str], suffix: str = "unit") -> str:
+    """Return an instance of an emitted module, to whose name a suffix is put for the instance's."""
+    return instance(name, f"{name}_{suffix}", connections)

@@ -9,34 +9,26 @@ from macgen.prove.formal.harness import (
     BEGUN,
     SOURCE_INPUTS,
     Harness,
-    Ports,
     Property,
-    conjunction,
-    decoded,
-    delayed,
     harness_module,
-    instance,
     marks_of,
-    module,
-    part,
     rounds,
     source,
 )
-from macgen.rtl.array import array_latency
-from macgen.rtl.outer import out_random_bits, out_rounding, outer_cycles, result_datapath
-from macgen.spec import MacSpec
+from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, module, part
+from macgen.rtl import Design
 
 
-def _abstract_pe(spec: MacSpec, name: str, ports: Ports) -> str:
+def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
     """Return a PE that does what the proof of the PE says.
 
     A finished sum is any bit; on its way it is a pattern of bits or the pattern's complement. The pattern is any, so
     that it matters which bit goes where.
     """
-    marks = marks_of(ports, "control_in__")
+    spec, marks = design.spec, marks_of(ports, "control_in__")
     bits = ports["result_out"][1]
     last = spec.interleave - 1
-    stages = spec.pipeline + last + (outer_cycles(spec) if spec.has_outer_adder else 0)
+    stages = spec.pipeline + last + design.outer_cycles
     passed = [port[: -len("_in")] for port in ports if port in ("a_in", "b_in", "a_scale_in", "b_scale_in")]
     moves = "".join(f" result_{turn} <= result_{turn + 1};" for turn in range(last))
     return module(
@@ -61,17 +53,9 @@ def _abstract_pe(spec: MacSpec, name: str, ports: Ports) -> str:
     )
 
 
-def _operands(spec: MacSpec) -> dict[str, tuple[int, int]]:
-    """Return the vectors that come with a beat: how many rows or columns, and the bits of each."""
-    found = {"a_data": (spec.rows, spec.lanes * spec.a.width), "b_data": (spec.cols, spec.lanes * spec.b.width)}
-    if spec.scale is not None:
-        found |= {"a_scale": (spec.rows, spec.scale.width), "b_scale": (spec.cols, spec.scale.width)}
-    return found
-
-
-def _top_instance(spec: MacSpec, name: str) -> str:
-    connections = {"clk": "clk", "rst": "~begun"}
-    for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *_operands(spec)):
+def _top_instance(design: Design, name: str) -> str:
+    spec, connections = design.spec, {"clk": "clk", "rst": "~begun"}
+    for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *design.operand_vectors):
         connections[port] = port
     for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last"):
         connections[port] = port
@@ -82,15 +66,15 @@ def _top_instance(spec: MacSpec, name: str) -> str:
     )
 
 
-def feed_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that every PE gets its row's and its column's operands together with the marks of their beat."""
-    ports = modules[f"{name}_pe"]
+    spec, ports = design.spec, modules[f"{name}_pe"]
     marks = marks_of(ports, "control_in__")
-    operands = _operands(spec)
+    operands = design.operand_vectors
     # Scales count where a chunk ends.
     counts = {key: "fold" if key.endswith("_scale") else "step" for key in operands}
     longest = spec.rows + spec.cols - 1
-    body = [BEGUN, _top_instance(spec, name), *(f"  wire mark_{mark};\n" for mark in marks)]
+    body = [BEGUN, _top_instance(design, name), *(f"  wire mark_{mark};\n" for mark in marks)]
     connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
     body += [delayed(f"mark_{mark}", longest, True) for mark in marks]
     body += [delayed(key, longest, False, count * width) for key, (count, width) in operands.items()]
@@ -116,7 +100,7 @@ def feed_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harn
     inputs |= {key: count * width for key, (count, width) in operands.items()}
     return Harness(
         name="operands",
-        verilog=_abstract_pe(spec, name, ports) + harness_module(inputs, body, properties),
+        verilog=_abstract_pe(design, name, ports) + harness_module(inputs, body, properties),
         properties=properties,
         replaced=(f"{name}_pe",),
         connections=tuple(connections),
@@ -124,42 +108,42 @@ def feed_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harn
     )
 
 
-def _abstract_outputs(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> dict[str, str]:
+def _abstract_outputs(design: Design, name: str, modules: Mapping[str, Ports]) -> dict[str, str]:
     """Return output converters with any code, that tell no flags; of one with random numbers these remain."""
     texts = {}
-    for unit in ("output",) if out_rounding(spec) is None else ("out_number", "out_conversion"):
+    for unit in ("output",) if design.out is None else ("out_number", "out_conversion"):
         ports = modules[f"{name}_{unit}"]
         text = ""
-        for port, (way, width) in ports.items():
-            if way == "output":
+        for port, (direction, width) in ports.items():
+            if direction == "output":
                 any_value = f"  (* anyseq *) wire [{width - 1}:0] any_{port};\n  assign {port} = any_{port};\n"
                 text += "  assign flags = 0;\n" if port == "flags" else any_value
         texts[f"{name}_{unit}"] = module(f"{name}_{unit}", ports, text)
     return texts
 
 
-def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that a tile's results leave row by row, once, and the next tile's never overtake them.
 
     With `interleave` a row's beats are its turns'.
     """
-    ports = modules[f"{name}_pe"]
+    spec, ports = design.spec, modules[f"{name}_pe"]
     turns, cols = spec.interleave, spec.cols
     beats = spec.rows * turns
     bits = ports["result_out"][1]
-    latency = array_latency(spec)
+    latency = design.latency
     limit = 3 * turns
-    random = out_random_bits(spec) > 0
+    random = design.out_random_bits > 0
     beat_bits, age_bits = max((beats - 1).bit_length(), 1), (latency + 2).bit_length()
     got_bits = turns.bit_length()
     shown = [f"bit_{c}" for c in range(cols)] + ([f"random_{c}" for c in range(cols)] if random else [])
     random_bits = modules[f"{name}_out_conversion"]["random"][1] if random else 0
     shown_bits = cols * (1 + random_bits)
     body = [
-        *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in _operands(spec).items()),
+        *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in design.operand_vectors.items()),
         BEGUN,
         source(),
-        _top_instance(spec, name),
+        _top_instance(design, name),
         "  wire accept = begun & a_valid & a_ready;\n",
         rounds(turns),
         f"""\
@@ -222,8 +206,8 @@ def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Har
             once.append(f"~(finishes_{place} & (got_{place} == {turns} | ~waiting))")
             complete.append(f"got_{place} == {turns}")
     for c in range(cols):
-        packed = [f"value__{key}" for key in reversed(list(result_datapath(spec).value.members))]
-        unit = "output" if out_rounding(spec) is None else "result"
+        packed = [f"value__{key}" for key in reversed(list(design.results.value.members))]
+        unit = "output" if design.out is None else "result"
         for port in packed:
             body.append(f"  wire [{modules[f'{name}_{unit}'][port][1] - 1}:0] {port}_{c};\n")
             connections.append((f"{port}_{c}", f"dut.output_{c}.{port}"))
@@ -260,10 +244,10 @@ def drain_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Har
         Property("results", f"result beat r has {which}, each in its column"),
         Property("latency", f"results are offered exactly {latency} cycles after the last beat"),
     )
-    outputs = _abstract_outputs(spec, name, modules)
+    outputs = _abstract_outputs(design, name, modules)
     return Harness(
         name="results",
-        verilog=_abstract_pe(spec, name, ports)
+        verilog=_abstract_pe(design, name, ports)
         + "".join(outputs.values())
         + harness_module({**SOURCE_INPUTS, "c_ready": 1}, body, properties),
         properties=properties,

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.prove.formal.harness import Harness, Ports, Property, conjunction, delayed, harness_module, instance
+from macgen.prove.formal.harness import Harness, Property, harness_module
 from macgen.prove.formal.states import FloatStates, aligned_valid, code_valid, number_valid, special
-from macgen.rtl import Modules
-from macgen.rtl.outer import adds_integers, out_rounding, outer_datapath, result_datapath
+from macgen.prove.verilog_text import Ports, conjunction, delayed, instance
+from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import ports_of
-from macgen.rtl.units.datapath import Datapath, datapath
-from macgen.rtl.units.exact_number import Addend, Addition, aligned_window, exact_addend, product_addend, tree_addend
-from macgen.spec import MacSpec
+from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath
+from macgen.rtl.units.exact_number import Addend
+from macgen.rtl.units.rounded_sum import RoundedSum
 
 
 @dataclass
@@ -87,7 +87,7 @@ class _Bench:
         self.body.append(number_valid(bundle, self.members(unit, interface), addend))
         self.made[bundle] = condition
 
-    def output(self, arithmetic: Datapath, emitted: bool) -> str:
+    def output(self, arithmetic: AnyDatapath, emitted: bool) -> str:
         """Return the module that gives the code of a state: the emitted one, or one made for the proof."""
         if emitted:
             return "output"
@@ -115,70 +115,68 @@ class _Bench:
         )
 
 
-def bounds_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness:
+def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof, by induction over additions, that every state is one of the format and every code in range.
 
     Products, addends and states are any that are valid, and each module makes valid ones of valid ones; the empty
     accumulator is valid. So what is proved of one addition holds after any number of them.
 
     Parameters:
-        spec: the array.
+        design: the array.
         name: its top module's name.
         modules: ports of the emitted modules.
     """
-    bench = _Bench(name, dict(modules))
-    arithmetic = datapath(spec)
+    bench, spec = _Bench(name, dict(modules)), design.spec
+    arithmetic = design.steps
     bench.inputs = {"a": spec.a.width, "b": spec.b.width}
     bench.unit("multiplier", {"a": "a", "b": "b"}, {}, {"product": "multiplied"})
-    bench.makes_number("multiplied", "multiplier", "product", exact_addend(spec), "1'b1")
+    bench.makes_number("multiplied", "multiplier", "product", design.exact_product, "1'b1")
     if spec.product is not None:
-        bench.any_number("exact", "rounding", "number", exact_addend(spec))
+        bench.any_number("exact", "rounding", "number", design.exact_product)
         bench.unit("rounding", {}, {"number": "exact"}, {"rounded": "rounded"})
-        bench.makes_number("rounded", "rounding", "rounded", product_addend(spec), "exact_valid")
+        bench.makes_number("rounded", "rounding", "rounded", design.product, "exact_valid")
     if spec.lanes > 1 and spec.aligned_bits is None:
-        _lanes(bench, spec)
-    output = bench.output(arithmetic, not spec.has_outer_adder and out_rounding(spec) is None)
+        _lanes(bench, design)
+    output = bench.output(arithmetic, design.outer is None and design.out is None)
     if spec.aligned_bits is None:
         _accumulator(bench, arithmetic, "product", "adder", output, spec.interleave)
         return bench.harness("bounds", spec.interleave, ())
-    _aligned_accumulator(bench, spec, output)
+    _aligned_accumulator(bench, design, output)
     unproved = (
-        "direction: a sum of aligned terms, the accumulator among them, is cut, and may move against its products; "
+        "direction: a sum of aligned addends, the accumulator among them, is cut, and may move against its products; "
         "nor is it claimed of folds"
     )
     return bench.harness("bounds", spec.interleave, (unproved,))
 
 
-def totals_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Harness | None:
+def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness | None:
     """Return the same proof for an outer accumulator with an adder of its own and for results of another format.
 
     None where there are neither. For the parameters see `bounds_harness`.
     """
-    rounding = out_rounding(spec)
-    if not spec.has_outer_adder and rounding is None:
+    spec, outer, result = design.spec, design.outer, design.results
+    rounding = None if design.out is None else design.out.rounded_sum
+    if outer is None and rounding is None:
         return None
     bench = _Bench(name, dict(modules))
-    result = result_datapath(spec)
-    if spec.has_outer_adder:
-        sums, integer = datapath(spec), adds_integers(spec)
+    if outer is not None:
         chunk = bench.members("number", "value")
         bench.free("chunk", chunk)
-        bench.body.append(_state(sums.addition, "chunk", chunk))
+        bench.body.append(_state(design.steps, "chunk", chunk))
         bench.unit("number", {}, {"value": "chunk"}, {"number": "chunk_sum"})
-        number = sums.sums(integer=integer)
-        bench.makes_number("chunk_sum", "number", "number", number, "chunk_valid")
+        bench.makes_number("chunk_sum", "number", "number", design.chunk_sum, "chunk_valid")
         if spec.scale is not None:
-            bench.any_number("unscaled", "scaler", "number", number)
+            bench.any_number("unscaled", "scaler", "number", design.chunk_sum)
             bench.inputs |= {"a_scale": spec.scale.width, "b_scale": spec.scale.width}
             nets = {"a_scale": "a_scale", "b_scale": "b_scale"}
             bench.unit("scaler", nets, {"number": "unscaled"}, {"scaled": "scaled"})
-            bench.makes_number("scaled", "scaler", "scaled", result.addition.addend, "unscaled_valid")
+            bench.makes_number("scaled", "scaler", "scaled", result.rounded_sum.addend, "unscaled_valid")
         output = bench.output(result, rounding is None)
-        _accumulator(bench, outer_datapath(spec), "outer_operand", "outer_adder", output, spec.interleave)
+        _accumulator(bench, outer, "outer_operand", "outer_adder", output, spec.interleave)
     if rounding is not None:
         total = bench.members("out_number", "value")
         bench.free("total", total)
-        bench.body.append(_state(result.addition, "total", total))
+        bench.body.append(_state(result, "total", total))
         bench.unit("out_number", {}, {"value": "total"}, {"number": "unrounded"})
         bench.makes_number("unrounded", "out_number", "number", rounding.addend, "total_valid")
         bench.any_number("result", "out_conversion", "number", rounding.addend)
@@ -197,10 +195,10 @@ def totals_harness(spec: MacSpec, name: str, modules: Mapping[str, Ports]) -> Ha
         if held:
             bench.body.append(f"  wire ok_out = ~result_valid | {conjunction(held)};\n")
             bench.properties.append(Property("out", "; ".join(claims)))
-    return bench.harness("totals", spec.interleave if spec.has_outer_adder else 1, ())
+    return bench.harness("totals", spec.interleave if outer is not None else 1, ())
 
 
-def _same_sign(rounding: Addition, finite: str) -> str:
+def _same_sign(rounding: RoundedSum, finite: str) -> str:
     """Return the condition that a result that is not 0 has the sign of its number."""
     fmt, integer = rounding.acc, rounding.addend.integer_bits
     magnitude = fmt.width - 1 if isinstance(fmt, FloatFormat) else fmt.width
@@ -208,26 +206,27 @@ def _same_sign(rounding: Addition, finite: str) -> str:
     return f"(~({finite}) | result_code[{magnitude - 1}:0] == 0 | result_code[{fmt.width - 1}] == {negative})"
 
 
-def _lanes(bench: _Bench, spec: MacSpec) -> None:
+def _lanes(bench: _Bench, design: Design) -> None:
     """Claim that lanes' products become a number that is added."""
+    spec = design.spec
     if spec.lane_sum == "fused":
-        kinds = {"lanes": (product_addend(spec), Addition.of_steps(spec).addend, spec.lanes, "products")}
+        kinds = {"lanes": (design.product, design.steps.rounded_sum.addend, spec.lanes, "products")}
     else:
-        node = tree_addend(spec)
-        kinds = {"lane_first_node": (product_addend(spec), node, 2, "numbers"), "lane_node": (node, node, 2, "numbers")}
-    for unit, (term, total, count, interface) in kinds.items():
+        node = design.first_nodes.result
+        kinds = {"lane_first_node": (design.product, node, 2, "numbers"), "lane_node": (node, node, 2, "numbers")}
+    for unit, (addend, total, count, interface) in kinds.items():
         if not bench.has(unit):
             continue
-        terms = {f"{interface}__{index}": f"{unit}_{index}" for index in range(count)}
-        for member, bundle in terms.items():
-            bench.any_number(bundle, unit, member, term)
-        bench.unit(unit, {}, terms, {"sum": f"{unit}_sum"})
+        addends = {f"{interface}__{index}": f"{unit}_{index}" for index in range(count)}
+        for member, bundle in addends.items():
+            bench.any_number(bundle, unit, member, addend)
+        bench.unit(unit, {}, addends, {"sum": f"{unit}_sum"})
         bench.makes_number(
-            f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in terms.values())
+            f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in addends.values())
         )
 
 
-def _accumulator(bench: _Bench, arithmetic: Datapath, product: str, adder: str, output: str, cycles: int) -> None:
+def _accumulator(bench: _Bench, arithmetic: AnyDatapath, product: str, adder: str, output: str, cycles: int) -> None:
     """Claim what holds of an accumulator.
 
     Parameters:
@@ -238,30 +237,30 @@ def _accumulator(bench: _Bench, arithmetic: Datapath, product: str, adder: str, 
         output: the module that gives a state's code.
         cycles: that an addition takes.
     """
-    addition, acc = arithmetic.addition, arithmetic.addition.acc
+    rounded_sum, acc = arithmetic.rounded_sum, arithmetic.rounded_sum.acc
     operand, state = bench.members(product, "operand"), bench.members(adder, "acc")
-    bench.any_number("raw", product, "product", addition.addend)
+    bench.any_number("raw", product, "product", rounded_sum.addend)
     bench.free("addend", operand)
     bench.free("acc", state)
     bench.inputs["present"] = 1
     bench.unit(product, {"present": "present"}, {"product": "raw"}, {"operand": "product"})
     bench.unit(adder, {}, {"acc": "acc", "operand": "addend"}, {"result": "sum"})
-    folds, loads = addition.folds and bench.has("folded"), addition.folds and bench.has("loaded")
+    folds, loads = rounded_sum.folds and bench.has("folded"), rounded_sum.folds and bench.has("loaded")
     if folds:
         bench.unit("folded", {"present": "present"}, {"value": "acc"}, {"operand": "folded"})
     if loads:
         bench.unit("loaded", {}, {"operand": "product"}, {"value": "load"})
-    if isinstance(acc, FixedFormat):
+    if not isinstance(arithmetic, FloatDatapath):
         bench.body.append("  wire addend_valid = 1'b1;\n")
     else:
-        states = FloatStates(addition)
+        states = FloatStates(arithmetic.geometry)
         for bundle, may_fold in {"product": False, "addend": folds, **({"folded": True} if folds else {})}.items():
             bench.body.append(states.addend(bundle, operand, folded=may_fold))
         bench.made |= {"product": "raw_valid"} | ({"folded": "acc_valid"} if folds else {})
     given = {"sum": "acc_valid & addend_valid"} | ({"load": "raw_valid"} if loads else {})
     numbers = {"sum": f"acc_valid & addend_valid & ~{special('acc', state)} & ~{special('addend', operand)}"}
     _states(bench, arithmetic, given, numbers, state, output, cycles)
-    if addition.overflow != "wrap":
+    if rounded_sum.overflow != "wrap":
         bench.body += _direction(acc, operand, cycles)
         bench.properties.append(
             Property(
@@ -270,18 +269,20 @@ def _accumulator(bench: _Bench, arithmetic: Datapath, product: str, adder: str, 
         )
 
 
-def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
+def _aligned_accumulator(bench: _Bench, design: Design, output: str) -> None:
     """Claim what holds of an accumulator to which aligned products are added; see `_accumulator`."""
-    arithmetic, window = datapath(spec), aligned_window(spec)
+    spec, arithmetic, window = design.spec, design.steps, design.window
+    assert window is not None
+    assert isinstance(arithmetic, FloatDatapath)
     state, lanes = bench.members("aligned_adder", "acc"), bench.members("aligned_adder", "lanes")
-    terms = {f"numbers__{lane}": f"term_{lane}" for lane in range(spec.lanes)}
-    for member, bundle in terms.items():
-        bench.any_number(bundle, "aligner", member, product_addend(spec))
-    bench.unit("aligner", {}, terms, {"aligned": "aligned"})
+    products = {f"numbers__{lane}": f"product_{lane}" for lane in range(spec.lanes)}
+    for member, bundle in products.items():
+        bench.any_number(bundle, "aligner", member, design.product)
+    bench.unit("aligner", {}, products, {"aligned": "aligned"})
     bench.free("lanes", lanes)
     bench.free("acc", state)
     bench.body += [aligned_valid(bundle, lanes, window) for bundle in ("aligned", "lanes")]
-    bench.made["aligned"] = " & ".join(f"{bundle}_valid" for bundle in terms.values())
+    bench.made["aligned"] = " & ".join(f"{bundle}_valid" for bundle in products.values())
     bench.unit("aligned_adder", {}, {"acc": "acc", "lanes": "lanes"}, {"result": "sum"})
     given = {"sum": "acc_valid & lanes_valid"}
     numbers = {"sum": f"acc_valid & lanes_valid & ~{special('acc', state)} & ~{special('lanes', lanes)}"}
@@ -292,7 +293,7 @@ def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
         bench.unit("folded", {"present": "present"}, {"value": "acc"}, {"operand": "folded"})
         bench.unit("adder", {}, {"acc": "acc", "operand": "addend"}, {"result": "total"})
         bench.body += [
-            FloatStates(arithmetic.addition).addend(bundle, operand, folded=True) for bundle in ("addend", "folded")
+            FloatStates(arithmetic.geometry).addend(bundle, operand, folded=True) for bundle in ("addend", "folded")
         ]
         bench.made["folded"] = "acc_valid"
         # This adder, too, takes as many cycles as there are turns.
@@ -305,7 +306,7 @@ def _aligned_accumulator(bench: _Bench, spec: MacSpec, output: str) -> None:
 
 def _states(
     bench: _Bench,
-    arithmetic: Datapath,
+    arithmetic: AnyDatapath,
     given: Mapping[str, str],
     numbers: Mapping[str, str],
     state: Mapping[str, int],
@@ -320,24 +321,26 @@ def _states(
         state: members of a state.
         bench, arithmetic, output, cycles: see `_accumulator`.
     """
-    addition, acc = arithmetic.addition, arithmetic.addition.acc
+    rounded_sum, acc = arithmetic.rounded_sum, arithmetic.rounded_sum.acc
     zero, late = arithmetic.zero, cycles - 1
     bench.body += [f"  wire [{width - 1}:0] zero__{key} = {zero.get(key, 0)};\n" for key, width in state.items()]
-    bench.body += [_state(addition, bundle, state) for bundle in ("acc", "zero", *given)]
+    bench.body += [_state(arithmetic, bundle, state) for bundle in ("acc", "zero", *given)]
     for bundle, condition in numbers.items():
         bench.body += [f"  wire {bundle}_numbers = {condition};\n", delayed(f"{bundle}_numbers", late, False)]
     bench.body += [f"  wire summed = {given['sum']};\n", delayed("summed", late, False)]
     for bundle in ("acc", "sum"):
         bench.body.append(f"  wire [{acc.width - 1}:0] {bundle}_code;\n")
         bench.unit(output, {"code": f"{bundle}_code"}, {"value": bundle}, {})
-    code = "acc_code == acc__integer" if isinstance(acc, FixedFormat) else FloatStates(addition).code("acc", state)
+    code = "acc_code == acc__integer"
+    if isinstance(arithmetic, FloatDatapath):
+        code = FloatStates(arithmetic.geometry).code("acc", state)
     results = {"zero": "1'b1", **given, "sum": f"summed_{late}"}
     bench.body.append(f"  wire ok_states = {_implications(results)};\n  wire ok_range = ~acc_valid | {code};\n")
     bench.properties += [
         Property("states", "every accumulator state is one that stands for a number of the format, NaN or an infinity"),
         Property("range", f"every code is one of {acc}; of a finite number, no larger than {acc.max:g}"),
     ]
-    if addition.overflow == "saturate":
+    if rounded_sum.overflow == "saturate":
         finite = conjunction([f"(~{bundle}_numbers_{late} | ~{special(bundle, state)})" for bundle in numbers])
         bench.body.append(f"  wire ok_finite = {finite};\n")
         bench.properties.append(Property("finite", "finite operands never give NaN or infinity"))
@@ -348,11 +351,11 @@ def _implications(conditions: Mapping[str, str]) -> str:
     return "(" + " & ".join(f"(~({condition}) | {bundle}_valid)" for bundle, condition in conditions.items()) + ")"
 
 
-def _state(addition: Addition, bundle: str, members: Mapping[str, int]) -> str:
+def _state(arithmetic: AnyDatapath, bundle: str, members: Mapping[str, int]) -> str:
     """Return Verilog for `<bundle>_valid` of an accumulator state."""
-    acc = addition.acc
-    if isinstance(acc, FloatFormat):
-        return FloatStates(addition).state(bundle, members)
+    if isinstance(arithmetic, FloatDatapath):
+        return FloatStates(arithmetic.geometry).state(bundle, members)
+    acc = arithmetic.geometry.acc
     kind, bits = ("$signed", acc.width) if acc.signed else ("$unsigned", acc.width)
     low, high = (_number(limit, bits, acc.signed) for limit in (acc.min_integer, acc.max_integer))
     value = f"{kind}({bundle}__integer)"

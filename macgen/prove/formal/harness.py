@@ -1,12 +1,11 @@
-"""What the formal proofs share: their description, and Verilog text."""
+"""What the formal proofs share: their description, and the streams around an array."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-Ports = Mapping[str, tuple[str, int]]
-"""Port name to direction and width."""
+from macgen.prove.verilog_text import Ports, module
 
 
 @dataclass(frozen=True)
@@ -109,15 +108,6 @@ def rounds(turns: int) -> str:
 SOURCE_INPUTS = {"a_offer": 1, "b_offer": 1, "first_offer": 1, "last_offer": 1}
 
 
-def decoded(bit: str, vector: str, bits: int, before: str = "") -> str:
-    """Return Verilog for the bit that all of a vector's bits are; any bit where they disagree."""
-    return (
-        before + f"  wire [{bits - 1}:0] {bit}_bits = {vector};\n"
-        f"  (* anyseq *) wire {bit}_any;\n"
-        f"  wire {bit} = &{bit}_bits ? 1'b1 : ~|{bit}_bits ? 1'b0 : {bit}_any;\n"
-    )
-
-
 def harness_module(inputs: Mapping[str, int], body: Iterable[str], properties: Sequence[Property]) -> str:
     """Return the module `harness`, which asserts `ok_<name>` of each property."""
     ports = {"clk": ("input", 1), **{name: ("input", width) for name, width in inputs.items()}}
@@ -125,43 +115,6 @@ def harness_module(inputs: Mapping[str, int], body: Iterable[str], properties: S
     return module("harness", ports, "".join(body) + checks)
 
 
-def module(name: str, ports: Ports, body: str) -> str:
-    """Return a module."""
-    declared = ",\n".join(f"  {way} wire [{width - 1}:0] {port}" for port, (way, width) in ports.items())
-    return f"module {name}(\n{declared}\n);\n{body}endmodule\n"
-
-
-def instance(module: str, name: str, connections: Mapping[str, str]) -> str:
-    """Return an instance with its connections, port to net."""
-    ports = ", ".join(f".{port}({net})" for port, net in connections.items())
-    return f"  {module} {name}({ports});\n"
-
-
-def delayed(signal: str, cycles: int, reset: bool, width: int = 1) -> str:
-    """Return registers `<signal>_1` ... that hold a signal's value of so many cycles before."""
-    text = f"  wire [{width - 1}:0] {signal}_0 = {signal};\n"
-    for cycle in range(1, cycles + 1):
-        before = f"{signal}_{cycle - 1}"
-        value = f"begun ? {before} : {width}'d0" if reset else before
-        text += f"  reg [{width - 1}:0] {signal}_{cycle};\n  always @(posedge clk) {signal}_{cycle} <= {value};\n"
-    return text
-
-
 def marks_of(ports: Ports, prefix: str) -> list[str]:
     """Return the names of the control marks among ports, without the prefix."""
     return [port[len(prefix) :] for port in ports if port.startswith(prefix)]
-
-
-def joined(parts: Iterable[str]) -> str:
-    """Return a concatenation, the first part highest."""
-    return f"{{{', '.join(parts)}}}"
-
-
-def part(vector: str, index: int, width: int) -> str:
-    """Return the slice of a vector that is its element of this index."""
-    return f"{vector}[{(index + 1) * width - 1}:{index * width}]"
-
-
-def conjunction(parts: Sequence[str]) -> str:
-    """Return the conjunction of conditions of one bit each, a line each; flat, since there may be many."""
-    return "(&{" + ",\n    ".join(parts) + "})"

@@ -1,7 +1,7 @@
 """Proves properties of a bundle's Verilog, for streams and stalls of any length, with the solvers inside Yosys.
 
-Control is proved with the arithmetic abstracted (`formal_control`, `formal_array`), the range of accumulators and
-results with the arithmetic as it is (`formal_bounds`). Invariants are found by property directed reachability (ABC's
+Control is proved with the arithmetic abstracted (`pe`, `sequencer`, `array`), the range of accumulators and results
+with the arithmetic as it is (`bounds`). Invariants are found by property directed reachability (ABC's
 `pdr`, which Yosys brings) or by temporal induction (Yosys's `sat`), so that a proof holds for all time; every proof
 starts in any state at all, followed by one cycle of reset.
 """
@@ -13,20 +13,25 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
 from macgen.errors import ToolError
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
-from macgen.prove.formal.control import pe_harness, sequencer_harness
-from macgen.prove.formal.harness import Harness, Ports, Property
+from macgen.prove.formal.harness import Harness, Property
+from macgen.prove.formal.pe import pe_harness
+from macgen.prove.formal.sequencer import sequencer_harness
+from macgen.prove.verilog_text import Ports
+from macgen.rtl import Design
 
 DEFAULT_TIMEOUT = 600.0
 
-_HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
+HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
+"""What makes the harnesses of the proofs, in order; each of a design, its top module's name and its modules' ports."""
 
 # ABC works on the network that Yosys gives it and has to give one back: the proof happens between the two.
 _PDR = "pdr"
@@ -83,6 +88,13 @@ class FormalResult:
         """Whether all is proved."""
         return self.problem is None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        paths = {"trace": self.trace, "log": self.log}
+        return {"passed": self.passed, **asdict(self)} | {
+            name: None if path is None else str(path) for name, path in paths.items()
+        }
+
 
 def formal(
     bundle: str | Path,
@@ -120,8 +132,9 @@ def formal(
     with tools.work_directory(workdir, "formal") as work:
         shutil.copyfile(directory / manifest.verilog, work.path / "array.v")
         modules = _modules(work.path, timeout)
-        for make in _HARNESSES:
-            harness = make(manifest.spec, manifest.name, modules)
+        design = Design(manifest.spec)
+        for make in HARNESSES:
+            harness = make(design, manifest.name, modules)
             if harness is None:
                 continue
             progress(harness.name)

@@ -1,4 +1,4 @@
-"""Which products, addends and accumulator states a float datapath is made for: the invariants of `formal_bounds`.
+"""Which products, addends and accumulator states a float datapath is made for: the invariants of `bounds`.
 
 The smallest sum that is not 0 has its one bit on top of the significand, so that a number whose exponent is larger by e
 has no bits below the e + 1 top ones, wherever normalisation does not stop at the smallest normal number.
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from macgen.numerics import FloatFormat, Format, Overflow
-from macgen.prove.formal.harness import conjunction
-from macgen.rtl.units.exact_number import Addend, Addition, Window, sums_lsb_exponent
+from macgen.prove.verilog_text import conjunction
+from macgen.rtl.units.exact_number import Addend, Window
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import SPECIALS
 
@@ -34,28 +34,22 @@ class FloatStates:
     """Conditions on the members of a product, an addend or a state, named `<bundle>__<member>`.
 
     Attributes:
-        addition: of the datapath.
+        geometry: of the datapath.
     """
 
-    addition: Addition
-
-    @property
-    def geometry(self) -> FloatGeometry:
-        """The datapath's widths and constants."""
-        return FloatGeometry.of(self.addition)
+    geometry: FloatGeometry
 
     @property
     def least_exponent(self) -> int:
         """Exponent of the smallest sum that is not 0: a power of two, all are multiples of it."""
-        g, acc = self.geometry, self.addition.acc
-        assert isinstance(acc, FloatFormat)
-        return g.min_exponent + sums_lsb_exponent(self.addition.addend, acc) - (acc.lsb_exponent + acc.man_bits)
+        g, acc = self.geometry, self.geometry.acc
+        return g.min_exponent + g.rounded_sum.lsb_exponent - (acc.lsb_exponent + acc.man_bits)
 
     @property
     def largest_exponent(self) -> int:
         """Largest exponent of an addend or of a settled state; a sum's may be one more."""
         g = self.geometry
-        return max(g.max_exponent, self.addition.addend.largest_exponent + g.addend_offset)
+        return max(g.max_exponent, g.rounded_sum.addend.largest_exponent + g.addend_offset)
 
     def addend(self, bundle: str, members: Mapping[str, int], *, folded: bool) -> str:
         """Return Verilog for `<bundle>_valid` of an aligned addend.
@@ -79,10 +73,10 @@ class FloatStates:
             f"{exponent} <= {self.largest_exponent}",
             *_on_grid(significand, exponent, top, least),
         ]
-        if not folded or self.addition.rounding == "drop":
+        if not folded or g.rounded_sum.drops:
             number.append(f"~{lowest}")
         found = conjunction(number)
-        if self.addition.addend.has_tiny_pairs:  # which are not normalised: only their sign matters
+        if g.rounded_sum.addend.has_tiny_pairs:  # which are not normalised: only their sign matters
             found = f"({exponent} == 0 ? ~{normal} : {found})"
         zero = f"{exponent} == 0"
         if folded:
@@ -114,15 +108,16 @@ class FloatStates:
         if g.capped:
             number = f"({normal} ? {exponent} >= {g.min_exponent} & {highest} : {exponent} == {g.zero_exponent})"
         else:
-            power = f"({significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
-            shape = f"({normal} | {power})"
+            shape = normal
+            if g.rounded_sum.folds and g.loads_exactly:  # a product is a state, and its -1.0 as a product has it
+                shape = f"({normal} | {significand} == {top + 1}'d{3 << (top - 1)} & ~{up})"
             in_range = [_from(exponent, least, f"{lowest} & ~{up}"), highest, *_on_grid(rounded, exponent, top, least)]
             zero = f"({significand} == 0 & ~{up} & {exponent} == {g.zero_exponent})"
             number = f"({zero} | {conjunction([shape, *in_range])})"
         conditions = [number]
-        if self.addition.rounding in ("rtz", "drop"):
+        if g.rounded_sum.rounding in ("rtz", "drop"):
             conditions.append(f"({significand}[{top}] | ~{up})")
-        if self.addition.rounding == "drop":
+        if g.rounded_sum.drops:
             conditions.append(f"~({lowest} & ~{up})")
         if "negative" in members:
             conditions.append(
@@ -134,8 +129,7 @@ class FloatStates:
 
     def code(self, bundle: str, members: Mapping[str, int]) -> str:
         """Return the condition that a state's code, `<bundle>_code`, is one of the format, and of the kind it tells."""
-        acc = self.addition.acc
-        assert isinstance(acc, FloatFormat)
+        acc = self.geometry.acc
         code, magnitude = f"{bundle}_code", f"{bundle}_code[{acc.width - 2}:0]"
         found = _finite(code, acc, may_overflow=self.geometry.overflow_infinite)
         if "positive_infinity" in members:
@@ -197,7 +191,7 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
 def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> str:
     """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes."""
     exponent = f"{bundle}__exponent"
-    largest = max(window.terms[0].highest - window.base, window.lowest_top)
+    largest = max(window.addends[0].highest - window.base, window.lowest_top)
     in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"
     return _valid(bundle, [in_range, *_special_conditions(bundle, members)])
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from amaranth.hdl import Shape
 
 from macgen.numerics.flags import FLAG_BITS
-from macgen.prove.formal.harness import Ports, decoded, joined, module
-from macgen.rtl.outer import outer_datapath, result_datapath
-from macgen.rtl.units.datapath import datapath
+from macgen.prove.verilog_text import Ports, decoded, joined, module
+from macgen.rtl import Design
 from macgen.spec import MacSpec
 
 LOOK_UP = """\
@@ -34,14 +33,14 @@ class Tables:
     Attributes:
         sums: the sum of a state and an addend.
         flags: what the addition raises: `<flags>_0` and so on, a flag each.
-        told: flags that a state tells of the addition that made it.
+        deferred: flags that a state holds of the addition that made it.
         flag_bits: how many flags there are.
         symmetric: whether state and addend may change places.
     """
 
     sums: str
     flags: str
-    told: str
+    deferred: str
     flag_bits: int
     symmetric: bool = False
 
@@ -52,7 +51,11 @@ class Tables:
     @property
     def widths(self) -> dict[str, int]:
         """The tables and their bits."""
-        return {self.sums: 4, **{f"{self.flags}_{bit}": 4 for bit in range(self.flag_bits)}, self.told: self.flag_bits}
+        return {
+            self.sums: 4,
+            **{f"{self.flags}_{bit}": 4 for bit in range(self.flag_bits)},
+            self.deferred: self.flag_bits,
+        }
 
     def sum(self, state: str, addend: str) -> str:
         """Return the sum of a state and an addend."""
@@ -64,9 +67,9 @@ class Tables:
             f"`{self._look_up}({self.flags}_{bit}, {state}, {addend})" for bit in reversed(range(self.flag_bits))
         )
 
-    def tells(self, state: str) -> str:
-        """Return the flags that a state tells."""
-        return f"({state} ? {self.told} : {self.flag_bits}'b0)"
+    def deferred_by(self, state: str) -> str:
+        """Return the flags that a state holds."""
+        return f"({state} ? {self.deferred} : {self.flag_bits}'b0)"
 
 
 @dataclass(frozen=True)
@@ -74,29 +77,34 @@ class Arithmetic:
     """What one-bit arithmetic a spec has.
 
     Attributes:
-        spec: the array.
+        design: the array.
         flag_bits: how many flags there are: none bears on another, so that one, any, may do.
         symmetric: whether the tables are symmetric where a PE loads products as they are.
     """
 
-    spec: MacSpec
+    design: Design
     flag_bits: int = FLAG_BITS
     symmetric: bool = True
 
     @property
+    def spec(self) -> MacSpec:
+        """The array's spec."""
+        return self.design.spec
+
+    @property
     def steps(self) -> Tables:
         """The tables of what a step adds."""
-        symmetric = self.symmetric and loads_products(self.spec)
-        return Tables("sum_table", "flag_table", "told_table", self.flag_bits, symmetric)
+        symmetric = self.symmetric and self.design.loads_products
+        return Tables("sum_table", "flag_table", "deferred_table", self.flag_bits, symmetric)
 
     @property
     def folds(self) -> Tables:
         """The tables of the additions of chunk sums."""
         if self.spec.has_outer_adder:
-            return Tables("fold_table", "fold_flag_table", "fold_told_table", self.flag_bits)
+            return Tables("fold_table", "fold_flag_table", "fold_deferred_table", self.flag_bits)
         # Totals and chunk sums are states of one kind, but an aligned step has an adder of its own.
         if self.spec.aligned_bits is not None:
-            return Tables("fold_table", "fold_flag_table", self.steps.told, self.flag_bits)
+            return Tables("fold_table", "fold_flag_table", self.steps.deferred, self.flag_bits)
         return self.steps
 
     @property
@@ -134,12 +142,6 @@ def raises_with_product(spec: MacSpec) -> bool:
     return spec.product is not None or tree_flags(spec)
 
 
-def loads_products(spec: MacSpec) -> bool:
-    """Whether a chunk's first product may become the accumulator as it is."""
-    folds_beside = spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder
-    return folds_beside and spec.aligned_bits is None and datapath(spec).loads_exactly
-
-
 def rounded(bit: str) -> str:
     """Return a product rounded to its format."""
     return f"({bit} ? rounding_table[1] : rounding_table[0])"
@@ -150,9 +152,9 @@ def scaled(bit: str, a_scale: str, b_scale: str) -> str:
     return f"scale_table[{{{bit}, {a_scale}, {b_scale}}}]"
 
 
-def zero_state(spec: MacSpec) -> str:
+def zero_state(design: Design) -> str:
     """Return the empty accumulator whose states leave the PEs as it stands in a packed result, member 0 lowest."""
-    arithmetic = result_datapath(spec)
+    arithmetic = design.results
     widths = {key: Shape.cast(item.shape).width for key, item in arithmetic.value.members.items()}
     return joined(f"{width}'d{arithmetic.zero.get(key, 0)}" for key, width in reversed(widths.items()))
 
@@ -162,22 +164,22 @@ class AbstractUnits:
     """The one-bit versions, which leave every port of the emitted modules as it is.
 
     Attributes:
-        spec: the array.
+        design: the array.
         name: its top module's name.
         modules: ports of the emitted modules.
         texts: the units written so far, and their Verilog.
         used: their tables.
     """
 
-    spec: MacSpec
+    design: Design
     name: str
     modules: Mapping[str, Ports]
     texts: dict[str, str] = field(default_factory=dict)
     used: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        spec, inner = self.spec, datapath(self.spec).zero
-        steps, fold = Arithmetic(spec).steps, Arithmetic(spec).folds
+        spec, inner, outer = self.spec, self.design.steps.zero, self.design.outer
+        steps, fold = Arithmetic(self.design).steps, Arithmetic(self.design).folds
         self._products()
         if spec.aligned_bits is None:
             self._operand("product")
@@ -187,20 +189,25 @@ class AbstractUnits:
             if self._has("adder"):
                 self._adder("adder", fold, inner, spec.interleave)
         if self._has("folded"):
-            body = self._state_in("folded", "value__", inner) + self._tells("flags", steps)
-            self._add("folded", body + self._addend_out("folded", "present", "s"), [steps.told])
+            body = self._state_in("folded", "value__", inner) + self._deferred("flags", steps)
+            self._add("folded", body + self._addend_out("folded", "present", "s"), [steps.deferred])
         if self._has("loaded"):
             body = "  wire s = 1'b0;\n" + self._addend_in("loaded", "operand__") + self._sum(steps)
             out = self._state_out("loaded", "value__", "sum", inner)
             self._add(
                 "loaded",
                 body + "  assign flags = raised;\n" + out,
-                [table for table in steps.widths if table != steps.told],
+                [table for table in steps.widths if table != steps.deferred],
             )
-        if spec.has_outer_adder:
+        if outer is not None:
             self._chunk_sums(inner)
             self._operand("outer_operand")
-            self._adder("outer_adder", fold, outer_datapath(spec).zero, spec.interleave)
+            self._adder("outer_adder", fold, outer.zero, spec.interleave)
+
+    @property
+    def spec(self) -> MacSpec:
+        """The array's spec."""
+        return self.design.spec
 
     @property
     def verilog(self) -> str:
@@ -221,11 +228,9 @@ class AbstractUnits:
             "rounding": [f"rounding{lane}" for lane in lanes],
         }
         places["adder"] = ["adder"]
-        if loads_products(spec):
+        if self.design.loads_products:
             places["loaded"] = ["loader"]
-        elif (
-            spec.chunk is not None and spec.fold == "overlap" and not spec.has_outer_adder and spec.aligned_bits is None
-        ):
+        elif self.design.folds_overlap and self.design.window is None:
             places["adder"] += ["loader"]
         for unit, instance in (("number", "number"), ("scaler", "scaler"), ("outer_adder", "adder")):
             places[unit] = [f"outer.{instance}"]
@@ -276,11 +281,11 @@ class AbstractUnits:
         self._add(unit, body, tables)
 
     def _chunk_sums(self, zero: Mapping[str, int]) -> None:
-        steps, numbers = Arithmetic(self.spec).steps, self._ports("number", "number__", "output")
+        steps, numbers = Arithmetic(self.design).steps, self._ports("number", "number__", "output")
         self._add(
             "number",
-            self._state_in("number", "value__", zero) + self._tells("flags", steps) + _all_bits(numbers, "s"),
-            [steps.told],
+            self._state_in("number", "value__", zero) + self._deferred("flags", steps) + _all_bits(numbers, "s"),
+            [steps.deferred],
         )
         if self.spec.scale is None:
             return
@@ -309,7 +314,7 @@ class AbstractUnits:
         else:
             operand = self._addend_in(unit, "operand__")
         body = self._state_in(unit, "acc__", zero) + operand + self._sum(tables)
-        body += self._tells("settled", tables)
+        body += self._deferred("deferred_flags", tables)
         body += f"  wire sum_0 = sum;\n  wire [{FLAG_BITS - 1}:0] raised_0 = raised;\n"
         for cycle in range(1, cycles):
             body += f"  reg sum_{cycle};\n  reg [{FLAG_BITS - 1}:0] raised_{cycle};\n"
@@ -320,13 +325,13 @@ class AbstractUnits:
         self._add(unit, body, list(tables.widths))
 
     @staticmethod
-    def _tells(port: str, tables: Tables) -> str:
-        return f"  wire [{FLAG_BITS - 1}:0] {tables.told};\n  assign {port} = {tables.tells('s')};\n"
+    def _deferred(port: str, tables: Tables) -> str:
+        return f"  wire [{FLAG_BITS - 1}:0] {tables.deferred};\n  assign {port} = {tables.deferred_by('s')};\n"
 
     @staticmethod
     def _sum(tables: Tables) -> str:
         return (
-            "".join(f"  wire [3:0] {name};\n" for name in tables.widths if name != tables.told)
+            "".join(f"  wire [3:0] {name};\n" for name in tables.widths if name != tables.deferred)
             + f"  wire sum = there ? {tables.sum('s', 'v')} : s;\n"
             f"  wire [{FLAG_BITS - 1}:0] raised = there ? {tables.raised('s', 'v')} : {FLAG_BITS}'b0;\n"
         )
@@ -342,9 +347,8 @@ class AbstractUnits:
 
     def _ports(self, unit: str, prefix: str, direction: str) -> dict[str, int]:
         found = self.modules[f"{self.name}_{unit}"]
-        return {
-            port: width for port, (way, width) in sorted(found.items()) if port.startswith(prefix) and way == direction
-        }
+        ports = sorted(found.items())
+        return {port: width for port, (goes, width) in ports if port.startswith(prefix) and goes == direction}
 
     def _state_in(self, unit: str, prefix: str, zero: Mapping[str, int]) -> str:
         members = self._ports(unit, prefix, "input")

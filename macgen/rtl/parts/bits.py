@@ -1,4 +1,7 @@
-"""Combinational building blocks on vectors of any width: shifters, leading-zero counters, an adder with carry."""
+"""Combinational building blocks on vectors of any width: shifters, leading-zero counters, an adder with carry.
+
+Signals made here have the caller's line as their source, so that they belong to its stage in the Verilog.
+"""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 
@@ -39,10 +42,10 @@ def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, unit
     """
     width = len(value)
     stages = min(width.bit_length() - unit, len(distance))
-    amount = Signal(stages, name=f"{name}_amount")
+    amount = Signal(stages, name=f"{name}_amount", src_loc_at=1)
     lost: list[Value] = []
     if len(distance) > stages:
-        far = Signal(name=f"{name}_far")
+        far = Signal(name=f"{name}_far", src_loc_at=1)
         m.d.comb += [far.eq(distance[stages:].any()), amount.eq(distance[:stages] | far.replicate(stages))]
         if unit:
             lost.append(far & value[-1])  # no other bit is left
@@ -50,11 +53,11 @@ def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, unit
         m.d.comb += amount.eq(distance)
     for stage in range(stages):
         step = min(1 << (stage + unit), width)
-        shifted = Signal(signed(width), name=f"{name}_{1 << (stage + unit)}")
+        shifted = Signal(signed(width), name=f"{name}_{1 << (stage + unit)}", src_loc_at=1)
         m.d.comb += shifted.eq(Mux(amount[stage], Cat(value[step:], value[-1].replicate(step)).as_signed(), value))
         lost.append(amount[stage] & value[:step].any())
         value = shifted
-    sticky = Signal(name=f"{name}_sticky")
+    sticky = Signal(name=f"{name}_sticky", src_loc_at=1)
     m.d.comb += sticky.eq(Cat(*lost).any())
     return value, sticky
 
@@ -72,7 +75,7 @@ def shift_left(m: Module, value: Value, distance: Value, name: str) -> Signal:
     width = len(value)
     for stage in reversed(range(len(distance))):
         step = min(1 << stage, width)
-        shifted = Signal(unsigned(width), name=f"{name}_{1 << stage}")
+        shifted = Signal(unsigned(width), name=f"{name}_{1 << stage}", src_loc_at=1)
         m.d.comb += shifted.eq(Mux(distance[stage], Cat(Const(0, step), value[: width - step]), value))
         value = shifted
     return value
@@ -111,8 +114,8 @@ def count_leading_zeros(m: Module, value: Value, name: str) -> tuple[Signal, Sig
         paired = []
         for index in range(0, len(nodes), 2):
             (high_count, high_any), (low_count, low_any) = nodes[index : index + 2]
-            count = Signal(level + 1, name=f"{name}_count_{level}_{index // 2}")
-            found = Signal(name=f"{name}_any_{level}_{index // 2}")
+            count = Signal(level + 1, name=f"{name}_count_{level}_{index // 2}", src_loc_at=1)
+            found = Signal(name=f"{name}_any_{level}_{index // 2}", src_loc_at=1)
             m.d.comb += [
                 found.eq(high_any | low_any),
                 count.eq(Cat(Mux(high_any, high_count, low_count), ~high_any)),
@@ -120,6 +123,9 @@ def count_leading_zeros(m: Module, value: Value, name: str) -> tuple[Signal, Sig
             paired.append((count, found))
         nodes = paired
     count, found = nodes[0]
-    zeros, any_one = Signal(max(levels, 1), name=f"{name}_zeros"), Signal(name=f"{name}_any")
+    zeros, any_one = (
+        Signal(max(levels, 1), name=f"{name}_zeros", src_loc_at=1),
+        Signal(name=f"{name}_any", src_loc_at=1),
+    )
     m.d.comb += [zeros.eq(count), any_one.eq(found)]
     return zeros, any_one

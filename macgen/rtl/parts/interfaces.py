@@ -34,9 +34,10 @@ def select(condition: Value, if_true: Any, if_false: Any, signature: wiring.Sign
 
 def registers(signature: wiring.Signature, name: str) -> Any:
     """Make a register for each member of a signature; their contents before the first load do not matter."""
-    return SimpleNamespace(
-        **{key: Signal(item.shape, name=f"{name}_{key}", reset_less=True) for key, item in signature.members.items()}
-    )
+    made = SimpleNamespace()
+    for key, item in signature.members.items():
+        setattr(made, key, Signal(item.shape, name=f"{name}_{key}", reset_less=True, src_loc_at=1))
+    return made
 
 
 def clock_in(m: Module, to: Any, source: Any) -> None:

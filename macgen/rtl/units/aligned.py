@@ -17,9 +17,9 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, shift_right_sticky
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
-from macgen.rtl.parts.pipeline import Cuts
-from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber, Window
-from macgen.rtl.units.exact_state import FloatNumber, float_sums
+from macgen.rtl.parts.pipeline import PipelineRegisters
+from macgen.rtl.units.exact_number import Addend, ExactNumber, Window
+from macgen.rtl.units.exact_state import FloatNumber
 from macgen.rtl.units.float_ports import normalise
 from macgen.rtl.units.float_rounder import FloatRounder
 from macgen.rtl.units.float_value import FloatValue, sum_specials
@@ -28,7 +28,7 @@ from macgen.rtl.units.specials import addend_specials, combined_specials
 
 
 class AlignedLanes(wiring.Signature):
-    """Some of a window's terms, aligned to the largest of them and cut.
+    """Some of a window's addends, aligned to the largest of them and cut.
 
     Members:
         negatives: signs, one bit each, lane 0 lowest.
@@ -43,7 +43,7 @@ class AlignedLanes(wiring.Signature):
             "magnitudes": Out(lanes * window.magnitude_bits),
             "exponent": Out(window.exponent_bits),
         }
-        total = Addend.of_sum(window.terms[0], lanes)
+        total = Addend.of_sum(window.addends[0], lanes)
         if total.infinite:
             members |= {"infinite": Out(1), "negative": Out(1)}
         if total.opposite:
@@ -57,7 +57,7 @@ class Aligner(wiring.Component):
     """Align lanes to the largest of them.
 
     Parameters:
-        window: its first terms are what stands on the lanes, all of one kind.
+        window: its first addends are what stands on the lanes, all of one kind.
         lanes: how many.
         normal: whether a number is only then not normalised when its exponent is the least, which is then at or below
             the window's lowest position.
@@ -73,63 +73,70 @@ class Aligner(wiring.Component):
         self._normal = normal
         super().__init__(
             {
-                "numbers": In(ExactNumber(window.terms[0])).array(lanes),
+                "numbers": In(ExactNumber(window.addends[0])).array(lanes),
                 "aligned": Out(AlignedLanes(window, lanes)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        window, addend = self._window, self._window.terms[0]
-        terms = [
-            term(m, window, addend, number, f"exponent_{lane}", normal=self._normal)
+        window, addend = self._window, self._window.addends[0]
+
+        # -- Exponents: of each product's top bit
+        lanes = [
+            window_addend(m, window, addend, number, f"exponent_{lane}", normal=self._normal)
             for lane, number in enumerate(self.numbers)
         ]
-        largest = largest_of(m, [exponent for _, exponent in terms], window.lowest_top, "largest")
+
+        # -- Largest exponent: a tournament of the lanes
+        largest = largest_of(m, [exponent for _, exponent in lanes], window.lowest_top, "largest")
+
+        # -- Align: each product moves right by what its exponent lacks; what falls off is cut
         magnitudes = [
             cut(m, window, magnitude, largest - exponent, f"align_{lane}")
-            for lane, (magnitude, exponent) in enumerate(terms)
+            for lane, (magnitude, exponent) in enumerate(lanes)
         ]
         m.d.comb += [
             self.aligned.exponent.eq(largest),
             self.aligned.magnitudes.eq(Cat(*magnitudes)),
             self.aligned.negatives.eq(Cat(*(number.negative for number in self.numbers))),
         ]
+
+        # -- Infinities and NaN: what those of all lanes make of the sum
         for name, value in combined_specials(self.numbers).items():
             if name in self.aligned.signature.members:
                 m.d.comb += getattr(self.aligned, name).eq(value)
         return m
 
 
-ALIGNED_CUTS: dict[int, tuple[str, ...]] = {
+ALIGNED_REGISTERS_AFTER: dict[int, tuple[str, ...]] = {
     1: (),
     2: ("aligned",),
     3: ("aligned", "added"),
     4: ("compared", "aligned", "added"),
 }
-"""As `CUTS` of FloatAdder, for sums of aligned terms. Parts: exponents compared, terms aligned, exact sum."""
+"""As `REGISTERS_AFTER` of FloatAdder, for sums of aligned addends: exponents compared, addends aligned, exact sum."""
 
 
 class AlignedAdder(wiring.Component):
     """Add the lanes' products to the accumulator, all cut below the largest one's exponent, and round once.
 
     Parameters:
-        addition: of the window's sums.
-        window: its last term is the accumulator.
+        geometry: of the window's sums.
+        window: its last addend is the accumulator.
         cycles: see FloatAdder.
 
     Members:
         acc: the accumulator.
         lanes: see AlignedLanes.
-        random, result, flags, settled: see FloatAdder.
+        random, result, flags, deferred_flags: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, window: Window, cycles: int = 1) -> None:
-        self._addition = addition
+    def __init__(self, geometry: FloatGeometry, window: Window, cycles: int = 1) -> None:
         self._window = window
-        self._cuts = ALIGNED_CUTS[cycles]
-        self._lanes = len(window.terms) - 1
-        self._geometry = g = FloatGeometry.of(addition)
+        self._registers_after = ALIGNED_REGISTERS_AFTER[cycles]
+        self._lanes = len(window.addends) - 1
+        self._geometry = g = geometry
         super().__init__(
             {
                 "acc": In(FloatValue(g)),
@@ -137,17 +144,21 @@ class AlignedAdder(wiring.Component):
                 **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
-                "settled": Out(FLAG_BITS),
+                "deferred_flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        window, sums = self._window, float_sums(self._addition)
-        state = submodule(m, platform, "number", "number", lambda: FloatNumber(self._addition))
+        window, g = self._window, self._geometry
+
+        # -- Settle: the accumulator as an exact number
+        state = submodule(m, platform, "number", "number", lambda: FloatNumber(g))
         connect_members(m, state.value, self.acc)
         acc = state.number
-        magnitude, exponent = term(m, window, sums, acc, "acc_exponent")
+        magnitude, exponent = window_addend(m, window, g.states, acc, "acc_exponent")
+
+        # -- Compare exponents: the accumulator's with the lanes' largest
         acc_larger = Signal()
         largest: Value = Signal(window.exponent_bits, name="largest")
         behind: Value = Signal(window.exponent_bits, name="behind")  # by how much the lanes' exponent is smaller
@@ -156,15 +167,18 @@ class AlignedAdder(wiring.Component):
             largest.eq(Mux(acc_larger, exponent, self.lanes.exponent)),
             behind.eq(Mux(acc_larger, exponent - self.lanes.exponent, 0)),
         ]
-        rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(self._addition))
+
+        # -- Infinities and NaN: what they make of the sum is known from the addends alone
+        rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(g))
         specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
         operand = SimpleNamespace(**addend_specials(specials))
-        beside = sum_specials(m, self._geometry, None, operand)
-        cuts = Cuts(m, self._cuts, beside)
+        pipeline = PipelineRegisters(m, self._registers_after, sum_specials(m, g, None, operand))
+
+        # -- Align: the lanes or the accumulator move right; what falls off is cut
         kept = window.magnitude_bits
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
         magnitudes: Value = self.lanes.magnitudes
-        magnitude, magnitudes, negatives, away, behind, largest = cuts.after(
+        magnitude, magnitudes, negatives, away, behind, largest = pipeline.after(
             "compared",
             magnitude=magnitude,
             magnitudes=magnitudes,
@@ -180,22 +194,30 @@ class AlignedAdder(wiring.Component):
             ),
             cut(m, window, magnitude, away, "align_acc"),
         )
-        aligned, negatives, largest = cuts.after("aligned", magnitudes=aligned, negatives=negatives, largest=largest)
-        terms = [(negatives[term], aligned.word_select(term, kept)) for term in range(self._lanes + 1)]
-        total = signed_sum(terms, self._addition.addend.significand_bits + 1)
-        total, largest = cuts.after("added", total=total, largest=largest)
+        aligned, negatives, largest = pipeline.after(
+            "aligned", magnitudes=aligned, negatives=negatives, largest=largest
+        )
+
+        # -- Add: signs become two's complement
+        addends = [(negatives[index], aligned.word_select(index, kept)) for index in range(self._lanes + 1)]
+        total = signed_sum(addends, g.rounded_sum.addend.significand_bits + 1)
+        total, largest = pipeline.after("added", total=total, largest=largest)
+
+        # -- Normalise and round: in a module of its own
         self._place(m, rounder, total, largest)
-        for name, value in cuts.beside.items():
-            m.d.comb += getattr(rounder.beside, name).eq(value)
-        if self._geometry.random_bits:
+        for name, value in pipeline.carried.items():
+            m.d.comb += getattr(rounder.specials, name).eq(value)
+        if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)
-        m.d.comb += [self.flags.eq(rounder.flags), self.settled.eq(state.flags)]
+        m.d.comb += [self.flags.eq(rounder.flags), self.deferred_flags.eq(state.flags)]
         return m
 
     def _place(self, m: Module, rounder: Any, total: Value, largest: Value) -> None:
         """Give the rounder the sum, of which it expects one bit to spare above the window."""
-        g, addend = self._geometry, self._addition.addend
+        g, addend = self._geometry, self._geometry.rounded_sum.addend
+
+        # -- Place: the sum as the rounder takes it, with one bit to spare
         placed = Signal(signed(len(rounder.sum)))
         exponent = Signal(g.exponent_bits)
         offset = g.addend_offset + addend.least_exponent - self._window.lowest_top
@@ -208,6 +230,8 @@ class AlignedAdder(wiring.Component):
         if not g.capped or lowest >= g.min_exponent:
             m.d.comb += [rounder.sum.eq(placed), rounder.exponent.eq(exponent)]
             return
+
+        # -- Subnormal sums: move right to the smallest normal number's exponent
         # The rounder's normalisation shifts left only, until it meets the smallest normal number's exponent.
         distance = Signal(range(g.min_exponent - lowest + 1))
         least = Const(g.min_exponent, g.exponent_bits)
@@ -220,10 +244,10 @@ class AlignedAdder(wiring.Component):
         ]
 
 
-def term(
+def window_addend(
     m: Module, window: Window, addend: Addend, number: Any, name: str, *, normal: bool = False
 ) -> tuple[Value, Value]:
-    """Return magnitude and exponent of a number as a term of a window; the exponent of 0 is the least.
+    """Return magnitude and exponent of a number as an addend of a window; the exponent of 0 is the least.
 
     Parameters:
         m: module that gets the logic.
@@ -233,6 +257,7 @@ def term(
         name: of the signal that is made.
         normal: see Aligner.
     """
+    # -- Exponent of the top bit: so that exponents alone tell which number is larger
     bits = window.exponent_bits
     # Of the top bit of a magnitude whose exponent on the wires is 0.
     top = addend.significand_bits - 1 + addend.lsb_exponent - addend.least_exponent - window.base
@@ -249,6 +274,7 @@ def term(
 
 def largest_of(m: Module, exponents: Sequence[Value], least: int, name: str) -> Value:
     """Return the largest of some unsigned numbers of the same width and of a constant."""
+    # -- Largest exponent: a tournament
     width = len(exponents[0])
     level: list[Value] = list(exponents)
     if least:
@@ -275,6 +301,7 @@ def cut(m: Module, window: Window, magnitude: Value, distance: Value, name: str)
         distance: how far below the top bit shall stand; the lowest `Window.exponent_bits` count.
         name: prefix of the signals made.
     """
+    # -- Align: the magnitude moves right into the window; what falls off is cut, or the last bit remembers it
     kept = window.magnitude_bits
     width = max(len(magnitude), kept)
     wide = Signal(signed(width + 1), name=f"{name}_wide")
@@ -287,9 +314,11 @@ def cut(m: Module, window: Window, magnitude: Value, distance: Value, name: str)
     return Cat(shifted[width - kept] | below, shifted[width - kept + 1 : width])
 
 
-def signed_sum(terms: Sequence[tuple[Value, Value]], width: int) -> Value:
+def signed_sum(addends: Sequence[tuple[Value, Value]], width: int) -> Value:
     """Return the sum, two's complement of a width that holds it, of numbers given as sign and magnitude."""
     # The complement of each negative magnitude, and one for each.
-    ones = [Cat(magnitude ^ negative.replicate(len(magnitude)), negative).as_signed() for negative, magnitude in terms]
-    addends = [extend(value, width) for value in ones] + [extend(negative, width) for negative, _ in terms]
-    return reduce(lambda x, y: (x + y)[:width], addends)
+    ones = [
+        Cat(magnitude ^ negative.replicate(len(magnitude)), negative).as_signed() for negative, magnitude in addends
+    ]
+    wide = [extend(value, width) for value in ones] + [extend(negative, width) for negative, _ in addends]
+    return reduce(lambda x, y: (x + y)[:width], wide)

@@ -1,29 +1,60 @@
 """Rounding of single exact numbers to a format, R(0 + x): products with a format of their own, results with another."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat, FloatFormat
+from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, is_zero, rounds_away, shift_right_sticky
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, member, random_port
-from macgen.rtl.units.exact_number import Addition, ExactNumber
+from macgen.rtl.units.exact_number import ExactNumber
 from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOutput, FixedProduct
 from macgen.rtl.units.float_ports import normalise
+from macgen.rtl.units.rounded_sum import RoundedSum
 
 
-def conversion(addition: Addition) -> wiring.Component:
-    """Make the component that rounds an addition's addends alone; see FloatConversion for its members."""
-    return FloatConversion(addition) if isinstance(addition.acc, FloatFormat) else FixedConversion(addition)
+@dataclass(frozen=True)
+class Conversion:
+    """What rounds single numbers to codes of a format.
+
+    Attributes:
+        rounded_sum: the rounding, of numbers that are added to nothing.
+    """
+
+    rounded_sum: RoundedSum
+
+    @cached_property
+    def _geometry(self) -> FixedGeometry:
+        """Of the conversion to a fixed-point format."""
+        return FixedGeometry.of(self.rounded_sum)
+
+    @property
+    def random_bits(self) -> int:
+        """Bits of the random number that it takes; 0: it takes none."""
+        is_float = isinstance(self.rounded_sum.acc, FloatFormat)
+        return self.rounded_sum.random_bits if is_float else self._geometry.random_bits
+
+    def unit(self) -> wiring.Component:
+        """Make the component; see FloatConversion for its members."""
+        if isinstance(self.rounded_sum.acc, FloatFormat):
+            return FloatConversion(self.rounded_sum)
+        return FixedConversion(self._geometry)
 
 
-def conversion_random_bits(addition: Addition) -> int:
-    """Return the bits of the random number that it takes."""
-    return addition.random_bits if isinstance(addition.acc, FloatFormat) else FixedGeometry.of(addition).random_bits
+def _ports(rounded_sum: RoundedSum, random_bits: int) -> dict[str, Any]:
+    """Return the members of a conversion."""
+    return {
+        "number": In(ExactNumber(rounded_sum.addend)),
+        **random_port(random_bits),
+        "code": Out(rounded_sum.acc.width),
+        "flags": Out(FLAG_BITS),
+    }
 
 
 class FloatConversion(wiring.Component):
@@ -36,37 +67,34 @@ class FloatConversion(wiring.Component):
         flags: raised by the rounding.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        self._addition = addition
-        super().__init__(
-            {
-                "number": In(ExactNumber(addition.addend)),
-                **random_port(addition.random_bits),
-                "code": Out(addition.acc.width),
-                "flags": Out(FLAG_BITS),
-            }
-        )
+    def __init__(self, rounded_sum: RoundedSum) -> None:
+        self._rounded_sum = rounded_sum
+        super().__init__(_ports(rounded_sum, rounded_sum.random_bits))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        addend, fmt = self._addition.addend, self._addition.acc
+        addend, fmt = self._rounded_sum.addend, self._rounded_sum.acc
         assert isinstance(fmt, FloatFormat)
         p, gradual = fmt.precision, fmt.subnormals == "gradual"
+
+        # -- Normalise: the number moves left until its top bit is set
         zeros, nonzero, normalised = normalise(m, addend, self.number)
 
-        # The exponent field, without bounds: of a normalised number whose exponent is e it is e + offset - zeros.
+        # -- Exponent field: without bounds; of a normalised number whose exponent is e it is e + offset - zeros
         top = addend.significand_bits - 1
-        offset = addend.lsb_exponent - addend.least_exponent + top + fmt.exponent_bias
+        offset = addend.lsb_exponent - addend.least_exponent + top + fmt.bias
         lowest, highest = addend.least_exponent + offset - top, addend.largest_exponent + offset
         bits = max((-lowest).bit_length(), highest.bit_length(), fmt.exp_bits) + 2
         field = Signal(signed(bits))
         m.d.comb += field.eq(extend(self.number.exponent, bits) + Const(offset, signed(bits)) - extend(zeros, bits))
 
-        # At least a bit below the significand, or all that meet the random number.
-        width = max(top + 1, p + max(self._addition.random_bits, 1))
+        # -- Significand: with the bits below it, at least one, or all that meet the random number
+        width = max(top + 1, p + max(self._rounded_sum.random_bits, 1))
         magnitude = Signal(width)
         m.d.comb += magnitude.eq(normalised << (width - top - 1))
         kept, below = magnitude[width - p :], magnitude[: width - p]
+
+        # -- Subnormal numbers: below the smallest normal number the significand moves right
         sticky: Value = Const(0, 1)
         below_normal = Signal()  # below the smallest normal number, not yet rounded
         reaches = Signal()  # but rounded up to it, with a significand of full precision
@@ -80,7 +108,7 @@ class FloatConversion(wiring.Component):
                 shifted, sticky = shift_right_sticky(m, Cat(magnitude, Const(0, 1)).as_signed(), distance, "align")
                 kept, below = shifted[width - p : width], shifted[: width - p]
 
-        # The next larger magnitude has the next code; in what follows the code may have more bits than the format.
+        # -- Round: the next larger magnitude has the next code; the code may have more bits than the format
         code_bits = max(highest, 1).bit_length() + fmt.man_bits + 1
         chopped = Signal(code_bits)
         rounded = Signal(code_bits)
@@ -89,6 +117,8 @@ class FloatConversion(wiring.Component):
             chopped.eq(Cat(kept[:-1], Mux(below_normal, least_field, field))),
             rounded.eq(chopped + extend(self._away(kept[0], below, sticky), code_bits)),
         ]
+
+        # -- Range: what is too small or too large for the format, and the flags
         # Without subnormals the code 0 is not that of the power of two in its place.
         below_least: Value = is_zero(rounded) if fmt.subnormals == "none" and lowest < 1 else Const(0, 1)
         tiny = Signal()
@@ -106,8 +136,10 @@ class FloatConversion(wiring.Component):
         infinite, nan = member(self.number, "infinite"), member(self.number, "nan")
         overflow = too_large | (Const(0, 1) if fmt.has_infinity else infinite)
         largest: Value = Const(fmt.max_code, fmt.width - 1)
-        if self._addition.overflow == "infinity" and self._addition.rounds_up:
+        if self._rounded_sum.overflow == "infinity" and self._rounded_sum.rounds_up:
             largest = Const(fmt.max_code + 1, fmt.width - 1)
+
+        # -- Code: sign and magnitude, the largest number in place of a larger one, infinities and NaN
         absolute = Signal(fmt.width - 1)
         negative = self.number.negative & ~(is_zero(absolute) if fmt.encoding == "fnuz" else Const(0, 1))
         m.d.comb += absolute.eq(Mux(too_large, largest, Mux(nonzero & ~flushed, rounded[: fmt.width - 1], 0)))
@@ -123,9 +155,9 @@ class FloatConversion(wiring.Component):
 
     def _away(self, last: Value, below: Value, sticky: Value) -> Value:
         """Return whether a magnitude is rounded up: its last bit, those below it, and whether there are more."""
-        if self._addition.rounding == "rne":
+        if self._rounded_sum.rounding == "rne":
             return below[-1] & (below[:-1].any() | sticky | last)
-        if self._addition.random_bits:
+        if self._rounded_sum.random_bits:
             return rounds_away(below, self.random, Const(0, 1))
         return Const(0, 1)
 
@@ -137,29 +169,23 @@ class FixedConversion(wiring.Component):
         number, random, code, flags: see FloatConversion.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        self._addition = addition
-        assert isinstance(addition.acc, FixedFormat)
-        super().__init__(
-            {
-                "number": In(ExactNumber(addition.addend)),
-                **random_port(conversion_random_bits(addition)),
-                "code": Out(addition.acc.width),
-                "flags": Out(FLAG_BITS),
-            }
-        )
+    def __init__(self, geometry: FixedGeometry) -> None:
+        self._geometry = geometry
+        super().__init__(_ports(geometry.rounded_sum, geometry.random_bits))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        addition, prefix = self._addition, self._addition.prefix
-        operand: Any = submodule(m, platform, "operand", f"{prefix}operand", lambda: FixedProduct(addition))
-        adder = submodule(m, platform, "adder", f"{prefix}adder", lambda: FixedAdder(addition))
-        output = submodule(m, platform, "code_output", f"{prefix}output", lambda: FixedOutput(addition))
+        g, prefix = self._geometry, self._geometry.rounded_sum.prefix
+
+        # -- Round: as an addition to an empty accumulator
+        operand: Any = submodule(m, platform, "operand", f"{prefix}operand", lambda: FixedProduct(g))
+        adder = submodule(m, platform, "adder", f"{prefix}adder", lambda: FixedAdder(g))
+        output = submodule(m, platform, "code_output", f"{prefix}output", lambda: FixedOutput(g))
         connect_members(m, operand.product, self.number)
         m.d.comb += operand.present.eq(1)
         connect_members(m, adder.operand, operand.operand)
         m.d.comb += adder.acc.integer.eq(0)
-        if conversion_random_bits(addition):
+        if g.random_bits:
             m.d.comb += adder.random.eq(self.random)
         connect_members(m, output.value, adder.result)
         m.d.comb += [self.code.eq(output.code), self.flags.eq(adder.flags)]

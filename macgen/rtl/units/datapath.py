@@ -1,7 +1,7 @@
 """What a PE needs of its accumulator's arithmetic, the same for float and fixed-point accumulators."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeAlias
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -11,34 +11,34 @@ from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
 from macgen.rtl.parts.interfaces import member
-from macgen.rtl.units.exact_number import Addend, Addition
-from macgen.rtl.units.exact_state import FixedNumber, FloatNumber, fixed_sums, float_sums
+from macgen.rtl.units.exact_number import Addend
+from macgen.rtl.units.exact_state import FixedNumber, FloatNumber
 from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
 from macgen.rtl.units.float_adder import FloatAdder
 from macgen.rtl.units.float_ports import FloatOutput, FloatProduct
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled
 from macgen.rtl.units.geometry import FloatGeometry
+from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.specials import SPECIALS
-from macgen.spec import MacSpec
 
 
 class Datapath(ABC):
     """Signatures and components for one kind of addition.
 
     Attributes:
-        addition: what is added to what.
+        rounded_sum: what is added to what, and how it is rounded.
         value: signature of an accumulator state.
         operand: signature of the addend.
         random_bits: bits of the random number that the adder takes; 0: it takes none.
     """
 
-    addition: Addition
+    rounded_sum: RoundedSum
     value: wiring.Signature
     operand: wiring.Signature
     random_bits: int
 
-    def __init__(self, addition: Addition) -> None:
-        self.addition = addition
+    def __init__(self, rounded_sum: RoundedSum) -> None:
+        self.rounded_sum = rounded_sum
 
     @property
     @abstractmethod
@@ -52,7 +52,7 @@ class Datapath(ABC):
 
         Overlapping folds then let the next chunk's first product and the total change places. They rely on this: such
         a product is of the same value as a state and as an addend, loading it raises no flag but `invalid`, and the sum
-        and the flags of an addition are the same whichever of its two terms is the accumulator.
+        and the flags of an addition are the same whichever of the two is the accumulator.
         """
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Datapath(ABC):
         """Make a converter from a state to a code."""
 
     @abstractmethod
-    def sums(self, *, integer: bool) -> Addend:
+    def states(self, *, integer: bool) -> Addend:
         """Describe the states as exact numbers.
 
         Parameters:
@@ -73,7 +73,7 @@ class Datapath(ABC):
 
     @abstractmethod
     def number(self, *, integer: bool) -> wiring.Component:
-        """Make the converter from a state to an exact number, see `sums`."""
+        """Make the converter from a state to an exact number, see `states`."""
 
     @abstractmethod
     def product(self) -> wiring.Component:
@@ -89,41 +89,48 @@ class Datapath(ABC):
 
 
 class FloatDatapath(Datapath):
-    """Float accumulators."""
+    """Float accumulators.
 
-    def __init__(self, addition: Addition) -> None:
-        super().__init__(addition)
-        self._geometry = FloatGeometry.of(addition)
-        self.value = FloatValue(self._geometry)
-        self.operand = FloatOperand(self._geometry)
-        self.random_bits = self._geometry.random_bits
+    Attributes:
+        geometry: widths and constants.
+        Others: see Datapath.
+    """
+
+    def __init__(self, rounded_sum: RoundedSum) -> None:
+        super().__init__(rounded_sum)
+        self.geometry = g = FloatGeometry.of(rounded_sum)
+        self.value, self.operand, self.random_bits = FloatValue(g), FloatOperand(g), g.random_bits
 
     @property
     def zero(self) -> dict[str, int]:
-        return {"exponent": self._geometry.zero_exponent}
+        return {"exponent": self.geometry.zero_exponent}
 
     @property
     def loads_exactly(self) -> bool:
-        return self._geometry.loads_exactly(self.addition)
+        return self.geometry.loads_exactly
 
     def adder(self, cycles: int = 1) -> FloatAdder:
-        return FloatAdder(self.addition, cycles)
+        return FloatAdder(self.geometry, cycles)
 
     def output(self) -> FloatOutput:
-        return FloatOutput(self.addition)
+        return FloatOutput(self.geometry)
 
-    def sums(self, *, integer: bool) -> Addend:
-        return float_sums(self.addition)
+    def states(self, *, integer: bool) -> Addend:
+        return self.geometry.states
 
     def number(self, *, integer: bool) -> FloatNumber:
-        return FloatNumber(self.addition)
+        return FloatNumber(self.geometry)
 
     def product(self) -> FloatProduct:
-        return FloatProduct(self.addition)
+        return FloatProduct(self.geometry)
 
     def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
-        g, p = self._geometry, self._geometry.precision
+        g, p = self.geometry, self.geometry.precision
+
+        # -- Settle: the rounding that the state put off
         settled = Settled(m, g, value, "value")
+
+        # -- Normalise: a carry of the rounding moves the significand right by one place
         carry = Signal()
         significand = Signal(signed(p + 1))
         sign, high, low = settled.significand[p + 1], settled.significand[p], settled.significand[p - 1]
@@ -147,14 +154,17 @@ class FloatDatapath(Datapath):
 
 
 class FixedDatapath(Datapath):
-    """Integer and fixed-point accumulators."""
+    """Integer and fixed-point accumulators.
 
-    def __init__(self, addition: Addition) -> None:
-        super().__init__(addition)
-        self._geometry = FixedGeometry.of(addition)
-        self.value = FixedValue(self._geometry)
-        self.operand = FixedOperand(self._geometry)
-        self.random_bits = self._geometry.random_bits
+    Attributes:
+        geometry: widths.
+        Others: see Datapath.
+    """
+
+    def __init__(self, rounded_sum: RoundedSum) -> None:
+        super().__init__(rounded_sum)
+        self.geometry = g = FixedGeometry.of(rounded_sum)
+        self.value, self.operand, self.random_bits = FixedValue(g), FixedOperand(g), g.random_bits
 
     @property
     def zero(self) -> dict[str, int]:
@@ -162,41 +172,37 @@ class FixedDatapath(Datapath):
 
     @property
     def loads_exactly(self) -> bool:
-        addend, acc = self.addition.addend, self.addition.acc
-        # The accumulator holds every product, but not every sum of them.
-        holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
-        return self._geometry.extra_bits == 0 and not self._geometry.operand_nan and holds
+        return self.geometry.loads_exactly
 
     def adder(self, cycles: int = 1) -> FixedAdder:
-        return FixedAdder(self.addition, cycles)
+        return FixedAdder(self.geometry, cycles)
 
     def output(self) -> FixedOutput:
-        return FixedOutput(self.addition)
+        return FixedOutput(self.geometry)
 
-    def sums(self, *, integer: bool) -> Addend:
-        return fixed_sums(self.addition, integer=integer)
+    def states(self, *, integer: bool) -> Addend:
+        return self.geometry.states(integer=integer)
 
     def number(self, *, integer: bool) -> FixedNumber:
-        return FixedNumber(self.addition, integer=integer)
+        return FixedNumber(self.geometry, integer=integer)
 
     def product(self) -> FixedProduct:
-        return FixedProduct(self.addition)
+        return FixedProduct(self.geometry)
 
     def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
-        return {"integer": Mux(present, value.integer, 0) << self._geometry.extra_bits}, Const(0, FLAG_BITS)
+        return {"integer": Mux(present, value.integer, 0) << self.geometry.extra_bits}, Const(0, FLAG_BITS)
 
     def as_value(self, operand: Any) -> dict[str, Value]:
         return {"integer": operand.integer}
 
 
-def datapath_of(addition: Addition) -> Datapath:
-    """Return the datapath of an addition."""
-    return FloatDatapath(addition) if isinstance(addition.acc, FloatFormat) else FixedDatapath(addition)
+AnyDatapath: TypeAlias = FloatDatapath | FixedDatapath
+"""Either of them."""
 
 
-def datapath(spec: MacSpec) -> Datapath:
-    """Return the datapath of a spec's steps."""
-    return datapath_of(Addition.of_steps(spec))
+def datapath_of(rounded_sum: RoundedSum) -> AnyDatapath:
+    """Return the datapath of a rounded sum."""
+    return FloatDatapath(rounded_sum) if isinstance(rounded_sum.acc, FloatFormat) else FixedDatapath(rounded_sum)
 
 
 class Folded(wiring.Component):
@@ -222,6 +228,8 @@ class Folded(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- Operand: the state as an addend
         members, flags = self._arithmetic.as_operand(m, self.value, self.present)
         m.d.comb += self.flags.eq(flags)
         for name, value in members.items():
@@ -245,6 +253,8 @@ class Loaded(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- State: the product as it is
         for name, value in self._arithmetic.as_value(self.operand).items():
             if name in self.value.signature.members:
                 m.d.comb += getattr(self.value, name).eq(value)

@@ -1,7 +1,4 @@
-"""One kind of addition, acc <- R(acc + addend): all that a datapath is derived from.
-
-A PE may have several: products into the inner accumulator, chunk sums into the outer one.
-"""
+"""Exact numbers on their way to an adder: what they can be, how they stand on wires, where they are cut."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,8 +9,8 @@ from amaranth.hdl import Shape, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from macgen.numerics import FixedFormat, FloatFormat, Format, Overflow, random_bits
-from macgen.spec import MacSpec, Scale
+from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.spec import Scale
 
 
 def significand_bits(fmt: Format) -> int:
@@ -141,14 +138,6 @@ class Addend:
         )
 
     @classmethod
-    def of_states(cls, acc: Format, rounding: str, overflow: Overflow, addend: Self) -> Self:
-        """Describe what an accumulator can become that starts at 0 and to which such addends are added."""
-        by_overflow = overflow == "infinity" and Addition(addend, acc, rounding, overflow, folds=False).rounds_up
-        infinite = acc.has_infinity and (by_overflow or addend.infinite)
-        values = cls.of_format(acc, integer=True)
-        return replace(values, infinite=infinite, nan=acc.has_nan and (infinite or addend.nan))
-
-    @classmethod
     def of_sum(cls, addend: Self, count: int, lsb_exponent: int | None = None) -> Self:
         """Describe exact sums of so many numbers, all with the same exponent on the wires.
 
@@ -175,17 +164,17 @@ class Addend:
 
     @classmethod
     def of_window(cls, window: "Window") -> Self:
-        """Describe the sums of a window's terms; the least exponent is that of the window's lowest position."""
-        bits = window.magnitude_bits + (len(window.terms) - 1).bit_length()
+        """Describe the sums of a window's addends; the least exponent is that of the window's lowest position."""
+        bits = window.magnitude_bits + (len(window.addends) - 1).bit_length()
         return cls(
             significand_bits=bits,
             lsb_exponent=window.lsb_exponent,
             least_exponent=1,
             largest_exponent=1 + max(window.highest - window.bits - window.lsb_exponent, 0),
-            largest=sum((term.largest for term in window.terms), Fraction(0)),
+            largest=sum((addend.largest for addend in window.addends), Fraction(0)),
             integer_bits=0,
-            infinite=any(term.infinite for term in window.terms),
-            nan=any(term.nan or term.infinite for term in window.terms),
+            infinite=any(addend.infinite for addend in window.addends),
+            nan=any(addend.nan or addend.infinite for addend in window.addends),
             leading_zeros=bits - 1,
             smallest_exponent=1,
         )
@@ -207,21 +196,21 @@ class Window:
     """Where numbers are cut before they are added: a number of bits below the largest one's binade.
 
     Attributes:
-        terms: the numbers.
+        addends: the numbers.
         fraction_bits: bits that are kept below the largest exponent.
         lsb_exponent: place below which nothing is kept, whatever the largest exponent.
         sticky: whether the last bit that is kept is the OR of itself and all that is cut below it.
     """
 
-    terms: tuple[Addend, ...]
+    addends: tuple[Addend, ...]
     fraction_bits: int
     lsb_exponent: int
     sticky: bool = False
 
     @property
     def highest(self) -> int:
-        """Largest exponent of a term."""
-        return max(term.highest for term in self.terms)
+        """Largest exponent of an addend."""
+        return max(addend.highest for addend in self.addends)
 
     @property
     def bits(self) -> int:
@@ -230,13 +219,13 @@ class Window:
 
     @property
     def magnitude_bits(self) -> int:
-        """Width of a cut term's magnitude."""
+        """Width of a cut addend's magnitude."""
         return self.bits + 1
 
     @property
     def base(self) -> int:
-        """Exponent that stands on the wires as 0: that of the smallest magnitude of a term."""
-        return min(self.lsb_exponent, *(term.lsb_exponent for term in self.terms))
+        """Exponent that stands on the wires as 0: that of the smallest magnitude of an addend."""
+        return min(self.lsb_exponent, *(addend.lsb_exponent for addend in self.addends))
 
     @property
     def lowest_top(self) -> int:
@@ -280,120 +269,3 @@ class ExactNumber(wiring.Signature):
         if addend.opposite:
             members["opposite"] = Out(1)
         super().__init__(members)
-
-
-@dataclass(frozen=True)
-class Addition:
-    """One kind of addition, or the rounding of single numbers.
-
-    Attributes:
-        addend: the exact numbers that are added.
-        acc: the accumulator's format.
-        rounding: a rounding of sums.
-        overflow: `saturate`, `infinity` or `wrap`.
-        folds: whether accumulator states are added, too, by the same adder.
-        prefix: of the names of its modules, where a PE has several kinds.
-    """
-
-    addend: Addend
-    acc: Format
-    rounding: str
-    overflow: Overflow
-    folds: bool
-    prefix: str = ""
-
-    @classmethod
-    def of_steps(cls, spec: MacSpec) -> Self:
-        """Return the addition of what a step adds to a spec's accumulators: a product, or what the lanes' become."""
-        addend = product_addend(spec)
-        if spec.aligned_bits is not None:
-            addend = Addend.of_window(aligned_window(spec))
-        elif spec.lanes > 1:
-            addend = tree_addend(spec) if spec.lane_sum == "tree" else Addend.of_sum(addend, spec.lanes)
-        folds = spec.chunk is not None and not spec.has_outer_adder
-        return cls(addend, spec.acc, spec.rounding, spec.overflow, folds)
-
-    @classmethod
-    def of_products(cls, spec: MacSpec) -> Self:
-        """Return the rounding of products to the spec's format of products: an addition to nothing."""
-        fmt = spec.product
-        assert fmt is not None
-        addend = Addend.of_product(spec.a, spec.b, integer=isinstance(fmt, FixedFormat))
-        return cls(addend, fmt, spec.rounding, spec.overflow_into(fmt), folds=False, prefix="rounding_")
-
-    def rounded(self, *, integer: bool) -> Addend:
-        """Describe the values that single addends are rounded to.
-
-        Parameters:
-            integer: whether integer or fixed-point ones shall be signed integers.
-        """
-        values, fmt = Addend.of_format(self.acc, integer=integer), self.acc
-        infinite = self.addend.infinite or (self.overflow == "infinity" and self.rounds_up)
-        return replace(values, infinite=fmt.has_infinity and infinite, nan=fmt.has_nan and self.addend.nan)
-
-    @property
-    def random_bits(self) -> int:
-        """Bits of the random number that the rounding takes, else 0."""
-        return random_bits(self.rounding)
-
-    @property
-    def rounds_up(self) -> bool:
-        """Whether a sum can be rounded away from zero, and so to infinity."""
-        return self.rounding == "rne" or self.random_bits > 0
-
-
-def sums_lsb_exponent(addend: Addend, acc: FloatFormat) -> int:
-    """Return the exponent of which all sums of such addends are multiples.
-
-    Their grid's or, after saturation, that of the largest number's last bit.
-    """
-    return min(addend.lsb_exponent, acc.max_exponent - acc.man_bits)
-
-
-def exact_addend(spec: MacSpec) -> Addend:
-    """Return what a spec's exact products are."""
-    return product_addend(spec) if spec.product is None else Addition.of_products(spec).addend
-
-
-def product_addend(spec: MacSpec) -> Addend:
-    """Return what a spec's products are, rounded if it says so."""
-    # Where the nodes of a tree cut products, that is toward zero, for which magnitudes are meant.
-    cut = spec.lanes > 1 and spec.lane_sum == "tree" and spec.rounding == "drop"
-    integer = isinstance(spec.acc, FixedFormat) and not cut
-    if spec.product is None:
-        # Only where nothing else has to be aligned before the accumulator.
-        normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
-        product = Addend.of_product(spec.a, spec.b, integer=integer, normalised=normalised)
-        return replace(product, has_tiny_pairs=normalised and _has_tiny_pairs(spec))
-    return Addition.of_products(spec).rounded(integer=integer)
-
-
-def _has_tiny_pairs(spec: MacSpec) -> bool:
-    """Whether products of two subnormal operands are so small that of each a rounded sum depends on the sign alone.
-
-    They are all below a quarter of the accumulator's subnormal grid or, with r random bits, a 2**(r + 1)-th of it.
-    Rounding on the grid looks at a half or a 2**r-th; whether a number just below the smallest normal one is tiny is
-    told by rounding one place lower.
-    """
-    floats = [fmt for fmt in (spec.a, spec.b, spec.acc) if isinstance(fmt, FloatFormat) and fmt.subnormals == "gradual"]
-    if len(floats) < 3:
-        return False
-    a, b, acc = floats
-    below = max(random_bits(spec.rounding), 1) + 1
-    return a.min_exponent + b.min_exponent <= acc.lsb_exponent - below
-
-
-def tree_addend(spec: MacSpec) -> Addend:
-    """Return what the nodes of a spec's tree are: numbers of the accumulator's format."""
-    return Addend.of_states(spec.acc, spec.rounding, spec.overflow, product_addend(spec))
-
-
-def aligned_window(spec: MacSpec) -> Window:
-    """Return where an aligned step cuts its terms, the products and, last, the accumulator."""
-    assert isinstance(spec.acc, FloatFormat)
-    assert spec.aligned_bits is not None
-    product = product_addend(spec)
-    acc = Addend.of_states(spec.acc, spec.rounding, spec.overflow, product)
-    grid = sums_lsb_exponent(product, spec.acc)
-    acc = replace(acc, lsb_exponent=max(acc.lsb_exponent, grid))
-    return Window((*[product] * spec.lanes, acc), spec.aligned_bits, grid)

@@ -1,6 +1,6 @@
 """The datapath of an integer or fixed-point accumulator (docs/arithmetic.md section 3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,8 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, rounds_away, shift_right_sticky
 from macgen.rtl.parts.interfaces import random_port
 from macgen.rtl.parts.pipeline import delay
-from macgen.rtl.units.exact_number import Addition, ExactNumber
+from macgen.rtl.units.exact_number import Addend, ExactNumber
+from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.specials import Specials, connect_specials, special_members
 
 
@@ -22,6 +23,8 @@ class FixedGeometry:
     """What FixedAdder and its neighbours are sized by.
 
     Attributes:
+        rounded_sum: what is added to what, and how it is rounded.
+        acc: the accumulator's format.
         acc_bits: width of the accumulator.
         acc_signed: whether it is two's complement.
         extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
@@ -35,6 +38,8 @@ class FixedGeometry:
         operand_nan: whether an addend can be NaN.
     """
 
+    rounded_sum: RoundedSum
+    acc: FixedFormat
     acc_bits: int
     acc_signed: bool
     extra_bits: int
@@ -45,13 +50,13 @@ class FixedGeometry:
     operand_nan: bool
 
     @classmethod
-    def of(cls, addition: Addition) -> "FixedGeometry":
-        """Derive the geometry of an addition into a fixed-point accumulator."""
-        addend, acc = addition.addend, addition.acc
+    def of(cls, rounded_sum: RoundedSum) -> "FixedGeometry":
+        """Derive the geometry of a sum in a fixed-point accumulator."""
+        addend, acc = rounded_sum.addend, rounded_sum.acc
         assert isinstance(acc, FixedFormat)
         finer = max(0, acc.lsb_exponent - addend.lsb_exponent)
-        extra = finer if addend.integer_bits else min(finer, max(addition.random_bits, 1) + 1)
-        if addition.rounding == "drop":
+        extra = finer if addend.integer_bits else min(finer, max(rounded_sum.random_bits, 1) + 1)
+        if rounded_sum.drops:
             extra = 0
         coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
         clipped = not addend.integer_bits and addend.largest >= 1 << acc.int_bits
@@ -59,15 +64,36 @@ class FixedGeometry:
         if addend.integer_bits:
             addend_bits = addend.integer_bits + coarser
         return cls(
+            rounded_sum=rounded_sum,
+            acc=acc,
             acc_bits=acc.width,
             acc_signed=acc.signed,
             extra_bits=extra,
-            random_bits=addition.random_bits if extra else 0,
-            operand_bits=max(addend_bits, acc.width + extra + 1) if addition.folds else addend_bits,
+            random_bits=rounded_sum.random_bits if extra else 0,
+            operand_bits=max(addend_bits, acc.width + extra + 1) if rounded_sum.folds else addend_bits,
             clipped=clipped,
             operand_infinite=addend.infinite,
             operand_nan=addend.nan,
         )
+
+    @property
+    def loads_exactly(self) -> bool:
+        """Whether every addend is a value of the accumulator: loading one into an empty accumulator needs no rounding.
+
+        The accumulator then holds every product, but not every sum of them.
+        """
+        addend, acc = self.rounded_sum.addend, self.acc
+        holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
+        return self.extra_bits == 0 and not self.operand_nan and holds
+
+    def states(self, *, integer: bool) -> Addend:
+        """Describe the accumulator's states as exact numbers.
+
+        Parameters:
+            integer: whether they shall be signed integers.
+        """
+        states = Addend.of_format(self.acc, integer=integer)
+        return replace(states, integer_bits=self.acc.width + (not self.acc.signed)) if integer else states
 
 
 class FixedValue(wiring.Signature):
@@ -100,17 +126,16 @@ class FixedAdder(wiring.Component):
     """Add an operand to the accumulator, round once, saturate or wrap.
 
     Parameters:
-        addition: what is added to what.
+        geometry: its widths.
         cycles: see FloatAdder. All but the last add a part of the bits each, the last one rounds.
 
     Members:
-        acc, operand, random, result, flags, settled: see FloatAdder.
+        acc, operand, random, result, flags, deferred_flags: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, cycles: int = 1) -> None:
-        self._addition = addition
+    def __init__(self, geometry: FixedGeometry, cycles: int = 1) -> None:
         self._cycles = cycles
-        self._geometry = g = FixedGeometry.of(addition)
+        self._geometry = g = geometry
         super().__init__(
             {
                 "acc": In(FixedValue(g)),
@@ -118,16 +143,19 @@ class FixedAdder(wiring.Component):
                 **random_port(g.random_bits),
                 "result": Out(FixedValue(g)),
                 "flags": Out(FLAG_BITS),
-                "settled": Out(FLAG_BITS),
+                "deferred_flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, fmt = self._geometry, self._addition.acc
-        assert isinstance(fmt, FixedFormat)
+        g, rounded_sum, fmt = self._geometry, self._geometry.rounded_sum, self._geometry.acc
+
+        # -- Add: exactly, with the bits below the last place
         sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + 1) + 1
         total, operand = self._sum(m, sum_bits)
+
+        # -- Round: the bits below the last place decide whether one is added
         kept = Signal(signed(sum_bits - g.extra_bits))
         increment = Signal()
         rounded = Signal(signed(sum_bits - g.extra_bits + 1))
@@ -137,12 +165,14 @@ class FixedAdder(wiring.Component):
         ]
         if g.extra_bits:
             dropped = total[: g.extra_bits]
-            if self._addition.rounding == "rne":
+            if rounded_sum.rounding == "rne":
                 m.d.comb += increment.eq(dropped[-1] & (dropped[:-1].any() | kept[0]))
             elif g.random_bits:
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
             else:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
+
+        # -- Range: sums that the accumulator does not hold, infinities and NaN
         specials = Specials(m, operand, "operand")
         outside = Signal()
         overflow = Signal()
@@ -151,9 +181,11 @@ class FixedAdder(wiring.Component):
             overflow.eq((outside & ~specials.nan) | specials.infinite),
             self.flags.eq(Cat(overflow, Const(0, 1), specials.nan)),
         ]
+
+        # -- Saturate: the nearest end of the range, or wrap
         clamp: Value = specials.any
         clamp_negative: Value = specials.negative_infinity & ~specials.nan
-        if self._addition.overflow == "saturate":
+        if rounded_sum.overflow == "saturate":
             clamp = clamp | outside
             clamp_negative = clamp_negative | (~specials.any & rounded[-1])
         m.d.comb += self.result.integer.eq(
@@ -163,9 +195,11 @@ class FixedAdder(wiring.Component):
 
     def _sum(self, m: Module, bits: int) -> tuple[Value, Any]:
         """Return the exact sum, and what the operand is beside a number."""
-        terms = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
+        addends = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
         names = [name for name in self.operand.signature.members if name != "integer"]
-        beside = {name: getattr(self.operand, name) for name in names}
+        specials = {name: getattr(self.operand, name) for name in names}
+
+        # -- Add: in each cycle a part of the bits, from the lowest on, with the carry of the part before
         stages = max(self._cycles - 1, 1)
         low = 0
         done: list[Value] = []
@@ -173,16 +207,16 @@ class FixedAdder(wiring.Component):
         for stage in range(stages):
             part = Signal((stage + 1) * bits // stages - low + 1, name=f"sum_{stage}")
             width = len(part) - 1
-            x, y = (Value.cast(term)[:width] for term in terms)
+            x, y = (Value.cast(addend)[:width] for addend in addends)
             m.d.comb += part.eq(extend(x, width + 1) + extend(y, width + 1) + extend(carry, width + 1))
             done, carry, low = [*done, part[:width]], part[width], low + width
-            terms = [Value.cast(term)[width:] for term in terms]
+            addends = [Value.cast(addend)[width:] for addend in addends]
             if self._cycles > 1:
                 done = [Cat(*done)]
-                left = {"carry": carry, "sum": done[0], "acc": terms[0], "operand": terms[1]}
-                carry, done[0], *terms = delay(m, f"part_{stage}", **left)
-                beside = dict(zip(beside, delay(m, f"part_{stage}", **beside), strict=True))
-        return Cat(*done).as_signed(), SimpleNamespace(**beside)
+                left = {"carry": carry, "sum": done[0], "acc": addends[0], "operand": addends[1]}
+                carry, done[0], *addends = delay(m, f"part_{stage}", **left)
+                specials = dict(zip(specials, delay(m, f"part_{stage}", **specials), strict=True))
+        return Cat(*done).as_signed(), SimpleNamespace(**specials)
 
 
 class FixedProduct(wiring.Component):
@@ -194,29 +228,30 @@ class FixedProduct(wiring.Component):
         operand: see FixedOperand.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        self._addition = addition
-        self._geometry = FixedGeometry.of(addition)
+    def __init__(self, geometry: FixedGeometry) -> None:
+        self._geometry = geometry
         super().__init__(
             {
                 "present": In(1),
-                "product": In(ExactNumber(addition.addend)),
-                "operand": Out(FixedOperand(self._geometry)),
+                "product": In(ExactNumber(geometry.rounded_sum.addend)),
+                "operand": Out(FixedOperand(geometry)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, addend = self._geometry, self._addition.addend
-        grid = self._addition.acc.lsb_exponent - g.extra_bits
+        g, addend = self._geometry, self._geometry.rounded_sum.addend
+        grid = g.acc.lsb_exponent - g.extra_bits
         value: Value
         if addend.integer_bits:
+            # -- Align: an integer product to the accumulator's grid
             finer = max(grid - addend.lsb_exponent, 0)
             value = self.product.integer << max(addend.lsb_exponent - grid, 0)
             if finer:  # `drop` cuts toward zero, the shift toward minus infinity
                 negative, lost = value[-1], value[:finer].any()
                 value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
         else:
+            # -- Align: a float product to the accumulator's grid; what falls off is the sticky bit
             # The largest exponents need no shift; products with smaller ones move right from there.
             largest, least = addend.largest_exponent, addend.least_exponent
             highest = largest - least + addend.lsb_exponent - grid
@@ -235,6 +270,8 @@ class FixedProduct(wiring.Component):
                 distance.eq(largest + right - exponent),
             ]
             aligned, sticky = shift_right_sticky(m, wide, distance, "align")
+
+            # -- Magnitude: clipped to a bit more than the accumulator has
             magnitude = Signal(g.operand_bits - 1)
             if g.clipped:
                 m.d.comb += [
@@ -246,6 +283,8 @@ class FixedProduct(wiring.Component):
             if g.extra_bits and addend.lsb_exponent < grid:
                 m.d.comb += magnitude[0].eq(aligned[0] | sticky)
             value = Mux(self.product.negative, -magnitude, magnitude)
+
+        # -- Operand: two's complement; 0 without a product
         m.d.comb += self.operand.integer.eq(Mux(self.present, value, 0))
         connect_specials(m, self.operand, self.product, self.present)
         return m
@@ -260,16 +299,18 @@ class FixedOutput(wiring.Component):
         flags: none.
     """
 
-    def __init__(self, addition: Addition) -> None:
+    def __init__(self, geometry: FixedGeometry) -> None:
         super().__init__(
             {
-                "value": In(FixedValue(FixedGeometry.of(addition))),
-                "code": Out(addition.acc.width),
+                "value": In(FixedValue(geometry)),
+                "code": Out(geometry.acc_bits),
                 "flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- Code: the state itself
         m.d.comb += self.code.eq(self.value.integer)
         return m

@@ -6,10 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import add_with_carry, count_leading_zeros, extend, shift_left
-from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber
+from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import connect_specials
@@ -23,6 +22,8 @@ def normalise(m: Module, addend: Addend, number: Any, suffix: str = "") -> tuple
     """
     if not addend.leading_zeros:
         return Const(0, 1), number.magnitude[-1], number.magnitude
+
+    # -- Normalise: count the zeros above the highest bit, and move left by them
     zeros, nonzero = count_leading_zeros(m, number.magnitude[-1 - addend.leading_zeros :], f"leading{suffix}")
     return zeros, nonzero, shift_left(m, number.magnitude, zeros, f"normalise{suffix}")
 
@@ -36,21 +37,24 @@ class FloatProduct(wiring.Component):
         operand: see FloatOperand.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        self._addend = addition.addend
-        self._geometry = FloatGeometry.of(addition)
+    def __init__(self, geometry: FloatGeometry) -> None:
+        self._geometry = geometry
         super().__init__(
             {
                 "present": In(1),
-                "product": In(ExactNumber(addition.addend)),
-                "operand": Out(FloatOperand(self._geometry)),
+                "product": In(ExactNumber(geometry.rounded_sum.addend)),
+                "operand": Out(FloatOperand(geometry)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        zeros, nonzero, normalised = normalise(m, self._addend, self.product)
+
+        # -- Normalise: the product moves left until its top bit is set
+        zeros, nonzero, normalised = normalise(m, g.rounded_sum.addend, self.product)
+
+        # -- Align: the product to the top of the window, two's complement, its exponent counted as the accumulator's
         some = Signal()  # a product too small to be normalised keeps its sign, and has the exponent of 0
         bits = g.exponent_bits
         cut = max(g.addend_bits - g.window_bits, 0)  # `drop` keeps no more than the accumulator's bits
@@ -68,6 +72,8 @@ class FloatProduct(wiring.Component):
             self.operand.significand.eq(signed_magnitude << (g.window_bits - len(magnitude))),
             self.operand.exponent.eq(Mux(some, exponent, 0)),
         ]
+
+        # -- Infinities and NaN: go along as they are
         connect_specials(m, self.operand, self.product, self.present)
         return m
 
@@ -81,27 +87,26 @@ class FloatOutput(wiring.Component):
         flags: raised by the addition that made it, and not among that one's.
     """
 
-    def __init__(self, addition: Addition) -> None:
-        assert isinstance(addition.acc, FloatFormat)
-        self._format = addition.acc
-        self._geometry = FloatGeometry.of(addition)
-        super().__init__(
-            {"value": In(FloatValue(self._geometry)), "code": Out(addition.acc.width), "flags": Out(FLAG_BITS)}
-        )
+    def __init__(self, geometry: FloatGeometry) -> None:
+        self._geometry = geometry
+        super().__init__({"value": In(FloatValue(geometry)), "code": Out(geometry.acc.width), "flags": Out(FLAG_BITS)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, fmt = self._geometry, self._format
+        g, fmt = self._geometry, self._geometry.acc
         p, bits = g.precision, g.exponent_bits
+
+        # -- Settle: the rounding that the state put off, as a magnitude
         value = SettledMagnitude(m, g, self.value, "value")
         m.d.comb += self.flags.eq(value.flags)
-        field = Signal(fmt.exp_bits)
+
+        # -- Subnormal numbers: where they are kept normalised, they move right to where the format has them
         below_normal = Signal()
         shifted: Value = value.magnitude
         if g.capped or g.flush:
             m.d.comb += below_normal.eq(~value.normal)
         else:
-            # Subnormal numbers are kept normalised: shift them back. Below the grid of all sums their bits are 0.
+            # Below the grid of all sums their bits are 0.
             binades = g.min_exponent - g.least_exponent
             distance = Signal(range(binades + 2))
             m.d.comb += [
@@ -110,11 +115,16 @@ class FloatOutput(wiring.Component):
             ]
             low = max(p - 1 - binades, 0)
             shifted = Cat(value.magnitude[:low], value.magnitude[low:] >> distance)
+
+        # -- Exponent field: the exponent with the format's bias; of a subnormal number 0
+        field = Signal(fmt.exp_bits)
         normal_field = Signal(bits)
         m.d.comb += [
             normal_field.eq(add_with_carry(value.exponent, Const(-g.field_offset % (1 << bits), bits), shifted[p])),
             field.eq(Mux(below_normal, shifted[p - 1], normal_field[: fmt.exp_bits])),
         ]
+
+        # -- Code: fields together, unless it overflows, is flushed, infinite or NaN
         absolute: Value = Cat(shifted[: p - 1], field)
         if g.flush:
             absolute = Mux(value.flushed, 0, absolute)

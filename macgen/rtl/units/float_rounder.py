@@ -1,4 +1,16 @@
-"""The end of a float addition: normalise an exact sum and round it once (docs/arithmetic.md sections 3 to 5)."""
+"""The end of a float addition: normalise an exact sum and round it once (docs/arithmetic.md sections 3 to 5).
+
+The worked example of FloatAdder goes on, with its sum 001011.11, the sticky bit and the exponent 1010:
+
+    Find the leading bit   transitions          0111001   ones where a bit differs from the one above; 7 top bits
+    Bits below             below                11        the first bit below the place, and whether more follow
+    Count leading bits     leading_zeros        001       one place
+    Normalise              kept                 01011     sign and 4 bits: 1011b, 11
+    Exponent               normalised_exponent  1010      the larger addend's, as one place was to spare
+    Round                  up                   1         more than a half lies below: 11 becomes 12
+
+The result stays as 01011 with the bit `up`; whoever reads it adds that (FloatAdder's first stage).
+"""
 
 from types import SimpleNamespace
 
@@ -6,12 +18,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left
 from macgen.rtl.parts.interfaces import member, random_port
-from macgen.rtl.parts.pipeline import Cuts
-from macgen.rtl.units.exact_number import Addition
+from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.float_value import FloatValue, SumSpecials
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.units.rounding_place import BitsBelow
@@ -22,7 +32,7 @@ class FloatRounder(wiring.Component):
     """Normalise and round an exact sum, unless infinities and NaN make something else of it; raise flags.
 
     Parameters:
-        addition: what is added to what.
+        geometry: of the sum.
         cycles: 1, or 2 with registers between the counting of leading bits and the shift.
         of_two: whether it is a sum of two addends, the one of the larger exponent aligned to the top of the window.
 
@@ -30,21 +40,20 @@ class FloatRounder(wiring.Component):
         sum: the exact sum, two's complement: two bits above the window's magnitude, then the window, the guard bits
             and the sticky bit.
         exponent: of the sum, were it normalised with one bit to spare.
-        beside: what the addends make of it.
+        specials: what infinities and NaN among the addends make of it.
         random, result, flags: see FloatAdder.
     """
 
-    def __init__(self, addition: Addition, cycles: int = 1, *, of_two: bool = False) -> None:
-        self._addition = addition
-        self._cuts = ("counted",) if cycles == 2 else ()
+    def __init__(self, geometry: FloatGeometry, cycles: int = 1, *, of_two: bool = False) -> None:
+        self._registers_after = ("counted",) if cycles == 2 else ()
         self._of_two = of_two
-        self._geometry = g = FloatGeometry.of(addition)
+        self._geometry = g = geometry
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
             {
                 "sum": In(signed(self.sum_bits)),
                 "exponent": In(g.exponent_bits),
-                "beside": In(SumSpecials(g)),
+                "specials": In(SumSpecials(g)),
                 **random_port(g.random_bits),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
@@ -53,22 +62,23 @@ class FloatRounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, acc_format = self._geometry, self._addition.acc
-        assert isinstance(acc_format, FloatFormat)
-        cuts = Cuts(m, self._cuts, {name: getattr(self.beside, name) for name in self.beside.signature.members})
-        kept, below, exponent, nonzero = self._normalise(m, cuts)
+        g, rounding = self._geometry, self._geometry.rounded_sum.rounding
+        specials_in = {name: getattr(self.specials, name) for name in self.specials.signature.members}
+        pipeline = PipelineRegisters(m, self._registers_after, specials_in)
+        kept, below, exponent, nonzero = self._normalise(m, pipeline)
 
+        # -- Round: the bits below decide whether one is to be added to the last place; the next reader does that
         p = g.precision
         inexact = Signal()
         up = Signal()
         m.d.comb += inexact.eq(below.any())
-        if self._addition.rounding == "rne":
+        if rounding == "rne":
             m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
             m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
         else:
             m.d.comb += up.eq(kept[-1] & inexact)
-        if self._addition.rounding == "drop":
+        if rounding == "drop":
             # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
             lowest = Signal()
             m.d.comb += lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~inexact)
@@ -80,34 +90,39 @@ class FloatRounder(wiring.Component):
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
 
-        beside = SimpleNamespace(**cuts.beside)
-        clamped = member(beside, "clamped")
+        # -- Underflow: an inexact sum below the smallest normal number, unless rounding at full precision reaches it
+        specials = SimpleNamespace(**pipeline.carried)
+        clamped = member(specials, "clamped")
         underflow: Value = Const(0, 1)
         if g.capped:
             tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
-            underflow = tiny & ~(Specials(m, beside, "sum").any | clamped)
+            underflow = tiny & ~(Specials(m, specials, "sum").any | clamped)
+
+        # -- Infinities and NaN: they take the sum's place; without a code for them the largest number does
         for name in SPECIALS:
             if name in self.result.signature.members:
-                m.d.comb += getattr(self.result, name).eq(getattr(beside, name))
-        if "clamped" in self.beside.signature.members:
+                m.d.comb += getattr(self.result, name).eq(getattr(specials, name))
+        if "clamped" in self.specials.signature.members:
             with m.If(clamped):
                 m.d.comb += [
-                    self.result.significand.eq(g.max_significand ^ member(beside, "negative").replicate(p + 1)),
-                    self.result.up.eq(member(beside, "negative")),
+                    self.result.significand.eq(g.max_significand ^ member(specials, "negative").replicate(p + 1)),
+                    self.result.up.eq(member(specials, "negative")),
                     self.result.exponent.eq(g.max_exponent),
                 ]
         if "negative" in self.result.signature.members:
             of_zero = ~nonzero & ~clamped
-            m.d.comb += self.result.negative.eq(beside.negative & of_zero)
-        m.d.comb += self.flags.eq(Cat(member(beside, "overflow"), underflow, member(beside, "invalid")))
+            m.d.comb += self.result.negative.eq(specials.negative & of_zero)
+        m.d.comb += self.flags.eq(Cat(member(specials, "overflow"), underflow, member(specials, "invalid")))
         return m
 
-    def _normalise(self, m: Module, cuts: Cuts) -> tuple[Signal, Signal, Signal, Value]:
+    def _normalise(self, m: Module, pipeline: PipelineRegisters) -> tuple[Signal, Signal, Signal, Value]:
         """Shift the sum left until its sign bit and the next differ, or its exponent is the smallest normal number's.
 
         Returns the top bits that are kept, what is below them (see BitsBelow), the exponent and whether it is not 0.
         """
         g, p = self._geometry, self._geometry.precision
+
+        # -- Find the leading bit: the highest place at which a bit differs from the one above it
         # With a single guard bit nothing is gained: what cancels is then as long as all sums are.
         early = self._of_two and g.guard_bits > 1
         bits = g.cancelling_bits if early else self.sum_bits
@@ -116,20 +131,24 @@ class FloatRounder(wiring.Component):
         m.d.comb += transitions.eq(head ^ Cat(Const(0, 1), head[:-1]))
         stops: Value = transitions
         if g.capped:
-            # A one where normalisation has to stop: the exponent is then that of the smallest normal number.
+            # -- Stop at subnormal numbers: a one where the exponent is that of the smallest normal number
             room = Signal(g.exponent_bits)
             marker = Signal(bits)
             m.d.comb += room.eq(self.exponent - g.min_exponent)
             m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
             stops = transitions | marker
-        # As many bits as rounding looks at; tininess is a matter of the place below.
-        count = (g.random_bits or int(self._addition.rounding == "rne")) + g.capped
+
+        # -- Bits below: those that rounding looks at, from the sum as it stands where its shift is short
+        # As many as rounding looks at; tininess is a matter of the place below.
+        count = (g.random_bits or int(g.rounded_sum.rounding == "rne")) + g.capped
         places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
+
+        # -- Count leading bits: that is how far the sum moves left
         distance, found = count_leading_zeros(m, stops, "leading")
         nonzero = Signal()
         m.d.comb += nonzero.eq(transitions.any() if g.capped else found)
         places_early = {f"early_{place}": value for place, value in enumerate(places.early)}
-        unshifted, distance, largest, not_zero, *known = cuts.after(
+        unshifted, distance, largest, not_zero, *known = pipeline.after(
             "counted",
             sum=head.as_unsigned(),
             distance=distance,
@@ -137,15 +156,19 @@ class FloatRounder(wiring.Component):
             nonzero=nonzero,
             **places_early,
         )
+
+        # -- Normalise: the sum moves left until its sign and the next bit differ
         normalised = shift_left(m, unshifted, distance, "normalise")
         kept = Signal(signed(p + 1))
         below = Signal(count + 1)
-        exponent = Signal(g.exponent_bits, name="normalised_exponent")
         m.d.comb += [
             kept.eq(normalised[-p - 1 :].as_signed()),
             below.eq(places.completed(known, normalised[: -p - 1])),
         ]
-        # Told here, where it is known early, and not from the significand where the next addition compares exponents.
+
+        # -- Exponent: of the normalised sum; of zero the least, so that any other addend is the larger one
+        exponent = Signal(g.exponent_bits, name="normalised_exponent")
+        # Here it is known early; from the significand the next comparison of exponents would have to wait for it.
         with m.If(not_zero):
             m.d.comb += exponent.eq(largest + Const(1, g.exponent_bits) - extend(distance, g.exponent_bits))
         with m.Else():
@@ -161,7 +184,7 @@ class FloatRounder(wiring.Component):
             positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
             negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
             return positive | negative
-        if self._addition.rounding != "rne":
+        if self._geometry.rounded_sum.rounding != "rne":
             return Const(0, 1)
         positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
         negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())

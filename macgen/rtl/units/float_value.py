@@ -100,6 +100,7 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", oper
         operand: the other addend, see FloatOperand.
     """
     g = geometry
+    # -- Infinities and NaN: both infinities together are NaN, which is invalid where they were one of either addend
     old = acc.specials if acc else Specials(m, None, "acc")
     added = Specials(m, operand, "operand")
     positive = old.positive_infinity | added.positive_infinity
@@ -142,16 +143,15 @@ class SettledRange:
     def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
         g, p = geometry, geometry.precision
         kept, up, negative = value.significand, value.up, value.significand[-1]
+        self.exponent: Value = value.exponent
+
+        # -- Settle: what the pending increment makes of the significand
         self.normal = Signal(name=f"{name}_normal")
         self.carry = Signal(name=f"{name}_carry")
         self.beyond = Signal(name=f"{name}_beyond")
-        self.outside = Signal(name=f"{name}_outside")
-        self.flushed = Signal(name=f"{name}_flushed")
-        self.exponent: Value = value.exponent
         # The magnitude is this plus one if `away`.
         chopped = Signal(p, name=f"{name}_chopped")
         away = Signal(name=f"{name}_away")
-        overflow = Signal(name=f"{name}_overflow")
         m.d.comb += [
             self.normal.eq(negative ^ kept[-2] if g.capped else negative | kept[-2]),
             self.carry.eq(Mux(negative, is_zero(kept[:-1]) & ~up, kept[:-1].all() & up)),
@@ -159,6 +159,10 @@ class SettledRange:
             chopped.eq(kept[:-1] ^ negative.replicate(p)),
             away.eq(up ^ negative),
         ]
+
+        # -- Range: above the largest number the sum overflows; without subnormals it becomes 0 below the smallest
+        self.outside = Signal(name=f"{name}_outside")
+        self.flushed = Signal(name=f"{name}_flushed")
         at_limit: Value = self.carry
         if g.max_significand != (1 << p) - 1:
             at_limit = (chopped > g.max_significand) | ((chopped == g.max_significand) & away)
@@ -171,6 +175,9 @@ class SettledRange:
             else:
                 below = (value.exponent < g.min_exponent) & ~(self.carry & (value.exponent == g.min_exponent - 1))
             m.d.comb += self.flushed.eq(self.normal & below)
+
+        # -- Infinities and NaN: those of the state, and the infinities that overflow makes
+        overflow = Signal(name=f"{name}_overflow")
         self.specials = Specials(m, value, name)
         finite = ~self.specials.any
         m.d.comb += overflow.eq(self.outside & finite)
@@ -199,8 +206,12 @@ class Settled(SettledRange):
         super().__init__(m, geometry, value, name)
         g, p = geometry, geometry.precision
         kept, exponent = value.significand, self.exponent
+
+        # -- Round: the pending increment is added
         self.rounded = Signal(signed(p + 2), name=f"{name}_rounded")
         m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2))
+
+        # -- Saturate: the largest number in place of one above it, 0 in place of one below the smallest
         significand: Value = self.rounded
         if not g.overflow_infinite:
             exponent = Mux(self.beyond, g.max_exponent, exponent)
@@ -227,6 +238,8 @@ class SettledMagnitude(SettledRange):
     def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
         super().__init__(m, geometry, value, name)
         g, p = geometry, geometry.precision
+
+        # -- Magnitude: of the bits that were kept and the pending increment, in one step
         self.magnitude = Signal(p + 1, name=f"{name}_magnitude")
         m.d.comb += self.magnitude.eq(self._chopped + self._away)
         negative = value.significand[-1] & ~self.flushed

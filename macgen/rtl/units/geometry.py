@@ -6,9 +6,11 @@ overflow, which is told at the start of the loop, is a matter of leading ones.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from macgen.numerics import FloatFormat
-from macgen.rtl.units.exact_number import Addition, sums_lsb_exponent
+from macgen.rtl.units.exact_number import Addend
+from macgen.rtl.units.rounded_sum import RoundedSum
 
 SHORT_SHIFTS = 3
 """Normalisation shifts a sum of two addends, the exponents of which differ by two or more, by fewer places than this.
@@ -24,6 +26,8 @@ class FloatGeometry:
     """What FloatAdder and its neighbours are sized by.
 
     Attributes:
+        rounded_sum: what is added to what, and how it is rounded.
+        acc: the accumulator's format.
         precision: p, significand bits of the accumulator.
         addend_bits: w, significand bits of an exact addend.
         window_bits: magnitude bits to which both addends are left-aligned, max(p, w); p where they are cut before
@@ -53,6 +57,8 @@ class FloatGeometry:
         operand_opposite: whether it can be one that is invalid only beside a number or an infinity.
     """
 
+    rounded_sum: RoundedSum
+    acc: FloatFormat
     precision: int
     addend_bits: int
     window_bits: int
@@ -90,14 +96,14 @@ class FloatGeometry:
         return self.window_bits + 3
 
     @classmethod
-    def of(cls, addition: Addition) -> "FloatGeometry":
-        """Derive the geometry of an addition into a float accumulator."""
-        addend, acc = addition.addend, addition.acc
+    def of(cls, rounded_sum: RoundedSum) -> "FloatGeometry":
+        """Derive the geometry of a sum in a float accumulator."""
+        addend, acc = rounded_sum.addend, rounded_sum.acc
         assert isinstance(acc, FloatFormat)
         p, w = acc.precision, addend.significand_bits
-        drops = addition.rounding == "drop"
+        drops = rounded_sum.drops
         window = p if drops else max(p, w)
-        sum_lsb = sums_lsb_exponent(addend, acc)
+        sum_lsb = rounded_sum.lsb_exponent
         gradual = acc.subnormals == "gradual"
         capped = gradual and sum_lsb < acc.lsb_exponent
         # First as if the smallest normal number's exponent were 0.
@@ -108,14 +114,16 @@ class FloatGeometry:
         # A sum may have one more than the largest; the exponent below the least is that of zero and of -1.0 beneath it.
         exponent_bits = (largest + 1 - (least - 1)).bit_length()
         min_exponent = (1 << exponent_bits) - 1 - (largest + 1)
-        overflow_infinite = addition.overflow == "infinity" and addition.rounds_up
+        overflow_infinite = rounded_sum.overflow == "infinity" and rounded_sum.rounds_up
         infinite = acc.has_infinity and (addend.infinite or overflow_infinite)
         return cls(
+            rounded_sum=rounded_sum,
+            acc=acc,
             precision=p,
             addend_bits=w,
             window_bits=window,
-            guard_bits=1 if drops else max(w + 1, p + 1 + max(addition.random_bits, 1)) - window,
-            random_bits=addition.random_bits,
+            guard_bits=1 if drops else max(w + 1, p + 1 + max(rounded_sum.random_bits, 1)) - window,
+            random_bits=rounded_sum.random_bits,
             exponent_bits=exponent_bits,
             least_exponent=min_exponent + least,
             field_offset=min_exponent - acc.least_normal_field,
@@ -135,13 +143,13 @@ class FloatGeometry:
             operand_opposite=addend.opposite,
         )
 
-    def loads_exactly(self, addition: Addition) -> bool:
+    @property
+    def loads_exactly(self) -> bool:
         """Whether every addend, infinities and NaN included, is a value of the accumulator: loading needs no rounding.
 
         May be false for a few formats without odd significands whose products happen to be values.
         """
-        addend, acc = addition.addend, addition.acc
-        assert isinstance(acc, FloatFormat)
+        addend, acc = self.rounded_sum.addend, self.acc
         return (
             self.addend_bits <= self.precision
             and (self.nan or not self.operand_nan)
@@ -149,4 +157,22 @@ class FloatGeometry:
             and not self.capped
             and addend.largest <= acc.number(acc.max_code).to_fraction()
             and (not self.flush or addend.lsb_exponent >= acc.sum_exponent)
+        )
+
+    @cached_property
+    def states(self) -> Addend:
+        """What the accumulator's states are as exact numbers."""
+        # Either no number lies below the smallest normal one's exponent, or all are kept normalised.
+        least = self.min_exponent if self.capped or self.flush else self.least_exponent
+        return Addend(
+            significand_bits=self.precision,
+            lsb_exponent=self.acc.lsb_exponent - self.min_exponent + least,
+            least_exponent=least,
+            largest_exponent=self.max_exponent,
+            largest=self.acc.number(self.acc.max_code).to_fraction(),
+            integer_bits=0,
+            infinite=self.infinite,
+            nan=self.nan,
+            leading_zeros=self.precision - 1 if self.capped else 0,
+            smallest_exponent=least,
         )

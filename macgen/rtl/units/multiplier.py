@@ -40,6 +40,7 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if self._is_integer:
+            # -- Multiply: integers, with their signs
             a_value, b_value = (
                 code.as_signed() if isinstance(fmt, FixedFormat) and fmt.signed else code
                 for code, fmt in zip((self.a, self.b), self._formats, strict=True)
@@ -47,9 +48,13 @@ class Multiplier(wiring.Component):
             width = len(self.product.integer)
             m.d.comb += self.product.integer.eq(extend(a_value, width) * extend(b_value, width))
             return m
+
+        # -- Decode: codes become signs, significands and exponents
         codes = zip((self.a, self.b), self._formats, "ab", strict=True)
         factors = [decoded(m, *code, normalises=self._normalises_operands) for code in codes]
         zeros = _zeros_of_subnormal(m, *factors) if self._normalises_product else None
+
+        # -- Multiply: significands are multiplied, exponents added
         connect_product(m, self.product, factors, zeros)
         return m
 
@@ -81,9 +86,13 @@ class Scaler(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+
+        # -- Decode: the scales' codes
         scales = [
             decoded(m, code, self._scale, name) for code, name in ((self.a_scale, "a_scale"), (self.b_scale, "b_scale"))
         ]
+
+        # -- Multiply: the number by both scales
         connect_product(m, self.scaled, [of_number(self.number), *scales])
         return m
 
@@ -116,6 +125,8 @@ def _zeros_of_subnormal(m: Module, a: Factor, b: Factor) -> Value:
     assert b.significand is not None
     width = max(len(a.significand), len(b.significand))
     a_top, b_top = (Cat(Const(0, width - len(value)), value) for value in (a.significand, b.significand))
+
+    # -- Count zeros: of the subnormal operand, by which the product then moves left
     subnormal = Signal(width)
     m.d.comb += subnormal.eq(Mux(a_top[-1], b_top, a_top))
     return count_leading_zeros(m, subnormal, "leading")[0]
@@ -134,18 +145,25 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: V
         zeros: by how many places the product is shifted left.
     """
     bits, width = len(product.exponent), len(product.magnitude)
+
+    # -- Infinities and NaN: which of them the product is, or else whether it is 0
     vanishes = Signal()  # the magnitude is 0
     m.d.comb += vanishes.eq(reduce(or_, (f.infinite | f.nan | f.zero for f in factors)))
     special = factors[0]
     for index, factor in enumerate(factors[1:], 1):
         special = _multiplied(m, special, factor, "zero_times_infinity" if index == 1 else f"product_{index}_invalid")
+
+    # -- Multiply: significands are multiplied, exponents added
     first, *others = (extend(factor.significand, width) for factor in factors if factor.significand is not None)
     magnitude = first * reduce(mul, others) if others else first
     exponent = reduce(add, (extend(factor.exponent, bits) for factor in factors))
     if zeros is not None:
+        # -- Normalise: the product moves left by the zeros of its subnormal operand
         multiplied = Signal(width)
         m.d.comb += multiplied.eq(magnitude)
         magnitude, exponent = shift_left(m, multiplied, zeros, "normalise"), exponent - extend(zeros, bits)
+
+    # -- Product: no magnitude beside zero, infinity and NaN
     magnitude = Mux(vanishes, 0, magnitude)
     connect_number(m, product, replace(special, significand=magnitude, exponent=exponent))
 
@@ -167,6 +185,7 @@ def connect_number(m: Module, number: Any, factor: Factor) -> None:
 
 def _multiplied(m: Module, a: Factor, b: Factor, name: str) -> Factor:
     """Return the product of two factors but for its number."""
+    # -- Infinities and NaN: zero times infinity is an invalid NaN
     invalid = Signal(name=name)
     m.d.comb += invalid.eq((a.infinite & b.zero) | (a.zero & b.infinite))
     return Factor(
@@ -206,6 +225,7 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str, *, nor
     none = Const(0, 1)
     if isinstance(fmt, ScaleFormat):
         return Factor(none, None, code, zero=none, infinite=none, nan=code.all(), signalling=none)
+    # -- Decode: sign, significand and exponent of an operand
     significand = Signal(significand_bits(fmt), name=f"{name}_significand")
     zero = Signal(name=f"{name}_zero")
     if isinstance(fmt, FloatFormat):
@@ -228,6 +248,7 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str, *, nor
 def _decoded_float(
     m: Module, code: Value, fmt: FloatFormat, name: str, significand: Signal, zero: Signal, normalises: bool
 ) -> Factor:
+    # -- Decode: fields, and the hidden bit of a normal number
     field, mantissa = code[fmt.man_bits : -1], code[: fmt.man_bits]
     normal = Signal(name=f"{name}_normal")
     # Without subnormals the field is the exponent as it is, and only zero has no hidden bit.
@@ -237,6 +258,7 @@ def _decoded_float(
     nan: Value = Signal(name=f"{name}_nan") if fmt.has_nan else Const(0, 1)
     exponent: Signal
     if normalises:
+        # -- Normalise: a subnormal operand moves left until its top bit is set
         # The field of a subnormal number is 0, and its exponent 0 or less, by the zeros above its highest one.
         zeros, hidden = count_leading_zeros(m, mantissa, f"{name}_leading")
         shifted = Cat(Const(0, 1), shift_left(m, mantissa, zeros, f"{name}_normalise")[:-1])
@@ -253,6 +275,8 @@ def _decoded_float(
             significand.eq(Cat(kept, normal)),
             exponent.eq(field if has_binade else field | ~normal),
         ]
+
+    # -- Infinities and NaN: codes that are no numbers
     infinite: Value = Const(0, 1)
     signalling: Value = Const(0, 1)
     match fmt.encoding:

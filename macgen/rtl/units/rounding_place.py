@@ -37,6 +37,8 @@ class BitsBelow:
         self.early: list[Value] = []
         if short == 0:
             return
+
+        # -- Bits below: those below each place to which a short shift leads; the shift selects
         selected: list[Value] = []
         for shift in range(short):
             taken = Signal(name=f"shifted_by_{shift}")

@@ -41,6 +41,8 @@ class Specials:
             self.positive_infinity = self.negative_infinity = self.nan = self.any = member(interface, "nan")
             self.infinite = Const(0, 1)
             return
+
+        # -- Infinities and NaN: two bits, both of them set for NaN
         self.positive_infinity, self.negative_infinity = interface.positive_infinity, interface.negative_infinity
         self.nan = Signal(name=f"{name}_is_nan")
         self.infinite = Signal(name=f"{name}_is_infinite")
@@ -71,28 +73,28 @@ def connect_specials(m: Module, operand: Any, product: Any, present: Value) -> N
             m.d.comb += getattr(operand, name).eq(value & present)
 
 
-def combined_specials(terms: Sequence[Any]) -> dict[str, Value]:
-    """Return what a sum is by the infinities and NaN among its terms (docs/arithmetic.md section 4).
+def combined_specials(addends: Sequence[Any]) -> dict[str, Value]:
+    """Return what a sum is by the infinities and NaN among its addends (docs/arithmetic.md section 4).
 
     Parameters:
-        terms: interfaces with the members of ExactNumber that can occur.
+        addends: interfaces with the members of ExactNumber that can occur.
 
     Returns:
         infinite, negative (of an infinity), nan, invalid, and opposite: infinities of both signs, no other NaN.
     """
-    infinite = [member(term, "infinite") for term in terms]
-    negative = [member(term, "negative") for term in terms]
+    infinite = [member(addend, "infinite") for addend in addends]
+    negative = [member(addend, "negative") for addend in addends]
     positive_infinity = _any(i & ~n for i, n in zip(infinite, negative, strict=True))
     negative_infinity = _any(i & n for i, n in zip(infinite, negative, strict=True))
-    inside = [member(term, "opposite") for term in terms]
-    other_nan = _any(member(term, "nan") & ~conflict for term, conflict in zip(terms, inside, strict=True))
+    inside = [member(addend, "opposite") for addend in addends]
+    other_nan = _any(member(addend, "nan") & ~conflict for addend, conflict in zip(addends, inside, strict=True))
     opposite = ((positive_infinity & negative_infinity) | _any(inside)) & ~other_nan
     nan = other_nan | opposite
     return {
         "infinite": (positive_infinity | negative_infinity) & ~nan,
         "negative": negative_infinity,
         "nan": nan,
-        "invalid": _any(member(term, "invalid") for term in terms),
+        "invalid": _any(member(addend, "invalid") for addend in addends),
         "opposite": opposite,
     }
 

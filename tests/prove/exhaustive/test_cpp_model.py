@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from macgen import MacSpec, presets, tools
 from macgen.errors import MacgenError
 from macgen.golden import Model
-from macgen.prove.exhaustive.prover import PROVER, check_widths, spec_numbers
+from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
 from tests.strategies import codes, float_formats, formats, roundings, specs
 
 LOW = (1 << 64) - 1

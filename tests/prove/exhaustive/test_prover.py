@@ -13,6 +13,7 @@ import pytest
 from macgen import MacSpec, golden, tools
 from macgen.bundle import build
 from macgen.errors import MacgenError, ToolError
+from macgen.prove.exhaustive import difference, program
 from macgen.prove.exhaustive import prover as module
 from macgen.prove.exhaustive.prover import exhaustive
 from tests.compile_cache import keep
@@ -43,7 +44,7 @@ FAMILY = {
     "aligned turns": MacSpec(
         a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, interleave=3, rows=1, cols=1
     ),
-    "turns": MacSpec(
+    "turns beside folds": MacSpec(
         a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
     ),
     "lanes beside folds": MacSpec(  # infinities, and totals that no sum of products reaches
@@ -71,7 +72,7 @@ def bundles(tmp_path_factory):
     return bundle
 
 
-FLAGS = ["-std=gnu++17", "-O0", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
+FLAGS = ["-std=gnu++17", "-O1", "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0"]
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +85,7 @@ def parsed_headers(compiled_objects) -> Path:
         env=verilator.environment(), capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     include = Path(root.stdout.strip()) / "include"
-    library = {line for path in module.PROVER.iterdir() for line in re.findall("#include <.*>", path.read_text())}
+    library = {line for path in program.PROVER.iterdir() for line in re.findall("#include <.*>", path.read_text())}
     header.write_text("\n".join(['#include "verilated.h"', *sorted(library), ""]))
     command = [*tools.require("g++").command, *FLAGS, f"-I{include}", "-x", "c++-header", header]
     subprocess.run([*command, "-o", f"{header}.gch"], check=True, timeout=300)
@@ -99,13 +100,13 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
     def cached(command, *, cwd, **options):
         if "-c" not in command:
             return run(command, cwd=cwd, **options)
-        command = ["-O0" if str(word).startswith("-O") else word for word in command]
+        command = ["-O1" if str(word).startswith("-O") else word for word in command]
         assert set(FLAGS) <= set(command)
         source, output = Path(command[-3]), Path(cwd) / command[-1]
         texts = [source]
-        if source.parent == module.PROVER:
+        if source.parent == program.PROVER:
             texts = [
-                *module.PROVER.iterdir(),
+                *program.PROVER.iterdir(),
                 cwd / "spec.h",
                 *(path for path in cwd.glob("*/V*.h") if "__" not in path.name),
             ]
@@ -126,6 +127,7 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
 # -- right arrays pass -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thinned("small-phases0", "fixed-phases1")
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
@@ -157,6 +159,7 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     assert result.log == tmp_path / "exhaustive" / "log.txt"
 
 
+@pytest.mark.prove
 def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     every, switches = (exhaustive(bundles(name)) for name in ("every", "switches"))
     for result, numbers in ((every, "every"), (switches, "switches")):
@@ -172,13 +175,14 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     assert every.phases[1].states <= switches.phases[1].states
 
 
+@pytest.mark.thinned("all-phases0", "aligned-phases1", "lanes beside folds-phases4")
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
         ("all", ["products", "steps", "chunk sums", "folds", "results"]),
         ("aligned", ["products", "steps", "folds", "results"]),
         ("aligned turns", ["products", "steps", "folds"]),
-        ("turns", ["products", "steps", "folds"]),
+        ("turns beside folds", ["products", "steps", "folds"]),
         ("lanes beside folds", ["products", "loads", "steps", "folds", "swaps"]),
     ],
 )
@@ -217,6 +221,7 @@ def test_states_are_those_that_golden_reaches(bundles):
     assert result.log is None
 
 
+@pytest.mark.thinned("fp16")
 @pytest.mark.parametrize("name", ["fp16", "wide", "random fp16"])
 def test_large_arrays_are_sampled(name, bundles):
     result = exhaustive(bundles(name), draws=DRAWS)
@@ -230,6 +235,7 @@ def test_large_arrays_are_sampled(name, bundles):
     assert result.audited > 5000
 
 
+@pytest.mark.prove
 def test_large_arrays_of_the_family_are_sampled(bundles):
     result = exhaustive(bundles("drawn"), draws=DRAWS)
     assert result.difference is None
@@ -305,7 +311,7 @@ MUTANTS = [
         "{} ^ (a_scale == 2 & b_scale == 1 & number__exponent == 23)",
     ),
     ("one outer sum", "all", "fold", "outer_rounder", "result__up", "{} ^ (sum[4:0] == 5'h0b)"),
-    ("flag of an outer accumulator", "all", "fold", "outer_adder", "settled", "{} & 3'h6"),
+    ("flag of an outer accumulator", "all", "fold", "outer_adder", "deferred_flags", "{} & 3'h6"),
     ("flag of a chunk sum", "all", "step", "number", "flags", "{} & 3'h6"),
     ("one result", "all", "result", "out_conversion", "absolute", "{} ^ (number__magnitude == 11)"),
     ("one alignment", "aligned", "step", "aligned_adder", "acc_larger", "{} ^ (acc__exponent == 21)"),
@@ -324,6 +330,17 @@ def mutate(bundle: Path, directory: Path, kind: str, net: str, expression: str) 
     return changed
 
 
+@pytest.mark.thinned(
+    "one rounding of one binade",
+    "flag of a total",
+    "one load",
+    "a total that a product is added to",
+    "one tie",
+    "one node of a tree",
+    "one pair of scales",
+    "one result",
+    "one alignment",
+)
 @pytest.mark.parametrize(
     ("name", "what", "kind", "net", "expression"), [pytest.param(*mutant[1:], id=mutant[0]) for mutant in MUTANTS]
 )
@@ -332,6 +349,7 @@ def test_one_wrong_case_is_found(name, what, kind, net, expression, bundles, tmp
     result = exhaustive(changed, draws=2_000_000, workdir=tmp_path)
     assert not result.passed
     assert result.difference.startswith(f"{what}: ")
+    assert result.differs == what
     assert "\n" not in result.difference
     assert result.notes == ("rtl/dut.v was changed after it was built: its checksum is not the manifest's",)
 
@@ -347,6 +365,7 @@ def test_a_wrong_total_that_a_product_is_added_to_is_found_among_those_drawn(bun
     assert result.difference.startswith("swap: total 0x")
 
 
+@pytest.mark.prove
 def test_turns_that_meet_are_found(bundles, tmp_path):
     """A sum that does not wait for its register belongs to the addition behind it."""
     changed = tmp_path / "mutant"
@@ -358,6 +377,7 @@ def test_turns_that_meet_are_found(bundles, tmp_path):
     assert exhaustive(changed).difference.startswith("step: ")
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     ("name", "number"),
     [
@@ -409,7 +429,7 @@ def test_the_first_difference_does_not_depend_on_the_threads(bundles, tmp_path, 
 
 def test_the_golden_model_has_the_last_word(bundles, monkeypatch):
     """A model that shares a mistake with the hardware is found by the comparisons that golden repeats."""
-    monkeypatch.setattr(module, "Model", lambda spec: golden.Model(dataclasses.replace(spec, rounding="rtz")))
+    monkeypatch.setattr(difference, "Model", lambda spec: golden.Model(dataclasses.replace(spec, rounding="rtz")))
     assert exhaustive(bundles("small")).difference.startswith("step: accumulator 0x")
 
 

@@ -81,6 +81,7 @@ def ports(bundles, tmp_path_factory):
     return of_bundle
 
 
+@pytest.mark.thinned("bubble", "turns")
 @pytest.mark.parametrize("name", SPECS)
 def test_right_verilog_is_proved(bundles, name, tmp_path):
     told = []
@@ -110,13 +111,16 @@ KINDS = [
     # Some products are too small to be normalised.
     {"a": "bf16", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4},
     {"a": "e3m2", "b": "e3m2", "acc": "e4m3:bias=0", "rounding": "drop"},
+    # The code of -0 is NaN's, and 2**min_exponent has none: a state of -1.0 as a product has it would be taken for NaN.
+    {"a": "e3m2", "b": "e3m2", "acc": "e4m3fnuz:none"},
 ]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fields", KINDS, ids=lambda fields: "_".join(map(str, fields.values())))
 def test_bounds_of_every_kind_of_accumulator(fields, tmp_path, monkeypatch):
     build(MacSpec(**fields, rows=1, cols=1), tmp_path / "bundle")
-    monkeypatch.setattr(module, "_HARNESSES", (module.bounds_harness,))
+    monkeypatch.setattr(module, "HARNESSES", (module.bounds_harness,))
     result = formal(tmp_path / "bundle", workdir=tmp_path)
     assert result.passed, result.problem
 
@@ -290,6 +294,7 @@ def mutant(bundles, tmp_path: Path, name: str, pattern: str, replacement: str) -
     return directory
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("change", MUTANTS)
 def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     name, pattern, replacement, caught_by = MUTANTS[change]
@@ -297,7 +302,7 @@ def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     proof = caught_by.split()[0]
     makers = {"PE": "pe", "sequencer": "sequencer", "operands": "feed", "results": "drain", "bounds": "bounds"}
     makers["totals"] = "totals"
-    monkeypatch.setattr(module, "_HARNESSES", (getattr(module, f"{makers[proof]}_harness"),))
+    monkeypatch.setattr(module, "HARNESSES", (getattr(module, f"{makers[proof]}_harness"),))
     monkeypatch.setattr(module, "_modules", lambda *_: ports(name))
     result = formal(mutant(bundles, tmp_path, name, pattern, replacement), workdir=tmp_path)
     assert not result.passed
@@ -312,7 +317,7 @@ def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
 
 def test_what_is_not_decided_is_not_passed(bundles, tmp_path, monkeypatch):
     # An induction that is too short to flush the skew registers.
-    monkeypatch.setattr(module, "_HARNESSES", (lambda *args: dataclasses.replace(module.feed_harness(*args), depth=1),))
+    monkeypatch.setattr(module, "HARNESSES", (lambda *args: dataclasses.replace(module.feed_harness(*args), depth=1),))
     result = formal(bundles("int"), workdir=tmp_path)
     assert not result.passed
     assert result.proofs[0].outcome == "undecided"
@@ -322,7 +327,7 @@ def test_what_is_not_decided_is_not_passed(bundles, tmp_path, monkeypatch):
 
 def test_a_solver_that_gives_up_is_not_passed(bundles, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_PDR", "pdr -F 2")
-    monkeypatch.setattr(module, "_HARNESSES", (module.drain_harness,))
+    monkeypatch.setattr(module, "HARNESSES", (module.drain_harness,))
     result = formal(bundles("bubble"), workdir=tmp_path)
     assert (result.passed, result.proofs[0].outcome) == (False, "undecided")
 
@@ -331,7 +336,7 @@ def test_temporary_files_stay_only_after_a_failure(bundles, tmp_path, monkeypatc
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(module, "_HARNESSES", (module.sequencer_harness,))
+    monkeypatch.setattr(module, "HARNESSES", (module.sequencer_harness,))
     assert formal(bundles("int")).passed
     assert list(temporary.iterdir()) == []
     changed = mutant(bundles, tmp_path, "int", r"control__first = ", "control__first = ~first & ")

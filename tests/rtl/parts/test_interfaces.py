@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from macgen.rtl.parts.interfaces import clock_in, connect_members, delayed_members, member, registers, select
-from macgen.rtl.parts.pipeline import Cuts
+from macgen.rtl.parts.pipeline import PipelineRegisters
 
 PAIR = wiring.Signature({"number": Out(4), "nan": Out(1)})
 
@@ -56,10 +56,10 @@ def test_a_member_that_is_left_out_counts_as_0():
 @pytest.mark.parametrize("parts", [(), ("aligned",), ("aligned", "added")])
 def test_registers_stand_after_the_named_parts(parts):
     m = Module()
-    cuts = Cuts(m, parts, {"nan": Signal(name="nan")})
-    (aligned,) = cuts.after("aligned", smaller=Signal(3, name="smaller"))
-    (added,) = cuts.after("added", sum=Signal(5, name="sum"))
+    pipeline = PipelineRegisters(m, parts, {"nan": Signal(name="nan")})
+    (aligned,) = pipeline.after("aligned", smaller=Signal(3, name="smaller"))
+    (added,) = pipeline.after("added", sum=Signal(5, name="sum"))
     assert aligned.name == ("aligned_smaller" if "aligned" in parts else "smaller")
     assert added.name == ("added_sum" if "added" in parts else "sum")
-    assert cuts.beside["nan"].name == (f"{parts[-1]}_nan" if parts else "nan")
+    assert pipeline.carried["nan"].name == (f"{parts[-1]}_nan" if parts else "nan")
     Fragment.get(m, None)

@@ -8,14 +8,16 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.golden.model import Target, multiply
-from macgen.numerics import FixedFormat, parse_format, random_bits
+from macgen.golden.model import RoundedSum as GoldenSum
+from macgen.golden.model import multiply
+from macgen.numerics import FixedFormat, Overflow, Rounding, parse_format
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.hierarchy import Modules, submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.units.conversion import conversion, conversion_random_bits
-from macgen.rtl.units.exact_number import Addend, Addition
+from macgen.rtl.units.conversion import Conversion
+from macgen.rtl.units.exact_number import Addend
 from macgen.rtl.units.multiplier import Multiplier
+from macgen.rtl.units.rounded_sum import RoundedSum
 from tests.rtl.gates import from_rtlil
 
 # (a, b, format, rounding, overflow). Together: every encoding, wider and narrower than the numbers, all numbers below
@@ -53,48 +55,48 @@ CASES = [
 class Converted(wiring.Component):
     """A multiplier and the rounding of its products."""
 
-    def __init__(self, a, b, addition):
-        self._formats, self._addition = (a, b), addition
+    def __init__(self, a, b, conversion):
+        self._formats, self._conversion = (a, b), conversion
         super().__init__(
             {
                 "a": In(a.width),
                 "b": In(b.width),
-                "random": In(conversion_random_bits(addition)),
-                "code": Out(addition.acc.width),
+                "random": In(conversion.random_bits),
+                "code": Out(conversion.rounded_sum.acc.width),
                 "flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        multiplier = submodule(
-            m, platform, "multiplier", "multiplier", lambda: Multiplier(*self._formats, self._addition.addend)
-        )
-        unit = submodule(m, platform, "unit", "conversion", lambda: conversion(self._addition))
+        addend = self._conversion.rounded_sum.addend
+        multiplier = submodule(m, platform, "multiplier", "multiplier", lambda: Multiplier(*self._formats, addend))
+        unit = submodule(m, platform, "unit", "conversion", self._conversion.unit)
         connect_members(m, unit.number, multiplier.product)
         m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b)]
         m.d.comb += [self.code.eq(unit.code), self.flags.eq(unit.flags)]
-        if conversion_random_bits(self._addition):
+        if self._conversion.random_bits:
             m.d.comb += unit.random.eq(self.random)
         return m
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_every_product(case):
     a, b, fmt = map(parse_format, case[:3])
-    rounding, overflow = case[3:]
+    rounding, overflow = Rounding(case[3]), Overflow(case[4])
     addend = Addend.of_product(a, b, integer=isinstance(fmt, FixedFormat))
-    addition = Addition(addend, fmt, rounding, overflow, folds=False)
-    gates = from_rtlil(Modules("converted").convert(Converted(a, b, addition)), "converted")
+    conversion = Conversion(RoundedSum(addend, fmt, rounding, overflow))
+    gates = from_rtlil(Modules("converted").convert(Converted(a, b, conversion)), "converted")
     pairs = list(itertools.product(range(1 << a.width), range(1 << b.width)))
     inputs = dict(zip("ab", np.array(pairs).T, strict=True))
-    target = Target(fmt, rounding, overflow)
+    target = GoldenSum(fmt, rounding, overflow)
     seen = set()
-    for number in range(1 << random_bits(rounding)):
-        random = {"random": number} if conversion_random_bits(addition) else {}
+    for number in range(1 << rounding.random_bits):
+        random = {"random": number} if conversion.random_bits else {}
         out = gates.evaluate(len(pairs), inputs | random)
         for pair, *found in zip(pairs, out["code"].tolist(), out["flags"].tolist(), strict=True):
-            wanted = target.sum((multiply(a.number(pair[0]), b.number(pair[1])),), number)
+            wanted = target.of((multiply(a.number(pair[0]), b.number(pair[1])),), number)
             assert tuple(found) == wanted, (pair, number)
             seen.add(wanted)
     assert len(seen) >= min(6, 1 << fmt.width)
@@ -102,5 +104,5 @@ def test_every_product(case):
 
 def test_numbers_without_a_fraction_need_no_random_number():
     addend = Addend.of_product(FixedFormat(4), FixedFormat(4), integer=True)
-    assert conversion_random_bits(Addition(addend, FixedFormat(4), "stochastic:4", "saturate", folds=False)) == 0
-    assert conversion_random_bits(Addition(addend, parse_format("e3m1"), "stochastic:4", "saturate", folds=False)) == 4
+    for fmt, bits in ((FixedFormat(4), 0), (parse_format("e3m1"), 4)):
+        assert Conversion(RoundedSum(addend, fmt, Rounding("stochastic:4"), Overflow("saturate"))).random_bits == bits

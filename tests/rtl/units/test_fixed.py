@@ -2,8 +2,7 @@
 
 import pytest
 
-from macgen.rtl.units.exact_number import Addition
-from macgen.rtl.units.fixed import FixedGeometry
+from macgen.rtl import Design
 from macgen.spec import MacSpec
 from tests.rtl.stages import Proof
 
@@ -49,6 +48,7 @@ STOCHASTIC += [("e2m1:bias=3", "e2m1:bias=3", "fix3.3", f"stochastic:{bits}", "w
 FORMATS = SMALL + DROP + STOCHASTIC
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     ("formats", "chunk"),
     # Steps are the same without chunks, which only leave out folds and loads.
@@ -63,11 +63,11 @@ def test_every_state_and_operand(formats, chunk):
 
 
 def test_integers_into_integers_need_no_bits_below():
-    geometry = FixedGeometry.of(Addition.of_steps(MacSpec(a="int8", b="int8", acc="int32", overflow="wrap")))
+    geometry = Design(MacSpec(a="int8", b="int8", acc="int32", overflow="wrap")).steps.geometry
     assert (geometry.extra_bits, geometry.operand_bits) == (0, 17)
 
 
 def test_float_products_keep_a_guard_and_a_sticky_bit():
     fine = MacSpec(a="e4m3", b="e4m3", acc="fix20.0")
-    assert FixedGeometry.of(Addition.of_steps(fine)).extra_bits == 2
-    assert FixedGeometry.of(Addition.of_steps(MacSpec(a="e4m3", b="e4m3", acc="fix20.20"))).extra_bits == 0
+    assert Design(fine).steps.geometry.extra_bits == 2
+    assert Design(MacSpec(a="e4m3", b="e4m3", acc="fix20.20")).steps.geometry.extra_bits == 0

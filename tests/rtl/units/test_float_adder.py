@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from macgen.rtl.units.exact_number import Addition
+from macgen.rtl import Design
 from macgen.spec import MacSpec
 from tests.rtl.stages import DifferenceError, Proof
 
@@ -83,6 +83,7 @@ def specs(formats):
     return MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=4)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
@@ -90,15 +91,17 @@ def test_every_state_and_operand(formats):
     assert proof.complete or len(proof.states) >= 50
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("formats", TINY_PAIRS, ids="-".join)
 def test_products_of_two_subnormal_numbers_below_all_that_matters(formats):
     spec = replace(specs(formats), chunk=None)
-    assert Addition.of_steps(spec).addend.has_tiny_pairs
+    assert Design(spec).product.has_tiny_pairs
     finer = replace(spec, acc=replace(spec.acc, bias=spec.acc.bias + 1))
-    assert not Addition.of_steps(finer).addend.has_tiny_pairs
+    assert not Design(finer).product.has_tiny_pairs
     assert Proof(spec, most_pairs=4_000_000).run().complete
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(
     "formats",
     [
@@ -135,6 +138,7 @@ def test_products_without_subnormals(spec):
     assert proof.complete or len(proof.states) >= 50
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     ("hardware", "contract"),
     [

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from macgen.errors import MacgenError
 from macgen.golden import Model
-from macgen.numerics import ENCODINGS, FixedFormat, FloatFormat
+from macgen.numerics import Encoding, FixedFormat, FloatFormat
 from macgen.numerics.flags import Flags
-from macgen.rtl.units.exact_number import Addition, significand_bits
-from macgen.rtl.units.geometry import FloatGeometry
+from macgen.rtl import Design
+from macgen.rtl.units.exact_number import significand_bits
 from macgen.spec import MacSpec
 from tests.strategies import float_formats
 
@@ -79,7 +79,7 @@ def leading_exponent(value):
 @settings(max_examples=60)
 @given(tiny_specs())
 def test_exponents_of_all_products_and_sums_fit(spec):
-    geometry = FloatGeometry.of(Addition.of_steps(spec))
+    geometry = Design(spec).steps.geometry
     products, _, reached, _ = reach(spec)
     acc = spec.acc
     sums = [acc.number(code).to_fraction() for code in reached if acc.number(code).kind == "finite"]
@@ -109,7 +109,7 @@ def full_significands(fmt):
 @settings(max_examples=60)
 @given(tiny_specs())
 def test_least_exponent_is_that_of_the_smallest_product(spec):
-    geometry = FloatGeometry.of(Addition.of_steps(spec))
+    geometry = Design(spec).steps.geometry
     products, *_ = reach(spec)
     exponents = [leading_exponent(v) + spec.acc.bias + geometry.field_offset for v in products if v]
     saturates_finer = spec.acc.max_exponent - spec.acc.man_bits < spec.a.lsb_exponent + spec.b.lsb_exponent
@@ -123,9 +123,8 @@ def test_least_exponent_is_that_of_the_smallest_product(spec):
 @settings(max_examples=60)
 @given(tiny_specs())
 def test_exponents_are_as_narrow_and_as_high_as_can_be(spec):
-    addition = Addition.of_steps(spec)
-    geometry = FloatGeometry.of(addition)
-    largest = max(geometry.max_exponent, addition.addend.largest_exponent + geometry.addend_offset)
+    geometry = Design(spec).steps.geometry
+    largest = max(geometry.max_exponent, geometry.rounded_sum.addend.largest_exponent + geometry.addend_offset)
     assert largest + 1 == (1 << geometry.exponent_bits) - 1
     assert geometry.least_exponent - 1 < 1 << (geometry.exponent_bits - 1)
 
@@ -133,7 +132,7 @@ def test_exponents_are_as_narrow_and_as_high_as_can_be(spec):
 @settings(max_examples=60)
 @given(tiny_specs())
 def test_hardware_is_there_for_what_can_occur_only(spec):
-    geometry = FloatGeometry.of(Addition.of_steps(spec))
+    geometry = Design(spec).steps.geometry
     _, _, reached, flags = reach(spec)
     acc = spec.acc
     kinds = {acc.number(code).kind for code in reached}
@@ -169,11 +168,11 @@ def test_loads_exactly_means_that_every_product_is_a_value(spec):
             exact &= number.kind == "infinite"
         else:
             exact &= number.kind == "nan"
-    geometry = FloatGeometry.of(Addition.of_steps(spec))
-    assert exact or not geometry.loads_exactly(Addition.of_steps(spec))
+    geometry = Design(spec).steps.geometry
+    assert exact or not geometry.loads_exactly
     # The converse needs operands that use all their bits.
     if exact and all(isinstance(fmt, FloatFormat) and full_significands(fmt) for fmt in (spec.a, spec.b)):
-        assert geometry.loads_exactly(Addition.of_steps(spec))
+        assert geometry.loads_exactly
 
 
 @pytest.mark.parametrize(
@@ -191,10 +190,10 @@ def test_loads_exactly_means_that_every_product_is_a_value(spec):
 )
 def test_loads_exactly_of_formats_in_use(a, acc, exact):
     spec = MacSpec(a=a, b=a, acc=acc, chunk=64)
-    assert FloatGeometry.of(Addition.of_steps(spec)).loads_exactly(Addition.of_steps(spec)) is exact
+    assert Design(spec).steps.geometry.loads_exactly is exact
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", Encoding)
 def test_significand_bits_hold_every_magnitude(encoding):
     fmt = FloatFormat(4, 3, encoding=encoding)
     assert significand_bits(fmt) == 4
@@ -206,7 +205,7 @@ def test_significand_bits_hold_every_magnitude(encoding):
 
 def test_widths_of_the_default_preset():
     """E5M2 products have 6 significand bits, as many as E6M5 has: no bit is spent below the window but guard bits."""
-    geometry = FloatGeometry.of(Addition.of_steps(MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=64)))
+    geometry = Design(MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=64)).steps.geometry
     assert (geometry.precision, geometry.addend_bits, geometry.window_bits) == (6, 6, 6)
     assert geometry.guard_bits == 2
     assert not geometry.capped

@@ -8,9 +8,9 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.rtl.units import float_rounder
-from macgen.rtl.units.exact_number import Addition
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.units.rounding_place import BitsBelow
 from macgen.spec import MacSpec
@@ -35,6 +35,7 @@ class Below(wiring.Component):
         return m
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("short", [0, 1, 3])
 @pytest.mark.parametrize("count", [0, 1, 4, 9, 12])
 @pytest.mark.parametrize(("head", "precision"), [(6, 2), (8, 2), (10, 3), (11, 3), (7, 4)])
@@ -69,7 +70,7 @@ def test_how_far_a_sum_of_two_addends_cancels(window):
             lowest = (total & -total).bit_length() - 1
             deepest = max(deepest, window + guard + 2 - lowest)
     spec = MacSpec(a="e4m0fn", b="e4m0fn", acc=f"e5m{window - 1}fn", rounding="stochastic:4")
-    assert deepest == FloatGeometry.of(Addition.of_steps(spec)).cancelling_bits
+    assert deepest == Design(spec).steps.geometry.cancelling_bits
 
 
 # Rounded at random with more than one guard bit. How many bits stand below the places of longer shifts, and whether
@@ -90,10 +91,11 @@ def early(fields):
     return MacSpec(**{"a": "e2m1", "b": "e2m1", "rounding": "stochastic:4", "chunk": 4, **fields})
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize(("fields", "rest", "capped"), EARLY)
 def test_every_state_operand_and_random_number(fields, rest, capped):
     spec = early(fields)
-    g = FloatGeometry.of(Addition.of_steps(spec))
+    g = Design(spec).steps.geometry
     assert (g.guard_bits > 1, max(0, g.window_bits - g.precision - 1), g.capped) == (True, rest, capped)
     proof = Proof(spec, most_pairs=60_000).run()
     assert proof.complete or len(proof.states) >= 50

@@ -28,40 +28,40 @@ inline uint64_t hash(const Number& n) {
 // What of a step's products counts: numbers in one form for equal values, and the flags that their roundings raise. An
 // exact sum is one number, or one infinity of each sign.
 struct Meaning {
-    static constexpr int TERMS = SPEC.lane_sum == ALIGNED ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
-    Number terms[TERMS];
+    static constexpr int ADDENDS = SPEC.lane_sum == ALIGNED ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
+    Number addends[ADDENDS];
     unsigned flags = 0;
 
     explicit Meaning(const Lanes& lanes) {
         Number products[MOST_LANES];
         for (int i = 0; i < LANES; ++i) products[i] = canonical(product_of(SPEC, lanes.a[i], lanes.b[i], flags));
         if constexpr (SPEC.lane_sum == ALIGNED) {
-            std::copy(products, products + LANES, terms);
+            std::copy(products, products + LANES, addends);
         } else if constexpr (LANES == 1) {
-            terms[0] = products[0];
+            addends[0] = products[0];
         } else if constexpr (SPEC.lane_sum == TREE) {
-            terms[0] = canonical(add_tree(SPEC.acc, products, LANES, flags));
+            addends[0] = canonical(add_tree(SPEC.acc, products, LANES, flags));
         } else {
             add_exactly(products);
         }
     }
 
     // The sum of an accumulator and the products, before it is rounded.
-    Addition added_to(const Number& acc) const {
+    ExactSum added_to(const Number& acc) const {
         if constexpr (SPEC.lane_sum == ALIGNED) {
-            Number all[TERMS + 1] = {acc};
-            std::copy(terms, terms + TERMS, all + 1);
-            return add_aligned(SPEC.acc, SPEC.aligned_bits, all, TERMS + 1);
-        } else if constexpr (TERMS == 1) {
-            return add(SPEC.acc, acc, terms[0]);
+            Number all[ADDENDS + 1] = {acc};
+            std::copy(addends, addends + ADDENDS, all + 1);
+            return add_aligned(SPEC.acc, SPEC.aligned_bits, all, ADDENDS + 1);
+        } else if constexpr (ADDENDS == 1) {
+            return add(SPEC.acc, acc, addends[0]);
         } else {
-            return add_all(SPEC.acc, acc, terms, TERMS);
+            return add_all(SPEC.acc, acc, addends, ADDENDS);
         }
     }
 
     bool operator==(const Meaning& other) const {
-        for (int i = 0; i < TERMS; ++i) {
-            if (!equal(terms[i], other.terms[i])) return false;
+        for (int i = 0; i < ADDENDS; ++i) {
+            if (!equal(addends[i], other.addends[i])) return false;
         }
         return flags == other.flags;
     }
@@ -70,26 +70,26 @@ struct Meaning {
     // Of narrow operands, whose sum is an integer of 128 bits.
     void add_exactly(const Number* products) {
         const Number zero{NUMBER, false, 0, 0};
-        std::fill(terms, terms + TERMS, zero);
+        std::fill(addends, addends + ADDENDS, zero);
         int lowest = INT32_MAX;
         Kind worst = NUMBER;
         for (int i = 0; i < LANES; ++i) {
-            if (products[i].kind == INFINITE) terms[products[i].negative] = products[i];
+            if (products[i].kind == INFINITE) addends[products[i].negative] = products[i];
             if (products[i].kind > worst) worst = products[i].kind;
             if (products[i].kind == NUMBER && !is_zero(products[i])) lowest = std::min(lowest, products[i].exponent);
         }
         if (worst > INFINITE) {
-            std::fill(terms, terms + TERMS, zero);
-            terms[0] = {worst, false, 0, 0};
+            std::fill(addends, addends + ADDENDS, zero);
+            addends[0] = {worst, false, 0, 0};
         } else if (worst == NUMBER && lowest != INT32_MAX) {
-            terms[0] = canonical(exact_sum<u128>(products, LANES, lowest));
+            addends[0] = canonical(exact_sum<u128>(products, LANES, lowest));
         }
     }
 };
 
 inline uint64_t hash(const Meaning& meaning) {
     uint64_t h = meaning.flags;
-    for (const Number& term : meaning.terms) h = mix(h ^ hash(term));
+    for (const Number& addend : meaning.addends) h = mix(h ^ hash(addend));
     return h;
 }
 
@@ -208,7 +208,7 @@ using Totals = StatesOf<TotalState>;
 
 // Close `states` from `first` on under all columns.
 //
-// Hardware: `code(units, state)`, `Target target`, `int random_bits`.
+// Hardware: `code(units, state)`, `RoundedSum rounded_sum`, `int random_bits`.
 // bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
 // Row row_of(units, place): what is prepared once for a state. Of it and a column it tells
 // - exactly: the sum before it is rounded; wanted_flags: the contract's flags before the addition; made_flags: the
@@ -232,7 +232,7 @@ bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns
         const bool passed = crew.each_row(places.size(), [&](Worker& worker, size_t index) {
             Found& mine = found[&worker - crew.workers.data()];
             const auto row = row_of(worker.units, places[index]);
-            auto compare = [&](size_t column, const Addition& exact, uint32_t random) {
+            auto compare = [&](size_t column, const ExactSum& exact, uint32_t random) {
                 const SumOf<StateType> sum = row.evaluate(worker.units, column, random);
                 const long place = states.table.find(sum.state);
                 u128 output, code;
@@ -247,7 +247,7 @@ bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns
                     }
                     output = code = mine.outputs[own];
                 }
-                Result wanted = rounded(Hardware::target, exact, random);
+                Result wanted = rounded(Hardware::rounded_sum, exact, random);
                 wanted.flags |= row.wanted_flags(column);
                 const Result got{output, sum.flags | row.made_flags(column)};
                 ++worker.sums;
@@ -265,10 +265,10 @@ bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns
                 if (row.audits(column)) worker.audit.offer(comparison);
             };
             for (size_t column = 0; column < columns && !worker.difference.found; ++column) {
-                const Addition exact = row.exactly(column);
+                const ExactSum exact = row.exactly(column);
                 ++worker.pairs;
                 each_number<Hardware::random_bits>(
-                    numbers, Hardware::target, exact, places[index] * columns + column, [&](uint32_t random) {
+                    numbers, Hardware::rounded_sum, exact, places[index] * columns + column, [&](uint32_t random) {
                         if (!worker.difference.found) compare(column, exact, random);
                     });
             }
@@ -286,14 +286,14 @@ bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns
 }
 
 struct StepHardware {
-    static constexpr Target target = SPEC.acc;
+    static constexpr RoundedSum rounded_sum = SPEC.acc;
     static constexpr int random_bits = STEP_RANDOM_BITS;
     static u128 code(Units& units, const State& state) { return units.code(state); }
 };
 
 #if FOLDS || OUTER
 struct FoldHardware {
-    static constexpr Target target = FOLD;
+    static constexpr RoundedSum rounded_sum = FOLD;
     static constexpr int random_bits = OUTER ? OUTER_RANDOM_BITS : STEP_RANDOM_BITS;
     static u128 code(Units& units, const TotalState& total) { return units.total_code(total); }
 };

@@ -97,10 +97,10 @@ struct Pair {
     uint32_t a, b;
 };
 
-// A sum that is hard for a format: a value for the other term, near which one shall be found.
+// A sum that is hard for a format: a value for the other addend, near which one shall be found.
 class Targets {
   public:
-    // `span`: how far apart in binades the terms are at most, beyond the format's own bits.
+    // `span`: how far apart in binades the addends are at most, beyond the format's own bits.
     Targets(const Format& format, int span) : f_(format), span_(format.is_float ? format.man_bits + span : format.width) {}
 
     double draw(Random& random, const Number& acc) const {
@@ -186,7 +186,7 @@ class Director {
 
     // A random number for an addition: any, or one at which its rounding changes or nearly does.
     template <int BITS>
-    uint32_t number(const Target& target, const Addition& sum) {
+    uint32_t number(const RoundedSum& target, const ExactSum& sum) {
         if constexpr (BITS == 0) return 0;
         uint32_t numbers[MOST_SWITCHES];
         const int count = switch_numbers(target, sum, numbers);

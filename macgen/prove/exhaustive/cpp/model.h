@@ -21,7 +21,7 @@ inline u128 first_bits(u128 x, int place, int r) {
 }
 
 // Divide by 2^distance and round; a negative distance multiplies. `x` is below 2^126.
-inline u128 shift_right(const Target& t, u128 x, int distance, uint32_t random, bool& inexact) {
+inline u128 shift_right(const RoundedSum& t, u128 x, int distance, uint32_t random, bool& inexact) {
     if (distance <= 0) {
         inexact = false;
         return x << -distance;
@@ -40,7 +40,7 @@ inline int last_place(const Format& f, u128 magnitude, int exponent) {
     return exponent + bit_length(magnitude) - 1 - f.man_bits;
 }
 
-inline Result round_to_float(const Target& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
+inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
     const Format& f = t.format;
     const u128 sign = negative ? sign_bit(f) : 0;
     bool inexact;
@@ -69,7 +69,7 @@ inline Result round_to_float(const Target& t, bool negative, u128 magnitude, int
     return {code | sign, 0};
 }
 
-inline Result round_to_fixed(const Target& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
+inline Result round_to_fixed(const RoundedSum& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
     const Format& f = t.format;
     bool inexact;
     const i128 rounded = shift_right(t, magnitude, -f.frac_bits - exponent, random, inexact);
@@ -80,8 +80,8 @@ inline Result round_to_fixed(const Target& t, bool negative, u128 magnitude, int
 }
 
 // R of an addition, with a random number below 2^r or 0.
-inline Result rounded(const Target& t, const Addition& sum, uint32_t random) {
-    if (sum.settled) return sum.result;
+inline Result rounded(const RoundedSum& t, const ExactSum& sum, uint32_t random) {
+    if (sum.is_result) return sum.result;
     if (t.format.is_float) return round_to_float(t, sum.negative, sum.magnitude, sum.exponent, random);
     return round_to_fixed(t, sum.negative, sum.magnitude, sum.exponent, random);
 }
@@ -89,8 +89,8 @@ inline Result rounded(const Target& t, const Addition& sum, uint32_t random) {
 constexpr int MOST_SWITCHES = 6;
 
 // The random numbers at both sides of each at which R of this addition can change, and both ends: at most MOST_SWITCHES.
-// Where rounding adds R to the r bits b below a place, it carries from 2^r - b on.
-inline int switch_numbers(const Target& t, const Addition& sum, uint32_t* numbers) {
+// Where rounding adds N to the r bits b below a place, it carries from 2^r - b on.
+inline int switch_numbers(const RoundedSum& t, const ExactSum& sum, uint32_t* numbers) {
     int count = 0;
     auto add = [&](u128 number) {
         for (int i = 0; i < count; ++i) {
@@ -108,8 +108,8 @@ inline int switch_numbers(const Target& t, const Addition& sum, uint32_t* number
         add(end - below - 1);
         add(end - below);
     };
-    if (!sum.settled && !t.format.is_float) add_switch(-t.format.frac_bits);
-    if (!sum.settled && t.format.is_float) {
+    if (!sum.is_result && !t.format.is_float) add_switch(-t.format.frac_bits);
+    if (!sum.is_result && t.format.is_float) {
         const int place = last_place(t.format, sum.magnitude, sum.exponent);
         add_switch(place);
         if (place < lsb_exponent(t.format) && t.format.subnormals == GRADUAL) add_switch(lsb_exponent(t.format));
@@ -120,7 +120,7 @@ inline int switch_numbers(const Target& t, const Addition& sum, uint32_t* number
 
 // -- one addition ------------------------------------------------------------------------------------------------------
 
-inline Addition settle(u128 code, unsigned flags = 0) { return {true, {code, flags}, false, 0, 0}; }
+inline ExactSum finished(u128 code, unsigned flags = 0) { return {true, {code, flags}, false, 0, 0}; }
 
 // The exact sum of two numbers; what far smaller ones add to it is a sticky bit. The larger one's top bit is put three
 // bits below the integer's: what of the smaller one falls out below bit 0 is something only where no cancellation brings
@@ -133,34 +133,34 @@ NumberOf<Integer> sum_of(const NumberOf<Integer>& x, const NumberOf<Integer>& y)
     const int lsb = top(larger) - (WIDTH<Integer> - 4);
     NumberOf<Integer> sum{NUMBER, larger.negative, larger.magnitude << (larger.exponent - lsb), lsb};
     if (!is_zero(smaller)) {
-        const Integer term = shift_right_sticky(smaller.magnitude, lsb - smaller.exponent);
-        sum.magnitude = add_signed(sum.negative, sum.magnitude, smaller.negative, term);
+        const Integer addend = shift_right_sticky(smaller.magnitude, lsb - smaller.exponent);
+        sum.magnitude = add_signed(sum.negative, sum.magnitude, smaller.negative, addend);
     }
     return sum;
 }
 
 template <class Integer>
-Addition add_to_float(const Target& t, NumberOf<Integer> x, NumberOf<Integer> y) {
+ExactSum add_to_float(const RoundedSum& t, NumberOf<Integer> x, NumberOf<Integer> y) {
     const Format& f = t.format;
     if (t.rounding == DROP) {
         int binade = f.subnormals == GRADUAL ? min_exponent(f) : INT32_MIN;
         for (const NumberOf<Integer>* n : {&x, &y}) {
             if (!is_zero(*n) && top(*n) - 1 > binade) binade = top(*n) - 1;
         }
-        if (binade == INT32_MIN) return settle(0);
+        if (binade == INT32_MIN) return finished(0);
         x = cut(x, binade - f.man_bits);
         y = cut(y, binade - f.man_bits);
     }
     const NumberOf<Integer> sum = sum_of(x, y);
-    if (is_zero(sum)) return settle(0);
+    if (is_zero(sum)) return finished(0);
     constexpr int extra = WIDTH<Integer> - 128;
     return {false, {}, sum.negative, static_cast<u128>(shift_right_sticky(sum.magnitude, extra)), sum.exponent + extra};
 }
 
 // Sums are formed with r + 2 bits below the accumulator's last one, of which the lowest is sticky: at most one of the
-// terms is finer than that. A term that is far too large has no bits there.
+// addends is finer than that. One that is far too large has no bits there.
 template <class Integer>
-Addition add_to_fixed(const Target& t, const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
+ExactSum add_to_fixed(const RoundedSum& t, const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
     const Format& f = t.format;
     const int below = t.random_bits + 2, lsb = -f.frac_bits - below;
     bool negative = false;
@@ -169,96 +169,96 @@ Addition add_to_fixed(const Target& t, const NumberOf<Integer>& x, const NumberO
         if (is_zero(*n)) continue;
         if (top(*n) - lsb > 126) {
             const int distance = n->exponent + f.frac_bits;
-            const u128 term = distance > 127 ? 0 : static_cast<u128>(n->magnitude) << distance;
+            const u128 addend = distance > 127 ? 0 : static_cast<u128>(n->magnitude) << distance;
             const u128 other = sum >> below;
-            const u128 wrapped = (n->negative ? -term : term) + (negative ? -other : other);
-            return settle(t.overflow == WRAP ? wrapped & ones(f.width) : largest(f, n->negative), OVERFLOWS);
+            const u128 wrapped = (n->negative ? -addend : addend) + (negative ? -other : other);
+            return finished(t.overflow == WRAP ? wrapped & ones(f.width) : largest(f, n->negative), OVERFLOWS);
         }
-        u128 term = static_cast<u128>(shift_right_sticky(n->magnitude, lsb - n->exponent));
-        if (t.rounding == DROP) term &= ~ones(below);
-        sum = add_signed(negative, sum, n->negative, term);
+        u128 addend = static_cast<u128>(shift_right_sticky(n->magnitude, lsb - n->exponent));
+        if (t.rounding == DROP) addend &= ~ones(below);
+        sum = add_signed(negative, sum, n->negative, addend);
     }
-    if (sum == 0) return settle(0);
+    if (sum == 0) return finished(0);
     return {false, {}, negative, sum, lsb};
 }
 
 // -- section 4: infinities and NaN -------------------------------------------------------------------------------------
 
-inline Addition not_a_number(const Target& t, unsigned flags) {
-    if (has_nan(t.format)) return settle(canonical_nan(t.format), flags);
-    return settle(largest(t.format, false), INVALID);
+inline ExactSum not_a_number(const RoundedSum& t, unsigned flags) {
+    if (has_nan(t.format)) return finished(canonical_nan(t.format), flags);
+    return finished(largest(t.format, false), INVALID);
 }
 
-// The result where not all terms are finite.
-inline Addition add_specials(const Target& t, const Number* terms, int count) {
+// The result where not all addends are finite.
+inline ExactSum add_specials(const RoundedSum& t, const Number* addends, int count) {
     bool kinds[4] = {}, signs[2] = {};
     for (int i = 0; i < count; ++i) {
-        kinds[terms[i].kind] = true;
-        if (terms[i].kind == INFINITE) signs[terms[i].negative] = true;
+        kinds[addends[i].kind] = true;
+        if (addends[i].kind == INFINITE) signs[addends[i].negative] = true;
     }
     if (kinds[SIGNALLING_NAN]) return not_a_number(t, INVALID);
     if (kinds[QUIET_NAN]) return not_a_number(t, 0);
     if (signs[0] && signs[1]) return not_a_number(t, INVALID);
-    if (has_infinity(t.format)) return settle(infinity(t.format, signs[1]));
-    return settle(largest(t.format, signs[1]), OVERFLOWS);
+    if (has_infinity(t.format)) return finished(infinity(t.format, signs[1]));
+    return finished(largest(t.format, signs[1]), OVERFLOWS);
 }
 
 template <class Integer>
-Addition add_finite(const Target& t, const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
+ExactSum add_finite(const RoundedSum& t, const NumberOf<Integer>& x, const NumberOf<Integer>& y) {
     return t.format.is_float ? add_to_float(t, x, y) : add_to_fixed(t, x, y);
 }
 
 // The sum of an accumulator, whose numbers are multiples of its last place, and an addend.
-inline Addition add(const Target& t, const Number& acc, const Number& addend) {
+inline ExactSum add(const RoundedSum& t, const Number& acc, const Number& addend) {
     if (acc.kind == NUMBER && addend.kind == NUMBER) return add_finite(t, acc, addend);
-    const Number terms[2] = {acc, addend};
-    return add_specials(t, terms, 2);
+    const Number addends[2] = {acc, addend};
+    return add_specials(t, addends, 2);
 }
 
-// -- sections 2 to 4 for several terms ---------------------------------------------------------------------------------
+// -- sections 2 to 4 for several addends -------------------------------------------------------------------------------
 
-// The sum of an accumulator and an addend that is itself the exact sum of terms.
-inline Addition add_all(const Target& t, const Number& acc, const Number* terms, int count) {
+// The sum of an accumulator and an addend that is itself the exact sum of several.
+inline ExactSum add_all(const RoundedSum& t, const Number& acc, const Number* addends, int count) {
     bool finite = acc.kind == NUMBER;
     int low = INT32_MAX, high = INT32_MIN;
     for (int i = 0; i < count; ++i) {
-        finite = finite && terms[i].kind == NUMBER;
-        if (is_zero(terms[i])) continue;
-        if (terms[i].exponent < low) low = terms[i].exponent;
-        if (top(terms[i]) > high) high = top(terms[i]);
+        finite = finite && addends[i].kind == NUMBER;
+        if (is_zero(addends[i])) continue;
+        if (addends[i].exponent < low) low = addends[i].exponent;
+        if (top(addends[i]) > high) high = top(addends[i]);
     }
     if (!finite) {
         Number all[MOST_LANES + 1] = {acc};
-        for (int i = 0; i < count; ++i) all[i + 1] = terms[i];
+        for (int i = 0; i < count; ++i) all[i + 1] = addends[i];
         return add_specials(t, all, count + 1);
     }
     if (low > high) return add_finite(t, acc, Number{NUMBER, false, 0, 0});
-    if (high - low <= 114) return add_finite(t, acc, exact_sum<u128>(terms, count, low));
-    return add_finite(t, widened(acc), exact_sum<Wide>(terms, count, low));
+    if (high - low <= 114) return add_finite(t, acc, exact_sum<u128>(addends, count, low));
+    return add_finite(t, widened(acc), exact_sum<Wide>(addends, count, low));
 }
 
-// `aligned:W`: all terms cut W bits below the largest one's binade.
-inline Addition add_aligned(const Target& t, int bits, const Number* terms, int count) {
+// `aligned:W`: all addends cut W bits below the largest one's binade.
+inline ExactSum add_aligned(const RoundedSum& t, int bits, const Number* addends, int count) {
     int high = INT32_MIN;
     for (int i = 0; i < count; ++i) {
-        if (terms[i].kind != NUMBER) return add_specials(t, terms, count);
-        if (!is_zero(terms[i]) && top(terms[i]) > high) high = top(terms[i]);
+        if (addends[i].kind != NUMBER) return add_specials(t, addends, count);
+        if (!is_zero(addends[i]) && top(addends[i]) > high) high = top(addends[i]);
     }
-    if (high == INT32_MIN) return settle(0);
+    if (high == INT32_MIN) return finished(0);
     const int place = high - 1 - bits;
     Number aligned[MOST_LANES + 1];
-    for (int i = 0; i < count; ++i) aligned[i] = cut(terms[i], place);
-    // The largest term may have fewer bits than `bits`, and so a grid that is coarser than the place.
+    for (int i = 0; i < count; ++i) aligned[i] = cut(addends[i], place);
+    // The largest addend may have fewer bits than `bits`, and so a grid that is coarser than the place.
     const Number sum = exact_sum<u128>(aligned, count, place);
     return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
 }
 
 // A balanced binary tree over as many nodes as there are lanes; the flags of all nodes.
-inline Number add_tree(const Target& t, Number* nodes, int count, unsigned& flags) {
+inline Number add_tree(const RoundedSum& t, Number* nodes, int count, unsigned& flags) {
     const Number nothing{NUMBER, false, 0, 0};
     for (; count > 1; count /= 2) {
         for (int i = 0; i < count / 2; ++i) {
-            Addition sum;
+            ExactSum sum;
             const Number &x = nodes[2 * i], &y = nodes[2 * i + 1];
             if (t.format.is_float || t.rounding == DROP || x.kind != NUMBER || y.kind != NUMBER) {
                 sum = add(t, x, y);
@@ -285,11 +285,11 @@ inline Number product_of(const Spec& spec, u128 a, u128 b, unsigned& flags) {
 }
 
 // A step's sum before it is rounded to the accumulator, of as many products as are given; the flags of what was rounded.
-inline Addition step(const Spec& spec, const Number& acc, const Number* products, int count, unsigned& flags) {
+inline ExactSum step(const Spec& spec, const Number& acc, const Number* products, int count, unsigned& flags) {
     if (spec.lane_sum == ALIGNED) {
-        Number terms[MOST_LANES + 1] = {acc};
-        for (int i = 0; i < count; ++i) terms[i + 1] = products[i];
-        return add_aligned(spec.acc, spec.aligned_bits, terms, count + 1);
+        Number addends[MOST_LANES + 1] = {acc};
+        for (int i = 0; i < count; ++i) addends[i + 1] = products[i];
+        return add_aligned(spec.acc, spec.aligned_bits, addends, count + 1);
     }
     if (spec.lanes == 1) return add(spec.acc, acc, products[0]);
     if (spec.lane_sum == FUSED) return add_all(spec.acc, acc, products, count);
@@ -302,14 +302,14 @@ inline Result step(const Spec& spec, u128 acc, const uint32_t* a, const uint32_t
     unsigned flags = 0;
     Number products[MOST_LANES];
     for (int i = 0; i < count; ++i) products[i] = product_of(spec, a[i], b[i], flags);
-    const Addition sum = step(spec, decode(spec.acc.format, acc), products, count, flags);
+    const ExactSum sum = step(spec, decode(spec.acc.format, acc), products, count, flags);
     Result result = rounded(spec.acc, sum, random);
     result.flags |= flags;
     return result;
 }
 
 // What folds round to: the outer accumulator, or the inner one, whose adder does it.
-inline const Target& fold_target(const Spec& spec) { return spec.has_outer_adder ? spec.outer : spec.acc; }
+inline const RoundedSum& fold_rounded_sum(const Spec& spec) { return spec.has_outer_adder ? spec.outer : spec.acc; }
 
 // What a fold adds to the outer accumulator.
 inline Number chunk_sum(const Spec& spec, const Number& inner, u128 a_scale, u128 b_scale) {
@@ -319,11 +319,11 @@ inline Number chunk_sum(const Spec& spec, const Number& inner, u128 a_scale, u12
 
 inline Result fold(const Spec& spec, u128 outer, u128 inner, u128 a_scale, u128 b_scale, uint32_t random) {
     const Number addend = chunk_sum(spec, decode(spec.acc.format, inner), a_scale, b_scale);
-    const Target& t = fold_target(spec);
+    const RoundedSum& t = fold_rounded_sum(spec);
     return rounded(t, add(t, decode(t.format, outer), addend), random);
 }
 
 // Where the spec converts.
-inline Addition convert(const Spec& spec, u128 outer) {
+inline ExactSum convert(const Spec& spec, u128 outer) {
     return add(spec.out, Number{NUMBER, false, 0, 0}, decode(spec.outer.format, outer));
 }

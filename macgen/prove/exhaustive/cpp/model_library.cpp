@@ -48,7 +48,7 @@ extern "C" void model_switches(const int* spec, long count, const uint64_t* acc,
     for (long i = 0; i < count; ++i) {
         unsigned flags = 0;
         const Number product = product_of(s, a[i], b[i], flags);
-        const Addition sum = step(s, decode(s.acc.format, wide(acc + 2 * i)), &product, 1, flags);
+        const ExactSum sum = step(s, decode(s.acc.format, wide(acc + 2 * i)), &product, 1, flags);
         counts[i] = static_cast<uint32_t>(switch_numbers(s.acc, sum, numbers + i * MOST_SWITCHES));
     }
 }

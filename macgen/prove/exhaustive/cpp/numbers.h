@@ -26,7 +26,7 @@ struct Format {
 };
 
 // A format that numbers are rounded to, and how; `random_bits` is 0 where not at random.
-struct Target {
+struct RoundedSum {
     Format format;
     int rounding, random_bits, overflow;
 };
@@ -35,7 +35,7 @@ struct Target {
 // `has_outer_adder`: folds are `outer`'s, else the accumulator's. `converts`: results are rounded to `out`.
 struct Spec {
     Format a, b, scale;
-    Target product, acc, outer, out;
+    RoundedSum product, acc, outer, out;
     int rounds_products, has_scales, has_outer_adder, converts;
     int lanes, lane_sum, aligned_bits;
 };
@@ -58,8 +58,8 @@ struct Result {
 
 // The sum of an addition: a number to be rounded, as NumberOf; what lies far below every place at which a format can
 // round is one sticky bit. Or already a result.
-struct Addition {
-    bool settled;
+struct ExactSum {
+    bool is_result;
     Result result;
     bool negative;
     u128 magnitude;
@@ -169,12 +169,12 @@ Integer add_signed(bool& negative, const Integer& x, bool y_negative, const Inte
 
 // The exact sum of finite numbers, all on the grid 2^exponent or 0.
 template <class Integer>
-NumberOf<Integer> exact_sum(const Number* terms, int count, int exponent) {
+NumberOf<Integer> exact_sum(const Number* addends, int count, int exponent) {
     NumberOf<Integer> sum{NUMBER, false, Integer(0), exponent};
     for (int i = 0; i < count; ++i) {
-        if (is_zero(terms[i])) continue;
-        const Integer term = Integer(terms[i].magnitude) << (terms[i].exponent - exponent);
-        sum.magnitude = add_signed(sum.negative, sum.magnitude, terms[i].negative, term);
+        if (is_zero(addends[i])) continue;
+        const Integer addend = Integer(addends[i].magnitude) << (addends[i].exponent - exponent);
+        sum.magnitude = add_signed(sum.negative, sum.magnitude, addends[i].negative, addend);
     }
     return sum;
 }

@@ -187,8 +187,8 @@ class Prover {
             const Operand& operand_of(size_t column) const { return audits(column) ? product(column).made.operand : *idle; }
             unsigned wanted_flags(size_t column) const { return audits(column) ? product(column).meaning.flags : 0; }
             unsigned made_flags(size_t column) const { return audits(column) ? product(column).made.flags : 0; }
-            Addition exactly(size_t column) const {
-                return audits(column) ? product(column).meaning.added_to(number) : settle(code);
+            ExactSum exactly(size_t column) const {
+                return audits(column) ? product(column).meaning.added_to(number) : finished(code);
             }
             Sum evaluate(Units& units, size_t column, uint32_t random) const {
                 return units.add(state, operand_of(column), random);
@@ -263,7 +263,7 @@ class Prover {
             bool audits(size_t) const { return true; }
             unsigned wanted_flags(size_t) const { return 0; }
             unsigned made_flags(size_t) const { return 0; }
-            Addition exactly(size_t column) const { return add(FOLD, number, (*sums)[column]); }
+            ExactSum exactly(size_t column) const { return add(FOLD, number, (*sums)[column]); }
             Comparison describe(size_t column) const { return Comparison::fold(code, inner->codes[column], 0, 0); }
         };
         struct Fold : Pairing {
@@ -355,7 +355,7 @@ class Prover {
             const FoldOperand& operand_of(size_t column) const { return (*sums)[column].operand; }
             unsigned wanted_flags(size_t) const { return 0; }
             unsigned made_flags(size_t) const { return 0; }
-            Addition exactly(size_t column) const { return add(FOLD, number, (*sums)[column].number); }
+            ExactSum exactly(size_t column) const { return add(FOLD, number, (*sums)[column].number); }
             TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
                 return units.fold(state, operand_of(column), random);
             }
@@ -416,7 +416,7 @@ class Prover {
         const Numbers numbers = numbers_for<RESULT_RANDOM_BITS>(static_cast<double>(totals.size()));
         crew_.each_row(totals.size(), [&](Worker& worker, size_t row) {
             const u128 code = totals.codes[row];
-            const Addition exact = convert(SPEC, code);
+            const ExactSum exact = convert(SPEC, code);
             each_number<RESULT_RANDOM_BITS>(complete ? numbers : SWITCHES, SPEC.out, exact, row, [&](uint32_t random) {
                 if (!worker.difference.found) convert_total(worker, totals.table.keys[row], code, random, exact);
             });

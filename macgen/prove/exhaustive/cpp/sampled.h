@@ -47,7 +47,7 @@ class Finder {
 
 #if RESULTS
 // Convert a total and compare; false where it differs.
-inline bool convert_total(Worker& worker, const TotalState& total, u128 code, uint32_t random, const Addition& exact) {
+inline bool convert_total(Worker& worker, const TotalState& total, u128 code, uint32_t random, const ExactSum& exact) {
     const Result got = worker.units.result(total, random), wanted = rounded(SPEC.out, exact, random);
     const Comparison comparison = Comparison::of_result(code, random, got);
     ++worker.results;
@@ -185,7 +185,7 @@ class Sampler {
 
     static bool step(Worker& worker, Director& director, Reached& at, const Prepared& prepared) {
         unsigned flags = prepared.flags;
-        const Addition exact = ::step(SPEC, decode(ACC, at.code), prepared.products, LANES, flags);
+        const ExactSum exact = ::step(SPEC, decode(ACC, at.code), prepared.products, LANES, flags);
         const uint32_t random = director.number<STEP_RANDOM_BITS>(SPEC.acc, exact);
         const Sum sum = worker.units.add(at.state, prepared.made.operand, random);
         Result wanted = rounded(SPEC.acc, exact, random);
@@ -201,7 +201,7 @@ class Sampler {
         worker.audit.offer(comparison);
         at = {sum.state, got.code};
 #if RESULTS && !OUTER
-        const Addition to_convert = convert(SPEC, got.code);
+        const ExactSum to_convert = convert(SPEC, got.code);
         return convert_total(worker, at.state, got.code, director.number<RESULT_RANDOM_BITS>(SPEC.out, to_convert),
                              to_convert);
 #else
@@ -273,7 +273,7 @@ class FoldSampler {
                 const Lanes lanes = director.directed(number);
                 const State loaded = worker.units.loaded(worker.units.product(lanes).operand).state;
                 const u128 code = step(SPEC, 0, lanes.a, lanes.b, LANES, 0).code;
-                const Addition exact = add(FOLD, number, decode(ACC, code));
+                const ExactSum exact = add(FOLD, number, decode(ACC, code));
                 const Comparison comparison = Comparison::fold(at.code, code, 0, 0);
                 if (!compare(worker, director, "swap", at.state, worker.units.folded(loaded), exact, comparison, at)) return;
                 if (director.random.coin()) at = total;
@@ -313,7 +313,7 @@ class FoldSampler {
                 const Choice choice = choose(director.random, total, number);
                 const State& inner = inner_.table.keys[choice.place];
                 const u128 code = inner_.codes[choice.place];
-                const Addition exact = add(FOLD, number, chunk_sum(SPEC, decode(ACC, code), choice.a_scale, choice.b_scale));
+                const ExactSum exact = add(FOLD, number, chunk_sum(SPEC, decode(ACC, code), choice.a_scale, choice.b_scale));
 #if FOLDS
                 const TotalState& acc = inner;
                 const FoldOperand& operand = folded;
@@ -335,7 +335,7 @@ class FoldSampler {
 
     // Fold, compare, and say what total was reached; false where it differs. `comparison` lacks the outcome.
     static bool compare(Worker& worker, Director& director, const char* what, const TotalState& acc,
-                        const FoldOperand& operand, const Addition& exact, Comparison comparison,
+                        const FoldOperand& operand, const ExactSum& exact, Comparison comparison,
                         ReachedOf<TotalState>& reached) {
         const uint32_t random = director.number<FoldHardware::random_bits>(FOLD, exact);
         const TotalSum sum = worker.units.fold(acc, operand, random);
@@ -351,7 +351,7 @@ class FoldSampler {
         worker.audit.offer([&] { return comparison; });
         reached = {sum.state, got.code};
 #if RESULTS
-        const Addition to_convert = convert(SPEC, got.code);
+        const ExactSum to_convert = convert(SPEC, got.code);
         const uint32_t drawn = director.number<RESULT_RANDOM_BITS>(SPEC.out, to_convert);
         return convert_total(worker, sum.state, got.code, drawn, to_convert);
 #else

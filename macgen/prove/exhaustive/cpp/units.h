@@ -32,7 +32,7 @@ struct Vector {
 };
 
 constexpr Format ACC = SPEC.acc.format;
-constexpr Target FOLD = SPEC.has_outer_adder ? SPEC.outer : SPEC.acc;
+constexpr RoundedSum FOLD = SPEC.has_outer_adder ? SPEC.outer : SPEC.acc;
 constexpr Format TOTAL = FOLD.format;
 
 // States of the accumulator, what the steps' adder adds to them, and what folds add: states of a total, which without
@@ -370,7 +370,7 @@ enum Numbers { EVERY, SWITCHES };
 
 // Call visit(number) with each; with 0 where the hardware takes none. At switches one number more is drawn.
 template <int BITS, class Visit>
-void each_number(Numbers which, const Target& target, const Addition& sum, uint64_t seed, Visit visit) {
+void each_number(Numbers which, const RoundedSum& target, const ExactSum& sum, uint64_t seed, Visit visit) {
     if constexpr (BITS == 0) {
         visit(0);
     } else if (which == EVERY) {

@@ -18,7 +18,7 @@ Place = Literal["steps", "folds", "results"]
 
 
 @dataclass(frozen=True)
-class Term:
+class Addend:
     """The product (-1)**sign * significand * 2**exponent."""
 
     sign: int
@@ -26,14 +26,14 @@ class Term:
     exponent: int
 
     @property
-    def negated(self) -> "Term":
+    def negated(self) -> "Addend":
         """The product of the other sign."""
-        return Term(1 - self.sign, self.significand, self.exponent)
+        return Addend(1 - self.sign, self.significand, self.exponent)
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The place in an array that corners are built for, and the terms that can reach it."""
+    """The place in an array that corners are built for, and the addends that can reach it."""
 
     spec: MacSpec
     place: Place
@@ -46,12 +46,12 @@ class Aim:
 
     @property
     def by_chunks(self) -> bool:
-        """Whether each term is a chunk sum of its own."""
+        """Whether each addend is a chunk sum of its own."""
         return self.place == "folds" or (self.place == "results" and self.spec.has_outer_adder)
 
     @property
     def scale(self) -> Scale | None:
-        """The format of the scales of each term, if it has any."""
+        """The format of the scales of each addend, if it has any."""
         return self.spec.scale if self.by_chunks else None
 
     @property
@@ -62,40 +62,40 @@ class Aim:
 
     @property
     def lowest(self) -> int:
-        """The exponent of the smallest term's last bit."""
+        """The exponent of the smallest addend's last bit."""
         spec = self.spec
         lowest = max([spec.a.lsb_exponent + spec.b.lsb_exponent, *(fmt.lsb_exponent for fmt in self.passed)])
         return lowest + 2 * scale_exponents(self.scale)[0]
 
     @property
     def highest(self) -> int:
-        """The exponent of the largest term's first bit, or one less."""
+        """The exponent of the largest addend's first bit, or one less."""
         spec = self.spec
         highest = min([spec.a.max_exponent + spec.b.max_exponent, *(fmt.max_exponent for fmt in self.passed)])
         return highest + 2 * scale_exponents(self.scale)[1]
 
     @property
     def width(self) -> int:
-        """Bits of which every magnitude is a term's significand."""
+        """Bits of which every magnitude is an addend's significand."""
         width = max(significand_bits(self.spec.a), significand_bits(self.spec.b))
         return min([width, *(significand_bits(fmt) for fmt in self.passed)])
 
     @property
     def largest(self) -> Fraction:
-        """The largest term."""
+        """The largest addend."""
         a, b = (largest_of(fmt) for fmt in (self.spec.a, self.spec.b))
-        term = min([a * b, *(largest_of(fmt) for fmt in self.passed)])
-        return term * (1 if self.scale is None else largest_of(self.scale) ** 2)
+        addend = min([a * b, *(largest_of(fmt) for fmt in self.passed)])
+        return addend * (1 if self.scale is None else largest_of(self.scale) ** 2)
 
     @property
     def largest_power(self) -> int:
-        """The exponent of the largest term that is a product of powers of two."""
+        """The exponent of the largest addend that is a product of powers of two."""
         power = sum(floor_log2(largest_of(fmt)) for fmt in (self.spec.a, self.spec.b))
         return min([power, *(floor_log2(largest_of(fmt)) for fmt in self.passed)]) + 2 * scale_exponents(self.scale)[1]
 
     @property
     def repeats(self) -> int:
-        """How many of the largest terms overflow."""
+        """How many of the largest addends overflow."""
         return math.floor(largest_of(self.format) / self.largest) + 1
 
 
@@ -142,36 +142,36 @@ def exact_code(fmt: Format, sign: int, significand: int, exponent: int) -> int |
 
 
 @lru_cache(1 << 14)
-def operands_of(a: Format, b: Format, term: Term) -> Pair | None:
+def operands_of(a: Format, b: Format, addend: Addend) -> Pair | None:
     """Return operand codes with exactly this product, or None if there are none (or none is found quickly)."""
-    if term.significand == 0:
+    if addend.significand == 0:
         return a.zero_code(), b.zero_code()
-    shift = (term.significand & -term.significand).bit_length() - 1
-    odd, exponent = term.significand >> shift, term.exponent + shift
+    shift = (addend.significand & -addend.significand).bit_length() - 1
+    odd, exponent = addend.significand >> shift, addend.exponent + shift
     for left, right in _factors(odd, significand_bits(a), significand_bits(b)):
         low = max(a.lsb_exponent, exponent + right.bit_length() - 1 - b.max_exponent)
         high = min(a.max_exponent - left.bit_length() + 1, exponent - b.lsb_exponent)
         for split in sorted(range(low, high + 1), key=lambda e: abs(2 * e - low - high))[:8]:
             for a_sign in (0, 1):
                 a_code = exact_code(a, a_sign, left, split)
-                b_code = exact_code(b, term.sign ^ a_sign, right, exponent - split)
+                b_code = exact_code(b, addend.sign ^ a_sign, right, exponent - split)
                 if a_code is not None and b_code is not None:
                     return a_code, b_code
     return None
 
 
-def factors_of(aim: Aim, term: Term) -> tuple[Pair, Pair] | None:
+def factors_of(aim: Aim, addend: Addend) -> tuple[Pair, Pair] | None:
     """Return operand codes and codes of scales with exactly this product; without scales the latter are (0, 0)."""
     spec, scale = aim.spec, aim.scale
     if scale is None:
-        pair = operands_of(spec.a, spec.b, term)
+        pair = operands_of(spec.a, spec.b, addend)
         return None if pair is None else (pair, (0, 0))
     low, high = (2 * end for end in scale_exponents(scale))
     middle = (spec.a.lsb_exponent + spec.b.lsb_exponent + spec.a.max_exponent + spec.b.max_exponent) // 2
-    wanted = min(max(term.exponent + term.significand.bit_length() // 2 - middle, low), high)
+    wanted = min(max(addend.exponent + addend.significand.bit_length() // 2 - middle, low), high)
     near = sorted(range(max(wanted - 8, low), min(wanted + 8, high) + 1), key=lambda s: abs(s - wanted))
     for shift in near:
-        pair = operands_of(spec.a, spec.b, Term(term.sign, term.significand, term.exponent - shift))
+        pair = operands_of(spec.a, spec.b, Addend(addend.sign, addend.significand, addend.exponent - shift))
         if pair is not None:
             return pair, (scale_code(scale, shift // 2), scale_code(scale, shift - shift // 2))
     return None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from macgen import MacSpec, parse_format
-from sim.terms import Aim, Term, exact_code, factors_of, operands_of
+from sim.addends import Addend, Aim, exact_code, factors_of, operands_of
 
 SCALED = MacSpec(a="e2m1finite", b="e2m1finite", acc="fix12.2", scale="e8m0fnu", chunk=32, outer="fp32")
 
@@ -41,7 +41,7 @@ def test_exact_code_refuses_what_the_format_does_not_have():
 )
 def test_operands_have_the_product_asked_for(a, b, sign, significand, exponent):
     a, b = parse_format(a), parse_format(b)
-    pair = operands_of(a, b, Term(sign, significand, exponent))
+    pair = operands_of(a, b, Addend(sign, significand, exponent))
     if pair is not None:
         product = value(a, pair[0]) * value(b, pair[1])
         assert product == (-1) ** sign * significand * Fraction(2) ** exponent
@@ -50,15 +50,15 @@ def test_operands_have_the_product_asked_for(a, b, sign, significand, exponent):
 def test_powers_of_two_have_operands_over_the_whole_range():
     fmt = parse_format("e5m2")
     for exponent in range(-32, 31):
-        assert operands_of(fmt, fmt, Term(0, 1, exponent)) is not None
-        assert operands_of(fmt, fmt, Term(1, 1, exponent)) is not None
-    assert operands_of(fmt, fmt, Term(0, 1, -33)) is None
+        assert operands_of(fmt, fmt, Addend(0, 1, exponent)) is not None
+        assert operands_of(fmt, fmt, Addend(1, 1, exponent)) is not None
+    assert operands_of(fmt, fmt, Addend(0, 1, -33)) is None
 
 
 @given(st.integers(0, 1), st.integers(1, 64), st.integers(-250, 250), st.sampled_from(["e8m0fnu", "e4m3fn", "e5m0fnu"]))
 def test_operands_and_scales_have_the_product_asked_for(sign, significand, exponent, scale):
     spec = MacSpec(a="e2m1finite", b="e4m3fn", acc="e8m20", scale=scale, chunk=4, outer="fp32")
-    factors = factors_of(Aim(spec, "folds"), Term(sign, significand, exponent))
+    factors = factors_of(Aim(spec, "folds"), Addend(sign, significand, exponent))
     if factors is not None:
         (a, b), (a_scale, b_scale) = factors
         product = value(spec.a, a) * value(spec.b, b) * value(spec.scale, a_scale) * value(spec.scale, b_scale)
@@ -69,5 +69,5 @@ def test_scales_reach_every_power_of_two_between_the_ends():
     aim = Aim(SCALED, "folds")
     assert (aim.lowest, aim.highest) == (-2 - 254, 4 + 254)
     for exponent in range(aim.lowest, aim.highest + 1):
-        assert factors_of(aim, Term(1, 1, exponent)) is not None
-    assert factors_of(aim, Term(0, 1, aim.lowest - 1)) is None
+        assert factors_of(aim, Addend(1, 1, exponent)) is not None
+    assert factors_of(aim, Addend(0, 1, aim.lowest - 1)) is None

@@ -10,8 +10,8 @@ from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.units.conversion import conversion
-from macgen.rtl.units.exact_number import Addend, Addition, ExactNumber
+from macgen.rtl.units.conversion import Conversion
+from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.multiplier import connect_number, decoded
 
 
@@ -19,7 +19,7 @@ class RoundedNumber(wiring.Component):
     """Round an exact number to a format, and give what it then is.
 
     Parameters:
-        addition: the rounding; of its addends alone.
+        conversion: the rounding.
         addend: the rounded numbers.
 
     Members:
@@ -28,23 +28,27 @@ class RoundedNumber(wiring.Component):
         flags: raised by the rounding.
     """
 
-    def __init__(self, addition: Addition, addend: Addend) -> None:
-        self._addition = addition
+    def __init__(self, conversion: Conversion, addend: Addend) -> None:
+        self._conversion = conversion
         self._addend = addend
         super().__init__(
             {
-                "number": In(ExactNumber(self._addition.addend)),
-                "rounded": Out(ExactNumber(self._addend)),
+                "number": In(ExactNumber(conversion.rounded_sum.addend)),
+                "rounded": Out(ExactNumber(addend)),
                 "flags": Out(FLAG_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        addition, fmt = self._addition, self._addition.acc
-        unit = submodule(m, platform, "conversion", f"{addition.prefix}conversion", lambda: conversion(addition))
+
+        # -- Round: to a code of the format
+        fmt, prefix = self._conversion.rounded_sum.acc, self._conversion.rounded_sum.prefix
+        unit = submodule(m, platform, "conversion", f"{prefix}conversion", self._conversion.unit)
         connect_members(m, unit.number, self.number)
         m.d.comb += self.flags.eq(unit.flags)
+
+        # -- Decode: the code is an exact number again
         if self._addend.integer_bits:
             is_signed = isinstance(fmt, FixedFormat) and fmt.signed
             m.d.comb += self.rounded.integer.eq(unit.code.as_signed() if is_signed else unit.code)

@@ -1,0 +1,195 @@
+"""Choices that a format or a spec names: read once, each meaning documented where its word stands.
+
+Every choice is a string too: it equals, hashes, prints and goes into JSON as the word that names it.
+"""
+
+import re
+from enum import StrEnum
+from typing import Any, Never, Self, TypeVar
+
+from macgen.errors import MacgenError, shown
+from macgen.numerics.rounding import NumberRounding, Stochastic
+
+MAX_RANDOM_BITS = 32
+MAX_ALIGNED_BITS = 64
+
+
+class Choice(StrEnum):
+    """One of a few words.
+
+    Raises:
+        MacgenError: `Overflow("clamp")`: there is no such word; the sentence names the class as the field.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Never:
+        raise MacgenError(f"{cls.__name__.lower()} {shown(value)} is not one of {', '.join(cls)}")
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class Encoding(Choice):
+    """What a float format's codes at the top of the exponent range mean (docs/arithmetic.md section 1)."""
+
+    IEEE = "ieee"
+    """The largest exponent field is for infinities and NaN, as in IEEE 754."""
+    FN = "fn"
+    """No infinity; NaN is the code of all ones but the sign: OCP OFP8 E4M3."""
+    FNUZ = "fnuz"
+    """No infinity, no -0; NaN is the code that -0 would have."""
+    FINITE = "finite"
+    """No infinity, no NaN: the elements of OCP Microscaling."""
+
+
+class Subnormals(Choice):
+    """What a float format's codes of the exponent field 0 mean (docs/arithmetic.md section 1)."""
+
+    GRADUAL = "gradual"
+    """Subnormal numbers: below the smallest normal one the distance of numbers stays the same."""
+    FLUSH = "flush"
+    """Zero."""
+    NONE = "none"
+    """Normal numbers, but for the least one, which is zero."""
+
+
+class Overflow(Choice):
+    """What becomes of a result that is too large (docs/arithmetic.md section 3)."""
+
+    SATURATE = "saturate"
+    """The largest finite value of its sign."""
+    INFINITY = "infinity"
+    """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number. Floats with infinities only."""
+    WRAP = "wrap"
+    """The value modulo 2**width. Fixed point only."""
+
+
+class RoundingKind(Choice):
+    """What a rounding of sums does (docs/arithmetic.md section 3)."""
+
+    RNE = "rne"
+    """To the nearest value, of two equally near ones to that with an even last bit."""
+    RTZ = "rtz"
+    """Toward zero."""
+    DROP = "drop"
+    """Align and drop: the addends are cut, toward zero, at the larger one's last place before they are added."""
+    STOCHASTIC = "stochastic"
+    """A random number is added to the bits below the last place, then they are cut."""
+
+
+class LaneSumKind(Choice):
+    """How a step adds the products of its lanes (docs/arithmetic.md section 2)."""
+
+    FUSED = "fused"
+    """Exactly, and the sum of accumulator and products is rounded once."""
+    TREE = "tree"
+    """By a balanced binary tree, each of whose nodes rounds to the accumulator's format."""
+    ALIGNED = "aligned"
+    """Accumulator and products are cut at one place, W bits below the largest one's leading bit, then added exactly."""
+
+
+class _ParsedText(str):
+    """A text that says which of several kinds, and for one of them a number; immutable."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> Never:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self),)
+
+
+class Rounding(_ParsedText):
+    """How sums are rounded: `rne`, `rtz`, `drop` or `stochastic:R`.
+
+    Parameters:
+        text: the rounding.
+        field: what a refusal calls it.
+
+    Attributes:
+        kind: which of the four.
+        random_bits: R, the bits of a random number, 1 to 32; 0 for the others.
+
+    Raises:
+        MacgenError: it is none of them.
+    """
+
+    __slots__ = ("kind", "random_bits")
+    kind: RoundingKind
+    random_bits: int
+
+    def __new__(cls, text: str, *, field: str = "rounding") -> Self:  # noqa: D102
+        if isinstance(text, cls):
+            return text
+        kind, number = _kind_and_number(text, RoundingKind, RoundingKind.STOCHASTIC, MAX_RANDOM_BITS)
+        if kind is None:
+            raise MacgenError(
+                f"{field} {shown(text)} is not one of rne, rtz, drop, stochastic:r with r from 1 to {MAX_RANDOM_BITS}"
+            )
+        self = super().__new__(cls, text)
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "random_bits", number or 0)
+        return self
+
+    @property
+    def of_numbers(self) -> "Rounding":
+        """How single numbers are rounded where sums are rounded so: what `drop` cuts before it adds, it cuts here."""
+        return Rounding("rtz") if self.kind is RoundingKind.DROP else self
+
+    def with_random(self, number: int) -> NumberRounding:
+        """Return how one number is rounded with one random number, which only `stochastic:R` looks at."""
+        match self.kind:
+            case RoundingKind.STOCHASTIC:
+                return Stochastic(self.random_bits, number)
+            case RoundingKind.RNE:
+                return "rne"
+        return "rtz"
+
+
+class LaneSum(_ParsedText):
+    """How a step adds the products of its lanes: `fused`, `tree` or `aligned:W`.
+
+    Parameters:
+        text: the way.
+
+    Attributes:
+        kind: which of the three.
+        aligned_bits: W, 1 to 64; None for the others.
+
+    Raises:
+        MacgenError: it is none of them.
+    """
+
+    __slots__ = ("aligned_bits", "kind")
+    kind: LaneSumKind
+    aligned_bits: int | None
+
+    def __new__(cls, text: str) -> Self:  # noqa: D102
+        if isinstance(text, cls):
+            return text
+        kind, number = _kind_and_number(text, LaneSumKind, LaneSumKind.ALIGNED, MAX_ALIGNED_BITS)
+        if kind is None:
+            raise MacgenError(
+                f"lane_sum {shown(text)} is not one of fused, tree, aligned:W with W from 1 to {MAX_ALIGNED_BITS}"
+            )
+        self = super().__new__(cls, text)
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "aligned_bits", number)
+        return self
+
+
+K = TypeVar("K", bound=Choice)
+
+_NUMBER = re.compile("[1-9][0-9]?")
+
+
+def _kind_and_number(text: object, kinds: type[K], numbered: K, most: int) -> tuple[K | None, int | None]:
+    """Return the kind that a text names and, for `numbered`, what stands behind its colon; None for what is refused."""
+    word, colon, number = text.partition(":") if isinstance(text, str) else ("", "", "")
+    kind = next((kind for kind in kinds if kind == word), None)
+    if not colon:
+        return (None if kind is numbered else kind), None
+    if kind is not numbered or not _NUMBER.fullmatch(number) or int(number) > most:
+        return None, None
+    return kind, int(number)

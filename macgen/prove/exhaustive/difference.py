@@ -1,0 +1,75 @@
+"""What differs, in a sentence, with the golden model's word on what is right."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from macgen.golden import Model
+from macgen.numerics import Flags, Format
+from macgen.spec import MacSpec, Scale
+
+
+def first_difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
+    """Return the sentence on the first difference, with golden's word on what is right; None where there is none."""
+    model = Model(spec)
+    difference = found["difference"]
+    if difference is not None:
+        wanted = int(difference["code"], 16), difference["flags"]
+        if difference["compares"] and _golden(model, difference["comparison"]) != wanted:
+            raise AssertionError(f"the compiled model of {spec} is not golden's: {difference}")
+        return _sentence(spec, difference["what"], difference["comparison"], wanted, difference)
+    for comparison in found["audit"]:
+        wanted = _golden(model, comparison)
+        if wanted != (int(comparison["code"], 16), comparison["flags"]):
+            return _sentence(spec, comparison["what"], comparison, wanted)
+    return None
+
+
+def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
+    acc, random = int(comparison["acc"], 16), comparison["random"]
+    match comparison["what"]:
+        case "fold":
+            scales = (comparison["a_scale"], comparison["b_scale"]) if model.spec.scale is not None else ()
+            return model.fold(acc, int(comparison["addend"], 16), random, *scales)
+        case "result":
+            return model.convert(acc, random)
+    return model.step(acc, comparison["a"], comparison["b"], random)
+
+
+def _sentence(
+    spec: MacSpec,
+    what: str,
+    comparison: dict[str, Any],
+    wanted: tuple[int, int],
+    place: dict[str, Any] | None = None,
+) -> str:
+    def code(value: str | int, fmt: Format | Scale) -> str:
+        number = int(value, 16) if isinstance(value, str) else value
+        return f"{number:#0{math.ceil(fmt.width / 4) + 2}x}"
+
+    kind = comparison["what"]
+    name, fmt, into = {
+        "step": ("accumulator", spec.acc, spec.acc),
+        "fold": ("total", spec.outer_format, spec.outer_format),
+        "result": ("total", spec.outer_format, spec.out_format),
+    }[kind]
+
+    def result(value: str | int, flags: int) -> str:
+        raised = "|".join(flag.name.lower() for flag in Flags if flags & flag and flag.name) or "none"
+        return f"code {code(value, into)}, flags {raised}"
+
+    parts = [f"{name} {code(comparison['acc'], fmt)}"]
+    if kind == "step":
+        for side, operand in (("a", spec.a), ("b", spec.b)):
+            parts.append(f"{side} {' '.join(code(value, operand) for value in comparison[side])}")
+    elif kind == "fold":
+        parts.append(f"chunk sum {code(comparison['addend'], spec.acc)}")
+        if spec.scale is not None:
+            parts += [f"{side} {code(comparison[side], spec.scale)}" for side in ("a_scale", "b_scale")]
+    rounds_at = {"steps": "step", "chunks": "fold", "out": "result"}
+    if spec.random_place and (rounds_at[spec.random_place] == kind or (kind == "fold" and not spec.has_outer_adder)):
+        parts.append(f"random {comparison['random']:#x}")
+    where = f" (state {place['state']}, operand {place['operand']})" if place is not None else ""
+    got = result(comparison["code"], comparison["flags"])
+    return f"{what}: {', '.join(parts)}: expected {result(*wanted)}; got {got}{where}"

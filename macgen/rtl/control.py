@@ -1,0 +1,30 @@
+"""What the sequencer tells the PEs."""
+
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from macgen.spec import MacSpec
+
+
+class Control(wiring.Signature):
+    """What a PE does in a cycle; travels along the rows with the operands.
+
+    With `interleave` = I each I-th cycle is a turn's; what follows is said of one turn and its cycles.
+
+    Members:
+        step: a product is accumulated.
+        first: it starts a new sum: a chunk's with `fold = overlap`, the dot product's without chunks. Not with `fold =
+            bubble`, where the fold leaves the accumulator at 0.
+        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator. If that has an
+            adder of its own, which takes the sum later: the chunk ends with this cycle's product.
+        fold_first: it is the first chunk's: the outer accumulator counts as empty.
+        done: the sum is complete: it becomes the result.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        names = ["step", "done"]
+        if spec.chunk is not None or spec.has_outer_adder:
+            names += ["fold", "fold_first"]
+        if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
+            names += ["first"]
+        super().__init__({name: Out(1) for name in names})

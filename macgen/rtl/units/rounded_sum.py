@@ -1,0 +1,72 @@
+"""One kind of addition, acc <- R(acc + addend): all that a datapath is derived from.
+
+A PE may have several: products into the inner accumulator, chunk sums into the outer one.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from macgen.numerics import FloatFormat, Format, Overflow, Rounding
+from macgen.rtl.units.exact_number import Addend
+
+
+@dataclass(frozen=True)
+class RoundedSum:
+    """One kind of addition, or the rounding of single numbers: R(0 + addend).
+
+    Attributes:
+        addend: the exact numbers that are added.
+        acc: the accumulator's format.
+        rounding: a rounding of sums.
+        overflow: `saturate`, `infinity` or `wrap`.
+        folds: whether accumulator states are added, too, by the same adder.
+        prefix: of the names of its modules, where a PE has several kinds.
+    """
+
+    addend: Addend
+    acc: Format
+    rounding: Rounding
+    overflow: Overflow
+    folds: bool = False
+    prefix: str = ""
+
+    @cached_property
+    def random_bits(self) -> int:
+        """Bits of the random number that the rounding takes, else 0."""
+        return self.rounding.random_bits
+
+    @property
+    def rounds_up(self) -> bool:
+        """Whether a sum can be rounded away from zero, and so to infinity."""
+        return self.rounding == "rne" or self.random_bits > 0
+
+    @property
+    def drops(self) -> bool:
+        """Whether the addends are cut at the larger one's last place before they are added."""
+        return self.rounding == "drop"
+
+    @property
+    def lsb_exponent(self) -> int:
+        """Exponent of which all sums in a float accumulator are multiples.
+
+        That of the addends' grid or, after saturation, of the largest number's last bit.
+        """
+        assert isinstance(self.acc, FloatFormat)
+        return min(self.addend.lsb_exponent, self.acc.max_exponent - self.acc.man_bits)
+
+    @property
+    def states(self) -> Addend:
+        """What an accumulator can become that starts at 0 and to which the addends are added."""
+        infinite = self.acc.has_infinity and (self.addend.infinite or (self.overflow == "infinity" and self.rounds_up))
+        values = Addend.of_format(self.acc, integer=True)
+        return replace(values, infinite=infinite, nan=self.acc.has_nan and (infinite or self.addend.nan))
+
+    def rounded(self, *, integer: bool) -> Addend:
+        """Describe the values that single addends are rounded to.
+
+        Parameters:
+            integer: whether integer or fixed-point ones shall be signed integers.
+        """
+        values, fmt = Addend.of_format(self.acc, integer=integer), self.acc
+        infinite = self.addend.infinite or (self.overflow == "infinity" and self.rounds_up)
+        return replace(values, infinite=fmt.has_infinity and infinite, nan=fmt.has_nan and self.addend.nan)

@@ -1,0 +1,266 @@
+"""`plan` and `verify`, the two of macgen's four verbs that choose between several ways.
+
+Each does what the command of its name does, and returns the record that the command prints. (`build` is in bundle/,
+`report` in cost/.) Modules are imported when a way is taken, so that a plan loads no hardware.
+"""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from macgen.errors import MacgenError, shown, shown_path
+
+if TYPE_CHECKING:
+    from macgen.network.gemm import Network
+    from macgen.numerics import Format, Rounding
+    from macgen.prove.exhaustive.prover import ExhaustiveResult
+    from macgen.prove.formal.prover import FormalResult
+    from macgen.simulate.simulators import SimulatorChoice
+    from macgen.simulate.verify import VerifyResult
+    from macgen.width.network_plan import NetworkPlan
+    from macgen.width.planning import Goal
+    from macgen.width.variance import Reading
+
+PathLike = str | os.PathLike[str]
+
+Progress = Callable[[str], None]
+"""Told what is being done."""
+
+
+# -- plan --------------------------------------------------------------------------------------------------------------
+
+
+def plan(
+    model: PathLike | None = None,
+    *,
+    length: int | None = None,
+    network: "str | Network | None" = None,
+    batch: int | None = None,
+    dims: Mapping[str, int] | None = None,
+    data: PathLike | None = None,
+    only: Collection[str] = (),
+    a: "Format | str" = "e5m2",
+    b: "Format | str" = "e5m2",
+    chunk: int | Literal["auto"] | None = None,
+    rounding: "Rounding | str" = "rne",
+    nsr: float | None = None,
+    limit: float | None = None,
+    reading: "Reading | None" = None,
+    overflow_probability: float | None = None,
+    nzr: float | None = None,
+    monte_carlo: int | None = None,
+    progress: Progress = lambda _: None,
+) -> "NetworkPlan":
+    """Compute how wide accumulators have to be: for one length, for a network, or for an ONNX model.
+
+    Parameters:
+        model: an ONNX file.
+        length: products of one dot product.
+        network: one of the papers', by its name, or one of your own.
+        batch: examples computed together, with a network's name or a model; None: 1, or as the model says.
+        dims: sizes of a model's open dimensions, by name.
+        data: sample inputs of the model, an .npy or .npz file: the model runs once, and its operands' non-zero ratios
+            and ranges are used.
+        only: kinds of GEMMs, of `forward`, `backward`, `gradient`; none: all.
+        a, b: formats of the operands.
+        chunk: products a chunk; `auto`: the power of two near sqrt(length); None: no chunks.
+        rounding: of the adder.
+        nsr, limit, reading, overflow_probability: the criteria, see `macgen.width.Goal`; None: its defaults.
+        nzr: with a length, the share of products that are not zero; None: 1.
+        monte_carlo: with a length, how many trials of the bit-exact accumulator decide the mantissa; None: none.
+        progress: told what is being done.
+
+    Raises:
+        MacgenError: an argument is refused, or does not go with what is planned for.
+    """
+    sources = {"length": length, "network": network, "model": model}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
+        raise MacgenError(
+            f"{' and '.join(given) or 'nothing'} given to plan for; accepted is one of --length N, --network NAME and "
+            f"a file MODEL.onnx"
+        )
+    for name, value, with_ in (
+        ("batch", batch, ("network", "model")),
+        ("dim", next((f"{name}={size}" for name, size in (dims or {}).items()), None), ("model",)),
+        ("data", None if data is None else os.fspath(data), ("model",)),
+        ("only", next(iter(only), None), ("network", "model")),
+        ("nzr", nzr, ("length",)),
+        ("monte-carlo", monte_carlo, ("length",)),
+    ):
+        if value is not None and given[0] not in with_:
+            raise MacgenError(
+                f"{name} {shown(value)} does not go with {given[0]}; accepted is it with {' or '.join(with_)}"
+            )
+    goal = _goal(
+        a=a,
+        b=b,
+        chunk=chunk,
+        rounding=rounding,
+        nsr=nsr,
+        limit=limit,
+        reading=reading,
+        overflow_probability=overflow_probability,
+    )
+    if length is not None:
+        return _plan_length(length, goal, 1.0 if nzr is None else nzr, monte_carlo, progress)
+    found = _model(model, batch, dims, data, progress) if model is not None else _network(network, batch)
+    return _plan_network(found, goal, only, progress)
+
+
+def _goal(**values: object) -> "Goal":
+    from macgen.width.planning import Goal
+
+    return Goal(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _plan_length(length: int, goal: "Goal", nzr: float, trials: int | None, progress: Progress) -> "NetworkPlan":
+    from dataclasses import replace
+
+    from macgen.width.monte_carlo import confirm
+    from macgen.width.network_plan import plan_length
+
+    planned = plan_length(length, goal, nzr=nzr)
+    if trials is None:
+        return planned
+    (row,) = planned.rows
+    confirmed = confirm(
+        row.plan, trials=trials, progress=lambda done, all_: progress(f"{done} of {all_} trials of a width")
+    )
+    return replace(planned, rows=(replace(row, plan=confirmed),))
+
+
+def _network(network: "str | Network | None", batch: int | None) -> "Network":
+    from macgen.network.gemm import Network
+    from macgen.network.papers import paper_network
+
+    if not isinstance(network, Network):
+        return paper_network(str(network), 1 if batch is None else batch)
+    if batch is not None:
+        raise MacgenError(f"batch {shown(batch)} does not go with a network of your own, which has one already")
+    return network
+
+
+def _model(
+    model: PathLike, batch: int | None, dims: Mapping[str, int] | None, data: PathLike | None, progress: Progress
+) -> "Network":
+    file = Path(model)
+    if data is None:
+        from macgen.network.onnx_model import from_onnx
+
+        progress(f"reading {shown_path(file)}")
+        return from_onnx(file, batch=batch, dims=dims)
+    if batch is not None or dims:
+        raise MacgenError(
+            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(Path(data))}, whose shape "
+            f"says it; accepted is one of them"
+        )
+    from macgen.network.measure import measure
+    from macgen.network.samples import load_samples
+
+    progress(f"running {shown_path(file)} on the samples")
+    return measure(file, load_samples(Path(data)))
+
+
+def _plan_network(network: "Network", goal: "Goal", only: Collection[str], progress: Progress) -> "NetworkPlan":
+    from macgen.network.gemm import KINDS
+    from macgen.width.network_plan import plan_network
+
+    for kind in only:
+        if kind not in KINDS:
+            raise MacgenError(f"only {shown(kind)} is not one of {', '.join(KINDS)}")
+    kinds = [kind for kind in KINDS if kind in only] or KINDS
+    return plan_network(network, goal, kinds=kinds, progress=lambda done, all_: progress(f"{done} of {all_} GEMMs"))
+
+
+# -- verify ------------------------------------------------------------------------------------------------------------
+
+
+@overload
+def verify(
+    bundle: PathLike,
+    *,
+    simulator: "SimulatorChoice | None" = None,
+    seed: int | None = None,
+    tiles: int | None = None,
+    exhaustive: Literal[False] = False,
+    formal: Literal[False] = False,
+) -> "VerifyResult": ...
+
+
+@overload
+def verify(
+    bundle: PathLike,
+    *,
+    exhaustive: Literal[True],
+    seed: int | None = None,
+    pairs: int | None = None,
+    formal: Literal[False] = False,
+    progress: Progress = ...,
+) -> "ExhaustiveResult": ...
+
+
+@overload
+def verify(
+    bundle: PathLike, *, formal: Literal[True], exhaustive: Literal[False] = False, progress: Progress = ...
+) -> "FormalResult": ...
+
+
+def verify(
+    bundle: PathLike,
+    *,
+    simulator: "SimulatorChoice | None" = None,
+    seed: int | None = None,
+    tiles: int | None = None,
+    exhaustive: bool = False,
+    pairs: int | None = None,
+    formal: bool = False,
+    progress: Progress = lambda _: None,
+) -> "VerifyResult | ExhaustiveResult | FormalResult":
+    """Simulate a bundle's Verilog against the golden model, prove its step in every state, or prove its control.
+
+    Parameters:
+        bundle: what `build` returned, or its directory; only read.
+        simulator: `auto`, `icarus`, `verilator` or `all`, see `SimulatorChoice`; None: `auto`.
+        seed: of all random choices, an integer from 0; None: 1.
+        tiles: random tiles to stream; None: as many as the testbench takes.
+        exhaustive: instead of streams, drive a PE's step with every accumulator state and every product, every chunk
+            fold, and every conversion of results.
+        pairs: with `exhaustive`, how many steps, folds and results to draw where there are more than 10**9; None:
+            10**8.
+        formal: instead, prove stream protocol, order of the sums, reset and range of the sums for all time.
+        progress: with `exhaustive` or `formal`, told what is being done.
+
+    Returns:
+        What was tested or proved; `passed` says whether all of it holds. What fails is a result, not an error.
+
+    Raises:
+        MacgenError: the bundle or an argument is refused, or two of them do not go together.
+        ToolError: a tool is missing, failed or ran out of time; the sentence names its log.
+    """
+    directory = Path(bundle)
+    if formal:
+        others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs}
+        _refuse_beside("formal", others | {"exhaustive": exhaustive or None})
+        from macgen.prove.formal.prover import formal as prove
+
+        return prove(directory, progress=progress)
+    seed = 1 if seed is None else seed
+    if exhaustive:
+        _refuse_beside("exhaustive", {"simulator": simulator, "tiles": tiles})
+        from macgen.prove.exhaustive.prover import DRAWN_PAIRS
+        from macgen.prove.exhaustive.prover import exhaustive as drive
+
+        return drive(directory, seed=seed, draws=DRAWN_PAIRS if pairs is None else pairs, progress=progress)
+    if pairs is not None:
+        raise MacgenError(f"pairs {shown(pairs)} does not go with a simulation; accepted is it with exhaustive")
+    from macgen.simulate.verify import verify as simulate
+
+    return simulate(directory, simulator="auto" if simulator is None else simulator, seed=seed, tiles=tiles)
+
+
+def _refuse_beside(way: str, others: Mapping[str, object]) -> None:
+    for name, value in others.items():
+        if value is not None:
+            raise MacgenError(f"{name} {shown(value)} does not go with {way}; accepted is one of the two")
