@@ -155,7 +155,7 @@ class ArrayCore(wiring.Component):
             skew_b.i.eq(self.b_data),
         ]
 
-        # -- Rows: each with the seeds of its PEs
+        # -- Rows: operands and marks come from the row above, results from the row below
         rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(design)) for row in range(spec.rows)]
         if width := design.seed_bits:
             lfsr = Lfsr.of(spec.random_bits)

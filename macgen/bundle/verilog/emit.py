@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 from macgen.bundle.verilog.landmarks import places_of
 from macgen.bundle.verilog.module import describe as describe_module
-from macgen.bundle.verilog.netlist import read_netlists
+from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, ToolError, shown
@@ -93,11 +93,30 @@ def rtlil_to_verilog(rtlil: str, name: str, modules: Modules | None = None) -> s
     sources = modules.sources if modules else {}
     ports = {module: port_groups(component) for module, component in components.items()}
     texts = []
-    for netlist in netlists:
+    for netlist in _from_top(netlists, sources):
         places = places_of(sources.get(netlist.name, {}))
         text = first_sentence(type(components[netlist.name])) if netlist.name in components else ""
         texts.append(print_module(describe_module(netlist, places, {}), places, ports, text))
     return "\n".join(texts)
+
+
+def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:
+    """Return modules with the top ones first, each followed by those inside it, which are in the order of the source."""
+    by_name = {netlist.name: netlist for netlist in netlists}
+    order: dict[str, Netlist] = {}
+
+    def visit(name: str) -> None:
+        if name in by_name and name not in order:
+            order[name] = by_name[name]
+            inside = {instance.name: instance.module for instance in by_name[name].instances}
+            for instance in [*(item for item in sources.get(name, ()) if item in inside), *inside]:
+                visit(inside[instance])
+
+    used = {instance.module for netlist in netlists for instance in netlist.instances}
+    for netlist in netlists:
+        if netlist.name not in used:
+            visit(netlist.name)
+    return list(order.values())
 
 
 @contextlib.contextmanager

@@ -106,9 +106,7 @@ class Description:
             yield from part.inputs.values()
 
 
-def describe(
-    netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str]
-) -> Description:
+def describe(netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str]) -> Description:
     """Return a module's statements.
 
     Parameters:

@@ -61,7 +61,9 @@ def port_groups(component: wiring.Component) -> list[PortGroup]:
     present = [(tuple(name for name in names if name in order), text) for names, text in entries]
     groups: list[PortGroup] = []
     seen: set[str] = set()
-    for names, text in sorted((entry for entry in present if entry[0]), key=lambda entry: min(map(order.get, entry[0]))):  # type: ignore[type-var, arg-type]
+    for names, text in sorted(
+        (entry for entry in present if entry[0]), key=lambda entry: min(map(order.get, entry[0]))
+    ):  # type: ignore[type-var, arg-type]
         group = PortGroup(text)
         for name in sorted(names, key=order.__getitem__):
             group.ports |= dict(_ports(name, members[name], seen))

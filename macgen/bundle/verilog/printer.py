@@ -13,6 +13,8 @@ from macgen.bundle.verilog.sections import Item, sections_of, sorted_blocks
 
 _CLOCK = PortGroup("", {"clk": "", "rst": "synchronous, active high"})
 
+_KIND = {True: "Registers: control, which is reset", False: "Registers: data"}
+
 
 def print_module(
     description: Description,
@@ -69,7 +71,7 @@ class _Printer:
                         yield from self._item(item)
         for resets, group in groupby(blocks, lambda block: block.reset is not None):
             yield ""
-            yield from remark("Registers: control" if resets else "Registers: data, which need no reset", INDENT)
+            yield from remark(_KIND[resets], INDENT)
             for block in group:
                 yield from self._block(block)
         yield "endmodule"
@@ -107,18 +109,15 @@ class _Printer:
     # -- registers -----------------------------------------------------------------------------------------------------
 
     def _registers(self, blocks: Sequence[Block]) -> Iterator[str]:
-        """Yield the declarations of registers, those that are loaded together next to each other."""
-        left = {
-            name: declared
-            for name, declared in self.description.registers.items()
-            if not self.description.netlist.wires[name].direction
-        }
-        for block in blocks:
-            found = [left.pop(load.target.name) for load in self._loads(block) if load.target.name in left]
+        """Yield the declarations of registers, control and data apart."""
+        for resets, group in groupby(blocks, lambda block: block.reset is not None):
+            names = dict.fromkeys(load.target.name for block in group for load in self._loads(block))
+            found = [name for name in names if not self.description.netlist.wires[name].direction]
             if found:
                 yield ""
-                yield from remark(_loaded(block), INDENT)
-                yield from (INDENT + line for line in _aligned([_register(declared) for declared in found]))
+                yield from remark(_KIND[resets], INDENT)
+                heads = [_register(self.description.registers[name]) for name in found]
+                yield from (INDENT + line for line in _aligned(heads))
 
     def _loads(self, block: Block) -> list[Load]:
         return sorted(block.loads, key=lambda load: self.places.get(load.target.name, NOWHERE))
@@ -202,9 +201,3 @@ def _interface(port: str) -> str:
 def _register(declared: Declared) -> tuple[str, str, str]:
     value = f" = {declared.initial.text()}" if declared.initial else ""
     return "reg", _range(declared.high, declared.low), f"{declared.name}{value};"
-
-
-def _loaded(block: Block) -> str:
-    """Return what the registers of a block have in common."""
-    kind = "data" if block.reset is None else "control"
-    return f"Registers: {kind}" + ("" if block.enable is None else f", loaded with {block.enable.text()}")

@@ -36,7 +36,7 @@ def sorted_blocks(description: Description, places: Mapping[str, Place]) -> list
     def place(block: Block) -> Place:
         return min(places.get(load.target.name, NOWHERE) for load in block.loads)
 
-    return sorted(description.blocks, key=lambda block: (block.reset is None, block.enable is not None, place(block)))
+    return sorted(description.blocks, key=lambda block: (block.reset is None, place(block)))
 
 
 def _names(expression: Expression) -> Iterator[str]:
@@ -49,6 +49,7 @@ class _Arrangement:
     def __init__(self, description: Description, places: Mapping[str, Place]) -> None:
         self._description = description
         self._places = dict(places)
+        self._inputs = {name for name, wire in description.netlist.wires.items() if wire.direction == "input"}
         self._parts = {part.name: part for part in description.parts}
         self._reads: dict[str, list[str]] = {
             name: list(_names(definition.expression)) for name, definition in description.definitions.items()
@@ -109,10 +110,10 @@ class _Arrangement:
     def _sources(self, name: str) -> Iterator[str]:
         """Yield the names that an output is made from, through names without a place."""
         for source in self._reads.get(name, ()):
-            if source in self._places and not self._is_output(source):
-                yield source
-            else:
+            if source in self._reads and (self._is_output(source) or source not in self._places):
                 yield from self._sources(source)
+            elif source in self._places and source not in self._inputs:
+                yield source
 
     def _with_needs(self, name: str) -> Iterator[Item]:
         """Yield what a definition or an instance reads, as far as it has not been there, and then it."""

@@ -55,7 +55,9 @@ class Temporaries:
                 self._readers[bit].append(cell)
         order = _from_sources(self.names)
         for cell in self._to_be_named(order):
-            missing = tuple(bit for bit in cell.output if bit not in self.names.owner and bit in self.names.netlist.live)
+            missing = tuple(
+                bit for bit in cell.output if bit not in self.names.owner and bit in self.names.netlist.live
+            )
             wire = Wire(self._unique(self._name(cell)), missing)
             self.names.netlist.wires[wire.name] = wire
             self.names.owners[wire.name] = wire
@@ -77,9 +79,9 @@ class Temporaries:
                     continue
                 low = places[bit]
                 length = 1
-                while word[position + length : position + length + 1] == cell.output[low + length : low + length + 1] != (
-                    ()
-                ) and (word[position + length] not in owner):
+                while word[position + length : position + length + 1] == cell.output[
+                    low + length : low + length + 1
+                ] != (()) and (word[position + length] not in owner):
                     length += 1
                 if len(cell.output) == 1:  # a bit next to itself is written as one
                     while position + length < len(word) and word[position + length] == bit:

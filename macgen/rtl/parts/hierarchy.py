@@ -14,7 +14,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 _SOURCE = re.compile(r'^ *attribute \\src "[^"]*"\n', re.MULTILINE)
-_SOURCE_OF_NAME = re.compile(r'^  attribute \\src "(.*):(\d+)"\n  (?:wire .*|cell \\\S+) \\(\S+)$', re.MULTILINE)
+_SOURCE_OF_NAME = re.compile(
+    r'^  attribute \\src "(.*):(\d+)"\n(?:  attribute .*\n)*  (?:wire .*|cell \\\S+) \\(\S+)$', re.MULTILINE
+)
 
 
 def ports_of(interface: Any) -> list[tuple[str, bool, Signal]]:
