@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from macgen.rtl.parts.hierarchy import Source
+
 _LANDMARK = re.compile(r"# -- ([A-Z][^:]*: .*)")
 
 
@@ -22,28 +24,30 @@ class Place(NamedTuple):
     Attributes:
         order: among all of its module.
         section: title and text of its stage; empty: it has none.
+        is_register: a register is made under this name.
     """
 
     order: int
     section: str
+    is_register: bool = False
 
 
 NOWHERE = Place(1 << 30, "")
 """The place of what no source makes."""
 
 
-def places_of(sources: Mapping[str, tuple[str, int]]) -> dict[str, Place]:
+def places_of(sources: Mapping[str, Source]) -> dict[str, Place]:
     """Return the places of a module's signals and instances.
 
     Parameters:
-        sources: by name, file and line of each, in the order of the module's statements. What is made outside of any
+        sources: by name, where each is made, in the order of the module's statements. What is made outside of any
             stage, by a helper say, belongs to the stage of what comes before it.
     """
     places: dict[str, Place] = {}
     section = ""
-    for order, (name, (file, line)) in enumerate(sources.items()):
-        section = _landmarks(file).section(line) or section
-        places[name] = Place(order, section)
+    for order, (name, source) in enumerate(sources.items()):
+        section = _landmarks(source.file).section(source.line) or section
+        places[name] = Place(order, section, source.is_register)
     return places
 
 

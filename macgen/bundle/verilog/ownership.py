@@ -115,9 +115,10 @@ class Ownership:
             exact = length == len(wire.bits)
             partial_output = wire.direction == "output" and not exact and kind == "cell"
             rank = (not exact, partial_output, weak, wire.direction != "output" if exact else False)
-            source = self.places.get(wire.name, NOWHERE)
-            found.append(((-length, *rank, len(wire.bits), source, wire.name), wire, start, length))
-        return sorted(found, key=lambda entry: entry[0])  # type: ignore[arg-type, return-value]
+            place = self.places.get(wire.name, NOWHERE)
+            other = kind == "register" and not place.is_register
+            found.append(((-length, *rank, other, len(wire.bits), place, wire.name), wire, start, length))
+        return sorted(found, key=lambda entry: entry[0])
 
     def _own_runs(self, bits: Bits, kind: str) -> None:
         """Find owners of a register's or a bitwise cell's bits, each of which may be another wire's."""

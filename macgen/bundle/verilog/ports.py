@@ -6,7 +6,7 @@ interface among them are told by the docstring of the interface's own signature.
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from amaranth.lib import wiring
@@ -19,7 +19,7 @@ class PortGroup:
     """Ports that belong together.
 
     Attributes:
-        text: what they are; empty: it is said of each alone, or nowhere.
+        text: their names and what they are; empty: it is said of each alone, or nowhere.
         ports: by name, what each is; empty: nothing is said, or it was said of a port of the same kind before.
     """
 
@@ -51,24 +51,32 @@ def members_of(documented: type) -> list[tuple[tuple[str, ...], str]]:
     return entries
 
 
-def port_groups(component: wiring.Component) -> list[PortGroup]:
-    """Return all ports of a component, one group for each entry of its docstring."""
+def port_groups(component: wiring.Component, notes: Mapping[str, str]) -> list[PortGroup]:
+    """Return all ports of a component, one group for each entry of its docstring.
+
+    Parameters:
+        component: the component.
+        notes: by port, what is to be said of it besides; then all else is said in full.
+    """
+    brief = (lambda text: text.rstrip(".")) if notes else _brief
     members = component.signature.members
     entries = members_of(type(component))
     order = {name: place for place, name in enumerate(members)}
     told = {name for names, _ in entries for name in names}
     entries += [((name,), "") for name in members if name not in told]
-    present = [(tuple(name for name in names if name in order), text) for names, text in entries]
+    present = [(tuple(sorted(set(names) & set(order), key=order.__getitem__)), text) for names, text in entries]
     groups: list[PortGroup] = []
     seen: set[str] = set()
-    for names, text in sorted(
-        (entry for entry in present if entry[0]), key=lambda entry: min(map(order.get, entry[0]))
-    ):  # type: ignore[type-var, arg-type]
-        group = PortGroup(text)
-        for name in sorted(names, key=order.__getitem__):
+    for names, text in sorted((entry for entry in present if entry[0]), key=lambda entry: order[entry[0][0]]):
+        group = PortGroup("")
+        for name in names:
             group.ports |= dict(_ports(name, members[name], seen))
         if len(names) == 1 and list(group.ports) == [names[0]]:
-            group = PortGroup("", {names[0]: text})
+            group = PortGroup("", {names[0]: brief(text)})
+        elif brief(text):
+            group.text = f"{', '.join(names)}: {brief(text)}"
+        for name in group.ports.keys() & notes:
+            group.ports[name] = "; ".join(filter(None, (group.ports[name], notes[name])))
         groups.append(group)
     return groups
 
@@ -89,5 +97,11 @@ def _ports(name: str, member: wiring.Member, seen: set[str]) -> Iterator[tuple[s
     told = {} if kind.__name__ in seen else {key: text for names, text in members_of(kind) for key in names}
     for key, inner in member.signature.members.items():
         for port, text in _ports(f"{name}__{key}", inner, seen):
-            yield port, text or told.get(key, "")
+            yield port, text or _brief(told.get(key, ""))
     seen.add(kind.__name__)
+
+
+def _brief(text: str) -> str:
+    """Return what a comment says of an entry: its first sentence, without what points elsewhere in the sources."""
+    sentence = re.split(r"\.(?= [A-Z]|$)", text, maxsplit=1)[0]
+    return re.sub(r"(^|[;,] )see [^;,]*", "", sentence).strip("; ").replace("`", "")

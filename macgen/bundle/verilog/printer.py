@@ -9,11 +9,11 @@ from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, stat
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part
 from macgen.bundle.verilog.netlist import Wire
 from macgen.bundle.verilog.ports import PortGroup
-from macgen.bundle.verilog.sections import Item, sections_of, sorted_blocks
+from macgen.bundle.verilog.sections import Item, is_control, sections_of, sorted_blocks
 
 _CLOCK = PortGroup("", {"clk": "", "rst": "synchronous, active high"})
 
-_KIND = {True: "Registers: control, which is reset", False: "Registers: data"}
+_KIND = {True: "Registers: control, reset by rst", False: "Registers: data"}
 
 
 def print_module(
@@ -69,9 +69,9 @@ class _Printer:
                 else:
                     for item in items:
                         yield from self._item(item)
-        for resets, group in groupby(blocks, lambda block: block.reset is not None):
+        for control, group in groupby(blocks, is_control):
             yield ""
-            yield from remark(_KIND[resets], INDENT)
+            yield from remark(_KIND[control], INDENT)
             for block in group:
                 yield from self._block(block)
         yield "endmodule"
@@ -110,12 +110,12 @@ class _Printer:
 
     def _registers(self, blocks: Sequence[Block]) -> Iterator[str]:
         """Yield the declarations of registers, control and data apart."""
-        for resets, group in groupby(blocks, lambda block: block.reset is not None):
+        for control, group in groupby(blocks, is_control):
             names = dict.fromkeys(load.target.name for block in group for load in self._loads(block))
             found = [name for name in names if not self.description.netlist.wires[name].direction]
             if found:
                 yield ""
-                yield from remark(_KIND[resets], INDENT)
+                yield from remark(_KIND[control], INDENT)
                 heads = [_register(self.description.registers[name]) for name in found]
                 yield from (INDENT + line for line in _aligned(heads))
 

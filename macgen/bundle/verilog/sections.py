@@ -31,12 +31,17 @@ def sections_of(description: Description, places: Mapping[str, Place]) -> list[S
 
 
 def sorted_blocks(description: Description, places: Mapping[str, Place]) -> list[Block]:
-    """Return the registers' blocks, those with a reset first, all in the order of the source."""
+    """Return the registers' blocks, control before data, both in the order of the source."""
 
     def place(block: Block) -> Place:
         return min(places.get(load.target.name, NOWHERE) for load in block.loads)
 
-    return sorted(description.blocks, key=lambda block: (block.reset is None, place(block)))
+    return sorted(description.blocks, key=lambda block: (not is_control(block), place(block)))
+
+
+def is_control(block: Block) -> bool:
+    """Return whether the array's reset resets registers; others may be cleared by marks, but need no reset."""
+    return block.reset is not None and "rst" in _names(block.reset)
 
 
 def _names(expression: Expression) -> Iterator[str]:

@@ -6,7 +6,7 @@ every component emitted on its own, once per kind, with its own ports, and conne
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
@@ -15,8 +15,16 @@ from amaranth.lib.wiring import In
 
 _SOURCE = re.compile(r'^ *attribute \\src "[^"]*"\n', re.MULTILINE)
 _SOURCE_OF_NAME = re.compile(
-    r'^  attribute \\src "(.*):(\d+)"\n(?:  attribute .*\n)*  (?:wire .*|cell \\\S+) \\(\S+)$', re.MULTILINE
+    r'^  attribute \\src "(.*):(\d+)"\n((?:  attribute .*\n)*)  (?:wire .*|cell \\\S+) \\(\S+)$', re.MULTILINE
 )
+
+
+class Source(NamedTuple):
+    """Where a signal or an instance is made; `is_register`: it has a value after power-up."""
+
+    file: str
+    line: int
+    is_register: bool
 
 
 def ports_of(interface: Any) -> list[tuple[str, bool, Signal]]:
@@ -55,15 +63,15 @@ class Modules:
 
     Attributes:
         components: by module, what it was emitted from.
-        sources: by module, file and line in which each of its signals and instances is made, by name and in the order
-            in which the module's statements come to them. The texts hold no path.
+        sources: by module, where each of its signals and instances is made, by name and in the order in which the
+            module's statements come to them. The texts hold no path.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._texts: dict[str, str] = {}
         self.components: dict[str, wiring.Component] = {}
-        self.sources: dict[str, dict[str, tuple[str, int]]] = {}
+        self.sources: dict[str, dict[str, Source]] = {}
 
     def convert(self, top: wiring.Component) -> str:
         """Return the RTLIL of a component and of all that it contains."""
@@ -73,8 +81,10 @@ class Modules:
     def _emit(self, component: wiring.Component, module: str) -> str:
         self.components[module] = component
         text = rtlil.convert(component, name=module, platform=self)
-        found = {name: (file, int(line)) for file, line, name in _SOURCE_OF_NAME.findall(text)}
-        self.sources[module] = found
+        self.sources[module] = {
+            name: Source(file, int(line), "\\init " in others)
+            for file, line, others, name in _SOURCE_OF_NAME.findall(text)
+        }
         return _SOURCE.sub("", text)
 
     def instance(
