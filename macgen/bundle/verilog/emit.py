@@ -83,7 +83,7 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
     Parameters:
         netlists: the modules.
         modules: what made them; those that it does not know get no comments.
-        notes: by module and port, what is to be said of it besides.
+        notes: by module and port, where its parts lie.
     """
     ports = {module: port_groups(component, notes.get(module, {})) for module, component in modules.components.items()}
     for netlist in netlists:

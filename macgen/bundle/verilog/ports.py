@@ -13,6 +13,8 @@ from amaranth.lib import wiring
 
 _ENTRY = re.compile(r"    ([a-z]\w*(?:, \w+)*): (.*)")
 
+_LOWEST = re.compile(r", (?:row|column) 0 lowest")
+
 
 @dataclass
 class PortGroup:
@@ -56,7 +58,7 @@ def port_groups(component: wiring.Component, notes: Mapping[str, str]) -> list[P
 
     Parameters:
         component: the component.
-        notes: by port, what is to be said of it besides; then all else is said in full.
+        notes: by port, where its parts lie, in place of which is the lowest; then all else is said in full.
     """
     brief = (lambda text: text.rstrip(".")) if notes else _brief
     members = component.signature.members
@@ -76,7 +78,7 @@ def port_groups(component: wiring.Component, notes: Mapping[str, str]) -> list[P
         elif brief(text):
             group.text = f"{', '.join(names)}: {brief(text)}"
         for name in group.ports.keys() & notes:
-            group.ports[name] = "; ".join(filter(None, (group.ports[name], notes[name])))
+            group.ports[name] = _LOWEST.sub(f" ({notes[name]})", group.ports[name])
         groups.append(group)
     return groups
 

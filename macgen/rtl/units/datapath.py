@@ -211,7 +211,7 @@ class Folded(wiring.Component):
     Members:
         value: the state.
         present: whether it is added; without it the operand is all 0.
-        operand: see `Datapath.operand`.
+        operand: the addend; see `Datapath.operand`.
         flags: raised by the addition that made the state, and not among that one's.
     """
 
@@ -242,7 +242,7 @@ class Loaded(wiring.Component):
     """A product as the state that an empty accumulator has after it, where `Datapath.loads_exactly`.
 
     Members:
-        operand: see `Datapath.operand`.
+        operand: the product; see `Datapath.operand`.
         value: the state.
         flags: raised by the product.
     """

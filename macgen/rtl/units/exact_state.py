@@ -17,7 +17,7 @@ class FloatNumber(wiring.Component):
 
     Members:
         value: the state.
-        number: see `FloatGeometry.states`; never `invalid`.
+        number: the same as an exact number, never `invalid`; see `FloatGeometry.states`.
         flags: raised by the addition that made the state, and not among that one's.
     """
 
@@ -71,7 +71,7 @@ class FixedNumber(wiring.Component):
 
     Members:
         value: the state.
-        number: see `FixedGeometry.states`.
+        number: the same as an exact number; see `FixedGeometry.states`.
         flags: none.
     """
 

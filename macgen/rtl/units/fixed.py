@@ -112,8 +112,10 @@ class FixedOperand(wiring.Signature):
     """The other addend: a product, or a chunk sum that is folded.
 
     Members:
-        integer: its value, with extra_bits below the accumulator's last bit.
-        positive_infinity, negative_infinity, nan: see `SPECIALS`; the integer is 0 beside them.
+        integer: its value, with some bits below the accumulator's last one. They are extra_bits.
+        positive_infinity: it is infinite; with the next one: NaN. The integer is 0 beside them, see `SPECIALS`.
+        negative_infinity: it is infinite; with the one before: NaN.
+        nan: it is NaN, where there are no infinities.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:
@@ -130,7 +132,12 @@ class FixedAdder(wiring.Component):
         cycles: see FloatAdder. All but the last add a part of the bits each, the last one rounds.
 
     Members:
-        acc, operand, random, result, flags, deferred_flags: see FloatAdder.
+        acc: the accumulator.
+        operand: the other addend.
+        random: with stochastic rounding the random number; taken when the addition ends.
+        result: the rounded sum; when the addition ends.
+        flags: raised by this addition; when it ends.
+        deferred_flags: none.
     """
 
     def __init__(self, geometry: FixedGeometry, cycles: int = 1) -> None:
@@ -224,8 +231,8 @@ class FixedProduct(wiring.Component):
 
     Members:
         present: whether there is a product; without one the operand is 0.
-        product: see ExactNumber.
-        operand: see FixedOperand.
+        product: the exact product; see ExactNumber.
+        operand: what the adder takes; see FixedOperand.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:

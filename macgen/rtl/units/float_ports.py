@@ -33,8 +33,8 @@ class FloatProduct(wiring.Component):
 
     Members:
         present: whether there is a product; without one the operand is all 0.
-        product: see ExactNumber.
-        operand: see FloatOperand.
+        product: the exact product; see ExactNumber.
+        operand: what the adder takes; see FloatOperand.
     """
 
     def __init__(self, geometry: FloatGeometry) -> None:
