@@ -63,7 +63,7 @@ class _Arrangement:
         for part in description.parts:
             self._reads[part.name] = [name for value in part.inputs.values() for name in _names(value)]
             outputs = [name for value in part.outputs.values() if value is not None for name in _names(value)]
-            self._driven[part.name] = outputs
+            self._driven[part.name] = sorted(outputs, key=lambda name: places.get(name, NOWHERE))
             prefix = f"{part.name}__"
             ports = [place for name, place in places.items() if name.startswith(prefix)]
             if ports and part.name in places:  # where its ports are first connected

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import ClockSignal, Elaboratable, Fragment, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -55,6 +55,24 @@ def submodule(
     return component
 
 
+class _CombinationalFirst(Elaboratable):
+    """A component, its logic before its registers, so that signals come in the order in which the source tells of them.
+
+    Amaranth emits first what stands in the domain of a module's first statement.
+    """
+
+    def __init__(self, component: wiring.Component) -> None:
+        self._component = component
+
+    def __getattr__(self, name: str) -> Any:  # the ports
+        return getattr(self._component, name)
+
+    def elaborate(self, platform: object) -> Fragment:
+        fragment = Fragment.get(self._component, platform)
+        fragment.statements = dict(sorted(fragment.statements.items(), key=lambda item: item[0] != "comb"))
+        return fragment
+
+
 class Modules:
     """The modules of one design as RTLIL, each kind once, submodules before the modules that use them.
 
@@ -80,7 +98,7 @@ class Modules:
 
     def _emit(self, component: wiring.Component, module: str) -> str:
         self.components[module] = component
-        text = rtlil.convert(component, name=module, platform=self)
+        text = rtlil.convert(_CombinationalFirst(component), name=module, platform=self)
         self.sources[module] = {
             name: Source(file, int(line), "\\init " in others)
             for file, line, others, name in _SOURCE_OF_NAME.findall(text)
