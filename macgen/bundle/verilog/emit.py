@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -20,9 +21,11 @@ from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, ToolError, shown
 from macgen.rtl import ArrayCore, Design, Modules
+from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
 
 TIMEOUT_S = 600
+_LEAST_NAMED = 4
 
 # `proc` in full, since Icarus leaves the `always @*` blocks of a raw conversion at X at time 0; `opt_dff` turns
 # multiplexers before registers back into `if (rst)`; -noattr keeps the text free of paths and versions of the sources.
@@ -90,7 +93,19 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
         component = modules.components.get(netlist.name)
         places = places_of(modules.sources.get(netlist.name, {}))
         purpose = "" if component is None else first_sentence(type(component))
-        yield print_module(describe_module(netlist, places, {}), places, ports, purpose)
+        constants = getattr(component, "constants", {})
+        description = describe_module(netlist, places, _named(constants))
+        yield print_module(description, places, ports, purpose, constants)
+
+
+def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]:
+    """Return names by width and value, without those of small numbers, which mean other things, too."""
+    numbers = Counter((constant.width, constant.value) for constant in constants.values())
+    return {
+        (constant.width, constant.value): name
+        for name, constant in constants.items()
+        if constant.value >= _LEAST_NAMED and numbers[constant.width, constant.value] == 1
+    }
 
 
 def _netlists(rtlil: str, name: str) -> list[Netlist]:

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from macgen.bundle.verilog.expressions import Constant
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part
 from macgen.bundle.verilog.netlist import Wire
 from macgen.bundle.verilog.ports import PortGroup
 from macgen.bundle.verilog.sections import Item, is_control, sections_of, sorted_blocks
+from macgen.rtl.parts.hierarchy import NamedConstant
 
 _CLOCK = PortGroup("", {"clk": "", "rst": "synchronous, active high"})
 
@@ -20,7 +22,8 @@ def print_module(
     description: Description,
     places: Mapping[str, Place],
     ports: Mapping[str, Sequence[PortGroup]],
-    text: str = "",
+    text: str,
+    constants: Mapping[str, NamedConstant],
 ) -> str:
     """Return a module's text.
 
@@ -29,8 +32,9 @@ def print_module(
         places: of its signals and instances, for the order in which they stand.
         ports: by module, the ports in their order; those of modules that are not there stand as they come.
         text: what the module is.
+        constants: those that have names; the ones that the module uses are declared.
     """
-    return "\n".join(_Printer(description, places, ports, text).lines()) + "\n"
+    return "\n".join(_Printer(description, places, ports, text, constants).lines()) + "\n"
 
 
 def _range(high: int, low: int) -> str:
@@ -49,6 +53,7 @@ class _Printer:
     places: Mapping[str, Place]
     ports: Mapping[str, Sequence[PortGroup]]
     text: str
+    constants: Mapping[str, NamedConstant]
 
     def lines(self) -> Iterator[str]:
         if self.text:
@@ -56,6 +61,7 @@ class _Printer:
         yield f"module {self.description.netlist.name} ("
         yield from self._ports()
         yield ");"
+        yield from self._constants()
         blocks = sorted_blocks(self.description, self.places)
         yield from self._registers(blocks)
         for section in sections_of(self.description, self.places):
@@ -106,7 +112,27 @@ class _Printer:
         kind = f"{wire.direction:<6} {'reg' if register else 'wire'}"
         return kind, _range(len(wire.bits) - 1, 0), f"{wire.name}{value}"
 
-    # -- registers -----------------------------------------------------------------------------------------------------
+    # -- constants and registers -----------------------------------------------------------------------------------------------------
+
+    def _constants(self) -> Iterator[str]:
+        used = {
+            item.name
+            for expression in self.description.expressions()
+            for item in expression.walk()
+            if isinstance(item, Constant)
+        }
+        found = [name for name in self.constants if name in used]
+        numbers = [Constant(self.constants[name].width, self.constants[name].value) for name in found]
+        heads = [
+            ("localparam", _range(number.width - 1, 0), f"{name} = {number.text()};")
+            for name, number in zip(found, numbers, strict=True)
+        ]
+        lines = [INDENT + line for line in _aligned(heads)]
+        column = max(map(len, lines), default=0) + 2
+        if lines:
+            yield ""
+        for name, line in zip(found, lines, strict=True):
+            yield from commented(line, self.constants[name].text, column)
 
     def _registers(self, blocks: Sequence[Block]) -> Iterator[str]:
         """Yield the declarations of registers, control and data apart."""

@@ -27,6 +27,19 @@ class Source(NamedTuple):
     is_register: bool
 
 
+class NamedConstant(NamedTuple):
+    """A number that has a name in the Verilog of a component that lists it in its attribute `constants`.
+
+    Attributes:
+        width, value: of the number.
+        text: what it is.
+    """
+
+    width: int
+    value: int
+    text: str
+
+
 def ports_of(interface: Any) -> list[tuple[str, bool, Signal]]:
     """Return name in the Verilog, whether it is an input, and signal of every port of a component."""
     return [

@@ -23,6 +23,7 @@ class FloatNumber(wiring.Component):
 
     def __init__(self, geometry: FloatGeometry) -> None:
         self._geometry = geometry
+        self.constants = geometry.constants
         super().__init__(
             {
                 "value": In(FloatValue(geometry)),

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, rounds_away, shift_right_sticky
+from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.parts.interfaces import random_port
 from macgen.rtl.parts.pipeline import delay
 from macgen.rtl.units.exact_number import Addend, ExactNumber
@@ -86,6 +87,15 @@ class FixedGeometry:
         holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
         return self.extra_bits == 0 and not self.operand_nan and holds
 
+    @property
+    def constants(self) -> dict[str, NamedConstant]:
+        """Names for the ends of the accumulator's range."""
+        least = self.acc.min_integer % (1 << self.acc_bits)
+        return {
+            "MAX_INTEGER": NamedConstant(self.acc_bits, self.acc.max_integer, "largest value"),
+            "MIN_INTEGER": NamedConstant(self.acc_bits, least, "least value"),
+        }
+
     def states(self, *, integer: bool) -> Addend:
         """Describe the accumulator's states as exact numbers.
 
@@ -143,6 +153,7 @@ class FixedAdder(wiring.Component):
     def __init__(self, geometry: FixedGeometry, cycles: int = 1) -> None:
         self._cycles = cycles
         self._geometry = g = geometry
+        self.constants = geometry.constants
         super().__init__(
             {
                 "acc": In(FixedValue(g)),

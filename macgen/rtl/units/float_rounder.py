@@ -50,6 +50,7 @@ class FloatRounder(wiring.Component):
         self._registers_after = ("counted",) if cycles == 2 else ()
         self._of_two = of_two
         self._geometry = g = geometry
+        self.constants = geometry.constants
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
             {
