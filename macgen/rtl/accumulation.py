@@ -311,4 +311,4 @@ class Loop:
         return source
 
     def _submodule(self, name: str, module: str, make: Callable[[], wiring.Component]) -> Any:
-        return submodule(self._m, self._platform, name, module, make)
+        return submodule(self._m, self._platform, name, module, make, src_loc_at=1)

@@ -1,5 +1,6 @@
 """Expressions and statements as lines of text."""
 
+import textwrap
 from collections.abc import Sequence
 
 from macgen.bundle.verilog.expressions import Binary, Choice, Concatenation, Expression
@@ -7,6 +8,8 @@ from macgen.bundle.verilog.expressions import Binary, Choice, Concatenation, Exp
 WIDTH = 110
 """Characters of a line."""
 INDENT = "  "
+_COMMENT_WIDTH = 118
+"""The same of a line with a comment."""
 
 
 def statement(head: str, expression: Expression, indent: str, end: str = ";") -> list[str]:
@@ -70,3 +73,16 @@ def _filled_at_spaces(piece: str, indent: str) -> list[str]:
 def filled(items: Sequence[str], indent: str) -> list[str]:
     """Return items with commas between them, as many on a line as fit."""
     return _filled([*(f"{item}," for item in items[:-1]), *items[-1:]], indent)
+
+
+def remark(text: str, indent: str) -> list[str]:
+    """Return a comment on lines of its own."""
+    return textwrap.wrap(text, _COMMENT_WIDTH, initial_indent=f"{indent}// ", subsequent_indent=f"{indent}// ")
+
+
+def commented(line: str, text: str, column: int) -> list[str]:
+    """Return a line with a comment after it, which begins in a column and takes more lines if it is long."""
+    if not text:
+        return [line]
+    first, *others = textwrap.wrap(text, max(_COMMENT_WIDTH - column - 3, 30))
+    return [f"{line:<{column}}// {first}", *(f"{'':<{column}}// {other}" for other in others)]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from macgen.bundle.verilog.expressions import Constant, Expression, Reference, negation
+from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Instance, Netlist, Register, Wire
 from macgen.bundle.verilog.ownership import Ownership
@@ -105,14 +106,12 @@ class Description:
             yield from part.inputs.values()
 
 
-def describe(
-    netlist: Netlist, places: Mapping[str, tuple[str, int]], constants: Mapping[tuple[int, int], str]
-) -> Description:
+def describe(netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str]) -> Description:
     """Return a module's statements.
 
     Parameters:
         netlist: the module.
-        places: by name, where in the sources a signal is made.
+        places: by name, where a signal belongs.
         constants: by width and value, names of constants.
     """
     forced: set[Cell] = set()
@@ -148,7 +147,7 @@ class _Builder:
     def __init__(
         self,
         netlist: Netlist,
-        places: Mapping[str, tuple[str, int]],
+        places: Mapping[str, Place],
         constants: Mapping[tuple[int, int], str],
         forced: set[Cell],
     ) -> None:
@@ -164,7 +163,7 @@ class _Builder:
         for alias in [*self._aliases.values(), *mixed]:
             self._logic.aliases.setdefault(alias.bits[0], []).append(alias)
         for found in self._logic.aliases.values():
-            found.sort(key=lambda wire: (-len(wire.bits), self._names.places.get(wire.name, ("~", 0)), wire.name))
+            found.sort(key=lambda wire: (-len(wire.bits), self._names.places.get(wire.name, NOWHERE), wire.name))
 
     def _find_aliases(self) -> dict[str, Wire]:
         """Return wires without bits of their own that are worth reading: slices of others, or several together."""
@@ -172,7 +171,7 @@ class _Builder:
         taken = {wire.bits for wire in owners.values()}
         found: dict[str, Wire] = {}
         places = self._names.places
-        for wire in sorted(self._netlist.wires.values(), key=lambda wire: (places.get(wire.name, ("~", 0)), wire.name)):
+        for wire in sorted(self._netlist.wires.values(), key=lambda wire: (places.get(wire.name, NOWHERE), wire.name)):
             if wire.direction or wire.name in owners or wire.name in self._names.weak or wire.bits in taken:
                 continue
             if isinstance(wire.bits[0], str) or not all(isinstance(bit, str) or bit in owner for bit in wire.bits):

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Instance, Netlist, Register, Wire
 
 Driver = Cell | Register | Instance | Wire
@@ -26,7 +27,7 @@ class Ownership:
     """
 
     netlist: Netlist
-    places: Mapping[str, tuple[str, int]]
+    places: Mapping[str, Place]
     owner: dict[Bit, tuple[Wire, int]] = field(default_factory=dict)
     driver: dict[Bit, Driver] = field(default_factory=dict)
     owners: dict[str, Wire] = field(default_factory=dict)
@@ -35,12 +36,12 @@ class Ownership:
     _kinds: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, netlist: Netlist, places: Mapping[str, tuple[str, int]]) -> "Ownership":
+    def of(cls, netlist: Netlist, places: Mapping[str, Place]) -> "Ownership":
         """Decide it.
 
         Parameters:
             netlist: the module.
-            places: by name, where in the sources a signal is made.
+            places: by name, where a signal belongs.
         """
         names = cls(netlist, places)
         names._prepare()
@@ -114,9 +115,10 @@ class Ownership:
             exact = length == len(wire.bits)
             partial_output = wire.direction == "output" and not exact and kind == "cell"
             rank = (not exact, partial_output, weak, wire.direction != "output" if exact else False)
-            source = self.places.get(wire.name, ("~", 0))
-            found.append(((-length, *rank, len(wire.bits), source, wire.name), wire, start, length))
-        return sorted(found, key=lambda entry: entry[0])  # type: ignore[arg-type, return-value]
+            place = self.places.get(wire.name, NOWHERE)
+            other = kind == "register" and not place.is_register
+            found.append(((-length, *rank, other, len(wire.bits), place, wire.name), wire, start, length))
+        return sorted(found, key=lambda entry: entry[0])
 
     def _own_runs(self, bits: Bits, kind: str) -> None:
         """Find owners of a register's or a bitwise cell's bits, each of which may be another wire's."""
