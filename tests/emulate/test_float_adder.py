@@ -7,7 +7,7 @@ import pytest
 
 from macgen import MacSpec, golden
 from macgen.emulate.float_adder import FLOAT32, FLOAT64, FloatAdder, FloatPlan
-from macgen.numerics import all_codes
+from macgen.numerics import Rounding, all_codes
 
 HAZARD = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5")
 PARTS = 8
@@ -111,7 +111,8 @@ def test_presets_take_the_quick_way():
     """Not a matter of results: a change here multiplies the time of whole networks."""
     for operand, acc in (("e5m2", "e6m5"), ("e5m2", "e6m9"), ("e4m3", "e6m9"), ("e2m1finite", "e6m5")):
         plan = FloatPlan.choose(MacSpec(a=operand, b=operand, acc=acc, chunk=64), length=1024, bound=1e4)
-        assert plan == FloatPlan(plan.acc, FLOAT32, "rne", 0, None, specials=False, to_odd=False, subnormal_grid=False)
+        flags = {"specials": False, "to_odd": False, "subnormal_grid": False}
+        assert plan == FloatPlan(plan.acc, FLOAT32, Rounding("rne"), None, **flags)
     plan = FloatPlan.choose(MacSpec(a="bf16", b="bf16", acc="fp32"), length=1024, bound=1e4)
     assert (plan.carrier, plan.to_odd) == (FLOAT64, False)
 

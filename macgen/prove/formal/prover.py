@@ -1,7 +1,7 @@
 """Proves properties of a bundle's Verilog, for streams and stalls of any length, with the solvers inside Yosys.
 
-Control is proved with the arithmetic abstracted (`formal_control`, `formal_array`), the range of accumulators and
-results with the arithmetic as it is (`formal_bounds`). Invariants are found by property directed reachability (ABC's
+Control is proved with the arithmetic abstracted (`pe`, `sequencer`, `array`), the range of accumulators and results
+with the arithmetic as it is (`bounds`). Invariants are found by property directed reachability (ABC's
 `pdr`, which Yosys brings) or by temporal induction (Yosys's `sat`), so that a proof holds for all time; every proof
 starts in any state at all, followed by one cycle of reset.
 """
@@ -22,8 +22,9 @@ from macgen.bundle.manifest import checksum_notes, load_manifest
 from macgen.errors import ToolError
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
-from macgen.prove.formal.control import pe_harness, sequencer_harness
 from macgen.prove.formal.harness import Harness, Property
+from macgen.prove.formal.pe import pe_harness
+from macgen.prove.formal.sequencer import sequencer_harness
 from macgen.prove.verilog_text import Ports
 from macgen.rtl import Design
 

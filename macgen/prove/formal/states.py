@@ -1,4 +1,4 @@
-"""Which products, addends and accumulator states a float datapath is made for: the invariants of `formal_bounds`.
+"""Which products, addends and accumulator states a float datapath is made for: the invariants of `bounds`.
 
 The smallest sum that is not 0 has its one bit on top of the significand, so that a number whose exponent is larger by e
 has no bits below the e + 1 top ones, wherever normalisation does not stop at the smallest normal number.

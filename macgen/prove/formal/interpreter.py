@@ -1,0 +1,129 @@
+"""Verilog that follows control marks as `Control` defines them, arithmetic abstracted.
+
+Of the turns of an interleaved array one is watched, any; the others do as they like.
+"""
+
+from __future__ import annotations
+
+from macgen.prove.formal.units import (
+    Arithmetic,
+    raises_with_product,
+    scaled,
+)
+from macgen.prove.verilog_text import delayed
+from macgen.spec import MacSpec
+
+MARKS = ("step", "first", "fold", "fold_first", "done")
+"""Control marks in the order in which harnesses have them."""
+
+
+def folded_before(spec: MacSpec) -> str:
+    """With `fold = bubble` the total is read before the fold that goes before in the same turn has written it."""
+    if spec.chunk is None:
+        return ""
+    return (
+        "  wire folds_now = fold;\n"
+        + delayed("folds_now", spec.interleave, True)
+        + f"  wire folded_before = folds_now_{spec.interleave};\n"
+    )
+
+
+def interpreter(arithmetic: Arithmetic, at: str, finish: int) -> str:
+    """Return Verilog that follows the marks as `Control` defines them: sums of one-bit products, one-bit states.
+
+    `known` registers say from when on a sum does not depend on what the PE held before. Where `mine` is set, a cycle is
+    the watched turn's; `tile_sum` is its sum when it is done, which it is where `ends` is set, `finish` cycles later.
+
+    Parameters:
+        arithmetic: of the array.
+        at: suffix of the marks and scales.
+        finish: cycles from a mark `done` to the result.
+    """
+    spec, steps, flag_bits = arithmetic.spec, arithmetic.steps, arithmetic.flag_bits
+    outer, chunks = spec.has_outer_adder, spec.chunk is not None
+    begins = f"first{at}" if not chunks or outer or spec.fold == "overlap" else "1'b0"
+    raised = " | product_flags" if raises_with_product(spec) else ""
+    text = f"""\
+  reg acc, acc_known = 0;
+  reg [{flag_bits - 1}:0] acc_flags;
+  wire base = {begins} ? 1'b0 : acc;
+  wire sum = {steps.sum("base", "product")};
+  wire [{flag_bits - 1}:0] sum_flags = ({begins} ? {flag_bits}'b0 : acc_flags) | {steps.deferred_by("base")}
+    | {steps.raised("base", "product")}{raised};
+  wire sum_known = {begins} | acc_known;
+"""
+    emptied = ""
+    if chunks and not outer:
+        # What `fold = overlap` leaves in the accumulator nobody reads: the next product starts a chunk.
+        does = "acc <= 0; acc_flags <= 0; acc_known <= 1;" if spec.fold == "bubble" else "acc_known <= 0;"
+        emptied = f"if (fold{at}) begin {does} end"
+    text += f"""\
+  always @(posedge clk) begin
+    if (~begun) acc_known <= 0;
+    else if (mine) begin
+      {emptied}
+      if (step{at}) begin acc <= sum; acc_flags <= sum_flags; acc_known <= sum_known; end
+    end
+  end
+"""
+    value, late = {"tile_sum": "sum", "tile_flags": "sum_flags", "tile_known": "sum_known"}, 0
+    if chunks or outer:
+        text += _folds(arithmetic, at, finish if outer else 0)
+        value = {"tile_sum": "fold_sum", "tile_flags": "fold_flags", "tile_known": "fold_known"}
+        late = finish if outer else 0
+    text += f"  wire ends = mine & done{at};\n" + delayed("ends", finish, True)
+    for signal, net in value.items():
+        width = flag_bits if signal == "tile_flags" else 1
+        text += f"  wire [{width - 1}:0] {signal} = {net};\n" + delayed(signal, finish - late, False, width)
+    text += f"  wire ended = ends_{finish};\n"
+    text += "".join(
+        f"  wire [{flag_bits - 1 if 'flags' in s else 0}:0] {s}_ended = {s}_{finish - late};\n" for s in value
+    )
+    return text
+
+
+def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
+    """Return Verilog for what folds do to the total, some cycles later than their marks."""
+    spec, steps, tables, flag_bits = arithmetic.spec, arithmetic.steps, arithmetic.folds, arithmetic.flag_bits
+    if spec.has_outer_adder:
+        what = scaled("sum", f"p{at}", f"q{at}") if spec.scale is not None else "sum"
+        chunk = {
+            "chunk_sum": what,
+            "chunk_known": "sum_known",
+            "chunk_flags": f"sum_flags | {steps.deferred_by('sum')}",
+        }
+    else:
+        chunk = {
+            "chunk_sum": "acc",
+            "chunk_known": "acc_known",
+            "chunk_flags": f"acc_flags | {steps.deferred_by('acc')}",
+        }
+    chunk |= {"folds": f"mine & fold{at}", "starts": f"fold_first{at}"}
+    text = ""
+    for signal, net in chunk.items():
+        width = flag_bits if signal == "chunk_flags" else 1
+        text += f"  wire [{width - 1}:0] {signal} = {net};\n"
+        text += delayed(signal, late, signal == "folds", width)
+    taken, taken_flags, starts = f"chunk_sum_{late}", f"chunk_flags_{late}", f"starts_{late}"
+    total_flags = f"({starts} ? {flag_bits}'b0 : total_flags)"
+    if spec.has_outer_adder:
+        base = f"({starts} ? 1'b0 : total)"
+        fold_sum = tables.sum(base, taken)
+        flags = f"{tables.deferred_by(base)} | {tables.raised(base, taken)}"
+    else:
+        fold_sum = f"{starts} ? {taken} : {tables.sum(taken, 'total')}"
+        flags = f"({starts} ? {flag_bits}'b0 : {tables.deferred_by('total')} | {tables.raised(taken, 'total')})"
+    return (
+        text
+        + f"""\
+  reg total, total_known = 0;
+  reg [{flag_bits - 1}:0] total_flags;
+  wire fold_sum = {fold_sum};
+  wire [{flag_bits - 1}:0] fold_flags = {taken_flags} | {total_flags} | {flags};
+  wire fold_known = chunk_known_{late} & ({starts} | total_known);
+  always @(posedge clk) begin
+    if (~begun) total_known <= 0;
+    else if (folds_{late}) begin total <= fold_sum; total_flags <= fold_flags; total_known <= fold_known; end
+  end
+"""
+    )
