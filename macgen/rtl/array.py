@@ -23,11 +23,13 @@ class Row(wiring.Component):
     """One row of PEs.
 
     Members:
-        a_in, control_in: from the left.
-        control_out: of the last PE.
-        b_in, b_out: from above, to below, one code per column and lane, column 0 lowest, in it lane 0.
+        a_in: operands from the left, one code per lane, lane 0 lowest.
+        control_in: marks from the left, with the operands.
+        control_out: marks of the last PE, to the right.
+        b_in, b_out: operands from above, to below, one code per column and lane, column 0 lowest, in it lane 0.
         a_scale_in, a_scale_out, b_scale_in, b_scale_out: with scales, beside the operands.
-        shift, result_in, result_out: results from below, to above, column 0 lowest.
+        shift: the results move up by one row.
+        result_in, result_out: results from below, to above, column 0 lowest.
         seeds: of the PEs that take random numbers, column 0 lowest.
     """
 
@@ -89,7 +91,7 @@ class Skew(wiring.Component):
     """Delay lane i by i + 1 cycles, so that operands meet in the array.
 
     Members:
-        i: lanes of `width` bits, lane 0 lowest.
+        i: lanes, lane 0 lowest.
         o: the same lanes, delayed.
     """
 
@@ -110,7 +112,9 @@ class Skew(wiring.Component):
 
 
 class ArrayCore(wiring.Component):
-    """A rows x cols array that computes tiles of A·B, with the ports that the Verilog has.
+    """An array of rows x cols PEs with its streams: it computes tiles of the product A B.
+
+    The ports are those of the Verilog.
 
     Element k of all dot products of a tile enters in one beat: column k of A on stream a, row k of B on stream b, both
     taken in the same cycle; with lanes as many elements, 0 where the dot products have no more. After the beat marked
@@ -119,18 +123,21 @@ class ArrayCore(wiring.Component):
     within each row (docs/arithmetic.md section 8).
 
     Members:
-        a_valid, a_ready: handshake; a beat moves when both are high. Both streams move in the same cycle, so ready
-            follows from both valids: a source must not wait for ready before it offers a beat.
-        a_data: one operand code per row and lane, row 0 lowest, in it lane 0.
+        a_valid, a_ready: handshake of stream a; a beat moves when both are high. Both operand streams move in the same
+            cycle, so ready follows from both valids: a source must not wait for ready before it offers a beat.
+        a_data: operand codes, row 0 lowest. With lanes one code for each, lane 0 lowest.
         a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last. Where
             folds take a bubble, it drops them when it is offered: also if it is withdrawn before the beat is taken.
         a_last: the beat ends the dot products.
-        b_valid, b_ready, b_data: one operand code per column and lane, column 0 lowest, in it lane 0.
-        a_scale, b_scale: with scales, one code per row, per column; those of the beat that ends a chunk count.
-        c_valid, c_ready: handshake.
-        c_data: one result code per column, column 0 lowest.
-        c_flags: three flags per column: overflow (bit 0), underflow, invalid.
-        c_first, c_last: row 0, the last row.
+        b_valid, b_ready: handshake of stream b; it moves with stream a.
+        b_data: operand codes, column 0 lowest. With lanes one code for each, lane 0 lowest.
+        a_scale: codes of scales, row 0 lowest; those of the beat that ends a chunk count.
+        b_scale: codes of scales, column 0 lowest.
+        c_valid, c_ready: handshake of stream c, the results.
+        c_data: result codes, column 0 lowest.
+        c_flags: three flags, column 0 lowest: overflow (bit 0), underflow, invalid.
+        c_first: the beat is the tile's row 0.
+        c_last: it is its last row.
     """
 
     def __init__(self, design: Design) -> None:
@@ -155,7 +162,7 @@ class ArrayCore(wiring.Component):
             skew_b.i.eq(self.b_data),
         ]
 
-        # -- Rows: each with the seeds of its PEs
+        # -- Rows: operands and marks come from the row above, results from the row below
         rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(design)) for row in range(spec.rows)]
         if width := design.seed_bits:
             lfsr = Lfsr.of(spec.random_bits)

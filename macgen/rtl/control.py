@@ -15,8 +15,8 @@ class Control(wiring.Signature):
         step: a product is accumulated.
         first: it starts a new sum: a chunk's with `fold = overlap`, the dot product's without chunks. Not with `fold =
             bubble`, where the fold leaves the accumulator at 0.
-        fold: the chunk sum so far (without this cycle's product) is folded into the outer accumulator. If that has an
-            adder of its own, which takes the sum later: the chunk ends with this cycle's product.
+        fold: the chunk sum is folded into the outer accumulator. It is the sum so far, without this cycle's product. If
+            the outer accumulator has an adder of its own, which takes the sum later: the chunk ends with this product.
         fold_first: it is the first chunk's: the outer accumulator counts as empty.
         done: the sum is complete: it becomes the result.
     """

@@ -19,8 +19,8 @@ class LaneSum(wiring.Component):
     """Make of the lanes' products what a step adds, where `lane_sum` is `fused` or `tree`.
 
     Members:
-        products: see ExactNumber.
-        sum: the same, of the addend of the spec's steps.
+        products: the lanes' products; see ExactNumber.
+        sum: what a step adds of them; see ExactNumber.
         flags: raised by the nodes of a tree.
     """
 

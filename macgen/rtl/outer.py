@@ -20,14 +20,17 @@ class OuterAccumulator(wiring.Component):
     """Sum the chunk sums of a PE: take one, convert and scale it, add it in the cycle after that.
 
     Members:
-        value, flags: a chunk sum and its flags.
-        fold: they are taken.
+        value: a chunk sum.
+        flags: those of the chunk sum.
+        fold: the chunk sum is taken.
         fold_first: it is the dot product's first chunk: the outer accumulator restarts from 0.
-        done: it is the last.
+        done: it is the last chunk.
             With `interleave` = I each I-th cycle is a turn's, and so it is with the result.
         a_scale, b_scale: its scales.
         seed: where chunk sums are rounded at random; constant.
-        result, result_flags: the outer accumulator after the addition, when `result_done`; the state tells flags, too.
+        result: the outer accumulator after the addition, when `result_done`.
+        result_flags: its flags; the state tells some, too.
+        result_done: it is the sum of the last chunk.
     """
 
     def __init__(self, design: Design) -> None:

@@ -27,12 +27,13 @@ class Pe(wiring.Component):
     each turn, which are also stages of the column's shift register towards row 0.
 
     Members:
-        a_in, b_in, control_in: from the left, from above, from the left; of the operands one code per lane, lane 0
-            lowest.
-        a_out, b_out, control_out: to the right, to below, to the right.
+        a_in, b_in: operands from the left, from above, one code per lane, lane 0 lowest.
+        control_in: marks from the left, with the operands.
+        a_out, b_out: operands to the right, to below.
+        control_out: marks to the right.
         a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands.
         shift: the results move up by one register.
-        result_in, result_out: from below, to above; see `Design.unpack_result`.
+        result_in, result_out: results from below, to above: a state and its flags; see `Design.unpack_result`.
         seed: with stochastic rounding where its random numbers begin; constant.
     """
 

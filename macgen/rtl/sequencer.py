@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.rtl.design import Design
 from macgen.rtl.parts.bits import is_zero
+from macgen.rtl.parts.hierarchy import NamedConstant
 
 
 class Sequencer(wiring.Component):
@@ -24,7 +25,11 @@ class Sequencer(wiring.Component):
     """
 
     def __init__(self, design: Design) -> None:
-        self._spec = design.spec
+        self._spec = spec = design.spec
+        self.constants: dict[str, NamedConstant] = {}
+        if spec.chunk is not None:
+            last = spec.chunk // spec.lanes - 1
+            self.constants["LAST_BEAT"] = NamedConstant(max(last.bit_length(), 1), last, "of a chunk, counted from 0")
         super().__init__(
             {
                 "valid": In(1),

@@ -33,8 +33,8 @@ class AlignedLanes(wiring.Signature):
     Members:
         negatives: signs, one bit each, lane 0 lowest.
         magnitudes: `Window.magnitude_bits` each, lane 0 lowest; 0 beside infinities and NaN.
-        exponent: of the top bit, see `Window.base`; at least `Window.lowest_top`.
-        infinite, nan, invalid, opposite, negative: of their sum, see ExactNumber; those that can occur.
+        exponent: of the magnitudes' top bit, with an offset. See `Window.base`; at least `Window.lowest_top`.
+        infinite, nan, invalid, opposite, negative: of their sum; those that can occur. See ExactNumber.
     """
 
     def __init__(self, window: Window, lanes: int) -> None:
@@ -63,8 +63,8 @@ class Aligner(wiring.Component):
             the window's lowest position.
 
     Members:
-        numbers: see ExactNumber.
-        aligned: see AlignedLanes.
+        numbers: products, one of each lane; see ExactNumber.
+        aligned: the same, all with one exponent; see AlignedLanes.
     """
 
     def __init__(self, window: Window, lanes: int, *, normal: bool = False) -> None:
@@ -128,8 +128,11 @@ class AlignedAdder(wiring.Component):
 
     Members:
         acc: the accumulator.
-        lanes: see AlignedLanes.
-        random, result, flags, deferred_flags: see FloatAdder.
+        lanes: the products, aligned to the largest of them; see AlignedLanes.
+        random: with stochastic rounding the random number; taken when the addition ends.
+        result: the rounded sum; when the addition ends.
+        flags: raised by this addition, as far as `result` does not say so itself; when it ends.
+        deferred_flags: raised by the addition that made `acc`, and not among its `flags`; at once.
     """
 
     def __init__(self, geometry: FloatGeometry, window: Window, cycles: int = 1) -> None:

@@ -61,7 +61,7 @@ class FloatConversion(wiring.Component):
     """Round an exact number to a float format.
 
     Members:
-        number: see ExactNumber.
+        number: what is rounded; see ExactNumber.
         random: with stochastic rounding the random number.
         code: of the format.
         flags: raised by the rounding.
@@ -166,7 +166,10 @@ class FixedConversion(wiring.Component):
     """Round an exact number to an integer or fixed-point format.
 
     Members:
-        number, random, code, flags: see FloatConversion.
+        number: what is rounded; see ExactNumber.
+        random: with stochastic rounding the random number.
+        code: of the format.
+        flags: raised by the rounding.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:

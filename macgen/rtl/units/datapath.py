@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FloatFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
+from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.parts.interfaces import member
 from macgen.rtl.units.exact_number import Addend
 from macgen.rtl.units.exact_state import FixedNumber, FloatNumber
@@ -30,12 +31,14 @@ class Datapath(ABC):
         value: signature of an accumulator state.
         operand: signature of the addend.
         random_bits: bits of the random number that the adder takes; 0: it takes none.
+        constants: names for the ends of the accumulator's range.
     """
 
     rounded_sum: RoundedSum
     value: wiring.Signature
     operand: wiring.Signature
     random_bits: int
+    constants: dict[str, NamedConstant]
 
     def __init__(self, rounded_sum: RoundedSum) -> None:
         self.rounded_sum = rounded_sum
@@ -100,6 +103,7 @@ class FloatDatapath(Datapath):
         super().__init__(rounded_sum)
         self.geometry = g = FloatGeometry.of(rounded_sum)
         self.value, self.operand, self.random_bits = FloatValue(g), FloatOperand(g), g.random_bits
+        self.constants = g.constants
 
     @property
     def zero(self) -> dict[str, int]:
@@ -165,6 +169,7 @@ class FixedDatapath(Datapath):
         super().__init__(rounded_sum)
         self.geometry = g = FixedGeometry.of(rounded_sum)
         self.value, self.operand, self.random_bits = FixedValue(g), FixedOperand(g), g.random_bits
+        self.constants = g.constants
 
     @property
     def zero(self) -> dict[str, int]:
@@ -211,12 +216,13 @@ class Folded(wiring.Component):
     Members:
         value: the state.
         present: whether it is added; without it the operand is all 0.
-        operand: see `Datapath.operand`.
+        operand: the addend; see `Datapath.operand`.
         flags: raised by the addition that made the state, and not among that one's.
     """
 
     def __init__(self, arithmetic: Datapath) -> None:
         self._arithmetic = arithmetic
+        self.constants = arithmetic.constants
         super().__init__(
             {
                 "value": In(arithmetic.value),
@@ -242,7 +248,7 @@ class Loaded(wiring.Component):
     """A product as the state that an empty accumulator has after it, where `Datapath.loads_exactly`.
 
     Members:
-        operand: see `Datapath.operand`.
+        operand: the product; see `Datapath.operand`.
         value: the state.
         flags: raised by the product.
     """

@@ -245,10 +245,12 @@ class ExactNumber(wiring.Signature):
     magnitude * 2**(exponent - least_exponent) in these units, and what can occur of the rest is there.
 
     Members:
+        integer: two's complement, in units of its last bit.
         negative: sign.
-        magnitude: 0 beside infinities and NaN.
-        exponent: from the addend's smallest to its largest.
-        infinite, nan: it is an infinity, a NaN.
+        magnitude: absolute value without the exponent; 0 beside infinities and NaN.
+        exponent: with an offset; from the addend's smallest to its largest.
+        infinite: it is an infinity.
+        nan: it is a NaN.
         invalid: it is the NaN of 0 times infinity or of a signalling NaN operand.
         opposite: it is the NaN of infinities of both signs, which is not invalid where it meets a NaN.
     """

@@ -17,12 +17,13 @@ class FloatNumber(wiring.Component):
 
     Members:
         value: the state.
-        number: see `FloatGeometry.states`; never `invalid`.
+        number: the same as an exact number, never `invalid`; see `FloatGeometry.states`.
         flags: raised by the addition that made the state, and not among that one's.
     """
 
     def __init__(self, geometry: FloatGeometry) -> None:
         self._geometry = geometry
+        self.constants = geometry.constants
         super().__init__(
             {
                 "value": In(FloatValue(geometry)),
@@ -71,7 +72,7 @@ class FixedNumber(wiring.Component):
 
     Members:
         value: the state.
-        number: see `FixedGeometry.states`.
+        number: the same as an exact number; see `FixedGeometry.states`.
         flags: none.
     """
 

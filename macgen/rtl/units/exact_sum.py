@@ -24,8 +24,8 @@ class FusedSum(wiring.Component):
         sticky: whether the last bit then is the OR of itself and what is cut.
 
     Members:
-        numbers: see ExactNumber.
-        sum: the same.
+        numbers: the addends; see ExactNumber.
+        sum: their exact sum; see ExactNumber.
     """
 
     def __init__(self, addend: Addend, lanes: int, lsb_exponent: int | None = None, *, sticky: bool = False) -> None:
@@ -96,8 +96,8 @@ class WindowSum(wiring.Component):
         normal: see Aligner.
 
     Members:
-        numbers: see ExactNumber.
-        sum: the same; also invalid if it is the NaN of infinities of both signs.
+        numbers: the addends; see ExactNumber.
+        sum: their sum; also invalid if it is the NaN of infinities of both signs.
     """
 
     def __init__(self, window: Window, *, normal: bool) -> None:

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, rounds_away, shift_right_sticky
+from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.parts.interfaces import random_port
 from macgen.rtl.parts.pipeline import delay
 from macgen.rtl.units.exact_number import Addend, ExactNumber
@@ -86,6 +87,15 @@ class FixedGeometry:
         holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
         return self.extra_bits == 0 and not self.operand_nan and holds
 
+    @property
+    def constants(self) -> dict[str, NamedConstant]:
+        """Names for the ends of the accumulator's range."""
+        least = self.acc.min_integer % (1 << self.acc_bits)
+        return {
+            "MAX_INTEGER": NamedConstant(self.acc_bits, self.acc.max_integer, "largest value"),
+            "MIN_INTEGER": NamedConstant(self.acc_bits, least, "least value"),
+        }
+
     def states(self, *, integer: bool) -> Addend:
         """Describe the accumulator's states as exact numbers.
 
@@ -112,8 +122,10 @@ class FixedOperand(wiring.Signature):
     """The other addend: a product, or a chunk sum that is folded.
 
     Members:
-        integer: its value, with extra_bits below the accumulator's last bit.
-        positive_infinity, negative_infinity, nan: see `SPECIALS`; the integer is 0 beside them.
+        integer: its value, with some bits below the accumulator's last one. They are extra_bits.
+        positive_infinity: it is infinite; with the next one: NaN. The integer is 0 beside them, see `SPECIALS`.
+        negative_infinity: it is infinite; with the one before: NaN.
+        nan: it is NaN, where there are no infinities.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:
@@ -130,12 +142,18 @@ class FixedAdder(wiring.Component):
         cycles: see FloatAdder. All but the last add a part of the bits each, the last one rounds.
 
     Members:
-        acc, operand, random, result, flags, deferred_flags: see FloatAdder.
+        acc: the accumulator.
+        operand: the other addend.
+        random: with stochastic rounding the random number; taken when the addition ends.
+        result: the rounded sum; when the addition ends.
+        flags: raised by this addition; when it ends.
+        deferred_flags: none.
     """
 
     def __init__(self, geometry: FixedGeometry, cycles: int = 1) -> None:
         self._cycles = cycles
         self._geometry = g = geometry
+        self.constants = geometry.constants
         super().__init__(
             {
                 "acc": In(FixedValue(g)),
@@ -224,8 +242,8 @@ class FixedProduct(wiring.Component):
 
     Members:
         present: whether there is a product; without one the operand is 0.
-        product: see ExactNumber.
-        operand: see FixedOperand.
+        product: the exact product; see ExactNumber.
+        operand: what the adder takes; see FixedOperand.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:

@@ -69,6 +69,7 @@ class FloatAdder(wiring.Component):
     def __init__(self, geometry: FloatGeometry, cycles: int = 1) -> None:
         self._registers_after = REGISTERS_AFTER[cycles]
         self._geometry = geometry
+        self.constants = geometry.constants
         super().__init__(
             {
                 "acc": In(FloatValue(geometry)),

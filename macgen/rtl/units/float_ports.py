@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import add_with_carry, count_leading_zeros, extend, shift_left
+from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
@@ -33,8 +34,8 @@ class FloatProduct(wiring.Component):
 
     Members:
         present: whether there is a product; without one the operand is all 0.
-        product: see ExactNumber.
-        operand: see FloatOperand.
+        product: the exact product; see ExactNumber.
+        operand: what the adder takes; see FloatOperand.
     """
 
     def __init__(self, geometry: FloatGeometry) -> None:
@@ -88,7 +89,15 @@ class FloatOutput(wiring.Component):
     """
 
     def __init__(self, geometry: FloatGeometry) -> None:
-        self._geometry = geometry
+        self._geometry, fmt = geometry, geometry.acc
+        self.constants = dict(geometry.constants)
+        self.constants["MAX_CODE"] = NamedConstant(
+            fmt.width - 1, fmt.max_code, "of the largest number, without its sign"
+        )
+        if geometry.infinite:
+            self.constants["INFINITY_CODE"] = NamedConstant(fmt.width - 1, fmt.infinity_code(0), "without its sign")
+        if geometry.nan:
+            self.constants["NAN_CODE"] = NamedConstant(fmt.width, fmt.nan_code, "of the NaN that is given")
         super().__init__({"value": In(FloatValue(geometry)), "code": Out(geometry.acc.width), "flags": Out(FLAG_BITS)})
 
     def elaborate(self, platform: object) -> Module:

@@ -41,13 +41,16 @@ class FloatRounder(wiring.Component):
             and the sticky bit.
         exponent: of the sum, were it normalised with one bit to spare.
         specials: what infinities and NaN among the addends make of it.
-        random, result, flags: see FloatAdder.
+        random: with stochastic rounding the random number.
+        result: the rounded sum.
+        flags: raised by the rounding, as far as `result` does not say so itself.
     """
 
     def __init__(self, geometry: FloatGeometry, cycles: int = 1, *, of_two: bool = False) -> None:
         self._registers_after = ("counted",) if cycles == 2 else ()
         self._of_two = of_two
         self._geometry = g = geometry
+        self.constants = geometry.constants
         self.sum_bits = g.window_bits + 2 + g.guard_bits + 1
         super().__init__(
             {

@@ -17,12 +17,14 @@ class FloatValue(wiring.Signature):
     """An accumulator state, the rounding of which the next addition completes (see `Settled`).
 
     Members:
-        significand: p + 1 bits, two's complement, rounded down. Its two top bits differ in normal numbers only.
-        up: it is rounded up: one is still to be added to it.
-        exponent: see FloatGeometry; `zero_exponent` where the significand is not normal, but beside infinities and NaN,
-            where it does not matter. Beyond the range of the format it stands for what overflow or flushing makes of
-            it.
-        positive_infinity, negative_infinity, nan: absorbing states, those that can occur; see `SPECIALS`.
+        significand: two's complement, rounded down; its two top bits differ in normal numbers only. It has p + 1 bits.
+        up: the rounding put off: one is still to be added to the significand.
+        exponent: with an offset that makes it positive; beyond the format's range: overflow. See FloatGeometry:
+            `zero_exponent` where the significand is not normal, but beside infinities and NaN, where it does not
+            matter. Beyond the range of the format it stands for what overflow or flushing makes of it.
+        positive_infinity: it is infinite; with the next one: NaN. Those that can occur are there, see `SPECIALS`.
+        negative_infinity: it is infinite; with the one before: NaN.
+        nan: it is NaN, where there are no infinities.
         negative: sign of a zero, where it has one.
     """
 
@@ -42,11 +44,14 @@ class FloatOperand(wiring.Signature):
     """The other addend: a product, or a chunk sum that is folded.
 
     Members:
-        significand: aligned to the top of the window, window_bits + 1 bits, two's complement.
-        exponent: see FloatGeometry; 0 of products that are 0 or not normalised (see Addend.has_tiny_pairs), of a state
-            that is 0 `zero_exponent`.
-        positive_infinity, negative_infinity, nan: see FloatValue; the significand does not matter beside them.
-        invalid, opposite: of a NaN, see ExactNumber.
+        significand: two's complement, aligned to the top of the adder's window. It has window_bits + 1 bits.
+        exponent: with the same offset; of a product of 0 it is 0. See FloatGeometry: 0 also of products that are not
+            normalised (see Addend.has_tiny_pairs), `zero_exponent` of a state that is 0.
+        positive_infinity: it is infinite; with the next one: NaN. The significand does not matter beside them.
+        negative_infinity: it is infinite; with the one before: NaN.
+        nan: it is NaN, where there are no infinities.
+        invalid: it is a NaN that raises the flag invalid. See ExactNumber.
+        opposite: it is the NaN of infinities of both signs.
         present: whether there is an addend in this cycle; without one everything else is 0.
     """
 
@@ -71,7 +76,9 @@ class SumSpecials(wiring.Signature):
     """What infinities and NaN among the addends make of a sum. Members are there where they can occur.
 
     Members:
-        positive_infinity, negative_infinity, nan: see FloatValue.
+        positive_infinity: it is infinite; with the next one: NaN.
+        negative_infinity: it is infinite; with the one before: NaN.
+        nan: it is NaN, where there are no infinities.
         clamped: it is the largest magnitude, for want of an infinity or NaN.
         negative: sign of that magnitude; otherwise that of a sum of 0.
         overflow, invalid: flags that this raises.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from macgen.numerics import FloatFormat
+from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.units.exact_number import Addend
 from macgen.rtl.units.rounded_sum import RoundedSum
 
@@ -81,6 +82,17 @@ class FloatGeometry:
     operand_infinite: bool
     operand_nan: bool
     operand_opposite: bool
+
+    @property
+    def constants(self) -> dict[str, NamedConstant]:
+        """Names for the ends of the accumulator's range."""
+        places, largest = self.precision + 2, self.max_significand
+        return {
+            "MAX_EXPONENT": NamedConstant(self.exponent_bits, self.max_exponent, "of the largest number"),
+            "MIN_EXPONENT": NamedConstant(self.exponent_bits, self.min_exponent, "of the smallest normal number"),
+            "MAX_SIGNIFICAND": NamedConstant(places, largest, "of the largest number"),
+            "LEAST_SIGNIFICAND": NamedConstant(places, (1 << places) - largest, "of the largest negative number"),
+        }
 
     @property
     def zero_exponent(self) -> int:

@@ -26,7 +26,7 @@ class Multiplier(wiring.Component):
 
     Members:
         a, b: operand codes.
-        product: see ExactNumber.
+        product: their exact product; see ExactNumber.
     """
 
     def __init__(self, a: Format, b: Format, addend: Addend) -> None:
@@ -67,9 +67,9 @@ class Scaler(wiring.Component):
         scale: the scales' format.
 
     Members:
-        number: see ExactNumber.
-        a_scale, b_scale: codes.
-        scaled: see ExactNumber.
+        number: what is scaled; see ExactNumber.
+        a_scale, b_scale: codes of the scales.
+        scaled: the exact product of all three; see ExactNumber.
     """
 
     def __init__(self, addend: Addend, scale: Scale) -> None:

@@ -23,8 +23,8 @@ class RoundedNumber(wiring.Component):
         addend: the rounded numbers.
 
     Members:
-        number: see ExactNumber.
-        rounded: the same.
+        number: what is rounded; see ExactNumber.
+        rounded: the rounded number; see ExactNumber.
         flags: raised by the rounding.
     """
 

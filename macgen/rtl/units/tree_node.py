@@ -83,8 +83,8 @@ class TreeNode(wiring.Component):
     """Round the sum of two numbers to the accumulator's format.
 
     Members:
-        numbers: see ExactNumber.
-        sum: the same, of the accumulator's format.
+        numbers: the addends; see ExactNumber.
+        sum: their sum, rounded to the accumulator's format.
         flags: raised by the rounding.
     """
 

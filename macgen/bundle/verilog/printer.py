@@ -1,0 +1,229 @@
+"""The text of a module."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from macgen.bundle.verilog.expressions import Constant
+from macgen.bundle.verilog.landmarks import NOWHERE, Place
+from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement
+from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part
+from macgen.bundle.verilog.netlist import Wire
+from macgen.bundle.verilog.ports import PortGroup
+from macgen.bundle.verilog.sections import Item, is_control, sections_of, sorted_blocks
+from macgen.rtl.parts.hierarchy import NamedConstant
+
+_CLOCK = PortGroup("", {"clk": "", "rst": "synchronous, active high"})
+
+_KIND = {True: "Registers: control, reset by rst", False: "Registers: data"}
+
+
+def print_module(
+    description: Description,
+    places: Mapping[str, Place],
+    ports: Mapping[str, Sequence[PortGroup]],
+    text: str,
+    constants: Mapping[str, NamedConstant],
+) -> str:
+    """Return a module's text.
+
+    Parameters:
+        description: the module.
+        places: of its signals and instances, for the order in which they stand.
+        ports: by module, the ports in their order; those of modules that are not there stand as they come.
+        text: what the module is.
+        constants: those that have names; the ones that the module uses are declared.
+    """
+    return "\n".join(_Printer(description, places, ports, text, constants).lines()) + "\n"
+
+
+def _range(high: int, low: int) -> str:
+    return "" if high == low == 0 else f"[{high}:{low}] "
+
+
+def _aligned(heads: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return declarations, given as kind, range and rest, with the names below each other."""
+    kinds, ranges = (max((len(head[index]) for head in heads), default=0) for index in (0, 1))
+    return [f"{kind:<{kinds}} {places:>{ranges}}{rest}" for kind, places, rest in heads]
+
+
+@dataclass(eq=False)
+class _Printer:
+    description: Description
+    places: Mapping[str, Place]
+    ports: Mapping[str, Sequence[PortGroup]]
+    text: str
+    constants: Mapping[str, NamedConstant]
+
+    def lines(self) -> Iterator[str]:
+        if self.text:
+            yield from remark(self.text, "")
+        yield f"module {self.description.netlist.name} ("
+        yield from self._ports()
+        yield ");"
+        yield from self._constants()
+        blocks = sorted_blocks(self.description, self.places)
+        yield from self._registers(blocks)
+        for section in sections_of(self.description, self.places):
+            yield ""
+            if section.title:
+                yield from remark(section.title, INDENT)
+            for declared, items in groupby(section.items, lambda item: isinstance(item, Declared)):
+                if declared:
+                    heads = [("wire", _range(item.high, item.low), f"{item.name};") for item in items]  # type: ignore[union-attr]
+                    yield from (INDENT + line for line in _aligned(heads))
+                else:
+                    for item in items:
+                        yield from self._item(item)
+        for control, group in groupby(blocks, is_control):
+            yield ""
+            yield from remark(_KIND[control], INDENT)
+            for block in group:
+                yield from self._block(block)
+        yield "endmodule"
+
+    # -- ports ---------------------------------------------------------------------------------------------------------
+
+    def _groups(self) -> list[PortGroup]:
+        """Return the ports that there are, in groups."""
+        wires = {name: wire for name, wire in self.description.netlist.wires.items() if wire.direction}
+        groups = [_CLOCK, *self.ports.get(self.description.netlist.name, ())]
+        told = {name for group in groups for name in group.ports}
+        groups.append(PortGroup("", dict.fromkeys((name for name in wires if name not in told), "")))
+        found = [PortGroup(group.text, {n: text for n, text in group.ports.items() if n in wires}) for group in groups]
+        return [group for group in found if group.ports]
+
+    def _ports(self) -> Iterator[str]:
+        groups = self._groups()
+        wires = [self.description.netlist.wires[name] for group in groups for name in group.ports]
+        heads = _aligned([self._port(wire) for wire in wires])
+        texts = dict(zip((wire.name for wire in wires), heads, strict=True))
+        last = wires[-1].name if wires else ""
+        column = max((len(head) for head in heads), default=0) + len(INDENT) + 3
+        for group in groups:
+            if group.text:
+                yield from remark(group.text, INDENT)
+            for name, text in group.ports.items():
+                yield from commented(f"{INDENT}{texts[name]}{'' if name == last else ','}", text, column)
+
+    def _port(self, wire: Wire) -> tuple[str, str, str]:
+        register = self.description.registers.get(wire.name)
+        value = f" = {register.initial.text()}" if register and register.initial else ""
+        kind = f"{wire.direction:<6} {'reg' if register else 'wire'}"
+        return kind, _range(len(wire.bits) - 1, 0), f"{wire.name}{value}"
+
+    # -- constants and registers -----------------------------------------------------------------------------------------------------
+
+    def _constants(self) -> Iterator[str]:
+        used = {
+            item.name
+            for expression in self.description.expressions()
+            for item in expression.walk()
+            if isinstance(item, Constant)
+        }
+        found = [name for name in self.constants if name in used]
+        numbers = [Constant(self.constants[name].width, self.constants[name].value) for name in found]
+        heads = [
+            ("localparam", _range(number.width - 1, 0), f"{name} = {number.text()};")
+            for name, number in zip(found, numbers, strict=True)
+        ]
+        lines = [INDENT + line for line in _aligned(heads)]
+        column = max(map(len, lines), default=0) + 2
+        if lines:
+            yield ""
+        for name, line in zip(found, lines, strict=True):
+            yield from commented(line, self.constants[name].text, column)
+
+    def _registers(self, blocks: Sequence[Block]) -> Iterator[str]:
+        """Yield the declarations of registers, control and data apart."""
+        for control, group in groupby(blocks, is_control):
+            names = dict.fromkeys(load.target.name for block in group for load in self._loads(block))
+            found = [name for name in names if not self.description.netlist.wires[name].direction]
+            if found:
+                yield ""
+                yield from remark(_KIND[control], INDENT)
+                heads = [_register(self.description.registers[name]) for name in found]
+                yield from (INDENT + line for line in _aligned(heads))
+
+    def _loads(self, block: Block) -> list[Load]:
+        return sorted(block.loads, key=lambda load: self.places.get(load.target.name, NOWHERE))
+
+    def _block(self, block: Block) -> Iterator[str]:
+        yield f"{INDENT}always @(posedge {block.clock.text()}) begin"
+        inner = INDENT * 2
+        ordered = self._loads(block)
+        deeper = inner if block.reset is None and block.enable is None else inner + INDENT
+        loads = [line for load in ordered for line in statement(f"{load.target.text()} <=", load.value, deeper)]
+        if block.reset is None and block.enable is None:
+            yield from loads
+        elif block.reset is None:
+            assert block.enable is not None
+            yield f"{inner}if ({block.enable.text()}) begin"
+            yield from loads
+            yield f"{inner}end"
+        else:
+            reset = block.reset.text()
+            if block.enable_first:
+                assert block.enable is not None
+                reset = f"{block.enable.within(10)} & {block.reset.within(10)}"
+            yield f"{inner}if ({reset}) begin"
+            for load in ordered:
+                assert load.reset_value is not None
+                yield f"{inner}{INDENT}{load.target.text()} <= {load.reset_value.text()};"
+            otherwise = "" if block.enable is None else f" if ({block.enable.text()})"
+            yield f"{inner}end else{otherwise} begin"
+            yield from loads
+            yield f"{inner}end"
+        yield f"{INDENT}end"
+
+    # -- logic and instances -------------------------------------------------------------------------------------------
+
+    def _item(self, item: Item) -> Iterator[str]:
+        if isinstance(item, Part):
+            yield from self._part(item)
+        elif isinstance(item, Definition):
+            yield from self._definition(item)
+
+    def _definition(self, definition: Definition) -> Iterator[str]:
+        name, direction = definition.name, self.description.netlist.wires[definition.name].direction
+        expression = definition.expression
+        if definition.below or definition.above:
+            target = [name]
+            for suffix, width in (("above", definition.above), ("below", definition.below)):
+                if width:
+                    unused = f"unused_{name}_{suffix}"
+                    yield f"{INDENT}wire {_range(width - 1, 0)}{unused};"
+                    target = [unused, *target] if suffix == "above" else [*target, unused]
+            if not direction:
+                yield f"{INDENT}wire {_range(definition.high, definition.low)}{name};"
+            yield from statement(f"assign {{{', '.join(target)}}} =", expression, INDENT)
+        elif direction:
+            yield from statement(f"assign {name} =", expression, INDENT)
+        else:
+            yield from statement(f"wire {_range(definition.high, definition.low)}{name} =", expression, INDENT)
+
+    def _part(self, part: Part) -> Iterator[str]:
+        """Yield an instance, the ports of each interface on lines of their own."""
+        yield f"{INDENT}{part.module} {part.name} ("
+        connections = {**part.inputs, **part.outputs}
+        told = [name for group in (_CLOCK, *self.ports.get(part.module, ())) for name in group.ports]
+        names = [name for name in told if name in connections]
+        names += sorted(name for name in connections if name not in told)
+        texts = {name: f".{name}({item.text() if (item := connections[name]) else ''})" for name in names}
+        groups = [[texts[name] for name in group] for _, group in groupby(names, _interface)]
+        for index, group in enumerate(groups):
+            lines = filled(group, INDENT * 2)
+            yield from lines[:-1]
+            yield lines[-1] + ("," if index < len(groups) - 1 else "")
+        yield f"{INDENT});"
+
+
+def _interface(port: str) -> str:
+    """Return the name of the interface that a port belongs to; empty: none."""
+    name, separator, _ = port.rpartition("__")
+    return name if separator else ""
+
+
+def _register(declared: Declared) -> tuple[str, str, str]:
+    value = f" = {declared.initial.text()}" if declared.initial else ""
+    return "reg", _range(declared.high, declared.low), f"{declared.name}{value};"
