@@ -175,7 +175,7 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     assert every.phases[1].states <= switches.phases[1].states
 
 
-@pytest.mark.thinned("all-phases0", "aligned-phases1", "lanes beside folds-phases4")
+@pytest.mark.thinned("all-phases0", "lanes beside folds-phases4")
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
@@ -247,6 +247,7 @@ def test_large_arrays_of_the_family_are_sampled(bundles):
         assert phase.states > DRAWS / 300
 
 
+@pytest.mark.prove
 def test_the_seed_decides_what_is_drawn(bundles):
     results = [exhaustive(bundles("fp16"), draws=DRAWS, seed=seed) for seed in (1, 1, 2)]
     first, again, other = ([(phase.states, phase.pairs) for phase in result.phases] for result in results)
@@ -339,7 +340,6 @@ def mutate(bundle: Path, directory: Path, kind: str, net: str, expression: str) 
     "one node of a tree",
     "one pair of scales",
     "one result",
-    "one alignment",
 )
 @pytest.mark.parametrize(
     ("name", "what", "kind", "net", "expression"), [pytest.param(*mutant[1:], id=mutant[0]) for mutant in MUTANTS]
