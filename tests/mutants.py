@@ -77,7 +77,9 @@ def edit(verilog: str, signal: str, pattern: str, replacement: str, *, module: s
 
 
 def _definition(signal: str) -> re.Pattern[str]:
-    return re.compile(rf"^ +(?:wire|assign) +(?:\[\d+:\d+\] +)?{signal} =(?P<value>[^;]*);", re.MULTILINE)
+    # Beside it may stand bits that nobody reads.
+    target = rf"(?:{signal}|\{{(?:unused_\w+, )?{signal}(?:, unused_\w+)?\}})"
+    return re.compile(rf"^ +(?:wire|assign) +(?:\[\d+:\d+\] +)?{target} =(?P<value>[^;]*);", re.MULTILINE)
 
 
 def _loads(register: str) -> re.Pattern[str]:
