@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
