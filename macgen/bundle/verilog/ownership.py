@@ -54,7 +54,9 @@ class Ownership:
             for port, bits in instance.outputs.items():
                 names._own_port(instance, port, bits)
         for cell in netlist.cells:
-            if cell.kind in BITWISE:
+            if cell.kind == "$not" and len(cell.output) == 1:
+                names._own_inverse(cell)
+            elif cell.kind in BITWISE:
                 names._own_runs(cell.output, "cell")
             else:
                 names._own_whole(cell)
@@ -115,11 +117,21 @@ class Ownership:
                 continue
             exact = length == len(wire.bits)
             partial_output = wire.direction == "output" and not exact and kind == "cell"
-            rank = (not exact, partial_output, weak, wire.direction != "output" if exact else False)
+            rank = (not exact, partial_output, weak, not self._is_shown(wire, kind) if exact else False)
             place = self.places.get(wire.name, NOWHERE)
             line = place.line if kind == "register" else 0
             found.append(((-length, *rank, len(wire.bits), line, place, wire.name), wire, start, length))
         return sorted(found, key=lambda entry: entry[0])
+
+    def _is_shown(self, wire: Wire, kind: str) -> bool:
+        """Return whether a wire is an output that owns what it shows.
+
+        Of a register only if it has the name of it: what else is equal to a register, but means another thing, does not.
+        """
+        if wire.direction != "output" or kind != "register":
+            return wire.direction == "output"
+        same = [other.name for other, _ in self._found[wire.bits[0]] if other.bits == wire.bits and not other.direction]
+        return not same or any(wire.name.endswith(name) for name in same)
 
     def _own_runs(self, bits: Bits, kind: str) -> None:
         """Find owners of a register's or a bitwise cell's bits, each of which may be another wire's."""
@@ -142,6 +154,13 @@ class Ownership:
             others = set(wire.bits) - set(bits)
             if length == len(bits) and not (alone and (others if wire.direction else others & self.netlist.live)):
                 self._give(wire, range(start, start + length), bits)
+                return
+
+    def _own_inverse(self, cell: Cell) -> None:
+        """Give a bit that is another's inverse to an output alone; elsewhere it is written as that."""
+        for _, wire, start, length in self._candidates(cell.output, "cell"):
+            if wire.direction == "output" and len(wire.bits) == length:
+                self._give(wire, range(start, start + length), cell.output)
                 return
 
     def _own_port(self, instance: Instance, port: str, bits: Bits) -> None:

@@ -5,23 +5,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from macgen.bundle.verilog.expressions import Constant, Expression, Reference, Unary
+from macgen.bundle.verilog.expressions import Binary, Choice, Constant, Expression, Reference, Signed, Unary
 from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Wire
 from macgen.bundle.verilog.ownership import Ownership
 
 _JOINED = {
-    "$and": "and", "$or": "or", "$xor": "xor", "$xnor": "xnor", "$add": "plus", "$sub": "minus", "$mul": "times",
-    "$eq": "is", "$ne": "is_not", "$lt": "below", "$le": "up_to", "$gt": "above", "$ge": "from",
+    "&": "and", "|": "or", "^": "xor", "+": "plus", "-": "minus", "*": "times", "==": "is", "!=": "is_not",
+    "<": "below", "<=": "up_to", ">": "above", ">=": "from",
 }  # fmt: skip
 _ALONE = {
-    "$not": "not_{}", "$neg": "minus_{}", "$reduce_and": "{}_all", "$reduce_or": "{}_any", "$reduce_bool": "{}_any",
-    "$reduce_xor": "{}_parity", "$logic_not": "{}_is_zero", "$shr": "{}_shifted",
+    "~": "not_{}", "-": "minus_{}", "&": "{}_all", "|": "{}_any", "^": "{}_parity", "~&": "{}_not_all", "~|": "{}_none",
 }  # fmt: skip
 _NOUNS = {
-    "$and": "both", "$or": "either", "$xor": "differing", "$xnor": "same", "$mux": "chosen", "$add": "sum",
-    "$sub": "difference", "$mul": "product", "$neg": "negated", "$shr": "shifted", "$not": "inverse",
-    "$reduce_and": "all", "$reduce_or": "any", "$reduce_bool": "any", "$reduce_xor": "parity", "$logic_not": "none",
+    "&": "both", "|": "either", "^": "differing", "+": "sum", "-": "difference", "*": "product", ">>": "shifted",
+    "==": "equal", "!=": "unequal", "<": "less", "<=": "at_most", ">": "greater", ">=": "at_least",
 }  # fmt: skip
 _NAME_LENGTH = 28
 
@@ -58,7 +56,7 @@ class Temporaries:
             missing = tuple(
                 bit for bit in cell.output if bit not in self.names.owner and bit in self.names.netlist.live
             )
-            wire = Wire(self._unique(self._name(cell)), missing)
+            wire = Wire(self._name(cell), missing)
             self.names.netlist.wires[wire.name] = wire
             self.names.owners[wire.name] = wire
             self.names.owner.update((bit, (wire, place)) for place, bit in enumerate(missing))
@@ -115,21 +113,13 @@ class Temporaries:
 
     def _name(self, cell: Cell) -> str:
         for weak in self.names.weak:
-            if self.names.netlist.wires[weak].bits == cell.output and weak not in self._taken:
+            if weak not in self.names.owners and self.names.netlist.wires[weak].bits == cell.output:
                 return weak
-        told = self._told(cell)
+        expression = self.logic.operation(cell, 0, len(cell.output))
+        told = _told(expression)
         if told is not None and len(told) <= _NAME_LENGTH:
-            return told
-        return f"{self._consumer(cell)}_{_NOUNS.get(cell.kind, 'holds')}"
-
-    def _told(self, cell: Cell) -> str | None:
-        """Return a name that tells what a cell does with what."""
-        words = [_as_name(self.logic.word(word), index) for index, word in enumerate(cell.words)]
-        if None in words or cell.kind == "$mux":
-            return None
-        if cell.kind in _ALONE:
-            return _ALONE[cell.kind].format(words[0])
-        return f"{words[0]}_{_JOINED[cell.kind]}_{words[1]}"
+            return self._unique(told)
+        return self._unique(f"{self._consumer(cell)}_{_noun(expression)}")
 
     def _consumer(self, cell: Cell) -> str:
         """Return the name of the nearest named thing that a cell's result goes into."""
@@ -159,15 +149,38 @@ class Temporaries:
         return unique
 
 
-def _as_name(word: Expression, index: int) -> str | None:
+def _told(expression: Expression) -> str | None:
+    """Return a name that tells what is done with what."""
+    match expression:
+        case Binary(operator=operator, operands=(left, right)) if operator in _JOINED:
+            names = (_as_name(left), str(right.value) if isinstance(right, Constant) else _as_name(right))
+            return None if None in names else f"{names[0]}_{_JOINED[operator]}_{names[1]}"
+        case Unary(operator=operator, operand=operand) if (name := _as_name(operand)) is not None:
+            return _ALONE[operator].format(name)
+    return None
+
+
+def _noun(expression: Expression) -> str:
+    """Return a word for what an expression is."""
+    match expression:
+        case Binary(operator=operator):
+            return _NOUNS[operator]
+        case Unary(operator=operator):
+            return _ALONE[operator].strip("{}_")
+        case Choice():
+            return "chosen"
+    return "part"
+
+
+def _as_name(word: Expression) -> str | None:
     """Return what an operand is called in a name."""
-    if isinstance(word, Unary) and word.operator == "~" and isinstance(word.operand, Reference):
-        return f"not_{_as_name(word.operand, 0)}"
-    if isinstance(word, Constant) and index:
-        return str(word.value) if not word.name else word.name.lower()
-    if isinstance(word, Reference):
-        text = word.text()
-        return re.sub(r"_+", "_", re.sub(r"[\[\]:]", "_", text)).strip("_")
+    match word:
+        case Unary(operator="~", operand=Reference()):
+            return f"not_{_as_name(word.operand)}"
+        case Signed(operand=operand):
+            return _as_name(operand)
+        case Reference():
+            return re.sub(r"\W+|__+", "_", word.text()).strip("_")
     return None
 
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 import functools
-import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from macgen.errors import MacgenError, ToolError
 from macgen.prove.formal import prover as module
 from macgen.prove.formal.prover import _modules as module_ports
 from macgen.prove.formal.prover import formal
+from tests.mutants import Mutant, connect, drive, edit, keep_in_reset, load
 
 SPECS = {
     # fold = bubble, every state kept normalised
@@ -125,186 +126,140 @@ def test_bounds_of_every_kind_of_accumulator(fields, tmp_path, monkeypatch):
     assert result.passed, result.problem
 
 
-# Bundle, what changes (a pattern that must match once), to what, the properties that may catch it.
+# Bundle, what changes, the properties that may catch it.
 MUTANTS = {
     # Stream protocol.
-    "last is not held": ("bubble", r"& busy;", "& 1'h0;", "sequencer marked"),
-    "busy is never set": ("bubble", r"\.busy\(sequencer__busy\)", ".busy(1'h0)", "results last_held"),
-    "valid falls": (
+    "last is not held": (
         "bubble",
-        r"else c_valid <= (\w+);",
-        r"else c_valid <= \1 & ~(c_valid & ~c_ready);",
-        "results stable",
+        lambda v: connect(v, "sequencer", "busy", "1'b0"),
+        "sequencer marked|results last_held",
     ),
-    "one row too few": (
-        "overlap",
-        r"(c_last = \w+ == )2'h2;",
-        r"\g<1>2'h1;",
-        "results rows",
-    ),
-    "first mark": ("bubble", r"assign c_first = ~ (\w+);", r"assign c_first = \1;", "results rows"),
-    "rows swapped": ("bubble", r"(mac_row row_0 \((?:.*\n)*?.*\.shift\()row_0__shift\)", r"\g<1>1'h0)", "results kept"),
-    "columns swapped": ("bubble", r"c_data = \{ (\w+), (\w+) \}", r"c_data = { \2, \1 }", "results results"),
-    "ready alone": (
-        "bubble",
-        r"assign sequencer__valid = a_valid & b_valid;",
-        "assign sequencer__valid = a_valid;",
-        "results together",
-    ),
+    "busy is never set": ("bubble", lambda v: load(v, "busy", "1'b0"), "results last_held"),
+    "valid falls": ("bubble", lambda v: load(v, "c_valid", "{} & ~(c_valid & ~c_ready)"), "results stable"),
+    "one row too few": ("overlap", lambda v: drive(v, "c_last", "count == 2'd1"), "results rows"),
+    "first mark": ("bubble", lambda v: drive(v, "c_first", "~{}"), "results rows"),
+    "rows swapped": ("bubble", lambda v: connect(v, "row_0", "shift", "1'b0"), "results kept"),
+    "columns swapped": ("bubble", lambda v: drive(v, "c_data", "{output_0__code, output_1__code}"), "results results"),
+    "ready alone": ("bubble", lambda v: connect(v, "sequencer", "valid", "a_valid"), "results together"),
     # Order of the sums.
-    "beat not marked": (
+    "beat not marked": ("bubble", lambda v: drive(v, "control__step", "{} & ~last"), "sequencer marked"),
+    "chunk too short": (
         "bubble",
-        r"assign control__step = accept;",
-        "assign control__step = accept & ~last;",
-        "sequencer marked",
-    ),
-    "chunk too short": ("bubble", r"position == 2'h2", "position == 2'h1", "sequencer count|sequencer sums"),
-    "first ignored": ("int", r"control__first = ", "control__first = ~first & ", "sequencer sums"),
-    "operands of another row": ("int", r"\.a_in\(skew_a__o\[5:3\]\)", ".a_in(skew_a__o[2:0])", "operands fed"),
-    "one mark early": (
-        "int",
-        r"else row_1__control_in__step <= \w+;",
-        "else row_1__control_in__step <= sequencer__control__step;",
-        "operands fed",
-    ),
-    "total not emptied": (
-        "bubble",
-        r"folded__present = ~ control_in__fold_first",
-        "folded__present = 1'h1",
-        "PE result",
-    ),
-    "flags forgotten": ("bubble", r"total_flags = \w+ \| flags", "total_flags = flags", "PE result"),
-    "member not taken": (
-        "bubble",
-        r"total_0_exponent <= adder__result__exponent",
-        "total_0_exponent <= total_0_exponent",
-        "PE result",
-    ),
-    "operand not passed": ("bubble", r"a_out <= a_in;", "a_out <= b_in;", "PE passes"),
-    "result overwritten": (
-        "bubble",
-        r"(adder__result__significand : )result_in\[4:0\]",
-        r"\1result_0_significand",
-        "PE shift",
-    ),
-    "chunk of one product": ("loaded", r"total_stays = early_fold & \w+;", "total_stays = 1'h0;", "PE result"),
-    "accumulator not emptied": ("loaded", r"if \(starts_empty\) acc_up <= 1'h0;\n +else ", "", "PE result"),
-    "flags of the product that waits": (
-        "loaded",
-        r"loaded_flags_0 <= loader__flags;",
-        "loaded_flags_0 <= 3'h0;",
-        "PE result",
-    ),
-    # Lanes, formats of their own, turns.
-    "lane taken twice": ("aligned", r"\.a\(a_in\[11:6\]\)", ".a(a_in[5:0])", "PE result"),
-    "flags of a product": ("scaled", r"rounding_0__flags \| rounding_1__flags", "rounding_0__flags", "PE result"),
-    "one side's scale for both": ("scaled", r"\.b_scale\(chunk_b_scale\)", ".b_scale(chunk_a_scale)", "PE result"),
-    "total not restarted": ("scaled", r"restart = taken_fold & taken_fold_first", "restart = 1'h0", "PE result"),
-    "chunk sum kept": ("scaled", r"if \(fold\) chunk_up <= value__up", "if (done) chunk_up <= value__up", "PE result"),
-    "scales of another row": (
-        "scaled",
-        r"\.a_scale_in\(skew_a_scale__o\[11:6\]\)",
-        ".a_scale_in(skew_a_scale__o[5:0])",
-        "operands fed",
-    ),
-    "total of another turn": (
-        "folds",
-        r"total_0_exponent <= total_1_exponent",
-        "total_0_exponent <= total_0_exponent",
-        "PE result",
-    ),
-    "result of another turn": (
-        "folds",
-        r"result_0_exponent <= result_1_exponent",
-        "result_0_exponent <= result_0_exponent",
-        "PE result|PE shift",
-    ),
-    "beat out of its turn": ("folds", r"offered = valid & \w+;", "offered = valid;", "sequencer turns|sequencer sums"),
-    "last mark of another turn": (
-        "folds",
-        r"round_last <= last;",
-        "round_last <= 1'h0;",
+        lambda v: drive(v, "chunk_end", "last | (position == 2'd1)"),
         "sequencer count|sequencer sums",
     ),
-    "complete with the first turn": ("turns", r"= complete_1 & \w+;", "= complete_1;", "results latency"),
-    "number drawn while waiting": ("turns", r"\.adds\(taken\)", ".adds(1'h1)", "results stable"),
-    # Range.
-    "exponent of a scale": ("scaled", r"(\w+) \+ b_scale_exponent;", r"\1;", "totals addends"),
-    "result wraps": ("turns", r"(module mac_out_adder\((?:.*\n)*?.* \| )outside;", r"\g<1>1'h0;", "totals out"),
-    "exponent of a sum in turns": ("folds", r"= exponent \+ 1'h1;", "= exponent;", "bounds states|bounds direction"),
-    "product's exponent": (
+    "first ignored": ("int", lambda v: drive(v, "control__first", "~first & {}"), "sequencer sums"),
+    "operands of another row": ("int", lambda v: connect(v, "row_1", "a_in", "skew_a__o[2:0]"), "operands fed"),
+    "one mark early": ("int", lambda v: load(v, "control_1__step", "sequencer__control__step"), "operands fed"),
+    "total not emptied": ("bubble", lambda v: connect(v, "folded", "present", "1'b1"), "PE result"),
+    "flags forgotten": ("bubble", lambda v: drive(v, "total_flags", "flags"), "PE result"),
+    "member not taken": ("bubble", lambda v: load(v, "total_0_exponent", "total_0_exponent"), "PE result"),
+    "operand not passed": ("bubble", lambda v: load(v, "a_out", "b_in"), "PE passes"),
+    "result overwritten": (
         "bubble",
-        r"= a_exponent \+ b_exponent;",
-        "= a_exponent + b_exponent + 1'h1;",
+        lambda v: load(v, "result_0_significand", "control_out__done ? {} : result_0_significand"),
+        "PE shift",
+    ),
+    "chunk of one product": ("loaded", lambda v: drive(v, "total_stays", "1'b0"), "PE result"),
+    "accumulator not emptied": ("loaded", lambda v: keep_in_reset(v, "acc_up"), "PE result"),
+    "flags of the product that waits": ("loaded", lambda v: load(v, "loaded_flags_0", "3'b000"), "PE result"),
+    # Lanes, formats of their own, turns.
+    "lane taken twice": ("aligned", lambda v: connect(v, "multiplier_1", "a", "a_in[5:0]"), "PE result"),
+    "flags of a product": ("scaled", lambda v: connect(v, "rounding_1", "flags", ""), "PE result"),
+    "one side's scale for both": ("scaled", lambda v: connect(v, "scaler", "b_scale", "chunk_a_scale"), "PE result"),
+    "total not restarted": ("scaled", lambda v: drive(v, "restart", "1'b0", module="mac_outer"), "PE result"),
+    "chunk sum kept": ("scaled", lambda v: load(v, "chunk_up", "done ? {} : chunk_up"), "PE result"),
+    "scales of another row": (
+        "scaled",
+        lambda v: connect(v, "row_1", "a_scale_in", "skew_a_scale__o[5:0]"),
+        "operands fed",
+    ),
+    "total of another turn": ("folds", lambda v: load(v, "total_0_exponent", "total_0_exponent"), "PE result"),
+    "result of another turn": (
+        "folds",
+        lambda v: load(v, "result_0_exponent", "result_0_exponent"),
+        "PE result|PE shift",
+    ),
+    "beat out of its turn": ("folds", lambda v: drive(v, "offered", "valid"), "sequencer turns|sequencer sums"),
+    "last mark of another turn": ("folds", lambda v: load(v, "round_last", "1'b0"), "sequencer count|sequencer sums"),
+    "complete with the first turn": ("turns", lambda v: drive(v, "turn_is_2", "1'b1"), "results latency"),
+    "number drawn while waiting": ("turns", lambda v: connect(v, "random", "adds", "1'b1"), "results stable"),
+    # Range.
+    "exponent of a scale": ("scaled", lambda v: drive(v, "b_scale_exponent", "4'd0"), "totals addends"),
+    "result wraps": (
+        "turns",
+        lambda v: drive(v, "result__integer", "rounded[4:0]", module="mac_out_adder"),
+        "totals out",
+    ),
+    "exponent of a sum in turns": (
+        "folds",
+        lambda v: edit(v, "result__exponent", r"exponent \+ \d+'d1", "exponent", module="mac_rounder"),
+        "bounds states|bounds direction",
+    ),
+    "product's exponent": ("bubble", lambda v: drive(v, "product__exponent", "{} + 1'b1"), "bounds addends"),
+    "sum's exponent": (
+        "bubble",
+        lambda v: edit(v, "result__exponent", r"exponent \+ \d+'d1", "exponent", module="mac_rounder"),
+        "bounds states|bounds direction",
+    ),
+    "invalid without NaN": (
+        "bubble",
+        lambda v: drive(v, "operand__invalid", "present", module="mac_product"),
         "bounds addends",
     ),
-    "sum's exponent": ("bubble", r"= exponent \+ 1'h1;", "= exponent;", "bounds states|bounds direction"),
-    "invalid without NaN": ("bubble", r"(operand__invalid = )product__invalid & (present;)", r"\1\2", "bounds addends"),
     "infinity becomes NaN": (
         "bubble",
-        r"(module mac_output\((?:.*\n)*?.*value_is_nan = value__positive_infinity) & \w+;",
-        r"\1;",
+        lambda v: drive(v, "value_is_nan", "value__positive_infinity", module="mac_output"),
         "bounds range",
     ),
     "code beyond the largest": (
         "bubble",
-        r"(module mac_output\((?:.*\n)*?.*value_outside = value_beyond) \| \w+;",
-        r"\1;",
+        lambda v: drive(v, "value_outside", "value_beyond", module="mac_output"),
         "bounds range|bounds direction",
     ),
-    "largest one too low": ("bubble", r"(acc__significand\[4\] \? 6'h31 : )6'h0f;", r"\g<1>6'h0e;", "bounds direction"),
+    "largest one too low": (
+        "bubble",
+        lambda v: edit(v, "acc_significand", r"MAX_SIGNIFICAND", "(MAX_SIGNIFICAND - 1'b1)"),
+        "bounds direction",
+    ),
     "rounding not completed": (
         "bubble",
-        r"\$signed\(acc__significand\) \+ \$signed\(\{ 1'h0, acc__up \}\)",
-        "$signed(acc__significand) + $signed({ 1'h0, 1'h0 })",
+        lambda v: drive(v, "acc_rounded", "{acc__significand[4], acc__significand}"),
         "bounds direction|bounds states",
     ),
-    "clamp one too low": ("int", r"8'h80 : 8'h7f;", "8'h80 : 8'h7e;", "bounds direction"),
-    "no clamp": ("int", r"assign outside = [^;]*;", "assign outside = 1'h0;", "bounds direction"),
+    "clamp one too low": (
+        "int",
+        lambda v: edit(v, "result__integer", r"MAX_INTEGER", "(MAX_INTEGER - 1'b1)"),
+        "bounds direction",
+    ),
+    "no clamp": ("int", lambda v: drive(v, "outside", "1'b0"), "bounds direction"),
     # Reset.
-    "c_valid not reset": (
-        "bubble",
-        r"if \(rst\) c_valid <= 1'h0;\n +else c_valid",
-        "c_valid",
-        "results rows|results results",
-    ),
-    "busy not reset": (
-        "bubble",
-        r"if \(rst\) sequencer__busy <= 1'h0;\n +else sequencer__busy",
-        "sequencer__busy",
-        "results taken",
-    ),
-    "row count not reset": (
-        "bubble",
-        r"if \(rst\) count <= 1'h0;\n +else if (\(row_0__shift\) count)",
-        r"if \1",
-        "results rows",
-    ),
-    "a mark not reset": ("int", r"if \(rst\) row_1__control_in__done <= 1'h0;\n +else row_1", "row_1", "operands fed"),
+    "c_valid not reset": ("bubble", lambda v: keep_in_reset(v, "c_valid"), "results rows|results results"),
+    "busy not reset": ("bubble", lambda v: keep_in_reset(v, "busy"), "results taken"),
+    "row count not reset": ("bubble", lambda v: keep_in_reset(v, "c_last", module="mac"), "results rows"),
+    "a mark not reset": ("int", lambda v: keep_in_reset(v, "control_1__done"), "operands fed"),
 }
 
 
-def mutant(bundles, tmp_path: Path, name: str, pattern: str, replacement: str) -> Path:
+def mutant(bundles, tmp_path: Path, name: str, change: Callable[[str], Mutant]) -> Path:
     directory = tmp_path / "mutant"
     shutil.copytree(bundles(name), directory)
     verilog = directory / "rtl" / "mac.v"
-    text, count = re.subn(pattern, replacement, verilog.read_text())
-    assert count == 1, f"{pattern} stands {count} times in the Verilog"
-    verilog.write_text(text)
+    verilog.write_text(change(verilog.read_text()).verilog)
     return directory
 
 
 @pytest.mark.thinned(5)
 @pytest.mark.parametrize("change", MUTANTS)
 def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
-    name, pattern, replacement, caught_by = MUTANTS[change]
+    name, changed, caught_by = MUTANTS[change]
     # Only the proof that is about it, to save time.
     proof = caught_by.split()[0]
     makers = {"PE": "pe", "sequencer": "sequencer", "operands": "feed", "results": "drain", "bounds": "bounds"}
     makers["totals"] = "totals"
     monkeypatch.setattr(module, "HARNESSES", (getattr(module, f"{makers[proof]}_harness"),))
     monkeypatch.setattr(module, "_modules", lambda *_: ports(name))
-    result = formal(mutant(bundles, tmp_path, name, pattern, replacement), workdir=tmp_path)
+    result = formal(mutant(bundles, tmp_path, name, changed), workdir=tmp_path)
     assert not result.passed
     (found,) = result.proofs
     assert found.outcome == "fails"
@@ -339,7 +294,7 @@ def test_temporary_files_stay_only_after_a_failure(bundles, tmp_path, monkeypatc
     monkeypatch.setattr(module, "HARNESSES", (module.sequencer_harness,))
     assert formal(bundles("int")).passed
     assert list(temporary.iterdir()) == []
-    changed = mutant(bundles, tmp_path, "int", r"control__first = ", "control__first = ~first & ")
+    changed = mutant(bundles, tmp_path, "int", lambda v: drive(v, "control__first", "~first & {}"))
     result = formal(changed)
     assert result.trace.is_relative_to(temporary)
     assert result.trace.exists()
@@ -352,6 +307,6 @@ def test_a_limit_that_is_none_is_refused(bundles, timeout):
 
 
 def test_verilog_that_yosys_cannot_read(bundles, tmp_path):
-    broken = mutant(bundles, tmp_path, "int", r"module mac\(", "modul mac(")
+    broken = mutant(bundles, tmp_path, "int", lambda v: Mutant("no module", v.replace("module mac (", "modul mac (")))
     with pytest.raises(ToolError, match=r"Yosys failed with exit code 1: .*; its log is .*ports.txt$"):
         formal(broken, workdir=tmp_path)

@@ -1,0 +1,87 @@
+"""Printed Verilog is the netlist that came out of Amaranth, for every preset and for what changes its structure."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from macgen.bundle.verilog import to_verilog
+from macgen.catalogue import presets
+from macgen.errors import MacgenError
+from macgen.rtl import ArrayCore, Design, Modules
+from tests.bundle.equivalence import modules_of, prove_equal
+from tests.bundle.fixtures import OTHER, SPEC
+from tests.mutants import drive
+
+_proved = set()
+"""Texts of modules in RTLIL and Verilog: many presets have the same."""
+
+
+def rtlil_of(spec):
+    return Modules("dut").convert(ArrayCore(Design(spec)))
+
+
+def prove_modules(spec):
+    rtlil, verilog = rtlil_of(spec), to_verilog(spec, "dut")
+    golds, gates = modules_of(rtlil), modules_of(verilog)
+    assert golds.keys() == gates.keys()
+    new = {name: (golds[name], re.sub(r"//[^\n]*", "", gates[name])) for name in golds}
+    prove_equal(rtlil, verilog, [name for name, texts in new.items() if texts not in _proved])
+    _proved.update(new.values())
+
+
+@pytest.mark.thinned(*(name for name in presets if name != "hopper-like"))
+@pytest.mark.parametrize("name", presets)
+def test_modules_of_presets(name):
+    prove_modules(presets[name] if presets[name].lanes > 1 else replace(presets[name], rows=4, cols=4))
+
+
+def variants():
+    for name, spec in presets.items():
+        for fields in (
+            {"interleave": 2},
+            {"interleave": 4},
+            {"pipeline": 2},
+            {"fold": "overlap"},
+            {"rows": 1, "cols": 3},
+        ):
+            try:
+                changed = replace(spec, **fields)
+            except MacgenError:  # what does not go together
+                continue
+            yield pytest.param(changed, id=f"{name}-{'-'.join(map('{0[0]}={0[1]}'.format, fields.items()))}")
+
+
+@pytest.mark.thinned("default-interleave=2", "default-fold=overlap", "int8-pipeline=2")
+@pytest.mark.parametrize("spec", list(variants()))
+def test_modules_of_variants(spec):
+    prove_modules(spec)
+
+
+@pytest.mark.thinned("default", "int4")
+@pytest.mark.parametrize("name", presets)
+def test_arrays_of_one_pe_flattened(name):
+    spec = replace(presets[name], rows=1, cols=1)
+    prove_equal(rtlil_of(spec), to_verilog(spec, "dut"), (), top="dut")
+
+
+@pytest.mark.parametrize(
+    ("spec", "module", "signal", "expression"),
+    [
+        (SPEC, "dut_rounder", "result__up", "~({})"),
+        (SPEC, "dut_adder", "exact_sum", "({}) ^ 1"),
+        (OTHER, "dut_sequencer", "accept", "({}) & ~last"),
+    ],
+)
+def test_what_is_wrong_is_not_proved(spec, module, signal, expression):
+    wrong = drive(to_verilog(spec, "dut"), signal, expression, module=module).verilog
+    with pytest.raises(AssertionError, match="Yosys failed"):
+        prove_equal(rtlil_of(spec), wrong, [module])
+
+
+def test_another_value_after_power_up_is_not_equal():
+    text = to_verilog(SPEC, "dut")
+    wrong = text.replace("fresh = 1'b1;", "fresh = 1'b0;")
+    assert wrong != text
+    with pytest.raises(AssertionError, match="dut_sequencer"):
+        prove_equal(rtlil_of(SPEC), wrong, ["dut_sequencer"])
