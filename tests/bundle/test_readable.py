@@ -135,9 +135,10 @@ def test_members_of_a_docstring():
     assert members_of(int) == []
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_ports_stand_in_the_order_of_the_signature_with_what_is_told_of_them():
-    groups = port_groups(Documented(), {})
+    component = Documented()
+    Modules("top").convert(component)
+    groups = port_groups(component, {})
     assert [(group.text, group.ports) for group in groups] == [
         ("a, c: two of a kind", {"a": "", "c": ""}),
         ("", {"enable": "it counts"}),
