@@ -366,7 +366,7 @@ def test_matmul_of_wrong_hardware_is_an_error(bundles, tmp_path):
     changed = tmp_path / "mutant"
     shutil.copytree(bundles / "small", changed)
     file = changed / "rtl" / "dut.v"
-    file.write_text(replace_net(file.read_text(), "result__up", "1'h0").verilog)
+    file.write_text(drive(file.read_text(), "result__up", "1'b0").verilog)
     ones = np.full((4, 40), 0x3D)
     with pytest.raises(MacgenError, match=r"golden does: tile 'rows 0.*are wrong \[0, 0\] expected .*its log is"):
         run_matmul(changed, ones, ones.T, workdir=tmp_path)
