@@ -288,6 +288,7 @@ class Loop:
         m.d.sync += flags[-1].eq(Mux(folds, total_flags, flags[0]))
 
     def _folded(self, total: Any, present: Value) -> Any:
+        # -- Fold: the total becomes an operand
         folded = self._submodule("folded", "folded", lambda: Folded(self._arithmetic))
         connect_members(self._m, folded.value, total)
         self._m.d.comb += folded.present.eq(present)

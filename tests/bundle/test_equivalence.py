@@ -30,7 +30,7 @@ def prove_modules(spec):
     _proved.update(new.values())
 
 
-@pytest.mark.thinned(*(name for name in presets if name != "hopper-like"))
+@pytest.mark.thinned("default", "int4", "sr-e6m5", "lba-m7e4", "gupta2015", "mxfp8")
 @pytest.mark.parametrize("name", presets)
 def test_modules_of_presets(name):
     prove_modules(presets[name] if presets[name].lanes > 1 else replace(presets[name], rows=4, cols=4))

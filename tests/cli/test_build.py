@@ -406,6 +406,7 @@ def start_build(directory, *args):
     return process
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("delay", [0.0, 0.2, 0.5])
 def test_sigint_leaves_nothing(tmp_path, delay):
     process = start_build(tmp_path)
@@ -416,6 +417,7 @@ def test_sigint_leaves_nothing(tmp_path, delay):
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("delay", [0.0, 0.2, 0.5])
 def test_sigkill_leaves_nothing_under_the_final_name(tmp_path, delay):
     process = start_build(tmp_path)

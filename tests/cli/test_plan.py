@@ -158,6 +158,7 @@ def test_json_on_standard_output_is_alone():
     assert json.loads(result.stdout)["rows"][0]["length"] == 100
 
 
+@pytest.mark.thinned("svg")
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_plot(tmp_path, suffix):
     file = tmp_path / f"vrr.{suffix}"

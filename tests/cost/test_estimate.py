@@ -1,11 +1,13 @@
 import io
 import json
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from rich.console import Console
 
 from macgen.bundle import build
+from macgen.cost import synthesize
 from macgen.cost.estimate import Report, baseline_spec, figures, report
 from macgen.errors import MacgenError
 from macgen.presentation.cost_table import print_report
@@ -16,8 +18,16 @@ SMALL = MacSpec(a="int4", b="int4", acc="int14", chunk=64, rows=1, cols=2)
 FLOAT = MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=64, rows=1, cols=2)
 
 
+@pytest.fixture(scope="module")
+def one_family():
+    """Have LUTs counted for one family, as the command line's tests have them for all: it takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthesize, "Family", Literal["ice40"])
+        yield
+
+
 @pytest.fixture(scope="module", params=[SMALL, pytest.param(FLOAT, marks=pytest.mark.prove)], ids=["int", "float"])
-def small(request, tmp_path_factory) -> Report:
+def small(request, one_family, tmp_path_factory) -> Report:
     bundle = tmp_path_factory.mktemp("report") / "narrow"
     build(request.param, bundle)
     return report(bundle, liberty=TINY_LIBERTY, clock_mhz=100.0)
@@ -94,7 +104,7 @@ def test_json_and_table_agree(small):
         assert stated in text
 
 
-def test_an_array_with_32_bits_is_its_own_baseline_and_a_changed_file_is_noted(tmp_path):
+def test_an_array_with_32_bits_is_its_own_baseline_and_a_changed_file_is_noted(one_family, tmp_path):
     bundle = tmp_path / "wide"
     build(MacSpec(a="int4", b="int4", acc="int32", overflow="wrap", rows=1, cols=1), bundle)
     verilog = bundle / "rtl" / "wide.v"

@@ -156,6 +156,7 @@ def test_luts_are_multiplied_through_the_hierarchy(family, tmp_path):
     assert design.dsps == design.memories == 0
 
 
+@pytest.mark.thinned("ice40-9-7", "ecp5-9-4")
 @pytest.mark.parametrize(
     ("family", "luts", "carries"),
     [

@@ -1,8 +1,11 @@
 """On a few images and a small array; `make demo` computes all of them."""
 
+import pytest
+
 from tests.examples.runner import output_of
 
 
+@pytest.mark.prove
 def test_a_few_images_through_the_verilog(tmp_path):
     output = output_of("digits.py", "--images", 6, "--side", 4, "--output", tmp_path / "digits")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if line.startswith("│")]

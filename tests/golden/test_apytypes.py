@@ -33,6 +33,7 @@ def assert_golden_gives(spec, a, b, theirs):
     np.testing.assert_array_equal(np.where(invalid, -1, codes.astype(np.int64)), np.where(invalid, -1, theirs))
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("rounding", QUANTIZATION)
 @pytest.mark.parametrize("chunk", [None, 1, 7, 64])
 @pytest.mark.parametrize(("operand", "acc"), [("e5m2", "e6m5"), ("e5m2", "e6m9"), ("e4m3", "e6m9")])

@@ -63,6 +63,7 @@ def test_steps_and_folds_with_every_random_number(acc, bits):
             assert model.fold(c, inner, random) == reference.add(acc_decoded, decoded[inner], random)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("acc", ACCUMULATORS)
 def test_every_fold(acc):
     for spec in specs_of(acc, "e2m1finite", "e2m1finite"):
@@ -84,6 +85,7 @@ def overflows_of(*names):
     return ["saturate", *(["infinity"] if fmt.has_infinity else ["wrap"] if not hasattr(fmt, "man_bits") else [])]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("product", TINY)
 def test_every_product_rounded_to_a_format(product):
     """In an accumulator that holds all of them exactly, and with each rounding and overflow."""
@@ -97,6 +99,7 @@ def test_every_product_rounded_to_a_format(product):
             assert golden.step(spec, 0, x, y) == definition.step(0, [x], [y], 0), (spec, x, y)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("out", TINY)
 def test_every_result_converted_to_a_format(out):
     unsigned = out.startswith("u")
@@ -138,6 +141,7 @@ def test_every_scaled_fold(acc, outer, scale):
                 assert found == definition.fold(total, inner, random or 0, *scales), (spec, total, inner, scales)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("outer", ["e3m3", "e3m3fn:flush", "e4m1fnuz", "e3m2finite", "fix5.2", "int5"])
 @pytest.mark.parametrize("acc", ["e2m2", "e2m2fnuz:flush", "fix3.2"])
 def test_every_fold_into_an_adder_of_its_own(acc, outer):

@@ -1,9 +1,9 @@
-"""The comment at the head of the file: what the array computes, its formats, its modules; where rows and columns lie."""
+"""The comment at the head of the file: what the array computes, its formats, its modules."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from macgen.bundle.verilog.layout import WIDTH
+from macgen.bundle.verilog.layout import COMMENT_WIDTH
 from macgen.bundle.verilog.netlist import Netlist
 from macgen.numerics import Encoding, FloatFormat, Format, Overflow, Rounding, ScaleFormat, Subnormals
 from macgen.numerics.flags import FLAG_BITS
@@ -40,7 +40,7 @@ def header(design: Design, name: str, netlists: Sequence[Netlist], purposes: Map
         netlists: the modules, each before those inside it.
         purposes: by module, what it does.
     """
-    rule = "// " + "=" * (WIDTH - 3)
+    rule = "// " + "=" * (COMMENT_WIDTH - 3)
     lines = [rule, *_prose(design, name), "//", "// Modules, each with what is inside it:"]
     rows = list(_tree(netlists))
     column = max(len(f"{'  ' * depth}{module}{count}") for module, depth, count in rows) + 2
@@ -51,7 +51,7 @@ def header(design: Design, name: str, netlists: Sequence[Netlist], purposes: Map
 
 def _beside(head: str, text: str, column: int) -> list[str]:
     """Return comment lines with a text to the right of a heading."""
-    wrapped = textwrap.wrap(text, WIDTH - 5 - column) or [""]
+    wrapped = textwrap.wrap(text, COMMENT_WIDTH - 5 - column) or [""]
     heads = [head, *[""] * (len(wrapped) - 1)]
     return [f"//   {left:<{column}}{right}".rstrip() for left, right in zip(heads, wrapped, strict=True)]
 
@@ -85,14 +85,14 @@ def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
     if spec.lanes > 1:
         yield "Lanes", f"{spec.lanes} products in a step; {_lane_sum(spec)}"
     yield "Accumulator", f"{spec.acc}, {_fields(spec.acc)}"
-    yield "Rounding", f"{_rounding(spec.rounding)}; what is too large for a format: {_overflow(spec, spec.acc)}"
+    yield "Rounding", f"{_rounding(spec.rounding)}; too large: {_overflow(spec, spec.acc)}"
     if spec.chunk is not None:
         folded = (
             f"into the outer accumulator, {_fold(spec)}" if spec.has_outer_adder else f"into a total, {_fold(spec)}"
         )
         yield "Chunks", f"of {spec.chunk} products; the sum of each is folded {folded}"
     if spec.scale is not None:
-        yield "Scales", f"{spec.scale}, {_fields(spec.scale)}; a chunk sum is multiplied by those of its row and column"
+        yield "Scales", f"{spec.scale}, {_fields(spec.scale)}; a chunk sum is multiplied by its row's and its column's"
     if spec.has_outer_adder:
         outer = spec.outer_format
         rounding = _rounding(spec.fold_rounding)
@@ -142,7 +142,7 @@ def _fold(spec: MacSpec) -> str:
     if spec.has_outer_adder:
         return "which has an adder of its own"
     if spec.fold == Fold.BUBBLE:
-        return "in a bubble, a cycle that takes no beat"
+        return "in a cycle that takes no beat"
     return "while the next chunk's first product is taken"
 
 

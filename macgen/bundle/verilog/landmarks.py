@@ -24,12 +24,12 @@ class Place(NamedTuple):
     Attributes:
         order: among all of its module.
         section: title and text of its stage; empty: it has none.
-        is_register: a register is made under this name.
+        line: of its file; of a register's names the one made first is its own.
     """
 
     order: int
     section: str
-    is_register: bool = False
+    line: int = 0
 
 
 NOWHERE = Place(1 << 30, "")
@@ -47,7 +47,7 @@ def places_of(sources: Mapping[str, Source]) -> dict[str, Place]:
     section = ""
     for order, (name, source) in enumerate(sources.items()):
         section = _landmarks(source.file).section(source.line) or section
-        places[name] = Place(order, section, source.is_register)
+        places[name] = Place(order, section, source.line)
     return places
 
 

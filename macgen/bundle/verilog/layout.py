@@ -8,7 +8,7 @@ from macgen.bundle.verilog.expressions import Binary, Choice, Concatenation, Exp
 WIDTH = 110
 """Characters of a line."""
 INDENT = "  "
-_COMMENT_WIDTH = 118
+COMMENT_WIDTH = 118
 """The same of a line with a comment."""
 
 
@@ -77,12 +77,12 @@ def filled(items: Sequence[str], indent: str) -> list[str]:
 
 def remark(text: str, indent: str) -> list[str]:
     """Return a comment on lines of its own."""
-    return textwrap.wrap(text, _COMMENT_WIDTH, initial_indent=f"{indent}// ", subsequent_indent=f"{indent}// ")
+    return textwrap.wrap(text, COMMENT_WIDTH, initial_indent=f"{indent}// ", subsequent_indent=f"{indent}// ")
 
 
 def commented(line: str, text: str, column: int) -> list[str]:
     """Return a line with a comment after it, which begins in a column and takes more lines if it is long."""
     if not text:
         return [line]
-    first, *others = textwrap.wrap(text, max(_COMMENT_WIDTH - column - 3, 30))
+    first, *others = textwrap.wrap(text, max(COMMENT_WIDTH - column - 3, 30))
     return [f"{line:<{column}}// {first}", *(f"{'':<{column}}// {other}" for other in others)]

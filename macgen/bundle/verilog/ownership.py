@@ -74,7 +74,8 @@ class Ownership:
                     self._found[bit].append((wire, place))
                 else:
                     self.driver[bit] = wire
-        for driver in (*netlist.cells, *netlist.registers):
+        drivers: list[Cell | Register] = [*netlist.cells, *netlist.registers]
+        for driver in drivers:
             for bit in driver.output:
                 self.driver[bit] = driver
         for instance in netlist.instances:
@@ -118,8 +119,8 @@ class Ownership:
             partial_output = wire.direction == "output" and not exact and kind == "cell"
             rank = (not exact, partial_output, weak, not self._is_shown(wire, kind) if exact else False)
             place = self.places.get(wire.name, NOWHERE)
-            other = kind == "register" and not place.is_register
-            found.append(((-length, *rank, other, len(wire.bits), place, wire.name), wire, start, length))
+            line = place.line if kind == "register" else 0
+            found.append(((-length, *rank, len(wire.bits), line, place, wire.name), wire, start, length))
         return sorted(found, key=lambda entry: entry[0])
 
     def _is_shown(self, wire: Wire, kind: str) -> bool:

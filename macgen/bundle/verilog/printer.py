@@ -112,7 +112,7 @@ class _Printer:
         kind = f"{wire.direction:<6} {'reg' if register else 'wire'}"
         return kind, _range(len(wire.bits) - 1, 0), f"{wire.name}{value}"
 
-    # -- constants and registers -----------------------------------------------------------------------------------------------------
+    # -- constants and registers ---------------------------------------------------------------------------------------
 
     def _constants(self) -> Iterator[str]:
         used = {

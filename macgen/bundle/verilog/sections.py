@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from macgen.bundle.verilog.expressions import Expression, Reference
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Part
+from macgen.bundle.verilog.netlist import Bits
 
 Item = Declared | Definition | Part
 
@@ -56,6 +57,11 @@ class _Arrangement:
         self._places = dict(places)
         self._inputs = {name for name, wire in description.netlist.wires.items() if wire.direction == "input"}
         self._parts = {part.name: part for part in description.parts}
+        # Signals that go out under a port's name have told where they belong.
+        self._twins: dict[Bits, list[Place]] = defaultdict(list)
+        for name, wire in description.netlist.wires.items():
+            if name in places and not wire.direction and name.partition("__")[0] not in self._parts:
+                self._twins[wire.bits].append(places[name])
         self._reads: dict[str, list[str]] = {
             name: list(_names(definition.expression)) for name, definition in description.definitions.items()
         }
@@ -104,7 +110,7 @@ class _Arrangement:
         """Return the place of a definition or an instance, or of what it has to do with if it has none of its own."""
         if self._is_output(name):
             sources = [self._places[source] for source in self._sources(name) if source in self._places]
-            return max(sources, default=NOWHERE)
+            return max([*sources, *self._twins[self._description.netlist.wires[name].bits]], default=NOWHERE)
         if name not in self._reads:  # a register
             return self._places.get(name, NOWHERE)
         if name not in self._places:

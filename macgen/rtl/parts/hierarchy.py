@@ -15,16 +15,15 @@ from amaranth.lib.wiring import In
 
 _SOURCE = re.compile(r'^ *attribute \\src "[^"]*"\n', re.MULTILINE)
 _SOURCE_OF_NAME = re.compile(
-    r'^  attribute \\src "(.*):(\d+)"\n((?:  attribute .*\n)*)  (?:wire .*|cell \\\S+) \\(\S+)$', re.MULTILINE
+    r'^  attribute \\src "(.*):(\d+)"\n(?:  attribute .*\n)*  (?:wire .*|cell \\\S+) \\(\S+)$', re.MULTILINE
 )
 
 
 class Source(NamedTuple):
-    """Where a signal or an instance is made; `is_register`: it has a value after power-up."""
+    """Where a signal or an instance is made."""
 
     file: str
     line: int
-    is_register: bool
 
 
 class NamedConstant(NamedTuple):
@@ -112,10 +111,8 @@ class Modules:
     def _emit(self, component: wiring.Component, module: str) -> str:
         self.components[module] = component
         text = rtlil.convert(_CombinationalFirst(component), name=module, platform=self)
-        self.sources[module] = {
-            name: Source(file, int(line), "\\init " in others)
-            for file, line, others, name in _SOURCE_OF_NAME.findall(text)
-        }
+        found = _SOURCE_OF_NAME.findall(text)
+        self.sources[module] = {name: Source(file, int(line)) for file, line, name in found}
         return _SOURCE.sub("", text)
 
     def instance(

@@ -125,7 +125,7 @@ class FixedOperand(wiring.Signature):
         integer: its value, with some bits below the accumulator's last one. They are extra_bits.
         positive_infinity: it is infinite; with the next one: NaN. The integer is 0 beside them, see `SPECIALS`.
         negative_infinity: it is infinite; with the one before: NaN.
-        nan: it is NaN, where there are no infinities.
+        nan: it is NaN; there are no infinities then.
     """
 
     def __init__(self, geometry: FixedGeometry) -> None:

@@ -17,14 +17,14 @@ class FloatValue(wiring.Signature):
     """An accumulator state, the rounding of which the next addition completes (see `Settled`).
 
     Members:
-        significand: two's complement, rounded down; its two top bits differ in normal numbers only. It has p + 1 bits.
-        up: the rounding put off: one is still to be added to the significand.
-        exponent: with an offset that makes it positive; beyond the format's range: overflow. See FloatGeometry:
+        significand: two's complement, rounded down. It has p + 1 bits; the two top bits differ in normal numbers only.
+        up: one is still to be added to the significand.
+        exponent: with an offset, so that none is negative. See FloatGeometry:
             `zero_exponent` where the significand is not normal, but beside infinities and NaN, where it does not
             matter. Beyond the range of the format it stands for what overflow or flushing makes of it.
         positive_infinity: it is infinite; with the next one: NaN. Those that can occur are there, see `SPECIALS`.
         negative_infinity: it is infinite; with the one before: NaN.
-        nan: it is NaN, where there are no infinities.
+        nan: it is NaN; there are no infinities then.
         negative: sign of a zero, where it has one.
     """
 
@@ -49,7 +49,7 @@ class FloatOperand(wiring.Signature):
             normalised (see Addend.has_tiny_pairs), `zero_exponent` of a state that is 0.
         positive_infinity: it is infinite; with the next one: NaN. The significand does not matter beside them.
         negative_infinity: it is infinite; with the one before: NaN.
-        nan: it is NaN, where there are no infinities.
+        nan: it is NaN; there are no infinities then.
         invalid: it is a NaN that raises the flag invalid. See ExactNumber.
         opposite: it is the NaN of infinities of both signs.
         present: whether there is an addend in this cycle; without one everything else is 0.
@@ -78,7 +78,7 @@ class SumSpecials(wiring.Signature):
     Members:
         positive_infinity: it is infinite; with the next one: NaN.
         negative_infinity: it is infinite; with the one before: NaN.
-        nan: it is NaN, where there are no infinities.
+        nan: it is NaN; there are no infinities then.
         clamped: it is the largest magnitude, for want of an infinity or NaN.
         negative: sign of that magnitude; otherwise that of a sum of 0.
         overflow, invalid: flags that this raises.

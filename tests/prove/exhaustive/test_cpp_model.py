@@ -111,6 +111,7 @@ def random_numbers(spec, place):
     return range(1 << spec.random_bits) if spec.random_place == place else [0]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("spec", SMALL, ids=name_of)
 def test_every_step_and_fold_of_small_formats(library, spec):
     model = Model(spec)

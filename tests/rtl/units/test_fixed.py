@@ -48,7 +48,7 @@ STOCHASTIC += [("e2m1:bias=3", "e2m1:bias=3", "fix3.3", f"stochastic:{bits}", "w
 FORMATS = SMALL + DROP + STOCHASTIC
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     ("formats", "chunk"),
     # Steps are the same without chunks, which only leave out folds and loads.

@@ -83,7 +83,7 @@ def specs(formats):
     return MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=4)
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
