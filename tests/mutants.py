@@ -52,7 +52,7 @@ def connect(verilog: str, instance: str, port: str, expression: str, *, module: 
 
 def keep_in_reset(verilog: str, register: str, *, module: str = "") -> Mutant:
     """Let a register not take its reset's value; for the rest see `drive`."""
-    pattern = re.compile(rf"(?P<value>^ +{register} <= [^;]*;)(?=[^;]*(?:;[^;]*)*?\bend else\b)", re.MULTILINE)
+    pattern = re.compile(rf"(?P<value>(?<= ){register} <= [^;]*;)(?=[^;]*(?:;[^;]*)*?\bend else\b)")
     return _change(verilog, module, pattern, "", f"{register} without reset", replaces=True)
 
 

@@ -27,6 +27,9 @@ _SUBNORMALS = {
     Subnormals.FLUSH: "; subnormal numbers are 0",
     Subnormals.NONE: "; no subnormal numbers",
 }
+_WAIVERS = ("/* verilator lint_off DECLFILENAME */  // this file holds all modules of the array",)
+"""What Verilator is not to warn of, with the reason."""
+
 _COLUMN = 15
 """Where the text beside a heading begins."""
 
@@ -46,7 +49,7 @@ def header(design: Design, name: str, netlists: Sequence[Netlist], purposes: Map
     column = max(len(f"{'  ' * depth}{module}{count}") for module, depth, count in rows) + 2
     for module, depth, count in rows:
         lines += _beside(f"{'  ' * depth}{module}{count}", purposes.get(module, ""), column)
-    return "\n".join([*lines, rule, ""])
+    return "\n".join([*lines, rule, *_WAIVERS, ""])
 
 
 def _beside(head: str, text: str, column: int) -> list[str]:

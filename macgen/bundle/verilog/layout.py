@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from macgen.bundle.verilog.expressions import Binary, Choice, Concatenation, Expression
 
-WIDTH = 110
+WIDTH = 120
 """Characters of a line."""
 INDENT = "  "
 COMMENT_WIDTH = 118
@@ -68,6 +68,11 @@ def _filled_at_spaces(piece: str, indent: str) -> list[str]:
             lines.append(indent + INDENT)
         lines[-1] += word if not lines[-1].strip() else f" {word}"
     return lines
+
+
+def wrapped(statements: Sequence[str], indent: str) -> list[str]:
+    """Return short statements, as many on a line as fit."""
+    return _filled(statements, indent)
 
 
 def filled(items: Sequence[str], indent: str) -> list[str]:

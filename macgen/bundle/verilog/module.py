@@ -36,6 +36,7 @@ class Definition:
 
     @property
     def width(self) -> int:
+        """Bits of it."""
         return self.high - self.low + 1
 
 
@@ -287,7 +288,7 @@ class _Builder:
                 loads[wire.name][place] = (d, str(reset))
         written = []
         for name, bits in loads.items():
-            for high, low in _runs(bits):
+            for high, low in runs(bits):
                 word = tuple(bits[place][0] for place in range(low, high + 1))
                 reset_value = None
                 if first.reset is not None:
@@ -318,15 +319,15 @@ class _Builder:
         return Part(instance.name, instance.module, inputs, outputs)
 
 
-def _runs(places: Iterable[int]) -> list[tuple[int, int]]:
+def runs(places: Iterable[int]) -> list[tuple[int, int]]:
     """Return highest and lowest of places next to each other."""
-    runs: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for place in sorted(places):
-        if runs and runs[-1][0] == place - 1:
-            runs[-1] = (place, runs[-1][1])
+        if found and found[-1][0] == place - 1:
+            found[-1] = (place, found[-1][1])
         else:
-            runs.append((place, place))
-    return runs
+            found.append((place, place))
+    return found
 
 
 def _places_read(description: Description) -> dict[str, tuple[int, int]]:

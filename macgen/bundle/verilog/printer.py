@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from macgen.bundle.verilog.expressions import Constant
+from macgen.bundle.verilog.expressions import Reference
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
-from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement
-from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part
-from macgen.bundle.verilog.netlist import Wire
+from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement, wrapped
+from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part, runs
+from macgen.bundle.verilog.netlist import Bits, Wire
 from macgen.bundle.verilog.ports import PortGroup
 from macgen.bundle.verilog.sections import Item, is_control, sections_of, sorted_blocks
 from macgen.rtl.parts.hierarchy import NamedConstant
@@ -75,6 +76,7 @@ class _Printer:
                 else:
                     for item in items:
                         yield from self._item(item)
+        yield from self._unread()
         for control, group in groupby(blocks, is_control):
             yield ""
             yield from remark(_KIND[control], INDENT)
@@ -107,10 +109,9 @@ class _Printer:
                 yield from commented(f"{INDENT}{texts[name]}{'' if name == last else ','}", text, column)
 
     def _port(self, wire: Wire) -> tuple[str, str, str]:
-        register = self.description.registers.get(wire.name)
-        value = f" = {register.initial.text()}" if register and register.initial else ""
+        register = wire.name in self.description.registers
         kind = f"{wire.direction:<6} {'reg' if register else 'wire'}"
-        return kind, _range(len(wire.bits) - 1, 0), f"{wire.name}{value}"
+        return kind, _range(len(wire.bits) - 1, 0), wire.name
 
     # -- constants and registers ---------------------------------------------------------------------------------------
 
@@ -135,15 +136,46 @@ class _Printer:
             yield from commented(line, self.constants[name].text, column)
 
     def _registers(self, blocks: Sequence[Block]) -> Iterator[str]:
-        """Yield the declarations of registers, control and data apart."""
+        """Yield the declarations of registers, control and data apart, and what they hold after power-up."""
+        loaded: list[str] = []
         for control, group in groupby(blocks, is_control):
             names = dict.fromkeys(load.target.name for block in group for load in self._loads(block))
+            loaded += names
             found = [name for name in names if not self.description.netlist.wires[name].direction]
             if found:
                 yield ""
                 yield from remark(_KIND[control], INDENT)
                 heads = [_register(self.description.registers[name]) for name in found]
                 yield from (INDENT + line for line in _aligned(heads))
+        values = {name: self.description.registers[name].initial for name in dict.fromkeys(loaded)}
+        texts = [f"{name} = {value.text()};" for name, value in values.items() if value is not None]
+        lines = wrapped(texts, INDENT * 2)
+        if len(lines) == 1:
+            yield f"{INDENT}initial begin {lines[0].strip()} end"
+        elif lines:
+            yield from (f"{INDENT}initial begin", *lines, f"{INDENT}end")
+
+    def _unread(self) -> Iterator[str]:
+        """Yield a statement that reads what nothing else does: parts of interfaces that other modules need."""
+        read = {(item.name, place) for item in self._references() for place in range(item.low, item.high + 1)}
+        wires = self.description.netlist.wires
+        given = [Declared(wire.name, len(wire.bits) - 1, 0) for wire in wires.values() if wire.direction == "input"]
+        given += [wire for wire in self.description.wires.values() if not wires[wire.name].direction]
+        texts = []
+        for wire in sorted(given, key=lambda wire: self.places.get(wire.name, NOWHERE)):
+            unread = [place for place in range(wire.low, wire.high + 1) if (wire.name, place) not in read]
+            width = wire.high - wire.low + 1
+            texts += [Reference(high - low + 1, wire.name, high, low, width == 1).text() for high, low in runs(unread)]
+        if texts:
+            yield ""
+            pieces = [f"wire unused = &{{1'b0, {texts[0]}", *texts[1:]]
+            yield from filled(
+                [*pieces[:-1], f"{pieces[-1]}}};  // parts of interfaces that other modules share"], INDENT
+            )
+
+    def _references(self) -> Iterator[Reference]:
+        for expression in self.description.expressions():
+            yield from (item for item in expression.walk() if isinstance(item, Reference))
 
     def _loads(self, block: Block) -> list[Load]:
         return sorted(block.loads, key=lambda load: self.places.get(load.target.name, NOWHERE))
@@ -167,9 +199,10 @@ class _Printer:
                 assert block.enable is not None
                 reset = f"{block.enable.within(10)} & {block.reset.within(10)}"
             yield f"{inner}if ({reset}) begin"
-            for load in ordered:
-                assert load.reset_value is not None
-                yield f"{inner}{INDENT}{load.target.text()} <= {load.reset_value.text()};"
+            resets = [(load.target.text(), load.reset_value) for load in ordered]
+            texts = [f"{target} <= {value.text()};" for target, value in resets if value is not None]
+            assert len(texts) == len(resets)
+            yield from wrapped(texts, inner + INDENT)
             otherwise = "" if block.enable is None else f" if ({block.enable.text()})"
             yield f"{inner}end else{otherwise} begin"
             yield from loads
@@ -204,18 +237,40 @@ class _Printer:
 
     def _part(self, part: Part) -> Iterator[str]:
         """Yield an instance, the ports of each interface on lines of their own."""
+        if unread := self._unread_outputs(part):
+            yield f"{INDENT}wire {_range(self._unread_bits(part) - 1, 0)}unused_{part.name};"
         yield f"{INDENT}{part.module} {part.name} ("
         connections = {**part.inputs, **part.outputs}
         told = [name for group in (_CLOCK, *self.ports.get(part.module, ())) for name in group.ports]
         names = [name for name in told if name in connections]
         names += sorted(name for name in connections if name not in told)
-        texts = {name: f".{name}({item.text() if (item := connections[name]) else ''})" for name in names}
+        texts = {
+            name: f".{name}({unread[name] if item is None else item.text()})" for name, item in connections.items()
+        }
         groups = [[texts[name] for name in group] for _, group in groupby(names, _interface)]
         for index, group in enumerate(groups):
             lines = filled(group, INDENT * 2)
             yield from lines[:-1]
             yield lines[-1] + ("," if index < len(groups) - 1 else "")
         yield f"{INDENT});"
+
+    def _unread_bits(self, part: Part) -> int:
+        """Return how many bits of an instance's outputs nothing reads."""
+        return sum(len(self._outputs(part)[port]) for port, item in part.outputs.items() if item is None)
+
+    def _unread_outputs(self, part: Part) -> dict[str, str]:
+        """Return by port what the outputs of an instance that nothing reads are connected to: parts of one wire."""
+        low, found = 0, {}
+        name, bits = f"unused_{part.name}", self._unread_bits(part)
+        for port in (port for port, item in part.outputs.items() if item is None):
+            width = len(self._outputs(part)[port])
+            found[port] = Reference(width, name, low + width - 1, low, width == bits).text()
+            low += width
+        return found
+
+    def _outputs(self, part: Part) -> Mapping[str, Bits]:
+        (instance,) = [item for item in self.description.netlist.instances if item.name == part.name]
+        return instance.outputs
 
 
 def _interface(port: str) -> str:
@@ -225,5 +280,4 @@ def _interface(port: str) -> str:
 
 
 def _register(declared: Declared) -> tuple[str, str, str]:
-    value = f" = {declared.initial.text()}" if declared.initial else ""
-    return "reg", _range(declared.high, declared.low), f"{declared.name}{value};"
+    return "reg", _range(declared.high, declared.low), f"{declared.name};"

@@ -150,7 +150,7 @@ MUTANTS = {
     "total not emptied": ("bubble", lambda v: connect(v, "folded", "present", "1'b1"), "PE result"),
     "flags forgotten": ("bubble", lambda v: drive(v, "total_flags", "flags"), "PE result"),
     "member not taken": ("bubble", lambda v: load(v, "total_0_exponent", "total_0_exponent"), "PE result"),
-    "operand not passed": ("bubble", lambda v: load(v, "a_out", "b_in"), "PE passes"),
+    "operand not passed": ("bubble", lambda v: load(v, "a_passed", "b_in"), "PE passes"),
     "result overwritten": (
         "bubble",
         lambda v: load(v, "result_0_significand", "control_out__done ? {} : result_0_significand"),
@@ -232,7 +232,7 @@ MUTANTS = {
     # Reset.
     "c_valid not reset": ("bubble", lambda v: keep_in_reset(v, "c_valid"), "results rows|results results"),
     "busy not reset": ("bubble", lambda v: keep_in_reset(v, "busy"), "results taken"),
-    "row count not reset": ("bubble", lambda v: keep_in_reset(v, "c_last", module="mac"), "results rows"),
+    "row count not reset": ("bubble", lambda v: keep_in_reset(v, "count", module="mac"), "results rows"),
     "a mark not reset": ("int", lambda v: keep_in_reset(v, "control_1__done"), "operands fed"),
 }
 
