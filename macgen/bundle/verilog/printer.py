@@ -47,6 +47,15 @@ def _aligned(heads: Sequence[tuple[str, str, str]]) -> list[str]:
     return [f"{kind:<{kinds}} {places:>{ranges}}{rest}" for kind, places, rest in heads]
 
 
+def _wires(wires: Sequence[Declared]) -> Iterator[str]:
+    """Yield declarations of wires, those of one width that follow each other together."""
+    heads = []
+    for places, group in groupby(wires, lambda wire: _range(wire.high, wire.low)):
+        names = filled([wire.name for wire in group], "")
+        heads += [("wire", places, f"{line.rstrip(',')};") for line in names]
+    yield from (INDENT + line for line in _aligned(heads))
+
+
 @dataclass(eq=False)
 class _Printer:
     description: Description
@@ -70,8 +79,7 @@ class _Printer:
                 yield from remark(section.title, INDENT)
             for declared, items in groupby(section.items, lambda item: isinstance(item, Declared)):
                 if declared:
-                    heads = [("wire", _range(item.high, item.low), f"{item.name};") for item in items]  # type: ignore[union-attr]
-                    yield from (INDENT + line for line in _aligned(heads))
+                    yield from _wires([item for item in items if isinstance(item, Declared)])
                 else:
                     for item in items:
                         yield from self._item(item)
