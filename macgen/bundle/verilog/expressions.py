@@ -1,8 +1,8 @@
 """Verilog expressions: what they are made from, and their text.
 
-Every expression has exactly the width that its place asks for: what stands on both sides of an operator, in both arms of
-a choice and on both sides of an assignment is equally wide, and unsigned. So the width of no context changes what an
-operator gives, and no tool extends or cuts anything by itself.
+Every expression has exactly the width that its place asks for: what stands on both sides of an operator, in both arms
+of a choice and on both sides of an assignment is equally wide, and unsigned. So the width of no context changes what
+an operator gives, and no tool extends or cuts anything by itself.
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,44 +3,94 @@
 import textwrap
 from collections.abc import Sequence
 
-from macgen.bundle.verilog.expressions import Binary, Choice, Concatenation, Expression
+from macgen.bundle.verilog.expressions import OR, PRIMARY, Binary, Choice, Concatenation, Expression, Unary
 
 WIDTH = 120
 """Characters of a line."""
 INDENT = "  "
+_MANY = 6
 COMMENT_WIDTH = 118
 """The same of a line with a comment."""
 
 
 def statement(head: str, expression: Expression, indent: str, end: str = ";") -> list[str]:
     """Return the lines of `head expression end`, broken at the outermost operators where one line is too short."""
-    flat = f"{indent}{head} {expression.text()}{end}"
+    return _broken(f"{head} ", expression, end, indent)
+
+
+def _broken(head: str, expression: Expression, tail: str, indent: str) -> list[str]:
+    flat = f"{indent}{head}{expression.text()}{tail}"
     if len(flat) <= WIDTH:
         return [flat]
     inner = indent + INDENT
-    pieces = _pieces(expression)
-    if len(pieces) == 1:
-        return [flat]
-    if isinstance(expression, Concatenation):
-        return [f"{indent}{head} {{", *_filled(pieces, inner), f"{indent}}}{end}"]
-    lines = [f"{indent}{head}", *(line for piece in pieces for line in _fitted(piece, inner))]
-    lines[-1] += end
+    match expression:
+        case Concatenation(items=items):
+            return [f"{indent}{head}{{", *_listed(items, inner), f"{indent}}}{tail}"]
+        case Unary(operator=operator, operand=operand) if operand.parts:
+            return _broken(f"{head}{operator}(", operand, f"){tail}", indent)
+        case Choice():
+            parts = _arms(expression, inner)
+        case Binary(operator=operator, operands=operands):
+            parts = _operands(operator, operands, inner)
+        case _:
+            return [flat]
+    lines = [f"{indent}{head.rstrip()}"] if head.strip() else []
+    lines += parts
+    lines[-1] += tail
     return lines
 
 
-def _pieces(expression: Expression) -> list[str]:
-    """Return the texts that stand on lines of their own."""
-    if isinstance(expression, Choice):
-        chain, last = expression.arms()
-        texts = [f"{condition} ? {chosen}" for condition, chosen in chain] + [last]
-        return [texts[0], *(f": {text}" for text in texts[1:])]
-    if isinstance(expression, Binary):
-        first, *others = expression.operand_texts()
-        return [first, *(f"{expression.operator} {operand}" for operand in others)]
-    if isinstance(expression, Concatenation):
-        texts = [item.text() for item in expression.items]
-        return [*(f"{text}," for text in texts[:-1]), texts[-1]]
-    return [expression.text()]
+def _arms(expression: Expression, indent: str) -> list[str]:
+    """Return a chain of choices, each on a line of its own."""
+    lines: list[str] = []
+    head = ""
+    while isinstance(expression, Choice):
+        arm = f"{head}{expression.condition.within(OR)} ? {expression.if_true.within(OR)}"
+        if len(indent) + len(arm) <= WIDTH:
+            lines.append(indent + arm)
+        else:
+            lines += _broken(head, expression.condition, " ?", indent)
+            lines += _within(expression.if_true, "", indent + INDENT * 2, OR)
+        expression, head = expression.if_false, ": "
+    return lines + _broken(head, expression, "", indent)
+
+
+def _operands(operator: str, operands: Sequence[Expression], indent: str) -> list[str]:
+    """Return operands, each on a line of its own, or several if they are many and short."""
+    texts = Binary(operands[0].width, operator, tuple(operands)).operand_texts()
+    if len(operands) > _MANY and max(map(len, texts)) <= WIDTH // 2:
+        return _filled([texts[0], *(f"{operator} {text}" for text in texts[1:])], indent)
+    lines = []
+    for index, (operand, text) in enumerate(zip(operands, texts, strict=True)):
+        head = f"{operator} " if index else ""
+        if len(indent) + len(head) + len(text) <= WIDTH:
+            lines.append(f"{indent}{head}{text}")
+        else:
+            lines += _within(operand, head, indent, PRIMARY)
+    return lines
+
+
+def _within(expression: Expression, head: str, indent: str, level: int) -> list[str]:
+    """Return an expression in parentheses if it needs some where something binds so closely."""
+    if expression.level >= level:
+        return _broken(head, expression, "", indent)
+    return _broken(f"{head}(", expression, ")", indent)
+
+
+def _listed(items: Sequence[Expression], indent: str) -> list[str]:
+    """Return the items of a concatenation, as many on a line as fit."""
+    lines: list[str] = []
+    whole = False
+    for index, item in enumerate(items):
+        comma = "," if index < len(items) - 1 else ""
+        text = f"{item.text()}{comma}"
+        fits = len(indent) + len(text) <= WIDTH
+        if lines and fits and whole and len(lines[-1]) + 1 + len(text) <= WIDTH:
+            lines[-1] += f" {text}"
+        else:
+            lines += [indent + text] if fits else _broken("", item, comma, indent)
+        whole = fits
+    return lines
 
 
 def _filled(pieces: Sequence[str], indent: str) -> list[str]:
@@ -51,22 +101,6 @@ def _filled(pieces: Sequence[str], indent: str) -> list[str]:
             lines[-1] += f" {piece}"
         else:
             lines.append(indent + piece)
-    return lines
-
-
-def _fitted(piece: str, indent: str) -> list[str]:
-    """Break a piece that is too long for a line at spaces between its parts."""
-    if len(indent) + len(piece) <= WIDTH:
-        return [indent + piece]
-    return _filled_at_spaces(piece, indent)
-
-
-def _filled_at_spaces(piece: str, indent: str) -> list[str]:
-    lines = [indent]
-    for word in piece.split(" "):
-        if len(lines[-1]) + 1 + len(word) > WIDTH and lines[-1].strip():
-            lines.append(indent + INDENT)
-        lines[-1] += word if not lines[-1].strip() else f" {word}"
     return lines
 
 

@@ -128,19 +128,19 @@ class Logic:
         if kind == "$logic_not":
             return _is_zero(words[0], cell)
         if kind in ("$eq", "$ne"):
-            equal = equality(*words, origin=cell)
+            equal = equality(words[0], words[1], origin=cell)
             return negation(equal, origin=cell) if kind == "$ne" else equal
         if kind == "$neg":
             return Unary(words[0].width, "-", words[0], origin=cell)
         if kind in MODULAR:
             words = [_decimal(word) for word in words]
-            return Binary(words[0].width, _OPERATORS[kind], tuple(words), origin=cell)
+            first = words[0]
+            if kind == "$add" and isinstance(first, Binary) and first.operator == "+":
+                words = [*first.operands, words[1]]  # it groups from the left
+            return Binary(first.width, _OPERATORS[kind], tuple(words), origin=cell)
         if kind == "$shr":
             return Binary(words[0].width, ">>", tuple(words), origin=cell)
-        if cell.signed:
-            words = [Signed(word.width, word) for word in words]
-        else:
-            words = [_decimal(word) for word in words]
+        words = [Signed(word.width, word) if cell.signed else _decimal(word) for word in words]
         return Binary(1, _OPERATORS[kind], tuple(words), origin=cell)
 
 

@@ -4,7 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from macgen.bundle.verilog.expressions import Constant, Expression, Reference, negation
+from macgen.bundle.verilog.expressions import (
+    Binary,
+    Concatenation,
+    Constant,
+    Expression,
+    Reference,
+    negation,
+)
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Instance, Netlist, Register, Wire
@@ -33,11 +40,6 @@ class Definition:
     expression: Expression
     below: int = 0
     above: int = 0
-
-    @property
-    def width(self) -> int:
-        """Bits of it."""
-        return self.high - self.low + 1
 
 
 @dataclass(frozen=True)
@@ -128,19 +130,43 @@ def describe(netlist: Netlist, places: Mapping[str, Place], constants: Mapping[t
 
 
 def _too_long(description: Description) -> set[Cell]:
-    """Return cells to give wires, so that expressions become shorter; one for each that is too long."""
-    limits = [(expression, LONGEST) for expression in description.expressions()]
-    limits += [(item, LONGEST_CONNECTION) for part in description.parts for item in part.inputs.values()]
+    """Return cells to give wires, so that expressions become shorter."""
     found: set[Cell] = set()
-    for expression, limit in limits:
-        if len(expression.text()) <= limit:
-            continue
-        inner = [item for item in expression.walk() if item.origin is not None]
-        if limit == LONGEST:
-            inner = [item for item in inner if item is not expression and len(item.text()) >= _SHORTEST_PART]
-        fitting = [item for item in inner if len(item.text()) <= _LONGEST_PART] or inner
-        if fitting:
-            found.add(max(fitting, key=lambda item: len(item.text())).origin)
+    for expression in description.expressions():
+        excess = len(expression.text()) - LONGEST
+        if excess > 0 and not _is_list(expression):
+            found |= _large_parts(expression, excess)
+    for part in description.parts:
+        for item in part.inputs.values():
+            if len(item.text()) > LONGEST_CONNECTION and item.parts:
+                found |= {item.origin} if item.origin is not None else _large_parts(item, 1)
+    return found
+
+
+def _is_list(expression: Expression) -> bool:
+    """Return whether an expression is long for the number of its parts alone."""
+    return isinstance(expression, Binary | Concatenation) and all(
+        len(part.text()) <= _LONGEST_PART for part in expression.parts
+    )
+
+
+def _large_parts(expression: Expression, excess: int) -> set[Cell]:
+    """Return cells that large parts of an expression are made from which fit on a line, until it is short enough."""
+    found: set[Cell] = set()
+    waiting = list(expression.parts)
+    candidates: list[Expression] = []
+    while waiting:
+        part = waiting.pop()
+        length = len(part.text())
+        if part.origin is not None and _SHORTEST_PART <= length <= _LONGEST_PART:
+            candidates.append(part)
+        elif length > _SHORTEST_PART:
+            waiting += part.parts
+    for part in sorted(candidates, key=lambda item: -len(item.text())):
+        if excess <= 0:
+            break
+        found.add(part.origin)
+        excess -= len(part.text()) - _SHORTEST_PART // 2
     return found
 
 

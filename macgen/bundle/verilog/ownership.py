@@ -126,7 +126,7 @@ class Ownership:
     def _is_shown(self, wire: Wire, kind: str) -> bool:
         """Return whether a wire is an output that owns what it shows.
 
-        Of a register only if it has the name of it: what else is equal to a register, but means another thing, does not.
+        Of a register only if it has the name of it: what is equal to a register but means another thing does not.
         """
         if wire.direction != "output" or kind != "register":
             return wire.direction == "output"

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from macgen.bundle.verilog.expressions import Constant
-from macgen.bundle.verilog.expressions import Reference
+from macgen.bundle.verilog.expressions import Constant, Reference
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement, wrapped
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part, runs
@@ -48,6 +47,15 @@ def _aligned(heads: Sequence[tuple[str, str, str]]) -> list[str]:
     return [f"{kind:<{kinds}} {places:>{ranges}}{rest}" for kind, places, rest in heads]
 
 
+def _wires(wires: Sequence[Declared]) -> Iterator[str]:
+    """Yield declarations of wires, those of one width that follow each other together."""
+    heads = []
+    for places, group in groupby(wires, lambda wire: _range(wire.high, wire.low)):
+        names = filled([wire.name for wire in group], "")
+        heads += [("wire", places, f"{line.rstrip(',')};") for line in names]
+    yield from (INDENT + line for line in _aligned(heads))
+
+
 @dataclass(eq=False)
 class _Printer:
     description: Description
@@ -71,8 +79,7 @@ class _Printer:
                 yield from remark(section.title, INDENT)
             for declared, items in groupby(section.items, lambda item: isinstance(item, Declared)):
                 if declared:
-                    heads = [("wire", _range(item.high, item.low), f"{item.name};") for item in items]  # type: ignore[union-attr]
-                    yield from (INDENT + line for line in _aligned(heads))
+                    yield from _wires([item for item in items if isinstance(item, Declared)])
                 else:
                     for item in items:
                         yield from self._item(item)
@@ -168,10 +175,10 @@ class _Printer:
             texts += [Reference(high - low + 1, wire.name, high, low, width == 1).text() for high, low in runs(unread)]
         if texts:
             yield ""
-            pieces = [f"wire unused = &{{1'b0, {texts[0]}", *texts[1:]]
-            yield from filled(
-                [*pieces[:-1], f"{pieces[-1]}}};  // parts of interfaces that other modules share"], INDENT
-            )
+            # The attribute is slang's, the name Verilator's.
+            yield f"{INDENT}(* maybe_unused *) wire unused;  // parts of interfaces that other modules share"
+            lines = filled([f"assign unused = &{{1'b0, {texts[0]}", *texts[1:]], INDENT)
+            yield from (*lines[:-1], f"{lines[-1]}}};")
 
     def _references(self) -> Iterator[Reference]:
         for expression in self.description.expressions():
@@ -225,7 +232,7 @@ class _Printer:
             for suffix, width in (("above", definition.above), ("below", definition.below)):
                 if width:
                     unused = f"unused_{name}_{suffix}"
-                    yield f"{INDENT}wire {_range(width - 1, 0)}{unused};"
+                    yield f"{INDENT}(* maybe_unused *) wire {_range(width - 1, 0)}{unused};"
                     target = [unused, *target] if suffix == "above" else [*target, unused]
             if not direction:
                 yield f"{INDENT}wire {_range(definition.high, definition.low)}{name};"
@@ -238,7 +245,7 @@ class _Printer:
     def _part(self, part: Part) -> Iterator[str]:
         """Yield an instance, the ports of each interface on lines of their own."""
         if unread := self._unread_outputs(part):
-            yield f"{INDENT}wire {_range(self._unread_bits(part) - 1, 0)}unused_{part.name};"
+            yield f"{INDENT}(* maybe_unused *) wire {_range(self._unread_bits(part) - 1, 0)}unused_{part.name};"
         yield f"{INDENT}{part.module} {part.name} ("
         connections = {**part.inputs, **part.outputs}
         told = [name for group in (_CLOCK, *self.ports.get(part.module, ())) for name in group.ports]

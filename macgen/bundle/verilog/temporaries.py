@@ -1,4 +1,4 @@
-"""Which results of cells get a wire of their own, and its name: those that several read, and those too long to inline."""
+"""Which results of cells get a wire of their own: those that several read, those too long to inline; and its name."""
 
 import re
 from collections import defaultdict
@@ -40,17 +40,15 @@ class Temporaries:
     roots: list[tuple[str, Bits]]
     forced: set[Cell]
     _taken: set[str] = field(default_factory=set)
-    _readers: dict[Bit, list[Cell | str]] = field(default_factory=lambda: defaultdict(list))
+    _readers: dict[Cell, list[Cell | str]] = field(default_factory=lambda: defaultdict(list))
 
     def give(self, reserved: Iterable[str]) -> None:
         """Make the wires; `reserved` are names that they must not have."""
         self._taken = set(reserved)
         for name, word in self.roots:
-            for bit in word:
-                self._readers[bit].append(name)
+            self._read(name, word)
         for cell in self.names.netlist.cells:
-            for bit in cell.inputs():
-                self._readers[bit].append(cell)
+            self._read(cell, cell.inputs())
         order = _from_sources(self.names)
         for cell in self._to_be_named(order):
             missing = tuple(
@@ -109,6 +107,12 @@ class Temporaries:
                     use((cell.select,))
         return named[::-1]
 
+    def _read(self, reader: Cell | str, bits: Iterable[Bit]) -> None:
+        """Note what reads the cells that give some bits."""
+        for driver in dict.fromkeys(self.names.driver.get(bit) for bit in bits):
+            if isinstance(driver, Cell):
+                self._readers[driver].append(reader)
+
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def _name(self, cell: Cell) -> str:
@@ -127,17 +131,14 @@ class Temporaries:
         level: list[Cell] = [cell]
         while level:
             following: list[Cell] = []
-            for reached in level:
-                for bit in reached.output:
-                    for reader in self._readers[bit]:
-                        if isinstance(reader, str):
-                            return reader
-                        owned = [self.names.owner[bit][0].name for bit in reader.output if bit in self.names.owner]
-                        if owned:
-                            return owned[0]
-                        if reader not in seen:
-                            seen.add(reader)
-                            following.append(reader)
+            for reader in (reader for reached in level for reader in self._readers[reached]):
+                if isinstance(reader, str):
+                    return reader
+                if (owned := next((bit for bit in reader.output if bit in self.names.owner), None)) is not None:
+                    return self.names.owner[owned][0].name
+                if reader not in seen:
+                    seen.add(reader)
+                    following.append(reader)
             level = following
         return self.names.netlist.name
 
