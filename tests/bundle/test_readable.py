@@ -201,11 +201,12 @@ def test_sections_are_whole_and_names_are_declared_before_they_are_read(spec):
         declared = set()
         for line in re.sub(r"//.*", "", text).splitlines()[1:]:
             found = re.match(
-                r" +(?:input|output|reg|wire|localparam)\b(?: +(?:wire|reg))?(?: *\[\d+:\d+\])? +(\w+)", line
+                r" +(?:input|output|reg|wire|localparam)\b(?: +(?:wire|reg))?(?: *\[\d+:\d+\])? +(\w+(?:, \w+)*)",
+                line,
             )
             code = re.sub(r"\.\w+\(", "(", re.sub(r"\d+'[bdh]\w+", "", line))
             if found:
-                declared.add(found[1])
+                declared |= set(found[1].split(", "))
             elif re.match(r"  dut_\w+ \w+ \($", line):
                 continue
             read = set(re.findall(r"\b[A-Za-z_]\w*", code)) - KEYWORDS
@@ -213,7 +214,7 @@ def test_sections_are_whole_and_names_are_declared_before_they_are_read(spec):
 
 
 KEYWORDS = {"input", "output", "reg", "wire", "localparam", "assign", "always", "posedge", "begin", "end", "if", "else"}
-KEYWORDS |= {"endmodule", "signed"}
+KEYWORDS |= {"endmodule", "signed", "initial"}
 
 
 def test_an_engineer_finds_the_stages():
