@@ -201,8 +201,7 @@ def test_sections_are_whole_and_names_are_declared_before_they_are_read(spec):
         declared = set()
         for line in re.sub(r"//.*|\(\* maybe_unused \*\) ", "", text).splitlines()[1:]:
             found = re.match(
-                r" +(?:input|output|reg|wire|localparam)\b(?: +(?:wire|reg))?(?: *\[\d+:\d+\])? +(\w+(?:, \w+)*)",
-                line,
+                r" +(?:input|output|reg|wire|localparam)\b(?: +(?:wire|reg))?(?: *\[\d+:\d+\])? +(\w+(?:, \w+)*)", line
             )
             code = re.sub(r"\.\w+\(", "(", re.sub(r"\d+'[bdh]\w+", "", line))
             if found:
