@@ -79,11 +79,11 @@ def edit(verilog: str, signal: str, pattern: str, replacement: str, *, module: s
 def _definition(signal: str) -> re.Pattern[str]:
     # Beside it may stand bits that nobody reads.
     target = rf"(?:{signal}|\{{(?:unused_\w+, )?{signal}(?:, unused_\w+)?\}})"
-    return re.compile(rf"^ +(?:wire|assign) +(?:\[\d+:\d+\] +)?{target} =(?P<value>[^;]*);", re.MULTILINE)
+    return re.compile(rf"^ +(?:wire|assign) +(?:\[\d+:\d+\] +)?{target} =\s*(?P<value>[^;]*);", re.MULTILINE)
 
 
 def _loads(register: str) -> re.Pattern[str]:
-    return re.compile(rf"^ +{register} <=(?P<value>[^;]*);", re.MULTILINE)
+    return re.compile(rf"^ +{register} <=\s*(?P<value>[^;]*);", re.MULTILINE)
 
 
 class _MissingError(KeyError):
@@ -114,9 +114,9 @@ def _change(
         start, stop = matches[place].span("value")
         value = matches[place]["value"].strip()
         if callable(expression):
-            text = f" {expression(value)}"
+            text = expression(value)
         else:
-            text = expression if replaces else f" {expression.replace('{}', f'({value})')}"
+            text = expression if replaces else expression.replace("{}", f"({value})")
         pieces += [verilog[end : found.start() + start], text]
         end, count = found.start() + stop, count + 1
     if count == 0:
@@ -133,7 +133,7 @@ def random_mutants(verilog: str, count: int, seed: int) -> list[Mutant]:
 
 def _sites(verilog: str) -> Iterator[tuple[str, int, int, str]]:
     """Yield what stands where, the place, and another text for it."""
-    statement = re.compile(r"^ +(?:(?:wire|assign) +(?:\[\d+:\d+\] +)?(\w+) =|(\w+) <=)([^;]*);", re.MULTILINE)
+    statement = re.compile(r"^ +(?:(?:wire|assign) +(?:\[\d+:\d+\] +)?(\w+|\{.*\}) =|(\w+) <=)([^;]*);", re.MULTILINE)
     for module in _MODULE.finditer(verilog):
         for match in statement.finditer(verilog, *module.span()):
             name = f"{module[1]} {match[1] or match[2]}"

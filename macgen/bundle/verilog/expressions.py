@@ -309,7 +309,7 @@ def choice(condition: Expression, if_true: Expression, if_false: Expression, ori
         condition, if_true, if_false = condition.operand, if_false, if_true
     if if_true.width == 1:
         if isinstance(if_true, Constant):
-            if isinstance(if_false, Constant):
+            if isinstance(if_false, Constant) and if_true.value != if_false.value:
                 return condition if if_true.value else negation(condition)
             operator, when = ("|", condition) if if_true.value else ("&", negation(condition))
             return chain(operator, [when, if_false], origin)
