@@ -6,7 +6,6 @@ from the emitted modules alone, so that an oracle outside the project can judge 
 
 import atexit
 import ctypes
-import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -351,11 +350,4 @@ def ties_to_odd(verilog: str) -> str:
     Raises:
         LookupError: the Verilog does not round up by `below & (rest | last place)`.
     """
-    (rounder,) = re.findall(rf"(?ms)^module {NAME}_rounder\(.*?^endmodule$", verilog)
-    increment = re.search(r"(?m)^  assign result__up = \S+ & (\w+);$", rounder)
-    changed, count = rounder, 0
-    if increment is not None:
-        changed, count = re.subn(rf"(?m)^(  assign {increment[1]} = \w+ \| )(\S+;)$", r"\1~\2", rounder)
-    if count != 1:
-        raise LookupError("the Verilog does not round up by `below & (rest | last place)`")
-    return verilog.replace(rounder, changed)
+    return edit(verilog, "result__up", r"\| ([\w\[\]]+)\)$", r"| ~\1)", module=f"{NAME}_rounder").verilog

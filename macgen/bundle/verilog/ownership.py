@@ -110,6 +110,9 @@ class Ownership:
                 length += 1
             if length == 0:
                 continue
+            own = [bit for bit in wire.bits if not isinstance(bit, str)]
+            if kind == "cell" and len(set(own)) < len(own):
+                continue  # it repeats a bit, such as a sign: a part of what a cell does cannot be written
             if kind != "cell" and self._kinds[wire.name] != {kind}:
                 continue  # it could not be declared as what it is
             weak = wire.name in self.weak and self.weak[wire.name] != instance

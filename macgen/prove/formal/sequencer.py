@@ -144,14 +144,11 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
 """
         )
     inputs = {**SOURCE_INPUTS, "product": 1, "taken": 1, **scales, **flags}
-    place = "position" if spec.fold == "bubble" and not spec.has_outer_adder else "count"
     return Harness(
         name="sequencer",
         verilog=LOOK_UP + harness_module(inputs, body, properties),
         properties=properties,
-        connections=tuple(
-            (net, f"dut.{place if net == 'hardware_count' else net.removeprefix('hardware_')}") for net in hardware
-        ),
+        connections=tuple((net, f"dut.{net.removeprefix('hardware_')}") for net in hardware),
     )
 
 
