@@ -85,7 +85,7 @@ def test_a_part_of_an_expression_is_changed():
     ],
 )
 def test_what_is_not_there_cannot_be_changed(change):
-    with pytest.raises(LookupError, match="no module|nothing in y matches"):
+    with pytest.raises(LookupError, match=r"no module|nothing in y matches"):
         change()
 
 
