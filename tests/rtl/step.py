@@ -20,6 +20,7 @@ from macgen import MacSpec, tools
 from macgen.bundle.verilog import to_verilog
 from macgen.prove.exhaustive.step_wrapper import StepWrapper, step_wrapper
 from macgen.rtl import Design
+from tests.mutants import edit
 
 NAME = "dut"
 TIMEOUT_S = 300
