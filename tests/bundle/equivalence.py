@@ -21,7 +21,7 @@ wreduce t:$mul
 opt_clean
 """
 GATE = """\
-read_verilog gate.v
+read_verilog -noautowire gate.v
 proc
 opt_expr
 opt_merge

@@ -86,16 +86,6 @@ def test_slang_has_nothing_to_say(spec, tmp_path):
     assert slang(verilog_of(spec, "dut"), tmp_path)
 
 
-@pytest.mark.thinned(5)
-@everything
-def test_icarus_has_nothing_to_say(spec, tmp_path):
-    need("iverilog")
-    (tmp_path / "dut.v").write_text(verilog_of(spec, "dut"))
-    command = [*tools.require("iverilog").command, "-g2001", "-Wall", "-t", "null", "-s", "dut", "dut.v"]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (process.returncode, process.stderr) == (0, "")
-
-
 def test_lint_finds_what_it_should(tmp_path):
     text = verilog_of(SPEC, "dut")
     broken = text.replace("a_valid & b_valid", "a_valid & b_data", 1)

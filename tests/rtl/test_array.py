@@ -148,7 +148,7 @@ class Bench:
 
 
 def folds(chunk):
-    """Return what a spec's fold may be; without chunks one is as good as the other (tests/emit/test_verilog.py)."""
+    """Return what a spec's fold may be; without chunks one is as good as the other (tests/bundle/test_verilog.py)."""
     return tuple(Fold) if chunk else tuple(Fold)[:1]
 
 
