@@ -1,4 +1,4 @@
-"""Proves presets in full, and prints the tables of docs/verification.md.
+"""Proves presets in full, and prints tables of figures for docs/verification.md.
 
     python benchmarks/prove.py [PRESET...]
 
