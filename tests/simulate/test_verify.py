@@ -140,7 +140,7 @@ def lose_overflow(verilog: str) -> Mutant:
 NAMED_MUTANTS = [
     ("rounding increment lost", "small", "", lambda v: drive(v, "result__up", "1'b0")),
     ("sticky bit lost", "small", "", lambda v: drive(v, "align_sticky", "1'b0")),
-    ("chunk ends one early", "small", "", lambda v: drive(v, "chunk_end", "last | (position == 3'd3)")),
+    ("chunk ends one early", "small", "", lambda v: edit(v, "chunk_end", r"== ([\w']+)", r"== (\1 - 1'b1)")),
     ("beats lost while results wait", "small", "", lambda v: drive(v, "control__step", "{} & ~busy")),
     ("ties away from even", "small", "", lambda v: edit(v, "result__up", r"(\w+\[1\]) & .*", r"\1")),
     ("overflow flag lost", "small", "", lambda v: drive(v, "flags", "3'b000", module="dut_output")),

@@ -141,7 +141,7 @@ MUTANTS = {
     "beat not marked": ("bubble", lambda v: drive(v, "control__step", "{} & ~last"), "sequencer marked"),
     "chunk too short": (
         "bubble",
-        lambda v: drive(v, "chunk_end", "last | (position == 2'd1)"),
+        lambda v: edit(v, "chunk_end", r"== ([\w']+)", r"== (\1 - 1'b1)"),
         "sequencer count|sequencer sums",
     ),
     "first ignored": ("int", lambda v: drive(v, "control__first", "~first & {}"), "sequencer sums"),
@@ -178,7 +178,11 @@ MUTANTS = {
     ),
     "beat out of its turn": ("folds", lambda v: drive(v, "offered", "valid"), "sequencer turns|sequencer sums"),
     "last mark of another turn": ("folds", lambda v: load(v, "round_last", "1'b0"), "sequencer count|sequencer sums"),
-    "complete with the first turn": ("turns", lambda v: drive(v, "turn_is_2", "1'b1"), "results latency"),
+    "complete with the first turn": (
+        "turns",
+        lambda v: drive(v, "turn_is_2", "1'b1"),
+        "results latency|results results",
+    ),
     "number drawn while waiting": ("turns", lambda v: connect(v, "random", "adds", "1'b1"), "results stable"),
     # Range.
     "exponent of a scale": ("scaled", lambda v: drive(v, "b_scale_exponent", "4'd0"), "totals addends"),
