@@ -1,7 +1,8 @@
 """Builds a bundle's Verilog with one simulator and runs the testbench on it: `python run.py BUNDLE`.
 
 Needs neither the macgen command nor a simulator on the PATH; `macgen verify` runs this file too, with a time limit.
-Exit code 0: all tests passed; 1: some failed; 2: there is nothing to test, or a tool failed.
+Exit code 0: all tests passed; 1: some say that the array is wrong; 2: there is nothing to test, or a tool or the
+testbench itself failed.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from cocotb_tools import runner as cocotb_runner  # noqa: E402
 
 from macgen.bundle.manifest import load_manifest  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
+from macgen.simulate.session import read_results  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
 
@@ -81,13 +83,15 @@ def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
             results_xml=str(work / "results.xml"),
             timescale=("1ns", "1ps"),
         )
-        cases = list(ElementTree.parse(results).iter("testcase"))
+        tests, broken = read_results(Path(results))
     except (RuntimeError, OSError, ElementTree.ParseError) as error:
         print(f"error: {name} did not run the testbench to its end: {error}", file=sys.stderr)
         return 2
-    failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    print(f"{len(cases) - len(failed)} of {len(cases)} tests passed with {name} {version_of(name)}")
-    return 2 if not cases else 1 if failed else 0
+    failed = [test for test in tests if not test.passed]
+    print(f"{len(tests) - len(failed)} of {len(tests)} tests passed with {name} {version_of(name)}")
+    for test in broken:
+        print(f"error: the testbench broke off in {test.name}: {test.message}", file=sys.stderr)
+    return 2 if not tests or (broken and len(broken) == len(failed)) else 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from macgen.bundle import build
 from macgen.errors import MacgenError, ToolError
 from macgen.share import share_directory
 from macgen.simulate.matmul import run_matmul
+from macgen.simulate.session import read_results
 from macgen.simulate.simulators import choose
 from macgen.simulate.verify import VerifyResult, verify
 from tests.mutants import Mutant, connect, drive, edit, keep_in_reset, load, random_mutants
@@ -50,6 +52,10 @@ OTHERS = {
         a="fp16", b="e4m3fn", product="fp16", acc="fp16", lanes=4, lane_sum="tree", chunk=8, fold="overlap", rows=1,
         cols=2,
     ),
+    # int1 is -1 or 0: it has no positive number, and with int1 no negative product.
+    "one bit": MacSpec(a="int1", b="int1", acc="int2", rows=2, cols=1),
+    "four bits by one": MacSpec(a="int4", b="int1", acc="int6", chunk=3, overflow="wrap", rows=1, cols=2),
+    "one bit unsigned": MacSpec(a="uint1", b="int1", acc="int1", rows=1, cols=1),
     "aligned turns": MacSpec(
         a="e4m3fn", b="e4m3fn", acc="e5m5", lanes=2, lane_sum="aligned:6", chunk=4, interleave=2, rows=2, cols=1
     ),
@@ -99,7 +105,7 @@ def test_presets_pass_under_icarus(name, fold, tmp_path):
     )
 
 
-@pytest.mark.thinned("fixed", "scaled", "aligned turns")
+@pytest.mark.thinned("fixed", "scaled", "one bit", "aligned turns")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_pass_under_icarus(name, tmp_path):
     need("iverilog")
@@ -287,6 +293,41 @@ def test_verilog_that_does_not_compile_is_a_tool_error(bundles, tmp_path):
     with pytest.raises(ToolError, match=r"^simulation with \w+ did not end normally .*error.* its log is (.*)log.txt$"):
         quick(changed, workdir=tmp_path)
     assert "dut.v" in next(tmp_path.glob("*/log.txt")).read_text()
+
+
+def test_a_testbench_that_breaks_off_is_no_difference(bundles, tmp_path, monkeypatch):
+    monkeypatch.setenv("MACGEN_BUDGET", "plenty")
+    with pytest.raises(ToolError) as caught:
+        quick(bundles / "small", workdir=tmp_path, stop_at_first_failure=True)
+    start, _, log = str(caught.value).partition("; its log is ")
+    assert re.fullmatch(
+        r"the testbench broke off in idle_after_reset with \w+, which is no difference of the array: "
+        r"MacgenError: MACGEN_BUDGET is 'plenty'; accepted is a non-negative integer",
+        start,
+    )
+    assert Path(log).is_file()
+    assert run_py(bundles / "small", tmp_path / "alone") == 2
+
+
+def run_py(bundle: Path, work: Path) -> int:
+    command = [sys.executable, share_directory("sim") / "run.py", bundle, "--work", work]
+    return subprocess.run(command, capture_output=True, timeout=500, check=False).returncode
+
+
+def test_differences_come_before_tests_that_break_off(tmp_path):
+    results = tmp_path / "results.xml"
+    results.write_text(
+        '<testsuites><testsuite><testcase name="one" time="1"><failure message="boom" type="KeyError" /></testcase>'
+        '<testcase name="two" time="1"><failure message="tile 1" type="MismatchError" /></testcase>'
+        '<testcase name="three" time="1" /></testsuite></testsuites>'
+    )
+    tests, broken = read_results(results)
+    assert [(test.name, test.passed, test.message) for test in tests] == [
+        ("one", False, "KeyError: boom"),
+        ("two", False, "tile 1"),
+        ("three", True, ""),
+    ]
+    assert broken == tests[:1]
 
 
 def test_time_limit(bundles, tmp_path):
