@@ -1,16 +1,16 @@
 """How long it takes to write a bundle: median wall time of `emit.build`, next to the 4 x 4 array of the same run."""
 
 import statistics
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 import macgen
 from macgen.bundle import build
+from macgen.interrupts import run_program
+from macgen.lifetime import temporary_directory
 
 SIZES = (4, 16, 64)
 RUNS = 3
@@ -21,9 +21,9 @@ def seconds(side: int) -> float:
     spec = replace(macgen.presets["default"], rows=side, cols=side)
     times = []
     for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as directory:
+        with temporary_directory() as directory:
             start = time.perf_counter()
-            build(spec, Path(directory) / "mac")
+            build(spec, directory.path / "mac")
             times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -23,6 +23,7 @@ from rich.table import Table
 
 import macgen
 from macgen import MacSpec
+from macgen.interrupts import run_program
 from macgen.network.gemm import Kind
 from macgen.network.papers import paper_network
 from macgen.width import monte_carlo, nsr, truncation, variance
@@ -204,4 +205,4 @@ def main(quick: bool, trials: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

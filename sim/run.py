@@ -18,6 +18,7 @@ from cocotb_tools import runner as cocotb_runner  # noqa: E402
 
 from macgen.bundle.manifest import load_manifest  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
+from macgen.interrupts import run_program  # noqa: E402
 from macgen.simulate.session import read_results  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
@@ -95,4 +96,4 @@ def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

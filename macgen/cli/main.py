@@ -6,6 +6,8 @@ sentence on standard error; 130, interrupted.
 
 import errno
 import importlib
+import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,10 +16,10 @@ from typing import Any, NoReturn
 import click
 
 from macgen.errors import MacgenError
+from macgen.interrupts import EXIT_INTERRUPTED
 from macgen.version import __version__
 
 EXIT_REFUSED = 2
-EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "plan": "Compute how wide accumulators have to be, for a length, a network or an ONNX model.",
@@ -48,6 +50,9 @@ class _Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         extra |= {"prog_name": "macgen", "standalone_mode": False}
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal may not know all characters: then it gets their codes
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(args, *rest, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -61,14 +66,25 @@ class _Commands(click.Group):
         except MacgenError as error:
             code = _refuse(str(error))
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno == errno.ENOSPC:
+                code = _refuse(f"standard output cannot be written ({error.strerror}); accepted is one with room")
+            elif not _working_directory_exists():
+                code = _refuse("the working directory has been removed; accepted is one that exists")
+            else:
                 raise
-            code = _refuse(f"standard output cannot be written ({error.strerror}); accepted is one with room")
         except click.Abort:
             click.echo("macgen: interrupted", err=True)
             warnings.simplefilter("ignore")  # Amaranth would warn of modules that were never finished
             code = EXIT_INTERRUPTED
         sys.exit(code)
+
+
+def _working_directory_exists() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _refuse(message: str) -> int:
@@ -98,8 +114,3 @@ def cli() -> None:
     Exit codes: 0 done; 1 verification failed or undecided, or doctor misses a tool; 2 refused,
     with one sentence that says why; 130 interrupted.
     """
-
-
-def main() -> NoReturn:
-    """Run the command line of this process."""
-    cli.main()

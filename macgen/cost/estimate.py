@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -166,33 +165,31 @@ def report(
         raise MacgenError(f"clock-mhz {clock_mhz!r} is not from 0.001 to 100000")
     workload = random_workload(spec, seed) if data is None else data_workload(spec, Path(data), seed)
     notes = checksum_notes(directory, manifest)
-    work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
-    price = _Pricer(work, None if liberty is None else Path(liberty), clock_mhz, workload, progress)
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:
         other, unavailable = None, str(error)
+    with tools.work_directory(None, "report") as work:
+        price = _Pricer(work.path, None if liberty is None else Path(liberty), clock_mhz, workload, progress)
 
-    def price_own() -> tuple[Cost, dict[str, Any]]:
-        verilog = work / f"{manifest.top}.v"
-        shutil.copyfile(directory / manifest.verilog, verilog)
-        return price.cost("array", spec, verilog, manifest.top)
+        def price_own() -> tuple[Cost, dict[str, Any]]:
+            verilog = work.path / f"{manifest.top}.v"
+            shutil.copyfile(directory / manifest.verilog, verilog)
+            return price.cost("array", spec, verilog, manifest.top)
 
-    def price_baseline() -> tuple[Cost, dict[str, Any]]:
-        assert other is not None
-        verilog = work / "baseline.v"
-        verilog.write_text(to_verilog(other, "baseline"), encoding="utf-8")
-        return price.cost("baseline", other, verilog, "baseline")
+        def price_baseline() -> tuple[Cost, dict[str, Any]]:
+            assert other is not None
+            verilog = work.path / "baseline.v"
+            verilog.write_text(to_verilog(other, "baseline"), encoding="utf-8")
+            return price.cost("baseline", other, verilog, "baseline")
 
-    jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]
-    try:
-        (cost, conditions), *others = tools.side_by_side(*jobs)
-    except ToolError:
-        raise  # with the log that it names kept
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    shutil.rmtree(work)
+        jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]
+        work.keep = False
+        try:
+            (cost, conditions), *others = tools.side_by_side(*jobs)
+        except ToolError:
+            work.keep = True  # with the log that it names
+            raise
     baseline = others[0][0] if others else cost if other == spec else None
     if cost.minimum_period_ns is not None and cost.minimum_period_ns > 1e3 / clock_mhz:
         notes.append(

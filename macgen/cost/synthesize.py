@@ -281,8 +281,7 @@ class _Run:
             cwd=self.workdir,
             log=self.workdir / f"{name}.log",
             timeout=self.timeout,
-            # A killed run then leaves its temporary files where the user looks for the log.
-            env={**yosys.environment(), "TMPDIR": str(self.workdir.resolve())},
+            env=yosys.environment(),
             name="Yosys",
         )
 

@@ -1,5 +1,6 @@
 """External tools: where they are, how a command is run, and where it works."""
 
+from macgen.tools.caches import cache_variables
 from macgen.tools.commands import check_timeout, last_message, run, side_by_side
 from macgen.tools.executables import NAMES, Tool, all_tools, find, require
 from macgen.tools.work import Work, work_directory
@@ -9,6 +10,7 @@ __all__ = [
     "Tool",
     "Work",
     "all_tools",
+    "cache_variables",
     "check_timeout",
     "find",
     "last_message",

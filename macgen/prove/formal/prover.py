@@ -305,6 +305,6 @@ def _yosys(place: Path, name: str, commands: Sequence[str], timeout: float) -> N
         cwd=place,
         log=place / f"{name}.txt",
         timeout=timeout,
-        env={**yosys.environment(), "TMPDIR": str(place)},
+        env=yosys.environment(),
         name="Yosys",
     )
