@@ -186,6 +186,7 @@ def verify(
     tiles: int | None = None,
     exhaustive: Literal[False] = False,
     formal: Literal[False] = False,
+    trust: bool = False,
 ) -> "VerifyResult": ...
 
 
@@ -197,13 +198,19 @@ def verify(
     seed: int | None = None,
     pairs: int | None = None,
     formal: Literal[False] = False,
+    trust: bool = False,
     progress: Progress = ...,
 ) -> "ExhaustiveResult": ...
 
 
 @overload
 def verify(
-    bundle: PathLike, *, formal: Literal[True], exhaustive: Literal[False] = False, progress: Progress = ...
+    bundle: PathLike,
+    *,
+    formal: Literal[True],
+    exhaustive: Literal[False] = False,
+    trust: bool = False,
+    progress: Progress = ...,
 ) -> "FormalResult": ...
 
 
@@ -216,6 +223,7 @@ def verify(
     exhaustive: bool = False,
     pairs: int | None = None,
     formal: bool = False,
+    trust: bool = False,
     progress: Progress = lambda _: None,
 ) -> "VerifyResult | ExhaustiveResult | FormalResult":
     """Simulate a bundle's Verilog against the golden model, prove its step in every state, or prove its control.
@@ -230,6 +238,7 @@ def verify(
         pairs: with `exhaustive`, how many steps, folds and results to draw where there are more than 10**9; None:
             10**8.
         formal: instead, prove stream protocol, order of the sums, reset and range of the sums for all time.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: with `exhaustive` or `formal`, told what is being done.
 
     Returns:
@@ -245,19 +254,21 @@ def verify(
         _refuse_beside("formal", others | {"exhaustive": exhaustive or None})
         from macgen.prove.formal.prover import formal as prove
 
-        return prove(directory, progress=progress)
+        return prove(directory, trust=trust, progress=progress)
     seed = 1 if seed is None else seed
     if exhaustive:
         _refuse_beside("exhaustive", {"simulator": simulator, "tiles": tiles})
         from macgen.prove.exhaustive.prover import DRAWN_PAIRS
         from macgen.prove.exhaustive.prover import exhaustive as drive
 
-        return drive(directory, seed=seed, draws=DRAWN_PAIRS if pairs is None else pairs, progress=progress)
+        draws = DRAWN_PAIRS if pairs is None else pairs
+        return drive(directory, seed=seed, draws=draws, trust=trust, progress=progress)
     if pairs is not None:
         raise MacgenError(f"pairs {shown(pairs)} does not go with a simulation; accepted is it with exhaustive")
     from macgen.simulate.verify import verify as simulate
 
-    return simulate(directory, simulator="auto" if simulator is None else simulator, seed=seed, tiles=tiles)
+    choice: SimulatorChoice = "auto" if simulator is None else simulator
+    return simulate(directory, simulator=choice, seed=seed, tiles=tiles, trust=trust)
 
 
 def _refuse_beside(way: str, others: Mapping[str, object]) -> None:

@@ -133,7 +133,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     metavar="NAME",
     help="Name of the top module: a Verilog identifier.  [default: the directory's name, else made of the formats]",
 )
-@click.option("--force", is_flag=True, help="Replace the bundle if there is one in the directory.")
+@click.option("--force", is_flag=True, help="Replace the bundle if there is one in the directory, and nothing else.")
 def build(
     preset: str | None,
     spec: str | None,

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from macgen import verbs
+from macgen.cli.bundles import TRUST_HELP, look_at
 from macgen.cli.parameters import integer
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ EXIT_FAILED = 1
     is_flag=True,
     help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time.",
 )
+@click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def verify(
@@ -61,13 +63,17 @@ def verify(
     exhaustive: bool,
     pairs: int | None,
     formal: bool,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Simulate the Verilog of a bundle and compare every result and flag with the golden model, bit for bit.
 
-    DIR is what `macgen build` wrote. Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities,
-    NaN), all chunk lengths and random operands run with random gaps and back-pressure. Exits with 1 when a result
-    differs; the log then stays and is named.
+    DIR is what `macgen build` wrote. Its Verilog is first compared with what macgen writes of its spec; other Verilog
+    may do anything when it runs, and is refused without --trust.
+
+    Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities, NaN), all chunk lengths and random
+    operands run with random gaps and back-pressure. Exits with 1 when a result differs; the log then stays and is
+    named.
 
     \b
     Example:
@@ -78,24 +84,25 @@ def verify(
     from macgen.cli import console
 
     if formal:
-        _verify_formally(ctx, directory, exhaustive, as_json)
+        _verify_formally(ctx, directory, exhaustive, trust, as_json)
         return
     given = {name for name in ("simulator", "tiles") if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
     if exhaustive and given:
         raise click.UsageError(f"--{min(given)} does not go with --exhaustive, which Verilator compiles")
     if pairs is not None and not exhaustive:
         raise click.UsageError("--pairs goes with --exhaustive only")
+    look_at(directory, trust)
     if exhaustive:
         with console.progress(f"Proving {click.format_filename(directory)}") as tell:
-            driven = verbs.verify(directory, exhaustive=True, seed=seed, pairs=pairs, progress=tell)
+            driven = verbs.verify(directory, exhaustive=True, seed=seed, pairs=pairs, trust=trust, progress=tell)
         _show(ctx, driven, as_json, _print_phases)
         return
     with console.progress(f"Simulating {click.format_filename(directory)}"):
-        simulated = verbs.verify(directory, simulator=simulator, seed=seed, tiles=tiles)
+        simulated = verbs.verify(directory, simulator=simulator, seed=seed, tiles=tiles, trust=trust)
     _show(ctx, simulated, as_json, _print_tables)
 
 
-def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_json: bool) -> None:
+def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, trust: bool, as_json: bool) -> None:
     from macgen.cli import console
 
     given = ("simulator", "seed", "tiles", "pairs")
@@ -104,8 +111,9 @@ def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_j
         others.add("exhaustive")
     if others:
         raise click.UsageError(f"--{min(others)} does not go with --formal, which draws no operands")
+    look_at(directory, trust)
     with console.progress(f"Proving {click.format_filename(directory)}") as tell:
-        proved = verbs.verify(directory, formal=True, progress=tell)
+        proved = verbs.verify(directory, formal=True, trust=trust, progress=tell)
     _show(ctx, proved, as_json, _print_proofs)
 
 

@@ -344,7 +344,8 @@ def test_output_that_is_someone_elses_directory(tmp_path):
     Path("x").mkdir()
     Path("x/thesis.tex").write_text("mine")
     for extra in ((), ("--force",)):
-        assert refused("build", "-o", "x", *extra).startswith("output 'x' exists and is no bundle; accepted is ")
+        sentence = refused("build", "-o", "x", *extra)
+        assert sentence.startswith("output 'x' exists and is no bundle (it holds 'thesis.tex'); accepted is ")
     assert tree(tmp_path) == {"x": None, "x/thesis.tex": b"mine"}
 
 
