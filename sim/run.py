@@ -55,7 +55,9 @@ def main() -> int:
 
 def run(bundle: Path, simulator: str, work: Path, module: str, trust: bool) -> int:
     """Build and simulate; return the exit code."""
-    manifest = load_manifest(bundle) if trust else open_bundle(bundle).manifest
+    if not trust:
+        bundle = open_bundle(bundle).copy(work / "bundle")  # what was looked at is what runs
+    manifest = load_manifest(bundle)
     name = choose(simulator, manifest.spec)[0]
     os.environ.update(simulator_environment(name), MACGEN_BUNDLE=str(bundle))
     if name == "verilator":

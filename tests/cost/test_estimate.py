@@ -8,7 +8,7 @@ from rich.console import Console
 
 from macgen.bundle import build
 from macgen.cost import synthesize
-from macgen.cost.estimate import Report, baseline_spec, figures, report
+from macgen.cost.estimate import Report, _Pricer, baseline_spec, figures, report
 from macgen.errors import MacgenError
 from macgen.presentation.cost_table import print_report
 from macgen.spec import MacSpec
@@ -115,6 +115,19 @@ def test_an_array_with_32_bits_is_its_own_baseline_and_a_changed_file_is_noted(o
     assert result.notes == ("rtl/wide.v was changed after it was built: its checksum is not the manifest's",)
     assert result.cost.area_um2 is None
     assert "Liberty" in result.cost.period_unavailable
+
+
+def test_an_array_may_be_called_baseline(tmp_path, monkeypatch):
+    files = {}
+
+    def cost(self, label, spec, verilog, top):
+        files[label] = verilog
+        raise MacgenError("that is enough")
+
+    monkeypatch.setattr(_Pricer, "cost", cost)
+    with pytest.raises(MacgenError, match="that is enough"):
+        report(build(SMALL, tmp_path / "baseline"))
+    assert files["array"] != files["baseline"]
 
 
 def test_a_clock_out_of_range_is_refused(tmp_path):

@@ -423,6 +423,18 @@ def test_make_fails_with_the_testbench(bundles, tmp_path):
     assert "Error 1" in process.stderr
 
 
+def test_make_runs_no_verilog_of_others(bundles, tmp_path):
+    changed = tmp_path / "mutant"
+    shutil.copytree(bundles / "small", changed)
+    with (changed / "rtl" / "dut.v").open("a") as file:
+        file.write("// touched\n")
+    process = make(f"BUNDLE={changed}", f"WORK={tmp_path / 'work'}", "TRUST=")
+    assert process.returncode == 2
+    assert "error: bundle" in process.stderr
+    assert "accepted is what macgen build writes, or with --trust" in process.stderr
+    assert not (tmp_path / "work").exists()
+
+
 def test_make_without_a_bundle_says_so(tmp_path):
     process = make(f"BUNDLE={tmp_path / 'nothing'}")
     assert process.returncode == 2
