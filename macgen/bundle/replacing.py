@@ -24,8 +24,8 @@ _NAMED = 3
 _MOST_BYTES = 200
 """Of a target's name beside which another fits, with what tells it apart."""
 
-_ASIDE = ".replaced"
-"""What the old bundle is called where two renames replace it."""
+_PARTIAL, _ASIDE = ".partial", ".replaced"
+"""What the new bundle is called until it is in its place, and the old one between two renames that replace it."""
 
 # Linux: renameat2(2), paths relative to the working directory.
 _AT_FDCWD = -100
@@ -142,7 +142,7 @@ class Place:
         stem = target.name if len(text) <= _MOST_BYTES else hashlib.sha256(text).hexdigest()[:16]
         self._name, self._stem = name, f".{stem}"
         self.target = target
-        self.staging = target.parent / f".{stem}.{secrets.token_hex(4)}.partial"
+        self.staging = target.parent / f".{stem}.{secrets.token_hex(4)}{_PARTIAL}"
         self._aside = self.staging.with_suffix(_ASIDE)
         self._made: list[Path] = []
 
@@ -172,33 +172,27 @@ class Place:
         except OSError as error:
             if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+        self._exchange()
+        try:
+            check_target(self.staging, self.target, force)  # nobody writes into it any more
+        except BaseException:
+            self._exchange()
+            raise
+        _remove(self.staging, self._name)
+
+    def _exchange(self) -> None:
         try:
             exchange(self.staging, self.target)
-            old = self.staging
         except OSError:
             self.target.rename(self._aside)
             self.staging.rename(self.target)
-            old = self._aside
-        try:
-            check_target(old, self.target, force)  # nobody writes into it any more
-        except BaseException:
-            self._give_back(old)
-            raise
-        _remove(old, self._name)
-
-    def _give_back(self, old: Path) -> None:
-        if old == self.staging:
-            exchange(old, self.target)
-        else:
-            self.target.rename(self.staging)
-            old.rename(self.target)
+            self._aside.rename(self.staging)  # else it could be recovered while it is being deleted
 
     def clean_up(self) -> None:
         """After a stop at any moment: remove what was begun; the old bundle is back unless the new one is there."""
         with contextlib.suppress(OSError, ValueError):
-            if self._aside.exists() and not self.target.exists():
-                self._aside.rename(self.target)
-            _remove(self._aside, self._name)
+            if self._aside.exists():
+                self._aside.rename(self.staging if self.target.exists() else self.target)
         with contextlib.suppress(OSError, ValueError):
             _remove(self.staging, self._name)
         for parent in self._made:  # deepest first; those that hold something stay
@@ -210,10 +204,11 @@ class Place:
         for aside in self.target.parent.glob(f"{glob.escape(self._stem)}.????????{_ASIDE}"):
             if name_of_bundle(aside) is None:
                 continue
-            if os.path.lexists(self.target):
-                _remove(aside, self._name)
-            else:
-                aside.rename(self.target)
+            there, rest = os.path.lexists(self.target), aside.with_suffix(_PARTIAL)
+            with contextlib.suppress(OSError):  # others may do the same
+                aside.rename(rest if there else self.target)
+            if there:
+                _remove(rest, self._name)
 
 
 def exchange(one: Path, other: Path) -> None:
