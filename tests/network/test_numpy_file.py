@@ -221,6 +221,6 @@ def test_damaged_files_give_arrays_or_a_sentence(data, tmp_path_factory):
 
 @pytest.mark.prove
 @given(data=st.data())
-@settings(max_examples=5000)
+@settings(max_examples=3000)
 def test_many_damaged_files_give_arrays_or_a_sentence(data, tmp_path_factory):
     check_damaged(data, tmp_path_factory)
