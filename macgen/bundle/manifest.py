@@ -19,6 +19,9 @@ from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
 MANIFEST = "manifest.json"
+MAX_BYTES = 1 << 20
+"""Of a manifest; one with all that a spec can have takes a few thousand."""
+
 SCHEMA = 2
 """The format of bundles that this macgen writes and reads: of the manifest, of the Verilog's modules and their names.
 1 was macgen 0.1's."""
@@ -197,7 +200,11 @@ def _read(directory: Path) -> str:
     path = directory / MANIFEST
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "Not a regular file")
-    return path.read_text(encoding="utf-8")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"More than {MAX_BYTES} bytes")
+    return data.decode("utf-8")
 
 
 def _is_file(path: Path) -> bool:
