@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or
+from macgen.cli.parameters import SectionedCommand, integer, integer_or, word_of_path
 from macgen.errors import MacgenError, shown, shown_path
 
 if TYPE_CHECKING:
@@ -267,4 +267,5 @@ def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:
     for reason in reasons:
         out.print(f"{reason}.")
     out.print("Files: " + ", ".join([*manifest.files, "manifest.json"]))
-    out.print(f"Next:  macgen verify {where}\n       macgen report {where}")
+    word = word_of_path(built.directory)
+    out.print(f"Next:  macgen verify {word}\n       macgen report {word}")

@@ -66,10 +66,11 @@ def fit_samples(model: ModelProto, name: str, samples: Samples) -> tuple[Inputs,
     batched = []
     for value in inputs:
         shape, stated = arrays[value.name].shape, value.type.tensor_type.shape.dim
-        if not value.type.tensor_type.HasField("shape") or len(shape) != len(stated):
-            raise MacgenError(
-                f"samples of input {shown(value.name)} have shape {shape}; accepted are {len(stated)} axes"
-            )
+        if not value.type.tensor_type.HasField("shape"):
+            raise MacgenError(f"input {shown(value.name)} of model {name} has no shape; accepted are inputs with one")
+        if len(shape) != len(stated):
+            accepted = {0: "is a single number", 1: "is 1 axis"}.get(len(stated), f"are {len(stated)} axes")
+            raise MacgenError(f"samples of input {shown(value.name)} have shape {shape}; accepted {accepted}")
         for axis, (size, dim) in enumerate(zip(shape, stated, strict=True)):
             if not dim.HasField("dim_value") or dim.dim_value in (0, -1):
                 dims[f"{value.name}:{axis}"] = size

@@ -3,14 +3,8 @@
 from rich.console import Console
 
 from macgen.cost.estimate import Cost, Report, figures
+from macgen.errors import significant
 from macgen.presentation.tables import new_table, print_table
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Return a figure with so many digits that count, zeros at its end included; digits before the point all stay."""
-    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # after rounding: 9.996 is 10.0
-    return f"{value:,.{max(0, digits - 1 - exponent)}f}"
-
 
 _whole, _thousandths = "{:,.0f}".format, "{:,.3f}".format
 

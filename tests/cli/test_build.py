@@ -460,3 +460,8 @@ def test_standard_input_that_is_closed(option):
     assert result.stderr == (
         f"macgen: error: {option} '-' cannot be read (standard input is closed); accepted is a file, or one there\n"
     )
+
+
+def test_the_next_commands_can_be_copied(tmp_path):
+    out = invoke("build", "--preset", "int4", *SMALL, "--name", "mac", "-o", "a b").stdout
+    assert out.endswith("Next:  macgen verify 'a b'\n       macgen report 'a b'\n")

@@ -30,7 +30,7 @@ def test_one_length():
     (row,) = cells(result.stdout, " 4,608")
     assert row == ["4,608", "9", "5", "7", "5", "fix45.32", "e5m5", "11"]
     assert "Decided by noise." in result.stdout
-    assert "e5m5: mantissa: NSR 0.003, at most 0.01; exponent: sums reach 342" in result.stdout
+    assert "e5m5: mantissa: NSR 0.0030, at most 0.01; exponent: sums reach 342" in result.stdout
 
 
 def test_forward_widths_of_resnet18():
