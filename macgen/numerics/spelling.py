@@ -43,7 +43,9 @@ def perhaps_meant(text: str, parse: Callable[[str], object]) -> str | None:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    name = re.sub(r"[\s_-]", "", text.lower())
+    name = re.sub(r"[\s_]", "", text.lower())
+    if "." not in name and ":" not in name:  # there it is a sign
+        name = name.replace("-", "")
     yield name
     yield f"{name}finite"
     if name in _OTHER_NAMES:

@@ -20,7 +20,7 @@ def print_table(table: Table, console: Console, left_out: Sequence[Column] = ())
     """Print a table of `new_table` so that no number or word is cut.
 
     Where it is too wide, text is wrapped; then columns are left out, which a line below says. Where that is not enough,
-    each row becomes a sentence of lines: its first cell, then titles and values.
+    each row becomes a sentence: its first cell, if that is text, then titles and values.
 
     Parameters:
         table: its cells are strings. A text column's `min_width` is how narrow it may become; without one it is that of
@@ -79,12 +79,14 @@ def _title(column: Column) -> str:
 
 
 def _print_lines(table: Table, console: Console) -> None:
+    named = table.columns[0].justify == "left"
+    if named:
+        console.print(f"{_title(table.columns[0])}:")
     for cells in zip(*(map(str, column.cells) for column in table.columns), strict=True):
         parts = []
         for column, cell in zip(table.columns, cells, strict=True):
-            named = column is table.columns[0] and column.justify == "left"
             if cell:
-                parts.append(cell if named else f"{_title(column)} {cell}")
+                parts.append(cell if named and column is table.columns[0] else f"{_title(column)} {cell}")
         console.print(_lines(parts, console))
 
 

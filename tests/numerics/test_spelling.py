@@ -52,7 +52,21 @@ def test_close_names_are_told(text, meant):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "posit8", "e99m99", "e0m3", "int0", "int999", "fix300.2", "x" * 10_000, "e5m2:up"]
+    "text",
+    [
+        "",
+        "posit8",
+        "e99m99",
+        "e0m3",
+        "int0",
+        "int999",
+        "fix300.2",
+        "x" * 10_000,
+        "e5m2:up",
+        "fix-300.8",
+        "fix8.-300",
+        "e5m2:bias=-1000",
+    ],
 )
 def test_what_is_close_to_none_gets_no_hint(text):
     with pytest.raises(MacgenError) as error:

@@ -62,6 +62,7 @@ def test_then_columns_are_left_out_in_order():
 
 def test_then_rows_become_lines():
     assert printed(30) == [
+        "Layer:",
         "conv1.first, Length 3,211,264,",
         "  Exact sum fix55.32, What",
         "  every sum is rounded",
