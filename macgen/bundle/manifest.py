@@ -19,6 +19,7 @@ from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
 MANIFEST = "manifest.json"
+
 SCHEMA = 2
 """The format of bundles that this macgen writes and reads: of the manifest, of the Verilog's modules and their names.
 1 was macgen 0.1's."""

@@ -132,19 +132,21 @@ def _show(ctx: click.Context, result: R, as_json: bool, print_: Callable[[R], No
 
 
 def _print_proofs(result: "FormalResult") -> None:
-    from rich.table import Table
+    from rich.table import Column
 
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = Table("Proof", "Property", "Claim", "Method", "Depth", "Seconds", "Result", box=None, padding=(0, 2, 0, 0))
+    claim = Column("Claim", overflow="fold")
+    table = new_table("Proof", "Property", claim, "Method", "Depth", "Seconds", "Result")
     for proof in result.proofs:
         for place, item in enumerate(proof.properties):
             how = ["", "", "", ""] if place else [proof.name, proof.method, str(proof.depth), f"{proof.seconds:.1f}"]
             # The properties of a proof hold together: of one that fails, the others stay open.
             outcome = proof.outcome if proof.outcome != "fails" or item == proof.failing else "open"
             table.add_row(how[0], item.name, item.claim, *how[1:], outcome)
-    out.print(table)
+    print_table(table, out)
     for note in result.notes:
         out.print(f"Note: {note}")
     for sentence in result.unproved:
@@ -158,21 +160,23 @@ def _print_proofs(result: "FormalResult") -> None:
 
 
 def _print_phases(result: "ExhaustiveResult") -> None:
-    from rich.table import Table
+    from rich.table import Column
 
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = Table("What", "States", "Addends", "Pairs", "Space", "Seconds", "Result", box=None, padding=(0, 2, 0, 0))
+    space = Column("Space", overflow="fold")
+    table = new_table("What", "States", "Addends", "Pairs", space, "Seconds", "Result")
     for phase in result.phases:
         counts = [f"{count:,}" if count else "-" for count in (phase.states, phase.addends)]
-        space = "complete" if phase.complete else "sampled"
+        driven = "complete" if phase.complete else "sampled"
         if phase.complete and phase.numbers == "switches":
-            space = "complete, R at switches"
+            driven = "complete, R at switches"
         failed = not result.passed and phase is result.phases[-1]
         verdict = "differs" if failed else "equal"
-        table.add_row(phase.name, *counts, f"{phase.pairs:,}", space, f"{phase.seconds:.1f}", verdict)
-    out.print(table)
+        table.add_row(phase.name, *counts, f"{phase.pairs:,}", driven, f"{phase.seconds:.1f}", verdict)
+    print_table(table, out)
     if result.difference is not None:
         out.print(result.difference)
     if result.log is not None:
@@ -194,28 +198,16 @@ def _print_phases(result: "ExhaustiveResult") -> None:
 
 
 def _print_tables(result: "VerifyResult") -> None:
-    from rich.table import Table
-
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = Table(
-        "Simulator",
-        "Tests",
-        "Tiles",
-        "Beats",
-        "Cycles",
-        "Compared",
-        "Seconds",
-        "Result",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
+    table = new_table("Simulator", "Tests", "Tiles", "Beats", "Cycles", "Compared", "Seconds", "Result")
     for run in result.runs:
         counts = [f"{count:,}" for count in (len(run.tests), run.tiles, run.beats, run.cycles, run.comparisons)]
         verdict = "equal" if run.passed else f"{len(run.failed)} failed"
         table.add_row(f"{run.simulator} {run.version}", *counts, f"{run.seconds:.1f}", verdict)
-    out.print(table)
+    print_table(table, out)
     for run in result.runs:
         for test in run.failed:
             out.print(f"{run.simulator}: {test.name}: {test.message}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, escaped, shown
 from macgen.network.gemm import MAX_BATCH
 from macgen.network.onnx_file import MAX_DIMENSION, checked_shape
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
     from onnx.onnx_ml_pb2 import TensorShapeProto
+
+_LONGEST = 300  # characters of a command line in a sentence
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,10 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
     missing = [_symbol(dim) or key for key, dim in axes.items() if sizes[key] is None]
     if missing:
         hint = " (or --batch SIZE for the first)" if open_batch and batch is None else ""
-        options = " ".join(f"--dim {key}=SIZE" for key in dict.fromkeys(missing))
-        raise MacgenError(f"model {name} has inputs of open size; accepted with {shown(options, 300)[1:-1]}{hint}")
+        options = " ".join(f"--dim {shlex.quote(f'{key}=SIZE')}" for key in dict.fromkeys(missing))
+        if len(options) > _LONGEST:
+            options = f"{options[:_LONGEST]}..."
+        raise MacgenError(f"model {name} has inputs of open size; accepted with {escaped(options)}{hint}")
     shapes = {
         value.name: checked_shape(
             (sizes[f"{value.name}:{axis}"] or 0 for axis in range(len(value.type.tensor_type.shape.dim))),

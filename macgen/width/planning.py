@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Literal
 
 from macgen.emulate.value_range import ValueRange
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
@@ -284,13 +284,13 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     if (least := _noise(goal, counted, MAX_MAN_BITS, counted_chunk)) > goal.nsr:
         raise MacgenError(
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
-            f"from {least:.2g}"
+            f"from {significant(least, 2)}"
         )
     if goal.rounding == "rtz":
         man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
     else:
         man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
-    text = f"NSR {_noise(goal, counted, man_bits, counted_chunk):.2g}"
+    text = f"NSR {significant(_noise(goal, counted, man_bits, counted_chunk), 2)}"
     if goal.rounding == "rtz":
         text += ", each sum truncated"
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
@@ -346,7 +346,7 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
         lost = truncation.nsr(counted, vrr, counted_chunk)
         yield (
             f"rtz truncates every sum toward zero: with the {vrr} mantissa bits that VRR accepts, a sum of "
-            f"{dot.length} products keeps {kept:.0%} of its variance (NSR {lost:.2g}); "
+            f"{dot.length} products keeps {kept:.0%} of its variance (NSR {significant(lost, 2)}); "
             f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
         )
     rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
@@ -355,6 +355,6 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
         lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr
         yield (
             f"drop loses what it shifts out: with the {rne} mantissa bits that rne needs, a sum of {dot.length} "
-            f"products keeps {kept:.1%} of its variance by the VRR (NSR up to {lost:.2g}); it takes "
+            f"products keeps {kept:.1%} of its variance by the VRR (NSR up to {significant(lost, 2)}); it takes "
             f"{max(vrr, noise)} bits"
         )

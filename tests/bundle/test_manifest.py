@@ -5,7 +5,7 @@ import os
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from macgen.bundle.bundle import build
@@ -313,3 +313,47 @@ def test_a_manifest_that_would_never_end(bundle):
         load_manifest(bundle)
     sentence(error)
     assert name_of_bundle(bundle) is None
+
+
+def test_a_manifest_that_is_too_long(bundle):
+    path = bundle / MANIFEST
+    text = path.read_bytes()
+    path.write_bytes(text + b" " * ((1 << 20) - len(text)))
+    assert name_of_bundle(bundle) is not None
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # a hole; read whole, it would not fit
+    with pytest.raises(MacgenError, match=rf"has no readable {MANIFEST} \(Larger than 1048576 bytes\)") as error:
+        load_manifest(bundle)
+    sentence(error)
+    assert name_of_bundle(bundle) is None
+
+
+def check_damaged(data, bundle):
+    """A manifest with some bytes changed, left out or put in: as it was, or a sentence."""
+    sound = (bundle / MANIFEST).read_bytes()
+    content = bytearray(sound)
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        put = data.draw(st.binary(max_size=3) | st.sampled_from([b'"', b"[" * 2000, b"9" * 5000, b"1e999", b"NaN"]))
+        content[start : start + data.draw(st.integers(0, 9))] = put
+    try:
+        (bundle / MANIFEST).write_bytes(content)
+        name_of_bundle(bundle)
+        assert load_manifest(bundle).spec == SPEC
+    except MacgenError as error:
+        assert "\n" not in str(error)
+    finally:
+        (bundle / MANIFEST).write_bytes(sound)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(data=st.data())
+def test_damaged_manifests_are_refused_or_as_they_were(data, bundle):
+    check_damaged(data, bundle)
+
+
+@pytest.mark.prove
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=3000)
+@given(data=st.data())
+def test_many_damaged_manifests_are_refused_or_as_they_were(data, bundle):
+    check_damaged(data, bundle)

@@ -30,7 +30,7 @@ def test_one_length():
     (row,) = cells(result.stdout, " 4,608")
     assert row == ["4,608", "9", "5", "7", "5", "fix45.32", "e5m5", "11"]
     assert "Decided by noise." in result.stdout
-    assert "e5m5: mantissa: NSR 0.003, at most 0.01; exponent: sums reach 342" in result.stdout
+    assert "e5m5: mantissa: NSR 0.0030, at most 0.01; exponent: sums reach 342" in result.stdout
 
 
 def test_forward_widths_of_resnet18():
@@ -343,3 +343,11 @@ def test_a_model_with_samples(tmp_path):
 
 def test_plan_is_first_in_the_overview():
     assert next(iter(COMMANDS)) == "plan"
+
+
+def test_a_damaged_data_file_is_refused(tmp_path):
+    file = tmp_path / "x.npy"
+    file.write_bytes(b"\x93NUMPY\x01\x00\x04\x00'''(")
+    assert refused("plan", "model.onnx", "--data", file) == (
+        f"data {str(file)!r} is damaged or none of NumPy; accepted is an .npy or .npz of NumPy with numbers"
+    )

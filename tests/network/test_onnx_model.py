@@ -425,3 +425,10 @@ def test_a_model_that_holds_another_batch(tmp_path):
         MacgenError, match=r"^Reshape 'r' of model '.*' cannot make shape \(1, 4\) of \(8, 2, 2\); accep"
     ):
         from_onnx(path, batch=8)
+
+
+def test_dimensions_that_a_shell_would_read_otherwise_are_quoted(tmp_path):
+    made = model([node("MatMul", "x w", "y")], [value("x", ("N", "past + now", "$d", 4))], [weight("w", 4, 4)])
+    with pytest.raises(MacgenError) as error:
+        from_onnx(saved(tmp_path, made))
+    assert "accepted with --dim N=SIZE --dim 'past + now=SIZE' --dim '$d=SIZE' (or --batch" in str(error.value)

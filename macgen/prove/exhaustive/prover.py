@@ -158,8 +158,7 @@ def exhaustive(
         check_integer(name, number, least, (1 << 63) - 1)
     tools.check_timeout(timeout)
     check_widths(spec)
-    for tool in ("verilator", "g++", "perl"):
-        tools.require(tool, needed_by="exhaustive verification")
+    tools.require_all("verilator", "g++", "perl", needed_by="exhaustive verification")
     with tools.work_directory(workdir, "exhaustive") as work:
         progress("compiling")
         verilog = work.path / "array.v"
