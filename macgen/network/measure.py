@@ -25,6 +25,7 @@ import numpy as np
 
 from macgen.errors import MacgenError, ToolError, shown, shown_path
 from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.operand_format import OperandFormat
 from macgen.network.operand_statistics import Engine, measure_here
 from macgen.network.samples import Samples
 
@@ -37,7 +38,8 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
 
     The file is as for `from_onnx`; the batch and all open dimensions are the samples'. Weights in other files are read
     if these lie in the model's folder. Of quantised layers (integer operations, or both operands from DequantizeLinear)
-    the integers are measured, less their zero points. Recurrent layers and those in branches stay unmeasured.
+    the integers are measured, less their zero points. Recurrent layers, attention, packed weights, deformable
+    convolutions and layers in branches stay unmeasured.
 
     Parameters:
         path: the file.
@@ -146,5 +148,8 @@ def _network(fields: Mapping[str, Any]) -> Network:
             a, b = (OperandStatistics(**measured[which]) for which in "ab")
             weight_range = measured["weight_range"]
             measured = Measurement(a, b, measured["weight_l1"], None if weight_range is None else (*weight_range,))
-        layers.append(Layer(layer["name"], layer["op"], tuple(Gemm(**gemm) for gemm in layer["gemms"]), measured))
-    return Network(fields["name"], fields["batch"], tuple(layers), fields["skipped"])
+        a_format, b_format = (None if given is None else OperandFormat(**given) for given in layer["formats"])
+        gemms = tuple(Gemm(**gemm) for gemm in layer["gemms"])
+        layers.append(Layer(layer["name"], layer["op"], gemms, measured, (a_format, b_format)))
+    passed_over = fields["skipped"], tuple(fields["uncounted"]), tuple(fields["unknown"])
+    return Network(fields["name"], fields["batch"], tuple(layers), *passed_over)
