@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from macgen.errors import MacgenError, check_integer, shown
+from macgen.network.taps import Scatter
 
 Kind = Literal["forward", "backward", "gradient"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -161,6 +162,7 @@ def conv_layer(
     in_size: Sequence[int] | None = None,
     groups: int = 1,
     transposed: bool = False,
+    scatters: Sequence[Scatter] | None = None,
     input_gradient: bool = True,
     op: str | None = None,
 ) -> Layer:
@@ -168,9 +170,9 @@ def conv_layer(
 
     Lengths: forward (in_channels / groups) * prod(kernel), backward (out_channels / groups) * prod(kernel), gradient
     batch * prod(out_size). With a stride, an input takes part in at most every stride-th output, so that backward's
-    length is an upper bound (the one in use in the literature); its `macs` are exact, those of forward. A transposed
-    convolution is the input gradient of a convolution: there it is forward's length that is the upper bound, and the
-    weight gradient sums over batch * prod(in_size). Products with padding count, as usual.
+    length is an upper bound (the one in use in the literature) unless `scatters` says which taps meet; its `macs` are
+    exact, those of forward. A transposed convolution is the input gradient of a convolution: there all this is so of
+    forward's length, and the weight gradient sums over batch * prod(in_size). Products with padding count, as usual.
 
     Parameters:
         name: the layer's.
@@ -182,6 +184,8 @@ def conv_layer(
         in_size: the input's size in each dimension; None: as `out_size`.
         groups: channel groups that are convolved separately; `in_channels` for a depthwise convolution.
         transposed: whether it is a transposed convolution.
+        scatters: stride, dilation and padding in each dimension, of the inputs of a transposed convolution, else of
+            the outputs' gradients; None: unknown.
         input_gradient: whether training needs the gradient of the input; not so for a network's first layer.
         op: the layer's `op`; None: Conv or ConvTranspose.
 
@@ -205,6 +209,8 @@ def conv_layer(
         if channels % groups:
             raise MacgenError(f"{what} {channels} of layer {shown(name)} is not a multiple of groups {groups}")
     taps = math.prod(kernel)
+    met = taps if scatters is None else math.prod(scatter.most() for scatter in scatters)
+    forward, backward = (met, taps) if transposed else (taps, met)
     # Each tap is applied at every position of the output; in a transposed convolution, of the input.
     steps = batch * math.prod(in_size if transposed else out_size)
     macs = steps * taps * in_channels * out_channels // groups
@@ -212,9 +218,9 @@ def conv_layer(
     def strided(kind: Kind, length: int, outputs: int) -> Gemm:
         return Gemm(kind, length, outputs, min(macs, length * outputs))
 
-    gemms = [strided("forward", in_channels // groups * taps, batch * out_channels * math.prod(out_size))]
+    gemms = [strided("forward", in_channels // groups * forward, batch * out_channels * math.prod(out_size))]
     if input_gradient:
-        gemms.append(strided("backward", out_channels // groups * taps, batch * in_channels * math.prod(in_size)))
+        gemms.append(strided("backward", out_channels // groups * backward, batch * in_channels * math.prod(in_size)))
     gemms.append(Gemm("gradient", steps, in_channels * out_channels // groups * taps))
     return Layer(name, op or ("ConvTranspose" if transposed else "Conv"), tuple(gemms))
 

@@ -21,6 +21,8 @@ from macgen.network.onnx_file import (
 )
 from macgen.network.onnx_inputs import Inputs, size_inputs
 from macgen.network.onnx_shapes import ShapeWalk, Tensors
+from macgen.network.onnx_strides import scatters
+from macgen.network.weight_sums import Outputs, TransposedKernel
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -52,7 +54,7 @@ class LayerNode:
         operands: names of the operands a and b.
         zeros: names of their zero points; empty: none.
         weight: which operand holds weights; None: neither.
-        output_axes: the dimensions of the weights that tell outputs apart, from the end if negative.
+        outputs: which of the weights each output sums.
         exposed: whether the tensors are the main graph's, so that a run can show them.
     """
 
@@ -60,7 +62,7 @@ class LayerNode:
     operands: tuple[str, str]
     zeros: tuple[str, str]
     weight: Literal["a", "b"] | None
-    output_axes: tuple[int, ...]
+    outputs: Outputs
     exposed: bool
 
 
@@ -207,12 +209,12 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
         given=attributes(node),
         model=model,
     )
-    layers, output_axes = _BUILDERS[node.op_type](context)
+    layers, outputs = _BUILDERS[node.op_type](context)
     if not layers:
         return [], " of unknown kind"
     zeros = tuple(_input(node, index) for index in (where.a_zero, where.b_zero))
     return [
-        LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, output_axes, exposed=node.op_type not in _RECURRENT)
+        LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, outputs, exposed=node.op_type not in _RECURRENT)
         for layer in layers
     ], ""
 
@@ -245,7 +247,7 @@ class _Context:
         )
 
 
-_Built = tuple[list[Layer], tuple[int, ...]]
+_Built = tuple[list[Layer], Outputs]
 
 
 def _conv(node: _Context) -> _Built:
@@ -264,6 +266,14 @@ def _conv(node: _Context) -> _Built:
     kernel = node.given.get("kernel_shape")
     if kernel is not None and kernel != list(node.b[2:]):
         raise node.refusal(f"weights of its kernel_shape {shown(kernel)}")
+    dimensions = scatters(
+        node.given,
+        node.b[2:],
+        in_size,
+        node.out[2:],
+        transposed=transposed,
+        what=f"{op} {shown(node.name)} of model {node.model}",
+    )
     layer = conv_layer(
         node.name,
         batch=batch,
@@ -274,12 +284,11 @@ def _conv(node: _Context) -> _Built:
         in_size=in_size,
         groups=groups,
         transposed=transposed,
+        scatters=dimensions,
         input_gradient=node.input_gradient,
         op=op,
     )
-    # The weights of a transposed convolution are (C, M / group, ...): outputs of different groups share a column, and
-    # the largest sum over a whole column bounds them from above.
-    return [layer], (1,) if transposed else (0,)
+    return [layer], TransposedKernel(groups, dimensions) if transposed else (0,)
 
 
 def _gemm(node: _Context) -> _Built:

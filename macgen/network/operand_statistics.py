@@ -27,6 +27,7 @@ from macgen.network.onnx_file import (
 )
 from macgen.network.onnx_model import LayerNode, find_layers
 from macgen.network.samples import Samples, count_of, fit_samples
+from macgen.network.weight_sums import Outputs, sums_by_sign
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -117,13 +118,13 @@ class _View:
         tensor: its name.
         zero: name of its zero point; empty: none.
         zero_axis: the axis along which a zero point of one dimension runs.
-        output_axes: of weights, the axes that tell outputs apart; None: activations.
+        outputs: of weights, which of them each output sums; None: activations.
     """
 
     tensor: str
     zero: str
     zero_axis: int
-    output_axes: tuple[int, ...] | None
+    outputs: Outputs | None
 
 
 def _views(makers: Mapping[str, NodeProto], node: LayerNode) -> tuple[_View, _View]:
@@ -131,7 +132,7 @@ def _views(makers: Mapping[str, NodeProto], node: LayerNode) -> tuple[_View, _Vi
     conv = "Conv" in node.layer.op
     zero_axes = (1, 0) if conv else (-2, -1)
     pair = [
-        _View(tensor, zero, axis, node.output_axes if node.weight == which else None)
+        _View(tensor, zero, axis, node.outputs if node.weight == which else None)
         for which, tensor, zero, axis in zip("ab", node.operands, node.zeros, zero_axes, strict=True)
     ]
     origins = [_dequantized(makers.get(view.tensor)) for view in pair]
@@ -201,10 +202,8 @@ class _Gathered:
             sums.smallest = min(sums.smallest, float(nonzero.min()))
             with np.errstate(over="ignore"):
                 sums.squares += float(np.square(nonzero.astype(np.float64)).sum())
-        if integer and view.output_axes is not None:
-            kept = {axis % x.ndim for axis in view.output_axes}
-            axes = tuple(axis for axis in range(x.ndim) if axis not in kept)
-            negative, positive = -np.minimum(x, 0).sum(axis=axes), np.maximum(x, 0).sum(axis=axes)
+        if integer and view.outputs is not None:
+            negative, positive = sums_by_sign(x, view.outputs)
             sums.l1 = max(sums.l1 or 0, int((negative + positive).max()))
             sums.negative = max(sums.negative, int(negative.max()))
             sums.positive = max(sums.positive, int(positive.max()))
