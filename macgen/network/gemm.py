@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from macgen.errors import MacgenError, check_integer, shown
+from macgen.network.operand_format import OperandFormat
 from macgen.network.taps import Scatter
 
 Kind = Literal["forward", "backward", "gradient"]
@@ -106,12 +107,15 @@ class Layer:
         gemms: forward first; a product of two activations has two `backward` GEMMs and no `gradient`; a layer on which
             no weights precede has no `backward`, because training never needs the gradient of a network's inputs.
         measured: its operands on sample inputs, if it was run.
+        formats: what the model says of the formats of the activation operand and of the weights (or of the left and
+            the right one); None: nothing.
     """
 
     name: str
     op: str
     gemms: tuple[Gemm, ...]
     measured: Measurement | None = None
+    formats: tuple[OperandFormat | None, OperandFormat | None] = (None, None)
 
     @property
     def forward(self) -> Gemm:
@@ -137,12 +141,16 @@ class Network:
         batch: examples that are computed together; the layers' sizes are those of the whole batch.
         layers: the operations with multiply-accumulates.
         skipped: how often each other operation occurs, by name; operations outside ONNX's own set as `domain::name`.
+        uncounted: those names among them that have multiply-accumulates.
+        unknown: those names among them of which it is not known.
     """
 
     name: str
     batch: int
     layers: tuple[Layer, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def gemms(self) -> Iterator[tuple[Layer, Gemm]]:
         """Yield every GEMM with its layer."""

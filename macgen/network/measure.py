@@ -25,6 +25,7 @@ import numpy as np
 
 from macgen.errors import MacgenError, ToolError, shown, shown_path
 from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.operand_format import OperandFormat
 from macgen.network.operand_statistics import Engine, measure_here
 from macgen.network.samples import Samples
 
@@ -146,5 +147,8 @@ def _network(fields: Mapping[str, Any]) -> Network:
             a, b = (OperandStatistics(**measured[which]) for which in "ab")
             weight_range = measured["weight_range"]
             measured = Measurement(a, b, measured["weight_l1"], None if weight_range is None else (*weight_range,))
-        layers.append(Layer(layer["name"], layer["op"], tuple(Gemm(**gemm) for gemm in layer["gemms"]), measured))
-    return Network(fields["name"], fields["batch"], tuple(layers), fields["skipped"])
+        a_format, b_format = (None if given is None else OperandFormat(**given) for given in layer["formats"])
+        gemms = tuple(Gemm(**gemm) for gemm in layer["gemms"])
+        layers.append(Layer(layer["name"], layer["op"], gemms, measured, (a_format, b_format)))
+    passed_over = fields["skipped"], tuple(fields["uncounted"]), tuple(fields["unknown"])
+    return Network(fields["name"], fields["batch"], tuple(layers), *passed_over)

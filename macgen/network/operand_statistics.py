@@ -26,6 +26,7 @@ from macgen.network.onnx_file import (
     read_model,
 )
 from macgen.network.onnx_model import LayerNode, find_layers
+from macgen.network.operator_table import operator_key
 from macgen.network.samples import Samples, count_of, fit_samples
 from macgen.network.weight_sums import Outputs, sums_by_sign
 
@@ -95,7 +96,9 @@ def measure_here(path: str | Path, samples: Samples, *, engine: Engine | None = 
                 *((None, None) if weight is None else gathered.weight_sums(weight)),
             )
         layers.append(replace(node.layer.batched(inputs.repeat), measured=measured))
-    return Network(Path(path).stem, inputs.batch * inputs.repeat, tuple(layers), found.skipped)
+    return Network(
+        Path(path).stem, inputs.batch * inputs.repeat, tuple(layers), found.skipped, found.uncounted, found.unknown
+    )
 
 
 def _checked(statistics: OperandStatistics, node: LayerNode, name: str) -> OperandStatistics:
@@ -131,6 +134,8 @@ def _views(makers: Mapping[str, NodeProto], node: LayerNode) -> tuple[_View, _Vi
     """Return how a layer sees its operands: the integers, if both come from DequantizeLinear."""
     conv = "Conv" in node.layer.op
     zero_axes = (1, 0) if conv else (-2, -1)
+    if node.weight == "b" and isinstance(node.outputs, tuple) and node.outputs:  # one zero point for each output
+        zero_axes = (zero_axes[0], node.outputs[-1])
     pair = [
         _View(tensor, zero, axis, node.outputs if node.weight == which else None)
         for which, tensor, zero, axis in zip("ab", node.operands, node.zeros, zero_axes, strict=True)
@@ -147,7 +152,7 @@ def _views(makers: Mapping[str, NodeProto], node: LayerNode) -> tuple[_View, _Vi
 
 def _dequantized(maker: NodeProto | None) -> NodeProto | None:
     """Return the node that makes a tensor if it is a DequantizeLinear that does not work in blocks."""
-    if maker is None or maker.op_type != "DequantizeLinear" or maker.domain not in STANDARD_DOMAINS:
+    if maker is None or operator_key(maker) not in ("DequantizeLinear", "com.microsoft::DequantizeLinear"):
         return None
     return None if attributes(maker).get("block_size") else maker
 

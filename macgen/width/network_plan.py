@@ -8,6 +8,7 @@ from typing import Any
 
 from macgen.errors import MacgenError, shown
 from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
+from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.width.planning import Answer, Goal, Plan, Sum, plan
 
@@ -24,12 +25,14 @@ class Row:
         op: the layer's operation.
         gemm: length and size.
         plan: the accumulator for it.
+        stated: what the model says of the formats of the layer's operands; None: nothing.
     """
 
     layer: str
     op: str
     gemm: Gemm
     plan: Plan
+    stated: tuple[OperandFormat | None, OperandFormat | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class NetworkPlan:
         batch: examples computed together.
         goal: what was asked for.
         rows: in the order of computation.
-        skipped: operations without multiply-accumulates, or unknown ones, and how often each occurs.
+        skipped: operations that have no row, by name, and how often each occurs.
+        uncounted: those of them that have multiply-accumulates all the same.
+        unknown: those of them of which it is not known.
     """
 
     network: str
@@ -49,6 +54,8 @@ class NetworkPlan:
     goal: Goal
     rows: tuple[Row, ...]
     skipped: dict[str, int]
+    uncounted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def widest(self) -> Format:
@@ -79,6 +86,8 @@ class NetworkPlan:
             "mean_bits": self.mean_bits,
             "saving": self.saving,
             "skipped": self.skipped,
+            "uncounted": list(self.uncounted),
+            "unknown": list(self.unknown),
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -115,10 +124,11 @@ def plan_network(
         dot = Sum(length=gemm.length)
         if layer.measured is not None and gemm.kind == "forward":
             dot = measured_sum(gemm.length, layer.measured, goal)
-        rows.append(Row(layer.name, layer.op, gemm, plan(goal, dot)))
+        rows.append(Row(layer.name, layer.op, gemm, plan(goal, dot), layer.formats))
         if progress is not None:
             progress(done, len(chosen))
-    return NetworkPlan(network.name, network.batch, goal, tuple(rows), dict(network.skipped))
+    skipped = dict(network.skipped), network.uncounted, network.unknown
+    return NetworkPlan(network.name, network.batch, goal, tuple(rows), *skipped)
 
 
 def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None = None) -> NetworkPlan:
@@ -184,6 +194,7 @@ def _row_values(row: Row) -> dict[str, Any]:
         "length": row.gemm.length,
         "outputs": row.gemm.outputs,
         "macs": row.gemm.macs,
+        "stated": [None if stated is None else str(stated) for stated in row.stated],
         "nzr": planned.sum.nzr,
         "rms": planned.sum.rms,
         "chunk": planned.chunk,

@@ -13,6 +13,7 @@ from macgen.bundle.manifest import load_manifest
 from macgen.cli.main import COMMANDS
 from macgen.network.papers import NETWORKS
 from tests.cli.runner import invoke, refused
+from tests.network.models import model, node, saved, value, weight
 
 
 def cells(text, start):
@@ -316,6 +317,18 @@ def test_any_options(kind, options):
         assert result.stdout == ""
         assert result.stderr.startswith("macgen: error: ")
         assert result.stderr.count("\n") == 1
+
+
+def test_attention_of_a_model_is_planned(tmp_path):
+    """Two heads of 32 features on 4096 keys: 128 * 128 * 4096 = 2^26 needs int28, 64 products need int22."""
+    nodes = [node("MatMul", f"x w{name}", name) for name in "qkv"]
+    nodes.append(node("Attention", "q k v", "y", name="self", q_num_heads=2, kv_num_heads=2))
+    weights = [weight(f"w{name}", 64, 64) for name in "qkv"]
+    path = saved(tmp_path, model(nodes, [value("x", (1, 4096, 64))], weights, opset=23))
+    result = invoke("plan", path, "--a", "int8", "--b", "int8", "--only", "forward")
+    assert [row[3] for name in "qkv" for row in cells(result.stdout, name)] == ["64"] * 3
+    assert [row[3] for row in cells(result.stdout, "self.")] == ["32", "4,096"]
+    assert "int28 (28 bits) does for all 5 GEMMs" in result.stdout
 
 
 def test_a_model_with_samples(tmp_path):

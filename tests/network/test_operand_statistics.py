@@ -107,6 +107,45 @@ def test_operands_from_dequantize_linear(engine, tmp_path):
     assert (half.measured.weight_l1, half.measured.weight_range) == (None, None)
 
 
+def test_operations_of_onnxruntime(tmp_path):
+    """A turned matrix with a zero point for each of its rows, turned dequantised weights, channels last."""
+    nodes = [
+        helper.make_node("QGemm", ["x", "s", "x_zero", "w", "sw", "w_zero"], ["g"], transB=1, domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["x", "s", "x_zero"], ["xd"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["w", "sw", "w_zero"], ["wd"], axis=0, domain="com.microsoft"),
+        helper.make_node("FusedMatMul", ["xd", "wd"], ["f"], transB=1, domain="com.microsoft"),
+        helper.make_node(
+            "QLinearConv",
+            ["image", "s", "x_zero", "k", "s", "k_zero", "s", "x_zero"],
+            ["c"],
+            channels_last=1,
+            domain="com.microsoft",
+        ),
+        helper.make_node(
+            "MatMulNBits", ["f", "n", "ns"], ["y"], K=2, N=2, bits=4, block_size=16, domain="com.microsoft"
+        ),
+    ]
+    weights = [
+        constant("w", [[1, 0, 2], [5, -4, 5]], "int8"), constant("w_zero", [1, 5], "int8"),
+        constant("sw", [1, 1], "float32"), constant("s", 1, "float32"), constant("x_zero", 3, "uint8"),
+        constant("k", [[[[1]], [[2]]], [[[-9]], [[3]]]], "int8"), constant("k_zero", 0, "int8"),
+        weight("n", 2, 1, 8, dtype="uint8"), weight("ns", 2, 1),
+    ]  # fmt: skip
+    inputs = [value("x", (2, 3), BYTE), value("image", (1, 2, 2, 2), BYTE)]
+    made = model(nodes, inputs, weights, [value("y"), value("c", None, BYTE)], domains=["com.microsoft"])
+    made.graph.output.append(value("g"))
+    samples = {"x": np.array([[3, 4, 255], [0, 3, 3]]), "image": np.full((1, 2, 2, 2), 4)}
+    network = measure_here(saved(tmp_path, made), samples, engine="onnxruntime")
+    gemm, product, conv, packed = network.layers
+    # w less its zero points: [[0, -1, 1], [0, -9, 0]]
+    for layer in (gemm, product):
+        assert layer.measured.a == OperandStatistics(3 / 6, 252.0, 1.0, ((1 + 252**2 + 9) / 6) ** 0.5, "uint8")
+        assert layer.measured.b == OperandStatistics(3 / 6, 9.0, 1.0, (83 / 6) ** 0.5, "int8")
+        assert (layer.measured.weight_l1, layer.measured.weight_range) == (9, (9, 1))
+    assert (conv.measured.weight_l1, conv.measured.weight_range) == (12, (9, 3))
+    assert (packed.measured, str(packed.formats[1])) == (None, "int4")
+
+
 def test_weights_on_the_left(engine, tmp_path):
     """The activation operand is `a` whatever the order; a row of integer weights makes an output."""
     nodes = [node("MatMulInteger", "w x", "y")]

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from macgen.errors import MacgenError, ToolError
 from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.operand_format import OperandFormat
 from macgen.presentation.plan_plot import draw_plan
 from macgen.presentation.plan_table import print_plan
 from macgen.width.network_plan import plan_length, plan_network
@@ -37,6 +39,32 @@ def test_shares_of_the_multiply_accumulates_add_up():
 
 def test_operations_passed_over_are_counted():
     assert "Passed over: 3 Relu, 1 Add." in printed(plan_network(network(), GOAL))
+
+
+def test_what_has_multiply_accumulates_is_named():
+    """A plan says "all" only where nothing is passed over that sums products, or may."""
+    small = network()
+    assert "does for all 3 GEMMs; each" in printed(plan_network(small, GOAL))
+    skipped = {"Relu": 3, "DFT": 2, "foo::Mystery": 1}
+    for uncounted, unknown in ((("DFT",), ("foo::Mystery",)), (("DFT",), ()), ((), ("foo::Mystery",))):
+        text = printed(plan_network(replace(small, skipped=skipped, uncounted=uncounted, unknown=unknown), GOAL))
+        assert "does for the 3 GEMMs counted; each" in text
+        assert " all " not in text
+        assert ("Not counted, though they have multiply-accumulates: 2 DFT." in text) == bool(uncounted)
+        assert ("Not known, so they may have multiply-accumulates: 1 foo::Mystery." in text) == bool(unknown)
+        rest = [name for name in skipped if name not in (*uncounted, *unknown)]
+        assert f"Passed over: {', '.join(f'{skipped[name]} {name}' for name in rest)}." in text
+
+
+def test_formats_that_the_model_states():
+    narrow = OperandFormat("int4", narrow=True)
+    layers = [
+        Layer(f"l{n}", "Conv", (Gemm("forward", 9, 1), Gemm("gradient", 1, 9)), formats=formats)
+        for n, formats in enumerate([(OperandFormat("uint4"), narrow)] * 2 + [(None, narrow), (None, None)])
+    ]
+    text = printed(plan_network(Network("quantised", 1, tuple(layers)), Goal(a="int8", b="int8")))
+    assert "The model states operands of uint4 x int4narrow (2 layers), unknown x int4narrow (1 layer)." in text
+    assert "states" not in printed(plan_network(network(), GOAL))
 
 
 def test_measured_zeros_have_a_column():

@@ -1,13 +1,16 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from macgen.errors import MacgenError
 from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.operand_format import OperandFormat
 from macgen.network.papers import paper_network
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.width import exponent, nsr
 from macgen.width.network_plan import measured_sum, plan_length, plan_network
+from macgen.width.plan_file import parse_plan
 from macgen.width.planning import Goal, Sum, plan
 
 SMALL = Network(
@@ -174,6 +177,17 @@ def test_integers_beyond_their_format_warn():
 @pytest.mark.parametrize("goal", [Goal(), Goal(a="int8", b="e5m2")])
 def test_nothing_but_zeros(a, goal):
     assert measured_sum(100, Measurement(a, statistics(), 7), goal) == Sum(length=100, weight_l1=7)
+
+
+def test_what_the_model_says_goes_with_its_rows():
+    formats = OperandFormat("uint4"), OperandFormat("int4", narrow=True)
+    layers = (replace(SMALL.layers[0], formats=formats), SMALL.layers[1])
+    found = plan_network(replace(SMALL, layers=layers, uncounted=("DFT",), unknown=("Newer",)), Goal())
+    assert [row.stated for row in found.rows] == [formats] * 2 + [(None, None)] * 3
+    values = json.loads(found.to_json())
+    assert [row["stated"] for row in values["rows"]] == [["uint4", "int4narrow"]] * 2 + [[None, None]] * 3
+    assert (values["uncounted"], values["unknown"]) == (["DFT"], ["Newer"])
+    assert parse_plan(found.to_json(), "plan").rows[0].layer == "first"
 
 
 # -- the file --------------------------------------------------------------------------------------------------------
