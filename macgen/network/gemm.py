@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from macgen.errors import MacgenError, check_integer, shown
+from macgen.network.measurement import Measurement
 from macgen.network.operand_format import OperandFormat
 from macgen.network.taps import Scatter
 
@@ -52,49 +53,6 @@ class Gemm:
                 f"macs {self.macs} are more than {self.outputs} dot products of {self.length} products hold; accepted "
                 f"are at most {self.length * self.outputs}"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class OperandStatistics:
-    """What the values of one operand were.
-
-    Attributes:
-        nonzero: share of values that are not zero, 0 to 1; padding that a convolution adds is not counted.
-        largest: largest magnitude.
-        smallest: smallest non-zero magnitude; 0 if there is none.
-        rms: root of the mean square, zeros included.
-        dtype: NumPy's name of the element type; for integers, all figures are of the integers without their zero
-            point, not of the real values that they stand for.
-    """
-
-    nonzero: float
-    largest: float
-    smallest: float
-    rms: float
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """The operands of a layer's forward GEMM on sample inputs.
-
-    Attributes:
-        a: the activation operand; of a product of two activations, the left one.
-        b: the weights; of a product of two activations, the right one.
-        weight_l1: of integer weights, the largest sum of magnitudes that one output uses, sum |w - zero point|.
-        weight_range: of integer weights, the largest magnitude of the sum of the negative ones that one output uses and
-            the largest sum of the positive ones, each less the zero point; the two may be of different outputs.
-    """
-
-    a: OperandStatistics
-    b: OperandStatistics
-    weight_l1: int | None = None
-    weight_range: tuple[int, int] | None = None
-
-    @property
-    def nonzero_products(self) -> float:
-        """Estimated share of non-zero products: the two operands' shares multiplied, as if zeros fell independently."""
-        return self.a.nonzero * self.b.nonzero
 
 
 @dataclass(frozen=True, slots=True)
