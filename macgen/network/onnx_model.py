@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from macgen.errors import MacgenError, shown, shown_path
+from macgen.network.dequantized import stored_formats
 from macgen.network.gemm import Layer, Network, contraction_layer, conv_layer, linear_layer, matmul_layer
 from macgen.network.onnx_attention import ATTENTIONS
 from macgen.network.onnx_file import all_nodes, attributes, operator_name, printable, read_model, subgraphs
@@ -19,7 +20,7 @@ from macgen.network.onnx_operation import Operation as _Context
 from macgen.network.onnx_shapes import ShapeWalk, Tensors
 from macgen.network.onnx_strides import scatters
 from macgen.network.operator_table import kind_of, operator_key
-from macgen.network.quantized_formats import QuantizedFormats
+from macgen.network.quantized_formats import QuantizedFormats, Stated
 from macgen.network.stand_ins import STAND_INS
 from macgen.network.weight_sums import Outputs, TransposedKernel
 
@@ -149,8 +150,10 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
     skipped: Counter[str] = Counter()
     kinds: dict[str, str] = {}
     taken: set[str] = set()
+    makers: dict[str, NodeProto] = {}
     for node, tensors in walk.nodes():
         formats.note(node, tensors)
+        makers.update(dict.fromkeys(node.output, node))
         for graph in subgraphs(node):
             for inner in all_nodes(graph):
                 kind = kind_of(operator_key(inner))
@@ -168,7 +171,7 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
         for item in layers:
             unique = _unique(item.layer.name, taken)
             exposed = item.exposed and tensors is walk.tensors
-            stated = formats.of_operands(node, item.operands) if len(layers) == 1 else (None, None)
+            stated = _formats(formats, makers, node, item, tensors) if len(layers) == 1 else (None, None)
             # By name, a is the activation operand wherever there are weights.
             stated = stated[::-1] if item.weight == "a" else stated
             layer = replace(item.layer, name=unique, formats=stated)
@@ -182,6 +185,15 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
     uncounted = tuple(passed for passed, kind in kinds.items() if kind in ("counted", "uncounted"))
     unknown = tuple(passed for passed, kind in kinds.items() if kind == "unknown")
     return FoundLayers(found, dict(skipped), uncounted, unknown, walk.tensors)
+
+
+def _formats(
+    quantized: QuantizedFormats, makers: Mapping[str, NodeProto], node: NodeProto, layer: LayerNode, tensors: Tensors
+) -> Stated:
+    """Return the formats that quantisers and annotations state for operands, else those in which they are stored."""
+    stored = stored_formats(makers, tensors, layer.operands)
+    first, second = zip(quantized.of_operands(node, layer.operands), stored, strict=True)
+    return first[0] or first[1], second[0] or second[1]
 
 
 def _has_no_products(node: NodeProto, reason: str) -> bool:

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.network.dequantized import Moved, ShapeOf, dequantized
 from macgen.network.onnx_file import attributes
 from macgen.network.onnx_model import LayerNode
-from macgen.network.operator_table import operator_key
 from macgen.network.weight_sums import Outputs
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-ShapeOf = Callable[[str], tuple[int, ...] | None]
 Array = NDArray[Any]
-
-_DEQUANTIZE = ("DequantizeLinear", "com.microsoft::DequantizeLinear")
-_RESHAPE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
-_KEEP = ("Identity", "Cast")
-_FURTHEST = 64  # operations between DequantizeLinear and a layer
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A step that changes a tensor's layout and no value.
-
-    Attributes:
-        shape: of the result.
-        order: the axes of the tensor in their new order, before it is given that shape; None: as they are.
-    """
-
-    shape: tuple[int, ...]
-    order: tuple[int, ...] | None = None
-
-    def __call__(self, x: Array) -> Array:
-        """Return the tensor in its new layout."""
-        return (x if self.order is None else x.transpose(self.order)).reshape(self.shape)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A DequantizeLinear and what lies between it and an operand.
-
-    Attributes:
-        node: it.
-        moves: in the order of computation.
-    """
-
-    node: NodeProto
-    moves: tuple[Moved, ...]
 
 
 @dataclass(frozen=True)
@@ -135,23 +99,3 @@ def views(makers: Mapping[str, NodeProto], shape_of: ShapeOf, node: LayerNode) -
                 moves=origin.moves,
             )
     return pair[0], pair[1]
-
-
-def dequantized(makers: Mapping[str, NodeProto], shape_of: ShapeOf, tensor: str) -> Origin | None:
-    """Return the DequantizeLinear whose result a tensor is, perhaps in another layout; None: there is none."""
-    moves: list[Moved] = []
-    for _ in range(_FURTHEST):
-        maker = makers.get(tensor)
-        key = "" if maker is None or not maker.input else operator_key(maker)
-        if maker is None or key in _DEQUANTIZE:
-            return None if maker is None else Origin(maker, tuple(reversed(moves)))
-        shape = shape_of(tensor)
-        if key == "Transpose" and shape is not None:
-            order = attributes(maker).get("perm") or range(len(shape))[::-1]
-            moves.append(Moved(shape, tuple(order)))
-        elif key in _RESHAPE and shape is not None:
-            moves.append(Moved(shape))
-        elif key not in _KEEP:
-            return None
-        tensor = maker.input[0]
-    return None

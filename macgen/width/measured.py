@@ -1,11 +1,13 @@
-"""Dot products whose operands were measured, as they are planned for."""
+"""What is known of a dot product's operands, measured or stated by the model, as it is planned for."""
 
 import math
 from collections.abc import Iterator
 from typing import Any
 
+from macgen.network.gemm import Layer
 from macgen.network.measurement import Measurement, OperandStatistics
-from macgen.numerics import FixedFormat, Format
+from macgen.network.operand_format import OperandFormat
+from macgen.numerics import FixedFormat, Format, parse_format
 from macgen.width import bounds
 from macgen.width.planning import Goal, Sum
 
@@ -34,6 +36,25 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
     if nzr <= 0 or rms <= 0:  # nothing but zeros: any accumulator does
         return Sum(length=length, **known)
     return Sum(length=length, nzr=nzr, rms=rms, **known)
+
+
+def stated_reach(layer: Layer, goal: Goal) -> tuple[bounds.Range | None, bounds.Range | None]:
+    """Return between which integers the operands of a layer lie by their stated formats, where that can be told.
+
+    Unsigned integers that a signed format carries may be less their zero points.
+    """
+
+    def reach(stated: OperandFormat | None, fmt: Format) -> bounds.Range | None:
+        own = None if stated is None else parse_format(stated.name)
+        if not isinstance(own, FixedFormat) or not isinstance(fmt, FixedFormat):
+            return None
+        if fmt.signed and not own.signed and fmt.int_bits >= own.int_bits:
+            return None
+        low, high = bounds.operand_range(own)
+        return low + (stated is not None and stated.narrow), high
+
+    a, b = layer.formats
+    return reach(a, goal.a), reach(b, goal.b)
 
 
 def notes(measured: Measurement, goal: Goal) -> Iterator[str]:

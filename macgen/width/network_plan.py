@@ -9,7 +9,7 @@ from macgen.errors import MacgenError, shown
 from macgen.network.gemm import KINDS, Gemm, Kind, Network
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.width.measured import measured_sum, notes
+from macgen.width.measured import measured_sum, notes, stated_reach
 from macgen.width.planning import Answer, Goal, Plan, Sum, plan
 
 SCHEMA = 1
@@ -122,7 +122,9 @@ def plan_network(
     rows = []
     for done, (layer, gemm) in enumerate(chosen, start=1):
         dot, remarks = Sum(length=gemm.length), tuple[str, ...]()
-        if layer.measured is not None and gemm.kind == "forward":
+        if layer.measured is None and gemm.kind == "forward":
+            dot = replace(dot, reach=stated_reach(layer, goal))
+        elif layer.measured is not None and gemm.kind == "forward":
             dot = measured_sum(gemm.length, layer.measured, goal)
             remarks = tuple(notes(layer.measured, goal))
         planned = plan(goal, dot)
