@@ -4,6 +4,7 @@ from macgen.network.gemm import Gemm, Kind, Layer, Network, conv_layer, linear_l
 from macgen.network.measure import measure
 from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.onnx_model import from_onnx
+from macgen.network.operand_format import OperandFormat
 from macgen.network.operand_statistics import Engine
 from macgen.network.papers import NETWORKS, paper_network
 from macgen.network.samples import load_samples
@@ -16,6 +17,7 @@ __all__ = [
     "Layer",
     "Measurement",
     "Network",
+    "OperandFormat",
     "OperandStatistics",
     "conv_layer",
     "from_onnx",

@@ -208,6 +208,8 @@ def _patches(node: Foreign) -> list[Result | None]:
 
 
 _LIKE_FIRST = (
+    # onnxruntime has these in operator sets in which ONNX does not have them yet, too.
+    *("LayerNormalization", "MeanVarianceNormalization", "ThresholdedRelu"),
     *("Affine", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh", "SimplifiedLayerNormalization"),
     *(
         f"com.microsoft::{name}"

@@ -39,7 +39,8 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
 
     The file is as for `from_onnx`; the batch and all open dimensions are the samples'. Weights in other files are read
     if these lie in the model's folder. Of quantised layers (integer operations, or both operands from DequantizeLinear)
-    the integers are measured, less their zero points. Recurrent layers and those in branches stay unmeasured.
+    the integers are measured, less their zero points. Recurrent layers, attention, packed weights, deformable
+    convolutions and layers in branches stay unmeasured.
 
     Parameters:
         path: the file.

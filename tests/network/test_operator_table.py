@@ -1,6 +1,8 @@
 """What is known of every operator, against the schemas of the installed packages."""
 
 import importlib
+import re
+from pathlib import Path
 
 import onnx.defs
 import pytest
@@ -35,6 +37,17 @@ def test_lists_are_disjoint_and_name_operators():
     lost = {key for key in COUNTED | UNCOUNTED | WITHOUT if not key.startswith(("qonnx::", "channels_last::"))} - known
     assert not {key for key in lost if "::" not in key or key.startswith("ai.onnx")}
     assert len(lost) < 10  # onnxruntime gives up operators, and its lists may be of another version
+
+
+def test_the_page_lists_what_is_counted():
+    page = (Path(__file__).parents[2] / "docs/widths.md").read_text(encoding="utf-8")
+    shown = page.partition("\nCounted are:\n")[2].partition("\nAn attention has two products.")[0]
+    domains = {"ONNX": "", "onnxruntime": "com.microsoft::", "QONNX": "qonnx::"}
+    listed = set()
+    for item in shown.split("- **")[1:]:
+        names = re.findall(r"`([\w:]+)`", item.partition(":")[2])
+        listed |= {name if "::" in name else domains[item.partition("**")[0]] + name for name in names}
+    assert listed == {key.removeprefix("ai.onnx.preview::") for key in COUNTED}
 
 
 def test_operators_that_are_defined_by_products_have_some():

@@ -1,11 +1,14 @@
 """Operations that are counted as another one: lengths by hand."""
 
+import importlib
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from macgen.network import from_onnx
 from macgen.network.stand_ins import matrix_order
-from tests.network.models import constant, model, node, of_kind, saved, value, weight
+from tests.network.models import constant, model, node, of_kind, saved, trained, value, weight
 from tests.network.test_foreign_shapes import foreign
 
 S, ZU, ZI = constant("s", 0.5, "float32"), constant("zu", 3, "uint8"), constant("zi", 0, "int8")
@@ -78,6 +81,27 @@ def test_packed_weights_then_a_product(tmp_path):
     assert all(of_kind(layer, "backward") for layer in network.layers)  # weights precede both
     assert network.skipped == {"com.microsoft::SkipSimplifiedLayerNormalization": 1, "com.microsoft::Gelu": 1}
     assert (network.uncounted, network.unknown) == ((), ())
+
+
+def test_a_network_that_onnxruntime_optimised(tmp_path):
+    """Its fusions (FusedConv, FusedMatMul, QuickGelu, LayerNormalization of any set) change no length and no size."""
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    runtime.InferenceSession(str(trained("_rec_")), options, providers=["CPUExecutionProvider"])
+    plain, optimised = (
+        from_onnx(path, batch=2, dims={"x:2": 48, "x:3": 64})
+        for path in (trained("_rec_"), tmp_path / "optimised.onnx")
+    )
+    forward = [
+        Counter((layer.forward.length, layer.forward.outputs) for layer in network.layers)
+        for network in (plain, optimised)
+    ]
+    assert forward[0] == forward[1]
+    assert {"FusedConv", "FusedMatMul"} <= {layer.op for layer in optimised.layers}
+    assert (optimised.uncounted, optimised.unknown) == ((), ())
 
 
 @pytest.mark.parametrize("rank", range(1, 5))
