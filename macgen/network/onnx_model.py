@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from macgen.errors import MacgenError, shown, shown_path
+from macgen.network.dequantized import stored_formats
 from macgen.network.gemm import Layer, Network, contraction_layer, conv_layer, linear_layer, matmul_layer
 from macgen.network.onnx_attention import ATTENTIONS
 from macgen.network.onnx_file import all_nodes, attributes, operator_name, printable, read_model, subgraphs
@@ -17,9 +18,11 @@ from macgen.network.onnx_operation import Built as _Built
 from macgen.network.onnx_operation import Operands
 from macgen.network.onnx_operation import Operation as _Context
 from macgen.network.onnx_shapes import ShapeWalk, Tensors
+from macgen.network.onnx_strides import scatters
 from macgen.network.operator_table import kind_of, operator_key
-from macgen.network.quantized_formats import QuantizedFormats
+from macgen.network.quantized_formats import QuantizedFormats, Stated
 from macgen.network.stand_ins import STAND_INS
+from macgen.network.weight_sums import Outputs, TransposedKernel
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -34,7 +37,7 @@ class LayerNode:
         operands: names of the operands a and b.
         zeros: names of their zero points; empty: none.
         weight: which operand holds weights; None: neither.
-        output_axes: the dimensions of the weights that tell outputs apart, from the end if negative.
+        outputs: which of the weights each output sums.
         exposed: whether the tensors are the main graph's, so that a run can show them.
     """
 
@@ -42,7 +45,7 @@ class LayerNode:
     operands: tuple[str, str]
     zeros: tuple[str, str]
     weight: Literal["a", "b"] | None
-    output_axes: tuple[int, ...]
+    outputs: Outputs
     exposed: bool
 
 
@@ -147,8 +150,10 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
     skipped: Counter[str] = Counter()
     kinds: dict[str, str] = {}
     taken: set[str] = set()
+    makers: dict[str, NodeProto] = {}
     for node, tensors in walk.nodes():
         formats.note(node, tensors)
+        makers.update(dict.fromkeys(node.output, node))
         for graph in subgraphs(node):
             for inner in all_nodes(graph):
                 kind = kind_of(operator_key(inner))
@@ -166,7 +171,7 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
         for item in layers:
             unique = _unique(item.layer.name, taken)
             exposed = item.exposed and tensors is walk.tensors
-            stated = formats.of_operands(node, item.operands) if len(layers) == 1 else (None, None)
+            stated = _formats(formats, makers, node, item, tensors) if len(layers) == 1 else (None, None)
             # By name, a is the activation operand wherever there are weights.
             stated = stated[::-1] if item.weight == "a" else stated
             layer = replace(item.layer, name=unique, formats=stated)
@@ -180,6 +185,15 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
     uncounted = tuple(passed for passed, kind in kinds.items() if kind in ("counted", "uncounted"))
     unknown = tuple(passed for passed, kind in kinds.items() if kind == "unknown")
     return FoundLayers(found, dict(skipped), uncounted, unknown, walk.tensors)
+
+
+def _formats(
+    quantized: QuantizedFormats, makers: Mapping[str, NodeProto], node: NodeProto, layer: LayerNode, tensors: Tensors
+) -> Stated:
+    """Return the formats that quantisers and annotations state for operands, else those in which they are stored."""
+    stored = stored_formats(makers, tensors, layer.operands)
+    first, second = zip(quantized.of_operands(node, layer.operands), stored, strict=True)
+    return first[0] or first[1], second[0] or second[1]
 
 
 def _has_no_products(node: NodeProto, reason: str) -> bool:
@@ -230,14 +244,14 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
     if stand_in is not None:
         context = stand_in.view(context)
     build = ATTENTIONS[key].build if key in ATTENTIONS else _BUILDERS[stand_in.op if stand_in is not None else key]
-    layers, output_axes = build(context)
+    layers, outputs = build(context)
     if not layers:
         return [], " of unknown kind"
-    if context.order is not None:
-        output_axes = tuple(context.order[axis] for axis in output_axes)
+    if context.order is not None and isinstance(outputs, tuple):
+        outputs = tuple(context.order[axis] for axis in outputs)
     zeros = tuple(_input(node, index) for index in (where.a_zero, where.b_zero))
     exposed = len(layers) == 1 and (stand_in is None or stand_in.exposed)
-    return [LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, output_axes, exposed) for layer in layers], ""
+    return [LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, outputs, exposed) for layer in layers], ""
 
 
 def _input(node: NodeProto, index: int | None) -> str:
@@ -263,6 +277,14 @@ def _conv(node: _Context) -> _Built:
     kernel = node.given.get("kernel_shape")
     if kernel is not None and kernel != list(node.b[2:]):
         raise node.refusal(f"weights of its kernel_shape {shown(kernel)}")
+    dimensions = scatters(
+        node.given,
+        node.b[2:],
+        in_size,
+        node.out[2:],
+        transposed=transposed,
+        what=f"{op} {shown(node.name)} of model {node.model}",
+    )
     layer = conv_layer(
         node.name,
         batch=batch,
@@ -273,12 +295,12 @@ def _conv(node: _Context) -> _Built:
         in_size=in_size,
         groups=groups,
         transposed=transposed,
+        # The offsets of a DeformConv can have an input take part in any number of outputs.
+        scatters=None if op == "DeformConv" else dimensions,
         input_gradient=node.input_gradient,
         op=op,
     )
-    # The weights of a transposed convolution are (C, M / group, ...): outputs of different groups share a column, and
-    # the largest sum over a whole column bounds them from above.
-    return [layer], (1,) if transposed else (0,)
+    return [layer], TransposedKernel(groups, dimensions) if transposed else (0,)
 
 
 def _gemm(node: _Context) -> _Built:

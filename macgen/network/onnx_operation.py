@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from macgen.errors import MacgenError, shown
 from macgen.network.gemm import Layer
+from macgen.network.weight_sums import Outputs
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -102,5 +103,5 @@ class Operation:
         )
 
 
-Built = tuple[list[Layer], tuple[int, ...]]
-"""An operation's layers, none if it is of an unknown kind, and the axes of the weights that tell outputs apart."""
+Built = tuple[list[Layer], Outputs]
+"""An operation's layers, none if it is of an unknown kind, and which of the weights each output sums."""

@@ -28,6 +28,7 @@ from macgen.network.onnx_file import (
     tensor_type,
 )
 from macgen.network.operator_table import operator_key
+from macgen.network.symbolic_size import symbolic_size
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -204,7 +205,9 @@ class ShapeWalk:
         if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
             return
         sizes = [
-            dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else self._dimensions.get(dim.dim_param)
+            dim.dim_value
+            if dim.HasField("dim_value") and dim.dim_value >= 0
+            else symbolic_size(dim.dim_param, self._dimensions)
             for dim in kind.tensor_type.shape.dim
         ]
         tensors.types[name] = tensor_type(kind.tensor_type.elem_type, sizes)

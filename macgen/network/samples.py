@@ -14,6 +14,7 @@ from macgen.errors import MacgenError, shown
 from macgen.network.numpy_file import NumpyFile
 from macgen.network.onnx_file import onnx_module
 from macgen.network.onnx_inputs import Inputs, graph_inputs, size_inputs
+from macgen.network.symbolic_size import parts, symbolic_size
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
@@ -91,6 +92,14 @@ def fit_samples(model: ModelProto, name: str, samples: Samples) -> tuple[Inputs,
                     f"samples of input {shown(value.name)} have shape {shape}; accepted is {dim.dim_value} in place of "
                     f"{size} at axis {axis}"
                 )
+    sizes = {symbol: size for symbol, (_, size) in symbols.items()}
+    for symbol, (key, size) in symbols.items():
+        others = {other: sizes[other] for other in parts(symbol) if other in sizes}
+        if others and (expected := symbolic_size(symbol, others)) not in (None, size):
+            raise MacgenError(
+                f"samples of input {shown(key)} have {size} where {shown(symbol)} is {expected} by those of the other "
+                f"inputs; accepted are {expected}"
+            )
     sized = size_inputs(model, name, None, dims)
     runs = {arrays[key].shape[0] // sized.shapes[key][0] for key in batched}
     if len(runs) > 1 or 0 in runs or any(0 in shape for shape in sized.shapes.values()):

@@ -182,7 +182,7 @@ def test_conv(x, w, attributes, expected, tmp_path):
 def test_conv_transpose(tmp_path):
     nodes = [node("Identity", "x", "x1"), node("ConvTranspose", "x1 w", "y", strides=[2, 2], group=2)]
     (layer,) = saved_layers(tmp_path, nodes, [value("x", (2, 4, 5, 5))], [weight("w", 4, 3, 2, 2)])
-    assert gemms(layer) == [("forward", 2 * 4, 2 * 6 * 10 * 10), ("gradient", 2 * 25, 4 * 3 * 4)]
+    assert gemms(layer) == [("forward", 2, 2 * 6 * 10 * 10), ("gradient", 2 * 25, 4 * 3 * 4)]
     assert layer.forward.macs == 2 * 25 * 4 * 3 * 4
 
 
@@ -238,7 +238,7 @@ def test_rich_model(tmp_path):
     assert (network.name, network.batch) == ("rich", 2)
     assert {layer.name: gemms(layer) for layer in network.layers} == {
         "conv": [("forward", 27, 576), ("gradient", 72, 216)],
-        "up": [("forward", 32, 2304), ("backward", 32, 576), ("gradient", 72, 256)],
+        "up": [("forward", 8, 2304), ("backward", 32, 576), ("gradient", 72, 256)],
         "depthwise": [("forward", 9, 2304), ("backward", 9, 2304), ("gradient", 288, 72)],
         "then_y": [("forward", 8, 16), ("backward", 8, 16), ("gradient", 2, 64)],
         "fc": [("forward", 8, 12), ("backward", 6, 16), ("gradient", 2, 48)],

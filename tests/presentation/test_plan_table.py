@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from macgen.errors import MacgenError, ToolError
-from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.gemm import Gemm, Layer, Network
+from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.presentation.plan_plot import draw_plan
 from macgen.presentation.plan_table import print_plan
@@ -69,8 +70,8 @@ def test_formats_that_the_model_states():
 
 
 def test_measured_zeros_have_a_column():
-    half = OperandStatistics(nonzero=0.5, largest=2.0, smallest=0.1, rms=1.0, dtype="float32")
-    full = OperandStatistics(nonzero=1.0, largest=2.0, smallest=0.1, rms=1.0, dtype="float32")
+    half = OperandStatistics(nonzero=0.5, lowest=-2.0, highest=2.0, smallest=0.1, rms=1.0, dtype="float32")
+    full = OperandStatistics(nonzero=1.0, lowest=-2.0, highest=2.0, smallest=0.1, rms=1.0, dtype="float32")
     text = printed(plan_network(network(Measurement(half, full)), GOAL))
     assert "Non-zero" in text
     assert [line.split()[4] for line in text.splitlines() if line.startswith("conv0")] == ["0.50", "1.00", "1.00"]

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from macgen.errors import MacgenError
-from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.gemm import Gemm, Layer, Network
+from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.network.papers import paper_network
 from macgen.numerics import FixedFormat, FloatFormat
@@ -24,8 +25,9 @@ SMALL = Network(
 )
 
 
-def statistics(nonzero=1.0, largest=1.0, rms=0.5, dtype="float32"):
-    return OperandStatistics(nonzero, largest, 0.01, rms, dtype)
+def statistics(nonzero=1.0, largest=1.0, rms=0.5, dtype="float32", lowest=None):
+    """Return figures of values from -largest, unless a lowest one is given, to largest."""
+    return OperandStatistics(nonzero, -largest if lowest is None else lowest, largest, 0.01, rms, dtype)
 
 
 def with_measurement(measured):
@@ -158,7 +160,7 @@ def test_measured_weights_bound_integers():
     ],
 )
 def test_operands_are_scaled_into_their_formats(a, b, goal, rms):
-    reach = (9, None) if a.dtype == "int8" else (None, None)
+    reach = ((-9, 9), None) if a.dtype == "int8" else (None, None)
     assert measured_sum(100, Measurement(a, b), goal) == Sum(length=100, rms=rms, reach=reach)
 
 
@@ -167,7 +169,7 @@ def test_integers_beyond_their_format_warn():
     integers, reals = (statistics(largest=127.0, rms=30.0, dtype=dtype) for dtype in ("int8", "float32"))
     for b, warned in ((integers, True), (reals, False)):
         found = plan_network(with_measurement(Measurement(integers, b)), Goal(a="int8", b="int4"))
-        assert any("reach 127, beyond b int4" in text for text in found.rows[0].plan.warnings) is warned
+        assert any("reach from -127 to 127, beyond b int4" in text for text in found.rows[0].plan.warnings) is warned
         assert found.rows[1].plan.warnings == ()
 
 

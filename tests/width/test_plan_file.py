@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from macgen import MacSpec
 from macgen.errors import MacgenError, shown_path
-from macgen.network.gemm import Measurement
+from macgen.network.measurement import Measurement
 from macgen.numerics import FloatFormat
 from macgen.width.network_plan import plan_network
 from macgen.width.plan_file import PlanFile, PlannedRow, load_plan, parse_plan
