@@ -51,7 +51,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
             bundle = options.bundle.resolve()
             if not options.trust:
-                bundle = open_bundle(bundle).copy(Path(directory) / "bundle")  # what was looked at is what runs
+                opened = open_bundle(bundle)
+                for note in opened.notes:
+                    print(f"note: {note}", file=sys.stderr)
+                bundle = opened.copy(Path(directory) / "bundle")  # what was looked at is what runs
             return run(bundle, options.simulator, options.work.resolve(), options.module)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)

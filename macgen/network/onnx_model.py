@@ -192,14 +192,16 @@ def _formats(
     quantized: QuantizedFormats, makers: Mapping[str, NodeProto], node: NodeProto, layer: LayerNode, tensors: Tensors
 ) -> Stated:
     """Return the formats that quantisers and annotations state for operands, else those in which they are stored."""
-    stored = stored_formats(makers, tensors, layer.operands)
-    first, second = zip(quantized.of_operands(node, layer.operands), stored, strict=True)
-    return first[0] or first[1], second[0] or second[1]
+    a, b = quantized.of_operands(node, layer.operands)
+    a_stored, b_stored = stored_formats(makers, tensors, layer.operands)
+    stand_in = STAND_INS.get(operator_key(node))
+    return a or a_stored, b or (None if stand_in is not None and stand_in.packed else b_stored)
 
 
 def _has_no_products(node: NodeProto, reason: str) -> bool:
     """Whether a counted operation has no multiply-accumulates when the network runs: an Einsum of one operand, say."""
-    return reason in (" without elements", " of constants") or sum(map(bool, node.input)) < 2
+    alone = sum(map(bool, node.input)) < 2 and not OPERANDS[operator_key(node)].packed
+    return reason in (" without elements", " of constants") or alone
 
 
 def _unique(name: str, taken: set[str]) -> str:
