@@ -5,7 +5,6 @@ This module loads next to nothing, so that a program can catch signals before it
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 import time
@@ -21,11 +20,14 @@ else:
 
 EXIT_INTERRUPTED = 130
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a program to end: Ctrl-C, `kill` and service managers, a terminal that is closed."""
 
 PATIENCE_S = 3.0
 """Seconds in which a program that was told to end tidies up, and is not disturbed by being told again."""
+
+_AGAIN_S = 0.01
+"""Seconds until an interrupt comes again that Python dropped, as it was raised in a destructor."""
 
 
 def run_program(main: Callable[[], object]) -> NoReturn:
@@ -53,20 +55,20 @@ def run_program(main: Callable[[], object]) -> NoReturn:
             os._exit(EXIT_INTERRUPTED)
 
     def unraisable(dropped: sys.UnraisableHookArgs) -> None:
-        if dropped.exc_type is KeyboardInterrupt and caught:  # Python drops what is raised in a destructor
+        if dropped.exc_type is KeyboardInterrupt:
             first.clear()
-            _thread.interrupt_main(caught[0])
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         else:
             told_otherwise(dropped)
 
     try:
         sys.unraisablehook = unraisable
-        for number in caught:
+        for number in (*caught, signal.SIGALRM):
             signal.signal(number, interrupt)
         try:
             code = main()
         finally:
-            for number in caught:  # nothing is left to stop, and the interpreter's own end would print a traceback
+            for number in (*caught, signal.SIGALRM):  # the interpreter would print tracebacks at its end
                 signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:
         print(f"{program_name()}: interrupted", file=sys.stderr)

@@ -1,14 +1,16 @@
 """Programs that are told to end, each in a process of its own."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from macgen.interrupts import SIGNALS
+
+ROOT = Path(__file__).resolve().parent.parent
 
 START = """
 import os, signal, sys, time
@@ -39,8 +41,8 @@ def end(process) -> tuple[int, str, str]:
 
 
 WAIT = """
-    tell("ready")
     try:
+        tell("ready")
         time.sleep(60)
     finally:
         tell("tidy")
@@ -72,7 +74,9 @@ def test_one_that_does_not_end_is_ended_by_a_later_signal():
 @pytest.mark.parametrize("number", SIGNALS)
 def test_what_was_ignored_from_the_start_stays_ignored(number):
     """As with nohup, and of Ctrl-C in jobs in the background."""
-    process = program('    tell("ready")\n    sys.stdin.readline()\n    time.sleep(0.2)\n    tell("done")', ignore=[number])
+    process = program(
+        '    tell("ready")\n    sys.stdin.readline()\n    time.sleep(0.2)\n    tell("done")', ignore=[number]
+    )
     process.send_signal(number)
     assert end(process) == (0, "done\n", "")
 
@@ -111,7 +115,7 @@ def test_exit_codes_and_errors_pass():
 def test_little_is_loaded_before_signals_are_caught():
     script = "import sys\nbefore = set(sys.modules)\nimport macgen.__main__\nprint(*sorted(set(sys.modules) - before))"
     result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n{script}"],
+        [sys.executable, "-I", "-S", "-c", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}"],
         capture_output=True,
         text=True,
         check=True,

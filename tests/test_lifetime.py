@@ -12,7 +12,9 @@ import pytest
 from macgen.errors import MacgenError, ToolError
 from macgen.lifetime import started, temporary_directory
 
-FAMILY = "import os, subprocess, sys, time; subprocess.Popen(['sleep', '60']); open('begun', 'w').close(); time.sleep(60)"
+FAMILY = (
+    "import os, subprocess, sys, time; subprocess.Popen(['sleep', '60']); open('begun', 'w').close(); time.sleep(60)"
+)
 """A command with a child of its own."""
 
 
@@ -67,8 +69,9 @@ def test_commands_and_directories_end_with_a_process_that_cannot_tidy_up(tmp_pat
 
 def test_a_directory_goes_although_its_last_file_comes_late(tmp_path):
     """Something that is no command of ours may write a little longer."""
-    late = "import subprocess; subprocess.Popen(['/bin/sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do mkdir -p $0/x$i; sleep 0.1; done', "
-    process = parent(tmp_path, f"{late}str(directory.path)]); time.sleep(60)")
+    late = "for i in 1 2 3 4 5 6 7 8; do mkdir -p $0/x$i; sleep 0.1; done"
+    begin = f"import subprocess; subprocess.Popen(['/bin/sh', '-c', {late!r}, str(directory.path)])"
+    process = parent(tmp_path, f"{begin}; time.sleep(60)")
     process.stdout.readline()
     process.kill()
     process.wait(60)
@@ -121,7 +124,8 @@ def test_without_a_place_for_temporary_files_there_is_a_sentence(tmp_path, monke
     with pytest.raises(MacgenError) as caught, temporary_directory():
         pass
     assert str(caught.value) == (
-        f"no temporary directory can be made (No usable temporary directory found in ['{tmp_path}/nowhere']); {accepted}"
+        f"no temporary directory can be made (No usable temporary directory found in ['{tmp_path}/nowhere']); "
+        f"{accepted}"
     )
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(MacgenError) as caught, temporary_directory():
@@ -136,6 +140,6 @@ def test_without_a_shell_there_is_a_sentence(monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("subprocess.Popen", refuse)
-    with pytest.raises(ToolError, match=r"^/bin/sh cannot be started: Resource temporarily unavailable$"):
-        with temporary_directory():
-            pass
+    message = r"^/bin/sh cannot be started: Resource temporarily unavailable$"
+    with pytest.raises(ToolError, match=message), temporary_directory():
+        pass

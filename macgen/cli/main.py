@@ -7,15 +7,15 @@ sentence on standard error; 130, interrupted.
 import errno
 import importlib
 import io
-import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, escaped
 from macgen.interrupts import EXIT_INTERRUPTED
 from macgen.version import __version__
 
@@ -81,14 +81,14 @@ class _Commands(click.Group):
 
 def _working_directory_exists() -> bool:
     try:
-        os.getcwd()
+        Path.cwd()
     except OSError:
         return False
     return True
 
 
 def _refuse(message: str) -> int:
-    click.echo(f"macgen: error: {' '.join(message.split())}", err=True)
+    click.echo(f"macgen: error: {escaped(' '.join(message.split()))}", err=True)
     return EXIT_REFUSED
 
 

@@ -1,9 +1,8 @@
 """External tools: where they are, how a command is run, and where it works."""
 
-from macgen.tools.caches import cache_variables
 from macgen.tools.commands import check_timeout, last_message, run, side_by_side
-from macgen.tools.executables import NAMES, Tool, all_tools, find, require
-from macgen.tools.work import Work, work_directory
+from macgen.tools.executables import NAMES, Tool, all_tools, find, require, require_all
+from macgen.tools.work import Work, cache_variables, work_directory
 
 __all__ = [
     "NAMES",
@@ -15,6 +14,7 @@ __all__ = [
     "find",
     "last_message",
     "require",
+    "require_all",
     "run",
     "side_by_side",
     "work_directory",

@@ -19,7 +19,6 @@ from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, shown
-from macgen.interrupts import SIGNALS
 from macgen.rtl import ArrayCore, Design, Modules
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
@@ -147,24 +146,22 @@ def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]])
 
 @contextlib.contextmanager
 def _interrupt_deferred() -> Iterator[None]:
-    """Have Ctrl-C, and what else is handled by a function, wait until the block ends.
+    """Have Ctrl-C wait until the block ends.
 
     Amaranth's objects have destructors, and Python drops a KeyboardInterrupt that is raised in a destructor.
     """
-    if threading.current_thread() is not threading.main_thread():
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
-    handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
     noted: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: noted.append((number, frame)))
     try:
-        for number in handlers:
-            signal.signal(number, lambda number, frame: noted.append((number, frame)))
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, handler)
     if noted:
-        handlers[noted[0][0]](*noted[0])
+        handler(*noted[0])
 
 
 def describe(spec: MacSpec) -> str:
