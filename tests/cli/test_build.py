@@ -431,6 +431,7 @@ def test_sigkill_leaves_nothing_under_the_final_name(tmp_path, delay):
     assert not (tmp_path / "x").exists()
     assert all(path.name.startswith(".x.") for path in tmp_path.iterdir())
     assert invoke("build", *SMALL, "-o", "x").exit_code == 0
+    assert os.listdir(tmp_path) == ["x"]
     assert built("x").rows == 1
 
 
