@@ -71,11 +71,10 @@ def open_bundle(directory: str | os.PathLike[str], *, trust: bool = False) -> Op
     contents = {path: _read(directory, path) for path in manifest.files}
     changed = [path for path, data in contents.items() if digest(data) != manifest.files[path]]
     notes = [f"{path} was changed after it was built: its checksum is not the manifest's" for path in changed]
-    opened = OpenBundle(directory, manifest, contents, tuple(notes))
     if trust:
-        unseen = f"{manifest.verilog} was not compared with what macgen writes of its spec: it is trusted"
-        return opened if manifest.verilog in changed else OpenBundle(directory, manifest, contents, (unseen, *notes))
-    if (problem := _problem(opened, manifest.verilog in changed)) is not None:
+        notes.insert(0, f"{manifest.verilog} was not compared with what macgen writes of its spec: it is trusted")
+    opened = OpenBundle(directory, manifest, contents, tuple(notes))
+    if not trust and (problem := _problem(opened, manifest.verilog in changed)) is not None:
         raise MacgenError(
             f"bundle {shown_path(directory)}: {manifest.verilog} {problem}, and to simulate Verilog is to run whatever "
             f"it says; accepted is what macgen build writes, or with --trust Verilog that you trust"
