@@ -73,15 +73,13 @@ def run(
             raise ToolError(f"{name} cannot be started: {error.strerror or error} ({words[0]})") from error
         except subprocess.TimeoutExpired:
             raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
-        except _StoppedError:
-            raise ToolError(f"{name} was stopped, as what ran beside it failed; its log is {log}") from None
     if check and code != 0:
         raise ToolError(f"{name} failed with exit code {code}: {last_message(log)}; its log is {log}")
     return code
 
 
 class _StoppedError(Exception):
-    """A job beside this one failed."""
+    """A job beside this one failed, or all were interrupted. `side_by_side` tells that, and keeps no log of this."""
 
 
 _job = threading.local()  # `stop`: the event that tells this thread's job to stop, see `side_by_side`

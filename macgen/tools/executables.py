@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -236,6 +237,7 @@ def _from_executable(name: str, recipe: _Recipe, path: Path) -> Tool:
     try:
         with started(
             [path, recipe.version_option],
+            env={**os.environ, "TMPDIR": tempfile.gettempdir()},  # Icarus asks for one that is there
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
