@@ -70,13 +70,16 @@ def run_program(main: Callable[[], object]) -> NoReturn:
         finally:
             for number in (*caught, signal.SIGALRM):  # the interpreter would print tracebacks at its end
                 signal.signal(number, signal.SIG_IGN)
+    except Exception:
+        if not first:
+            raise
+        code = _interrupted()  # what was interrupted may have made another exception of it, as class statements do
     except KeyboardInterrupt:
-        print(f"{program_name()}: interrupted", file=sys.stderr)
-        code = EXIT_INTERRUPTED
+        code = _interrupted()
     sys.exit(code)  # type: ignore[arg-type]
 
 
-def program_name() -> str:
-    """Return what the program is called in messages."""
+def _interrupted() -> int:
     name = os.path.basename(sys.argv[0]) if sys.argv else ""  # noqa: PTH119
-    return "macgen" if name in ("", "-c", "__main__.py") else name
+    print(f"{'macgen' if name in ('', '-c', '__main__.py') else name}: interrupted", file=sys.stderr)
+    return EXIT_INTERRUPTED

@@ -94,6 +94,35 @@ def test_an_interrupt_in_a_destructor_is_not_lost():
     assert end(program(main)) == (130, "", "macgen: interrupted\n")
 
 
+def test_an_interrupt_that_became_another_exception_is_one():
+    main = """
+    class Named:
+        def __set_name__(self, owner, name):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+    tell("ready")
+    class Owner:
+        named = Named()
+"""
+    assert end(program(main)) == (130, "", "macgen: interrupted\n")
+
+
+def test_who_imports_macgen_keeps_its_signal_handlers():
+    script = (
+        "import signal, sys\n"
+        "handlers = lambda: [signal.getsignal(number) for number in signal.valid_signals()] + [sys.unraisablehook]\n"
+        "before = handlers()\n"
+        "import macgen, macgen.__main__, macgen.cli.main, macgen.interrupts\n"
+        "for name in macgen.__all__: getattr(macgen, name)\n"
+        "macgen.rtl.Design(macgen.presets['default'])\n"
+        "from macgen.bundle.verilog import to_verilog\n"
+        "to_verilog(macgen.MacSpec(a='int4', b='int4', acc='int12', rows=1, cols=1), 'mac')\n"
+        "print(handlers() == before)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "True\n"
+
+
 def test_after_the_program_no_signal_prints_anything():
     main = """
     import atexit
