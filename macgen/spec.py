@@ -439,10 +439,10 @@ def least_int_bits(*factors: Format, frac_bits: int, signed: bool) -> int:
     for fmt in factors:
         of_format = [fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)]
         ends = [x * y for x in ends for y in of_format]
-    products = [x * (1 << frac_bits) for x in ends]
+    products = [x * Fraction(2) ** frac_bits for x in ends]
     lowest, largest = math.floor(min(products)), math.ceil(max(products))
     bits = max(largest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + signed
-    return max(bits - frac_bits, int(signed))
+    return max(bits, 1) - frac_bits
 
 
 def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

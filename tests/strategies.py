@@ -51,7 +51,8 @@ def fixed_formats(draw, max_width=256):
     """Every integer and fixed-point format."""
     signed = draw(st.booleans())
     width = draw(st.integers(1, max_width))
-    return FixedFormat(draw_int_bits := draw(st.integers(int(signed), width)), width - draw_int_bits, signed=signed)
+    int_bits = draw(st.integers(int(signed), width) | st.integers(-8, width + 8).filter(lambda bits: bits <= MAX_WIDTH))
+    return FixedFormat(int_bits, width - int_bits, signed=signed)
 
 
 def formats(max_exp_bits=11, max_man_bits=52, max_width=256):
@@ -75,9 +76,11 @@ def _fixed_accumulators(draw, a, b, max_width):
     """Fixed-point formats that hold the products of two operands; their width may exceed `max_width` for that."""
     signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b)) or draw(st.booleans())
     product_bits = a.max_exponent + b.max_exponent + 2 + signed  # before the point, enough and at most one too many
-    int_bits = max(product_bits + draw(st.integers(-1, 4)), 2)
+    int_bits = product_bits + draw(st.integers(-1, 4))
     assume(int_bits <= MAX_WIDTH)
-    return FixedFormat(int_bits, draw(st.integers(0, min(max(max_width - int_bits, 8), MAX_WIDTH - int_bits))), signed)
+    most = min(max(max_width - int_bits, 8), MAX_WIDTH - max(int_bits, 0))
+    assume(1 - int_bits <= most)
+    return FixedFormat(int_bits, draw(st.integers(max(1 - int_bits, -8), most)), signed)
 
 
 def roundings():
@@ -163,7 +166,7 @@ def corner_codes(fmt):
     """Return the codes at which something changes: zeros, ends of subnormals, normals and range, one, infinity, NaN."""
     top = 1 << fmt.width - 1
     if isinstance(fmt, FixedFormat):
-        one = 1 << fmt.frac_bits
+        one = 1 << max(fmt.frac_bits, 0)
         near = {0, 1, 2, one - 1, one, one + 1, fmt.max_integer - 1, fmt.max_integer}
         near |= {-x for x in near} | {fmt.min_integer, fmt.min_integer + 1}
         return sorted({x % (2 * top) for x in near if fmt.min_integer <= x <= fmt.max_integer})

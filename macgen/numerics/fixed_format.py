@@ -16,7 +16,7 @@ from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRound
 
 MAX_WIDTH = 256
 
-_PATTERN = re.compile(r"(u?)(?:int(\d{1,4})|fix(\d{1,4})\.(\d{1,4}))", re.ASCII)
+_PATTERN = re.compile(r"(u?)(?:int(\d{1,4})|fix(-?\d{1,4})\.(-?\d{1,4}))", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class FixedFormat:
     """An integer or fixed-point format; instances are immutable, comparable and hashable.
 
     Parameters:
-        int_bits: bits before the binary point, the sign's included.
-        frac_bits: bits after it.
+        int_bits: bits before the binary point, the sign's included; negative where the highest bit is further below it.
+        frac_bits: bits after it, -256 to 256 as `int_bits`; negative where the last bit is further above it. The two
+            add up to the width, 1 to 256.
         signed: two's complement, or unsigned.
 
     Raises:
@@ -38,18 +39,15 @@ class FixedFormat:
 
     def __post_init__(self) -> None:
         for field, value in (("int_bits", self.int_bits), ("frac_bits", self.frac_bits)):
-            check_integer(field, value, 0, MAX_WIDTH)
+            check_integer(field, value, -MAX_WIDTH, MAX_WIDTH)
         if not isinstance(self.signed, bool):
             raise MacgenError(f"signed {shown(self.signed)} is not true or false")
-        if not 1 <= self.width <= MAX_WIDTH or self.signed > self.int_bits:
-            raise MacgenError(
-                f"format {self} has {self.width} bits, {self.int_bits} before the point; accepted are 1 to "
-                f"{MAX_WIDTH} bits, with the sign before the point"
-            )
+        if not 1 <= self.width <= MAX_WIDTH:
+            raise MacgenError(f"format {self} has {self.width} bits; accepted are 1 to {MAX_WIDTH}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the format that a string such as `int8`, `uint4`, `fix8.8` or `ufix0.8` names.
+        """Return the format that a string such as `int8`, `uint4`, `fix8.8` or `ufix-2.10` names.
 
         Raises:
             MacgenError: the string names no fixed-point format.
@@ -58,7 +56,7 @@ class FixedFormat:
         if match is None:
             raise MacgenError(
                 f"format {shown(text)} is not an integer or fixed-point format; accepted are intN, uintN, "
-                f"fixI.F and ufixI.F"
+                f"fixI.F and ufixI.F, where I and F may be negative"
             )
         unsigned, integer, int_bits, frac_bits = match.groups()
         return cls(int(integer or int_bits), int(frac_bits or 0), signed=not unsigned)
@@ -236,6 +234,7 @@ class FixedFormat:
         with np.errstate(over="ignore"):
             scaled = np.ldexp(x, self.frac_bits)
         off_grid = np.isnan(x) | (np.trunc(scaled) != scaled) | (scaled >= self._end) | (scaled < self.min_integer)
+        off_grid |= (scaled == 0) & (x != 0)  # scaled down below binary64
         if off_grid.any():
             where, value = first_index_text(x, off_grid)
             raise MacgenError(

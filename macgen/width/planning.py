@@ -229,6 +229,8 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     answers = list(_exact_answers(goal, dot))
     deciding = {item.method: item for item in answers}
     if all(isinstance(fmt, FixedFormat) for fmt in goal.formats):
+        if not answers:
+            bounds.exact_format(*goal.formats, dot.length)  # says why there is none
         chosen = min(answers, key=lambda item: item.acc.width)  # of equal ones the first, that of the weights
         return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_beyond(goal, dot)))
     for part in dict.fromkeys((None, chunk)):
@@ -257,7 +259,7 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
         int_bits -= frac_bits
         if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=True)) > int_bits:
             int_bits, held = least, "holds every product"
-        if int_bits + frac_bits <= MAX_WIDTH:
+        if int_bits + frac_bits <= MAX_WIDTH and max(abs(int_bits), abs(frac_bits)) <= MAX_WIDTH:
             yield Answer("weights", None, FixedFormat(int_bits, frac_bits), held)
     try:
         yield Answer("exact", None, bounds.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
@@ -327,9 +329,9 @@ def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
     for name, fmt, reach in zip("ab", goal.formats, dot.reach, strict=True):
         if reach is None or not isinstance(fmt, FixedFormat):
             continue
-        if reach > (largest := max(map(abs, bounds.operand_range(fmt)))) >> fmt.frac_bits:
+        if reach > (largest := max(abs(fmt.min), abs(fmt.max))):
             yield (
-                f"measured operands reach {reach}, beyond {name} {fmt}, which holds {largest / 2**fmt.frac_bits:g}: "
+                f"measured operands reach {reach}, beyond {name} {fmt}, which holds {largest:g}: "
                 f"the plan is for operands that fit"
             )
 

@@ -294,6 +294,9 @@ def test_header_of_scales_lanes_and_others():
     assert found["Rounding"].endswith("too large: taken modulo its range")
     assert "Turns" in found
     assert f"{Design(spec).latency} cycles" in found["Stream c"]
+    found = facts(MacSpec(a="fix12.-4", b="ufix-2.10", acc="fix12.8", rows=1, cols=1))
+    assert found["Operands A"] == "fix12.-4, 8 bits, the last one counts 2**4, two's complement"
+    assert found["Operands B"] == "ufix-2.10, 8 bits, the last one counts 2**-10, unsigned"
 
 
 @pytest.mark.parametrize("spec", PRESETS)

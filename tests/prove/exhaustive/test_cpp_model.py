@@ -95,6 +95,8 @@ SMALL = [
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.0", rounding="rtz", overflow="wrap"),
     MacSpec(a="fix2.2", b="uint2", acc="fix5.1", rounding="drop"),
+    MacSpec(a="fix5.-2", b="ufix-1.3", acc="fix5.-1"),
+    MacSpec(a="fix-1.4", b="fix-2.5", acc="fix-2.7", rounding="drop", overflow="wrap"),
     MacSpec(a="uint3", b="ufix1.2", acc="ufix5.1", overflow="wrap"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2", rounding="stochastic:3", overflow="infinity"),
     MacSpec(a="e2m1", b="e3m0finite", acc="e4m1", rounding="stochastic:1"),

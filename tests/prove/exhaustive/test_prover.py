@@ -56,6 +56,20 @@ FAMILY = {
     ),
 }  # fmt: skip
 SPECS |= FAMILY
+ORDERS = {  # fixed point whose point is beyond the bits
+    "fix5.-2": MacSpec(
+        a="fix5.-2", b="fix-1.4", acc="fix6.0", chunk=3, fold="overlap", overflow="wrap", rows=1, cols=1
+    ),
+    "fix12.-5": MacSpec(
+        a="fix5.-2", b="ufix4.-1", acc="fix12.-5", chunk=4, outer="fix13.-6", out="fix10.-4", rows=1, cols=1
+    ),
+    "fix-1.7": MacSpec(a="ufix-1.4", b="fix-2.5", acc="fix-1.7", rounding="stochastic:2", lanes=2, rows=1, cols=1),
+    "fix6.-3": MacSpec(
+        a="fix6.-3", b="fix-3.6", product="fix3.1", acc="e5m3", chunk=3, scale="e3m0fnu", outer="fix8.-2", out="e4m2",
+        rows=1, cols=1,
+    ),
+}  # fmt: skip
+SPECS |= ORDERS
 DRAWS = 100_000
 
 
@@ -157,6 +171,14 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     assert result.audited > 5000
     assert result.notes == ()
     assert result.log == tmp_path / "exhaustive" / "log.txt"
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", ORDERS)
+def test_small_arrays_of_further_formats_are_proved(name, bundles):
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
 
 
 @pytest.mark.prove

@@ -108,6 +108,7 @@ KINDS = [
     {"a": "e5m2", "b": "int3", "acc": "e5m1finite:bias=13", "chunk": 4},
     {"a": "fp16", "b": "fp16", "acc": "bf16", "rounding": "rtz", "overflow": "infinity"},
     {"a": "e3m2", "b": "int4", "acc": "fix9.3", "chunk": 7, "rounding": "rtz"},
+    {"a": "fix5.-2", "b": "fix-1.4", "acc": "fix6.0", "chunk": 3, "fold": "overlap"},
     {"a": "e5m2", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4, "fold": "overlap"},
     # Some products are too small to be normalised.
     {"a": "bf16", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4},
