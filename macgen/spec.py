@@ -178,6 +178,14 @@ class MacSpec:
         return self.outer_format if self.out is None else self.out
 
     @property
+    def port_formats(self) -> tuple[Format, Format]:
+        """What the array takes the operands' codes for: `a` and `b`, with the lowest value that narrow formats lack."""
+        a, b = (
+            dataclasses.replace(fmt, narrow=False) if isinstance(fmt, FixedFormat) else fmt for fmt in (self.a, self.b)
+        )
+        return a, b
+
+    @property
     def fold_rounding(self) -> Rounding:
         """Rounding of what enters the outer accumulator, and of the conversion to `out`."""
         return self.rounding if self.outer_rounding is None else self.outer_rounding
@@ -234,7 +242,7 @@ class MacSpec:
 
     def overflow_into(self, fmt: Format) -> Overflow:
         """Return what becomes of a result too large for one of the spec's formats."""
-        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat)
+        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat) and not fmt.narrow
         return self.overflow if knows else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
@@ -337,13 +345,14 @@ class MacSpec:
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow == "infinity":
-            raise MacgenError(f"overflow 'infinity' does not go with acc {acc}; accepted is saturate or wrap")
+        if self.overflow == "infinity" or (self.overflow == "wrap" and acc.narrow):
+            accepted = "saturate" if acc.narrow else "saturate or wrap"
+            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         addends = (self.a, self.b) if self.product is None else (self.product,)
         if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
             what = f"a {self.a} or b {self.b}" if self.product is None else f"product {self.product}"
             raise MacgenError(f"acc {acc} is unsigned, but {what} is signed; accepted is a signed acc")
-        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed)
+        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed, narrow=acc.narrow)
         if acc.int_bits < least:
             raise MacgenError(
                 f"acc {acc} is too narrow: it ends at {acc.max:g}, but {self._largest_addend()[0]} reach "
@@ -431,9 +440,13 @@ def check_operand(field: str, fmt: Format) -> None:
         raise MacgenError(f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}")
 
 
-def least_int_bits(*factors: Format, frac_bits: int, signed: bool) -> int:
+def least_int_bits(*factors: Format, frac_bits: int, signed: bool, narrow: bool = False) -> int:
     """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of numbers of
     one or two formats.
+
+    Parameters:
+        factors: the formats.
+        frac_bits, signed, narrow: of the accumulator.
     """
     ends = [Fraction(1)]
     for fmt in factors:
@@ -441,8 +454,8 @@ def least_int_bits(*factors: Format, frac_bits: int, signed: bool) -> int:
         ends = [x * y for x in ends for y in of_format]
     products = [x * Fraction(2) ** frac_bits for x in ends]
     lowest, largest = math.floor(min(products)), math.ceil(max(products))
-    bits = max(largest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + signed
-    return max(bits, 1) - frac_bits
+    bits = max(largest.bit_length(), (-lowest - (not narrow)).bit_length() if lowest else 0) + signed
+    return max(bits, 1 + narrow) - frac_bits
 
 
 def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -105,7 +105,14 @@ def special_codes(fmt: Format | ScaleFormat) -> list[int]:
 
 
 def draw(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
-    """Return random codes of a kind and shape."""
+    """Return random codes of a kind and shape, all of them numbers where the format is narrow."""
+    codes = _drawn(kind, rng, fmt, shape)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes[codes == fmt.missing_code] = fmt.largest_code(1)
+    return codes
+
+
+def _drawn(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
     match kind:
         case "uniform":
             return rng.integers(0, 1 << fmt.width, shape, dtype=np.int64)

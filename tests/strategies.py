@@ -55,6 +55,16 @@ def fixed_formats(draw, max_width=256):
     return FixedFormat(int_bits, width - int_bits, signed=signed)
 
 
+def narrowed(formats_of):
+    """The same formats; of signed fixed-point ones now and then the narrow one."""
+
+    def of(fmt):
+        may_be = isinstance(fmt, FixedFormat) and fmt.signed and fmt.width > 1
+        return st.sampled_from([fmt, dataclasses.replace(fmt, narrow=True)]) if may_be else st.just(fmt)
+
+    return formats_of.flatmap(of)
+
+
 def formats(max_exp_bits=11, max_man_bits=52, max_width=256):
     """Every format that operands and accumulators can have."""
     return float_formats(max_exp_bits, max_man_bits) | fixed_formats(max_width)
@@ -91,13 +101,16 @@ def roundings():
 @st.composite
 def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE, max_chunk=MAX_CHUNK):
     """Every kind of accepted spec; the arguments bound the operands, an accumulator may have about twice the width."""
-    operands = formats(max_exp_bits, max_man_bits, max_width).filter(lambda fmt: fmt.width <= MAX_OPERAND_WIDTH)
+    operands = narrowed(formats(max_exp_bits, max_man_bits, max_width)).filter(
+        lambda fmt: fmt.width <= MAX_OPERAND_WIDTH
+    )
     a = draw(operands)
     b = draw(st.just(a) | operands)
     float_accumulators = _float_accumulators(a, b, min(max_exp_bits + 1, 11), min(2 * max_man_bits + 1, 52))
-    acc = draw(st.just(a) | float_accumulators | _fixed_accumulators(a, b, min(2 * max_width + 8, MAX_WIDTH)))
+    fixed_accumulators = narrowed(_fixed_accumulators(a, b, min(2 * max_width + 8, MAX_WIDTH)))
+    acc = draw(st.just(a) | float_accumulators | fixed_accumulators)
     if isinstance(acc, FixedFormat):
-        overflow = st.sampled_from(["saturate", "wrap"])
+        overflow = st.sampled_from(["saturate"] if acc.narrow else ["saturate", "wrap"])
     else:
         overflow = st.sampled_from(["saturate", "infinity"] if acc.has_infinity else ["saturate"])
     try:
@@ -136,7 +149,7 @@ def family_specs(draw, **limits):
 
     def near(top):
         """Formats whose largest magnitude is about 2**top."""
-        return st.builds(_moved_to, floats, st.integers(top - 3, top + 3)) | fixed_formats(24)
+        return st.builds(_moved_to, floats, st.integers(top - 3, top + 3)) | narrowed(fixed_formats(24))
 
     def change(**values):
         nonlocal spec
@@ -179,4 +192,7 @@ def corner_codes(fmt):
 
 def codes(fmt):
     """Every code of a format, the corners often."""
-    return st.sampled_from(corner_codes(fmt)) | st.integers(0, (1 << fmt.width) - 1)
+    every = st.integers(0, (1 << fmt.width) - 1)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        every = every.filter(lambda code: code != fmt.missing_code)
+    return st.sampled_from(corner_codes(fmt)) | every

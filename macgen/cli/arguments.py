@@ -210,4 +210,4 @@ def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format
 def _overflow_fits(overflow: str, acc: Format) -> bool:
     if overflow == "infinity":
         return acc.has_infinity
-    return overflow == "saturate" or isinstance(acc, FixedFormat)
+    return overflow == "saturate" or (isinstance(acc, FixedFormat) and not acc.narrow)

@@ -42,7 +42,9 @@ def rounded(spec, acc_value, addend, random=None):
         numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
         away = math.trunc(abs(units - integer) * numbers) + random >= numbers
         integer += away * (-1 if units < 0 else 1)
-    lowest, largest = (-(2 ** (acc.width - 1)), 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
+    lowest, largest = (
+        (-(2 ** (acc.width - 1)) + acc.narrow, 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
+    )
     if lowest <= integer <= largest:
         return integer % 2**acc.width, 0
     if spec.overflow == "wrap":

@@ -97,7 +97,7 @@ def test_parse_wrong_text(text):
         FixedFormat.parse(text)
     assert str(caught.value) == (
         f"format {text!r} is not an integer or fixed-point format; accepted are intN, uintN, fixI.F and ufixI.F, "
-        f"where I and F may be negative"
+        f"where I and F may be negative, and signed ones with narrow behind"
     )
 
 
@@ -281,6 +281,53 @@ def test_every_code_of_formats_whose_point_is_beyond_their_bits():
         np.testing.assert_array_equal(fmt.decode(codes), integers * unit)
         np.testing.assert_array_equal(fmt.encode(integers * unit), codes)
         assert str(fmt) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "lowest", "largest", "missing"),
+    [
+        ("int8narrow", -127, 127, 128),
+        ("fix4.4narrow", -7.9375, 7.9375, 128),
+        ("fix-2.10narrow", -127 / 1024, 127 / 1024, 128),
+        ("fix12.-4narrow", -2032, 2032, 128),
+        ("int2narrow", -1, 1, 2),
+    ],
+)
+def test_narrow_formats_lack_the_lowest_code(text, lowest, largest, missing):
+    fmt = parse_format(text)
+    assert str(fmt) == text
+    assert (fmt.min, fmt.max) == (lowest, largest)
+    codes = [code for code in range(1 << fmt.width) if code != missing]
+    assert all_codes(fmt).tolist() == codes
+    assert fmt.encode(fmt.decode(codes)).tolist() == codes
+    wide = FixedFormat(fmt.int_bits, fmt.frac_bits)
+    assert [fmt.number(code) for code in codes] == [wide.number(code) for code in codes]
+    for refused in (fmt.number, fmt.decode):
+        with pytest.raises(MacgenError, match=rf"^code.* {missing} is no number of {text}; accepted are all others"):
+            refused(missing)
+    with pytest.raises(MacgenError, match=rf"is not a value of format {text}; accepted are values on its grid$"):
+        fmt.encode(wide.min)
+    # Rounding stops at the lowest value of the range, which is symmetric.
+    assert fmt.quantize([-np.inf, wide.min, lowest]).tolist() == [lowest] * 3
+    rounded = fmt.round(1, -wide.min_integer, -fmt.frac_bits, "rne", "saturate")
+    assert (rounded.code, rounded.overflow) == (missing + 1, True)
+
+
+@pytest.mark.parametrize("text", ["uint8narrow", "int1narrow", "ufix4.4narrow"])
+def test_formats_that_cannot_be_narrow(text):
+    with pytest.raises(MacgenError) as caught:
+        FixedFormat.parse(text)
+    assert str(caught.value) == f"format {text} cannot be narrow; accepted are signed formats of at least 2 bits"
+
+
+def test_narrow_formats_do_not_wrap():
+    with pytest.raises(MacgenError, match=r"^overflow 'wrap' is not one of saturate \(narrow formats\)$"):
+        parse_format("int8narrow").quantize(1.0, overflow="wrap")
+
+
+def test_init_wrong_narrow():
+    with pytest.raises(MacgenError, match=r"^narrow 1 is not true or false$"):
+        FixedFormat(8, narrow=1)
 
 
 def test_values_too_small_for_binary64_once_scaled_are_off_the_grid():

@@ -137,6 +137,11 @@ def test_exact_bits_of_huge_sums(a, b, n):
         ("e4m3fn", "e4m3fn", 4608, "fix31.18"),
         ("e2m3finite", "e2m3finite", 4608, "fix19.6"),
         ("e5m2", "int8", 10, "fix28.16"),
+        ("int8", "int8narrow", 1024, "int25"),  # 1024 * 128 * 127 < 2^24
+        ("int8", "int8narrow", 9, "int19"),  # 9 * 128 * 127 < 2^18
+        ("int8", "int8", 1024, "int26"),
+        ("int8", "int8", 9, "int19"),
+        ("int2narrow", "int2narrow", 7, "int4"),
         ("fix12.-4", "ufix12.-4", 16, "fix28.-8"),
         ("fix-2.10", "fix-2.10", 1, "fix-4.20"),
         ("fix12.-4", "fix-2.10", 3, "fix11.6"),

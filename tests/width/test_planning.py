@@ -232,6 +232,13 @@ def test_exact_sums_of_digits_beyond_the_point():
     assert str(planned(100, a="fix12.-4", b="fix12.-4").chosen.acc) == "fix30.-8"
 
 
+@pytest.mark.parametrize(("length", "acc"), [(1024, "int25"), (9, "int19"), (8, "int18")])
+def test_exact_sums_of_narrow_operands(length, acc):
+    """1024 x 128 x 127 < 2^24, 9 x 128 x 127 < 2^18, 8 x 128 x 127 < 2^17; and that accumulator is accepted."""
+    found = planned(length, a="int8", b="int8narrow")
+    assert str(found.spec().acc) == str(found.chosen.acc) == acc
+
+
 def test_operands_whose_products_no_fixed_point_format_holds_are_refused():
     with pytest.raises(MacgenError, match=r"^sums of 3 products of a fix-200.208 .* reach from 2\^-416 to "):
         planned(3, a="fix-200.208", b="fix-200.208")

@@ -121,7 +121,8 @@ def _fields(fmt: Format | Scale) -> str:
         point = f", {fmt.frac_bits} of them after the binary point" if fmt.frac_bits else ""
     else:  # the point is beyond the bits
         point = f", the last one counts 2**{fmt.lsb_exponent}"
-    return f"{fmt.width} bits{point}, " + ("two's complement" if fmt.signed else "unsigned")
+    sign = "two's complement" if fmt.signed else "unsigned"
+    return f"{fmt.width} bits{point}, {sign}{' without the lowest code' if fmt.narrow else ''}"
 
 
 def _bits(high: int, low: int) -> str:

@@ -56,7 +56,7 @@ FAMILY = {
     ),
 }  # fmt: skip
 SPECS |= FAMILY
-ORDERS = {  # fixed point whose point is beyond the bits
+FORMATS = {  # fixed point whose point is beyond the bits, narrow formats of operands and of every sum
     "fix5.-2": MacSpec(
         a="fix5.-2", b="fix-1.4", acc="fix6.0", chunk=3, fold="overlap", overflow="wrap", rows=1, cols=1
     ),
@@ -68,8 +68,17 @@ ORDERS = {  # fixed point whose point is beyond the bits
         a="fix6.-3", b="fix-3.6", product="fix3.1", acc="e5m3", chunk=3, scale="e3m0fnu", outer="fix8.-2", out="e4m2",
         rows=1, cols=1,
     ),
+    "int3narrow": MacSpec(  # -4 x -4 is no product, and the accumulator does not hold it
+        a="int3narrow", b="int3narrow", acc="int5", chunk=3, fold="overlap", overflow="wrap", rows=1, cols=1
+    ),
+    "int6narrow": MacSpec(a="int3", b="fix2.1narrow", acc="fix5.1narrow", chunk=3, fold="overlap", rows=1, cols=1),
+    "narrow sums": MacSpec(
+        a="int3narrow", b="int3", product="fix4.-1narrow", acc="int5narrow", lanes=2, lane_sum="tree", chunk=4,
+        scale="e2m1", outer="fix6.1narrow", out="int4narrow", outer_rounding="rne", rounding="rtz", rows=1, cols=1,
+    ),
+    "int3narrow, e2m2": MacSpec(a="int3narrow", b="e2m1", acc="e2m2", chunk=3, fold="overlap", rows=1, cols=1),
 }  # fmt: skip
-SPECS |= ORDERS
+SPECS |= FORMATS
 DRAWS = 100_000
 
 
@@ -174,7 +183,7 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_small_arrays_of_further_formats_are_proved(name, bundles):
     result = exhaustive(bundles(name))
     assert result.difference is None

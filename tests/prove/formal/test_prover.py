@@ -109,6 +109,8 @@ KINDS = [
     {"a": "fp16", "b": "fp16", "acc": "bf16", "rounding": "rtz", "overflow": "infinity"},
     {"a": "e3m2", "b": "int4", "acc": "fix9.3", "chunk": 7, "rounding": "rtz"},
     {"a": "fix5.-2", "b": "fix-1.4", "acc": "fix6.0", "chunk": 3, "fold": "overlap"},
+    {"a": "int3narrow", "b": "int3narrow", "acc": "int5", "chunk": 3, "fold": "overlap", "out": "int4narrow"},
+    {"a": "int3", "b": "fix2.1narrow", "acc": "fix5.1narrow", "chunk": 3, "fold": "overlap"},
     {"a": "e5m2", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4, "fold": "overlap"},
     # Some products are too small to be normalised.
     {"a": "bf16", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4},

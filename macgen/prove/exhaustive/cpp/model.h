@@ -74,7 +74,7 @@ inline Result round_to_fixed(const RoundedSum& t, bool negative, u128 magnitude,
     bool inexact;
     const i128 rounded = shift_right(t, magnitude, -f.frac_bits - exponent, random, inexact);
     const i128 integer = negative ? -rounded : rounded;
-    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) : 0;
+    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) + f.is_narrow : 0;
     if (lowest <= integer && integer <= highest) return {u128(integer) & ones(f.width), 0};
     return {t.overflow == WRAP ? u128(integer) & ones(f.width) : largest(f, integer < 0), OVERFLOWS};
 }
