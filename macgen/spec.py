@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import (
-    MAX_SCALE_BITS,
     Choice,
     FixedFormat,
     FloatFormat,
@@ -57,7 +56,7 @@ class MacSpec:
         acc: format of the accumulators, and of the results unless `outer` or `out` says otherwise.
         product: format to which each product is rounded; None or `exact`: products are exact.
         scale: format of the scales that each chunk of a row of A and of a column of B has, such as `e8m0fnu`, or a
-            float format of up to 8 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
+            float format of up to 32 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
             None: no scales.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
         outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
@@ -422,10 +421,10 @@ def _scale(value: Scale | str) -> Scale:
     if isinstance(value, ScaleFormat):
         return value
     fmt = as_format("scale", value)
-    if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
+    if isinstance(fmt, FixedFormat) or fmt.width > MAX_OPERAND_WIDTH:
         raise MacgenError(
             f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
-            f"{MAX_SCALE_BITS} bits"
+            f"{MAX_OPERAND_WIDTH} bits"
         )
     return fmt
 

@@ -168,7 +168,8 @@ def family_specs(draw, **limits):
         change(outer=draw(near(spec.acc.max_exponent)))
     change(outer_rounding=draw(st.none() | roundings()))
     if draw(st.booleans()):
-        change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | st.sampled_from(["e4m3fn", "e5m2", "e4m3:none"])))
+        floats_of_scales = st.sampled_from(["e4m3fn", "e5m2", "e4m3:none", "fp16", "bf16", "fp32"])
+        change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | floats_of_scales))
     if draw(st.booleans()):
         change(out=draw(near(spec.outer_format.max_exponent)))
     change(interleave=draw(st.integers(1, MAX_INTERLEAVE)))

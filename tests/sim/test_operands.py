@@ -217,3 +217,13 @@ def test_narrow_operands_never_have_the_code_that_they_lack(kind):
     codes = draw(kind, np.random.default_rng(1), fmt, (1000,))
     assert fmt.missing_code not in codes
     assert fmt.missing_code not in special_codes(fmt)
+
+
+@pytest.mark.parametrize("name", ["fp16", "bf16", "fp32"])
+def test_scales_with_a_wide_range_are_most_often_near_one(name):
+    fmt = parse_format(name)
+    values = np.abs(fmt.decode(draw_scales("finite", np.random.default_rng(1), fmt, (1000,))))
+    assert np.mean((values > 2**-14) & (values < 2**14)) > 0.95
+    assert len(np.unique(values)) > 500
+    specials = fmt.decode(draw_scales("rare", np.random.default_rng(1), fmt, (2000, 1)))
+    assert np.isnan(specials).any() or np.isinf(specials).any()

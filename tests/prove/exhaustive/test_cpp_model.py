@@ -165,7 +165,7 @@ def families(draw):
             fields[name] = draw(formats(*formats_of))
     if "scale" in some:
         powers = st.integers(2, 8).map("e{}m0fnu".format)
-        fields["scale"] = draw(powers | float_formats(4, 6).filter(lambda fmt: fmt.width <= 8).map(str))
+        fields["scale"] = draw(powers | float_formats(11, 23).filter(lambda fmt: fmt.width <= 32).map(str))
     if "rounding" in some:
         fields["outer_rounding"] = draw(roundings())
         if spec.random_bits:

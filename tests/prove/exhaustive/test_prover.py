@@ -79,6 +79,20 @@ FORMATS = {  # fixed point whose point is beyond the bits, narrow formats of ope
     "int3narrow, e2m2": MacSpec(a="int3narrow", b="e2m1", acc="e2m2", chunk=3, fold="overlap", rows=1, cols=1),
 }  # fmt: skip
 SPECS |= FORMATS
+SCALES = {  # too long for all of them
+    "fp32 scales": MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="fix11.2", scale="fp32", chunk=4, outer="fp32", rows=1, cols=1
+    ),
+    "bf16 scales": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", scale="bf16", chunk=4, outer="fix20.8", out="bf16", overflow="infinity",
+        rows=1, cols=1,
+    ),
+    "fp16 scales": MacSpec(
+        a="int4", b="int4narrow", acc="int12", scale="fp16", chunk=4, outer="fp16", outer_rounding="stochastic:9",
+        rows=1, cols=1,
+    ),
+}  # fmt: skip
+SPECS |= SCALES
 DRAWS = 100_000
 
 
@@ -188,6 +202,16 @@ def test_small_arrays_of_further_formats_are_proved(name, bundles):
     result = exhaustive(bundles(name))
     assert result.difference is None
     assert result.complete
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", SCALES)
+def test_scales_of_16_and_32_bits_are_drawn(name, bundles):
+    result = exhaustive(bundles(name), draws=DRAWS)
+    assert result.difference is None
+    folds = next(phase for phase in result.phases if phase.name == "folds")
+    assert not folds.complete
+    assert folds.pairs >= DRAWS
 
 
 @pytest.mark.prove
