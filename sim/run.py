@@ -7,6 +7,7 @@ Exit code 0: all tests passed; 1: some failed; 2: there is nothing to test, or a
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +17,7 @@ sys.path[0] = str(PARENT)  # this directory is the package `sim`, not a place of
 from cocotb_tools import runner as cocotb_runner  # noqa: E402
 
 from macgen.bundle.manifest import load_manifest  # noqa: E402
+from macgen.bundle.opening import open_bundle  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
@@ -43,9 +45,17 @@ def main() -> int:
     parser.add_argument("--simulator", default="auto", help="icarus, verilator or auto (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("sim_build"), help="directory for all files written")
     parser.add_argument("--module", default="sim.test_mac", help="cocotb test module (default: %(default)s)")
+    parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
-        return run(options.bundle.resolve(), options.simulator, options.work.resolve(), options.module)
+        with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
+            bundle = options.bundle.resolve()
+            if not options.trust:
+                opened = open_bundle(bundle)
+                for note in opened.notes:
+                    print(f"note: {note}", file=sys.stderr)
+                bundle = opened.copy(Path(directory) / "bundle")  # what was looked at is what runs
+            return run(bundle, options.simulator, options.work.resolve(), options.module)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

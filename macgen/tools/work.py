@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, shown_path
 
 
 @dataclass
@@ -20,17 +20,33 @@ class Work:
     keep: bool = True
 
 
+_MARK = ".macgen-work"
+"""A file in directories of this kind: what lacks it is someone else's and not deleted."""
+
+
 @contextlib.contextmanager
 def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]:
-    """Give a fresh directory; after an error that names a log, or when told so, a temporary one stays."""
+    """Give a fresh directory; after an error that names a log, or when told so, a temporary one stays.
+
+    In `workdir` it has the simulator's name, and replaces that of an earlier run.
+
+    Raises:
+        MacgenError: `workdir` cannot be written, or has something else of that name.
+    """
     if workdir is not None:
         path = Path(workdir).resolve() / simulator
         try:
+            if path.exists() and any(path.iterdir()) and not (path / _MARK).exists():
+                raise MacgenError(
+                    f"workdir {shown_path(workdir)} has a {simulator!r} that is not of an earlier run; accepted is a "
+                    f"directory without it"
+                )
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
+            (path / _MARK).touch()
         except OSError as error:
             raise MacgenError(
-                f"workdir {workdir} cannot be written ({error.strerror}); accepted is a writable directory"
+                f"workdir {shown_path(workdir)} cannot be written ({error.strerror}); accepted is a writable directory"
             ) from None
         yield Work(path)
         return

@@ -31,6 +31,11 @@ def operand_range(fmt: Format) -> Range:
     return ends[0], ends[1]
 
 
+def holds(fmt: FixedFormat, values: Range) -> bool:
+    """Whether a fixed-point format holds every integer of a range."""
+    return fmt.min <= values[0] and values[1] <= fmt.max
+
+
 def sum_range(a: Range, b: Range, n: int) -> Range:
     """Return the lowest and the largest sum of up to n products of operands from two ranges, zero among them.
 
@@ -42,8 +47,8 @@ def sum_range(a: Range, b: Range, n: int) -> Range:
     Raises:
         MacgenError: n or a range is refused.
     """
-    _check_range("a", a)
-    _check_range("b", b)
+    check_range("a", a)
+    check_range("b", b)
     check_integer("n", n, 1)
     products = [x * y for x in a for y in b]
     return n * min(0, *products), n * max(0, *products)
@@ -61,7 +66,7 @@ def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Ran
     Raises:
         MacgenError: a weight is no integer or the range is refused.
     """
-    _check_range("x", x)
+    check_range("x", x)
     positive, negative = _signed_norms(weights)
     low, high = min(0, x[0]), max(0, x[1])
     return positive * low - negative * high, positive * high - negative * low
@@ -80,7 +85,7 @@ def bits(sums: Range, signed: bool = True) -> int:
     Raises:
         MacgenError: the range is refused, or negative for unsigned integers.
     """
-    _check_range("sums", sums)
+    check_range("sums", sums)
     low, high = sums
     if not signed:
         if low < 0:
@@ -219,7 +224,12 @@ def kulisch_bits(a: FloatFormat, b: FloatFormat, n: int) -> int:
 # -- checks ----------------------------------------------------------------------------------------------------------
 
 
-def _check_range(field: str, limits: Range) -> None:
+def check_range(field: str, limits: Range) -> None:
+    """Refuse what is no range.
+
+    Raises:
+        MacgenError: it is no pair of integers, the lowest first.
+    """
     integers = isinstance(limits, tuple) and all(isinstance(x, int) and not isinstance(x, bool) for x in limits)
     if not integers or len(limits) != 2 or limits[0] > limits[1]:
         raise MacgenError(f"{field} {shown(limits)} is not a range; accepted are two integers, the lowest first")
