@@ -45,13 +45,12 @@ def stated_reach(layer: Layer, goal: Goal) -> tuple[bounds.Range | None, bounds.
     """
 
     def reach(stated: OperandFormat | None, fmt: Format) -> bounds.Range | None:
-        own = None if stated is None else parse_format(stated.name)
+        own = None if stated is None else parse_format(str(stated))
         if not isinstance(own, FixedFormat) or not isinstance(fmt, FixedFormat):
             return None
         if fmt.signed and not own.signed and fmt.int_bits >= own.int_bits:
             return None
-        low, high = bounds.operand_range(own)
-        return low + (stated is not None and stated.narrow), high
+        return bounds.operand_range(own)
 
     a, b = layer.formats
     return reach(a, goal.a), reach(b, goal.b)
