@@ -46,7 +46,8 @@ class FixedFormat:
             if not isinstance(value, bool):
                 raise MacgenError(f"{field} {shown(value)} is not true or false")
         if not 1 <= self.width <= MAX_WIDTH:
-            raise MacgenError(f"format {self} has {self.width} bits; accepted are 1 to {MAX_WIDTH}")
+            summed = ", the sum of its two numbers" if self.frac_bits else ""
+            raise MacgenError(f"format {self} has {self.width} bits{summed}; accepted are 1 to {MAX_WIDTH}")
         if self.narrow and (not self.signed or self.width < 2):
             raise MacgenError(f"format {self} cannot be narrow; accepted are signed formats of at least 2 bits")
 
@@ -61,7 +62,7 @@ class FixedFormat:
         if match is None:
             raise MacgenError(
                 f"format {shown(text)} is not an integer or fixed-point format; accepted are intN, uintN, "
-                f"fixI.F and ufixI.F, where I and F may be negative, and signed ones with narrow behind"
+                f"fixI.F and ufixI.F (I and F may be negative and add up to the bits), intNnarrow and fixI.Fnarrow"
             )
         unsigned, integer, int_bits, frac_bits, narrow = match.groups()
         return cls(int(integer or int_bits), int(frac_bits or 0), signed=not unsigned, narrow=bool(narrow))

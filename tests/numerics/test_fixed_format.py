@@ -41,7 +41,8 @@ def test_init_wrong_signed():
 def test_init_wrong_width(args, signed, name, width):
     with pytest.raises(MacgenError) as caught:
         FixedFormat(*args, signed=signed)
-    assert str(caught.value) == f"format {name} has {width} bits; accepted are 1 to 256"
+    summed = ", the sum of its two numbers" if args[1] else ""
+    assert str(caught.value) == f"format {name} has {width} bits{summed}; accepted are 1 to 256"
 
 
 @pytest.mark.parametrize("field", ["int_bits", "frac_bits"])
@@ -96,8 +97,8 @@ def test_parse_wrong_text(text):
     with pytest.raises(MacgenError) as caught:
         FixedFormat.parse(text)
     assert str(caught.value) == (
-        f"format {text!r} is not an integer or fixed-point format; accepted are intN, uintN, fixI.F and ufixI.F, "
-        f"where I and F may be negative, and signed ones with narrow behind"
+        f"format {text!r} is not an integer or fixed-point format; accepted are intN, uintN, fixI.F and ufixI.F "
+        f"(I and F may be negative and add up to the bits), intNnarrow and fixI.Fnarrow"
     )
 
 
