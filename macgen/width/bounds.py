@@ -72,6 +72,15 @@ def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Ran
     return positive * low - negative * high, positive * high - negative * low
 
 
+def carries(fmt: FixedFormat, values: Range) -> bool:
+    """Return whether every integer of a range is a number of a fixed-point format.
+
+    Where the last bit counts 2 or more, only a range of one integer can be.
+    """
+    between = fmt.lsb_exponent > 0 and (values[0] != values[1] or values[0] % (1 << fmt.lsb_exponent) != 0)
+    return holds(fmt, values) and not between
+
+
 # -- widths ----------------------------------------------------------------------------------------------------------
 
 
