@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics import (
-    MAX_SCALE_BITS,
     Choice,
     FixedFormat,
     FloatFormat,
@@ -58,7 +57,7 @@ class MacSpec:
         acc: format of the accumulators, and of the results unless `outer` or `out` says otherwise.
         product: format to which each product is rounded; None or `exact`: products are exact.
         scale: format of the scales that each chunk of a row of A and of a column of B has, such as `e8m0fnu`, or a
-            float format of up to 8 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
+            float format of up to 32 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
             None: no scales.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
         outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
@@ -179,6 +178,14 @@ class MacSpec:
         return self.outer_format if self.out is None else self.out
 
     @property
+    def port_formats(self) -> tuple[Format, Format]:
+        """What the array takes the operands' codes for: `a` and `b`, with the lowest value that narrow formats lack."""
+        a, b = (
+            dataclasses.replace(fmt, narrow=False) if isinstance(fmt, FixedFormat) else fmt for fmt in (self.a, self.b)
+        )
+        return a, b
+
+    @property
     def fold_rounding(self) -> Rounding:
         """Rounding of what enters the outer accumulator, and of the conversion to `out`."""
         return self.rounding if self.outer_rounding is None else self.outer_rounding
@@ -235,7 +242,7 @@ class MacSpec:
 
     def overflow_into(self, fmt: Format) -> Overflow:
         """Return what becomes of a result too large for one of the spec's formats."""
-        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat)
+        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat) and not fmt.narrow
         return self.overflow if knows else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
@@ -338,13 +345,14 @@ class MacSpec:
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow == "infinity":
-            raise MacgenError(f"overflow 'infinity' does not go with acc {acc}; accepted is saturate or wrap")
+        if self.overflow == "infinity" or (self.overflow == "wrap" and acc.narrow):
+            accepted = "saturate" if acc.narrow else "saturate or wrap"
+            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         addends = (self.a, self.b) if self.product is None else (self.product,)
         if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
             what = f"a {self.a} or b {self.b}" if self.product is None else f"product {self.product}"
             raise MacgenError(f"acc {acc} is unsigned, but {what} is signed; accepted is a signed acc")
-        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed)
+        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed, narrow=acc.narrow)
         if acc.int_bits < least:
             raise MacgenError(
                 f"acc {acc} is too narrow: it ends at {acc.max:g}, but {self._largest_addend()[0]} reach "
@@ -416,10 +424,10 @@ def _scale(value: Scale | str) -> Scale:
     if isinstance(value, str) and re.fullmatch(r"e[2-8]m0", value):
         raise MacgenError(f"scale {shown(value)} is no format; perhaps {value}fnu, powers of two, is meant")
     fmt = as_format("scale", value)
-    if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
+    if isinstance(fmt, FixedFormat) or fmt.width > MAX_OPERAND_WIDTH:
         raise MacgenError(
             f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
-            f"{MAX_SCALE_BITS} bits"
+            f"{MAX_OPERAND_WIDTH} bits"
         )
     return fmt
 
@@ -434,18 +442,22 @@ def check_operand(field: str, fmt: Format) -> None:
         raise MacgenError(f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}")
 
 
-def least_int_bits(*factors: Format, frac_bits: int, signed: bool) -> int:
+def least_int_bits(*factors: Format, frac_bits: int, signed: bool, narrow: bool = False) -> int:
     """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of numbers of
     one or two formats.
+
+    Parameters:
+        factors: the formats.
+        frac_bits, signed, narrow: of the accumulator.
     """
     ends = [Fraction(1)]
     for fmt in factors:
         of_format = [fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)]
         ends = [x * y for x in ends for y in of_format]
-    products = [x * (1 << frac_bits) for x in ends]
+    products = [x * Fraction(2) ** frac_bits for x in ends]
     lowest, largest = math.floor(min(products)), math.ceil(max(products))
-    bits = max(largest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + signed
-    return max(bits - frac_bits, int(signed))
+    bits = max(largest.bit_length(), (-lowest - (not narrow)).bit_length() if lowest else 0) + signed
+    return max(bits, 1 + narrow) - frac_bits
 
 
 def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -186,6 +186,39 @@ def test_init_wrong_acc_width(a, b, acc, end, bits):
     assert MacSpec(a=a, b=b, acc=dataclasses.replace(accepted, int_bits=bits)).acc.int_bits == bits
 
 
+def test_accumulators_of_narrow_operands():
+    """128 x 127 = 16256 needs 15 bits, 128 x 128 a bit more; a narrow one of 2^7 and more needs a bit more, too."""
+    MacSpec(a="int8", b="int8narrow", acc="int15")
+    refuses(
+        "acc int15 is too narrow: it ends at 16383, but products of a int8 and b int8 reach beyond; accepted are at "
+        "least 16 bits before the point",
+        a="int8",
+        b="int8",
+        acc="int15",
+    )
+    MacSpec(a="int8", b="uint1", acc="int8")
+    refuses(
+        "acc int8narrow is too narrow: it ends at 127, but products of a int8 and b uint1 reach beyond; accepted are "
+        "at least 9 bits before the point",
+        a="int8",
+        b="uint1",
+        acc="int8narrow",
+    )
+    MacSpec(a="int8", b="uint1", acc="int9narrow")
+    assert list(map(str, MacSpec(a="int8", b="fix2.6narrow", acc="fp32").port_formats)) == ["int8", "fix2.6"]
+
+
+def test_narrow_formats_do_not_wrap():
+    refuses(
+        "overflow 'wrap' does not go with acc int32narrow; accepted is saturate",
+        FIXED,
+        acc="int32narrow",
+        overflow="wrap",
+    )
+    spec = MacSpec(**FIXED, out="int8narrow", overflow="wrap")
+    assert [spec.overflow_into(fmt) for fmt in (spec.acc, spec.out)] == ["wrap", "saturate"]
+
+
 @given(formats(5, 4, 16), formats(5, 4, 16), st.integers(1, 80), st.integers(0, 8))
 def test_a_fixed_acc_is_accepted_exactly_if_it_holds_the_largest_product(a, b, int_bits, frac_bits):
     acc = FixedFormat(int_bits, frac_bits)
@@ -239,8 +272,11 @@ def test_exact_products_have_no_format():
         ("e1m0fnu", "scale: exp_bits 1 is not an integer from 2 to 8 (scales)"),
         ("e4m3fnu", "scale: format 'e4m3fnu' is not a scale; accepted are e2m0fnu to e8m0fnu"),
         ("e8m0", "scale 'e8m0' is no format; perhaps e8m0fnu, powers of two, is meant"),
-        ("e5m3", "scale e5m3 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
-        ("int8", "scale int8 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
+        (
+            "e8m24",
+            "scale e8m24 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 32 bits",
+        ),
+        ("int8", "scale int8 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 32 bits"),
         (8, "scale: format 8 is not a string; accepted are strings such as e5m2, fp16, int8 or fix8.8"),
     ],
 )

@@ -150,8 +150,15 @@ def default_name(spec: MacSpec) -> str:
 
     Where it would be too long, biases and what becomes of subnormals are left out, and then it is cut.
     """
-    name = _joined_name(spec, str)
-    return name if len(name) <= MAX_LENGTH else _joined_name(spec, lambda fmt: str(fmt).partition(":")[0])[:MAX_LENGTH]
+    name = _joined_name(spec, _plain_name)
+    if len(name) <= MAX_LENGTH:
+        return name
+    return _joined_name(spec, lambda fmt: _plain_name(fmt).partition(":")[0])[:MAX_LENGTH]
+
+
+def _plain_name(fmt: Format | Scale) -> str:
+    """Return a format's string, in which fix12.-4 is not to become what fix12.4 does."""
+    return str(fmt).replace("-", "m") if isinstance(fmt, FixedFormat) else str(fmt)
 
 
 def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
@@ -203,4 +210,4 @@ def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format
 def _overflow_fits(overflow: str, acc: Format) -> bool:
     if overflow == "infinity":
         return acc.has_infinity
-    return overflow == "saturate" or isinstance(acc, FixedFormat)
+    return overflow == "saturate" or (isinstance(acc, FixedFormat) and not acc.narrow)

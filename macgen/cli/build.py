@@ -75,7 +75,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     "--scale",
     metavar="FORMAT|none",
     help="Give each chunk of a row of A and of a column of B a scale: a power of two (e8m0fnu, up to 8 bits), or a "
-    "float of up to 8 bits (e4m3fn).",
+    "float of up to 32 bits (e4m3fn, bf16).",
 )
 @click.option(
     "--outer", metavar="FORMAT|none", help="Format of the accumulator of chunk sums.  [default: the accumulator's]"

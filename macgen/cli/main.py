@@ -108,7 +108,8 @@ def cli() -> None:
       macgen report build/mac12
 
     Numbers are written as the field does: e5m2 (a float with 5 exponent and 2 mantissa bits), e4m3fn, fp16, bf16,
-    fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point).
+    fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point), fix12.-4 (8 bits, the last
+    one counts 16).
 
     \b
     Exit codes: 0 done; 1 verification failed or undecided, or doctor misses a tool; 2 refused,

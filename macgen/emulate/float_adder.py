@@ -129,6 +129,7 @@ class FloatPlan:
         *,
         specials: bool,
         aligned: tuple[int, int] | None = None,
+        split: bool = False,
     ) -> Self | None:
         """Return the plan to add addends to an accumulator within a carrier, or None where it is not proved right.
 
@@ -141,6 +142,7 @@ class FloatPlan:
             specials: whether infinities and NaN can occur.
             aligned: W of `aligned:W` and how many addends there are beside the accumulator: all are cut before they
                 are added, and what is left of them adds up exactly.
+            split: whether each addend is given as the carrier's nearest number and what remains of it.
         """
         p, q, bits = acc.precision, carrier.precision, rounding.random_bits
         lsb = min(addends.lsb_exponent, acc.lsb_exponent)
@@ -151,7 +153,8 @@ class FloatPlan:
             if places + 1 + count.bit_length() > q:
                 return None
             lsb, top, exact = lsb - places, top + count.bit_length(), True
-        if not carrier.holds(ValueRange(addends.precision, lsb, top)) or q < p + 1 + max(bits, 1):
+        precision = min(addends.precision, q) if split else addends.precision
+        if not carrier.holds(ValueRange(precision, lsb, top)) or q < p + 1 + max(bits, 1):
             return None
         if bits and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
             return None
@@ -217,8 +220,14 @@ class FloatAdder:
         self._tiniest = np.finfo(real).tiny
         self._scratch = [np.empty(shape, real) for _ in range(1 if plan.rounding == "drop" else 2 * plan.to_odd)]
 
-    def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
-        """Replace `acc` by R(acc + addend), with these random numbers; `addend` is used up."""
+    def step(
+        self,
+        acc: NDArray[Any],
+        addend: NDArray[Any],
+        random: NDArray[Any] | None = None,
+        rest: NDArray[Any] | None = None,
+    ) -> None:
+        """Replace `acc` by R(acc + addend + rest), with these random numbers; `addend` and `rest` are used up."""
         plan = self._plan
         total = self._scratch[0] if self._scratch else acc
         np.add(acc, addend, out=total)
@@ -226,6 +235,8 @@ class FloatAdder:
         if plan.specials and not (finite := np.isfinite(total)).all():
             special = ~finite
             passed = total[special]
+        if rest is not None:
+            self._join(acc, addend, rest)
         if plan.to_odd:
             self._round_to_odd(acc, addend)
         elif plan.rounding == "drop":
@@ -291,6 +302,21 @@ class FloatAdder:
             np.trunc(number, out=number)
         np.add(acc, addend, out=acc)
         np.multiply(acc, unit, out=acc)
+
+    def _join(self, acc: NDArray[Any], addend: NDArray[Any], rest: NDArray[Any]) -> None:
+        """Make `acc` the sum of `acc` and `addend` rounded to nearest, and `addend` its error plus the rest, rounded to
+        odd; the first scratch array is the sum of these two, rounded to nearest.
+
+        Rounded to odd, they give what all three do. The error and the rest have more bits than one number only where
+        the sum is inexact. Then it has cancelled by one bit at most, and both together are below twice its last place.
+        """
+        total = self._scratch[0]
+        nearest, part = total.copy(), total - acc
+        error = (acc - (total - part)) + (addend - part)
+        np.add(error, rest, out=total)
+        self._round_to_odd(error, rest)
+        acc[...], addend[...] = nearest, error
+        np.add(acc, addend, out=total)
 
     def _round_to_odd(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
         """Replace `acc` by the sum rounded to odd, given the sum rounded to nearest in the first scratch array."""

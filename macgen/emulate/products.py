@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.emulate import scalar
+from macgen.emulate import long_products, scalar
 from macgen.emulate.block import accumulate
 from macgen.emulate.dispatch import KernelChoice, choose, choose_out
 from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states, shifts_to_next
@@ -123,9 +123,9 @@ def dots(
         part_a, part_b = a[:, block], b[:, block]
         shape = (1, part_a.shape[1])
 
-        def scale(chunk: int, sums: NDArray[Any]) -> None:
-            for of_operand in scales or ():
-                np.multiply(sums, of_operand[block, chunk], out=sums, casting="same_kind")
+        def scale(chunk: int, sums: NDArray[Any]) -> NDArray[Any] | None:
+            assert scales is not None
+            return _scaled(kernels, sums, *(of_operand[block, chunk] for of_operand in scales))
 
         values[block] = accumulate(
             spec,
@@ -245,10 +245,9 @@ def _in_blocks(
         a, b = A[:, block[0]], B[:, block[1]]
         shape = a.shape[1], b.shape[1]
 
-        def scale(chunk: int, sums: NDArray[Any]) -> None:
+        def scale(chunk: int, sums: NDArray[Any]) -> NDArray[Any] | None:
             assert scales is not None
-            np.multiply(sums, scales[0][block[0], chunk, np.newaxis], out=sums, casting="same_kind")
-            np.multiply(sums, scales[1][chunk, block[1]], out=sums, casting="same_kind")
+            return _scaled(kernels, sums, scales[0][block[0], chunk, np.newaxis], scales[1][chunk, block[1]])
 
         values[block] = accumulate(
             spec,
@@ -263,6 +262,15 @@ def _in_blocks(
     corners = [(top, left) for left in range(0, n, columns) for top in range(0, m, rows)]
     _side_by_side([partial(compute, *corner) for corner in corners], threads)
     return values
+
+
+def _scaled(kernels: KernelChoice, sums: NDArray[Any], first: Values, second: Values) -> NDArray[Any] | None:
+    """Multiply chunk sums by both scales in place; return what remains of the products where the kernels split them."""
+    np.multiply(sums, first, out=sums, casting="same_kind")
+    if kernels.split:
+        return long_products.multiply(sums, second)
+    np.multiply(sums, second, out=sums, casting="same_kind")
+    return None
 
 
 def _side_by_side(jobs: Sequence[Callable[[], None]], threads: int) -> None:

@@ -82,14 +82,17 @@ def as_format(field: str, value: Format | str) -> Format:
 
 
 def all_codes(fmt: Format | ScaleFormat) -> NDArray[Any]:
-    """Return every code of a format in ascending order.
+    """Return every code of a format in ascending order, but for that which a narrow format lacks.
 
     Raises:
         MacgenError: the format has more than 24 bits.
     """
     if fmt.width > 24:
         raise MacgenError(f"format {fmt} has 2^{fmt.width} codes, too many to enumerate; accepted are up to 24 bits")
-    return np.arange(1 << fmt.width, dtype=np.int64).astype(code_dtype(fmt.width))
+    codes = np.arange(1 << fmt.width, dtype=np.int64)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes = codes[codes != fmt.missing_code]
+    return codes.astype(code_dtype(fmt.width))
 
 
 def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:

@@ -121,7 +121,7 @@ class Pe(wiring.Component):
                 platform,
                 f"multiplier{suffix}",
                 "multiplier",
-                lambda: Multiplier(spec.a, spec.b, design.exact_product),
+                lambda: Multiplier(*spec.port_formats, design.exact_product),
             )
             m.d.comb += [
                 multiplier.a.eq(self.a_in.word_select(lane, spec.a.width)),

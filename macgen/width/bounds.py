@@ -72,6 +72,15 @@ def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Ran
     return positive * low - negative * high, positive * high - negative * low
 
 
+def carries(fmt: FixedFormat, values: Range) -> bool:
+    """Return whether every integer of a range is a number of a fixed-point format.
+
+    Where the last bit counts 2 or more, only a range of one integer can be.
+    """
+    between = fmt.lsb_exponent > 0 and (values[0] != values[1] or values[0] % (1 << fmt.lsb_exponent) != 0)
+    return holds(fmt, values) and not between
+
+
 # -- widths ----------------------------------------------------------------------------------------------------------
 
 
@@ -126,16 +135,18 @@ def exact_format(a: Format, b: Format, n: int) -> FixedFormat:
     """
     low, high = sum_range(operand_range(a), operand_range(b), n)
     lsb_exponent = a.lsb_exponent + b.lsb_exponent
-    if lsb_exponent > 0:  # FixedFormat's last bit counts 1 at most
-        low, high, lsb_exponent = low << lsb_exponent, high << lsb_exponent, 0
     signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b))
-    int_bits = max(bits((low, high), signed) + lsb_exponent, int(signed))
-    if int_bits - lsb_exponent > MAX_WIDTH:
+    width = bits((low, high), signed)
+    if width > MAX_WIDTH:
         raise MacgenError(
-            f"sums of {shown(n)} products of a {a} and b {b} need {int_bits - lsb_exponent} bits; accepted are up to "
-            f"{MAX_WIDTH}"
+            f"sums of {shown(n)} products of a {a} and b {b} need {width} bits; accepted are up to {MAX_WIDTH}"
         )
-    return FixedFormat(int_bits, -lsb_exponent, signed)
+    if max(abs(lsb_exponent), abs(width + lsb_exponent)) > MAX_WIDTH:
+        raise MacgenError(
+            f"sums of {shown(n)} products of a {a} and b {b} reach from 2^{lsb_exponent} to 2^{width + lsb_exponent}; "
+            f"accepted are fixed-point numbers from 2^-{MAX_WIDTH} to 2^{MAX_WIDTH}"
+        )
+    return FixedFormat(width + lsb_exponent, -lsb_exponent, signed)
 
 
 def exact_bits_of_weights(weights: Iterable[int] | NDArray[Any], x: FixedFormat) -> int:

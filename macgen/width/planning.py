@@ -111,9 +111,10 @@ class Sum:
         length: products, 1 to 2**40.
         nzr: share of products that are not zero, above 0 and at most 1.
         rms: of the products, zeros included; None: `exponent.default_rms` of both operands times sqrt(nzr).
-        weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known.
+        weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known; in units of b's last
+            bit.
         weight_range: largest magnitude of the sum of one output's negative integer weights and largest sum of its
-            positive ones, if known; not without weight_l1.
+            positive ones, if known and in the same units; not without weight_l1.
         reach: lowest and highest of the operands a and b as their formats are to carry them, if known.
 
     Raises:
@@ -229,6 +230,8 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     answers = list(_exact_answers(goal, dot))
     deciding = {item.method: item for item in answers}
     if all(isinstance(fmt, FixedFormat) for fmt in goal.formats):
+        if not answers:
+            bounds.exact_format(*goal.formats, dot.length)  # says why there is none
         chosen = min(answers, key=lambda item: item.acc.width)  # of equal ones the first, that of the weights
         return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_beyond(goal, dot)))
     for part in dict.fromkeys((None, chunk)):
@@ -258,7 +261,7 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
         int_bits -= frac_bits
         if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=signed)) > int_bits:
             int_bits, held = least, "holds every product"
-        if int_bits + frac_bits <= MAX_WIDTH:
+        if int_bits + frac_bits <= MAX_WIDTH and max(abs(int_bits), abs(frac_bits)) <= MAX_WIDTH:
             yield Answer("weights", None, FixedFormat(int_bits, frac_bits, signed), held)
     try:
         yield Answer("exact", None, bounds.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
@@ -270,7 +273,7 @@ def _weights_fit(b: FixedFormat, dot: Sum) -> bool:
     """Whether known weights are within their format: of others it is not known what the array is given."""
     negative = dot.weight_range is not None and dot.weight_range[0] > 0
     reach = dot.reach[1]
-    return (reach is None or bounds.holds(b, reach)) and (b.signed or not negative)
+    return (reach is None or bounds.carries(b, reach)) and (b.signed or not negative)
 
 
 def _range_of_weights(l1: int, weights: tuple[int, int], x: bounds.Range) -> bounds.Range:
@@ -335,8 +338,9 @@ def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
     for name, fmt, reach in zip("ab", goal.formats, dot.reach, strict=True):
         if not isinstance(fmt, FixedFormat):
             continue
-        limits = f"{name} {fmt}, which holds {fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
-        if reach is not None and not bounds.holds(fmt, reach):
+        grid = f"multiples of {1 << fmt.lsb_exponent} from " if fmt.lsb_exponent > 0 else ""
+        limits = f"{name} {fmt}, which holds {grid}{fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
+        if reach is not None and not bounds.carries(fmt, reach):
             yield f"operands reach from {reach[0]} to {reach[1]}, beyond {limits}"
         elif name == "b" and not _weights_fit(fmt, dot):
             yield f"weights are negative, beyond {limits}"

@@ -312,6 +312,11 @@ def test_header_of_scales_lanes_and_others():
     assert found["Rounding"].endswith("too large: taken modulo its range")
     assert "Turns" in found
     assert f"{Design(spec).latency} cycles" in found["Stream c"]
+    found = facts(MacSpec(a="fix12.-4", b="ufix-2.10", acc="fix12.8", rows=1, cols=1))
+    assert found["Operands A"] == "fix12.-4, 8 bits, the last one counts 2**4, two's complement"
+    assert found["Operands B"] == "ufix-2.10, 8 bits, the last one counts 2**-10, unsigned"
+    found = facts(MacSpec(a="int8", b="int8narrow", acc="int15", rows=1, cols=1))
+    assert found["Operands B"] == "int8narrow, 8 bits, two's complement without the lowest code"
 
 
 @pytest.mark.parametrize("spec", PRESETS)

@@ -211,7 +211,7 @@ BAD_OPTIONS = {
     "unknown format": (("--a", "fp8"), "a: format 'fp8' is unknown; accepted are "),
     "unknown accumulator": (("--acc", "fp8"), "acc: format 'fp8' is unknown; accepted are "),
     "float format out of range": (("--a", "e12m3"), "a: exp_bits 12 is not an integer from 2 to 11"),
-    "integer format out of range": (("--b", "int999"), "b: int_bits 999 is not an integer from 0 to 256"),
+    "integer format out of range": (("--b", "int999"), "b: int_bits 999 is not an integer from -256 to 256"),
     "wide operand": (("--a", "fp64", "--acc", "fp64"), "a e11m52 has 64 bits; accepted are operands of up to 32"),
     "acc too narrow for the operands": (("--acc", "e4m3"), "acc e4m3 is too narrow: its largest exponent is 7"),
     "integer acc too narrow": (
@@ -241,7 +241,7 @@ BAD_OPTIONS = {
     "lane sum": (("--lane-sum", "cut"), "lane_sum 'cut' is not one of fused, tree, aligned:W with W from 1 to 64"),
     "product": (("--product", "fp8"), "product: format 'fp8' is unknown; accepted are "),
     "scale": (("--scale", "e9m0fnu"), "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),
-    "scale too wide": (("--scale", "fp16"), "scale e5m10 is not accepted; accepted are powers of two such as e8m0fnu"),
+    "scale too wide": (("--scale", "fp64"), "scale e11m52 is not accepted; accepted are powers of two such as e8m0fnu"),
     "outer": (("--outer", "same"), "outer: format 'same' is unknown; accepted are "),
     "out": (("--out", "fp8"), "out: format 'fp8' is unknown; accepted are "),
     "outer rounding": (("--outer-rounding", "up"), "outer_rounding 'up' is not one of rne, rtz, drop, stochastic:r"),

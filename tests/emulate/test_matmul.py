@@ -11,7 +11,7 @@ from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.emulate import scalar
 from macgen.emulate.random_numbers import matmul_states
-from macgen.numerics import SUM_ROUNDINGS
+from macgen.numerics import SUM_ROUNDINGS, FixedFormat
 from tests.strategies import corner_codes, specs
 
 KINDS = ["any", "finite", "corners", "near one", "few values"]
@@ -20,6 +20,8 @@ KINDS = ["any", "finite", "corners", "near one", "few values"]
 def random_codes(rng, fmt, shape, kind):
     """Return codes of a format: of any value, of numbers, of corners, of numbers around 1, or of only four numbers."""
     codes = rng.integers(0, 1 << fmt.width, shape)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes[codes == fmt.missing_code] = 0
     if kind == "any":
         return codes
     if kind == "corners":

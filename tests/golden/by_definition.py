@@ -112,7 +112,7 @@ class FixedPoint(Rounded):
     def round_to_finite(self, total, random):
         """Return (code, flags) of a finite exact sum."""
         fmt = self.fmt
-        scaled = abs(total) * 2**fmt.frac_bits
+        scaled = abs(total) * Fraction(2) ** fmt.frac_bits
         below, rest = scaled.numerator // scaled.denominator, scaled % 1
         if self.rounding == "rne":
             up = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and below % 2 == 1)
@@ -143,7 +143,7 @@ class FixedPoint(Rounded):
     def cut(self, value, other):
         """Return a magnitude without what lies below the format's last place, whatever the other one is."""
         del other
-        return math.floor(value * 2**self.fmt.frac_bits) * Fraction(2) ** -self.fmt.frac_bits
+        return math.floor(value * Fraction(2) ** self.fmt.frac_bits) * Fraction(2) ** -self.fmt.frac_bits
 
 
 class Accumulator(Rounded):

@@ -20,7 +20,7 @@ def value_of(fmt, code):
     """Return a code's value as a fraction; None for infinities and NaN."""
     if isinstance(fmt, FixedFormat):
         integer = code - 2**fmt.width if fmt.signed and code >= 2 ** (fmt.width - 1) else code
-        return Fraction(integer, 2**fmt.frac_bits)
+        return integer / Fraction(2) ** fmt.frac_bits
     sign, value = decode(fmt, code)
     return (-1) ** sign * value if isinstance(value, Fraction) else None
 
@@ -33,15 +33,18 @@ def rounded(spec, acc_value, addend, random=None):
     """Return (code, flags) of a sum."""
     acc = spec.acc
     if spec.rounding == "drop":
-        addend = Fraction(math.trunc(addend * 2**acc.frac_bits), 2**acc.frac_bits)
+        unit = Fraction(2) ** -acc.frac_bits
+        addend = math.trunc(addend / unit) * unit
     total = acc_value + addend
-    units = total * 2**acc.frac_bits
+    units = total * Fraction(2) ** acc.frac_bits
     integer = round(units) if spec.rounding == "rne" else math.trunc(units)
     if random is not None:
         numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
         away = math.trunc(abs(units - integer) * numbers) + random >= numbers
         integer += away * (-1 if units < 0 else 1)
-    lowest, largest = (-(2 ** (acc.width - 1)), 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
+    lowest, largest = (
+        (-(2 ** (acc.width - 1)) + acc.narrow, 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
+    )
     if lowest <= integer <= largest:
         return integer % 2**acc.width, 0
     if spec.overflow == "wrap":

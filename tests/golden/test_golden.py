@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macgen import MacgenError, MacSpec, golden
+from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.golden import Flags
 from macgen.golden.model import random_numbers
@@ -274,3 +274,13 @@ def test_numpy_integers_are_codes():
     assert golden.step(FP16, np.uint16(ONE), np.int64(ONE), np.uint8(0)) == (ONE, Flags(0))
     assert isinstance(golden.step(FP16, np.uint16(ONE), np.int64(ONE), np.uint8(0))[0], int)
     assert operator.index(golden.dot(FP16, np.array([ONE]), np.array([ONE], np.uint16))[0]) == ONE
+
+
+def test_the_code_that_a_narrow_operand_lacks_is_refused():
+    spec = MacSpec(a="int8", b="int8narrow", acc="int19", out="int8narrow")
+    with pytest.raises(MacgenError, match=r"^b: code 128 is no number of int8narrow; accepted are all others of 8 "):
+        golden.dot(spec, [1], [128])
+    assert golden.dot(spec, [128], [127]) == (129, golden.Flags.OVERFLOW)  # -128 x 127 becomes -127, the lowest value
+    with pytest.raises(MacgenError, match=r"^B: value\[0, 0\] = -128.0 is not a value of format int8narrow; "):
+        emulate.matmul(spec, [[1.0]], [[-128.0]])
+    assert emulate.matmul(spec, [[-128.0]], [[127.0]]) == -127

@@ -260,6 +260,23 @@ def test_chunks_are_justified_by_the_roundings_noise():
     assert planned(4608, chunk="auto", rounding="rtz").chunk_reason.endswith("noise grows with nearly its square")
 
 
+def test_exact_sums_of_digits_beyond_the_point():
+    """100 products of up to 2^11 x 2^11 = 2^22 in units of 2^8: 100 x 2^14 < 2^21, and the sign."""
+    assert str(planned(100, a="fix12.-4", b="fix12.-4").chosen.acc) == "fix30.-8"
+
+
+@pytest.mark.parametrize(("length", "acc"), [(1024, "int25"), (9, "int19"), (8, "int18")])
+def test_exact_sums_of_narrow_operands(length, acc):
+    """1024 x 128 x 127 < 2^24, 9 x 128 x 127 < 2^18, 8 x 128 x 127 < 2^17; and that accumulator is accepted."""
+    found = planned(length, a="int8", b="int8narrow")
+    assert str(found.spec().acc) == str(found.chosen.acc) == acc
+
+
+def test_operands_whose_products_no_fixed_point_format_holds_are_refused():
+    with pytest.raises(MacgenError, match=r"^sums of 3 products of a fix-200.208 .* reach from 2\^-416 to "):
+        planned(3, a="fix-200.208", b="fix-200.208")
+
+
 @given(
     st.integers(1, 16), st.integers(2, 16), st.booleans(), st.integers(0, 8), st.integers(1, 1 << 16), st.integers(0)
 )

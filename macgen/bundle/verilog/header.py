@@ -117,8 +117,12 @@ def _fields(fmt: Format | Scale) -> str:
         mantissa = f", mantissa {_bits(man - 1, 0)}" if man else ""
         fields = f"sign [{top}], exponent {_bits(top - 1, man)} with bias {fmt.bias}{mantissa}"
         return f"{fmt.width} bits: {fields}; {_ENCODING[fmt.encoding]}{_SUBNORMALS[fmt.subnormals]}"
-    point = f", {fmt.frac_bits} of them after the binary point" if fmt.frac_bits else ""
-    return f"{fmt.width} bits{point}, " + ("two's complement" if fmt.signed else "unsigned")
+    if 0 <= fmt.frac_bits <= fmt.width:
+        point = f", {fmt.frac_bits} of them after the binary point" if fmt.frac_bits else ""
+    else:  # the point is beyond the bits
+        point = f", the last one counts 2**{fmt.lsb_exponent}"
+    sign = "two's complement" if fmt.signed else "unsigned"
+    return f"{fmt.width} bits{point}, {sign}{' without the lowest code' if fmt.narrow else ''}"
 
 
 def _bits(high: int, low: int) -> str:

@@ -189,6 +189,9 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
             held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
             kinds = "NaN" if rounding.overflow == "infinity" else "NaN or infinity"
             claims.append(f"every result is one of {rounding.acc}; of a finite sum no {kinds}")
+        elif rounding.acc.narrow:
+            held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
+            claims.append(f"every result is one of {rounding.acc}")
         if rounding.overflow != "wrap" and (isinstance(rounding.acc, FloatFormat) or rounding.acc.signed):
             held.append(_same_sign(rounding, finite))
             claims.append("no result has the other sign than its sum")

@@ -155,7 +155,7 @@ def code_valid(code: str, fmt: Format, finite: str, overflow: Overflow) -> str:
         overflow: what becomes of numbers that are too large.
     """
     if not isinstance(fmt, FloatFormat):
-        return "1'b1"  # of a fixed-point format every code is a number
+        return f"({code} != {fmt.missing_code})" if fmt.narrow else "1'b1"
     found = _finite(code, fmt, may_overflow=overflow == "infinity")
     others = ["1'b0"]
     if fmt.has_infinity:

@@ -1,6 +1,7 @@
 """The datapath of an integer or fixed-point accumulator (docs/arithmetic.md section 3)."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,7 +61,7 @@ class FixedGeometry:
         if rounded_sum.drops:
             extra = 0
         coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
-        clipped = not addend.integer_bits and addend.largest >= 1 << acc.int_bits
+        clipped = not addend.integer_bits and addend.largest >= Fraction(2) ** acc.int_bits
         addend_bits = acc.width + extra + 1 + 2 * clipped
         if addend.integer_bits:
             addend_bits = addend.integer_bits + coarser

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from macgen import MacSpec, presets, tools
 from macgen.errors import MacgenError
 from macgen.golden import Model
+from macgen.numerics import all_codes
 from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
 from tests.strategies import codes, float_formats, formats, roundings, specs
 
@@ -95,6 +96,9 @@ SMALL = [
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.0", rounding="rtz", overflow="wrap"),
     MacSpec(a="fix2.2", b="uint2", acc="fix5.1", rounding="drop"),
+    MacSpec(a="fix5.-2", b="ufix-1.3", acc="fix5.-1"),
+    MacSpec(a="fix-1.4", b="fix-2.5", acc="fix-2.7", rounding="drop", overflow="wrap"),
+    MacSpec(a="int4", b="uint2", acc="fix6.0narrow", rounding="rtz"),
     MacSpec(a="uint3", b="ufix1.2", acc="ufix5.1", overflow="wrap"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2", rounding="stochastic:3", overflow="infinity"),
     MacSpec(a="e2m1", b="e3m0finite", acc="e4m1", rounding="stochastic:1"),
@@ -115,7 +119,7 @@ def random_numbers(spec, place):
 @pytest.mark.parametrize("spec", SMALL, ids=name_of)
 def test_every_step_and_fold_of_small_formats(library, spec):
     model = Model(spec)
-    accs, a, b = (range(1 << fmt.width) for fmt in (spec.acc, spec.a, spec.b))
+    accs, a, b = (all_codes(fmt).tolist() for fmt in (spec.acc, spec.a, spec.b))
     cases = list(itertools.product(accs, a, b, random_numbers(spec, "steps")))
     acc, a, b, random = zip(*cases, strict=True)
     found = steps(library, spec, acc, [[code] for code in a], [[code] for code in b], random)
@@ -161,7 +165,7 @@ def families(draw):
             fields[name] = draw(formats(*formats_of))
     if "scale" in some:
         powers = st.integers(2, 8).map("e{}m0fnu".format)
-        fields["scale"] = draw(powers | float_formats(4, 6).filter(lambda fmt: fmt.width <= 8).map(str))
+        fields["scale"] = draw(powers | float_formats(11, 23).filter(lambda fmt: fmt.width <= 32).map(str))
     if "rounding" in some:
         fields["outer_rounding"] = draw(roundings())
         if spec.random_bits:

@@ -56,6 +56,43 @@ FAMILY = {
     ),
 }  # fmt: skip
 SPECS |= FAMILY
+FORMATS = {  # fixed point whose point is beyond the bits, narrow formats of operands and of every sum
+    "fix5.-2": MacSpec(
+        a="fix5.-2", b="fix-1.4", acc="fix6.0", chunk=3, fold="overlap", overflow="wrap", rows=1, cols=1
+    ),
+    "fix12.-5": MacSpec(
+        a="fix5.-2", b="ufix4.-1", acc="fix12.-5", chunk=4, outer="fix13.-6", out="fix10.-4", rows=1, cols=1
+    ),
+    "fix-1.7": MacSpec(a="ufix-1.4", b="fix-2.5", acc="fix-1.7", rounding="stochastic:2", lanes=2, rows=1, cols=1),
+    "fix6.-3": MacSpec(
+        a="fix6.-3", b="fix-3.6", product="fix3.1", acc="e5m3", chunk=3, scale="e3m0fnu", outer="fix8.-2", out="e4m2",
+        rows=1, cols=1,
+    ),
+    "int3narrow": MacSpec(  # -4 x -4 is no product, and the accumulator does not hold it
+        a="int3narrow", b="int3narrow", acc="int5", chunk=3, fold="overlap", overflow="wrap", rows=1, cols=1
+    ),
+    "int6narrow": MacSpec(a="int3", b="fix2.1narrow", acc="fix5.1narrow", chunk=3, fold="overlap", rows=1, cols=1),
+    "narrow sums": MacSpec(
+        a="int3narrow", b="int3", product="fix4.-1narrow", acc="int5narrow", lanes=2, lane_sum="tree", chunk=4,
+        scale="e2m1", outer="fix6.1narrow", out="int4narrow", outer_rounding="rne", rounding="rtz", rows=1, cols=1,
+    ),
+    "int3narrow, e2m2": MacSpec(a="int3narrow", b="e2m1", acc="e2m2", chunk=3, fold="overlap", rows=1, cols=1),
+}  # fmt: skip
+SPECS |= FORMATS
+SCALES = {  # too long for all of them
+    "fp32 scales": MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="fix11.2", scale="fp32", chunk=4, outer="fp32", rows=1, cols=1
+    ),
+    "bf16 scales": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", scale="bf16", chunk=4, outer="fix20.8", out="bf16", overflow="infinity",
+        rows=1, cols=1,
+    ),
+    "fp16 scales": MacSpec(
+        a="int4", b="int4narrow", acc="int12", scale="fp16", chunk=4, outer="fp16", outer_rounding="stochastic:9",
+        rows=1, cols=1,
+    ),
+}  # fmt: skip
+SPECS |= SCALES
 DRAWS = 100_000
 
 
@@ -157,6 +194,24 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     assert result.audited > 5000
     assert result.notes == ()
     assert result.log == tmp_path / "exhaustive" / "log.txt"
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", FORMATS)
+def test_small_arrays_of_further_formats_are_proved(name, bundles):
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", SCALES)
+def test_scales_of_16_and_32_bits_are_drawn(name, bundles):
+    result = exhaustive(bundles(name), draws=DRAWS)
+    assert result.difference is None
+    folds = next(phase for phase in result.phases if phase.name == "folds")
+    assert not folds.complete
+    assert folds.pairs >= DRAWS
 
 
 @pytest.mark.prove

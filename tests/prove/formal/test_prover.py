@@ -53,7 +53,15 @@ SPECS = {
     ),
     "folds": MacSpec(a="e4m1", b="e4m1", acc="e5m3", chunk=2, interleave=2, rows=2, cols=1),
 }
-TOTALS = ("scaled", "turns")
+SPECS |= {
+    "narrow": MacSpec(
+        a="int3narrow", b="fix5.-2", acc="fix7.-2", chunk=3, fold="overlap", out="fix3.-1narrow", rows=1, cols=1
+    ),
+    "fp32 scales": MacSpec(
+        a="e2m1", b="e2m1", acc="e3m2", chunk=3, scale="fp32", outer="fp32", out="bf16", rows=1, cols=1
+    ),
+}
+TOTALS = ("scaled", "turns", "narrow", "fp32 scales")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +116,8 @@ KINDS = [
     {"a": "e5m2", "b": "int3", "acc": "e5m1finite:bias=13", "chunk": 4},
     {"a": "fp16", "b": "fp16", "acc": "bf16", "rounding": "rtz", "overflow": "infinity"},
     {"a": "e3m2", "b": "int4", "acc": "fix9.3", "chunk": 7, "rounding": "rtz"},
+    {"a": "fix5.-2", "b": "fix-1.4", "acc": "fix6.0", "chunk": 3, "fold": "overlap"},
+    {"a": "int3", "b": "fix2.1narrow", "acc": "fix5.1narrow", "chunk": 3, "fold": "overlap"},
     {"a": "e5m2", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4, "fold": "overlap"},
     # Some products are too small to be normalised.
     {"a": "bf16", "b": "bf16", "acc": "fp32", "overflow": "infinity", "chunk": 4},

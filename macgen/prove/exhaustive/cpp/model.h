@@ -3,8 +3,8 @@
 //
 // An addition is formed exactly first, then rounded: with one random number or, in turn, with several.
 //
-// Limits: operands of up to 32 bits, products' and accumulators' significands of up to 64, or fixed-point accumulators
-// that have 120 bits together with those of the random number, of the lanes' carries and of scales' significands.
+// Limits: operands and scales of up to 32 bits, products' and accumulators' significands of up to 64, or fixed-point
+// accumulators that have 120 bits together with those of the random number, of the lanes' carries and of scales' significands.
 
 #pragma once
 
@@ -74,7 +74,7 @@ inline Result round_to_fixed(const RoundedSum& t, bool negative, u128 magnitude,
     bool inexact;
     const i128 rounded = shift_right(t, magnitude, -f.frac_bits - exponent, random, inexact);
     const i128 integer = negative ? -rounded : rounded;
-    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) : 0;
+    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) + f.is_narrow : 0;
     if (lowest <= integer && integer <= highest) return {u128(integer) & ones(f.width), 0};
     return {t.overflow == WRAP ? u128(integer) & ones(f.width) : largest(f, integer < 0), OVERFLOWS};
 }
@@ -168,11 +168,12 @@ ExactSum add_to_fixed(const RoundedSum& t, const NumberOf<Integer>& x, const Num
     for (const NumberOf<Integer>* n : {&x, &y}) {
         if (is_zero(*n)) continue;
         if (top(*n) - lsb > 126) {
+            if (t.overflow != WRAP) return finished(largest(f, n->negative), OVERFLOWS);
             const int distance = n->exponent + f.frac_bits;
             const u128 addend = distance > 127 ? 0 : static_cast<u128>(n->magnitude) << distance;
             const u128 other = sum >> below;
             const u128 wrapped = (n->negative ? -addend : addend) + (negative ? -other : other);
-            return finished(t.overflow == WRAP ? wrapped & ones(f.width) : largest(f, n->negative), OVERFLOWS);
+            return finished(wrapped & ones(f.width), OVERFLOWS);
         }
         u128 addend = static_cast<u128>(shift_right_sticky(n->magnitude, lsb - n->exponent));
         if (t.rounding == DROP) addend &= ~ones(below);

@@ -377,7 +377,8 @@ class Prover {
     // Every chunk sum, times scales, as the outer adder's operand; none where there are too many.
     bool scaled_sums(std::vector<ScaledSum>& sums) {
         const uint64_t scales = SPEC.has_scales ? uint64_t(1) << SPEC.scale.width : 1;
-        const double space = static_cast<double>(states_.size()) * static_cast<double>(scales * scales);
+        const double pairs = static_cast<double>(scales) * static_cast<double>(scales);
+        const double space = static_cast<double>(states_.size()) * pairs;
         if (!complete_ || space > static_cast<double>(std::min(settings_.most, MOST_CHUNK_SUMS))) return true;
         Gatherer<ScaledSum> found(crew_.workers.size());
         std::atomic<bool> too_many{false};
