@@ -8,7 +8,6 @@ testbench itself failed.
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,6 +20,7 @@ from macgen.bundle.manifest import load_manifest  # noqa: E402
 from macgen.bundle.opening import open_bundle  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
 from macgen.interrupts import run_program  # noqa: E402
+from macgen.lifetime import temporary_directory  # noqa: E402
 from macgen.simulate.session import read_results  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
@@ -51,13 +51,13 @@ def main() -> int:
     parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
-        with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
+        with temporary_directory() as directory:
             bundle = options.bundle.resolve()
             if not options.trust:
                 opened = open_bundle(bundle)
                 for note in opened.notes:
                     print(f"note: {note}", file=sys.stderr)
-                bundle = opened.copy(Path(directory) / "bundle")  # what was looked at is what runs
+                bundle = opened.copy(directory.path / "bundle")  # what was looked at is what runs
             return run(bundle, options.simulator, options.work.resolve(), options.module)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -51,7 +51,7 @@ class _Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         extra |= {"prog_name": "macgen", "standalone_mode": False}
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # a terminal may not know all characters: then it gets their codes
+            if isinstance(stream, io.TextIOWrapper):  # what does not know a character gets its code
                 stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(args, *rest, **extra)
@@ -73,7 +73,7 @@ class _Commands(click.Group):
             else:
                 raise
         except click.Abort:
-            click.echo("macgen: interrupted", err=True)
+            click.echo("macgen: interrupted", file=sys.stderr)
             warnings.simplefilter("ignore")  # Amaranth would warn of modules that were never finished
             code = EXIT_INTERRUPTED
         sys.exit(code)
@@ -88,7 +88,7 @@ def _working_directory_exists() -> bool:
 
 
 def _refuse(message: str) -> int:
-    click.echo(f"macgen: error: {escaped(' '.join(message.split()))}", err=True)
+    click.echo(f"macgen: error: {escaped(' '.join(message.split()))}", file=sys.stderr)
     return EXIT_REFUSED
 
 

@@ -7,6 +7,7 @@ what else is installed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -234,10 +235,13 @@ def _from_wheel(name: str, recipe: _Recipe, wheel: str) -> Tool | None:
 
 
 def _from_executable(name: str, recipe: _Recipe, path: Path) -> Tool:
+    environment = dict(os.environ)
+    with contextlib.suppress(OSError):  # there may be none
+        environment["TMPDIR"] = tempfile.gettempdir()  # Icarus asks for one that is there even to tell its version
     try:
         with started(
             [path, recipe.version_option],
-            env={**os.environ, "TMPDIR": tempfile.gettempdir()},  # Icarus asks for one that is there
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

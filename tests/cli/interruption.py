@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from macgen.interrupts import SIGNALS
 from tests.cli.runner import command
 
 MARK = "MACGEN_TEST_MARK"
@@ -61,6 +62,7 @@ def stop(args, number: int, delay: float, directory: Path, temporary: Path) -> O
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_signals,
     )
     time.sleep(delay)
     caught = catches(process.pid, signal.SIGTERM)
@@ -76,6 +78,12 @@ def stop(args, number: int, delay: float, directory: Path, temporary: Path) -> O
         os.kill(pid, signal.SIGKILL)
     files = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*"))
     return Outcome(caught, process.returncode, stdout, stderr, seconds, tuple(processes.values()), tuple(files))
+
+
+def heed_signals() -> None:
+    """Have a new process heed what a shell in the background, or nohup, ignores."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def catches(pid: int, number: int) -> bool:
