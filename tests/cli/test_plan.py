@@ -114,6 +114,24 @@ def test_json_is_what_build_takes(tmp_path):
         assert (str(spec.acc), spec.chunk, str(spec.a), spec.rounding) == (acc, 64, "e5m2", "rne")
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "length", "acc"),
+    [
+        ("fix8.-4", "fix8.-4", 64, "fix22.-8"),  # 64 * 2^7 * 2^7 = 2^20, which takes 22 bits with the sign
+        ("ufix8.-4", "fix-2.10", 9, "fix10.6"),  # 9 * 240 * 2^-3 = 270 > 2^8
+        ("fix12.-4", "int8narrow", 8, "fix22.-4"),  # 8 * 2^11 * 127 < 2^21
+    ],
+)
+def test_formats_with_their_point_elsewhere_and_narrow_ones(tmp_path, a, b, length, acc):
+    """They are planned, go through the plan's file, are built and named."""
+    file = tmp_path / "plan.json"
+    assert invoke("plan", "--a", a, "--b", b, "--length", length, "--json", file).exit_code == 0
+    built = invoke("build", "--plan", file, "--rows", 1, "--cols", 1, "-o", tmp_path / "mac")
+    assert f"{a} x {b}, " in built.stdout
+    spec = load_manifest(tmp_path / "mac").spec
+    assert (str(spec.a), str(spec.b), str(spec.acc)) == (a, b, acc)
+
+
 def test_a_plan_through_a_pipe(tmp_path):
     """Chunk lengths that differ by row become that of the longest sum."""
     text = invoke("plan", "--network", "alexnet", "--only", "forward", "--chunk", "auto", "--json", "-").stdout
