@@ -39,8 +39,9 @@ def vrr(m_acc: int, m_p: int, n: int, chunk: int | None = None, nzr: float = 1.0
     chunk sums, whose mantissas have min(m_acc, m_p + log2(chunk)) bits (the logarithm rounded up). A chunk of n or
     more is no chunk. A sum of one addend keeps everything.
 
-    Sparsity: of n (chunked: of chunk, also in the logarithm) only the share `nzr` is counted. The product is not
-    rounded; the theorem's sum over i = 2 .. n - 1 then ends at the integer below or at it.
+    Sparsity: of each sum's length (n; chunked: chunk, also in the logarithm, and ceil(n / chunk)) only the share `nzr`
+    is counted. A length so shortened is not rounded; the theorem's sum over i = 2 .. n - 1 then ends at the integer
+    below or at it. That the chunk sums count so too is what the paper's table shows; few of them are zero.
 
     Parameters:
         m_acc: mantissa bits of the accumulator, without the hidden one, 1 to 64; its exponent is wide enough.
@@ -165,13 +166,12 @@ def loss_full_swamping(m_acc: int, n: int) -> float:
 
 
 def _levels(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> list[tuple[float, float]]:
-    """Return (length, 1 - VRR) of each level; sparsity shortens the first."""
-    first, *rest = levels(n, chunk)
-    shortened = first * nzr
-    result = [(shortened, _theorem_loss(m_acc, m_p, shortened))]
+    """Return (length, 1 - VRR) of each level; sparsity shortens both."""
+    first, *rest = (length * nzr for length in levels(n, chunk))
+    result = [(first, _theorem_loss(m_acc, m_p, first))]
     for second in rest:
-        grown = m_p + max(_ceil_log2(shortened), 0)
-        result.append((float(second), _theorem_loss(m_acc, min(m_acc, grown), float(second))))
+        grown = m_p + max(_ceil_log2(first), 0)
+        result.append((second, _theorem_loss(m_acc, min(m_acc, grown), second)))
     return result
 
 

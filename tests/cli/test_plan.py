@@ -63,6 +63,21 @@ def test_only_some_gemms():
     assert kinds == {"forward", "gradient"}
 
 
+def test_the_limit_of_the_vrr_s_criterion_is_an_option():
+    widths = {}
+    for limit in ("5.5", "11", "50"):
+        result = invoke("plan", "--network", "resnet18", "--only", "forward", "--limit", limit)
+        assert f"smallest width with v(n) < {limit}." in result.stdout
+        widths[limit] = [row[4] for row in cells(result.stdout, "block") if row[0].endswith("1.conv2")]
+    assert widths == {"5.5": [*"7889"], "11": [*"7889"], "50": [*"7789"]}
+
+
+def test_sparse_products_shorten_both_sums_of_chunks():
+    result = invoke("plan", "--length", "3211264", "--chunk", "64", "--nzr", "0.4")
+    (row,) = cells(result.stdout, "3,211,264")
+    assert row[:4] == ["3,211,264", "0.40", "15", "10"]
+
+
 def test_truncation_warns_with_figures():
     result = invoke("plan", "--length", "4608", "--chunk", "64", "--rounding", "rtz")
     assert "Warning: rtz truncates every sum toward zero: with the 5 mantissa bits that VRR accepts" in result.stdout
