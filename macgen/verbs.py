@@ -6,10 +6,18 @@ Each does what the command of its name does, and returns the record that the com
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import (
+    MacgenError,
+    check_choices,
+    check_flag,
+    check_function,
+    check_path,
+    check_type,
+    shown,
+    shown_path,
+)
 
 if TYPE_CHECKING:
     from macgen.network.gemm import Network
@@ -74,6 +82,12 @@ def plan(
     Raises:
         MacgenError: an argument is refused, or does not go with what is planned for.
     """
+    if dims is not None:
+        check_type("dims", dims, Mapping, "a mapping of names to sizes")
+    from macgen.network.gemm import KINDS
+
+    only = check_choices("only", only, KINDS)
+    check_function("progress", progress)
     sources = {"length": length, "network": network, "model": model}
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
@@ -83,8 +97,8 @@ def plan(
         )
     for name, value, with_ in (
         ("batch", batch, ("network", "model")),
-        ("dim", next((f"{name}={size}" for name, size in (dims or {}).items()), None), ("model",)),
-        ("data", None if data is None else os.fspath(data), ("model",)),
+        ("dim", next((f"{name}={shown(size)}" for name, size in (dims or {}).items()), None), ("model",)),
+        ("data", None if data is None else str(check_path("data", data)), ("model",)),
         ("only", next(iter(only), None), ("network", "model")),
         ("nzr", nzr, ("length",)),
         ("monte-carlo", monte_carlo, ("length",)),
@@ -136,7 +150,7 @@ def _network(network: "str | Network | None", batch: int | None) -> "Network":
     from macgen.network.papers import paper_network
 
     if not isinstance(network, Network):
-        return paper_network(str(network), 1 if batch is None else batch)
+        return paper_network(network, 1 if batch is None else batch)  # type: ignore[arg-type]  # refused there
     if batch is not None:
         raise MacgenError(f"batch {shown(batch)} does not go with a network of your own, which has one already")
     return network
@@ -145,31 +159,29 @@ def _network(network: "str | Network | None", batch: int | None) -> "Network":
 def _model(
     model: PathLike, batch: int | None, dims: Mapping[str, int] | None, data: PathLike | None, progress: Progress
 ) -> "Network":
-    file = Path(model)
+    file = check_path("model", model)
     if data is None:
         from macgen.network.onnx_model import from_onnx
 
         progress(f"reading {shown_path(file)}")
         return from_onnx(file, batch=batch, dims=dims)
+    samples = check_path("data", data)
     if batch is not None or dims:
         raise MacgenError(
-            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(Path(data))}, whose shape "
-            f"says it; accepted is one of them"
+            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(samples)}, whose "
+            f"shape says it; accepted is one of them"
         )
     from macgen.network.measure import measure
     from macgen.network.samples import load_samples
 
     progress(f"running {shown_path(file)} on the samples")
-    return measure(file, load_samples(Path(data)))
+    return measure(file, load_samples(samples))
 
 
 def _plan_network(network: "Network", goal: "Goal", only: Collection[str], progress: Progress) -> "NetworkPlan":
     from macgen.network.gemm import KINDS
     from macgen.width.network_plan import plan_network
 
-    for kind in only:
-        if kind not in KINDS:
-            raise MacgenError(f"only {shown(kind)} is not one of {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if kind in only] or KINDS
     return plan_network(network, goal, kinds=kinds, progress=lambda done, all_: progress(f"{done} of {all_} GEMMs"))
 
@@ -239,7 +251,9 @@ def verify(
         MacgenError: the bundle or an argument is refused, or two of them do not go together.
         ToolError: a tool is missing, failed or ran out of time; the sentence names its log.
     """
-    directory = Path(bundle)
+    directory = check_path("bundle", bundle)
+    check_function("progress", progress)
+    exhaustive, formal = check_flag("exhaustive", exhaustive), check_flag("formal", formal)
     if formal:
         others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs}
         _refuse_beside("formal", others | {"exhaustive": exhaustive or None})

@@ -13,8 +13,8 @@ from macgen.bundle.fusesoc import core_file
 from macgen.bundle.manifest import MANIFEST, Manifest, file_hash, is_bundle
 from macgen.bundle.names import check_name
 from macgen.bundle.verilog import to_verilog
-from macgen.errors import MacgenError, shown_path
-from macgen.spec import MacSpec
+from macgen.errors import MacgenError, check_flag, check_path, shown_path
+from macgen.spec import MacSpec, check_spec
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
         MacgenError: the name is refused, the directory exists or cannot be written.
         ToolError: Yosys failed.
     """
-    target = Path(directory)
+    check_spec(spec)
+    target, force = check_path("output", directory), check_flag("force", force)
     name = check_name(target.name if name is None else name)
     staging = target.parent / f".{target.name[:64]}.{secrets.token_hex(4)}.partial"
     aside = staging.with_suffix(".old")

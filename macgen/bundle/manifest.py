@@ -12,7 +12,7 @@ from typing import Any, Self
 from amaranth.lib.wiring import In
 
 from macgen.bundle.names import check_name
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.spec import MacSpec, object_of_distinct_keys
@@ -162,7 +162,7 @@ def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
     Raises:
         MacgenError: the directory holds none that can be read, or its Verilog is missing.
     """
-    directory = Path(directory)
+    directory = check_path("bundle", directory)
     try:
         text = _read(directory)
     except (OSError, ValueError) as error:

@@ -13,11 +13,12 @@ from macgen.bundle.manifest import checksum_notes, load_manifest
 from macgen.bundle.verilog import to_verilog
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
+MAX_SEED = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -157,17 +158,18 @@ def report(
         MacgenError: an argument is refused.
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
-    directory = Path(bundle)
-    if seed < 0:
-        raise MacgenError(f"seed {seed} is negative; accepted are integers from 0")
+    directory = check_path("bundle", bundle)
+    check_function("progress", progress)
+    seed = check_integer("seed", seed, 0, MAX_SEED)
     manifest = load_manifest(directory)
     spec = manifest.spec
-    if not 1e-3 <= clock_mhz <= 1e5:
-        raise MacgenError(f"clock-mhz {clock_mhz!r} is not from 0.001 to 100000")
-    workload = random_workload(spec, seed) if data is None else data_workload(spec, Path(data), seed)
+    if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
+        raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
+    library = None if liberty is None else check_path("liberty", liberty)
+    workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
     notes = checksum_notes(directory, manifest)
     work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
-    price = _Pricer(work, None if liberty is None else Path(liberty), clock_mhz, workload, progress)
+    price = _Pricer(work, library, float(clock_mhz), workload, progress)
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:

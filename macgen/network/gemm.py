@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, is_integer, shown
 
 Kind = Literal["forward", "backward", "gradient"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -38,18 +38,17 @@ class Gemm:
     macs: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise MacgenError(f"kind {shown(self.kind)} is not one of {', '.join(KINDS)}")
-        check_integer("length", self.length, 1)
-        check_integer("outputs", self.outputs, 1)
-        if self.macs == 0:
-            object.__setattr__(self, "macs", self.length * self.outputs)
-        check_integer("macs", self.macs, 1)
-        if self.macs > self.length * self.outputs:
+        check_choice("kind", self.kind, KINDS)
+        length, outputs = check_integer("length", self.length, 1), check_integer("outputs", self.outputs, 1)
+        open_macs = is_integer(self.macs) and self.macs == 0
+        macs = length * outputs if open_macs else check_integer("macs", self.macs, 1)
+        if macs > length * outputs:
             raise MacgenError(
-                f"macs {self.macs} are more than {self.outputs} dot products of {self.length} products hold; accepted "
-                f"are at most {self.length * self.outputs}"
+                f"macs {shown(macs)} are more than {shown(outputs)} dot products of {shown(length)} products hold; "
+                f"accepted are at most {shown(length * outputs)}"
             )
+        for name, value in (("length", length), ("outputs", outputs), ("macs", macs)):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +104,18 @@ class Layer:
         gemms: forward first; a product of two activations has two `backward` GEMMs and no `gradient`; a layer on which
             no weights precede has no `backward`, because training never needs the gradient of a network's inputs.
         measured: its operands on sample inputs, if it was run.
+
+    Raises:
+        MacgenError: gemms are none.
     """
 
     name: str
     op: str
     gemms: tuple[Gemm, ...]
     measured: Measurement | None = None
+
+    def __post_init__(self) -> None:
+        _check_members("gemms", self.gemms, Gemm)
 
     @property
     def forward(self) -> Gemm:
@@ -136,12 +141,20 @@ class Network:
         batch: examples that are computed together; the layers' sizes are those of the whole batch.
         layers: the operations with multiply-accumulates.
         skipped: how often each other operation occurs, by name; operations outside ONNX's own set as `domain::name`.
+
+    Raises:
+        MacgenError: the batch is no integer from 1, layers are none, or skipped is no mapping.
     """
 
     name: str
     batch: int
     layers: tuple[Layer, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batch", check_integer("batch", self.batch, 1))
+        _check_members("layers", self.layers, Layer)
+        check_type("skipped", self.skipped, Mapping, "a mapping of names to counts")
 
     def gemms(self) -> Iterator[tuple[Layer, Gemm]]:
         """Yield every GEMM with its layer."""
@@ -189,21 +202,26 @@ def conv_layer(
         MacgenError: a size is not a positive integer, the dimensions differ in number, or the groups do not divide the
             channels.
     """
-    in_size = out_size if in_size is None else in_size
-    for what, size in (("kernel", kernel), ("out_size", out_size), ("in_size", in_size)):
-        for value in size:
-            check_integer(f"{what} of layer {shown(name)}", value, 1)
+    kernel = _sizes(f"kernel of layer {shown(name)}", kernel)
+    out_size = _sizes(f"out_size of layer {shown(name)}", out_size)
+    in_size = out_size if in_size is None else _sizes(f"in_size of layer {shown(name)}", in_size)
+    for what, size in (("out_size", out_size), ("in_size", in_size)):
         if len(size) != len(kernel):
             raise MacgenError(
                 f"{what} {shown(size)} of layer {shown(name)} is of {len(size)} dimensions; accepted are those of "
                 f"kernel, {len(kernel)}"
             )
-    check_integer(f"batch of layer {shown(name)}", batch, 1)
-    check_integer(f"groups of layer {shown(name)}", groups, 1)
+    batch = check_integer(f"batch of layer {shown(name)}", batch, 1)
+    groups = check_integer(f"groups of layer {shown(name)}", groups, 1)
+    in_channels = check_integer(f"in_channels of layer {shown(name)}", in_channels, 1)
+    out_channels = check_integer(f"out_channels of layer {shown(name)}", out_channels, 1)
     for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        check_integer(f"{what} of layer {shown(name)}", channels, 1)
         if channels % groups:
-            raise MacgenError(f"{what} {channels} of layer {shown(name)} is not a multiple of groups {groups}")
+            raise MacgenError(
+                f"{what} {shown(channels)} of layer {shown(name)} is not a multiple of groups {shown(groups)}"
+            )
+    transposed = check_flag("transposed", transposed)
+    input_gradient = check_flag("input_gradient", input_gradient)
     taps = math.prod(kernel)
     # Each tap is applied at every position of the output; in a transposed convolution, of the input.
     steps = batch * math.prod(in_size if transposed else out_size)
@@ -264,6 +282,8 @@ def matmul_layer(
     Raises:
         MacgenError: a size is not a positive integer, or the shapes do not fit.
     """
+    a_shape = _sizes(f"a_shape of layer {shown(name)}", a_shape)
+    b_shape = _sizes(f"b_shape of layer {shown(name)}", b_shape)
     shapes = f"shapes {shown(tuple(a_shape))} and {shown(tuple(b_shape))} of layer {shown(name)}"
     a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)
     b = (*b_shape, 1) if len(b_shape) == 1 else tuple(b_shape)
@@ -311,8 +331,21 @@ def contraction_layer(
     Raises:
         MacgenError: a size is not a positive integer.
     """
-    for label, size in sizes.items():
-        check_integer(f"size {label} of layer {shown(name)}", size, 1)
+    check_type("sizes", sizes, Mapping, "a mapping of labels to sizes")
+    sizes = {
+        label: check_integer(f"size {shown(label)[1:-1]} of layer {shown(name)}", size, 1)
+        for label, size in sizes.items()
+    }
+    check_type("labels", labels, tuple, "a tuple of three sequences of labels")
+    if len(labels) != 3 or not all(isinstance(some, Sequence) for some in labels):
+        raise MacgenError(f"labels {shown(labels)} of layer {shown(name)} are not those of two operands and a result")
+    if unknown := [label for some in labels for label in some if not isinstance(label, str) or label not in sizes]:
+        raise MacgenError(
+            f"label {shown(unknown[0])} of layer {shown(name)} has no size; accepted are {shown([*sizes])}"
+        )
+    if weight is not None:
+        check_choice("weight", weight, ("a", "b"))
+    input_gradient = check_flag("input_gradient", input_gradient)
     macs = math.prod(sizes.values())
 
     def gemm(kind: Kind, dimensions: Sequence[str]) -> Gemm:
@@ -325,3 +358,13 @@ def contraction_layer(
         gemms += [gemm("backward", dimensions) for which, dimensions in operands if which != weight]
     gemms += [gemm("gradient", dimensions) for which, dimensions in operands if which == weight]
     return Layer(name, op, tuple(gemms))
+
+
+def _check_members(field: str, values: object, kind: type) -> None:
+    if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
+        raise MacgenError(f"{field} {shown(values)} are of other types; accepted is a tuple of {kind.__name__}")
+
+
+def _sizes(field: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    check_type(field, sizes, Sequence, "a sequence of integers")
+    return tuple(check_integer(field, size, 1) for size in sizes)

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.network.onnx_file import onnx_module
 from macgen.network.onnx_inputs import Inputs, graph_inputs, size_inputs
 
@@ -30,10 +30,11 @@ def load_samples(path: str | Path) -> Samples:
     Raises:
         MacgenError: the file cannot be read, is none of the two, holds other than numbers, or more than 4 GiB.
     """
+    path = check_path("data", path)
     name = f"data {shown_path(path)}"
     accepted = "accepted is an .npy or .npz of NumPy with numbers"
     try:
-        file = Path(path)
+        file = path
         if not file.is_file():
             what = "is no file" if file.exists() else "does not exist"
             raise MacgenError(f"{name} {what}; {accepted}")

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.choices import Overflow
 from macgen.numerics.number import Number, Rounded
@@ -38,9 +38,8 @@ class FixedFormat:
 
     def __post_init__(self) -> None:
         for field, value in (("int_bits", self.int_bits), ("frac_bits", self.frac_bits)):
-            check_integer(field, value, 0, MAX_WIDTH)
-        if not isinstance(self.signed, bool):
-            raise MacgenError(f"signed {shown(self.signed)} is not true or false")
+            self.__dict__[field] = check_integer(field, value, 0, MAX_WIDTH)  # the instance is frozen
+        self.__dict__["signed"] = check_flag("signed", self.signed)
         if not 1 <= self.width <= MAX_WIDTH or self.signed > self.int_bits:
             raise MacgenError(
                 f"format {self} has {self.width} bits, {self.int_bits} before the point; accepted are 1 to "
@@ -54,6 +53,7 @@ class FixedFormat:
         Raises:
             MacgenError: the string names no fixed-point format.
         """
+        check_type("format", text, str, "a string such as int8 or fix8.8")
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise MacgenError(
@@ -141,8 +141,9 @@ class FixedFormat:
         Raises:
             MacgenError: the code does not fit the width.
         """
+        code = code if type(code) is int else check_integer("code", code, 0, (1 << self.width) - 1)
         if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+            raise MacgenError(f"code {shown(code)} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
         integer = code - (1 << self.width) if code > self.max_integer else code
         return Number("finite", int(integer < 0), abs(integer), self.lsb_exponent)
 
@@ -198,9 +199,8 @@ class FixedFormat:
         Raises:
             MacgenError: a value is no number, an infinity is to wrap, or an argument is not one of its choices.
         """
-        if rounding not in PLAIN_ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
-        if overflow not in ("saturate", "wrap"):
+        check_choice("rounding", rounding, PLAIN_ROUNDINGS)
+        if not isinstance(overflow, str) or overflow not in ("saturate", "wrap"):
             raise MacgenError(
                 f"overflow {shown(overflow)} is not one of saturate, wrap (integer and fixed-point formats)"
             )

@@ -9,9 +9,11 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
-from macgen.errors import check_integer
+from macgen.errors import check_flag, check_integer, check_path
 from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
 from macgen.simulate.simulators import SimulatorChoice, choose
+
+MAX_SEED = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ def verify(
         MacgenError: the bundle or an argument is refused.
         ToolError: a simulator is missing, failed or ran out of time; the sentence names the log.
     """
-    directory = Path(bundle).resolve()
+    directory = check_path("bundle", bundle).resolve()
     manifest = load_manifest(directory)
-    for name, number in (("seed", seed), ("tiles", 0 if tiles is None else tiles)):
-        check_integer(name, number, 0)
+    seed = check_integer("seed", seed, 0, MAX_SEED)
+    tiles = None if tiles is None else check_integer("tiles", tiles, 0, MAX_SEED)
     tools.check_timeout(timeout)
+    stop_at_first_failure = check_flag("stop_at_first_failure", stop_at_first_failure)
     settings = {"MACGEN_SEED": str(seed)}
     if tiles is not None:
         settings["MACGEN_TILES"] = str(tiles)

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MacgenError, ToolError, is_real, shown
 
 T = TypeVar("T")
 
@@ -150,5 +150,5 @@ def check_timeout(timeout: float) -> None:
     Raises:
         MacgenError: it is none.
     """
-    if not timeout > 0:
-        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
+    if not is_real(timeout) or not timeout > 0:
+        raise MacgenError(f"timeout {shown(timeout)} is not a positive number of seconds")

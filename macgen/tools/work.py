@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, check_path, shown_path
 
 
 @dataclass
@@ -24,13 +24,13 @@ class Work:
 def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]:
     """Give a fresh directory; after an error that names a log, or when told so, a temporary one stays."""
     if workdir is not None:
-        path = Path(workdir).resolve() / simulator
+        path = check_path("workdir", workdir).resolve() / simulator
         try:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
         except OSError as error:
             raise MacgenError(
-                f"workdir {workdir} cannot be written ({error.strerror}); accepted is a writable directory"
+                f"workdir {shown_path(workdir)} cannot be written ({error.strerror}); accepted is a writable directory"
             ) from None
         yield Work(path)
         return

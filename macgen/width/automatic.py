@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from macgen.errors import check_flag, check_type
 from macgen.numerics import Format, ScaleFormat
 from macgen.width.planning import Goal, Sum, plan, why_chunk
 
@@ -60,6 +61,9 @@ def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
     Raises:
         MacgenError: a field is refused, or no accumulator is wide enough.
     """
+    check_type("outline", outline, Outline, "an Outline")
+    check_type("longest", longest, Sum, "a Sum")
+    acc = check_flag("acc", acc)
     goal = Goal(a=outline.a, b=outline.b, chunk=outline.chunk, rounding=outline.rounding)
     chunk, chunk_reason = goal.chunk_for(longest.length), None
     if chunk is not None and outline.chunk == "auto":

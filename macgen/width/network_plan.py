@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_choices, check_function, check_type, shown
 from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.width.planning import Answer, Goal, Plan, Sum, plan
@@ -104,6 +104,11 @@ def plan_network(
     Raises:
         MacgenError: a GEMM is longer than any accumulator can hold, or the network has none of these kinds.
     """
+    check_type("network", network, Network, "a Network, such as paper_network's or from_onnx's")
+    check_type("goal", goal, Goal, "a Goal")
+    kinds = check_choices("kinds", kinds, KINDS)
+    if progress is not None:
+        check_function("progress", progress)
     chosen = [(layer, gemm) for layer, gemm in network.gemms() if gemm.kind in kinds]
     if not chosen:
         raise MacgenError(
@@ -122,7 +127,11 @@ def plan_network(
 
 
 def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None = None) -> NetworkPlan:
-    """Plan the accumulator of a single dot product, as a network of one GEMM."""
+    """Plan the accumulator of a single dot product, as a network of one GEMM.
+
+    Raises:
+        MacgenError: an argument is refused, or no accumulator is wide enough.
+    """
     planned = plan(goal, Sum(length=length, nzr=nzr, rms=rms))
     row = Row("sum", "dot", Gemm("forward", length, 1), planned)
     return NetworkPlan("", 1, goal, (row,), {})
@@ -134,7 +143,12 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
     Operands are taken as they were, scaled by a power of two where the largest does not fit its format; real numbers
     for a fixed-point format always, so that the largest just fits. Integer weights that were measured as integers bound
     the sum by their own sums. Integers that do not fit a fixed-point format are named in the plan's warnings.
+
+    Raises:
+        MacgenError: an argument is refused.
     """
+    check_type("measured", measured, Measurement, "a Measurement")
+    check_type("goal", goal, Goal, "a Goal")
     rms, reach = 1.0, list[int | None]()
     for statistics, fmt in zip((measured.a, measured.b), goal.formats, strict=True):
         value = statistics.rms
@@ -159,8 +173,13 @@ def widest_format(formats: Sequence[Format]) -> Format:
     """Return the format that does for all of these: plain floats, or integers and fixed point.
 
     Raises:
-        MacgenError: they differ and are neither.
+        MacgenError: they differ and are neither, or they are no formats.
     """
+    check_type("formats", formats, Sequence, "a sequence of formats")
+    for fmt in formats:
+        check_type("format", fmt, (FloatFormat, FixedFormat), "a FloatFormat or FixedFormat")
+    if not formats:
+        raise MacgenError("formats are none; accepted is at least one")
     floats = [fmt for fmt in formats if isinstance(fmt, FloatFormat)]
     fixed = [fmt for fmt in formats if isinstance(fmt, FixedFormat)]
     if len(set(formats)) == 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, check_path, check_type, shown, shown_path
 from macgen.network.gemm import KINDS, Kind
 from macgen.numerics import Format
 from macgen.spec import MacSpec
@@ -56,6 +56,8 @@ class PlanFile:
         Raises:
             MacgenError: there is no such layer, or no accumulator does for all of its rows.
         """
+        if layer is not None:
+            check_type("layer", layer, str, "a layer's name")
         rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
         if not rows:
             known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
@@ -74,9 +76,9 @@ def load_plan(path: Path | str) -> PlanFile:
     Raises:
         MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` writes.
     """
-    name = f"plan {shown_path(path)}"
+    file = check_path("plan", path)
+    name = f"plan {shown_path(file)}"
     try:
-        file = Path(path)
         if not file.is_file() or file.stat().st_size > MAX_BYTES:
             raise MacgenError(f"{name} is no file of a plan; {_ACCEPTED}")
         text = file.read_text(encoding="utf-8")
@@ -98,6 +100,8 @@ def parse_plan(text: str, name: str) -> PlanFile:
     Raises:
         MacgenError: it is something else.
     """
+    check_type("name", name, str, "a text")
+    check_type("plan", text, (str, bytes, bytearray), "the text of a plan")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):

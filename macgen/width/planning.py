@@ -4,15 +4,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from macgen.emulate.value_range import ValueRange
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, nsr, truncation, variance
-from macgen.width.checks import MAX_LENGTH, check_real
+from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own
@@ -67,24 +67,21 @@ class Goal:
         reading: variance.Reading = "per-level",
         overflow_probability: float = exponent.OVERFLOW_PROBABILITY,
     ) -> None:
-        self.__dict__.update(  # the instance is frozen
-            a=as_format("a", a),
-            b=as_format("b", b),
-            chunk=chunk,
-            rounding=Rounding(rounding),
-            nsr=nsr,
-            limit=limit,
-            reading=reading,
-            overflow_probability=overflow_probability,
-        )
-        check_operand("a", self.a)
-        check_operand("b", self.b)
-        if chunk is not None and chunk != "auto":
-            check_integer("chunk", chunk, 1, MAX_CHUNK)
-        check_real("nsr", nsr, 0, LARGEST_NSR)
-        check_real("limit", limit, 1, variance.MOST_LIMIT)
+        a, b = as_format("a", a), as_format("b", b)
+        check_operand("a", a)
+        check_operand("b", b)
         variance.check_reading(reading)
-        check_real("overflow_probability", overflow_probability, 0, 0.5)
+        open_chunk = chunk is None or (isinstance(chunk, str) and chunk == "auto")
+        self.__dict__.update(  # the instance is frozen
+            a=a,
+            b=b,
+            chunk=chunk if open_chunk else check_integer("chunk", chunk, 1, MAX_CHUNK),
+            rounding=Rounding(rounding),
+            nsr=check_real("nsr", nsr, 0, LARGEST_NSR),
+            limit=check_real("limit", limit, 1, variance.MOST_LIMIT),
+            reading=reading,
+            overflow_probability=check_real("overflow_probability", overflow_probability, 0, 0.5),
+        )
 
     @property
     def formats(self) -> tuple[Format, Format]:
@@ -97,7 +94,11 @@ class Goal:
         return max(ValueRange.of_products(*self.formats).precision - 1, 1)
 
     def chunk_for(self, length: int) -> int | None:
-        """Return the chunk length for a dot product."""
+        """Return the chunk length for a dot product.
+
+        Raises:
+            MacgenError: its length is refused.
+        """
         if self.chunk == "auto":
             return min(nsr.best_chunk(length), MAX_CHUNK)
         return self.chunk
@@ -128,24 +129,36 @@ class Sum:
     reach: tuple[int | None, int | None] = (None, None)
 
     def __post_init__(self) -> None:
-        check_integer("length", self.length, 1, MAX_LENGTH)
-        check_real("nzr", self.nzr, 0, 1)
-        if self.rms is not None:
-            check_real("rms", self.rms, 0, sys.float_info.max)
-        if self.weight_l1 is not None:
-            check_integer("weight_l1", self.weight_l1, 0)
-        for norm in self.weight_range or ():
-            check_integer("weight_range", norm, 0)
-        for largest in self.reach:
-            if largest is not None:
-                check_integer("reach", largest, 0)
+        self.__dict__.update(  # the instance is frozen
+            length=check_integer("length", self.length, 1, MAX_LENGTH),
+            nzr=check_real("nzr", self.nzr, 0, 1),
+            rms=None if self.rms is None else check_real("rms", self.rms, 0, sys.float_info.max),
+            weight_l1=_magnitude("weight_l1", self.weight_l1),
+            weight_range=None if self.weight_range is None else _magnitudes("weight_range", self.weight_range),
+            reach=_magnitudes("reach", self.reach),
+        )
 
     def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
-        """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks."""
+        """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks.
+
+        Raises:
+            MacgenError: the chunk length is refused.
+        """
+        _, chunk = checked_lengths(self.length, chunk)
         if chunk is None or chunk >= self.length:
             return max(1, round(self.nzr * self.length)), None
         inner = max(1, round(self.nzr * chunk))
         return min(inner * -(-self.length // chunk), self.length), inner
+
+
+def _magnitude(field: str, value: int | None) -> int | None:
+    return None if value is None else check_integer(field, value, 0)
+
+
+def _magnitudes(field: str, pair: object) -> tuple[Any, Any]:
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise MacgenError(f"{field} {shown(pair)} is no pair; accepted are two integers from 0, or None")
+    return _magnitude(field, pair[0]), _magnitude(field, pair[1])
 
 
 @dataclass(frozen=True)
@@ -214,7 +227,6 @@ def why_chunk(chunk: int, length: int, rounding: str) -> str:
     return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
 
 
-@lru_cache(maxsize=4096)
 def plan(goal: Goal, dot: Sum) -> Plan:
     """Return the smallest accumulator of each method for a dot product, and the one that decides.
 
@@ -225,6 +237,13 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     Raises:
         MacgenError: no accumulator of macgen is wide enough.
     """
+    check_type("goal", goal, Goal, "a Goal")
+    check_type("dot", dot, Sum, "a Sum")
+    return _plan(goal, dot)
+
+
+@lru_cache(maxsize=4096)
+def _plan(goal: Goal, dot: Sum) -> Plan:
     chunk = goal.chunk_for(dot.length)
     answers = list(_exact_answers(goal, dot))
     deciding = {item.method: item for item in answers}

@@ -327,7 +327,7 @@ def test_auto_takes_icarus_for_small_arrays_only(monkeypatch):
         ({"seed": -1}, "seed -1 is not an integer from 0"),
         ({"seed": 1.5}, "seed 1.5 is not an integer from 0"),
         ({"timeout": 0}, "timeout 0 is not a positive number of seconds"),
-        ({"workdir": "/proc/nowhere"}, "workdir /proc/nowhere cannot be written"),
+        ({"workdir": "/proc/nowhere"}, "workdir '/proc/nowhere' cannot be written"),
     ],
 )
 def test_wrong_arguments_are_refused(bundles, arguments, message):

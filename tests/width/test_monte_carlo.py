@@ -240,7 +240,7 @@ def test_progress_is_called_after_each_block(monkeypatch):
         ),
         (
             {"samples": ([[1.0], [1.0, 2.0]], [1.0])},
-            "samples of a are not finite numbers; accepted are arrays with at least one number",
+            "rows of samples of a differ in length; accepted are equal lengths",
         ),
         ({"samples": ([1.0],)}, "samples ([1.0],) are not a pair; accepted are values of a and values of b"),
         ({"samples": 7}, "samples 7 are not a pair; accepted are values of a and values of b"),

@@ -18,7 +18,7 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
-from macgen.errors import check_integer
+from macgen.errors import check_function, check_integer, check_path
 from macgen.prove.exhaustive.difference import first_difference
 from macgen.prove.exhaustive.program import check_widths, compile_program
 
@@ -27,6 +27,7 @@ MOST_PAIRS = 10**9
 """Pairs up to which a space is driven completely."""
 
 DRAWN_PAIRS = 10**8
+_MOST = (1 << 63) - 1
 """Pairs drawn where it is not."""
 
 
@@ -149,11 +150,12 @@ def exhaustive(
         ToolError: a tool is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
-    directory = Path(bundle).resolve()
+    directory = check_path("bundle", bundle).resolve()
+    check_function("progress", progress)
     manifest = load_manifest(directory)
     spec = manifest.spec
-    for name, number, least in (("seed", seed, 0), ("draws", draws, 1), ("most", most, 0)):
-        check_integer(name, number, least, (1 << 63) - 1)
+    seed = check_integer("seed", seed, 0, _MOST)
+    draws, most = check_integer("draws", draws, 1, _MOST), check_integer("most", most, 0, _MOST)
     tools.check_timeout(timeout)
     check_widths(spec)
     for tool in ("verilator", "g++", "perl"):

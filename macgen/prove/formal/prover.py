@@ -19,7 +19,7 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.manifest import checksum_notes, load_manifest
-from macgen.errors import ToolError
+from macgen.errors import ToolError, check_function, check_path
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
 from macgen.prove.formal.harness import Harness, Property
@@ -120,7 +120,8 @@ def formal(
         ToolError: Yosys is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
-    directory = Path(bundle).resolve()
+    directory = check_path("bundle", bundle).resolve()
+    check_function("progress", progress)
     manifest = load_manifest(directory)
     tools.check_timeout(timeout)
     tools.require("yosys", needed_by="formal verification")
