@@ -51,6 +51,7 @@ def plan(
     a: "Format | str" = "e5m2",
     b: "Format | str" = "e5m2",
     chunk: int | Literal["auto"] | None = None,
+    outer: "Format | str | None" = None,
     rounding: "Rounding | str" = "rne",
     nsr: float | None = None,
     limit: float | None = None,
@@ -73,6 +74,8 @@ def plan(
         only: kinds of GEMMs, of `forward`, `backward`, `gradient`; none: all.
         a, b: formats of the operands.
         chunk: products a chunk; `auto`: the power of two near sqrt(length); None: no chunks.
+        outer: format of an accumulator of chunk sums; the other one is then planned for a chunk. Whether it is wide
+            enough is said where it is decidable, for integers and fixed point.
         rounding: of the adder.
         nsr, limit, reading, overflow_probability: the criteria, see `macgen.width.Goal`; None: its defaults.
         nzr: with a length, the share of products that are not zero; None: 1.
@@ -111,6 +114,7 @@ def plan(
         a=a,
         b=b,
         chunk=chunk,
+        outer=outer,
         rounding=rounding,
         nsr=nsr,
         limit=limit,

@@ -25,7 +25,7 @@ from macgen.prove.exhaustive.prover import exhaustive
 from macgen.prove.formal.prover import formal
 from macgen.simulate.matmul import run_matmul
 from macgen.simulate.verify import verify as simulate_bundle
-from macgen.width import automatic, bounds, exponent, monte_carlo, nsr, plan_file, truncation, variance
+from macgen.width import automatic, bounds, exponent, monte_carlo, nsr, outer, plan_file, truncation, variance
 from macgen.width import network_plan as network_plans
 
 SPEC = macgen.MacSpec(a="e5m2", b="int8", acc="e6m5", chunk=2, rounding="stochastic:4", rows=1, cols=1)
@@ -100,7 +100,16 @@ CALLS = [
     # width
     (
         width.Goal,
-        {"a": "e5m2", "b": "int8", "chunk": 64, "rounding": "rne", "nsr": 0.01, "limit": 50.0, "reading": "total"},
+        {
+            "a": "e5m2",
+            "b": "int8",
+            "chunk": 64,
+            "outer": "fp32",
+            "rounding": "rne",
+            "nsr": 0.01,
+            "limit": 50.0,
+            "reading": "total",
+        },
     ),
     (width.Goal, {"overflow_probability": 1e-6}),
     (GOAL.chunk_for, {"length": 100}),
@@ -114,6 +123,8 @@ CALLS = [
     (plan_file.load_plan, {"path": "none.json"}),
     (plan_file.parse_plan, {"text": PLANNED.to_json(), "name": "plan"}),
     (plan_file.parse_plan(PLANNED.to_json(), "plan").spec, {"layer": "sum"}),
+    (plan_file.parse_plan(PLANNED.to_json(), "plan").longest, {"layer": "sum"}),
+    (outer.judge, {"spec": SCALED.replace(scale=None), "length": 9, "totals": (-3, 4)}),
     (automatic.choose, {"outline": OUTLINE, "longest": SUM, "acc": True}),
     (variance.vrr, {"m_acc": 7, "m_p": 5, "n": 100, "chunk": 10, "nzr": 0.5}),
     (variance.loss, {"m_acc": 7, "m_p": 5, "n": 100, "chunk": 10, "nzr": 0.5}),
@@ -199,6 +210,7 @@ CALLS = [
             "a": "e5m2",
             "b": "e5m2",
             "chunk": 8,
+            "outer": "fp32",
             "rounding": "rne",
             "nsr": 0.01,
             "limit": 50.0,
@@ -357,6 +369,29 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
     wrong = refused_badly(function, arguments)
     assert not wrong, "\n" + "\n".join(wrong)
     assert not list(folder.glob(".*.partial"))
+
+
+LISTED = {getattr(function, "__name__", None) for function, _ in [*CALLS, *CALLS_ON_A_BUNDLE]}
+MODULES = (
+    golden, emulate, numerics, network, width, automatic, bounds, exponent, monte_carlo, network_plans, nsr, outer,
+    plan_file, truncation, variance,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_public_function_is_in_the_table(module):
+    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    functions = [getattr(module, name) for name in names]
+    own = {
+        item.__name__ for item in functions if inspect.isfunction(item) and item.__module__.startswith(module.__name__)
+    }
+    inner = {
+        "shift_right",
+        "check_reading",
+        "checked_range",
+        "beyond_theory",
+    }  # a step of the codecs; checks; of `choose`
+    assert own - inner <= LISTED
 
 
 # -- NumPy's numbers -------------------------------------------------------------------------------------------------

@@ -111,6 +111,16 @@ def warnings_of_plan(base: MacSpec, given: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(f"Warning: {text}" for text in beyond_theory(_outline(base, given)))
 
 
+def about_outer(spec: MacSpec, length: int) -> tuple[str, ...]:
+    """Return what is known of a spec's outer accumulator for sums of a length, a sentence (without its full stop)."""
+    from macgen.width.outer import judge
+
+    verdict = judge(spec, length)
+    if verdict is None:
+        return ()
+    return (f"{verdict.reason[:1].upper()}{verdict.reason[1:]}" if verdict.holds else f"Warning: {verdict.reason}",)
+
+
 def _outline(base: MacSpec, given: Mapping[str, Any]) -> "Outline":
     from macgen.width.automatic import Outline
 

@@ -84,6 +84,8 @@ def _bits(answer: Answer | None) -> str:
 def _conclusions(plan: NetworkPlan) -> list[str]:
     goal = plan.goal
     chunk = chunks_in_words(goal)
+    if goal.outer is not None:
+        chunk += f" into outer {goal.outer}" if goal.chunk is not None else f", then outer {goal.outer}"
     chosen = [row.plan.chosen for row in plan.rows]
     lines = [f"Operands {goal.a} x {goal.b}, rounding {goal.rounding}, {chunk}; widths are mantissa bits."]
     if any(answer.method == "vrr" for row in plan.rows for answer in row.plan.answers):
@@ -106,6 +108,10 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"{plan.widest} ({plan.widest.width} bits) does for all {len(plan.rows)} GEMMs; each at its own width, a "
             f"multiply-accumulate has {plan.mean_bits:.1f} accumulator bits on average."
         )
+    longest = max((row.plan for row in plan.rows), key=lambda item: item.sum.length)
+    verdicts = [row.plan.outer for row in plan.rows]
+    if (verdict := longest.outer) is not None and all(item is not None and item.holds for item in verdicts):
+        lines.append(f"{verdict.reason[:1].upper()}{verdict.reason[1:]}.")
     lines.append(f"Against {BASELINE_BITS} bits: {plan.saving:.0%} of the accumulator bits saved.")
     if plan.skipped:
         skipped = ", ".join(f"{count} {name}" for name, count in plan.skipped.items())

@@ -38,7 +38,8 @@ class Chosen:
         acc_reason: why this one: a sentence without its full stop.
         chunk: the chunk length, the outline's or the chosen one.
         chunk_reason: why, where it was chosen: a clause.
-        warnings: sentences, without their full stop, on what the width does not cover.
+        warnings: sentences, without their full stop, on what the width does not cover; `outer.judge` has the one on
+            the outer accumulator.
     """
 
     acc: Format | None = None
@@ -88,11 +89,7 @@ def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
 
 def beyond_theory(outline: Outline) -> Iterator[str]:
     """Yield, for each thing that the theory of widths does not know, a sentence (without its full stop)."""
-    if outline.outer is not None:
-        yield (
-            f"the width is that of the inner accumulator, and nothing says whether outer {outline.outer} is wide enough"
-        )
-    elif outline.scale is not None:
+    if outline.scale is not None and outline.outer is None:
         yield (
             f"the width is that for sums without scales, but the outer accumulator takes those scaled by "
             f"{outline.scale}"

@@ -43,7 +43,7 @@ def sum_range(a: Range, b: Range, n: int) -> Range:
     Raises:
         MacgenError: n or a range is refused.
     """
-    a, b = _checked_range("a", a), _checked_range("b", b)
+    a, b = checked_range("a", a), checked_range("b", b)
     n = check_integer("n", n, 1)
     products = [x * y for x in a for y in b]
     return n * min(0, *products), n * max(0, *products)
@@ -61,7 +61,7 @@ def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Ran
     Raises:
         MacgenError: a weight is no integer or the range is refused.
     """
-    x = _checked_range("x", x)
+    x = checked_range("x", x)
     positive, negative = _signed_norms(weights)
     low, high = min(0, x[0]), max(0, x[1])
     return positive * low - negative * high, positive * high - negative * low
@@ -80,7 +80,7 @@ def bits(sums: Range, signed: bool = True) -> int:
     Raises:
         MacgenError: the range is refused, or negative for unsigned integers.
     """
-    low, high = _checked_range("sums", sums)
+    low, high = checked_range("sums", sums)
     if not check_flag("signed", signed):
         if low < 0:
             raise MacgenError(f"sums {shown(sums)} are negative; accepted for unsigned are sums from 0")
@@ -225,7 +225,12 @@ def _fixed(field: str, fmt: FixedFormat) -> FixedFormat:
     return fmt
 
 
-def _checked_range(field: str, limits: Range) -> Range:
+def checked_range(field: str, limits: Range) -> Range:
+    """Return a range as Python's integers.
+
+    Raises:
+        MacgenError: it is none.
+    """
     integers = isinstance(limits, tuple) and all(map(is_integer, limits))
     if not integers or len(limits) != 2 or limits[0] > limits[1]:
         raise MacgenError(f"{field} {shown(limits)} is not a range; accepted are two integers, the lowest first")

@@ -159,9 +159,12 @@ def confirm(planned: Plan, *, trials: int = DEFAULT_TRIALS, progress: Progress |
         raise MacgenError(f"monte-carlo does not go with acc {acc}, which is exact; accepted are float accumulators")
 
     def measured(man_bits: int) -> Estimate:
-        spec = replace(planned.spec(), acc=replace(acc, man_bits=man_bits))
-        return simulate(spec, planned.sum.length, trials=trials, samples=samples, progress=progress)
+        spec = replace(inner, acc=replace(acc, man_bits=man_bits))
+        return simulate(spec, planned.summed.length, trials=trials, samples=samples, progress=progress)
 
+    inner = planned.spec()
+    if inner.outer is not None:  # what enters the outer accumulator is what decides
+        inner = replace(inner, outer=None, chunk=None)
     samples = _samples(planned.goal, planned.sum)
     bits = acc.man_bits
     estimate = measured(bits)

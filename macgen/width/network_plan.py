@@ -68,7 +68,9 @@ class NetworkPlan:
 
     def to_json(self) -> str:
         """Return all of it as a JSON text; `plan_file` reads it back."""
-        goal = asdict(self.goal) | {name: str(getattr(self.goal, name)) for name in ("a", "b")}
+        goal = asdict(self.goal) | {
+            name: None if (fmt := getattr(self.goal, name)) is None else str(fmt) for name in ("a", "b", "outer")
+        }
         values = {
             "schema": SCHEMA,
             "network": self.network,

@@ -56,18 +56,26 @@ class PlanFile:
         Raises:
             MacgenError: there is no such layer, or no accumulator does for all of its rows.
         """
-        if layer is not None:
-            check_type("layer", layer, str, "a layer's name")
-        rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
-        if not rows:
-            known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
-            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
+        rows = self._rows_of(layer)
         longest = max(rows, key=lambda row: row.dot.length).spec
         formats: list[Format] = [row.spec.acc for row in rows]
         if any(row.spec.chunk != longest.chunk for row in rows):
             goal = replace(self.goal, chunk=longest.chunk)
             formats = [plan(goal, row.dot).chosen.acc for row in rows]
         return replace(longest, acc=widest_format(formats))
+
+    def longest(self, layer: str | None = None) -> int:
+        """Return the length of the longest dot product of a layer, or of all rows; parameters and errors of `spec`."""
+        return max(row.dot.length for row in self._rows_of(layer))
+
+    def _rows_of(self, layer: str | None) -> list[PlannedRow]:
+        if layer is not None:
+            check_type("layer", layer, str, "a layer's name")
+        rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
+        if not rows:
+            known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
+            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
+        return rows
 
 
 def load_plan(path: Path | str) -> PlanFile:
@@ -137,7 +145,7 @@ def _row(name: str, values: object, goal: Goal) -> PlannedRow:
             rms=_member(name, values, "rms", int, float, type(None)),
         )
         a, b = goal.formats
-        spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, rounding=goal.rounding)
+        spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, outer=goal.outer, rounding=goal.rounding)
     except MacgenError as error:
         raise error if str(error).startswith(name) else MacgenError(f"{name}: {error}") from None
     return PlannedRow(layer, kind, dot, spec)

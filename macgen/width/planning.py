@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
 from macgen.width import bounds, exponent, nsr, truncation, variance
 from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
+from macgen.width.outer import Verdict, judge
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own
@@ -36,6 +37,8 @@ class Goal:
     Parameters:
         a, b: formats of the operands, or their strings.
         chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
+        outer: format of an accumulator of chunk sums of its own, or its string: the accumulator then starts anew with
+            each chunk and is planned for a chunk's length; None: one format for both.
         rounding: of the adder, as in MacSpec.
         nsr: largest noise-to-signal ratio accepted, above 0 and at most `LARGEST_NSR`.
         limit: of v(n) in the VRR's criterion.
@@ -49,6 +52,7 @@ class Goal:
     a: Format
     b: Format
     chunk: int | Literal["auto"] | None
+    outer: Format | None
     rounding: Rounding
     nsr: float
     limit: float
@@ -61,6 +65,7 @@ class Goal:
         a: Format | str = "e5m2",
         b: Format | str = "e5m2",
         chunk: int | Literal["auto"] | None = None,
+        outer: Format | str | None = None,
         rounding: Rounding | str = "rne",
         nsr: float = DEFAULT_NSR,
         limit: float = variance.LIMIT,
@@ -76,6 +81,7 @@ class Goal:
             a=a,
             b=b,
             chunk=chunk if open_chunk else check_integer("chunk", chunk, 1, MAX_CHUNK),
+            outer=None if outer is None else as_format("outer", outer),
             rounding=Rounding(rounding),
             nsr=check_real("nsr", nsr, 0, LARGEST_NSR),
             limit=check_real("limit", limit, 1, variance.MOST_LIMIT),
@@ -191,7 +197,8 @@ class Plan:
         goal: formats, rounding, limits.
         sum: the dot product.
         chunk: the chunk length taken.
-        answers: of every method that applies, without chunks and, if there are some, with them.
+        answers: of every method that applies, without chunks and, if there are some, with them; with an outer
+            accumulator those for a chunk's sum.
         chosen: the answer that decides.
         warnings: sentences on what the figures do not say by themselves.
     """
@@ -214,10 +221,30 @@ class Plan:
             return None
         return why_chunk(self.chunk, self.sum.length, self.goal.rounding)
 
+    @property
+    def summed(self) -> Sum:
+        """The sum that the accumulator takes: with an outer one a chunk's, else the dot product."""
+        return _summed(self.goal, self.sum, self.chunk)[0]
+
+    @property
+    def outer(self) -> Verdict | None:
+        """Whether the outer accumulator is wide enough; None without one."""
+        totals, a = None, self.goal.a
+        if self.sum.weight_l1 is not None and isinstance(a, FixedFormat):
+            l1 = self.sum.weight_l1
+            totals = _range_of_weights(l1, self.sum.weight_range or (l1, l1), bounds.operand_range(a))
+        return judge(self.spec(), self.sum.length, totals)
+
     def spec(self) -> MacSpec:
-        """Return a spec with the chosen accumulator."""
+        """Return a spec with the chosen accumulator.
+
+        Raises:
+            MacgenError: the outer accumulator does not go with it.
+        """
         a, b = self.goal.formats
-        return MacSpec(a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, rounding=self.goal.rounding)
+        return MacSpec(
+            a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, outer=self.goal.outer, rounding=self.goal.rounding
+        )
 
 
 def why_chunk(chunk: int, length: int, rounding: str) -> str:
@@ -235,7 +262,7 @@ def plan(goal: Goal, dot: Sum) -> Plan:
     more, `rtz` the closed form of the truncation.
 
     Raises:
-        MacgenError: no accumulator of macgen is wide enough.
+        MacgenError: no accumulator of macgen is wide enough, or the outer one does not go with it.
     """
     check_type("goal", goal, Goal, "a Goal")
     check_type("dot", dot, Sum, "a Sum")
@@ -245,20 +272,33 @@ def plan(goal: Goal, dot: Sum) -> Plan:
 @lru_cache(maxsize=4096)
 def _plan(goal: Goal, dot: Sum) -> Plan:
     chunk = goal.chunk_for(dot.length)
+    planned = Plan(goal, dot, chunk, *_answers(goal, *_summed(goal, dot, chunk)))
+    if (verdict := planned.outer) is not None and not verdict.holds:
+        return replace(planned, warnings=(*planned.warnings, verdict.reason))
+    return planned
+
+
+def _summed(goal: Goal, dot: Sum, chunk: int | None) -> tuple[Sum, int | None]:
+    """Return what the accumulator sums, and in chunks of how many."""
+    if goal.outer is None or chunk is None:
+        return dot, chunk
+    return replace(dot, length=min(chunk, dot.length)), None
+
+
+def _answers(goal: Goal, dot: Sum, chunk: int | None) -> tuple[tuple[Answer, ...], Answer, tuple[str, ...]]:
+    """Return every method's answer, the one that decides, and warnings."""
     answers = list(_exact_answers(goal, dot))
     deciding = {item.method: item for item in answers}
     if all(isinstance(fmt, FixedFormat) for fmt in goal.formats):
         chosen = min(answers, key=lambda item: item.acc.width)  # of equal ones the first, that of the weights
-        return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_beyond(goal, dot)))
+        return tuple(answers), chosen, tuple(_beyond(goal, dot))
     for part in dict.fromkeys((None, chunk)):
         answers += list(_float_answers(goal, dot, part))
     deciding |= {item.method: item for item in answers if item.chunk == chunk}
     chosen = deciding["noise"]
     if goal.rounding == "drop":
         chosen = max(deciding["vrr"], chosen, key=lambda answer: answer.acc.width)
-    return Plan(
-        goal, dot, chunk, tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
-    )
+    return tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
 
 
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:

@@ -200,7 +200,7 @@ def test_a_parent_that_is_a_file(tmp_path):
 @pytest.mark.parametrize("part", ["x" * 300, "x\0y", "\ud800"])
 def test_names_that_the_file_system_refuses(tmp_path, part):
     for directory in (tmp_path / part, tmp_path / part / "mac", tmp_path / "made" / part / "mac"):
-        with pytest.raises(MacgenError, match="cannot be written|is no path") as error:
+        with pytest.raises(MacgenError, match=r"cannot be written|is no path") as error:
             build(SPEC, directory, name="mac")
         sentence(error)
     assert tree(tmp_path) == {}

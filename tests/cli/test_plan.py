@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from macgen.bundle.manifest import load_manifest
 from macgen.cli.main import COMMANDS
 from macgen.network.papers import NETWORKS
+from macgen.numerics import parse_format
 from tests.cli.runner import invoke, refused
 
 
@@ -201,10 +202,34 @@ def test_an_outer_accumulator_leaves_the_inner_one_a_chunk(tmp_path):
     assert "Warning" not in alone.stdout
     outer = invoke("build", "--length", 1_000_000, "--chunk", 64, "--outer", "fp32", *common, tmp_path / "promoted")
     assert "Chosen for sums of 64 products" in outer.stdout
-    assert "nothing says whether outer fp32 is wide enough" in outer.stdout
+    assert "nothing says whether outer e8m23 is wide enough" in outer.stdout
     specs = [load_manifest(tmp_path / name).spec for name in ("alone", "promoted")]
     assert specs[0].acc == specs[1].acc
     assert (specs[1].chunk, str(specs[1].outer)) == (64, "e8m23")
+
+
+@pytest.mark.parametrize(
+    ("outer", "sentence"),
+    [
+        ("int28", "Outer int28 holds every sum of 4608 products."),
+        ("int27", "Warning: outer int27 does not hold every sum of 4608 products: it takes int28."),
+        ("fp32", "Warning: outer e8m23 reaches every sum of 4608 products, but rounds some; it takes int28"),
+    ],
+)
+def test_of_integers_it_is_said_whether_the_outer_accumulator_is_wide_enough(outer, sentence, tmp_path):
+    def said(result):
+        return sentence in result.stdout.replace("\n", " ").replace("  ", " ")
+
+    formats = ("--a", "int8", "--b", "int8", "--chunk", 64, "--outer", outer)
+    small = ("--rows", 1, "--cols", 1, "--force", "-o", tmp_path / "mac")
+    path = tmp_path / "plan.json"
+    assert said(invoke("plan", "--length", 4608, *formats, "--json", path))
+    assert said(invoke("build", "--acc-bits", "auto", "--length", 4608, *formats, *small))
+    planned = load_manifest(tmp_path / "mac").spec
+    assert said(invoke("build", "--plan", path, *small))
+    assert load_manifest(tmp_path / "mac").spec == planned
+    assert (str(planned.acc), planned.outer) == ("int22", parse_format(outer))
+    assert "outer 'int32' does not go with plan" in refused("build", "--plan", path, "--outer", "int32", *small)
 
 
 @pytest.mark.parametrize(

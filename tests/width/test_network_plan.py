@@ -193,6 +193,7 @@ def test_json_says_everything():
         "a": "e5m2",
         "b": "e5m2",
         "chunk": 64,
+        "outer": None,
         "rounding": "rtz",
         "nsr": 0.01,
         "limit": 50.0,
