@@ -1,8 +1,9 @@
-"""The two exceptions macgen raises on purpose, everything else is a bug; how they show a refused value.
+"""The two exceptions macgen raises on purpose, everything else is a bug; how text and values are shown.
 
 Then checks of single arguments, which return NumPy's integers and truth values as Python's.
 """
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -20,6 +21,20 @@ class ToolError(MacgenError):
     """An external tool is missing, failed or ran out of time; the sentence names it and its log (exit code 2)."""
 
 
+def escaped(text: str, keep: str = "") -> str:
+    """Return a text as a terminal shows it without obeying it: what does not print is written as in Python's strings.
+
+    Parameters:
+        text: such as a name that a file brought along.
+        keep: characters that stay all the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def shown(value: object, longest: int = 80) -> str:
     """Return how a refused value appears in an error's sentence: its repr on one line, cut when it is long."""
     try:
@@ -33,6 +48,17 @@ def shown(value: object, longest: int = 80) -> str:
 def shown_path(path: object) -> str:
     """Return how a file or directory appears in an error's sentence: longer than other values, for it is looked up."""
     return shown(str(path) if isinstance(path, Path) else path, 300)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return how a measured or estimated figure appears: with so many digits that count, zeros at its end included.
+
+    Digits before the point all stay; what is far from 1 has an exponent.
+    """
+    rounded = f"{value:.{digits - 1}e}"
+    if not math.isfinite(value) or not -5 <= (exponent := int(rounded.partition("e")[2])) < 15:
+        return rounded
+    return f"{value:,.{max(0, digits - 1 - exponent)}f}"
 
 
 def check_type(field: str, value: object, types: type | tuple[type, ...], accepted: str) -> None:

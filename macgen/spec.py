@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, Self
@@ -431,6 +432,8 @@ def _scale(value: Scale | str) -> Scale:
             raise MacgenError(f"scale: {error}") from None
     if isinstance(value, ScaleFormat):
         return value
+    if isinstance(value, str) and re.fullmatch(r"e[2-8]m0", value):
+        raise MacgenError(f"scale {shown(value)} is no format; perhaps {value}fnu, powers of two, is meant")
     fmt = as_format("scale", value)
     if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
         raise MacgenError(

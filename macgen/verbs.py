@@ -48,8 +48,8 @@ def plan(
     dims: Mapping[str, int] | None = None,
     data: PathLike | None = None,
     only: Collection[str] = (),
-    a: "Format | str" = "e5m2",
-    b: "Format | str" = "e5m2",
+    a: "Format | str | None" = None,
+    b: "Format | str | None" = None,
     chunk: int | Literal["auto"] | None = None,
     outer: "Format | str | None" = None,
     rounding: "Rounding | str" = "rne",
@@ -72,7 +72,7 @@ def plan(
         data: sample inputs of the model, an .npy or .npz file: the model runs once, and its operands' non-zero ratios
             and ranges are used.
         only: kinds of GEMMs, of `forward`, `backward`, `gradient`; none: all.
-        a, b: formats of the operands.
+        a, b: formats of the operands; None: those that the model states for quantised operands, else e5m2.
         chunk: products a chunk; `auto`: the power of two near sqrt(length); None: no chunks.
         outer: format of an accumulator of chunk sums; the other one is then planned for a chunk. Whether it is wide
             enough is said where it is decidable, for integers and fixed point.
@@ -124,7 +124,8 @@ def plan(
     if length is not None:
         return _plan_length(length, goal, 1.0 if nzr is None else nzr, monte_carlo, progress)
     found = _model(model, batch, dims, data, progress) if model is not None else _network(network, batch)
-    return _plan_network(found, goal, only, progress)
+    left_out = [which for which, given in (("a", a), ("b", b)) if given is None]
+    return _plan_network(found, goal, left_out, only, progress)
 
 
 def _goal(**values: object) -> "Goal":
@@ -182,12 +183,21 @@ def _model(
     return measure(file, load_samples(samples))
 
 
-def _plan_network(network: "Network", goal: "Goal", only: Collection[str], progress: Progress) -> "NetworkPlan":
+def _plan_network(
+    network: "Network", goal: "Goal", left_out: Collection[str], only: Collection[str], progress: Progress
+) -> "NetworkPlan":
+    from dataclasses import replace
+
     from macgen.network.gemm import KINDS
     from macgen.width.network_plan import plan_network
+    from macgen.width.stated import stated_formats
 
     kinds = [kind for kind in KINDS if kind in only] or KINDS
-    return plan_network(network, goal, kinds=kinds, progress=lambda done, all_: progress(f"{done} of {all_} GEMMs"))
+    stated = stated_formats(network, kinds)
+    taken = {which: fmt for which in left_out if (fmt := stated.format(which)) is not None}
+    goal = replace(goal, a=taken.get("a", goal.a), b=taken.get("b", goal.b))
+    planned = plan_network(network, goal, kinds=kinds, progress=lambda done, all_: progress(f"{done} of {all_} GEMMs"))
+    return stated.remark(planned) if taken else planned
 
 
 # -- verify ------------------------------------------------------------------------------------------------------------
@@ -202,6 +212,7 @@ def verify(
     tiles: int | None = None,
     exhaustive: Literal[False] = False,
     formal: Literal[False] = False,
+    trust: bool = False,
 ) -> "VerifyResult": ...
 
 
@@ -213,13 +224,19 @@ def verify(
     seed: int | None = None,
     pairs: int | None = None,
     formal: Literal[False] = False,
+    trust: bool = False,
     progress: Progress = ...,
 ) -> "ExhaustiveResult": ...
 
 
 @overload
 def verify(
-    bundle: PathLike, *, formal: Literal[True], exhaustive: Literal[False] = False, progress: Progress = ...
+    bundle: PathLike,
+    *,
+    formal: Literal[True],
+    exhaustive: Literal[False] = False,
+    trust: bool = False,
+    progress: Progress = ...,
 ) -> "FormalResult": ...
 
 
@@ -232,6 +249,7 @@ def verify(
     exhaustive: bool = False,
     pairs: int | None = None,
     formal: bool = False,
+    trust: bool = False,
     progress: Progress = lambda _: None,
 ) -> "VerifyResult | ExhaustiveResult | FormalResult":
     """Simulate a bundle's Verilog against the golden model, prove its step in every state, or prove its control.
@@ -246,6 +264,7 @@ def verify(
         pairs: with `exhaustive`, how many steps, folds and results to draw where there are more than 10**9; None:
             10**8.
         formal: instead, prove stream protocol, order of the sums, reset and range of the sums for all time.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: with `exhaustive` or `formal`, told what is being done.
 
     Returns:
@@ -263,19 +282,21 @@ def verify(
         _refuse_beside("formal", others | {"exhaustive": exhaustive or None})
         from macgen.prove.formal.prover import formal as prove
 
-        return prove(directory, progress=progress)
+        return prove(directory, trust=trust, progress=progress)
     seed = 1 if seed is None else seed
     if exhaustive:
         _refuse_beside("exhaustive", {"simulator": simulator, "tiles": tiles})
         from macgen.prove.exhaustive.prover import DRAWN_PAIRS
         from macgen.prove.exhaustive.prover import exhaustive as drive
 
-        return drive(directory, seed=seed, draws=DRAWN_PAIRS if pairs is None else pairs, progress=progress)
+        draws = DRAWN_PAIRS if pairs is None else pairs
+        return drive(directory, seed=seed, draws=draws, trust=trust, progress=progress)
     if pairs is not None:
         raise MacgenError(f"pairs {shown(pairs)} does not go with a simulation; accepted is it with exhaustive")
     from macgen.simulate.verify import verify as simulate
 
-    return simulate(directory, simulator="auto" if simulator is None else simulator, seed=seed, tiles=tiles)
+    choice: SimulatorChoice = "auto" if simulator is None else simulator
+    return simulate(directory, simulator=choice, seed=seed, tiles=tiles, trust=trust)
 
 
 def _refuse_beside(way: str, others: Mapping[str, object]) -> None:

@@ -16,6 +16,7 @@ sys.path[0] = str(PARENT)  # this directory is the package `sim`, not a place of
 from cocotb_tools import runner as cocotb_runner  # noqa: E402
 
 from macgen.bundle.manifest import load_manifest  # noqa: E402
+from macgen.bundle.opening import open_bundle  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
@@ -43,16 +44,19 @@ def main() -> int:
     parser.add_argument("--simulator", default="auto", help="icarus, verilator or auto (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("sim_build"), help="directory for all files written")
     parser.add_argument("--module", default="sim.test_mac", help="cocotb test module (default: %(default)s)")
+    parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
-        return run(options.bundle.resolve(), options.simulator, options.work.resolve(), options.module)
+        return run(options.bundle.resolve(), options.simulator, options.work.resolve(), options.module, options.trust)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
+def run(bundle: Path, simulator: str, work: Path, module: str, trust: bool) -> int:
     """Build and simulate; return the exit code."""
+    if not trust:
+        bundle = open_bundle(bundle).copy(work / "bundle")  # what was looked at is what runs
     manifest = load_manifest(bundle)
     name = choose(simulator, manifest.spec)[0]
     os.environ.update(simulator_environment(name), MACGEN_BUNDLE=str(bundle))

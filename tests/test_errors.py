@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from macgen.errors import MacgenError, ToolError, check_integer, shown
+from macgen.errors import MacgenError, ToolError, check_integer, escaped, shown, significant
 
 
 def test_both_are_value_errors():
@@ -52,3 +52,31 @@ def test_what_is_no_integer_in_range_is_refused(value, low, high, accepted):
 def test_integers_in_range_pass():
     for value, high in ((1, None), (10**100, None), (1, 4), (4, 4)):
         check_integer("n", value, 1, high)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1.8, 3, "1.80"), (1.797, 3, "1.80"), (2.88, 3, "2.88"), (14.1, 3, "14.1"), (14.0, 3, "14.0"),
+        (0.6, 3, "0.600"), (9.996, 3, "10.0"), (999.6, 3, "1,000"), (123.4, 3, "123"), (12345.6, 3, "12,346"),
+        (0.0, 3, "0.00"), (-1.5, 3, "-1.50"), (0.003, 2, "0.0030"), (0.01, 2, "0.010"), (12.0, 2, "12"),
+        (1e-9, 2, "1.0e-09"), (1e20, 3, "1.00e+20"), (float("nan"), 3, "nan"), (float("inf"), 3, "inf"),
+    ],
+)  # fmt: skip
+def test_figures_have_the_digits_that_count(value, digits, text):
+    assert significant(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "keep", "shown_as"),
+    [
+        ("plain, \u00fc and \u6f22", "", "plain, \u00fc and \u6f22"),
+        ("\x1b[31mred\x07\n", "", r"\x1b[31mred\x07\n"),
+        ("two\nlines\t", "\n", "two\nlines\\t"),
+        ("\u202egnp.x", "", r"\u202egnp.x"),  # from right to left
+        ("\x9b1A", "", r"\x9b1A"),  # a terminal's command in one character
+        ("a\udcffb", "", r"a\udcffb"),  # of a path that is no UTF-8
+    ],
+)
+def test_what_does_not_print_is_escaped(text, keep, shown_as):
+    assert escaped(text, keep) == shown_as

@@ -238,6 +238,7 @@ def test_exact_products_have_no_format():
         ("e9m0fnu", "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),
         ("e1m0fnu", "scale: exp_bits 1 is not an integer from 2 to 8 (scales)"),
         ("e4m3fnu", "scale: format 'e4m3fnu' is not a scale; accepted are e2m0fnu to e8m0fnu"),
+        ("e8m0", "scale 'e8m0' is no format; perhaps e8m0fnu, powers of two, is meant"),
         ("e5m3", "scale e5m3 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
         ("int8", "scale int8 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
         (8, "scale: format 8 is not a string; accepted are strings such as e5m2, fp16, int8 or fix8.8"),

@@ -51,7 +51,7 @@ bits: int = spec.acc.width + spec.rounding.random_bits + (wider.lane_sum.aligned
 bundle = macgen.build(spec, "build/mac12", force=True)
 cells: int = macgen.report(bundle).cost.total_cells
 passed: bool = macgen.verify(bundle, tiles=3).passed
-complete: bool = macgen.verify("build/mac12", exhaustive=True, pairs=10).complete
+complete: bool = macgen.verify("build/mac12", exhaustive=True, pairs=10, trust=True).complete
 unproved: tuple[str, ...] = macgen.verify(bundle, formal=True).unproved
 best: str = str(macgen.plan(length=4608, chunk="auto").widest)
 layers = macgen.plan("model.onnx", dims={"batch": 8}, only=("forward",)).rows
@@ -169,15 +169,23 @@ def ways(monkeypatch):
 
 def test_each_way_gets_its_arguments(ways):
     name, path, options = macgen.verify("mac")
-    assert (name, path, options) == ("verify", Path("mac"), {"simulator": "auto", "seed": 1, "tiles": None})
+    assert (name, path, options) == (
+        "verify",
+        Path("mac"),
+        {"simulator": "auto", "seed": 1, "tiles": None, "trust": False},
+    )
     name, _, options = macgen.verify("mac", simulator="all", seed=0, tiles=0)
-    assert (name, options) == ("verify", {"simulator": "all", "seed": 0, "tiles": 0})
+    assert (name, options) == ("verify", {"simulator": "all", "seed": 0, "tiles": 0, "trust": False})
     name, _, options = macgen.verify("mac", exhaustive=True)
     del options["progress"]
-    assert (name, options) == ("exhaustive", {"seed": 1, "draws": exhaustive.DRAWN_PAIRS})
-    name, _, options = macgen.verify("mac", exhaustive=True, pairs=7, seed=3, progress=print)
-    assert (name, options) == ("exhaustive", {"seed": 3, "draws": 7, "progress": print})
-    assert macgen.verify("mac", formal=True, progress=print) == ("formal", Path("mac"), {"progress": print})
+    assert (name, options) == ("exhaustive", {"seed": 1, "draws": exhaustive.DRAWN_PAIRS, "trust": False})
+    name, _, options = macgen.verify("mac", exhaustive=True, pairs=7, seed=3, trust=True, progress=print)
+    assert (name, options) == ("exhaustive", {"seed": 3, "draws": 7, "trust": True, "progress": print})
+    assert macgen.verify("mac", formal=True, progress=print) == (
+        "formal",
+        Path("mac"),
+        {"trust": False, "progress": print},
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,5 +2,6 @@
 
 from macgen.bundle.bundle import Bundle, build
 from macgen.bundle.manifest import MANIFEST, Manifest, load_manifest
+from macgen.bundle.opening import OpenBundle, open_bundle
 
-__all__ = ["MANIFEST", "Bundle", "Manifest", "build", "load_manifest"]
+__all__ = ["MANIFEST", "Bundle", "Manifest", "OpenBundle", "build", "load_manifest", "open_bundle"]

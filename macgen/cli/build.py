@@ -1,12 +1,13 @@
 """`macgen build`: from options, a preset or a spec file to a bundle on disk."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or
+from macgen.cli.parameters import SectionedCommand, integer, integer_or, word_of_path
 from macgen.errors import MacgenError, shown, shown_path
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     metavar="NAME",
     help="Name of the top module: a Verilog identifier.  [default: the directory's name, else made of the formats]",
 )
-@click.option("--force", is_flag=True, help="Replace the bundle if there is one in the directory.")
+@click.option("--force", is_flag=True, help="Replace the bundle if there is one in the directory, and nothing else.")
 def build(
     preset: str | None,
     spec: str | None,
@@ -202,9 +203,9 @@ def _base(
     if layer is not None and widest:
         raise MacgenError(f"layer {shown(layer)} and max are both given; accepted is one of them")
     if plan is not None:
-        from macgen.width.plan_file import load_plan, parse_plan
+        from macgen.width.plan_file import load_plan, read_plan
 
-        loaded = parse_plan(sys.stdin.read(), "plan '-'") if plan == "-" else load_plan(plan)
+        loaded = read_plan(_standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
         return loaded.spec(layer), loaded.longest(layer)
     if path is not None:
         return _read_spec(path), None
@@ -218,7 +219,7 @@ def _read_spec(path: str) -> "MacSpec":
 
     accepted = f"accepted is a JSON file of up to {MAX_SPEC_BYTES} bytes"
     try:
-        with click.open_file(path, "rb") as file:
+        with nullcontext(_standard_input("spec")) if path == "-" else Path(path).open("rb") as file:
             data = file.read(MAX_SPEC_BYTES + 1)
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -231,6 +232,17 @@ def _read_spec(path: str) -> "MacSpec":
         return MacSpec.from_json(text)
     except MacgenError as error:
         raise MacgenError(f"spec {shown(path)}: {error}") from None
+
+
+def _standard_input(option: str) -> BinaryIO:
+    """Return standard input, which an option asks for.
+
+    Raises:
+        MacgenError: it is closed.
+    """
+    if sys.stdin is None:
+        raise MacgenError(f"{option} '-' cannot be read (standard input is closed); accepted is a file, or one there")
+    return sys.stdin.buffer
 
 
 def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:
@@ -261,4 +273,5 @@ def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:
     for reason in reasons:
         out.print(f"{reason}.")
     out.print("Files: " + ", ".join([*manifest.files, "manifest.json"]))
-    out.print(f"Next:  macgen verify {where}\n       macgen report {where}")
+    word = word_of_path(built.directory)
+    out.print(f"Next:  macgen verify {word}\n       macgen report {word}")

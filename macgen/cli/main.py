@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, escaped
 from macgen.version import __version__
 
 EXIT_REFUSED = 2
@@ -72,7 +72,7 @@ class _Commands(click.Group):
 
 
 def _refuse(message: str) -> int:
-    click.echo(f"macgen: error: {' '.join(message.split())}", err=True)
+    click.echo(f"macgen: error: {escaped(' '.join(message.split()))}", err=True)
     return EXIT_REFUSED
 
 

@@ -1,7 +1,10 @@
 """What the commands' options share: how they are read and how their help is laid out."""
 
+import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +30,20 @@ def integer_or(*words: str) -> Callable[[str], int | str]:
         return int(text)
 
     return read
+
+
+def word_of_path(path: Path) -> str:
+    """Return a path as a command line that is printed has it: one word of a shell, no option, no control characters."""
+    text = str(path)
+    if text.startswith("-"):
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    codes = "".join(
+        char if char.isprintable() and char not in "'\\" else "".join(f"\\{byte:03o}" for byte in os.fsencode(char))
+        for char in text
+    )
+    return f"$'{codes}'"
 
 
 class SectionedCommand(click.Command):

@@ -39,8 +39,12 @@ from macgen.errors import MacgenError, shown, shown_path
     "operands are used.",
 )
 @click.option("--only", metavar="KIND", multiple=True, help="Only forward, backward or gradient GEMMs; repeatable.")
-@click.option("--a", metavar="FORMAT", default="e5m2", help="Format of the left operands.  [default: e5m2]")
-@click.option("--b", metavar="FORMAT", default="e5m2", help="Format of the right operands.  [default: e5m2]")
+@click.option(
+    "--a", metavar="FORMAT", help="Format of the left operands.  [default: that of a quantised model, else e5m2]"
+)
+@click.option(
+    "--b", metavar="FORMAT", help="Format of the right operands.  [default: that of a quantised model, else e5m2]"
+)
 @click.option(
     "--chunk",
     type=integer_or("none", "auto"),

@@ -28,19 +28,18 @@ def presets(name: str | None, as_json: bool) -> None:
 
 
 def _print_table() -> None:
-    from rich.table import Table
+    from rich.table import Column
 
     from macgen.catalogue import CATALOGUE
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
-    table = Table("Preset", "Operands", "Accumulator", "Chunk", "More", "Source", box=None, padding=(0, 2, 0, 0))
-    for column in table.columns[:4]:
-        column.no_wrap = True
-    table.columns[4].overflow = "fold"
+    more, source = (Column(title, overflow="fold") for title in ("More", "Source"))
+    table = new_table("Preset", "Operands", "Accumulator", "Chunk", more, source)
     for name, entry in CATALOGUE.items():
         spec = entry.spec
         chunk = "none" if spec.chunk is None else str(spec.chunk)
         unusual = [value for value in (spec.rounding, spec.overflow) if value not in ("rne", "saturate")]
-        more = "; ".join([*unusual, *spec.extras])
-        table.add_row(name, f"{spec.a} x {spec.b}", str(spec.acc), chunk, more, entry.source)
-    console.output().print(table)
+        extras = "; ".join([*unusual, *spec.extras])
+        table.add_row(name, f"{spec.a} x {spec.b}", str(spec.acc), chunk, extras, entry.source)
+    print_table(table, console.output())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from macgen.cli.bundles import TRUST_HELP, look_at
 from macgen.cli.parameters import integer
 
 
@@ -30,9 +31,10 @@ from macgen.cli.parameters import integer
     help="Clock that synthesis aims at and power is given for.  [default: 500]",
 )
 @click.option("--seed", type=integer, metavar="N", default=1, help="Seed of the random operands.  [default: 1]")
+@click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def report(
-    directory: Path, liberty: Path | None, data: Path | None, clock_mhz: float, seed: int, as_json: bool
+    directory: Path, liberty: Path | None, data: Path | None, clock_mhz: float, seed: int, trust: bool, as_json: bool
 ) -> None:
     """Synthesize the Verilog of a bundle: cells, depth, LUTs, area, timing and power.
 
@@ -52,8 +54,11 @@ def report(
     from macgen.cost.estimate import report as make_report
     from macgen.presentation.cost_table import print_report
 
+    look_at(directory, trust)
     with console.progress(f"Pricing {click.format_filename(directory)}") as stage:
-        result = make_report(directory, liberty=liberty, data=data, clock_mhz=clock_mhz, seed=seed, progress=stage)
+        result = make_report(
+            directory, liberty=liberty, data=data, clock_mhz=clock_mhz, seed=seed, trust=trust, progress=stage
+        )
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:

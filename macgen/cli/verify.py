@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from macgen import verbs
+from macgen.cli.bundles import TRUST_HELP, look_at
 from macgen.cli.parameters import integer
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ EXIT_FAILED = 1
     is_flag=True,
     help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time.",
 )
+@click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def verify(
@@ -61,13 +63,17 @@ def verify(
     exhaustive: bool,
     pairs: int | None,
     formal: bool,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Simulate the Verilog of a bundle and compare every result and flag with the golden model, bit for bit.
 
-    DIR is what `macgen build` wrote. Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities,
-    NaN), all chunk lengths and random operands run with random gaps and back-pressure. Exits with 1 when a result
-    differs; the log then stays and is named.
+    DIR is what `macgen build` wrote. Its Verilog is first compared with what macgen writes of its spec; other Verilog
+    may do anything when it runs, and is refused without --trust.
+
+    Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities, NaN), all chunk lengths and random
+    operands run with random gaps and back-pressure. Exits with 1 when a result differs; the log then stays and is
+    named.
 
     \b
     Example:
@@ -78,24 +84,25 @@ def verify(
     from macgen.cli import console
 
     if formal:
-        _verify_formally(ctx, directory, exhaustive, as_json)
+        _verify_formally(ctx, directory, exhaustive, trust, as_json)
         return
     given = {name for name in ("simulator", "tiles") if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
     if exhaustive and given:
         raise click.UsageError(f"--{min(given)} does not go with --exhaustive, which Verilator compiles")
     if pairs is not None and not exhaustive:
         raise click.UsageError("--pairs goes with --exhaustive only")
+    look_at(directory, trust)
     if exhaustive:
         with console.progress(f"Proving {click.format_filename(directory)}") as tell:
-            driven = verbs.verify(directory, exhaustive=True, seed=seed, pairs=pairs, progress=tell)
+            driven = verbs.verify(directory, exhaustive=True, seed=seed, pairs=pairs, trust=trust, progress=tell)
         _show(ctx, driven, as_json, _print_phases)
         return
     with console.progress(f"Simulating {click.format_filename(directory)}"):
-        simulated = verbs.verify(directory, simulator=simulator, seed=seed, tiles=tiles)
+        simulated = verbs.verify(directory, simulator=simulator, seed=seed, tiles=tiles, trust=trust)
     _show(ctx, simulated, as_json, _print_tables)
 
 
-def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_json: bool) -> None:
+def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, trust: bool, as_json: bool) -> None:
     from macgen.cli import console
 
     given = ("simulator", "seed", "tiles", "pairs")
@@ -104,8 +111,9 @@ def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, as_j
         others.add("exhaustive")
     if others:
         raise click.UsageError(f"--{min(others)} does not go with --formal, which draws no operands")
+    look_at(directory, trust)
     with console.progress(f"Proving {click.format_filename(directory)}") as tell:
-        proved = verbs.verify(directory, formal=True, progress=tell)
+        proved = verbs.verify(directory, formal=True, trust=trust, progress=tell)
     _show(ctx, proved, as_json, _print_proofs)
 
 
@@ -124,19 +132,21 @@ def _show(ctx: click.Context, result: R, as_json: bool, print_: Callable[[R], No
 
 
 def _print_proofs(result: "FormalResult") -> None:
-    from rich.table import Table
+    from rich.table import Column
 
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = Table("Proof", "Property", "Claim", "Method", "Depth", "Seconds", "Result", box=None, padding=(0, 2, 0, 0))
+    claim = Column("Claim", overflow="fold")
+    table = new_table("Proof", "Property", claim, "Method", "Depth", "Seconds", "Result")
     for proof in result.proofs:
         for place, item in enumerate(proof.properties):
             how = ["", "", "", ""] if place else [proof.name, proof.method, str(proof.depth), f"{proof.seconds:.1f}"]
             # The properties of a proof hold together: of one that fails, the others stay open.
             outcome = proof.outcome if proof.outcome != "fails" or item == proof.failing else "open"
             table.add_row(how[0], item.name, item.claim, *how[1:], outcome)
-    out.print(table)
+    print_table(table, out)
     for note in result.notes:
         out.print(f"Note: {note}")
     for sentence in result.unproved:
@@ -150,21 +160,23 @@ def _print_proofs(result: "FormalResult") -> None:
 
 
 def _print_phases(result: "ExhaustiveResult") -> None:
-    from rich.table import Table
+    from rich.table import Column
 
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = Table("What", "States", "Addends", "Pairs", "Space", "Seconds", "Result", box=None, padding=(0, 2, 0, 0))
+    space = Column("Space", overflow="fold")
+    table = new_table("What", "States", "Addends", "Pairs", space, "Seconds", "Result")
     for phase in result.phases:
         counts = [f"{count:,}" if count else "-" for count in (phase.states, phase.addends)]
-        space = "complete" if phase.complete else "sampled"
+        driven = "complete" if phase.complete else "sampled"
         if phase.complete and phase.numbers == "switches":
-            space = "complete, R at switches"
+            driven = "complete, R at switches"
         failed = not result.passed and phase is result.phases[-1]
         verdict = "differs" if failed else "equal"
-        table.add_row(phase.name, *counts, f"{phase.pairs:,}", space, f"{phase.seconds:.1f}", verdict)
-    out.print(table)
+        table.add_row(phase.name, *counts, f"{phase.pairs:,}", driven, f"{phase.seconds:.1f}", verdict)
+    print_table(table, out)
     if result.difference is not None:
         out.print(result.difference)
     if result.log is not None:
@@ -186,28 +198,16 @@ def _print_phases(result: "ExhaustiveResult") -> None:
 
 
 def _print_tables(result: "VerifyResult") -> None:
-    from rich.table import Table
-
     from macgen.cli import console
+    from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = Table(
-        "Simulator",
-        "Tests",
-        "Tiles",
-        "Beats",
-        "Cycles",
-        "Compared",
-        "Seconds",
-        "Result",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
+    table = new_table("Simulator", "Tests", "Tiles", "Beats", "Cycles", "Compared", "Seconds", "Result")
     for run in result.runs:
         counts = [f"{count:,}" for count in (len(run.tests), run.tiles, run.beats, run.cycles, run.comparisons)]
         verdict = "equal" if run.passed else f"{len(run.failed)} failed"
         table.add_row(f"{run.simulator} {run.version}", *counts, f"{run.seconds:.1f}", verdict)
-    out.print(table)
+    print_table(table, out)
     for run in result.runs:
         for test in run.failed:
             out.print(f"{run.simulator}: {test.name}: {test.message}")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from macgen import tools
-from macgen.bundle.manifest import checksum_notes, load_manifest
-from macgen.bundle.verilog import to_verilog
+from macgen.bundle.contents import verilog_of
+from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
 from macgen.errors import MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
@@ -142,6 +142,7 @@ def report(
     data: str | os.PathLike[str] | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     seed: int = 1,
+    trust: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Synthesize a bundle's Verilog and its baseline's, and estimate their power.
@@ -152,22 +153,23 @@ def report(
         data: .npz file with the operands for the power estimate; None for random ones.
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
         seed: of the random operands, or of the choice among the given ones.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: is told what is being done.
 
     Raises:
         MacgenError: an argument is refused.
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
-    directory = check_path("bundle", bundle)
     check_function("progress", progress)
     seed = check_integer("seed", seed, 0, MAX_SEED)
-    manifest = load_manifest(directory)
+    opened = open_bundle(bundle, trust=trust)
+    manifest = opened.manifest
     spec = manifest.spec
     if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
     library = None if liberty is None else check_path("liberty", liberty)
     workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
-    notes = checksum_notes(directory, manifest)
+    notes = list(opened.notes)
     work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
     price = _Pricer(work, library, float(clock_mhz), workload, progress)
     try:
@@ -176,14 +178,14 @@ def report(
         other, unavailable = None, str(error)
 
     def price_own() -> tuple[Cost, dict[str, Any]]:
-        verilog = work / f"{manifest.top}.v"
-        shutil.copyfile(directory / manifest.verilog, verilog)
+        verilog = work / "array.v"
+        verilog.write_bytes(opened.verilog)
         return price.cost("array", spec, verilog, manifest.top)
 
     def price_baseline() -> tuple[Cost, dict[str, Any]]:
         assert other is not None
         verilog = work / "baseline.v"
-        verilog.write_text(to_verilog(other, "baseline"), encoding="utf-8")
+        verilog.write_text(verilog_of(other, "baseline"), encoding="utf-8")
         return price.cost("baseline", other, verilog, "baseline")
 
     jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from macgen import golden
 from macgen.cost.netlist.netlist import Netlist
 from macgen.cost.netlist.simulator import Activity, NetlistSimulator
-from macgen.errors import MacgenError, ToolError, shown_path
+from macgen.errors import MacgenError, ToolError, shown
+from macgen.network.numpy_file import NumpyFile
 from macgen.numerics import FloatFormat, Format
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
@@ -112,49 +112,48 @@ def _scales(
 def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
     """Return operands from the matrices `a` (M, K) and `b` (K, N) of real numbers in an .npz file, quantised.
 
-    Each tile takes random rows of a and columns of b; of longer sums the first 512 products.
+    Each tile takes random rows of a and columns of b; of longer sums the first 512 products. The rest of the matrices
+    is not looked at.
 
     Raises:
-        MacgenError: the file cannot be read or does not hold two such matrices.
+        MacgenError: the file cannot be read, does not hold two such matrices, or what is taken of them is not finite.
     """
+    stored = NumpyFile(file, "an .npz of NumPy")
     matrices = []
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            for key in "ab":
-                if not isinstance(arrays, np.lib.npyio.NpzFile) or key not in arrays:
-                    raise MacgenError(f"data {shown_path(file)} has no array {key!r}; accepted are arrays a and b")
-                matrices.append(arrays[key])
-    except MacgenError:
-        raise
-    except OSError as error:
+    for key in "ab":
+        if not stored.packed or key not in stored.names:
+            raise MacgenError(f"{stored.name} has no array {key!r}; accepted are arrays a and b")
+        matrices.append(stored.array(key))
+    a, b = matrices
+    if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
         raise MacgenError(
-            f"data {shown_path(file)} cannot be read ({error.strerror or error}); accepted is an .npz of NumPy"
-        ) from None
-    except (ValueError, TypeError, EOFError, AttributeError, BadZipFile):
-        raise MacgenError(f"data {shown_path(file)} is no .npz of numbers; accepted is an .npz of NumPy") from None
-    if any(matrix.dtype.kind not in "biuf" for matrix in matrices):
-        raise MacgenError(f"data {shown_path(file)} holds no real numbers; accepted are matrices of real numbers")
-    a, b = (np.asarray(matrix, np.float64) for matrix in matrices)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
-        raise MacgenError(
-            f"data {shown_path(file)} has a of shape {a.shape} and b of shape {b.shape}; accepted are (M, K) and (K, N)"
+            f"{stored.name} has a of shape {shown(a.shape)} and b of shape {shown(b.shape)}; accepted are (M, K) and "
+            f"(K, N)"
         )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise MacgenError(f"data {shown_path(file)} holds infinities or NaN; accepted are finite numbers")
     rng = np.random.default_rng(seed)
     products = min(a.shape[1], _MOST_PRODUCTS)
-    a_codes = spec.a.encode(spec.a.quantize(a[:, :products]))
-    b_codes = spec.b.encode(spec.b.quantize(b[:products]))
     tiles = _ROUNDS * spec.interleave
     rows = rng.integers(0, a.shape[0], (tiles, LANES, spec.rows))
     cols = rng.integers(0, b.shape[1], (tiles, LANES, spec.cols))
+    taken_rows, row_of = np.unique(rows.ravel(), return_inverse=True)
+    taken_cols, col_of = np.unique(cols.ravel(), return_inverse=True)
+    a_codes = _codes(stored, spec.a, a.part(taken_rows, np.arange(products)))
+    b_codes = _codes(stored, spec.b, b.part(np.arange(products), taken_cols))
     described = "" if spec.scale is None else ", scales of 1"
     return Workload(
         f"{file.name}: {tiles} x {LANES} tiles of random rows and columns{described}, {products} products, seed {seed}",
-        a_codes[rows],
-        np.moveaxis(b_codes.T[cols], -1, -2),
+        a_codes[row_of.reshape(rows.shape)],
+        np.moveaxis(b_codes.T[col_of.reshape(cols.shape)], -1, -2),
         *_scales(spec, products, np.zeros((tiles, LANES, spec.rows + spec.cols))),
     )
+
+
+def _codes(stored: NumpyFile, fmt: Format, numbers: NDArray[Any]) -> NDArray[Any]:
+    with np.errstate(all="ignore"):  # of reals wider than binary64
+        values = np.asarray(numbers, np.float64)
+    if not np.isfinite(values).all():
+        raise MacgenError(f"{stored.name} holds infinities or NaN; accepted are finite numbers")
+    return np.asarray(fmt.encode(fmt.quantize(values)))
 
 
 def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, is_integer, shown
+from macgen.network.measurement import Measurement
+from macgen.network.operand_format import OperandFormat
+from macgen.network.taps import Scatter
 
 Kind = Literal["forward", "backward", "gradient"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -52,49 +55,6 @@ class Gemm:
 
 
 @dataclass(frozen=True, slots=True)
-class OperandStatistics:
-    """What the values of one operand were.
-
-    Attributes:
-        nonzero: share of values that are not zero, 0 to 1; padding that a convolution adds is not counted.
-        largest: largest magnitude.
-        smallest: smallest non-zero magnitude; 0 if there is none.
-        rms: root of the mean square, zeros included.
-        dtype: NumPy's name of the element type; for integers, all figures are of the integers without their zero
-            point, not of the real values that they stand for.
-    """
-
-    nonzero: float
-    largest: float
-    smallest: float
-    rms: float
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """The operands of a layer's forward GEMM on sample inputs.
-
-    Attributes:
-        a: the activation operand; of a product of two activations, the left one.
-        b: the weights; of a product of two activations, the right one.
-        weight_l1: of integer weights, the largest sum of magnitudes that one output uses, sum |w - zero point|.
-        weight_range: of integer weights, the largest magnitude of the sum of the negative ones that one output uses and
-            the largest sum of the positive ones, each less the zero point; the two may be of different outputs.
-    """
-
-    a: OperandStatistics
-    b: OperandStatistics
-    weight_l1: int | None = None
-    weight_range: tuple[int, int] | None = None
-
-    @property
-    def nonzero_products(self) -> float:
-        """Estimated share of non-zero products: the two operands' shares multiplied, as if zeros fell independently."""
-        return self.a.nonzero * self.b.nonzero
-
-
-@dataclass(frozen=True, slots=True)
 class Layer:
     """One operation with multiply-accumulates.
 
@@ -104,6 +64,8 @@ class Layer:
         gemms: forward first; a product of two activations has two `backward` GEMMs and no `gradient`; a layer on which
             no weights precede has no `backward`, because training never needs the gradient of a network's inputs.
         measured: its operands on sample inputs, if it was run.
+        formats: what the model says of the formats of the activation operand and of the weights (or of the left and
+            the right one); None: nothing.
 
     Raises:
         MacgenError: gemms are none.
@@ -113,6 +75,7 @@ class Layer:
     op: str
     gemms: tuple[Gemm, ...]
     measured: Measurement | None = None
+    formats: tuple[OperandFormat | None, OperandFormat | None] = (None, None)
 
     def __post_init__(self) -> None:
         _check_members("gemms", self.gemms, Gemm)
@@ -141,6 +104,8 @@ class Network:
         batch: examples that are computed together; the layers' sizes are those of the whole batch.
         layers: the operations with multiply-accumulates.
         skipped: how often each other operation occurs, by name; operations outside ONNX's own set as `domain::name`.
+        uncounted: those names among them that have multiply-accumulates.
+        unknown: those names among them of which it is not known.
 
     Raises:
         MacgenError: the batch is no integer from 1, layers are none, or skipped is no mapping.
@@ -150,6 +115,8 @@ class Network:
     batch: int
     layers: tuple[Layer, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch", check_integer("batch", self.batch, 1))
@@ -174,6 +141,7 @@ def conv_layer(
     in_size: Sequence[int] | None = None,
     groups: int = 1,
     transposed: bool = False,
+    scatters: Sequence[Scatter] | None = None,
     input_gradient: bool = True,
     op: str | None = None,
 ) -> Layer:
@@ -181,9 +149,9 @@ def conv_layer(
 
     Lengths: forward (in_channels / groups) * prod(kernel), backward (out_channels / groups) * prod(kernel), gradient
     batch * prod(out_size). With a stride, an input takes part in at most every stride-th output, so that backward's
-    length is an upper bound (the one in use in the literature); its `macs` are exact, those of forward. A transposed
-    convolution is the input gradient of a convolution: there it is forward's length that is the upper bound, and the
-    weight gradient sums over batch * prod(in_size). Products with padding count, as usual.
+    length is an upper bound (the one in use in the literature) unless `scatters` says which taps meet; its `macs` are
+    exact, those of forward. A transposed convolution is the input gradient of a convolution: there all this is so of
+    forward's length, and the weight gradient sums over batch * prod(in_size). Products with padding count, as usual.
 
     Parameters:
         name: the layer's.
@@ -195,6 +163,8 @@ def conv_layer(
         in_size: the input's size in each dimension; None: as `out_size`.
         groups: channel groups that are convolved separately; `in_channels` for a depthwise convolution.
         transposed: whether it is a transposed convolution.
+        scatters: stride, dilation and padding in each dimension, of the inputs of a transposed convolution, else of
+            the outputs' gradients; None: unknown.
         input_gradient: whether training needs the gradient of the input; not so for a network's first layer.
         op: the layer's `op`; None: Conv or ConvTranspose.
 
@@ -223,6 +193,8 @@ def conv_layer(
     transposed = check_flag("transposed", transposed)
     input_gradient = check_flag("input_gradient", input_gradient)
     taps = math.prod(kernel)
+    met = taps if scatters is None else math.prod(scatter.most() for scatter in scatters)
+    forward, backward = (met, taps) if transposed else (taps, met)
     # Each tap is applied at every position of the output; in a transposed convolution, of the input.
     steps = batch * math.prod(in_size if transposed else out_size)
     macs = steps * taps * in_channels * out_channels // groups
@@ -230,9 +202,9 @@ def conv_layer(
     def strided(kind: Kind, length: int, outputs: int) -> Gemm:
         return Gemm(kind, length, outputs, min(macs, length * outputs))
 
-    gemms = [strided("forward", in_channels // groups * taps, batch * out_channels * math.prod(out_size))]
+    gemms = [strided("forward", in_channels // groups * forward, batch * out_channels * math.prod(out_size))]
     if input_gradient:
-        gemms.append(strided("backward", out_channels // groups * taps, batch * in_channels * math.prod(in_size)))
+        gemms.append(strided("backward", out_channels // groups * backward, batch * in_channels * math.prod(in_size)))
     gemms.append(Gemm("gradient", steps, in_channels * out_channels // groups * taps))
     return Layer(name, op or ("ConvTranspose" if transposed else "Conv"), tuple(gemms))
 

@@ -24,8 +24,10 @@ from typing import Any, get_args
 import numpy as np
 
 from macgen.errors import MacgenError, ToolError, check_choice, is_real, shown, shown_path
-from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.gemm import Gemm, Layer, Network
+from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.onnx_file import model_file
+from macgen.network.operand_format import OperandFormat
 from macgen.network.operand_statistics import Engine, measure_here
 from macgen.network.samples import Samples
 
@@ -40,7 +42,8 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
 
     The file is as for `from_onnx`; the batch and all open dimensions are the samples'. Weights in other files are read
     if these lie in the model's folder. Of quantised layers (integer operations, or both operands from DequantizeLinear)
-    the integers are measured, less their zero points. Recurrent layers and those in branches stay unmeasured.
+    the integers are measured, less their zero points. Recurrent layers, attention, packed weights, deformable
+    convolutions and layers in branches stay unmeasured.
 
     Parameters:
         path: the file.
@@ -155,10 +158,21 @@ def _ending(code: int) -> str:
 def _network(fields: Mapping[str, Any]) -> Network:
     layers = []
     for layer in fields["layers"]:
-        measured = layer["measured"]
-        if measured is not None:
-            a, b = (OperandStatistics(**measured[which]) for which in "ab")
-            weight_range = measured["weight_range"]
-            measured = Measurement(a, b, measured["weight_l1"], None if weight_range is None else (*weight_range,))
-        layers.append(Layer(layer["name"], layer["op"], tuple(Gemm(**gemm) for gemm in layer["gemms"]), measured))
-    return Network(fields["name"], fields["batch"], tuple(layers), fields["skipped"])
+        measured = None if layer["measured"] is None else _measurement(layer["measured"])
+        a_format, b_format = (None if given is None else OperandFormat(**given) for given in layer["formats"])
+        gemms = tuple(Gemm(**gemm) for gemm in layer["gemms"])
+        layers.append(Layer(layer["name"], layer["op"], gemms, measured, (a_format, b_format)))
+    passed_over = fields["skipped"], tuple(fields["uncounted"]), tuple(fields["unknown"])
+    return Network(fields["name"], fields["batch"], tuple(layers), *passed_over)
+
+
+def _measurement(fields: Mapping[str, Any]) -> Measurement:
+    a, b = (OperandStatistics(**fields[which]) for which in "ab")
+    by_sign, codes = fields["weight_range"], fields["codes"]
+    return Measurement(
+        a,
+        b,
+        fields["weight_l1"],
+        None if by_sign is None else (*by_sign,),
+        None if codes is None else _measurement(codes),
+    )

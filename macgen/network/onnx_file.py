@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from macgen.errors import MacgenError, ToolError, shown, shown_path
+from macgen.errors import MacgenError, ToolError, escaped, shown, shown_path
 
 if TYPE_CHECKING:
     from onnx import (
@@ -190,7 +190,7 @@ def printable(name: str) -> str:
     """
     if len(name) > 2 * MAX_NAME:
         name = name[:MAX_NAME] + name[-MAX_NAME:]  # all that can stay of a name of a gigabyte
-    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    text = escaped(name)
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME // 2]}...{text[-MAX_NAME // 2 :]}"
 
 

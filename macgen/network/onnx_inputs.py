@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, escaped, shown
 from macgen.network.gemm import MAX_BATCH
 from macgen.network.onnx_file import MAX_DIMENSION, checked_shape
+from macgen.network.symbolic_size import parts, symbolic_size
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
     from onnx.onnx_ml_pb2 import TensorShapeProto
+
+_LONGEST = 300  # characters of a command line in a sentence
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
     A size that the file gives as 0 or -1 is open, as exporters mean it. The first dimension of the first input counts
     as the batch, and so does that of every other input that has the same there. If it is open, `batch` is its size. If
     it is fixed, say to 1, all shapes stay as the file has them, and a `batch` that is a multiple is a matter of
-    counting (`Inputs.repeat`): so models whose inner shapes hold the batch as a constant serve as well.
+    counting (`Inputs.repeat`): so models whose inner shapes hold the batch as a constant serve as well. A dimension
+    that is calculated from named ones, `past + sequence`, follows from these unless `dims` has it by its own name.
 
     Parameters:
         model: as `read_model` returns it.
@@ -67,8 +72,10 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
         f"{value.name}:{axis}": dim for value in inputs for axis, dim in enumerate(value.type.tensor_type.shape.dim)
     }
     symbols = {symbol for dim in axes.values() if (symbol := _symbol(dim))}
+    parts_of = {symbol: parts(symbol) for symbol in symbols}
+    names = frozenset[str]().union(*parts_of.values())
     for key, size in dims.items():
-        if key not in symbols and key not in axes:
+        if key not in symbols and key not in axes and key not in names:
             known = ", ".join([*sorted(symbols), *axes]) or "none"
             raise MacgenError(f"dim {shown(key)} is no dimension of model {name}; accepted are {shown(known, 300)}")
         check_integer(f"dim {shown(key)} of", size, 0, MAX_DIMENSION)
@@ -80,11 +87,22 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
         for key, dim in axes.items():
             if key.endswith(":0") and sizes[key] is None and _symbol(dim) == _symbol(axes[first]):
                 sizes[key] = batch
+    named = {name: dims[name] for name in names if name in dims}
+    for key, dim in axes.items():
+        if _symbol(dim) and (size_here := sizes[key]) is not None:
+            named[_symbol(dim)] = size_here
+    for key, dim in axes.items():
+        if sizes[key] is None and parts_of.get(_symbol(dim)):
+            sizes[key] = symbolic_size(_symbol(dim), named)
     missing = [_symbol(dim) or key for key, dim in axes.items() if sizes[key] is None]
+    # What is calculated from other dimensions follows from these.
+    missing = [key for key in missing if not parts_of.get(key) or not parts_of[key] <= symbols] or missing
     if missing:
         hint = " (or --batch SIZE for the first)" if open_batch and batch is None else ""
-        options = " ".join(f"--dim {key}=SIZE" for key in dict.fromkeys(missing))
-        raise MacgenError(f"model {name} has inputs of open size; accepted with {shown(options, 300)[1:-1]}{hint}")
+        options = " ".join(f"--dim {shlex.quote(f'{key}=SIZE')}" for key in dict.fromkeys(missing))
+        if len(options) > _LONGEST:
+            options = f"{options[:_LONGEST]}..."
+        raise MacgenError(f"model {name} has inputs of open size; accepted with {escaped(options)}{hint}")
     shapes = {
         value.name: checked_shape(
             (sizes[f"{value.name}:{axis}"] or 0 for axis in range(len(value.type.tensor_type.shape.dim))),
@@ -95,7 +113,7 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
     here = (sizes[first] if first is not None else None) or 1
     if batch is not None and batch % here:
         raise MacgenError(f"batch {batch} is not a multiple of {here}, which model {name} fixes")
-    dimensions = {symbol: sizes[key] or 0 for key, dim in axes.items() if (symbol := _symbol(dim))}
+    dimensions = named | {symbol: sizes[key] or 0 for key, dim in axes.items() if (symbol := _symbol(dim))}
     return Inputs(shapes, dimensions, here, 1 if batch is None else batch // here)
 
 

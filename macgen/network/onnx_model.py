@@ -6,41 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from macgen.errors import MacgenError, check_type, shown, shown_path
+from macgen.network.dequantized import stored_formats
 from macgen.network.gemm import Layer, Network, contraction_layer, conv_layer, linear_layer, matmul_layer
-from macgen.network.onnx_file import (
-    STANDARD_DOMAINS,
-    all_nodes,
-    attributes,
-    operator_name,
-    printable,
-    read_model,
-    subgraphs,
-)
+from macgen.network.onnx_attention import ATTENTIONS
+from macgen.network.onnx_file import all_nodes, attributes, operator_name, printable, read_model, subgraphs
 from macgen.network.onnx_inputs import Inputs, size_inputs
+from macgen.network.onnx_operation import Built as _Built
+from macgen.network.onnx_operation import Operands
+from macgen.network.onnx_operation import Operation as _Context
 from macgen.network.onnx_shapes import ShapeWalk, Tensors
+from macgen.network.onnx_strides import scatters
+from macgen.network.operator_table import kind_of, operator_key
+from macgen.network.quantized_formats import QuantizedFormats, Stated
+from macgen.network.stand_ins import STAND_INS
+from macgen.network.weight_sums import Outputs, TransposedKernel
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
-
-
-@dataclass(frozen=True)
-class Operands:
-    """Where an operation takes its two operands from.
-
-    Attributes:
-        a: index of the activation operand among the inputs (the left one of a matrix product).
-        b: index of the other.
-        a_zero: index of the first one's zero point; None: it has none.
-        b_zero: index of the second one's.
-    """
-
-    a: int = 0
-    b: int = 1
-    a_zero: int | None = None
-    b_zero: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ class LayerNode:
         operands: names of the operands a and b.
         zeros: names of their zero points; empty: none.
         weight: which operand holds weights; None: neither.
-        output_axes: the dimensions of the weights that tell outputs apart, from the end if negative.
+        outputs: which of the weights each output sums.
         exposed: whether the tensors are the main graph's, so that a run can show them.
     """
 
@@ -60,16 +45,18 @@ class LayerNode:
     operands: tuple[str, str]
     zeros: tuple[str, str]
     weight: Literal["a", "b"] | None
-    output_axes: tuple[int, ...]
+    outputs: Outputs
     exposed: bool
 
 
 @dataclass(frozen=True)
 class FoundLayers:
-    """The layers of a model in the order of computation, how often other operations occur, and all tensors."""
+    """The layers of a model in the order of computation, what was passed over (as in `Network`), and all tensors."""
 
     nodes: list[LayerNode]
     skipped: dict[str, int]
+    uncounted: tuple[str, ...]
+    unknown: tuple[str, ...]
     tensors: Tensors
 
 
@@ -88,8 +75,10 @@ OPERANDS: Mapping[str, Operands] = {
     "QLinearMatMul": Operands(a=0, b=3, a_zero=2, b_zero=5),
     "Einsum": Operands(),
     **{op: Operands() for op in _RECURRENT},
+    **{key: stand_in.operands for key, stand_in in STAND_INS.items()},
+    **{key: rule.operands for key, rule in ATTENTIONS.items()},
 }
-"""The operations that are counted."""
+"""The operations that are counted, by their key in the tables of operators."""
 
 # Besides them, the operations whose constants training learns, so that they need the gradient of their results.
 _PARAMETRIC = frozenset(
@@ -101,6 +90,14 @@ _PARAMETRIC = frozenset(
         "LayerNormalization",
         "PRelu",
         "RMSNormalization",
+        "SimplifiedLayerNormalization",
+        "channels_last::BatchNormalization",
+        "com.microsoft::EmbedLayerNormalization",
+        "com.microsoft::GatherBlockQuantized",
+        "com.microsoft::GroupNorm",
+        "com.microsoft::SkipGroupNorm",
+        "com.microsoft::SkipLayerNormalization",
+        "com.microsoft::SkipSimplifiedLayerNormalization",
     }
 )
 
@@ -109,11 +106,13 @@ def from_onnx(path: str | Path, *, batch: int | None = None, dims: Mapping[str, 
     """Return the network of an ONNX file. Only the file itself is read, no external data.
 
     Counted are Conv, ConvInteger, QLinearConv (any number of dimensions, groups, strides, dilations), ConvTranspose,
-    Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum of two operands, and LSTM, GRU and RNN as one layer for the
-    inputs and one for the recurrence; local functions are written out, and of an If whose condition follows from the
-    shapes the branch taken is walked. Everything else that is computed from the inputs is in the network's `skipped`:
-    other operations by name; of the counted ones, those in bodies of Loop, Scan and If as `Loop/MatMul`, and elsewhere
-    with the reason, as `MatMul of unknown shape` where sizes depend on data or on an unknown operation.
+    DeformConv, Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum of two operands, and as several layers LSTM, GRU, RNN
+    (inputs, recurrence) and Attention (scores, values); of onnxruntime's and QONNX's operators those in `STAND_INS` and
+    `ATTENTIONS`. Local functions are written out, and of an If whose condition follows from the shapes the branch
+    taken is walked. Everything else that is computed from the inputs is in the network's `skipped`: other operations
+    by name; of the counted ones, those in bodies of Loop, Scan and If as `Loop/MatMul`, and elsewhere with the reason,
+    as `MatMul of unknown shape` where sizes depend on data or on an unknown operation. Those of them that have
+    multiply-accumulates are named in `uncounted`, operators of which nothing is known in `unknown`.
 
     Parameters:
         path: the file.
@@ -133,7 +132,7 @@ def from_onnx(path: str | Path, *, batch: int | None = None, dims: Mapping[str, 
     inputs = size_inputs(model, name, batch, dims or {})
     found = find_layers(model, name, inputs)
     layers = tuple(node.layer.batched(inputs.repeat) for node in found.nodes)
-    return Network(Path(path).stem, inputs.batch * inputs.repeat, layers, found.skipped)
+    return Network(Path(path).stem, inputs.batch * inputs.repeat, layers, found.skipped, found.uncounted, found.unknown)
 
 
 def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
@@ -148,30 +147,60 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
         MacgenError: the graph contradicts itself (see `ShapeWalk`), a layer's attributes do, or there is no layer.
     """
     walk = ShapeWalk(model, name, inputs.shapes, inputs.dimensions, {*OPERANDS, *_PARAMETRIC})
+    formats = QuantizedFormats(model)
     found: list[LayerNode] = []
     skipped: Counter[str] = Counter()
+    kinds: dict[str, str] = {}
     taken: set[str] = set()
+    makers: dict[str, NodeProto] = {}
     for node, tensors in walk.nodes():
-        counted = node.op_type in OPERANDS and node.domain in STANDARD_DOMAINS
+        formats.note(node, tensors)
+        makers.update(dict.fromkeys(node.output, node))
         for graph in subgraphs(node):
             for inner in all_nodes(graph):
-                if inner.op_type in OPERANDS and inner.domain in STANDARD_DOMAINS:
-                    skipped[f"{operator_name(node)}/{inner.op_type}"] += 1
-        layers, reason = _layers_of(node, tensors, name) if counted else ([], "")
+                kind = kind_of(operator_key(inner))
+                if kind != "none":
+                    passed = f"{operator_name(node)}/{operator_name(inner)}"
+                    skipped[passed] += 1
+                    kinds[passed] = kind
+        kind = kind_of(operator_key(node))
+        layers, reason = _layers_of(node, tensors, name) if kind == "counted" else ([], "")
         computed = any(output not in tensors.constants for output in node.output if output)
-        if not layers and (counted or computed):
-            skipped[operator_name(node) + reason] += 1
+        if not layers and (kind == "counted" or computed):
+            passed = operator_name(node) + reason
+            skipped[passed] += 1
+            kinds[passed] = "none" if kind == "counted" and _has_no_products(node, reason) else kind
         for item in layers:
             unique = _unique(item.layer.name, taken)
             exposed = item.exposed and tensors is walk.tensors
-            found.append(replace(item, layer=replace(item.layer, name=unique), exposed=exposed))
+            stated = _formats(formats, makers, node, item, tensors) if len(layers) == 1 else (None, None)
+            # By name, a is the activation operand wherever there are weights.
+            stated = stated[::-1] if item.weight == "a" else stated
+            layer = replace(item.layer, name=unique, formats=stated)
+            found.append(replace(item, layer=layer, exposed=exposed))
     if not found:
         passed = ", ".join(f"{op} {count}" for op, count in skipped.items())
         raise MacgenError(
             f"model {name} has no layer that can be counted among {shown(passed, 200)}; accepted are models with "
-            f"{', '.join(OPERANDS)}"
+            f"{', '.join(op for op in OPERANDS if '::' not in op)}"
         )
-    return FoundLayers(found, dict(skipped), walk.tensors)
+    uncounted = tuple(passed for passed, kind in kinds.items() if kind in ("counted", "uncounted"))
+    unknown = tuple(passed for passed, kind in kinds.items() if kind == "unknown")
+    return FoundLayers(found, dict(skipped), uncounted, unknown, walk.tensors)
+
+
+def _formats(
+    quantized: QuantizedFormats, makers: Mapping[str, NodeProto], node: NodeProto, layer: LayerNode, tensors: Tensors
+) -> Stated:
+    """Return the formats that quantisers and annotations state for operands, else those in which they are stored."""
+    stored = stored_formats(makers, tensors, layer.operands)
+    first, second = zip(quantized.of_operands(node, layer.operands), stored, strict=True)
+    return first[0] or first[1], second[0] or second[1]
+
+
+def _has_no_products(node: NodeProto, reason: str) -> bool:
+    """Whether a counted operation has no multiply-accumulates when the network runs: an Einsum of one operand, say."""
+    return reason in (" without elements", " of constants") or sum(map(bool, node.input)) < 2
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -184,9 +213,13 @@ def _unique(name: str, taken: set[str]) -> str:
 
 def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[LayerNode], str]:
     """Return a node's layers, or none and the reason why."""
-    where = OPERANDS[node.op_type]
+    key = operator_key(node)
+    where, stand_in = OPERANDS[key], STAND_INS.get(key)
     a, b = (_input(node, index) for index in (where.a, where.b))
-    shapes = [tensors.shape(source) for source in node.input if source]
+    if where.packed and not b:
+        b = a
+    needed = node.input if where.needed is None else [a, b, *(_input(node, index) for index in where.needed)]
+    shapes = [tensors.shape(source) for source in needed if source]
     shapes += [tensors.shape(output) for output in node.output[:1] if output]
     a_shape, b_shape = tensors.shape(a), tensors.shape(b)
     if not (a and b and node.output) or a_shape is None or b_shape is None or None in shapes:
@@ -208,15 +241,19 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
         input_gradient=any(source in tensors.learned for source in (a, b)),
         given=attributes(node),
         model=model,
+        inputs=tuple(tensors.shape(source) if source else None for source in node.input),
     )
-    layers, output_axes = _BUILDERS[node.op_type](context)
+    if stand_in is not None:
+        context = stand_in.view(context)
+    build = ATTENTIONS[key].build if key in ATTENTIONS else _BUILDERS[stand_in.op if stand_in is not None else key]
+    layers, outputs = build(context)
     if not layers:
         return [], " of unknown kind"
+    if context.order is not None and isinstance(outputs, tuple):
+        outputs = tuple(context.order[axis] for axis in outputs)
     zeros = tuple(_input(node, index) for index in (where.a_zero, where.b_zero))
-    return [
-        LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, output_axes, exposed=node.op_type not in _RECURRENT)
-        for layer in layers
-    ], ""
+    exposed = len(layers) == 1 and (stand_in is None or stand_in.exposed)
+    return [LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, outputs, exposed) for layer in layers], ""
 
 
 def _input(node: NodeProto, index: int | None) -> str:
@@ -224,30 +261,6 @@ def _input(node: NodeProto, index: int | None) -> str:
 
 
 # -- single operations ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Context:
-    """A node with all shapes known; the shapes have no zeros."""
-
-    node: NodeProto
-    name: str
-    a: tuple[int, ...]
-    b: tuple[int, ...]
-    out: tuple[int, ...]
-    weight: Literal["a", "b"] | None
-    input_gradient: bool
-    given: Mapping[str, Any]
-    model: str
-
-    def refusal(self, accepted: str) -> MacgenError:
-        return MacgenError(
-            f"{self.node.op_type} {shown(self.name)} of model {self.model} cannot have operands of shapes {self.a} and "
-            f"{self.b}; accepted are {accepted}"
-        )
-
-
-_Built = tuple[list[Layer], tuple[int, ...]]
 
 
 def _conv(node: _Context) -> _Built:
@@ -266,6 +279,14 @@ def _conv(node: _Context) -> _Built:
     kernel = node.given.get("kernel_shape")
     if kernel is not None and kernel != list(node.b[2:]):
         raise node.refusal(f"weights of its kernel_shape {shown(kernel)}")
+    dimensions = scatters(
+        node.given,
+        node.b[2:],
+        in_size,
+        node.out[2:],
+        transposed=transposed,
+        what=f"{op} {shown(node.name)} of model {node.model}",
+    )
     layer = conv_layer(
         node.name,
         batch=batch,
@@ -276,12 +297,12 @@ def _conv(node: _Context) -> _Built:
         in_size=in_size,
         groups=groups,
         transposed=transposed,
+        # The offsets of a DeformConv can have an input take part in any number of outputs.
+        scatters=None if op == "DeformConv" else dimensions,
         input_gradient=node.input_gradient,
         op=op,
     )
-    # The weights of a transposed convolution are (C, M / group, ...): outputs of different groups share a column, and
-    # the largest sum over a whole column bounds them from above.
-    return [layer], (1,) if transposed else (0,)
+    return [layer], TransposedKernel(groups, dimensions) if transposed else (0,)
 
 
 def _gemm(node: _Context) -> _Built:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, shown
+from macgen.network.foreign_shapes import foreign_types
 from macgen.network.onnx_file import (
     MAX_DIMENSION,
     STANDARD_DOMAINS,
@@ -26,6 +27,8 @@ from macgen.network.onnx_file import (
     subgraphs,
     tensor_type,
 )
+from macgen.network.operator_table import operator_key
+from macgen.network.symbolic_size import symbolic_size
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
@@ -87,7 +90,7 @@ class ShapeWalk:
         name: how sentences call the model.
         input_shapes: shape of each graph input that is a tensor and no weight.
         dimensions: sizes of symbolic dimensions; they are believed where the file itself states a shape by them.
-        parametric: standard operations whose constant operands training learns.
+        parametric: operators whose constant operands training learns, by their key in the tables of operators.
 
     Raises:
         MacgenError: a weight's shape cannot be meant, or a name is defined twice.
@@ -202,7 +205,9 @@ class ShapeWalk:
         if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
             return
         sizes = [
-            dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else self._dimensions.get(dim.dim_param)
+            dim.dim_value
+            if dim.HasField("dim_value") and dim.dim_value >= 0
+            else symbolic_size(dim.dim_param, self._dimensions)
             for dim in kind.tensor_type.shape.dim
         ]
         tensors.types[name] = tensor_type(kind.tensor_type.elem_type, sizes)
@@ -217,6 +222,7 @@ class ShapeWalk:
         try:
             schema = self._schemas.get_schema(node.op_type, self._opsets.get(domain, 1), domain)
         except self._schemas.SchemaError:
+            tensors.types.update(foreign_types(node, tensors, self._text(node)))
             return
         known = {name: tensors.types.get(name, self._onnx.TypeProto()) for name in node.input if name}
         if nested:  # what the graphs within take from outside
@@ -297,7 +303,7 @@ class ShapeWalk:
                 tensors.values[output] = np.asarray(result)
 
     def _note_learned(self, node: NodeProto, tensors: Tensors) -> None:
-        learns = node.op_type in self._parametric and node.domain in STANDARD_DOMAINS
+        learns = operator_key(node) in self._parametric
         if any(name in tensors.learned or (learns and name in tensors.constants) for name in node.input):
             tensors.learned.update(name for name in node.output if name and name not in tensors.constants)
 

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, ToolError, shown, shown_path
-from macgen.network.gemm import Measurement, Network, OperandStatistics
+from macgen.network.gemm import Network
+from macgen.network.measurement import Measurement
 from macgen.network.onnx_file import (
     STANDARD_DOMAINS,
     all_nodes,
-    attributes,
     load_external_data,
     one_line,
     onnx_module,
@@ -26,10 +26,12 @@ from macgen.network.onnx_file import (
     read_model,
 )
 from macgen.network.onnx_model import LayerNode, find_layers
+from macgen.network.operand_figures import Gathered
+from macgen.network.operand_views import views
 from macgen.network.samples import Samples, count_of, fit_samples
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
 
 Engine = Literal["onnxruntime", "reference"]
 """What runs the network: onnxruntime, or the evaluator of the onnx package, which is slow and needs nothing else."""
@@ -69,9 +71,9 @@ def measure_here(path: str | Path, samples: Samples, *, engine: Engine | None = 
         )
     load_external_data(model, path)
     makers = {output: node for node in model.graph.node for output in node.output}
-    views = {node.layer.name: _views(makers, node) for node in found.nodes if node.exposed}
-    each = dict.fromkeys(view for pair in views.values() for view in pair)
-    gathered = _Gathered(model)
+    seen = {node.layer.name: views(makers, found.tensors.shape, node) for node in found.nodes if node.exposed}
+    each = dict.fromkeys(each for pair in seen.values() for view in pair for each in (view, view.codes))
+    gathered = Gathered(model)
     wanted = {tensor for view in each for tensor in (view.tensor, view.zero) if tensor}
     computed = sorted(wanted & set(makers))
     run = _runner(model, name, computed, engine)
@@ -83,157 +85,23 @@ def measure_here(path: str | Path, samples: Samples, *, engine: Engine | None = 
     layers = []
     for node in found.nodes:
         measured = None
-        if node.layer.name in views:
-            a, b = views[node.layer.name]
-            weight = {"a": a, "b": b}.get(node.weight or "")
+        if node.layer.name in seen:
+            a, b = seen[node.layer.name]
             # By name, a is the activation operand wherever there are weights.
-            left, right = (b, a) if node.weight == "a" else (a, b)
-            measured = Measurement(
-                _checked(gathered.statistics(left), node, name),
-                _checked(gathered.statistics(right), node, name),
-                *((None, None) if weight is None else gathered.weight_sums(weight)),
-            )
+            measured = gathered.measurement(*((b, a) if node.weight == "a" else (a, b)))
+            _check_finite(measured, node, name)
         layers.append(replace(node.layer.batched(inputs.repeat), measured=measured))
-    return Network(Path(path).stem, inputs.batch * inputs.repeat, tuple(layers), found.skipped)
+    return Network(
+        Path(path).stem, inputs.batch * inputs.repeat, tuple(layers), found.skipped, found.uncounted, found.unknown
+    )
 
 
-def _checked(statistics: OperandStatistics, node: LayerNode, name: str) -> OperandStatistics:
-    if not np.isfinite(statistics.rms) or not np.isfinite(statistics.largest):
+def _check_finite(measured: Measurement, node: LayerNode, name: str) -> None:
+    if not all(np.isfinite([x.rms, x.largest]).all() for x in (measured.a, measured.b)):
         raise MacgenError(
             f"layer {shown(node.layer.name)} of model {name} has operands that are infinite or NaN on the samples; "
             f"accepted are finite ones"
         )
-    return statistics
-
-
-# -- which tensors -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _View:
-    """A tensor as a layer's multipliers see it.
-
-    Attributes:
-        tensor: its name.
-        zero: name of its zero point; empty: none.
-        zero_axis: the axis along which a zero point of one dimension runs.
-        output_axes: of weights, the axes that tell outputs apart; None: activations.
-    """
-
-    tensor: str
-    zero: str
-    zero_axis: int
-    output_axes: tuple[int, ...] | None
-
-
-def _views(makers: Mapping[str, NodeProto], node: LayerNode) -> tuple[_View, _View]:
-    """Return how a layer sees its operands: the integers, if both come from DequantizeLinear."""
-    conv = "Conv" in node.layer.op
-    zero_axes = (1, 0) if conv else (-2, -1)
-    pair = [
-        _View(tensor, zero, axis, node.output_axes if node.weight == which else None)
-        for which, tensor, zero, axis in zip("ab", node.operands, node.zeros, zero_axes, strict=True)
-    ]
-    origins = [_dequantized(makers.get(view.tensor)) for view in pair]
-    if all(origin is not None for origin in origins):
-        for index, origin in enumerate(origins):
-            assert origin is not None
-            zero = origin.input[2] if len(origin.input) > 2 else ""
-            axis = attributes(origin).get("axis", 1)
-            pair[index] = replace(pair[index], tensor=origin.input[0], zero=zero, zero_axis=axis)
-    return pair[0], pair[1]
-
-
-def _dequantized(maker: NodeProto | None) -> NodeProto | None:
-    """Return the node that makes a tensor if it is a DequantizeLinear that does not work in blocks."""
-    if maker is None or maker.op_type != "DequantizeLinear" or maker.domain not in STANDARD_DOMAINS:
-        return None
-    return None if attributes(maker).get("block_size") else maker
-
-
-# -- what they hold ------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Sums:
-    """Figures of one view over all runs."""
-
-    count: int = 0
-    nonzero: int = 0
-    largest: float = 0.0
-    smallest: float = float("inf")
-    squares: float = 0.0
-    dtype: str = ""
-    l1: int | None = None
-    negative: int = 0
-    positive: int = 0
-
-
-class _Gathered:
-    """Figures of all views.
-
-    Parameters:
-        model: the model; its initializers are read.
-    """
-
-    def __init__(self, model: ModelProto) -> None:
-        self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._sums: dict[_View, _Sums] = {}
-
-    def add(self, view: _View, tensors: Mapping[str, Array]) -> None:
-        """Take in a view's values of one run."""
-        sums = self._sums.setdefault(view, _Sums())
-        x = self._values(view.tensor, tensors)
-        sums.dtype = x.dtype.name
-        integer = sums.dtype.startswith(("int", "uint"))
-        x = x.astype(np.int64 if integer else np.float64)
-        if view.zero:
-            zero = self._values(view.zero, tensors).astype(x.dtype)
-            if zero.ndim == 1 and zero.size > 1 and x.ndim > 1:
-                zero = np.moveaxis(zero.reshape((1,) * (x.ndim - 1) + (-1,)), -1, view.zero_axis)
-            x = x - (zero.reshape(()) if zero.size == 1 else zero)
-        magnitudes = np.abs(x)
-        nonzero = magnitudes[magnitudes != 0]
-        sums.count += x.size
-        sums.nonzero += nonzero.size
-        if nonzero.size:
-            sums.largest = max(sums.largest, float(nonzero.max()))
-            sums.smallest = min(sums.smallest, float(nonzero.min()))
-            with np.errstate(over="ignore"):
-                sums.squares += float(np.square(nonzero.astype(np.float64)).sum())
-        if integer and view.output_axes is not None:
-            kept = {axis % x.ndim for axis in view.output_axes}
-            axes = tuple(axis for axis in range(x.ndim) if axis not in kept)
-            negative, positive = -np.minimum(x, 0).sum(axis=axes), np.maximum(x, 0).sum(axis=axes)
-            sums.l1 = max(sums.l1 or 0, int((negative + positive).max()))
-            sums.negative = max(sums.negative, int(negative.max()))
-            sums.positive = max(sums.positive, int(positive.max()))
-
-    def statistics(self, view: _View) -> OperandStatistics:
-        """Return a view's figures over all runs."""
-        sums = self._sums[view]
-        return OperandStatistics(
-            nonzero=sums.nonzero / sums.count,
-            largest=sums.largest,
-            smallest=sums.smallest if sums.nonzero else 0.0,
-            rms=float(np.sqrt(sums.squares / sums.count)),
-            dtype=sums.dtype,
-        )
-
-    def weight_sums(self, view: _View) -> tuple[int | None, tuple[int, int] | None]:
-        """Return `weight_l1` and `weight_range` of a `Measurement`."""
-        sums = self._sums[view]
-        return sums.l1, None if sums.l1 is None else (sums.negative, sums.positive)
-
-    def _values(self, name: str, tensors: Mapping[str, Array]) -> Array:
-        if name in tensors:
-            return np.asarray(tensors[name])
-        try:
-            return np.asarray(onnx_module("onnx.numpy_helper").to_array(self._weights[name]))
-        except Exception:  # by type and kind of damage: ValueError, TypeError, KeyError, ...
-            raise MacgenError(
-                f"weight {shown(name)} has no readable values; accepted are dense weights that are complete"
-            ) from None
 
 
 # -- running -------------------------------------------------------------------------------------------------------

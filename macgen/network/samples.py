@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, check_path, shown, shown_path
+from macgen.errors import MacgenError, check_path, shown
+from macgen.network.numpy_file import NumpyFile
 from macgen.network.onnx_file import onnx_module
 from macgen.network.onnx_inputs import Inputs, graph_inputs, size_inputs
+from macgen.network.symbolic_size import parts, symbolic_size
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
@@ -30,48 +31,13 @@ def load_samples(path: str | Path) -> Samples:
     Raises:
         MacgenError: the file cannot be read, is none of the two, holds other than numbers, or more than 4 GiB.
     """
-    path = check_path("data", path)
-    name = f"data {shown_path(path)}"
-    accepted = "accepted is an .npy or .npz of NumPy with numbers"
-    try:
-        file = path
-        if not file.is_file():
-            what = "is no file" if file.exists() else "does not exist"
-            raise MacgenError(f"{name} {what}; {accepted}")
-        with file.open("rb") as stream:
-            packed = stream.read(4) == b"PK\x03\x04"
-        if packed:
-            with ZipFile(file) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        else:
-            # Mapped, because reading first makes room for what the header claims.
-            with np.errstate(all="ignore"):
-                size = np.load(file, mmap_mode="r", allow_pickle=False).nbytes
-        if size > MAX_SAMPLE_BYTES:
-            raise MacgenError(f"{name} holds {size} bytes; accepted are at most {MAX_SAMPLE_BYTES}")
-        loaded = np.load(file, allow_pickle=False)
-        arrays = dict(loaded) if packed else {"": loaded}
-    except MacgenError:
-        raise
-    except OSError as error:
-        raise MacgenError(f"{name} cannot be read ({error.strerror or 'damaged'}); {accepted}") from None
-    except (
-        ValueError,
-        TypeError,
-        EOFError,
-        AttributeError,
-        KeyError,
-        SyntaxError,
-        MemoryError,
-        OverflowError,
-        NotImplementedError,
-        RuntimeError,
-        BadZipFile,
-    ):
-        raise MacgenError(f"{name} is damaged or none of NumPy; {accepted}") from None
-    if not arrays or any(not isinstance(x, np.ndarray) or x.dtype.kind not in "biuf" for x in arrays.values()):
-        raise MacgenError(f"{name} holds other than numbers; {accepted}")
-    return arrays if packed else arrays[""]
+    file = NumpyFile(check_path("data", path), "an .npy or .npz of NumPy with numbers")
+    if file.unpacked_bytes > MAX_SAMPLE_BYTES:
+        raise MacgenError(f"{file.name} holds {file.unpacked_bytes} bytes; accepted are at most {MAX_SAMPLE_BYTES}")
+    if not file.names:
+        raise file.refused("holds no arrays")
+    arrays = {name: file.array(name).read() for name in file.names}
+    return arrays if file.packed else arrays[""]
 
 
 def fit_samples(model: ModelProto, name: str, samples: Samples) -> tuple[Inputs, list[dict[str, NDArray[Any]]]]:
@@ -101,10 +67,11 @@ def fit_samples(model: ModelProto, name: str, samples: Samples) -> tuple[Inputs,
     batched = []
     for value in inputs:
         shape, stated = arrays[value.name].shape, value.type.tensor_type.shape.dim
-        if not value.type.tensor_type.HasField("shape") or len(shape) != len(stated):
-            raise MacgenError(
-                f"samples of input {shown(value.name)} have shape {shape}; accepted are {len(stated)} axes"
-            )
+        if not value.type.tensor_type.HasField("shape"):
+            raise MacgenError(f"input {shown(value.name)} of model {name} has no shape; accepted are inputs with one")
+        if len(shape) != len(stated):
+            accepted = {0: "is a single number", 1: "is 1 axis"}.get(len(stated), f"are {len(stated)} axes")
+            raise MacgenError(f"samples of input {shown(value.name)} have shape {shape}; accepted {accepted}")
         for axis, (size, dim) in enumerate(zip(shape, stated, strict=True)):
             if not dim.HasField("dim_value") or dim.dim_value in (0, -1):
                 dims[f"{value.name}:{axis}"] = size
@@ -125,6 +92,14 @@ def fit_samples(model: ModelProto, name: str, samples: Samples) -> tuple[Inputs,
                     f"samples of input {shown(value.name)} have shape {shape}; accepted is {dim.dim_value} in place of "
                     f"{size} at axis {axis}"
                 )
+    sizes = {symbol: size for symbol, (_, size) in symbols.items()}
+    for symbol, (key, size) in symbols.items():
+        others = {other: sizes[other] for other in parts(symbol) if other in sizes}
+        if others and (expected := symbolic_size(symbol, others)) not in (None, size):
+            raise MacgenError(
+                f"samples of input {shown(key)} have {size} where {shown(symbol)} is {expected} by those of the other "
+                f"inputs; accepted are {expected}"
+            )
     sized = size_inputs(model, name, None, dims)
     runs = {arrays[key].shape[0] // sized.shapes[key][0] for key in batched}
     if len(runs) > 1 or 0 in runs or any(0 in shape for shape in sized.shapes.values()):

@@ -32,6 +32,7 @@ from macgen.numerics.rounding import (
     shift_right,
 )
 from macgen.numerics.scale_format import MAX_SCALE_BITS, ScaleFormat
+from macgen.numerics.spelling import perhaps_meant
 
 Format = FloatFormat | FixedFormat
 """A format that operands and accumulators can have."""
@@ -51,6 +52,14 @@ def parse_format(text: str) -> Format:
         raise MacgenError(
             f"format {shown(text)} is not a string; accepted are strings such as e5m2, fp16, int8 or fix8.8"
         )
+    try:
+        return _parse(text)
+    except MacgenError as error:
+        meant = perhaps_meant(text, _parse)
+        raise error if meant is None else MacgenError(f"{error}; perhaps {meant} is meant") from None
+
+
+def _parse(text: str) -> Format:
     for kind, letters in ((FixedFormat, ("int", "uint", "fix", "ufix")), (FloatFormat, ("e", *ALIASES))):
         if text.startswith(letters):
             return kind.parse(text)

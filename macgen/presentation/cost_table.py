@@ -1,29 +1,32 @@
 """The report as people read it."""
 
 from rich.console import Console
-from rich.table import Table
 
 from macgen.cost.estimate import Cost, Report, figures
+from macgen.errors import significant
+from macgen.presentation.tables import new_table, print_table
+
+_whole, _thousandths = "{:,.0f}".format, "{:,.3f}".format
 
 _ROWS = {
-    "cells": ("Cells", "{:,.0f}"),
-    "gate_equivalents": ("Gate equivalents (NAND2)", "{:,.0f}"),
-    "flip_flops": ("Flip-flops", "{:,.0f}"),
-    "depth": ("Logic depth (gates)", "{:,.0f}"),
-    "area_um2": ("Area (um2)", "{:,.0f}"),
-    "minimum_period_ns": ("Minimum period (ns)", "{:.3f}"),
-    "luts_ice40": ("LUT4, iCE40", "{:,.0f}"),
-    "luts_ecp5": ("LUT4, ECP5", "{:,.0f}"),
-    "luts_xilinx": ("LUT6, Xilinx 7", "{:,.0f}"),
-    "power_mw": ("Power (mW)", "{:.3g}"),
-    "energy_per_mac_pj": ("Energy per MAC (pJ)", "{:.3g}"),
+    "cells": ("Cells", _whole),
+    "gate_equivalents": ("Gate equivalents (NAND2)", _whole),
+    "flip_flops": ("Flip-flops", _whole),
+    "depth": ("Logic depth (gates)", _whole),
+    "area_um2": ("Area (um2)", _whole),
+    "minimum_period_ns": ("Minimum period (ns)", _thousandths),
+    "luts_ice40": ("LUT4, iCE40", _whole),
+    "luts_ecp5": ("LUT4, ECP5", _whole),
+    "luts_xilinx": ("LUT6, Xilinx 7", _whole),
+    "power_mw": ("Power (mW)", significant),
+    "energy_per_mac_pj": ("Energy per MAC (pJ)", significant),
 }
 
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report as a table, with what its figures hold for below."""
     baseline = report.baseline
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = new_table()
     table.add_column(report.name)
     table.add_column(f"{report.cost.acc} accumulator", justify="right")
     if baseline is not None:
@@ -33,11 +36,11 @@ def print_report(report: Report, console: Console) -> None:
     other = {} if baseline is None else figures(baseline)
     for name, (label, form) in _ROWS.items():
         if name in own:
-            cells = [form.format(own[name])]
+            cells = [form(own[name])]
             if baseline is not None:
-                cells += [form.format(other[name]) if name in other else "-", _ratio(report, name)]
+                cells += [form(other[name]) if name in other else "-", _ratio(report, name)]
             table.add_row(label, *cells)
-    console.print(table)
+    print_table(table, console)
     for line in _conditions(report):
         console.print(line)
 

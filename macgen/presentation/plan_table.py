@@ -1,11 +1,12 @@
 """A plan as people read it: a table per layer and GEMM, totals, what decided and what to beware of."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
 
 from macgen.numerics import FloatFormat
+from macgen.presentation.tables import new_table, print_table
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
 from macgen.width.planning import Answer, Goal, Method, Plan
 
@@ -22,28 +23,32 @@ _LAYER_WIDTH = 24
 
 def print_plan(plan: NetworkPlan, console: Console) -> None:
     """Print a plan: a line per GEMM with each method's width without and with chunks, then what the figures mean."""
-    single = not plan.network
-    columns = _columns(row.plan for row in plan.rows)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    if not single:
+    methods = _columns(row.plan for row in plan.rows)
+    table = new_table()
+    least = []  # telling, of the columns
+    if plan.network:
         names = max(len(row.layer) for row in plan.rows)
         table.add_column("Layer", overflow="fold", min_width=min(names, _LAYER_WIDTH))
         table.add_column("GEMM")
         table.add_column("MACs", justify="right")
+        least.append(table.columns[-1])
     table.add_column("Length", justify="right")
     if any(row.plan.sum.nzr < 1 for row in plan.rows):
         table.add_column("Non-zero", justify="right")
     if plan.goal.chunk == "auto":
         table.add_column("Chunk", justify="right")
-    for method, chunked in columns:
+    decided = {(row.plan.chosen.method, row.plan.chosen.chunk is not None) for row in plan.rows}
+    for method, chunked in methods:
         where = "" if method in ("exact", "weights") else "\nchunked" if chunked else "\nnormal"
         table.add_column(f"{_TITLES[method]}{where}", justify="right")
+        if (method, chunked) not in decided:
+            least.append(table.columns[-1])
     table.add_column("Accumulator")
     table.add_column("Bits", justify="right")
     macs = sum(row.gemm.macs for row in plan.rows)
     for row in plan.rows:
-        table.add_row(*_cells(plan, row, columns, macs))
-    console.print(table)
+        table.add_row(*_cells(plan, row, methods, macs))
+    print_table(table, console, least)
     for line in _conclusions(plan):
         console.print(line)
 
@@ -72,6 +77,39 @@ def chunks_in_words(goal: Goal) -> str:
     if goal.chunk is None:
         return "no chunks"
     return "chunks of the power of two near sqrt(length)" if goal.chunk == "auto" else f"chunks of {goal.chunk}"
+
+
+def _saved(saving: float) -> str:
+    """Return what a share of saved accumulator bits, which may be negative, means."""
+    share = f"{abs(saving):.0%}"
+    if share == "0%":
+        return "about as many accumulator bits"
+    return f"{share} of the accumulator bits saved" if saving > 0 else f"{share} more accumulator bits"
+
+
+def _stated(plan: NetworkPlan) -> list[str]:
+    """Return which formats the model itself states for its operands, as far as it does."""
+    pairs = [row.stated for row in plan.rows if row.gemm.kind == "forward" and any(row.stated)]
+    if not pairs:
+        return []
+    counts = Counter(" x ".join("unknown" if stated is None else str(stated) for stated in pair) for pair in pairs)
+    texts = ", ".join(f"{pair} ({count} layer{'s' * (count > 1)})" for pair, count in counts.items())
+    return [f"The model states operands of {texts}."]
+
+
+def _passed_over(plan: NetworkPlan) -> list[str]:
+    """Return what the plan says nothing of; multiply-accumulates among it first."""
+
+    def named(names: Iterable[str]) -> str:
+        return ", ".join(f"{plan.skipped[name]} {name}" for name in names)
+
+    others = [name for name in plan.skipped if name not in (*plan.uncounted, *plan.unknown)]
+    parts = (
+        ("Not counted, though they have multiply-accumulates", plan.uncounted),
+        ("Not known, so they may have multiply-accumulates", plan.unknown),
+        ("Passed over", others),
+    )
+    return [f"{title}: {named(names)}." for title, names in parts if names]
 
 
 def _bits(answer: Answer | None) -> str:
@@ -104,18 +142,18 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
         if (reason := plan.rows[0].plan.chunk_reason) is not None:
             lines.append(f"Chunk: {reason}.")
     else:
+        complete = not (plan.uncounted or plan.unknown)
+        which = f"all {len(plan.rows)} GEMMs" if complete else f"the {len(plan.rows)} GEMMs counted"
         lines.append(
-            f"{plan.widest} ({plan.widest.width} bits) does for all {len(plan.rows)} GEMMs; each at its own width, a "
-            f"multiply-accumulate has {plan.mean_bits:.1f} accumulator bits on average."
+            f"{plan.widest} ({plan.widest.width} bits) does for {which}; each at its own width, a multiply-accumulate "
+            f"has {plan.mean_bits:.1f} accumulator bits on average."
         )
     longest = max((row.plan for row in plan.rows), key=lambda item: item.sum.length)
     verdicts = [row.plan.outer for row in plan.rows]
     if (verdict := longest.outer) is not None and all(item is not None and item.holds for item in verdicts):
         lines.append(f"{verdict.reason[:1].upper()}{verdict.reason[1:]}.")
-    lines.append(f"Against {BASELINE_BITS} bits: {plan.saving:.0%} of the accumulator bits saved.")
-    if plan.skipped:
-        skipped = ", ".join(f"{count} {name}" for name, count in plan.skipped.items())
-        lines.append(f"Passed over: {skipped}.")
+    lines.append(f"Against {BASELINE_BITS} bits: {_saved(plan.saving)}.")
+    lines += [*_stated(plan), *_passed_over(plan)]
     longest_first = sorted(plan.rows, key=lambda row: -row.gemm.length)
     warnings = list(dict.fromkeys(text for row in longest_first for text in row.plan.warnings))
     lines += [f"Warning: {text}." for text in warnings[:_MOST_WARNINGS]]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen import tools
-from macgen.bundle.manifest import load_manifest
+from macgen.bundle.opening import open_bundle
 from macgen.errors import MacgenError, check_path
 from macgen.numerics.arrays import checked_codes, plain_array
 from macgen.simulate.session import DEFAULT_TIMEOUT, simulate
@@ -57,6 +57,7 @@ def run_matmul(
     simulator: SimulatorChoice = "auto",
     workdir: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    trust: bool = False,
 ) -> MatmulResult:
     """Multiply two matrices of codes in a simulation of a bundle's Verilog; every result is compared with golden.
 
@@ -69,6 +70,7 @@ def run_matmul(
         simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
         workdir: as for `verify`.
         timeout: limit in seconds.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
 
     Returns:
         The product.
@@ -78,7 +80,8 @@ def run_matmul(
         ToolError: the simulator is missing, failed or ran out of time; the sentence names the log.
     """
     directory = check_path("bundle", bundle).resolve()
-    spec = load_manifest(directory).spec
+    opened = open_bundle(directory, trust=trust)
+    spec = opened.manifest.spec
     tools.check_timeout(timeout)
     check_simulator(simulator)
     a, b = plain_array("A", A), plain_array("B", B)
@@ -99,7 +102,7 @@ def run_matmul(
         arrays = {"a": a, "b": b, **{name: codes for name, codes in scales.items() if codes is not None}}
         np.savez(operands, allow_pickle=False, **arrays)
         settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
-        run, _ = simulate(directory, name, "sim.test_matmul", work, settings, timeout)
+        run, _ = simulate(opened, name, "sim.test_matmul", work, settings, timeout)
         if not run.passed:
             what = " ".join(line.strip() for line in run.failed[0].message.splitlines()[:2])
             raise MacgenError(

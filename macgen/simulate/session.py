@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from macgen import tools
+from macgen.bundle.opening import OpenBundle
 from macgen.errors import ToolError
 from macgen.share import share_directory
 from macgen.simulate.simulators import version_of
@@ -69,12 +70,12 @@ class SimulatorRun:
 
 
 def simulate(
-    bundle: Path, simulator: str, module: str, work: tools.Work, settings: Mapping[str, str], timeout: float
+    bundle: OpenBundle, simulator: str, module: str, work: tools.Work, settings: Mapping[str, str], timeout: float
 ) -> tuple[SimulatorRun, list[str]]:
-    """Run one test module in a process of its own; return what it did and its notes."""
+    """Run one test module on a bundle in a process of its own; return what it did and its notes."""
     statistics, log = work.path / "statistics.json", work.path / "log.txt"
-    command: list[str | Path] = [sys.executable, share_directory("sim") / "run.py", bundle]
-    command += ["--simulator", simulator, "--module", module, "--work", work.path]
+    command: list[str | Path] = [sys.executable, share_directory("sim") / "run.py", bundle.copy(work.path / "bundle")]
+    command += ["--trust", "--simulator", simulator, "--module", module, "--work", work.path]
     environment = {**os.environ, **settings, "MACGEN_STATISTICS": str(statistics), "NO_COLOR": "1"}
     started = time.monotonic()
     code = tools.run(

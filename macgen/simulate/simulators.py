@@ -46,9 +46,9 @@ def choose(simulator: str, spec: MacSpec) -> tuple[str, ...]:
     small = spec.rows * spec.cols <= SMALL_ARRAY
     auto = "icarus" if "icarus" in found and (small or "verilator" not in found) else "verilator"
     names = {"auto": (auto,), "all": found or ("verilator",)}.get(simulator, (simulator,))
-    for name in names:
-        for tool in (SIMULATORS[name], *(("g++", "make", "perl") if name == "verilator" else ())):
-            tools.require(tool, needed_by=f"simulation with {name}")
+    needed = [SIMULATORS[name] for name in names] + ["g++", "make", "perl"] * ("verilator" in names)
+    instead = " (that with icarus needs iverilog alone)" if simulator == "auto" and not found else ""
+    tools.require_all(*needed, needed_by=f"simulation with {' and '.join(names)}{instead}")
     return names
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from macgen import tools
-from macgen.bundle.manifest import checksum_notes, load_manifest
+from macgen.bundle.opening import open_bundle
 from macgen.errors import check_flag, check_integer, check_path
 from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
 from macgen.simulate.simulators import SimulatorChoice, choose
@@ -57,6 +57,7 @@ def verify(
     workdir: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     stop_at_first_failure: bool = False,
+    trust: bool = False,
 ) -> VerifyResult:
     """Test a bundle's Verilog against the golden model, bit for bit.
 
@@ -69,6 +70,7 @@ def verify(
             when something fails.
         timeout: limit in seconds for each simulator.
         stop_at_first_failure: leave out the tests after the first failing one.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
 
     Returns:
         What was tested and found. A failing test is a result, not an error.
@@ -77,22 +79,21 @@ def verify(
         MacgenError: the bundle or an argument is refused.
         ToolError: a simulator is missing, failed or ran out of time; the sentence names the log.
     """
-    directory = check_path("bundle", bundle).resolve()
-    manifest = load_manifest(directory)
     seed = check_integer("seed", seed, 0, MAX_SEED)
     tiles = None if tiles is None else check_integer("tiles", tiles, 0, MAX_SEED)
     tools.check_timeout(timeout)
     stop_at_first_failure = check_flag("stop_at_first_failure", stop_at_first_failure)
+    opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     settings = {"MACGEN_SEED": str(seed)}
     if tiles is not None:
         settings["MACGEN_TILES"] = str(tiles)
     if stop_at_first_failure:
         settings["COCOTB_MAX_FAILURES"] = "1"
     runs: list[SimulatorRun] = []
-    notes = checksum_notes(directory, manifest)
-    for name in choose(simulator, manifest.spec):
+    notes = list(opened.notes)
+    for name in choose(simulator, opened.manifest.spec):
         with tools.work_directory(workdir, name) as work:
-            run, more = simulate(directory, name, "sim.test_mac", work, settings, timeout)
+            run, more = simulate(opened, name, "sim.test_mac", work, settings, timeout)
             if run.passed and workdir is None:
                 run = replace(run, log=None)
             work.keep = not run.passed

@@ -1,7 +1,7 @@
 """External tools: where they are, how a command is run, and where it works."""
 
 from macgen.tools.commands import check_timeout, last_message, run, side_by_side
-from macgen.tools.executables import NAMES, Tool, all_tools, find, require
+from macgen.tools.executables import NAMES, Tool, all_tools, find, require, require_all
 from macgen.tools.work import Work, work_directory
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "find",
     "last_message",
     "require",
+    "require_all",
     "run",
     "side_by_side",
     "work_directory",

@@ -179,6 +179,33 @@ def require(name: str, needed_by: str | None = None) -> Tool:
     return tool
 
 
+def require_all(*names: str, needed_by: str) -> None:
+    """Refuse to go on where tools are missing, and name all of them at once.
+
+    Parameters:
+        names: of `NAMES`.
+        needed_by: what cannot be done without them.
+
+    Raises:
+        ToolError: some are missing; the sentence says how to install them.
+    """
+    missing = [tool for tool in map(_find_or_tell, dict.fromkeys(names)) if not tool.available]
+    if len(missing) == 1:
+        require(missing[0].name, needed_by)
+    if missing:
+        found = [f"{tool.name} ({tool.problem})" if tool.problem else tool.name for tool in missing]
+        packages: dict[str, list[str]] = {}
+        for tool in missing:
+            installer, package = tool.install_hint.rsplit(" ", 1)
+            packages.setdefault(installer, []).append(package)
+        hints = [f"`{installer} {' '.join(of_it)}`" for installer, of_it in packages.items()]
+        raise ToolError(f"{_listed(found)} are missing: {needed_by} needs them; install them with {_listed(hints)}")
+
+
+def _listed(texts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
 def _from_wheel(name: str, recipe: _Recipe, wheel: str) -> Tool | None:
     spec = importlib.util.find_spec(wheel.replace("-", "_"))
     if spec is None or spec.origin is None:

@@ -32,6 +32,11 @@ def operand_range(fmt: Format) -> Range:
     return ends[0], ends[1]
 
 
+def holds(fmt: FixedFormat, values: Range) -> bool:
+    """Whether a fixed-point format holds every integer of a range."""
+    return fmt.min <= values[0] and values[1] <= fmt.max
+
+
 def sum_range(a: Range, b: Range, n: int) -> Range:
     """Return the lowest and the largest sum of up to n products of operands from two ranges, zero among them.
 
@@ -229,7 +234,7 @@ def checked_range(field: str, limits: Range) -> Range:
     """Return a range as Python's integers.
 
     Raises:
-        MacgenError: it is none.
+        MacgenError: it is no pair of integers, the lowest first.
     """
     integers = isinstance(limits, tuple) and all(map(is_integer, limits))
     if not integers or len(limits) != 2 or limits[0] > limits[1]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen import emulate
-from macgen.errors import MacgenError, check_function, check_integer, check_type, is_real, shown
+from macgen.errors import MacgenError, check_function, check_integer, check_type, is_real, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FloatFormat, Format
 from macgen.numerics.arrays import plain_array
 from macgen.spec import MacSpec, check_spec
@@ -180,10 +180,10 @@ def confirm(planned: Plan, *, trials: int = DEFAULT_TRIALS, progress: Progress |
             )
     while bits > 1 and (narrower := measured(bits - 1)).nsr.high <= planned.goal.nsr:
         bits, estimate = bits - 1, narrower
-    low, high = estimate.nsr.low, estimate.nsr.high
+    nsr, low, high = (significant(x, 2) for x in (estimate.nsr.value, estimate.nsr.low, estimate.nsr.high))
     reason = (
-        f"measured NSR {estimate.nsr.value:.2g} ({low:.2g} to {high:.2g}), overflow in {100 * estimate.overflow:.3g}% "
-        f"of {trials} trials, seed {estimate.seed}"
+        f"measured NSR {nsr} ({low} to {high}), overflow in {100 * estimate.overflow:.3g}% of {trials} trials, seed "
+        f"{estimate.seed}"
     )
     answer = Answer("monte-carlo", planned.chunk, replace(acc, man_bits=bits), reason)
     return replace(planned, answers=(*planned.answers, answer), chosen=answer)

@@ -1,14 +1,15 @@
 """The accumulators of a whole network: one plan per layer and GEMM, and totals."""
 
 import json
-import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from macgen.errors import MacgenError, check_choices, check_function, check_type, shown
-from macgen.network.gemm import KINDS, Gemm, Kind, Measurement, Network
+from macgen.network.gemm import KINDS, Gemm, Kind, Network
+from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.width.measured import measured_sum, notes, stated_reach
 from macgen.width.planning import Answer, Goal, Plan, Sum, plan
 
 SCHEMA = 1
@@ -24,12 +25,14 @@ class Row:
         op: the layer's operation.
         gemm: length and size.
         plan: the accumulator for it.
+        stated: what the model says of the formats of the layer's operands; None: nothing.
     """
 
     layer: str
     op: str
     gemm: Gemm
     plan: Plan
+    stated: tuple[OperandFormat | None, OperandFormat | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class NetworkPlan:
         batch: examples computed together.
         goal: what was asked for.
         rows: in the order of computation.
-        skipped: operations without multiply-accumulates, or unknown ones, and how often each occurs.
+        skipped: operations that have no row, by name, and how often each occurs.
+        uncounted: those of them that have multiply-accumulates all the same.
+        unknown: those of them of which it is not known.
     """
 
     network: str
@@ -49,6 +54,8 @@ class NetworkPlan:
     goal: Goal
     rows: tuple[Row, ...]
     skipped: dict[str, int]
+    uncounted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def widest(self) -> Format:
@@ -81,6 +88,8 @@ class NetworkPlan:
             "mean_bits": self.mean_bits,
             "saving": self.saving,
             "skipped": self.skipped,
+            "uncounted": list(self.uncounted),
+            "unknown": list(self.unknown),
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -119,13 +128,19 @@ def plan_network(
         )
     rows = []
     for done, (layer, gemm) in enumerate(chosen, start=1):
-        dot = Sum(length=gemm.length)
-        if layer.measured is not None and gemm.kind == "forward":
+        dot, remarks = Sum(length=gemm.length), tuple[str, ...]()
+        if layer.measured is None and gemm.kind == "forward":
+            dot = replace(dot, reach=stated_reach(layer, goal))
+        elif layer.measured is not None and gemm.kind == "forward":
             dot = measured_sum(gemm.length, layer.measured, goal)
-        rows.append(Row(layer.name, layer.op, gemm, plan(goal, dot)))
+            remarks = tuple(notes(layer.measured, goal))
+        planned = plan(goal, dot)
+        planned = replace(planned, warnings=(*planned.warnings, *remarks)) if remarks else planned
+        rows.append(Row(layer.name, layer.op, gemm, planned, layer.formats))
         if progress is not None:
             progress(done, len(chosen))
-    return NetworkPlan(network.name, network.batch, goal, tuple(rows), dict(network.skipped))
+    skipped = dict(network.skipped), network.uncounted, network.unknown
+    return NetworkPlan(network.name, network.batch, goal, tuple(rows), *skipped)
 
 
 def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None = None) -> NetworkPlan:
@@ -137,38 +152,6 @@ def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None 
     planned = plan(goal, Sum(length=length, nzr=nzr, rms=rms))
     row = Row("sum", "dot", Gemm("forward", length, 1), planned)
     return NetworkPlan("", 1, goal, (row,), {})
-
-
-def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
-    """Return a dot product with what was measured of its operands.
-
-    Operands are taken as they were, scaled by a power of two where the largest does not fit its format; real numbers
-    for a fixed-point format always, so that the largest just fits. Integer weights that were measured as integers bound
-    the sum by their own sums. Integers that do not fit a fixed-point format are named in the plan's warnings.
-
-    Raises:
-        MacgenError: an argument is refused.
-    """
-    check_type("measured", measured, Measurement, "a Measurement")
-    check_type("goal", goal, Goal, "a Goal")
-    rms, reach = 1.0, list[int | None]()
-    for statistics, fmt in zip((measured.a, measured.b), goal.formats, strict=True):
-        value = statistics.rms
-        integers = statistics.dtype.startswith(("int", "uint"))
-        real = isinstance(fmt, FixedFormat) and not integers
-        reach.append(int(statistics.largest) if integers and isinstance(fmt, FixedFormat) else None)
-        if statistics.largest > fmt.max or (real and statistics.largest > 0):
-            value *= 2.0 ** -math.ceil(math.log2(statistics.largest / fmt.max))
-        rms *= value
-    nzr = measured.nonzero_products
-    known: dict[str, Any] = {
-        "weight_l1": measured.weight_l1,
-        "weight_range": measured.weight_range,
-        "reach": tuple(reach),
-    }
-    if nzr <= 0 or rms <= 0:  # nothing but zeros: any accumulator does
-        return Sum(length=length, **known)
-    return Sum(length=length, nzr=nzr, rms=rms, **known)
 
 
 def widest_format(formats: Sequence[Format]) -> Format:
@@ -205,6 +188,7 @@ def _row_values(row: Row) -> dict[str, Any]:
         "length": row.gemm.length,
         "outputs": row.gemm.outputs,
         "macs": row.gemm.macs,
+        "stated": [None if stated is None else str(stated) for stated in row.stated],
         "nzr": planned.sum.nzr,
         "rms": planned.sum.rms,
         "chunk": planned.chunk,

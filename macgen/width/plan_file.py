@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from macgen.errors import MacgenError, check_path, check_type, shown, shown_path
 from macgen.network.gemm import KINDS, Kind
@@ -12,7 +12,9 @@ from macgen.spec import MacSpec
 from macgen.width.network_plan import SCHEMA, widest_format
 from macgen.width.planning import Goal, Sum, plan
 
-MAX_BYTES = 1 << 28
+MAX_BYTES = 1 << 26
+"""Of a plan; one GEMM takes about 1500."""
+
 _ACCEPTED = "accepted is what macgen plan --json writes"
 
 
@@ -87,15 +89,34 @@ def load_plan(path: Path | str) -> PlanFile:
     file = check_path("plan", path)
     name = f"plan {shown_path(file)}"
     try:
-        if not file.is_file() or file.stat().st_size > MAX_BYTES:
-            raise MacgenError(f"{name} is no file of a plan; {_ACCEPTED}")
-        text = file.read_text(encoding="utf-8")
+        if not file.is_file():
+            raise MacgenError(f"{name} is no file; {_ACCEPTED}")
+        with file.open("rb") as stream:
+            return read_plan(stream, name)
     except MacgenError:
         raise
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
+        reason = error.strerror if isinstance(error, OSError) else "it is no path"
         raise MacgenError(f"{name} cannot be read ({reason}); {_ACCEPTED}") from None
-    return parse_plan(text, name)
+
+
+def read_plan(stream: IO[bytes], name: str) -> PlanFile:
+    """Return the plan in a stream, such as standard input.
+
+    Parameters:
+        stream: what `NetworkPlan.to_json` writes, in UTF-8.
+        name: what sentences call it.
+
+    Raises:
+        MacgenError: it is something else, or too long.
+    """
+    data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise MacgenError(f"{name} has more than {MAX_BYTES} bytes; {_ACCEPTED}")
+    try:
+        return parse_plan(data.decode("utf-8"), name)
+    except UnicodeDecodeError:
+        raise MacgenError(f"{name} cannot be read (not text); {_ACCEPTED}") from None
 
 
 def parse_plan(text: str, name: str) -> PlanFile:

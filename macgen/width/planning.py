@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from macgen.emulate.value_range import ValueRange
-from macgen.errors import MacgenError, check_integer, check_type, shown
+from macgen.errors import MacgenError, check_integer, check_type, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
@@ -121,7 +121,7 @@ class Sum:
         weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known.
         weight_range: largest magnitude of the sum of one output's negative integer weights and largest sum of its
             positive ones, if known; not without weight_l1.
-        reach: largest magnitudes of the integer operands a and b, if known.
+        reach: lowest and highest of the operands a and b as their formats are to carry them, if known.
 
     Raises:
         MacgenError: a field is refused.
@@ -132,16 +132,16 @@ class Sum:
     rms: float | None = None
     weight_l1: int | None = None
     weight_range: tuple[int, int] | None = None
-    reach: tuple[int | None, int | None] = (None, None)
+    reach: tuple[bounds.Range | None, bounds.Range | None] = (None, None)
 
     def __post_init__(self) -> None:
         self.__dict__.update(  # the instance is frozen
             length=check_integer("length", self.length, 1, MAX_LENGTH),
             nzr=check_real("nzr", self.nzr, 0, 1),
             rms=None if self.rms is None else check_real("rms", self.rms, 0, sys.float_info.max),
-            weight_l1=_magnitude("weight_l1", self.weight_l1),
-            weight_range=None if self.weight_range is None else _magnitudes("weight_range", self.weight_range),
-            reach=_magnitudes("reach", self.reach),
+            weight_l1=None if self.weight_l1 is None else check_integer("weight_l1", self.weight_l1, 0),
+            weight_range=None if self.weight_range is None else _norms(self.weight_range),
+            reach=_reach(self.reach),
         )
 
     def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
@@ -157,14 +157,17 @@ class Sum:
         return min(inner * -(-self.length // chunk), self.length), inner
 
 
-def _magnitude(field: str, value: int | None) -> int | None:
-    return None if value is None else check_integer(field, value, 0)
-
-
-def _magnitudes(field: str, pair: object) -> tuple[Any, Any]:
+def _norms(pair: object) -> tuple[int, int]:
     if not isinstance(pair, tuple) or len(pair) != 2:
-        raise MacgenError(f"{field} {shown(pair)} is no pair; accepted are two integers from 0, or None")
-    return _magnitude(field, pair[0]), _magnitude(field, pair[1])
+        raise MacgenError(f"weight_range {shown(pair)} is no pair; accepted are two integers from 0")
+    return check_integer("weight_range", pair[0], 0), check_integer("weight_range", pair[1], 0)
+
+
+def _reach(pair: object) -> tuple[bounds.Range | None, bounds.Range | None]:
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise MacgenError(f"reach {shown(pair)} is no pair; accepted are two ranges, or None")
+    a, b = (None if limits is None else bounds.checked_range("reach", limits) for limits in pair)
+    return a, b
 
 
 @dataclass(frozen=True)
@@ -304,24 +307,32 @@ def _answers(goal: Goal, dot: Sum, chunk: int | None) -> tuple[tuple[Answer, ...
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
     """Yield the fixed-point accumulators that lose nothing, as far as macgen builds them."""
     a, b = goal.formats
-    if dot.weight_l1 is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat):
-        frac_bits = a.frac_bits + b.frac_bits
+    if dot.weight_l1 is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat) and _weights_fit(b, dot):
+        frac_bits, signed = a.frac_bits + b.frac_bits, a.signed or b.signed
+        by_sign = dot.weight_range if b.signed else (0, dot.weight_l1)
         int_bits, held = (
             bounds.a2q_bits_of_weights(dot.weight_l1, a),
             f"A2Q's bound for sum |w| = {shown(dot.weight_l1)}",
         )
-        if dot.weight_range is not None:
-            int_bits = bounds.bits(_range_of_weights(dot.weight_l1, dot.weight_range, bounds.operand_range(a)))
+        if by_sign is not None:
+            int_bits = bounds.bits(_range_of_weights(dot.weight_l1, by_sign, bounds.operand_range(a)), signed)
             held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
         int_bits -= frac_bits
-        if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=True)) > int_bits:
+        if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=signed)) > int_bits:
             int_bits, held = least, "holds every product"
         if int_bits + frac_bits <= MAX_WIDTH:
-            yield Answer("weights", None, FixedFormat(int_bits, frac_bits), held)
+            yield Answer("weights", None, FixedFormat(int_bits, frac_bits, signed), held)
     try:
         yield Answer("exact", None, bounds.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
     except MacgenError:
         return
+
+
+def _weights_fit(b: FixedFormat, dot: Sum) -> bool:
+    """Whether known weights are within their format: of others it is not known what the array is given."""
+    negative = dot.weight_range is not None and dot.weight_range[0] > 0
+    reach = dot.reach[1]
+    return (reach is None or bounds.holds(b, reach)) and (b.signed or not negative)
 
 
 def _range_of_weights(l1: int, weights: tuple[int, int], x: bounds.Range) -> bounds.Range:
@@ -343,13 +354,13 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     if (least := _noise(goal, counted, MAX_MAN_BITS, counted_chunk)) > goal.nsr:
         raise MacgenError(
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
-            f"from {least:.2g}"
+            f"from {significant(least, 2)}"
         )
     if goal.rounding == "rtz":
         man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
     else:
         man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
-    text = f"NSR {_noise(goal, counted, man_bits, counted_chunk):.2g}"
+    text = f"NSR {significant(_noise(goal, counted, man_bits, counted_chunk), 2)}"
     if goal.rounding == "rtz":
         text += ", each sum truncated"
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
@@ -382,15 +393,15 @@ def _float_answer(method: Method, goal: Goal, dot: Sum, chunk: int | None, man_b
 
 
 def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
-    """Yield which fixed-point operands are too narrow for the integers that were measured."""
+    """Yield which fixed-point formats do not hold their operands."""
     for name, fmt, reach in zip("ab", goal.formats, dot.reach, strict=True):
-        if reach is None or not isinstance(fmt, FixedFormat):
+        if not isinstance(fmt, FixedFormat):
             continue
-        if reach > (largest := max(map(abs, bounds.operand_range(fmt)))) >> fmt.frac_bits:
-            yield (
-                f"measured operands reach {reach}, beyond {name} {fmt}, which holds {largest / 2**fmt.frac_bits:g}: "
-                f"the plan is for operands that fit"
-            )
+        limits = f"{name} {fmt}, which holds {fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
+        if reach is not None and not bounds.holds(fmt, reach):
+            yield f"operands reach from {reach[0]} to {reach[1]}, beyond {limits}"
+        elif name == "b" and not _weights_fit(fmt, dot):
+            yield f"weights are negative, beyond {limits}"
 
 
 def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Answer], chosen: Answer) -> Iterator[str]:
@@ -405,7 +416,7 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
         lost = truncation.nsr(counted, vrr, counted_chunk)
         yield (
             f"rtz truncates every sum toward zero: with the {vrr} mantissa bits that VRR accepts, a sum of "
-            f"{dot.length} products keeps {kept:.0%} of its variance (NSR {lost:.2g}); "
+            f"{dot.length} products keeps {kept:.0%} of its variance (NSR {significant(lost, 2)}); "
             f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
         )
     rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
@@ -414,6 +425,6 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
         lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr
         yield (
             f"drop loses what it shifts out: with the {rne} mantissa bits that rne needs, a sum of {dot.length} "
-            f"products keeps {kept:.1%} of its variance by the VRR (NSR up to {lost:.2g}); it takes "
+            f"products keeps {kept:.1%} of its variance by the VRR (NSR up to {significant(lost, 2)}); it takes "
             f"{max(vrr, noise)} bits"
         )

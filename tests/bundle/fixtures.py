@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from macgen.bundle import bundle
+from macgen.bundle import contents
 from macgen.bundle.verilog import to_verilog
 from macgen.spec import MacSpec
 
@@ -14,7 +14,7 @@ verilog_of = lru_cache(None)(to_verilog)
 
 def generate_once(monkeypatch):
     """Make `build` take Verilog from memory where it was generated before."""
-    monkeypatch.setattr(bundle, "to_verilog", verilog_of)
+    monkeypatch.setattr(contents, "verilog_of", verilog_of)
 
 
 def sentence(error):

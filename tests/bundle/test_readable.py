@@ -1,5 +1,6 @@
 """What makes the Verilog readable: sections from the sources' landmarks, ports as the docstrings tell, the header."""
 
+import ast
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 import macgen
-from macgen.bundle.verilog.landmarks import places_of
+from macgen.bundle.verilog.landmarks import functions, places_of
 from macgen.bundle.verilog.ports import first_sentence, members_of, port_groups
 from macgen.catalogue import CATALOGUE
 from macgen.rtl import ArrayCore, Design, Modules
@@ -66,6 +67,23 @@ def test_each_signal_belongs_to_the_last_landmark_above_it_in_its_function(tmp_p
     ]
     assert places["a"].section == "Align: the smaller one moves right"
     assert [places[name].order for name in "abcdefg"] == list(range(7))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(macgen.__file__).parent / "rtl").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_functions_are_found_as_the_parser_finds_them(path):
+    text = path.read_text(encoding="utf-8")
+    found = functions(text.splitlines())
+    inner = [0] * len(found)
+    for node in sorted(ast.walk(ast.parse(text)), key=lambda node: getattr(node, "lineno", 0)):
+        if isinstance(node, ast.FunctionDef):
+            inner[node.lineno - 1 : node.end_lineno] = [node.lineno] * (node.end_lineno - node.lineno + 1)
+    code = [
+        number for number, line in enumerate(text.splitlines()) if line.strip() and not line.strip().startswith("#")
+    ]
+    assert [found[number] for number in code] == [inner[number] for number in code]
+    assert any(inner) or "def " not in text
 
 
 def test_what_comes_before_all_landmarks_has_no_section(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -344,7 +345,8 @@ def test_output_that_is_someone_elses_directory(tmp_path):
     Path("x").mkdir()
     Path("x/thesis.tex").write_text("mine")
     for extra in ((), ("--force",)):
-        assert refused("build", "-o", "x", *extra).startswith("output 'x' exists and is no bundle; accepted is ")
+        sentence = refused("build", "-o", "x", *extra)
+        assert sentence.startswith("output 'x' exists and is no bundle (it holds 'thesis.tex'); accepted is ")
     assert tree(tmp_path) == {"x": None, "x/thesis.tex": b"mine"}
 
 
@@ -441,3 +443,26 @@ def test_an_interrupted_replacement_leaves_the_old_bundle(tmp_path, number):
     process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGKILL)
     assert tree(tmp_path / "x") == before
+
+
+@pytest.mark.parametrize("option", ["spec", "plan"])
+def test_standard_input_that_is_no_text(option):
+    sentence = refused("build", f"--{option}", "-", input=b"\xff")
+    assert sentence.startswith(f"{option} '-' ")
+    assert "text" in sentence
+
+
+@pytest.mark.thinned("plan")
+@pytest.mark.parametrize("option", ["spec", "plan"])
+def test_standard_input_that_is_closed(option):
+    shell = f"{shlex.join(command('build', f'--{option}', '-'))} <&-"
+    result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"macgen: error: {option} '-' cannot be read (standard input is closed); accepted is a file, or one there\n"
+    )
+
+
+def test_the_next_commands_can_be_copied(tmp_path):
+    out = invoke("build", "--preset", "int4", *SMALL, "--name", "mac", "-o", "a b").stdout
+    assert out.endswith("Next:  macgen verify 'a b'\n       macgen report 'a b'\n")

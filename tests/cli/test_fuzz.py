@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from macgen.bundle import bundle
-from macgen.bundle.manifest import Manifest, load_manifest
+from macgen.bundle.manifest import Manifest, bundle_paths, load_manifest
 from macgen.spec import MacSpec
 from tests.cli.runner import invoke, tree
 from tests.strategies import formats, specs
@@ -108,10 +109,12 @@ def test_every_accepted_spec_is_built(spec):
 
 def test_manifests_cut_or_changed_anywhere(tmp_path):
     spec = MacSpec(a="int4", b="int4", acc="int12", rows=1, cols=1)
-    assert Manifest.from_json(Manifest.of(spec, "mac").to_json().replace('"files": {}', '"files": {"rtl/mac.v": ""}'))
-    (tmp_path / "rtl").mkdir()
-    (tmp_path / "rtl" / "mac.v").touch()
-    text = Manifest.of(spec, "mac").to_json().replace('"files": {}', '"files": {"rtl/mac.v": ""}').encode()
+    text = replace(Manifest.of(spec, "mac"), files=dict.fromkeys(bundle_paths("mac"), "")).to_json().encode()
+    for path in bundle_paths("mac"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "manifest.json").write_bytes(text)
+    assert load_manifest(tmp_path).spec == spec
     for position in range(0, len(text) - 2, 37):
         for broken in (text[:position], text[:position] + b"\xff" + text[position + 1 :], text[position:]):
             if broken == text:

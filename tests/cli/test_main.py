@@ -87,6 +87,11 @@ def test_a_refusal_is_one_line(failing, kind):
     assert refused("presets") == "rows 0 is not accepted"
 
 
+def test_a_refusal_does_not_command_the_terminal(failing):
+    failing(MacgenError("file a\x1b]0;title\x07b is no file"))
+    assert refused("presets") == r"file a\x1b]0;title\x07b is no file"
+
+
 def test_an_interrupt(failing):
     failing(KeyboardInterrupt())
     result = invoke("presets")

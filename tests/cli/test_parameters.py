@@ -1,8 +1,11 @@
+import subprocess
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or
+from macgen.cli.parameters import SectionedCommand, integer, integer_or, word_of_path
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("64", 64), ("-3", -3), ("+7", 7), ("007", 7)])
@@ -43,3 +46,21 @@ def test_help_in_sections():
 
     lines = [line.split()[0] for line in CliRunner().invoke(build, ["--help"]).stdout.splitlines() if line.strip()]
     assert lines == ["Usage:", "Shape:", "--rows", "Format:", "--acc", "--a", "Other", "--other", "--help"]
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("build/mac12", "build/mac12"),
+        ("a b", "'a b'"),
+        ("-x", "./-x"),
+        ("it's", """'it'"'"'s'"""),
+        ("$HOME;ls", "'$HOME;ls'"),
+        ("a\x1b'\\\n\u00fc", r"$'a\033\047\134\012\u00fc'".replace(r"\u00fc", "\u00fc")),
+        ("a\udcff", r"$'a\377'"),
+    ],
+)
+def test_paths_in_printed_commands_are_one_word(path, word):
+    assert word_of_path(Path(path)) == word
+    printed = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
+    assert printed.removeprefix(b"./") == path.encode(errors="surrogateescape")

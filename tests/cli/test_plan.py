@@ -14,6 +14,7 @@ from macgen.cli.main import COMMANDS
 from macgen.network.papers import NETWORKS
 from macgen.numerics import parse_format
 from tests.cli.runner import invoke, refused
+from tests.network.models import model, node, saved, value, weight
 
 
 def cells(text, start):
@@ -31,7 +32,7 @@ def test_one_length():
     (row,) = cells(result.stdout, " 4,608")
     assert row == ["4,608", "9", "5", "7", "5", "fix45.32", "e5m5", "11"]
     assert "Decided by noise." in result.stdout
-    assert "e5m5: mantissa: NSR 0.003, at most 0.01; exponent: sums reach 342" in result.stdout
+    assert "e5m5: mantissa: NSR 0.0030, at most 0.01; exponent: sums reach 342" in result.stdout
 
 
 def test_forward_widths_of_resnet18():
@@ -358,6 +359,18 @@ def test_any_options(kind, options):
         assert result.stderr.count("\n") == 1
 
 
+def test_attention_of_a_model_is_planned(tmp_path):
+    """Two heads of 32 features on 4096 keys: 128 * 128 * 4096 = 2^26 needs int28, 64 products need int22."""
+    nodes = [node("MatMul", f"x w{name}", name) for name in "qkv"]
+    nodes.append(node("Attention", "q k v", "y", name="self", q_num_heads=2, kv_num_heads=2))
+    weights = [weight(f"w{name}", 64, 64) for name in "qkv"]
+    path = saved(tmp_path, model(nodes, [value("x", (1, 4096, 64))], weights, opset=23))
+    result = invoke("plan", path, "--a", "int8", "--b", "int8", "--only", "forward")
+    assert [row[3] for name in "qkv" for row in cells(result.stdout, name)] == ["64"] * 3
+    assert [row[3] for row in cells(result.stdout, "self.")] == ["32", "4,096"]
+    assert "int28 (28 bits) does for all 5 GEMMs" in result.stdout
+
+
 def test_a_model_with_samples(tmp_path):
     """Half of the inputs are zero: the table says so."""
     helper, tensor = onnx.helper, onnx.TensorProto
@@ -383,3 +396,11 @@ def test_a_model_with_samples(tmp_path):
 
 def test_plan_is_first_in_the_overview():
     assert next(iter(COMMANDS)) == "plan"
+
+
+def test_a_damaged_data_file_is_refused(tmp_path):
+    file = tmp_path / "x.npy"
+    file.write_bytes(b"\x93NUMPY\x01\x00\x04\x00'''(")
+    assert refused("plan", "model.onnx", "--data", file) == (
+        f"data {str(file)!r} is damaged or none of NumPy; accepted is an .npy or .npz of NumPy with numbers"
+    )

@@ -46,6 +46,17 @@ def test_wrong_options_are_refused(bundle, options, sentence, monkeypatch, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_damaged_data_file_is_refused(bundle, tmp_path):
+    file = tmp_path / "layer.npz"
+    np.savez_compressed(file, a=np.ones((3, 40)), b=np.ones((40, 2)))
+    content = bytearray(file.read_bytes())
+    content[60:70] = b"\xff" * 10  # inside the first array, packed
+    file.write_bytes(content)
+    assert refused("report", bundle, "--data", file) == (
+        f"data {str(file)!r} is damaged or none of NumPy; accepted is an .npz of NumPy"
+    )
+
+
 def test_a_directory_without_a_bundle_is_refused(tmp_path):
     assert "manifest.json" in refused("report", tmp_path)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from macgen.bundle import build
 from macgen.cost import synthesize
-from macgen.cost.estimate import Report, baseline_spec, figures, report
+from macgen.cost.estimate import Report, _Pricer, baseline_spec, figures, report
 from macgen.errors import MacgenError
 from macgen.presentation.cost_table import print_report
 from macgen.spec import MacSpec
@@ -109,12 +109,25 @@ def test_an_array_with_32_bits_is_its_own_baseline_and_a_changed_file_is_noted(o
     build(MacSpec(a="int4", b="int4", acc="int32", overflow="wrap", rows=1, cols=1), bundle)
     verilog = bundle / "rtl" / "wide.v"
     verilog.write_text(verilog.read_text() + "// touched\n")
-    result = report(bundle)
+    result = report(bundle, trust=True)
     assert result.baseline == result.cost
     assert set(result.ratios.values()) == {1.0}
     assert result.notes == ("rtl/wide.v was changed after it was built: its checksum is not the manifest's",)
     assert result.cost.area_um2 is None
     assert "Liberty" in result.cost.period_unavailable
+
+
+def test_an_array_may_be_called_baseline(tmp_path, monkeypatch):
+    files = {}
+
+    def cost(self, label, spec, verilog, top):
+        files[label] = verilog
+        raise MacgenError("that is enough")
+
+    monkeypatch.setattr(_Pricer, "cost", cost)
+    with pytest.raises(MacgenError, match="that is enough"):
+        report(build(SMALL, tmp_path / "baseline"))
+    assert files["array"] != files["baseline"]
 
 
 def test_a_clock_out_of_range_is_refused(tmp_path):

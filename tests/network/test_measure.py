@@ -25,15 +25,23 @@ def test_the_same_figures(tmp_path):
 
 
 def test_integers_and_names(tmp_path):
-    """Weights with an L1 norm, layers that stay unmeasured, names with slashes."""
-    nodes = [node("MatMulInteger", "gpu/x w", "h"), node("Cast", "h", "c", to=1), node("Unsqueeze", "c one", "s"),
+    """Weights with an L1 norm and a stated format, layers that stay unmeasured or uncounted, names with slashes."""
+    nodes = [node("MatMulInteger", "gpu/x w zx zw", "h"), node("Cast", "h", "c", to=1), node("Unsqueeze", "c end", "e"),
+             node("DFT", "e", "d", axis=1), node("Unsqueeze", "c one", "s"),
              node("RNN", "s w_rnn r_rnn", "y", hidden_size=2)]  # fmt: skip
-    weights = [weight("w", 4, 4, dtype="int8"), constant("one", [0]), weight("w_rnn", 1, 2, 4),
-               weight("r_rnn", 1, 2, 2)]  # fmt: skip
-    path = saved(tmp_path, model(nodes, [value("gpu/x", ("N", 4), TensorProto.INT8)], weights))
+    weights = [weight("w", 4, 4, dtype="int8"), constant("one", [0]), constant("end", [2]), weight("w_rnn", 1, 2, 4),
+               weight("r_rnn", 1, 2, 2), constant("zx", 0, "int8"), constant("zw", 1, "int8")]  # fmt: skip
+    made = model(nodes, [value("gpu/x", ("N", 4), TensorProto.INT8)], weights)
+    made.graph.quantization_annotation.add(tensor_name="w").quant_parameter_tensor_names.add(
+        key="finn_datatype", value="INT3"
+    )
+    path = saved(tmp_path, made)
     network = measure(path, {"gpu/x": np.ones((2, 4))}, engine="reference")
     assert network.layers[0].measured.weight_l1 is not None
+    assert network.layers[0].measured.codes.weight_l1 is not None
     assert network.layers[1].measured is None
+    assert str(network.layers[0].formats[1]) == "int3"
+    assert network.uncounted == ("DFT",)
     assert network == measure_here(path, np.ones((2, 4)))
 
 

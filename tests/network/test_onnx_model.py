@@ -182,7 +182,7 @@ def test_conv(x, w, attributes, expected, tmp_path):
 def test_conv_transpose(tmp_path):
     nodes = [node("Identity", "x", "x1"), node("ConvTranspose", "x1 w", "y", strides=[2, 2], group=2)]
     (layer,) = saved_layers(tmp_path, nodes, [value("x", (2, 4, 5, 5))], [weight("w", 4, 3, 2, 2)])
-    assert gemms(layer) == [("forward", 2 * 4, 2 * 6 * 10 * 10), ("gradient", 2 * 25, 4 * 3 * 4)]
+    assert gemms(layer) == [("forward", 2, 2 * 6 * 10 * 10), ("gradient", 2 * 25, 4 * 3 * 4)]
     assert layer.forward.macs == 2 * 25 * 4 * 3 * 4
 
 
@@ -238,7 +238,7 @@ def test_rich_model(tmp_path):
     assert (network.name, network.batch) == ("rich", 2)
     assert {layer.name: gemms(layer) for layer in network.layers} == {
         "conv": [("forward", 27, 576), ("gradient", 72, 216)],
-        "up": [("forward", 32, 2304), ("backward", 32, 576), ("gradient", 72, 256)],
+        "up": [("forward", 8, 2304), ("backward", 32, 576), ("gradient", 72, 256)],
         "depthwise": [("forward", 9, 2304), ("backward", 9, 2304), ("gradient", 288, 72)],
         "then_y": [("forward", 8, 16), ("backward", 8, 16), ("gradient", 2, 64)],
         "fc": [("forward", 8, 12), ("backward", 6, 16), ("gradient", 2, 48)],
@@ -425,3 +425,10 @@ def test_a_model_that_holds_another_batch(tmp_path):
         MacgenError, match=r"^Reshape 'r' of model '.*' cannot make shape \(1, 4\) of \(8, 2, 2\); accep"
     ):
         from_onnx(path, batch=8)
+
+
+def test_dimensions_that_a_shell_would_read_otherwise_are_quoted(tmp_path):
+    made = model([node("MatMul", "x w", "y")], [value("x", ("N", "past + now", "$d", 4))], [weight("w", 4, 4)])
+    with pytest.raises(MacgenError) as error:
+        from_onnx(saved(tmp_path, made))
+    assert "accepted with --dim N=SIZE --dim 'past + now=SIZE' --dim '$d=SIZE' (or --batch" in str(error.value)

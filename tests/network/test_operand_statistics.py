@@ -35,12 +35,14 @@ def test_by_hand(engine, tmp_path):
     network = measure_here(path, np.array([[1, 4, -1], [0, -4, 3]]), engine=engine)
     first, second = network.layers
     assert first.measured == Measurement(
-        OperandStatistics(nonzero=5 / 6, largest=4.0, smallest=1.0, rms=(43 / 6) ** 0.5, dtype="float32"),
-        OperandStatistics(nonzero=4 / 6, largest=4.0, smallest=1.0, rms=(25 / 6) ** 0.5, dtype="float32"),
+        OperandStatistics(nonzero=5 / 6, lowest=-4.0, highest=4.0, smallest=1.0, rms=(43 / 6) ** 0.5, dtype="float32"),
+        OperandStatistics(nonzero=4 / 6, lowest=-2.0, highest=4.0, smallest=1.0, rms=(25 / 6) ** 0.5, dtype="float32"),
     )
     assert second.measured == Measurement(
-        OperandStatistics(nonzero=2 / 4, largest=12.0, smallest=2.0, rms=37**0.5, dtype="float32"),
-        OperandStatistics(nonzero=2 / 6, largest=0.5, smallest=0.25, rms=(0.3125 / 6) ** 0.5, dtype="float32"),
+        OperandStatistics(nonzero=2 / 4, lowest=0.0, highest=12.0, smallest=2.0, rms=37**0.5, dtype="float32"),
+        OperandStatistics(
+            nonzero=2 / 6, lowest=-0.25, highest=0.5, smallest=0.25, rms=(0.3125 / 6) ** 0.5, dtype="float32"
+        ),
     )
     assert second.measured.nonzero_products == pytest.approx(1 / 6)
     plain = from_onnx(path, batch=2)
@@ -64,10 +66,16 @@ def test_integers_and_zero_points(engine, tmp_path):
     (layer,) = measure_here(path, np.array([[3, 4, 255], [0, 3, 3]]), engine=engine).layers
     # w less its zero points: [[0, 0], [-1, -9], [1, 0]]
     assert layer.measured == Measurement(
-        OperandStatistics(nonzero=3 / 6, largest=252.0, smallest=1.0, rms=((1 + 252**2 + 9) / 6) ** 0.5, dtype="uint8"),
-        OperandStatistics(nonzero=3 / 6, largest=9.0, smallest=1.0, rms=(83 / 6) ** 0.5, dtype="int8"),
+        OperandStatistics(3 / 6, -3.0, 252.0, 1.0, ((1 + 252**2 + 9) / 6) ** 0.5, "uint8"),
+        OperandStatistics(3 / 6, -9.0, 1.0, 1.0, (83 / 6) ** 0.5, "int8"),
         weight_l1=9,
         weight_range=(9, 1),
+        codes=Measurement(
+            OperandStatistics(5 / 6, 0.0, 255.0, 3.0, ((9 + 16 + 255**2 + 9 + 9) / 6) ** 0.5, "uint8"),
+            OperandStatistics(5 / 6, -4.0, 5.0, 1.0, (71 / 6) ** 0.5, "int8"),
+            weight_l1=14,
+            weight_range=(4, 10),
+        ),
     )
 
 
@@ -81,8 +89,8 @@ def test_quantised_convolution(engine, tmp_path):
     path = saved(tmp_path, model(nodes, [value("x", (1, 1, 4, 4), BYTE)], weights, [value("y", None, BYTE)]))
     (layer,) = measure_here(path, np.full((1, 1, 4, 4), 126), engine=engine).layers
     assert (layer.measured.weight_l1, layer.measured.weight_range) == (10, (0, 10))
-    assert layer.measured.b == OperandStatistics(5 / 8, 4.0, 1.0, (31 / 8) ** 0.5, "int8")
-    assert layer.measured.a == OperandStatistics(1.0, 2.0, 2.0, 2.0, "uint8")
+    assert layer.measured.b == OperandStatistics(5 / 8, 0.0, 4.0, 1.0, (31 / 8) ** 0.5, "int8")
+    assert layer.measured.a == OperandStatistics(1.0, -2.0, -2.0, 2.0, 2.0, "uint8")
 
 
 def test_operands_from_dequantize_linear(engine, tmp_path):
@@ -100,11 +108,50 @@ def test_operands_from_dequantize_linear(engine, tmp_path):
     ]  # fmt: skip
     path = saved(tmp_path, model(nodes, [value("x", ("N", 2))], weights, [value("h"), value("y")], opset=21))
     quantised, half = measure_here(path, np.array([[0, 1.5], [-1, 8]]), engine=engine).layers
-    assert quantised.measured.a == OperandStatistics(3 / 4, 16.0, 2.0, (269 / 4) ** 0.5, "uint8")
-    assert quantised.measured.b == OperandStatistics(3 / 4, 100.0, 1.0, (10050 / 4) ** 0.5, "int8")
+    assert quantised.measured.a == OperandStatistics(3 / 4, -2.0, 16.0, 2.0, (269 / 4) ** 0.5, "uint8")
+    assert quantised.measured.b == OperandStatistics(3 / 4, -7.0, 100.0, 1.0, (10050 / 4) ** 0.5, "int8")
     assert (quantised.measured.weight_l1, quantised.measured.weight_range) == (100, (7, 100))
-    assert half.measured.b == OperandStatistics(3 / 4, 200.0, 0.5, ((0.25 + 12.25 + 40000) / 4) ** 0.5, "float32")
+    assert half.measured.b == OperandStatistics(3 / 4, -3.5, 200.0, 0.5, ((0.25 + 12.25 + 40000) / 4) ** 0.5, "float32")
     assert (half.measured.weight_l1, half.measured.weight_range) == (None, None)
+
+
+def test_operations_of_onnxruntime(tmp_path):
+    """A turned matrix with a zero point for each of its rows, turned dequantised weights, channels last."""
+    nodes = [
+        helper.make_node("QGemm", ["x", "s", "x_zero", "w", "sw", "w_zero"], ["g"], transB=1, domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["x", "s", "x_zero"], ["xd"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["w", "sw", "w_zero"], ["wd"], axis=0, domain="com.microsoft"),
+        helper.make_node("FusedMatMul", ["xd", "wd"], ["f"], transB=1, domain="com.microsoft"),
+        helper.make_node(
+            "QLinearConv",
+            ["image", "s", "x_zero", "k", "s", "k_zero", "s", "x_zero"],
+            ["c"],
+            channels_last=1,
+            domain="com.microsoft",
+        ),
+        helper.make_node(
+            "MatMulNBits", ["f", "n", "ns"], ["y"], K=2, N=2, bits=4, block_size=16, domain="com.microsoft"
+        ),
+    ]
+    weights = [
+        constant("w", [[1, 0, 2], [5, -4, 5]], "int8"), constant("w_zero", [1, 5], "int8"),
+        constant("sw", [1, 1], "float32"), constant("s", 1, "float32"), constant("x_zero", 3, "uint8"),
+        constant("k", [[[[1]], [[2]]], [[[-9]], [[3]]]], "int8"), constant("k_zero", 0, "int8"),
+        weight("n", 2, 1, 8, dtype="uint8"), weight("ns", 2, 1),
+    ]  # fmt: skip
+    inputs = [value("x", (2, 3), BYTE), value("image", (1, 2, 2, 2), BYTE)]
+    made = model(nodes, inputs, weights, [value("y"), value("c", None, BYTE)], domains=["com.microsoft"])
+    made.graph.output.append(value("g"))
+    samples = {"x": np.array([[3, 4, 255], [0, 3, 3]]), "image": np.full((1, 2, 2, 2), 4)}
+    network = measure_here(saved(tmp_path, made), samples, engine="onnxruntime")
+    gemm, product, conv, packed = network.layers
+    # w less its zero points: [[0, -1, 1], [0, -9, 0]]
+    for layer in (gemm, product):
+        assert layer.measured.a == OperandStatistics(3 / 6, -3.0, 252.0, 1.0, ((1 + 252**2 + 9) / 6) ** 0.5, "uint8")
+        assert layer.measured.b == OperandStatistics(3 / 6, -9.0, 1.0, 1.0, (83 / 6) ** 0.5, "int8")
+        assert (layer.measured.weight_l1, layer.measured.weight_range) == (9, (9, 1))
+    assert (conv.measured.weight_l1, conv.measured.weight_range) == (12, (9, 3))
+    assert (packed.measured, str(packed.formats[1])) == (None, "int4")
 
 
 def test_weights_on_the_left(engine, tmp_path):
@@ -113,7 +160,7 @@ def test_weights_on_the_left(engine, tmp_path):
     weights = [constant("w", [[1, -2, 0], [4, 0, 0]], "int8")]
     path = saved(tmp_path, model(nodes, [value("x", (3, "N"), SIGNED)], weights, [value("y", None, 6)]))
     (layer,) = measure_here(path, np.full((3, 5), 7), engine=engine).layers
-    assert layer.measured.a == OperandStatistics(1.0, 7.0, 7.0, 7.0, "int8")
+    assert layer.measured.a == OperandStatistics(1.0, 7.0, 7.0, 7.0, 7.0, "int8")
     assert layer.measured.b.nonzero == 0.5
     assert (layer.measured.weight_l1, layer.measured.weight_range) == (4, (2, 4))
     assert [gemm.kind for gemm in layer.gemms] == ["forward", "gradient"]
@@ -139,7 +186,7 @@ def test_a_fixed_batch_runs_several_times(engine, tmp_path):
 def test_all_zero(engine, tmp_path):
     path = saved(tmp_path, model([node("MatMul", "x w", "y")], [value("x", ("N", 4))], [weight("w", 4, 4)]))
     (layer,) = measure_here(path, np.zeros((2, 4)), engine=engine).layers
-    assert layer.measured.a == OperandStatistics(0.0, 0.0, 0.0, 0.0, "float32")
+    assert layer.measured.a == OperandStatistics(0.0, 0.0, 0.0, 0.0, 0.0, "float32")
     assert layer.measured.nonzero_products == 0.0
 
 

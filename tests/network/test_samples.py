@@ -49,7 +49,7 @@ def test_pickles_are_not_opened(tmp_path):
             return os.mkdir, (str(tmp_path / "trapped"),)
 
     np.savez(tmp_path / "x.npz", a=np.array([Trap()], dtype=object))
-    with pytest.raises(MacgenError, match="is damaged or none of NumPy"):
+    with pytest.raises(MacgenError, match="holds other than numbers"):
         load_samples(tmp_path / "x.npz")
     assert not (tmp_path / "trapped").exists()
 
@@ -88,6 +88,9 @@ def two_inputs():
     [
         (product(), np.ones((2, 5)), "samples of input 'x' have shape (2, 5); accepted is 4 in place of 5 at axis 1"),
         (product(), np.ones(4), "samples of input 'x' have shape (4,); accepted are 2 axes"),
+        (product(("N",)), np.ones((4, 4)), "samples of input 'x' have shape (4, 4); accepted is 1 axis"),
+        (product(()), np.ones((4, 4)), "samples of input 'x' have shape (4, 4); accepted is a single number"),
+        (product(None), np.ones((4, 4)), "input 'x' of model PATH has no shape; accepted are inputs with one"),
         (product(), np.ones((0, 4)), "samples have shapes {'x': (0, 4)}; accepted is one number of examples, at least "
                                      "one"),
         (product((2, 4)), np.ones((0, 4)), "samples have shapes {'x': (0, 4)}; accepted is one number of examples, at "

@@ -23,7 +23,7 @@ def test_what_is_no_string(value):
     )
 
 
-@pytest.mark.parametrize("text", ["", "fp8", "float16", "posit8", "5m2", "ieee"])
+@pytest.mark.parametrize("text", ["", "fp8", "posit8", "5m2", "ieee"])
 def test_unknown_name(text):
     with pytest.raises(MacgenError) as caught:
         parse_format(text)

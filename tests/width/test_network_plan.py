@@ -1,13 +1,17 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from macgen.errors import MacgenError
-from macgen.network.gemm import Gemm, Layer, Measurement, Network, OperandStatistics
+from macgen.network.gemm import Gemm, Layer, Network
+from macgen.network.measurement import Measurement, OperandStatistics
+from macgen.network.operand_format import OperandFormat
 from macgen.network.papers import paper_network
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.width import exponent, nsr
 from macgen.width.network_plan import measured_sum, plan_length, plan_network
+from macgen.width.plan_file import parse_plan
 from macgen.width.planning import Goal, Sum, plan
 
 SMALL = Network(
@@ -21,8 +25,9 @@ SMALL = Network(
 )
 
 
-def statistics(nonzero=1.0, largest=1.0, rms=0.5, dtype="float32"):
-    return OperandStatistics(nonzero, largest, 0.01, rms, dtype)
+def statistics(nonzero=1.0, largest=1.0, rms=0.5, dtype="float32", lowest=None):
+    """Return figures of values from -largest, unless a lowest one is given, to largest."""
+    return OperandStatistics(nonzero, -largest if lowest is None else lowest, largest, 0.01, rms, dtype)
 
 
 def with_measurement(measured):
@@ -155,7 +160,7 @@ def test_measured_weights_bound_integers():
     ],
 )
 def test_operands_are_scaled_into_their_formats(a, b, goal, rms):
-    reach = (9, None) if a.dtype == "int8" else (None, None)
+    reach = ((-9, 9), None) if a.dtype == "int8" else (None, None)
     assert measured_sum(100, Measurement(a, b), goal) == Sum(length=100, rms=rms, reach=reach)
 
 
@@ -164,7 +169,7 @@ def test_integers_beyond_their_format_warn():
     integers, reals = (statistics(largest=127.0, rms=30.0, dtype=dtype) for dtype in ("int8", "float32"))
     for b, warned in ((integers, True), (reals, False)):
         found = plan_network(with_measurement(Measurement(integers, b)), Goal(a="int8", b="int4"))
-        assert any("reach 127, beyond b int4" in text for text in found.rows[0].plan.warnings) is warned
+        assert any("reach from -127 to 127, beyond b int4" in text for text in found.rows[0].plan.warnings) is warned
         assert found.rows[1].plan.warnings == ()
 
 
@@ -174,6 +179,17 @@ def test_integers_beyond_their_format_warn():
 @pytest.mark.parametrize("goal", [Goal(), Goal(a="int8", b="e5m2")])
 def test_nothing_but_zeros(a, goal):
     assert measured_sum(100, Measurement(a, statistics(), 7), goal) == Sum(length=100, weight_l1=7)
+
+
+def test_what_the_model_says_goes_with_its_rows():
+    formats = OperandFormat("uint4"), OperandFormat("int4", narrow=True)
+    layers = (replace(SMALL.layers[0], formats=formats), SMALL.layers[1])
+    found = plan_network(replace(SMALL, layers=layers, uncounted=("DFT",), unknown=("Newer",)), Goal())
+    assert [row.stated for row in found.rows] == [formats] * 2 + [(None, None)] * 3
+    values = json.loads(found.to_json())
+    assert [row["stated"] for row in values["rows"]] == [["uint4", "int4narrow"]] * 2 + [[None, None]] * 3
+    assert (values["uncounted"], values["unknown"]) == (["DFT"], ["Newer"])
+    assert parse_plan(found.to_json(), "plan").rows[0].layer == "first"
 
 
 # -- the file --------------------------------------------------------------------------------------------------------

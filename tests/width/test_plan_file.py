@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from macgen import MacSpec
 from macgen.errors import MacgenError, shown_path
-from macgen.network.gemm import Measurement
+from macgen.network.measurement import Measurement
 from macgen.numerics import FloatFormat
 from macgen.width.network_plan import plan_network
 from macgen.width.plan_file import PlanFile, PlannedRow, load_plan, parse_plan
@@ -160,9 +160,10 @@ def test_paths_without_a_plan(tmp_path):
     fifo, huge, missing = tmp_path / "fifo", tmp_path / "huge", tmp_path / "missing"
     os.mkfifo(fifo)
     with huge.open("wb") as file:
-        file.truncate((1 << 28) + 1)
-    for path in (tmp_path, fifo, huge, missing):
-        assert sentence_of(path) == f"plan {shown_path(path)} is no file of a plan; {WRITES}"
+        file.truncate((1 << 26) + 1)
+    for path in (tmp_path, fifo, missing):
+        assert sentence_of(path) == f"plan {shown_path(path)} is no file; {WRITES}"
+    assert sentence_of(huge) == f"plan {shown_path(huge)} has more than 67108864 bytes; {WRITES}"
     sentence_of(tmp_path / ("x" * 300))
     sentence_of(f"{tmp_path}/nul\0")
 

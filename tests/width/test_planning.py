@@ -214,12 +214,45 @@ def test_one_output_is_held_exactly(weights, a):
     assert answer.acc.width == exact or answer.reason == "holds every product"
 
 
-def test_measured_operands_beyond_their_format_warn():
-    dot = Sum(length=64, weight_l1=500, reach=(128, 127))
-    assert planning.plan(Goal(a="int8", b="int4"), dot).warnings == (
-        "measured operands reach 127, beyond b int4, which holds 8: the plan is for operands that fit",
+@pytest.mark.parametrize(
+    ("a", "b", "reach", "warned"),
+    [
+        ("int8", "int8", ((-128, 127), (-5, 127)), None),
+        ("int8", "int4", ((-128, 127), (-5, 127)), "from -5 to 127, beyond b int4, which holds -8 to 7"),
+        ("int8", "uint8", ((-128, 127), (-5, 5)), "from -5 to 5, beyond b uint8, which holds 0 to 255"),
+        ("uint8", "int8", ((-1, 1), None), "from -1 to 1, beyond a uint8, which holds 0 to 255"),
+        ("int8", "int8", ((-127, 128), None), "from -127 to 128, beyond a int8, which holds -128 to 127"),
+        ("fix4.4", "int8", ((-9, 7), None), "from -9 to 7, beyond a fix4.4, which holds -8 to 7.9375"),
+    ],
+)
+def test_operands_beyond_their_format_warn(a, b, reach, warned):
+    """Then nothing is known of weights as the array is given them, and only the format's own bound is left."""
+    found = planning.plan(Goal(a=a, b=b), Sum(length=64, weight_l1=500, weight_range=(0, 500), reach=reach))
+    expected = () if warned is None else (f"operands reach {warned}: the plan is for operands that fit",)
+    assert found.warnings == expected
+    assert (found.answer("weights", None) is None) is (warned is not None and f"beyond b {b}" in warned)
+
+
+def test_negative_weights_are_not_unsigned():
+    found = planning.plan(Goal(a="uint8", b="uint8"), Sum(length=64, weight_l1=9, weight_range=(4, 5)))
+    assert (found.chosen.method, str(found.chosen.acc)) == ("exact", "uint22")  # 64 * 255 * 255 < 2^22
+    assert found.warnings == (
+        "weights are negative, beyond b uint8, which holds 0 to 255: the plan is for operands that fit",
     )
-    assert planning.plan(Goal(a="int8", b="int8"), dot).warnings == ()
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=40), st.sampled_from(["uint8", "uint1", "int8", "int2"]))
+def test_one_output_of_unsigned_weights_is_held_exactly(weights, a):
+    """The least format, unsigned where no sum is negative, that holds all sums and every product."""
+    dot = Sum(length=len(weights), weight_l1=sum(weights), weight_range=(0, sum(weights)))
+    acc = planning.plan(Goal(a=a, b="uint8"), dot).answer("weights", None).acc
+    low, high = (sum(weights) * x for x in bounds.operand_range(parse_format(a)))
+    products = [x * 255 for x in bounds.operand_range(parse_format(a))]
+    ends = min(low, products[0], 0), max(high, products[1])
+    widths = range(1, 40)
+    held = [width for width in widths if acc.signed and -(1 << (width - 1)) <= ends[0] and ends[1] < 1 << (width - 1)]
+    held += [width for width in widths if not acc.signed and ends[1] < 1 << width]
+    assert acc == FixedFormat(held[0], signed=a.startswith("int"))
 
 
 def test_chunks_are_justified_by_the_roundings_noise():

@@ -3,11 +3,8 @@
 A stage begins with a comment `# -- Title: text` and ends with the next one of the same function.
 """
 
-import ast
-import io
 import re
-import tokenize
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +12,8 @@ from typing import NamedTuple
 
 from macgen.rtl.parts.hierarchy import Source
 
-_LANDMARK = re.compile(r"# -- ([A-Z][^:]*: .*)")
+_LANDMARK = re.compile(r"\s*# -- ([A-Z][^:]*: .*)")
+_FUNCTION = re.compile(r"(async )?def ")
 
 
 class Place(NamedTuple):
@@ -53,38 +51,49 @@ def places_of(sources: Mapping[str, Source]) -> dict[str, Place]:
 
 @dataclass(frozen=True)
 class _Landmarks:
-    """The landmarks of a file: line, column, text; and the lines that its functions take, outer ones first."""
+    """The landmarks of a file, by line; and of every line the function that it is in and how far it is indented.
 
-    marks: tuple[tuple[int, int, str], ...]
-    functions: tuple[tuple[int, int], ...]
+    Attributes:
+        marks: line and text.
+        functions: by line the line of the innermost `def`; 0: it is in none.
+        indents: by line.
+    """
+
+    marks: tuple[tuple[int, str], ...]
+    functions: tuple[int, ...]
     indents: tuple[int, ...]
 
     def section(self, line: int) -> str:
         """Return the text of the last landmark above a line, in the same function and not deeper inside."""
-        function, indent = self._function(line), self.indents[line - 1]
+        function = self.functions[line - 1]
         found = ""
-        for at, column, text in self.marks:
-            if at <= line and column <= indent and self._function(at) == function is not None:
+        for at, text in self.marks:
+            if at <= line and self.indents[at - 1] <= self.indents[line - 1] and self.functions[at - 1] == function:
                 found = text
         return found
-
-    def _function(self, line: int) -> tuple[int, int] | None:
-        inside = [function for function in self.functions if function[0] <= line <= function[1]]
-        return max(inside) if inside else None
 
 
 @lru_cache(None)
 def _landmarks(file: str) -> _Landmarks:
-    text = Path(file).read_text(encoding="utf-8")
-    marks = []
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        found = _LANDMARK.fullmatch(token.string) if token.type == tokenize.COMMENT else None
-        if found:
-            marks.append((*token.start, found[1]))
-    functions = [
-        (node.lineno, node.end_lineno or node.lineno)
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    ]
-    indents = tuple(len(line) - len(line.lstrip()) for line in text.splitlines())
-    return _Landmarks(tuple(marks), tuple(sorted(functions)), indents)
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    indents = tuple(len(line) - len(line.lstrip()) for line in lines)
+    found = [(number, _LANDMARK.fullmatch(line)) for number, line in enumerate(lines, 1)]
+    return _Landmarks(tuple((number, mark[1]) for number, mark in found if mark), functions(lines), indents)
+
+
+def functions(lines: Sequence[str]) -> tuple[int, ...]:
+    """Return of each line of a Python source the line of the innermost `def` that it is inside; 0: of none.
+
+    By indentation, as ruff's format leaves it: a parser would take most of the time in which an array is written.
+    """
+    inside: list[tuple[int, int]] = []  # how far the open functions are indented, and their lines
+    found = []
+    for number, line in enumerate(lines, 1):
+        code = line.lstrip()
+        indent = len(line) - len(code)
+        while code and not code.startswith(")") and inside and indent <= inside[-1][0]:
+            inside.pop()
+        if _FUNCTION.match(code):
+            inside.append((indent, number))
+        found.append(inside[-1][1] if inside else 0)
+    return tuple(found)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, shown
+
+_DEEPEST = 40  # parentheses within parentheses; real libraries need about four
 
 _TOKEN = re.compile(r"""\s*(?:(?P<name>[A-Za-z_$][\w$]*(?:\[\d+\])?|[01](?!\w))|(?P<sign>['!^&*|+()]))""")
 
@@ -73,13 +75,15 @@ def parse(text: str) -> Expression:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
-            raise MacgenError(f"Boolean expression {text!r} has an unexpected {text[position:].strip()[0]!r}")
+            raise MacgenError(f"Boolean expression {shown(text)} has an unexpected {text[position:].strip()[0]!r}")
         tokens.append(match["name"] or match["sign"])
         position = match.end()
+    if max(itertools.accumulate(((token == "(") - (token == ")") for token in tokens), initial=0)) > _DEEPEST:
+        raise MacgenError(f"Boolean expression {shown(text)} has parentheses nested more than {_DEEPEST} deep")
     program: list[str] = []
     rest = _or(tokens, 0, program, text)
     if rest != len(tokens):
-        raise MacgenError(f"Boolean expression {text!r} has an unexpected {tokens[rest]!r}")
+        raise MacgenError(f"Boolean expression {shown(text)} has an unexpected {tokens[rest]!r}")
     return Expression(tuple(program))
 
 
@@ -112,13 +116,13 @@ def _not(tokens: list[str], at: int, program: list[str], text: str) -> int:
     while at < len(tokens) and tokens[at] == "!":
         inverted, at = not inverted, at + 1
     if at == len(tokens):
-        raise MacgenError(f"Boolean expression {text!r} ends where an operand is expected")
+        raise MacgenError(f"Boolean expression {shown(text)} ends where an operand is expected")
     if tokens[at] == "(":
         at = _or(tokens, at + 1, program, text)
         if at == len(tokens) or tokens[at] != ")":
-            raise MacgenError(f"Boolean expression {text!r} lacks a closing parenthesis")
+            raise MacgenError(f"Boolean expression {shown(text)} lacks a closing parenthesis")
     elif tokens[at] in "&*|+^')":
-        raise MacgenError(f"Boolean expression {text!r} has an unexpected {tokens[at]!r}")
+        raise MacgenError(f"Boolean expression {shown(text)} has an unexpected {tokens[at]!r}")
     else:
         program.append(tokens[at])
     at += 1

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from macgen.cost.library import boolean, liberty_grammar
 from macgen.cost.library.boolean import Expression
 from macgen.cost.library.liberty_grammar import Group
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, shown
 
 _NAND2 = boolean.parse("!(A & B)")
 _BUFFER = boolean.parse("A")
 _INVERTER = boolean.parse("!A")
+
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_LEAST_UNIT, _MOST = 1e-30, 1e30  # products of numbers within them stay far from the ends of binary64
 
 _PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 
@@ -193,44 +196,43 @@ class _LibraryBuilder:
     def error(self, group: Group, problem: str) -> MacgenError:
         return MacgenError(f"Liberty file {self.path} line {group.line}: {problem}")
 
-    def number(self, group: Group, attribute: str, default: float) -> float:
+    def number(self, group: Group, attribute: str, default: float, *, least: float = -_MOST) -> float:
         text = group.text(attribute)
         if not text:
             return default
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.error(group, f"{attribute} {text!r} is not a number")
+        value = _number(text)
+        if value is None:
+            raise self.error(group, f"{attribute} {shown(text)} is not a number")
+        if value < least:
+            raise self.error(group, f"{attribute} {shown(text)} is not a number from {least:g}")
         return value
 
     def numbers(self, group: Group, texts: list[str]) -> list[float]:
         values = []
         for text in re.split(r"[\s,]+", " ".join(texts)):
             if text:
-                try:
-                    values.append(float(text))
-                except ValueError:
-                    raise self.error(group, f"{text!r} in a table is not a number") from None
+                if (value := _number(text)) is None:
+                    raise self.error(group, f"{shown(text)} in a table is not a number")
+                values.append(value)
         return values
 
     def unit(self, attribute: str, default: str, symbol: str) -> float:
         text = self.group.text(attribute, default)
-        match = re.fullmatch(rf"\s*([\d.]+(?:e[-+]?\d+)?)\s*([munpf]?){symbol}\s*", text, re.IGNORECASE)
-        if match is None:
-            raise self.error(self.group, f"{attribute} {text!r} is not a unit such as {default!r}")
-        return float(match[1]) * _PREFIXES[match[2].lower()]
+        match = re.fullmatch(rf"\s*([-+.\d]+(?:e[-+]?\d+)?)\s*([munpf]?){symbol}\s*", text, re.IGNORECASE)
+        value = None if match is None else _number(match[1])
+        if match is None or value is None or value < _LEAST_UNIT:
+            raise self.error(self.group, f"{attribute} {shown(text)} is not a positive unit such as {default!r}")
+        return value * _PREFIXES[match[2].lower()]
 
     def capacitance_scale(self) -> float:
         """Femtofarads in one capacitive_load_unit."""
         texts = self.group.attributes.get("capacitive_load_unit", ["1", "pf"])
-        scales = {"ff": 1.0, "pf": 1e3}
-        try:
-            return float(texts[0]) * scales[texts[1].lower()]
-        except (IndexError, KeyError, ValueError):
-            problem = f"capacitive_load_unit ({', '.join(texts)}) is not a number and ff or pf"
-            raise self.error(self.group, problem) from None
+        number, unit = texts if len(texts) == 2 else ("", "")
+        value, scale = _number(number), {"ff": 1.0, "pf": 1e3}.get(unit.lower())
+        if value is None or scale is None or value < _LEAST_UNIT:
+            problem = f"capacitive_load_unit {shown(', '.join(texts))} is not a positive number and ff or pf"
+            raise self.error(self.group, problem)
+        return value * scale
 
     def build(self) -> Library:
         voltage = self.number(self.group, "nom_voltage", math.nan)
@@ -271,7 +273,7 @@ class _LibraryBuilder:
             unsupported = "a bidirectional pin"
         return Cell(
             name=group.arguments[0],
-            area=self.number(group, "area", 0.0),
+            area=self.number(group, "area", 0.0, least=0),
             leakage=self.leakage(group),
             pins=pins,
             flip_flop=self.flip_flop(flip_flops[0]) if flip_flops else None,
@@ -283,18 +285,22 @@ class _LibraryBuilder:
         """The cell's stated leakage, or else the mean over its states."""
         states = [self.number(state, "value", 0.0) for state in group.find("leakage_power")]
         default = sum(states) / len(states) if states else self.number(self.group, "default_cell_leakage_power", 0.0)
-        return self.number(group, "cell_leakage_power", default) * self.leakage_unit
+        if default < 0:
+            raise self.error(
+                group, f"the mean leakage of the cell's states is {default:g}; accepted are numbers from 0"
+            )
+        return self.number(group, "cell_leakage_power", default, least=0) * self.leakage_unit
 
     def pin(self, group: Group, name: str) -> Pin:
         direction = group.text("direction", "input")
         default = {
-            "input": self.number(self.group, "default_input_pin_cap", 0.0),
-            "output": self.number(self.group, "default_output_pin_cap", 0.0),
+            "input": self.number(self.group, "default_input_pin_cap", 0.0, least=0),
+            "output": self.number(self.group, "default_output_pin_cap", 0.0, least=0),
         }.get(direction, 0.0)
         return Pin(
             name=name,
             direction=direction,
-            capacitance=self.number(group, "capacitance", default) * self.capacitance_unit,
+            capacitance=self.number(group, "capacitance", default, least=0) * self.capacitance_unit,
             function=self.expression(group, "function"),
             three_state=bool(group.text("three_state")),
             energies=tuple(
@@ -370,6 +376,12 @@ class _LibraryBuilder:
         if len(order) == 2:
             array = array.transpose(order["slew"], order["load"])
         return Table(slews, loads, array.reshape(max(1, len(slews)), max(1, len(loads))) * self.energy_unit)
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text is; None where it is none, or larger than any in a library can be."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if abs(value) <= _MOST else None
 
 
 _ZERO = Table((), (), np.zeros((1, 1)))

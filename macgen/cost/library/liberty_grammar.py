@@ -1,6 +1,7 @@
 """The grammar of Liberty files: nested groups with attributes, and the line on which each group starts."""
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from macgen.errors import MacgenError
+
+MAX_BYTES = 1 << 29
+"""Of a file, unpacked; the largest of libraries with current-source tables come near."""
 
 _DEEPEST = 40  # groups within groups; real libraries need about six
 
@@ -158,16 +162,22 @@ def read_text(path: Path) -> str:
     """Return the text of a Liberty file, plain or gzipped.
 
     Raises:
-        MacgenError: the file cannot be read.
+        MacgenError: the file cannot be read, or has more than `MAX_BYTES`.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacked:
+                data = unpacked.read(MAX_BYTES + 1)
     except OSError as error:
         raise MacgenError(f"Liberty file {path} cannot be read: {error.strerror or error}") from error
     except (EOFError, zlib.error) as error:
         raise MacgenError(f"Liberty file {path} is a damaged gzip file: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise MacgenError(
+            f"Liberty file {path} has more than {MAX_BYTES} bytes, unpacked; accepted are at most as many"
+        )
     return data.decode("utf-8", errors="replace")
 
 

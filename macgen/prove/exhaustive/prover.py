@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from macgen import tools
-from macgen.bundle.manifest import checksum_notes, load_manifest
+from macgen.bundle.opening import open_bundle
 from macgen.errors import check_function, check_integer, check_path
 from macgen.prove.exhaustive.difference import first_difference
 from macgen.prove.exhaustive.program import check_widths, compile_program
@@ -128,6 +128,7 @@ def exhaustive(
     most: int = MOST_PAIRS,
     workdir: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    trust: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ExhaustiveResult:
     """Compare the loop of a bundle's PE with the numeric contract, in every state that it can reach where that can be.
@@ -140,6 +141,7 @@ def exhaustive(
         workdir: directory for the build and the logs, made if need be; None for a temporary one, which is kept only
             when something differs.
         timeout: limit in seconds of the comparison, and of each command before it.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: told what is being done.
 
     Returns:
@@ -150,19 +152,20 @@ def exhaustive(
         ToolError: a tool is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
-    directory = check_path("bundle", bundle).resolve()
     check_function("progress", progress)
-    manifest = load_manifest(directory)
+    opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
+    manifest = opened.manifest
     spec = manifest.spec
     seed = check_integer("seed", seed, 0, _MOST)
     draws, most = check_integer("draws", draws, 1, _MOST), check_integer("most", most, 0, _MOST)
     tools.check_timeout(timeout)
     check_widths(spec)
-    for tool in ("verilator", "g++", "perl"):
-        tools.require(tool, needed_by="exhaustive verification")
+    tools.require_all("verilator", "g++", "perl", needed_by="exhaustive verification")
     with tools.work_directory(workdir, "exhaustive") as work:
         progress("compiling")
-        program = compile_program(spec, manifest.name, directory / manifest.verilog, work.path, timeout)
+        verilog = work.path / "array.v"
+        verilog.write_bytes(opened.verilog)
+        program = compile_program(spec, manifest.name, verilog, work.path, timeout)
         compile_seconds = time.monotonic() - started
         log, result = work.path / "log.txt", work.path / "result.json"
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -180,7 +183,7 @@ def exhaustive(
         seed=seed,
         compile_seconds=compile_seconds,
         seconds=time.monotonic() - started,
-        notes=tuple(checksum_notes(directory, manifest)),
+        notes=opened.notes,
         log=log if workdir is not None or difference is not None else None,
     )
 

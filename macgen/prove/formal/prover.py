@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from macgen import tools
-from macgen.bundle.manifest import checksum_notes, load_manifest
+from macgen.bundle.opening import open_bundle
 from macgen.errors import ToolError, check_function, check_path
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
@@ -101,6 +101,7 @@ def formal(
     *,
     workdir: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    trust: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> FormalResult:
     """Prove stream protocol, order of the sums, reset and accumulator range of a bundle's Verilog.
@@ -110,6 +111,7 @@ def formal(
         workdir: directory for harnesses and logs, made if need be; None for a temporary one, which is kept only when
             something is not proved.
         timeout: limit in seconds of each solver run.
+        trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: told which proof is at work.
 
     Returns:
@@ -120,9 +122,9 @@ def formal(
         ToolError: Yosys is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
-    directory = check_path("bundle", bundle).resolve()
     check_function("progress", progress)
-    manifest = load_manifest(directory)
+    opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
+    manifest = opened.manifest
     tools.check_timeout(timeout)
     tools.require("yosys", needed_by="formal verification")
     proofs: list[Proof] = []
@@ -131,7 +133,7 @@ def formal(
     trace: Path | None = None
     log: Path | None = None
     with tools.work_directory(workdir, "formal") as work:
-        shutil.copyfile(directory / manifest.verilog, work.path / "array.v")
+        (work.path / "array.v").write_bytes(opened.verilog)
         modules = _modules(work.path, timeout)
         design = Design(manifest.spec)
         for make in HARNESSES:
@@ -158,7 +160,7 @@ def formal(
         problem=problem,
         trace=trace,
         log=log,
-        notes=tuple(checksum_notes(directory, manifest)),
+        notes=opened.notes,
         seconds=time.monotonic() - started,
     )
 

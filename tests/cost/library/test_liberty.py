@@ -1,10 +1,12 @@
 import gzip
+import math
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macgen import tools
@@ -180,7 +182,7 @@ def test_a_real_library():
         ('values ("1, 2")', 'values ("1, x")', 13, "'x' in a table is not a number"),
         ('index_1 ("1, 2")', 'index_1 ("2, 1")', 13, "the points of a table's axis do not ascend"),
         ("input_transition_time", "temperature", 13, "a power table over 'temperature' is not supported"),
-        ("(1, ff)", "(1, farad)", 1, r"capacitive_load_unit \(1, farad\) is not a number and ff or pf"),
+        ("(1, ff)", "(1, farad)", 1, "capacitive_load_unit '1, farad' is not a positive number and ff or pf"),
         ("nom_voltage : 1.0", "nom_voltage : 0", 1, "the library states no positive nom_voltage"),
         ("cell (INV)", "cell ()", 7, "the cell has no name"),
         ("cell (INV)", "shell (INV)", 1, "the library has no cells"),
@@ -188,6 +190,36 @@ def test_a_real_library():
         ("area : 2;", "area : {", 8, "the value of an attribute expected, found '{'"),
         ("cell (INV)", "/* cell (INV)", 7, "unexpected '/'"),
         ("area : 2;", "a (x) {" * 60, 8, "groups are nested more than 40 deep"),
+        *(
+            ("area : 2;", f"area : {text};", 7, f"area '{text}' is not a number")
+            for text in ("nan", "-inf", "1e999", "1e31", "1_0", "0x2", "1.2.3", "\u0662")
+        ),
+        ("area : 2;", "area : -2;", 7, "area '-2' is not a number from 0"),
+        ("area : 2;", "cell_leakage_power : -2;", 7, "cell_leakage_power '-2' is not a number from 0"),
+        ("area : 2;", "leakage_power () { value : -2; }", 7, "the mean leakage of the cell's states is -2; accepted"),
+        ("capacitance : 1;", "capacitance : -1;", 9, "capacitance '-1' is not a number from 0"),
+        ("nom_voltage : 1.0", "nom_voltage : -1", 1, "the library states no positive nom_voltage"),
+        *(
+            ("(1, ff)", f"({text}, ff)", 1, f"capacitive_load_unit '{text}, ff' is not a positive number and ff or pf")
+            for text in ("nan", "-1", "0", "inf", "1e400", "1e-40", "x")
+        ),
+        *(
+            ("nom_voltage : 1.0;", f'nom_voltage : 1; {unit}_unit : "{text}";', 1, f"{unit}_unit '{text}' is not a pos")
+            for unit, text in (
+                ("voltage", "1.2.3V"),
+                ("voltage", "0V"),
+                ("voltage", "-1V"),
+                ("voltage", "1e999V"),
+                ("voltage", "nanV"),
+                ("time", "0ns"),
+                ("time", "1..0ns"),
+                ("leakage_power", "infnW"),
+                ("leakage_power", "1e-99nW"),
+            )
+        ),
+        ('"!A"', '"' + "(" * 1000 + "A" + ")" * 1000 + '"', 10, r"function: Boolean .* nested more than 40 deep"),
+        ('values ("1, 2")', 'values ("1, nan")', 13, "'nan' in a table is not a number"),
+        ('values ("1, 2")', 'values ("1, 1e300")', 13, "'1e300' in a table is not a number"),
     ],
 )
 def test_malformed_files_name_line_and_problem(old, new, line, problem, tmp_path):
@@ -209,6 +241,30 @@ def test_other_files_are_refused(data, tmp_path):
         liberty.read(path)
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_files_that_are_too_large(pack, tmp_path, monkeypatch):
+    path = tmp_path / "large.lib"
+    monkeypatch.setattr(liberty_grammar, "MAX_BYTES", 1000)
+    path.write_bytes(pack(MINIMAL.encode() + b" " * (1000 - len(MINIMAL))))
+    assert "INV" in liberty.read(path).cells
+    path.write_bytes(pack(MINIMAL.encode() + b" " * (1001 - len(MINIMAL))))
+    with pytest.raises(
+        MacgenError, match=r"large\.lib has more than 1000 bytes, unpacked; accepted are at most as many$"
+    ):
+        liberty.read(path)
+
+
+def test_unpacking_ends_at_the_limit(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.lib.gz"
+    path.write_bytes(gzip.compress(bytes(1 << 26), 1))
+    monkeypatch.setattr(liberty_grammar, "MAX_BYTES", 1 << 20)
+    tracemalloc.start()
+    with pytest.raises(MacgenError, match="more than 1048576 bytes"):
+        liberty.read(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(MacgenError, match=r"nothing\.lib cannot be read: No such file or directory"):
         liberty.read(tmp_path / "nothing.lib")
@@ -224,17 +280,34 @@ def test_a_library_without_a_nand_has_no_unit(tmp_path):
         _ = read(MINIMAL, tmp_path / "l.lib").nand2
 
 
+def check_damaged(data, sound, tmp_path_factory):
+    """A sound file with some bytes changed, left out or put in, packed or not: a library, or a sentence."""
+    where = bytearray(sound)
+    put = st.text(alphabet='{}();:,"/*\\!&0a\n -.e', max_size=5).map(str.encode) | st.binary(max_size=3)
+    if data.draw(st.integers(0, 3)) == 0:
+        where = bytearray(gzip.compress(where))
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(where)))
+        where[start : start + data.draw(st.integers(0, 40))] = data.draw(put)
+    path = tmp_path_factory.getbasetemp() / "damaged.lib"
+    path.write_bytes(where)
+    try:
+        library = liberty.read(path)
+    except MacgenError as error:
+        assert "damaged.lib" in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert library.voltage > 0
+        assert all(0 <= cell.area < math.inf and 0 <= cell.leakage < math.inf for cell in library.cells.values())
+
+
 @given(data=st.data())
 def test_damaged_files_give_a_sentence_or_a_library(data, tmp_path_factory):
-    start = data.draw(st.integers(0, len(MINIMAL)))
-    length = data.draw(st.integers(0, 40))
-    put = data.draw(st.text(alphabet='{}();:,"/*\\!&0a\n ', max_size=5))
-    path = tmp_path_factory.getbasetemp() / "damaged.lib"
-    try:
-        library = read(MINIMAL[:start] + put + MINIMAL[start + length :], path)
-    except MacgenError as error:
-        message = str(error)
-    else:
-        message = f"damaged.lib has {len(library.cells)} cells"
-    assert "damaged.lib" in message
-    assert "\n" not in message
+    check_damaged(data, MINIMAL.encode(), tmp_path_factory)
+
+
+@pytest.mark.prove
+@given(data=st.data())
+@settings(max_examples=3000)
+def test_many_damaged_files_give_a_sentence_or_a_library(data, tmp_path_factory):
+    check_damaged(data, data.draw(st.sampled_from([MINIMAL.encode(), TINY_LIBERTY.read_bytes()])), tmp_path_factory)

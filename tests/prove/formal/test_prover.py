@@ -259,7 +259,7 @@ def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     makers["totals"] = "totals"
     monkeypatch.setattr(module, "HARNESSES", (getattr(module, f"{makers[proof]}_harness"),))
     monkeypatch.setattr(module, "_modules", lambda *_: ports(name))
-    result = formal(mutant(bundles, tmp_path, name, changed), workdir=tmp_path)
+    result = formal(mutant(bundles, tmp_path, name, changed), trust=True, workdir=tmp_path)
     assert not result.passed
     (found,) = result.proofs
     assert found.outcome == "fails"
@@ -295,7 +295,7 @@ def test_temporary_files_stay_only_after_a_failure(bundles, tmp_path, monkeypatc
     assert formal(bundles("int")).passed
     assert list(temporary.iterdir()) == []
     changed = mutant(bundles, tmp_path, "int", lambda v: drive(v, "control__first", "~first & {}"))
-    result = formal(changed)
+    result = formal(changed, trust=True)
     assert result.trace.is_relative_to(temporary)
     assert result.trace.exists()
 
@@ -309,4 +309,4 @@ def test_a_limit_that_is_none_is_refused(bundles, timeout):
 def test_verilog_that_yosys_cannot_read(bundles, tmp_path):
     broken = mutant(bundles, tmp_path, "int", lambda v: Mutant("no module", v.replace("module mac (", "modul mac (")))
     with pytest.raises(ToolError, match=r"Yosys failed with exit code 1: .*; its log is .*ports.txt$"):
-        formal(broken, workdir=tmp_path)
+        formal(broken, trust=True, workdir=tmp_path)

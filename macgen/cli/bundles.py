@@ -1,0 +1,23 @@
+"""Bundles that commands read: looked at, and what is unusual said, before anything of them runs."""
+
+from pathlib import Path
+
+import click
+
+TRUST_HELP = "Take Verilog that macgen did not write: tools run whatever it says.  [default: only what macgen writes]"
+
+
+def look_at(directory: Path, trust: bool) -> None:
+    """Say on standard error what is unusual about a bundle.
+
+    Raises:
+        MacgenError: it is refused.
+        ToolError: Yosys failed at the Verilog to compare with.
+    """
+    from macgen.bundle.opening import open_bundle
+    from macgen.cli import console
+
+    with console.progress(f"Looking at {click.format_filename(directory)}"):
+        opened = open_bundle(directory, trust=trust)
+    for note in opened.notes:
+        click.echo(f"macgen: note: {note}", err=True)

@@ -1,0 +1,117 @@
+"""Sizes that a model states as sums or products of others, such as `past_sequence_length + sequence_length`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+_LONGEST = 200  # characters; so that parentheses are not nested deeply either
+_TOKEN = re.compile(r"\s*(?:(\d+)|([^\W\d][\w.]*)|(//|[-+*/()]))")
+
+
+class _Open(Exception):  # noqa: N818 - no error: the size stays open
+    """The text is no calculation, or what it comes to is not known."""
+
+
+def parts(text: str) -> frozenset[str]:
+    """Return the names that a calculation is made of; none if the text is a single name or no calculation."""
+    found: set[str] = set()
+
+    def note(name: str) -> int:
+        found.add(name)
+        return 1
+
+    try:
+        _Calculation(text, note).value()
+    except _Open:
+        return frozenset()
+    return frozenset(found - {text.strip()})
+
+
+def symbolic_size(text: str, sizes: Mapping[str, int]) -> int | None:
+    """Return the size of a dimension that has a name or is calculated from named ones; None: it is not known.
+
+    Known are integers, names, `+`, `-`, `*`, `//`, `/` without a remainder, and parentheses.
+
+    Parameters:
+        text: as the model states it.
+        sizes: sizes by name; one of the whole text counts more than those of its parts.
+    """
+    if text in sizes:
+        return sizes[text]
+
+    def look_up(name: str) -> int:
+        if name not in sizes:
+            raise _Open
+        return sizes[name]
+
+    try:
+        value = _Calculation(text, look_up).value()
+    except _Open:
+        return None
+    return value if value >= 0 else None
+
+
+@dataclass
+class _Calculation:
+    """One reading of a text.
+
+    Attributes:
+        text: what is read.
+        size_of: returns the size of a name.
+    """
+
+    text: str
+    size_of: Callable[[str], int]
+
+    def value(self) -> int:
+        """Return what it comes to."""
+        self._tokens = list(self._split()) if len(self.text) <= _LONGEST else []
+        value = self._sum()
+        if self._tokens:
+            raise _Open
+        return value
+
+    def _split(self) -> Iterator[str]:
+        at, text = 0, self.text.rstrip()
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if match is None:
+                raise _Open
+            yield match[0].strip()
+            at = match.end()
+
+    def _next(self, *accepted: str) -> str | None:
+        return self._tokens.pop(0) if self._tokens and self._tokens[0] in accepted else None
+
+    def _sum(self) -> int:
+        value = self._product()
+        while sign := self._next("+", "-"):
+            value += self._product() if sign == "+" else -self._product()
+        return value
+
+    def _product(self) -> int:
+        value = self._factor()
+        while sign := self._next("*", "//", "/"):
+            other = self._factor()
+            if sign == "*":
+                value *= other
+            elif other == 0 or (sign == "/" and value % other):
+                raise _Open
+            else:
+                value //= other
+        return value
+
+    def _factor(self) -> int:
+        if self._next("-"):
+            return -self._factor()
+        if self._next("("):
+            value = self._sum()
+            if not self._next(")"):
+                raise _Open
+            return value
+        if not self._tokens or self._tokens[0] in ("+", "*", "/", "//", ")"):
+            raise _Open
+        token = self._tokens.pop(0)
+        return int(token) if token[0].isdecimal() else self.size_of(token)
