@@ -413,10 +413,17 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_make_runs_the_testbench(bundles, tmp_path):
-    process = make(f"BUNDLE={bundles / 'small'}", f"WORK={tmp_path / 'work'}", "TILES=1", "SEED=5")
+    """It says what is unusual first, and writes over no bundle of the user's that is where it works."""
+    (tmp_path / "work" / "bundle").mkdir(parents=True)
+    (tmp_path / "work" / "bundle" / "manifest.json").write_text("mine")
+    shutil.copytree(bundles / "small", tmp_path / "small")
+    (tmp_path / "small" / "constraints" / "dut.sdc").write_text("# mine\n")
+    process = make(f"BUNDLE={tmp_path / 'small'}", f"WORK={tmp_path / 'work'}", "TILES=1", "SEED=5")
     assert process.returncode == 0, process.stdout + process.stderr
     assert "seed 5" in process.stdout
     assert "21 of 21 tests passed with" in process.stdout
+    assert "note: constraints/dut.sdc was changed after it was built" in process.stderr
+    assert (tmp_path / "work" / "bundle" / "manifest.json").read_text() == "mine"
 
 
 def test_make_fails_with_the_testbench(bundles, tmp_path):
