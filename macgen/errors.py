@@ -12,6 +12,9 @@ from typing import TypeVar
 
 T = TypeVar("T", bound=str)
 
+MAX_COUNT = (1 << 63) - 1
+"""Largest seed, and largest number of draws or tiles: what every tool that is handed it takes."""
+
 
 class MacgenError(ValueError):
     """Input that macgen refuses: one sentence naming the field, the value and what is accepted (CLI exit code 2)."""

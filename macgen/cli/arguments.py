@@ -1,7 +1,7 @@
 """What the options of `macgen build` mean together: one MacSpec, and a name for it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
 
 if TYPE_CHECKING:
     from macgen.width.automatic import Outline
+    from macgen.width.planning import Sum
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
@@ -111,14 +112,22 @@ def warnings_of_plan(base: MacSpec, given: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(f"Warning: {text}" for text in beyond_theory(_outline(base, given)))
 
 
-def about_outer(spec: MacSpec, length: int) -> tuple[str, ...]:
-    """Return what is known of a spec's outer accumulator for sums of a length, a sentence (without its full stop)."""
-    from macgen.width.outer import judge
+def about_outer(spec: MacSpec, length: int | None, planned: "Sequence[Sum]") -> tuple[str, ...]:
+    """Return what is known of a spec's outer accumulator: a sentence (without its full stop) on the largest sum.
 
-    verdict = judge(spec, length)
-    if verdict is None:
+    Parameters:
+        spec: the array.
+        length: products of its longest dot product, if that was given.
+        planned: its dot products, if there is a plan.
+    """
+    if spec.outer is None or (length is None and not planned):
         return ()
-    return (f"{verdict.reason[:1].upper()}{verdict.reason[1:]}" if verdict.holds else f"Warning: {verdict.reason}",)
+    from macgen.width.planning import Sum, judge_sum
+
+    sums = planned if length is None else [Sum(length=length)]
+    verdicts = [verdict for dot in sums if (verdict := judge_sum(spec, dot)) is not None]
+    largest = max(verdicts, key=lambda verdict: (not verdict.holds, verdict.bits or 0))
+    return (f"{largest.reason[:1].upper()}{largest.reason[1:]}" if largest.holds else f"Warning: {largest.reason}",)
 
 
 def _outline(base: MacSpec, given: Mapping[str, Any]) -> "Outline":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
+    from macgen.width.planning import Sum
 
 MAX_SPEC_BYTES = 1 << 20
 
@@ -170,7 +171,7 @@ def build(
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
-    base, longest = _base(preset, spec, plan, layer, widest)
+    base, sums = _base(preset, spec, plan, layer, widest)
     planned = _PLANNED if base.outer is None else (*_PLANNED, "outer")
     if plan is not None and (others := [option for option in planned if option in given]):
         raise MacgenError(
@@ -181,8 +182,7 @@ def build(
     if plan is not None:
         reasons = warnings_of_plan(base, given)
     resolved = resolve_spec(base, given)
-    if (sums := length if plan is None else longest) is not None:
-        reasons += about_outer(resolved, sums)
+    reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
         built = build_bundle(resolved, directory, name=name, force=force)
@@ -191,8 +191,8 @@ def build(
 
 def _base(
     preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool
-) -> "tuple[MacSpec, int | None]":
-    """Return the spec to start from and, with a plan, the length of its longest dot product."""
+) -> "tuple[MacSpec, Sequence[Sum]]":
+    """Return the spec to start from and, with a plan, the dot products that it is for."""
     given = [(name, value) for name, value in (("preset", preset), ("spec", path), ("plan", plan)) if value is not None]
     if len(given) > 1:
         both = " and ".join(f"{name} {shown(value)}" for name, value in given)
@@ -206,12 +206,12 @@ def _base(
         from macgen.width.plan_file import load_plan, read_plan
 
         loaded = read_plan(_standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
-        return loaded.spec(layer), loaded.longest(layer)
+        return loaded.spec(layer), loaded.sums(layer)
     if path is not None:
-        return _read_spec(path), None
+        return _read_spec(path), ()
     from macgen.catalogue import preset as find_preset
 
-    return find_preset("default" if preset is None else preset), None
+    return find_preset("default" if preset is None else preset), ()
 
 
 def _read_spec(path: str) -> "MacSpec":

@@ -13,12 +13,11 @@ from macgen.bundle.contents import verilog_of
 from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
-from macgen.errors import MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
+from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
-MAX_SEED = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def report(
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
     check_function("progress", progress)
-    seed = check_integer("seed", seed, 0, MAX_SEED)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
     manifest = opened.manifest
     spec = manifest.spec

@@ -7,7 +7,7 @@ gradient of its weights. Sizes count all of one batch.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, is_integer, shown
 from macgen.network.measurement import Measurement
@@ -68,7 +68,7 @@ class Layer:
             the right one); None: nothing.
 
     Raises:
-        MacgenError: gemms are none.
+        MacgenError: a field is of another type.
     """
 
     name: str
@@ -78,7 +78,11 @@ class Layer:
     formats: tuple[OperandFormat | None, OperandFormat | None] = (None, None)
 
     def __post_init__(self) -> None:
+        _check_texts(name=self.name, op=self.op)
         _check_members("gemms", self.gemms, Gemm)
+        if self.measured is not None:
+            check_type("measured", self.measured, Measurement, "a Measurement, or None")
+        _check_members("formats", self.formats, OperandFormat, 2, none=True)
 
     @property
     def forward(self) -> Gemm:
@@ -108,7 +112,7 @@ class Network:
         unknown: those names among them of which it is not known.
 
     Raises:
-        MacgenError: the batch is no integer from 1, layers are none, or skipped is no mapping.
+        MacgenError: the batch is no integer from 1, or a field is of another type.
     """
 
     name: str
@@ -119,8 +123,11 @@ class Network:
     unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_texts(name=self.name)
         object.__setattr__(self, "batch", check_integer("batch", self.batch, 1))
         _check_members("layers", self.layers, Layer)
+        _check_members("uncounted", self.uncounted, str)
+        _check_members("unknown", self.unknown, str)
         check_type("skipped", self.skipped, Mapping, "a mapping of names to counts")
 
     def gemms(self) -> Iterator[tuple[Layer, Gemm]]:
@@ -175,6 +182,9 @@ def conv_layer(
     kernel = _sizes(f"kernel of layer {shown(name)}", kernel)
     out_size = _sizes(f"out_size of layer {shown(name)}", out_size)
     in_size = out_size if in_size is None else _sizes(f"in_size of layer {shown(name)}", in_size)
+    if scatters is not None:
+        check_type("scatters", scatters, Sequence, "a sequence of Scatter")
+        _check_members("scatters", tuple(scatters), Scatter, len(kernel))
     for what, size in (("out_size", out_size), ("in_size", in_size)):
         if len(size) != len(kernel):
             raise MacgenError(
@@ -206,7 +216,7 @@ def conv_layer(
     if input_gradient:
         gemms.append(strided("backward", out_channels // groups * backward, batch * in_channels * math.prod(in_size)))
     gemms.append(Gemm("gradient", steps, in_channels * out_channels // groups * taps))
-    return Layer(name, op or ("ConvTranspose" if transposed else "Conv"), tuple(gemms))
+    return Layer(name, ("ConvTranspose" if transposed else "Conv") if op is None else op, tuple(gemms))
 
 
 def linear_layer(
@@ -332,9 +342,19 @@ def contraction_layer(
     return Layer(name, op, tuple(gemms))
 
 
-def _check_members(field: str, values: object, kind: type) -> None:
-    if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
-        raise MacgenError(f"{field} {shown(values)} are of other types; accepted is a tuple of {kind.__name__}")
+def _check_texts(**texts: object) -> None:
+    for field_name, text in texts.items():
+        check_type(field_name, text, str, "a text")
+
+
+def _check_members(field: str, values: Any, kind: type, count: int | None = None, none: bool = False) -> None:
+    """Refuse what is no tuple of members of a type (with `none` of these and None), of so many if `count` is given."""
+    members = isinstance(values, tuple) and count in (None, len(values))
+    if members and all(isinstance(value, kind) or (none and value is None) for value in values):
+        return
+    number = "" if count is None else f"{count} "
+    what = f"{number}{kind.__name__}{' or None' * none}"
+    raise MacgenError(f"{field} {shown(values)} are of other types; accepted is a tuple of {what}")
 
 
 def _sizes(field: str, sizes: Sequence[int]) -> tuple[int, ...]:

@@ -9,11 +9,9 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import check_flag, check_integer, check_path
+from macgen.errors import MAX_COUNT, check_flag, check_integer, check_path
 from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
 from macgen.simulate.simulators import SimulatorChoice, choose
-
-MAX_SEED = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,8 @@ def verify(
         MacgenError: the bundle or an argument is refused.
         ToolError: a simulator is missing, failed or ran out of time; the sentence names the log.
     """
-    seed = check_integer("seed", seed, 0, MAX_SEED)
-    tiles = None if tiles is None else check_integer("tiles", tiles, 0, MAX_SEED)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
+    tiles = None if tiles is None else check_integer("tiles", tiles, 0, MAX_COUNT)
     tools.check_timeout(timeout)
     stop_at_first_failure = check_flag("stop_at_first_failure", stop_at_first_failure)
     opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)

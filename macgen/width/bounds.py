@@ -6,6 +6,7 @@ them; they are never smaller.
 """
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,10 @@ def operand_range(fmt: Format) -> Range:
 
 
 def holds(fmt: FixedFormat, values: Range) -> bool:
-    """Whether a fixed-point format holds every integer of a range."""
-    return fmt.min <= values[0] and values[1] <= fmt.max
+    """Return whether a fixed-point format reaches both ends of a range of integers."""
+    fmt, values = _fixed("format", fmt), checked_range("values", values)
+    unit = Fraction(2) ** fmt.lsb_exponent
+    return fmt.min_integer * unit <= values[0] and values[1] <= fmt.max_integer * unit
 
 
 def sum_range(a: Range, b: Range, n: int) -> Range:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from macgen.errors import check_type
@@ -34,9 +35,10 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
         rms *= statistics.rms * scale
         reach.append(_reach(statistics, fmt, scale))
     nzr = carried[0].a.nonzero * carried[1].b.nonzero
+    l1, by_sign = carried[1].weight_l1, carried[1].weight_range
     known: dict[str, Any] = {
-        "weight_l1": carried[1].weight_l1,
-        "weight_range": carried[1].weight_range,
+        "weight_l1": None if l1 is None else _in_last_bits(l1, goal.b),
+        "weight_range": None if by_sign is None else tuple(_in_last_bits(norm, goal.b) for norm in by_sign),
         "reach": tuple(reach),
     }
     if nzr <= 0 or rms <= 0:  # nothing but zeros: any accumulator does
@@ -89,6 +91,11 @@ def _carried(measured: Measurement, goal: Goal, which: str) -> Measurement:
     own = str(fmt) == stored.dtype
     fits, stored_fits = (bounds.holds(fmt, (int(x.lowest), int(x.highest))) for x in (plain, stored))
     return codes if stored_fits and (own or not fits) else measured
+
+
+def _in_last_bits(norm: int, fmt: Format) -> int:
+    """Return a sum of integers in units of the last bit of the fixed-point format that carries them."""
+    return math.ceil(norm / Fraction(2) ** fmt.lsb_exponent) if isinstance(fmt, FixedFormat) else norm
 
 
 def _scale(statistics: OperandStatistics, fmt: Format) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen import emulate
-from macgen.errors import MacgenError, check_function, check_integer, check_type, is_real, shown, significant
+from macgen.errors import MAX_COUNT, MacgenError, check_function, check_integer, check_type, is_real, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FloatFormat, Format
 from macgen.numerics.arrays import plain_array
 from macgen.spec import MacSpec, check_spec
@@ -100,7 +100,7 @@ def simulate(
         check_function("progress", progress)
     length = check_integer("length", length, 1, MAX_LENGTH)
     trials = check_integer("trials", trials, 2, MAX_TRIALS)
-    seed = check_integer("seed", seed, 0, 1 << 63)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
     if not is_real(confidence) or not 0 < confidence < 1:
         raise MacgenError(f"confidence {shown(confidence)} is not a number between 0 and 1")
     confidence = float(confidence)

@@ -17,23 +17,26 @@ class Verdict:
     Attributes:
         holds: whether it holds every sum exactly; None: not decidable.
         reason: a sentence, without its full stop, that says so.
+        bits: width of the smallest fixed-point format that holds every sum; None: not decidable.
     """
 
     holds: bool | None
     reason: str
+    bits: int | None = None
 
 
-def judge(spec: MacSpec, length: int, totals: bounds.Range | None = None) -> Verdict | None:
+def judge(spec: MacSpec, length: int, known: bounds.Range | None = None) -> Verdict | None:
     """Say whether a spec's outer accumulator holds the sums of all dot products of a length, whatever the operands.
 
     That is decidable where chunk sums reach it as they are: without scales, and with a fixed-point accumulator that
-    has the products' fraction bits. Infinities and NaN are left out.
+    has the products' fraction bits. Infinities and NaN are left out. Of a float it is asked that it has all integers
+    (in units of the products' last bit) up to the largest sum.
 
     Parameters:
         spec: the array.
         length: products of a dot product, at least 1.
-        totals: lowest and largest sum of whole dot products, if more is known of them than the operands' formats say;
-            in units of the last bit of exact products.
+        known: lowest and largest sum of any of a dot product's products, if weights say more than the operands'
+            formats do; in units of the last bit of exact products. Rounded products are not bounded by it.
 
     Returns:
         The verdict; None where the spec names no outer accumulator.
@@ -43,63 +46,57 @@ def judge(spec: MacSpec, length: int, totals: bounds.Range | None = None) -> Ver
     """
     check_spec(spec)
     length = check_integer("length", length, 1)
+    known = None if known is None else bounds.checked_range("known", known)
     if spec.outer is None:
         return None
-    sums = _sums(spec, length)
+    sums = _sums(spec, length, known)
     if sums is None:
         reason = (
             f"the width is that of the inner accumulator, and nothing says whether outer {spec.outer} is wide enough"
         )
         return Verdict(None, reason)
     limits, lsb_exponent = sums
-    if totals is not None:
-        totals = bounds.checked_range("totals", totals)
-    what = f"sum of {shown(length)} products"
-    if totals is not None and spec.product is None and lsb_exponent == spec.a.lsb_exponent + spec.b.lsb_exponent:
-        known = max(limits[0], totals[0]), min(limits[1], totals[1])
-        what, limits = (f"{what} with these weights" if known != limits else what), known
+    what = f"sum of {shown(length)} products" + " with these weights" * (sums != _sums(spec, length, None))
+    needed, bits = _exact_format(limits, lsb_exponent)
     reaches, exactly = _holds(spec.outer, limits, lsb_exponent)
     if reaches and exactly:
-        return Verdict(True, f"outer {spec.outer} holds every {what}")
-    needed = _exact_format(limits, lsb_exponent)
+        return Verdict(True, f"outer {spec.outer} holds every {what}", bits)
     if reaches:
-        return Verdict(
-            False, f"outer {spec.outer} reaches every {what}, but rounds some; it takes {needed} to hold all"
-        )
-    return Verdict(False, f"outer {spec.outer} does not hold every {what}: it takes {needed}")
+        reason = f"outer {spec.outer} reaches every {what}, but rounds some; it takes {needed} to hold all"
+    else:
+        reason = f"outer {spec.outer} does not hold every {what}: it takes {needed}"
+    return Verdict(False, reason, bits)
 
 
-def _sums(spec: MacSpec, length: int) -> tuple[bounds.Range, int] | None:
+def _sums(spec: MacSpec, length: int, known: bounds.Range | None) -> tuple[bounds.Range, int] | None:
     """Return between what the sums of chunk sums lie, and the exponent of the unit it counts; None: not decidable."""
     acc = spec.acc
     if spec.product is None:
-        products = bounds.sum_range(bounds.operand_range(spec.a), bounds.operand_range(spec.b), 1)
+        one = bounds.sum_range(bounds.operand_range(spec.a), bounds.operand_range(spec.b), 1)
         lsb_exponent = spec.a.lsb_exponent + spec.b.lsb_exponent
     else:
-        low, high = bounds.operand_range(spec.product)
-        products, lsb_exponent = (min(low, 0), max(high, 0)), spec.product.lsb_exponent
+        one, lsb_exponent, known = bounds.operand_range(spec.product), spec.product.lsb_exponent, None
     if spec.scale is not None or isinstance(acc, FloatFormat) or acc.lsb_exponent > lsb_exponent:
         return None
     finer = lsb_exponent - acc.lsb_exponent
+
+    def exact(count: int) -> bounds.Range:
+        low, high = count * min(one[0], 0), count * max(one[1], 0)
+        return (low, high) if known is None else (max(low, min(known[0], 0)), min(high, max(known[1], 0)))
+
+    def held(count: int) -> bounds.Range:
+        low, high = exact(count)
+        return max(low << finer, acc.min_integer), min(high << finer, acc.max_integer)
+
     chunk = min(spec.chunk or length, length)
-
-    def held(count: int) -> bool:
-        low, high = (count * end << finer for end in products)
-        return acc.min_integer <= low and high <= acc.max_integer
-
-    ends = products
-    if not held(chunk):
-        if spec.overflow == "wrap":  # sums that have wrapped lie anywhere
-            return None
-        ends, lsb_exponent = (products[0] << finer, products[1] << finer), acc.lsb_exponent
-
-    def chunk_sum(count: int) -> bounds.Range:
-        low, high = count * ends[0], count * ends[1]
-        return (low, high) if ends is products else (max(low, acc.min_integer), min(high, acc.max_integer))
-
-    chunks, rest = divmod(length, chunk)
-    low, high = (chunks * full + last for full, last in zip(chunk_sum(chunk), chunk_sum(rest), strict=True))
-    return (low, high), lsb_exponent
+    low, high = exact(length)
+    if held(chunk) == tuple(end << finer for end in exact(chunk)):
+        return (low, high), lsb_exponent
+    if spec.overflow == "wrap":  # sums that have wrapped lie anywhere
+        return None
+    chunks, rest = divmod(length, chunk)  # a chunk sum that saturates is between zero and the exact one's ends
+    least, most = (chunks * full + last for full, last in zip(held(chunk), held(rest), strict=True))
+    return (max(least, low << finer), min(most, high << finer)), acc.lsb_exponent
 
 
 def _holds(outer: Format, limits: bounds.Range, lsb_exponent: int) -> tuple[bool, bool]:
@@ -113,9 +110,13 @@ def _holds(outer: Format, limits: bounds.Range, lsb_exponent: int) -> tuple[bool
     return reaches, largest <= 1 << outer.precision and outer.sum_exponent <= lsb_exponent
 
 
-def _exact_format(limits: bounds.Range, lsb_exponent: int) -> str:
-    """Return the smallest fixed-point format that has all integers in a range, in units of a power of two, in words."""
+def _exact_format(limits: bounds.Range, lsb_exponent: int) -> tuple[str, int]:
+    """Return the smallest fixed-point format that has all integers in a range, in units of a power of two, in words.
+
+    Returns:
+        It, and its width.
+    """
     low, high = (end << max(lsb_exponent, 0) for end in limits)
     frac_bits, signed = max(-lsb_exponent, 0), low < 0
     width = max(bounds.bits((low, high), signed), frac_bits + signed)
-    return str(FixedFormat(width - frac_bits, frac_bits, signed)) if width <= MAX_WIDTH else f"{width} bits"
+    return (str(FixedFormat(width - frac_bits, frac_bits, signed)) if width <= MAX_WIDTH else f"{width} bits"), width

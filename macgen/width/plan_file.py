@@ -66,9 +66,9 @@ class PlanFile:
             formats = [plan(goal, row.dot).chosen.acc for row in rows]
         return replace(longest, acc=widest_format(formats))
 
-    def longest(self, layer: str | None = None) -> int:
-        """Return the length of the longest dot product of a layer, or of all rows; parameters and errors of `spec`."""
-        return max(row.dot.length for row in self._rows_of(layer))
+    def sums(self, layer: str | None = None) -> tuple[Sum, ...]:
+        """Return the dot products of a layer, or of all rows; parameters and errors of `spec`."""
+        return tuple(row.dot for row in self._rows_of(layer))
 
     def _rows_of(self, layer: str | None) -> list[PlannedRow]:
         if layer is not None:
@@ -151,7 +151,7 @@ def parse_plan(text: str, name: str) -> PlanFile:
     return PlanFile(goal, tuple(_row(f"{name}, row {number}", row, goal) for number, row in enumerate(rows, start=1)))
 
 
-def _row(name: str, values: object, goal: Goal) -> PlannedRow:
+def _row(name: str, values: Any, goal: Goal) -> PlannedRow:
     _require(name, values, "", dict)
     layer = _member(name, values, "layer", str)
     kind = _member(name, values, "kind", str)
@@ -164,12 +164,20 @@ def _row(name: str, values: object, goal: Goal) -> PlannedRow:
             length=_member(name, values, "length", int),
             nzr=_member(name, values, "nzr", int, float),
             rms=_member(name, values, "rms", int, float, type(None)),
+            weight_l1=values.get("weight_l1"),
+            weight_range=_tuples(values.get("weight_range")),
+            reach=_tuples(values.get("reach", (None, None))),
         )
         a, b = goal.formats
         spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, outer=goal.outer, rounding=goal.rounding)
     except MacgenError as error:
         raise error if str(error).startswith(name) else MacgenError(f"{name}: {error}") from None
     return PlannedRow(layer, kind, dot, spec)
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists, and lists in them, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _member(name: str, values: Any, key: str, *types: type) -> Any:

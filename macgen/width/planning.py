@@ -10,7 +10,7 @@ from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, check_type, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
+from macgen.spec import MAX_CHUNK, MacSpec, check_operand, check_spec, least_int_bits
 from macgen.width import bounds, exponent, nsr, truncation, variance
 from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
 from macgen.width.outer import Verdict, judge
@@ -118,9 +118,10 @@ class Sum:
         length: products, 1 to 2**40.
         nzr: share of products that are not zero, above 0 and at most 1.
         rms: of the products, zeros included; None: `exponent.default_rms` of both operands times sqrt(nzr).
-        weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known.
+        weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known; in units of b's last
+            bit.
         weight_range: largest magnitude of the sum of one output's negative integer weights and largest sum of its
-            positive ones, if known; not without weight_l1.
+            positive ones, if known and in the same units; not without weight_l1.
         reach: lowest and highest of the operands a and b as their formats are to carry them, if known.
 
     Raises:
@@ -232,11 +233,7 @@ class Plan:
     @property
     def outer(self) -> Verdict | None:
         """Whether the outer accumulator is wide enough; None without one."""
-        totals, a = None, self.goal.a
-        if self.sum.weight_l1 is not None and isinstance(a, FixedFormat):
-            l1 = self.sum.weight_l1
-            totals = _range_of_weights(l1, self.sum.weight_range or (l1, l1), bounds.operand_range(a))
-        return judge(self.spec(), self.sum.length, totals)
+        return judge_sum(self.spec(), self.sum)
 
     def spec(self) -> MacSpec:
         """Return a spec with the chosen accumulator.
@@ -304,20 +301,44 @@ def _answers(goal: Goal, dot: Sum, chunk: int | None) -> tuple[tuple[Answer, ...
     return tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
 
 
+def judge_sum(spec: MacSpec, dot: Sum) -> Verdict | None:
+    """Say whether a spec's outer accumulator is wide enough for a dot product with what is known of its weights.
+
+    Returns:
+        The verdict; None where the spec names no outer accumulator.
+
+    Raises:
+        MacgenError: an argument is refused.
+    """
+    check_spec(spec)
+    check_type("dot", dot, Sum, "a Sum")
+    return judge(spec, dot.length, _known_sums(spec.a, spec.b, dot))
+
+
+def _known_sums(a: Format, b: Format, dot: Sum) -> bounds.Range | None:
+    """Return between what the sums of any products of a dot product lie by its weights, whatever the other operands.
+
+    Returns:
+        The range in units of the last bit of exact products; None where no weights are known or `b` does not hold them.
+    """
+    l1 = dot.weight_l1
+    if l1 is None or not isinstance(a, FixedFormat) or not isinstance(b, FixedFormat) or not _weights_fit(b, dot):
+        return None
+    negative, positive = (dot.weight_range or (l1, l1)) if b.signed else (0, l1)
+    x = bounds.operand_range(a)
+    low, high = positive * min(x[0], 0) - negative * x[1], positive * x[1] - negative * min(x[0], 0)
+    reach = l1 * max(map(abs, x))
+    return max(low, -reach), min(high, reach)
+
+
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
     """Yield the fixed-point accumulators that lose nothing, as far as macgen builds them."""
     a, b = goal.formats
-    if dot.weight_l1 is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat) and _weights_fit(b, dot):
+    sums = _known_sums(a, b, dot)
+    if sums is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat):
         frac_bits, signed = a.frac_bits + b.frac_bits, a.signed or b.signed
-        by_sign = dot.weight_range if b.signed else (0, dot.weight_l1)
-        int_bits, held = (
-            bounds.a2q_bits_of_weights(dot.weight_l1, a),
-            f"A2Q's bound for sum |w| = {shown(dot.weight_l1)}",
-        )
-        if by_sign is not None:
-            int_bits = bounds.bits(_range_of_weights(dot.weight_l1, by_sign, bounds.operand_range(a)), signed)
-            held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
-        int_bits -= frac_bits
+        int_bits = bounds.bits(sums, signed) - frac_bits
+        held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
         if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=signed)) > int_bits:
             int_bits, held = least, "holds every product"
         if int_bits + frac_bits <= MAX_WIDTH:
@@ -329,18 +350,10 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
 
 
 def _weights_fit(b: FixedFormat, dot: Sum) -> bool:
-    """Whether known weights are within their format: of others it is not known what the array is given."""
+    """Return whether known weights are within their format: of others it is not known what the array is given."""
     negative = dot.weight_range is not None and dot.weight_range[0] > 0
     reach = dot.reach[1]
     return (reach is None or bounds.holds(b, reach)) and (b.signed or not negative)
-
-
-def _range_of_weights(l1: int, weights: tuple[int, int], x: bounds.Range) -> bounds.Range:
-    """Return what sums of outputs lie between whose weights have these largest sums, of magnitudes and by sign."""
-    negative, positive = weights
-    reach = l1 * max(map(abs, x))
-    low, high = positive * min(x[0], 0) - negative * x[1], positive * x[1] - negative * min(x[0], 0)
-    return max(low, -reach), min(high, reach)
 
 
 def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:

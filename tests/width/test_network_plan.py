@@ -173,6 +173,15 @@ def test_integers_beyond_their_format_warn():
         assert found.rows[1].plan.warnings == ()
 
 
+def test_integer_weights_that_fixed_point_carries():
+    """Five weights of 7 with any int8 reach from -4480 to 4445, in sixteenths."""
+    a = statistics(largest=127.0, rms=30.0, dtype="int8")
+    b = OperandStatistics(0.5, 0.0, 7.0, 7.0, 5.0, "int8")
+    dot = measured_sum(10, Measurement(a, b, weight_l1=35, weight_range=(0, 35)), Goal(a="int8", b="fix4.4"))
+    found = plan(Goal(a="int8", b="fix4.4"), dot)
+    assert (found.chosen.method, str(found.chosen.acc)) == ("weights", "fix14.4")
+
+
 @pytest.mark.parametrize(
     "a", [statistics(nonzero=0.0, largest=0.0, rms=0.0), statistics(rms=0.0), statistics(largest=0.0, rms=0.0)]
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import check_function, check_integer, check_path
+from macgen.errors import MAX_COUNT, check_function, check_integer, check_path
 from macgen.prove.exhaustive.difference import first_difference
 from macgen.prove.exhaustive.program import check_widths, compile_program
 
@@ -27,7 +27,6 @@ MOST_PAIRS = 10**9
 """Pairs up to which a space is driven completely."""
 
 DRAWN_PAIRS = 10**8
-_MOST = (1 << 63) - 1
 """Pairs drawn where it is not."""
 
 
@@ -156,8 +155,8 @@ def exhaustive(
     opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     manifest = opened.manifest
     spec = manifest.spec
-    seed = check_integer("seed", seed, 0, _MOST)
-    draws, most = check_integer("draws", draws, 1, _MOST), check_integer("most", most, 0, _MOST)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
+    draws, most = check_integer("draws", draws, 1, MAX_COUNT), check_integer("most", most, 0, MAX_COUNT)
     tools.check_timeout(timeout)
     check_widths(spec)
     tools.require_all("verilator", "g++", "perl", needed_by="exhaustive verification")
