@@ -29,8 +29,8 @@ def judge(spec: MacSpec, length: int, known: bounds.Range | None = None) -> Verd
     """Say whether a spec's outer accumulator holds the sums of all dot products of a length, whatever the operands.
 
     That is decidable where chunk sums reach it as they are: without scales, and with a fixed-point accumulator that
-    has the products' fraction bits. Infinities and NaN are left out. Of a float it is asked that it has all integers
-    (in units of the products' last bit) up to the largest sum.
+    has the products' fraction bits. Infinities and NaN are left out. It holds every sum if it has all multiples of the
+    products' last bit up to the largest one. (Some of them are no sums. That matters for formats of a few bits only.)
 
     Parameters:
         spec: the array.
@@ -62,7 +62,9 @@ def judge(spec: MacSpec, length: int, known: bounds.Range | None = None) -> Verd
     if reaches and exactly:
         return Verdict(True, f"outer {spec.outer} holds every {what}", bits)
     if reaches:
-        reason = f"outer {spec.outer} reaches every {what}, but rounds some; it takes {needed} to hold all"
+        reason = (
+            f"outer {spec.outer} reaches every {what}, but lacks numbers between them; it takes {needed} to hold all"
+        )
     else:
         reason = f"outer {spec.outer} does not hold every {what}: it takes {needed}"
     return Verdict(False, reason, bits)

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from macgen.bundle.manifest import load_manifest
 from macgen.cli.main import COMMANDS
+from macgen.network.gemm import Gemm, Layer, Network
+from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.papers import NETWORKS
 from macgen.numerics import parse_format
+from macgen.width.network_plan import plan_network
+from macgen.width.planning import Goal
 from tests.cli.runner import invoke, refused
 from tests.network.models import model, node, saved, value, weight
 
@@ -214,7 +218,10 @@ def test_an_outer_accumulator_leaves_the_inner_one_a_chunk(tmp_path):
     [
         ("int28", "Outer int28 holds every sum of 4608 products."),
         ("int27", "Warning: outer int27 does not hold every sum of 4608 products: it takes int28."),
-        ("fp32", "Warning: outer e8m23 reaches every sum of 4608 products, but rounds some; it takes int28"),
+        (
+            "fp32",
+            "Warning: outer e8m23 reaches every sum of 4608 products, but lacks numbers between them; it takes int28",
+        ),
     ],
 )
 def test_of_integers_it_is_said_whether_the_outer_accumulator_is_wide_enough(outer, sentence, tmp_path):
@@ -231,6 +238,22 @@ def test_of_integers_it_is_said_whether_the_outer_accumulator_is_wide_enough(out
     assert load_manifest(tmp_path / "mac").spec == planned
     assert (str(planned.acc), planned.outer) == ("int22", parse_format(outer))
     assert "outer 'int32' does not go with plan" in refused("build", "--plan", path, "--outer", "int32", *small)
+
+
+def test_a_plan_s_weights_say_whether_the_outer_accumulator_is_wide_enough(tmp_path):
+    """Two layers: the weights of the shorter sums are larger, and it is those that int18 does not hold."""
+    numbers = OperandStatistics(1.0, -100.0, 100.0, 1.0, 30.0, "int8")
+    layers = tuple(
+        Layer(name, "Gemm", (Gemm("forward", length, 10),), Measurement(numbers, numbers, l1, (l1, l1)))
+        for name, length, l1 in (("small", 4608, 1000), ("large", 64, 1200))
+    )
+    planned = plan_network(Network("two", 1, layers), Goal(a="int8", b="int8", chunk=64, outer="int18"))
+    (tmp_path / "plan.json").write_text(planned.to_json())
+    common = ("build", "--plan", tmp_path / "plan.json", "--rows", 1, "--cols", 1, "--force", "-o", tmp_path / "mac")
+    small = invoke(*common, "--layer", "small")
+    assert "Outer int18 holds every sum of 4608 products with these weights." in small.stdout
+    wider = "Warning: outer int18 does not hold every sum of 64 products with these weights: it takes int19."
+    assert wider in invoke(*common).stdout
 
 
 @pytest.mark.parametrize(

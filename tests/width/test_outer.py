@@ -30,7 +30,7 @@ INT8 = {"a": "int8", "b": "int8", "acc": "int22", "chunk": 64}
             {"outer": "fp32"},
             1025,
             False,
-            "outer e8m23 reaches every sum of 1025 products, but rounds some; it takes int26 to hold all",
+            "outer e8m23 reaches every sum of 1025 products, but lacks numbers between them; it takes int26",
         ),
         # 65 504 is the largest number of binary16; three products are 49 152, four 65 536.
         ({"outer": "fp16", "chunk": 2}, 4, False, "outer e5m10 does not hold every sum of 4 products: it takes int18"),
@@ -38,7 +38,7 @@ INT8 = {"a": "int8", "b": "int8", "acc": "int22", "chunk": 64}
             {"outer": "fp16", "chunk": 2},
             3,
             False,
-            "outer e5m10 reaches every sum of 3 products, but rounds some; it takes int17 to hold all",
+            "outer e5m10 reaches every sum of 3 products, but lacks numbers between them; it takes int17",
         ),
         # Unsigned: 255 * 15 * 4608 = 17 625 600 lies above 2^24.
         (
@@ -58,7 +58,7 @@ INT8 = {"a": "int8", "b": "int8", "acc": "int22", "chunk": 64}
             {"a": "fix4.4", "b": "fix4.4", "acc": "fix9.8", "chunk": 2, "outer": "fix10.7"},
             4,
             False,
-            "outer fix10.7 reaches every sum of 4 products, but rounds some; it takes fix10.8 to hold all",
+            "outer fix10.7 reaches every sum of 4 products, but lacks numbers between them; it takes fix10.8",
         ),
         # Products that are rounded to int10 reach -512, eight of them -2^12.
         (
@@ -83,7 +83,7 @@ INT8 = {"a": "int8", "b": "int8", "acc": "int22", "chunk": 64}
             {"a": "e4m3fn", "b": "e4m3fn", "acc": "fix31.18", "outer": "fp32"},
             64,
             False,
-            "outer e8m23 reaches every sum of 64 products, but rounds some; it takes fix25.18 to hold all",
+            "outer e8m23 reaches every sum of 64 products, but lacks numbers between them; it takes fix25.18",
         ),
     ],
 )
@@ -192,6 +192,41 @@ def test_known_weights_bound_the_whole_sum():
     assert narrow.warnings == (
         "outer int17 does not hold every sum of 4608 products with these weights: it takes int18",
     )
+
+
+@pytest.mark.parametrize(
+    ("b", "reach"),
+    [("int8", (-400, 600)), ("uint8", (0, 600)), ("uint8", None)],
+)
+def test_weights_that_do_not_fit_their_format_bound_nothing(b, reach):
+    """With `uint8` and no reach known, the sum of the negative ones says that they do not fit."""
+    known = Sum(length=4608, weight_l1=1000, weight_range=(400, 600), reach=(None, reach))
+    planned = plan(Goal(a="int8", b=b, chunk=64, outer="int32"), known)
+    assert planned.outer == judge(planned.spec(), 4608)
+    assert planned.outer.reason == "outer int32 holds every sum of 4608 products"
+
+
+def test_an_accumulator_that_holds_only_these_weights_is_still_exact():
+    """int17 takes 4 products of any weights, but all sums of 200 with these; nothing saturates or wraps."""
+    dot = Sum(length=4608, weight_l1=400, weight_range=(200, 200))
+    known = (-200 * 128 - 200 * 127, 200 * 127 + 200 * 128)
+    planned = plan(Goal(a="int8", b="int8", chunk=64, outer="int17"), dot)
+    assert (planned.chosen.method, str(planned.chosen.acc)) == ("weights", "int17")
+    assert planned.outer.holds
+    wraps = planned.spec().replace(overflow="wrap")
+    assert judge(wraps, 4608).holds is None
+    assert judge(wraps, 4608, known).holds
+    assert not judge(wraps.replace(outer="int16"), 4608, known).holds
+
+
+def test_what_is_known_of_exact_products_says_nothing_of_rounded_ones():
+    spec = MacSpec(**{**INT8, "product": "int10", "acc": "int20", "outer": "int20"})
+    assert judge(spec, 4608, (-1, 1)) == judge(spec, 4608)
+
+
+@pytest.mark.parametrize(("length", "bits"), [(1, 16), (4, 18), (4608, 28)])
+def test_the_bits_that_hold_every_sum(length, bits):
+    assert {judge(MacSpec(**INT8, outer=outer), length).bits for outer in ("int16", "int40", "fp32")} == {bits}
 
 
 def test_an_outer_accumulator_that_does_not_go_with_the_plan_is_refused():
