@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TypeVar
 
-T = TypeVar("T", bound=str)
+_Word = TypeVar("_Word", bound=str)
 
 MAX_COUNT = (1 << 63) - 1
 """Largest seed, and largest number of draws or tiles: what every tool that is handed it takes."""
@@ -85,14 +85,14 @@ def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
         raise MacgenError(f"{field} {shown(value)} is not one of {', '.join(words)}")
 
 
-def check_choices(field: str, values: object, choices: Sequence[T]) -> tuple[T, ...]:
+def check_choices(field: str, values: object, choices: Sequence[_Word]) -> tuple[_Word, ...]:
     """Return a collection of some words as a tuple.
 
     Raises:
         MacgenError: it is none, or has others.
     """
     try:
-        words: tuple[T, ...] = tuple(values)  # type: ignore[arg-type]
+        words: tuple[_Word, ...] = tuple(values)  # type: ignore[arg-type]
     except TypeError:
         accepted = ", ".join(choices)
         raise MacgenError(f"{field} {shown(values)} is no collection; accepted are some of {accepted}") from None
@@ -122,16 +122,6 @@ def check_flag(field: str, value: object) -> bool:
     return bool(value)
 
 
-def is_integer(value: object) -> bool:
-    """Return whether a value is an integer, Python's or NumPy's, and no truth value."""
-    return not isinstance(value, bool) and isinstance(value, Integral)
-
-
-def is_real(value: object) -> bool:
-    """Return whether a value is a real number that compares with Python's, also NumPy's, and no truth value."""
-    return not isinstance(value, bool) and isinstance(value, Real)
-
-
 def check_integer(field: str, value: object, low: int, high: int | None = None, also: str = "") -> int:
     """Refuse what is no integer from low to high (None: without end); `also` ends the sentence.
 
@@ -142,9 +132,9 @@ def check_integer(field: str, value: object, low: int, high: int | None = None, 
         MacgenError: it is not.
     """
     if is_integer(value):
-        number = int(value)  # type: ignore[call-overload]
+        number: int = int(value)  # type: ignore[call-overload]
         if low <= number and (high is None or number <= high):
-            return int(number)
+            return number
     accepted = f"from {low}" if high is None else f"from {low} to {_power(high)}"
     raise MacgenError(f"{field} {shown(value)} is not an integer {accepted}{also}")
 
@@ -162,6 +152,16 @@ def check_path(field: str, value: object) -> Path:
     except (TypeError, ValueError):  # no path; characters that no file's name has
         pass
     raise MacgenError(f"{field} {shown_path(value)} is no path; accepted is the name of a file or directory")
+
+
+def is_integer(value: object) -> bool:
+    """Return whether a value is an integer, Python's or NumPy's, and no truth value."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def is_real(value: object) -> bool:
+    """Return whether a value is a real number that compares with Python's, also NumPy's, and no truth value."""
+    return not isinstance(value, bool) and isinstance(value, Real)
 
 
 def _power(value: int) -> str:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from macgen.prove.formal.prover import FormalResult
     from macgen.simulate.simulators import SimulatorChoice
     from macgen.simulate.verify import VerifyResult
+    from macgen.width.goal import Goal
     from macgen.width.network_plan import NetworkPlan
-    from macgen.width.planning import Goal
     from macgen.width.variance import Reading
 
 PathLike = str | os.PathLike[str]
@@ -129,7 +129,7 @@ def plan(
 
 
 def _goal(**values: object) -> "Goal":
-    from macgen.width.planning import Goal
+    from macgen.width.goal import Goal
 
     return Goal(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
 

@@ -25,7 +25,19 @@ from macgen.prove.exhaustive.prover import exhaustive
 from macgen.prove.formal.prover import formal
 from macgen.simulate.matmul import run_matmul
 from macgen.simulate.verify import verify as simulate_bundle
-from macgen.width import automatic, bounds, exponent, monte_carlo, nsr, outer, plan_file, planning, truncation, variance
+from macgen.width import (
+    automatic,
+    bounds,
+    exponent,
+    goal,
+    monte_carlo,
+    nsr,
+    outer,
+    plan_file,
+    planning,
+    truncation,
+    variance,
+)
 from macgen.width import network_plan as network_plans
 
 SPEC = macgen.MacSpec(a="e5m2", b="int8", acc="e6m5", chunk=2, rounding="stochastic:4", rows=1, cols=1)
@@ -129,14 +141,15 @@ CALLS = [
     (width.plan, {"goal": GOAL, "dot": SUM}),
     (width.plan_network, {"network": NETWORK, "goal": GOAL, "kinds": ("forward",), "progress": None}),
     (network_plans.plan_length, {"length": 100, "goal": GOAL, "nzr": 0.5, "rms": 1.0}),
-    (planning.judge_sum, {"spec": SCALED.replace(scale=None), "dot": SUM}),
     (network_plans.measured_sum, {"length": 100, "measured": MEASURED, "goal": GOAL}),
     (network_plans.widest_format, {"formats": [E5M2, parse_format("e4m3")]}),
     (plan_file.load_plan, {"path": "none.json"}),
     (plan_file.parse_plan, {"text": PLANNED.to_json(), "name": "plan"}),
     (plan_file.parse_plan(PLANNED.to_json(), "plan").spec, {"layer": "sum"}),
     (plan_file.parse_plan(PLANNED.to_json(), "plan").sums, {"layer": "sum"}),
-    (outer.judge, {"spec": SCALED.replace(scale=None), "length": 9, "known": (-3, 4)}),
+    (outer.judge, {"spec": SCALED.replace(scale=None), "dot": SUM}),
+    (SUM.weights_fit, {"b": INT8}),
+    (width.Sum(length=9, weight_l1=9, weight_range=(4, 5)).range_by_weights, {"a": INT8, "b": INT8}),
     (automatic.choose, {"outline": OUTLINE, "longest": SUM, "acc": True}),
     (variance.vrr, {"m_acc": 7, "m_p": 5, "n": 100, "chunk": 10, "nzr": 0.5}),
     (variance.loss, {"m_acc": 7, "m_p": 5, "n": 100, "chunk": 10, "nzr": 0.5}),
@@ -420,8 +433,8 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
 
 LISTED = {getattr(function, "__name__", None) for function, _ in [*CALLS, *CALLS_ON_A_BUNDLE]}
 MODULES = (
-    golden, emulate, numerics, network, width, automatic, bounds, exponent, monte_carlo, network_plans, nsr, outer,
-    plan_file, planning, truncation, variance,
+    golden, emulate, numerics, network, width, automatic, bounds, exponent, goal, monte_carlo, network_plans, nsr,
+    outer, plan_file, planning, truncation, variance,
 )  # fmt: skip
 
 

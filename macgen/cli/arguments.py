@@ -14,7 +14,7 @@ from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
 
 if TYPE_CHECKING:
     from macgen.width.automatic import Outline
-    from macgen.width.planning import Sum
+    from macgen.width.goal import Sum
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
@@ -92,7 +92,7 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
         if "acc_bits" in automatic and name in given:
             raise MacgenError(f"acc-bits 'auto' contradicts {name} {shown(given[name])}; accepted is one of the two")
     from macgen.width.automatic import choose
-    from macgen.width.planning import Sum
+    from macgen.width.goal import Sum
 
     chosen = choose(_outline(base, given), Sum(length=length), acc="acc_bits" in automatic)
     options, reasons = {**given, "chunk": chosen.chunk}, [f"Warning: {text}" for text in chosen.warnings]
@@ -122,10 +122,11 @@ def about_outer(spec: MacSpec, length: int | None, planned: "Sequence[Sum]") -> 
     """
     if spec.outer is None or (length is None and not planned):
         return ()
-    from macgen.width.planning import Sum, judge_sum
+    from macgen.width.goal import Sum
+    from macgen.width.outer import judge
 
     sums = planned if length is None else [Sum(length=length)]
-    verdicts = [verdict for dot in sums if (verdict := judge_sum(spec, dot)) is not None]
+    verdicts = [verdict for dot in sums if (verdict := judge(spec, dot)) is not None]
     largest = max(verdicts, key=lambda verdict: (not verdict.holds, verdict.bits or 0))
     return (f"{largest.reason[:1].upper()}{largest.reason[1:]}" if largest.holds else f"Warning: {largest.reason}",)
 

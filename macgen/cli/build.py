@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
-    from macgen.width.planning import Sum
+    from macgen.width.goal import Sum
 
 MAX_SPEC_BYTES = 1 << 20
 

@@ -7,8 +7,9 @@ from rich.console import Console
 
 from macgen.numerics import FloatFormat
 from macgen.presentation.tables import new_table, print_table
+from macgen.width.goal import Goal
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
-from macgen.width.planning import Answer, Goal, Method, Plan
+from macgen.width.planning import Answer, Method, Plan
 
 _TITLES: dict[Method, str] = {
     "vrr": "VRR",

@@ -6,7 +6,8 @@ from typing import Literal
 
 from macgen.errors import check_flag, check_type
 from macgen.numerics import Format, ScaleFormat
-from macgen.width.planning import Goal, Sum, plan, why_chunk
+from macgen.width.goal import Goal, Sum, why_chunk
+from macgen.width.planning import plan
 
 
 @dataclass(frozen=True, kw_only=True)

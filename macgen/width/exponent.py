@@ -8,7 +8,7 @@ from statistics import NormalDist
 from macgen.errors import MacgenError, check_integer
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
 from macgen.width import nsr
-from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
+from macgen.width.checks import MAX_LENGTH, check_real
 
 OVERFLOW_PROBABILITY = 1e-6
 UNDERFLOW_SHARE = 0.1
@@ -63,12 +63,11 @@ def choose(
         MacgenError: an argument is refused, or 11 exponent bits are not enough.
     """
     a, b = as_format("a", a), as_format("b", b)
-    n, chunk = checked_lengths(n, chunk)
     man_bits = check_integer("man_bits", man_bits, 1, MAX_MAN_BITS)
+    noise = nsr.estimate(n, man_bits, "rne", chunk).nsr
     nzr = check_real("nzr", nzr, 0, 1)
     rms = default_rms(a) * default_rms(b) * math.sqrt(nzr) if rms is None else rms
     rms = check_real("rms", rms, 0, sys.float_info.max)
-    noise = nsr.estimate(n, man_bits, "rne", chunk).nsr
     top = largest_sum(n, rms, probability, nzr)
     finest = rms * math.sqrt(12 * UNDERFLOW_SHARE * noise)
     operand_exponent = max(a.max_exponent, b.max_exponent)

@@ -11,7 +11,7 @@ from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, Format, parse_format
 from macgen.width import bounds
-from macgen.width.planning import Goal, Sum
+from macgen.width.goal import Goal, Sum
 
 
 def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:

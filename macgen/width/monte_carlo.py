@@ -14,7 +14,8 @@ from macgen.numerics import MAX_MAN_BITS, FloatFormat, Format
 from macgen.numerics.arrays import plain_array
 from macgen.spec import MacSpec, check_spec
 from macgen.width.exponent import default_rms
-from macgen.width.planning import Answer, Goal, Plan, Sum
+from macgen.width.goal import Goal, Sum
+from macgen.width.planning import Answer, Plan
 
 DEFAULT_TRIALS = 4000
 MAX_LENGTH = 1 << 24

@@ -9,8 +9,9 @@ from macgen.errors import MacgenError, check_choices, check_function, check_type
 from macgen.network.gemm import KINDS, Gemm, Kind, Network
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.width.goal import Goal, Sum
 from macgen.width.measured import measured_sum, notes, stated_reach
-from macgen.width.planning import Answer, Goal, Plan, Sum, plan
+from macgen.width.planning import Answer, Plan, plan
 
 SCHEMA = 1
 BASELINE_BITS = 32

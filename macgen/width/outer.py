@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from macgen.errors import check_integer, shown
+from macgen.errors import check_type
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec, check_spec
 from macgen.width import bounds
+from macgen.width.goal import Sum
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Verdict:
     bits: int | None = None
 
 
-def judge(spec: MacSpec, length: int, known: bounds.Range | None = None) -> Verdict | None:
-    """Say whether a spec's outer accumulator holds the sums of all dot products of a length, whatever the operands.
+def judge(spec: MacSpec, dot: Sum) -> Verdict | None:
+    """Say whether a spec's outer accumulator holds every sum of a dot product, whatever its operands.
 
     That is decidable where chunk sums reach it as they are: without scales, and with a fixed-point accumulator that
     has the products' fraction bits. Infinities and NaN are left out. It holds every sum if it has all multiples of the
@@ -34,9 +35,7 @@ def judge(spec: MacSpec, length: int, known: bounds.Range | None = None) -> Verd
 
     Parameters:
         spec: the array.
-        length: products of a dot product, at least 1.
-        known: lowest and largest sum of any of a dot product's products, if weights say more than the operands'
-            formats do; in units of the last bit of exact products. Rounded products are not bounded by it.
+        dot: its dot product; known weights count where `b` holds them and products are exact.
 
     Returns:
         The verdict; None where the spec names no outer accumulator.
@@ -45,18 +44,18 @@ def judge(spec: MacSpec, length: int, known: bounds.Range | None = None) -> Verd
         MacgenError: an argument is refused.
     """
     check_spec(spec)
-    length = check_integer("length", length, 1)
-    known = None if known is None else bounds.checked_range("known", known)
+    check_type("dot", dot, Sum, "a Sum")
     if spec.outer is None:
         return None
-    sums = _sums(spec, length, known)
+    known = dot.range_by_weights(spec.a, spec.b)
+    sums = _sums(spec, dot.length, known)
     if sums is None:
         reason = (
             f"the width is that of the inner accumulator, and nothing says whether outer {spec.outer} is wide enough"
         )
         return Verdict(None, reason)
     limits, lsb_exponent = sums
-    what = f"sum of {shown(length)} products" + " with these weights" * (sums != _sums(spec, length, None))
+    what = f"sum of {dot.length} products" + " with these weights" * (sums != _sums(spec, dot.length, None))
     needed, bits = _exact_format(limits, lsb_exponent)
     reaches, exactly = _holds(spec.outer, limits, lsb_exponent)
     if reaches and exactly:

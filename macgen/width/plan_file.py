@@ -9,8 +9,9 @@ from macgen.errors import MacgenError, check_path, check_type, shown, shown_path
 from macgen.network.gemm import KINDS, Kind
 from macgen.numerics import Format
 from macgen.spec import MacSpec
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import SCHEMA, widest_format
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 MAX_BYTES = 1 << 26
 """Of a plan; one GEMM takes about 1500."""

@@ -1,18 +1,16 @@
 """The smallest accumulator for a length: what each method asks for, which of them decides, and why."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
-from macgen.emulate.value_range import ValueRange
-from macgen.errors import MacgenError, check_integer, check_type, shown, significant
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
+from macgen.errors import MacgenError, check_type, shown, significant
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MAX_CHUNK, MacSpec, check_operand, check_spec, least_int_bits
+from macgen.spec import MacSpec, least_int_bits
 from macgen.width import bounds, exponent, nsr, truncation, variance
-from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
+from macgen.width.goal import Goal, Sum, why_chunk
 from macgen.width.outer import Verdict, judge
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
@@ -20,155 +18,7 @@ Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 noise; `exact`: no information lost, whatever the operands; `weights`: the same for known integer weights;
 `monte-carlo`: the bit-exact accumulator on random operands."""
 
-DEFAULT_NSR = 0.01
-"""Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
-asks for at 128 products, 1 to 2 less from 200 to 50 000, and 5 less at three million."""
-
-LARGEST_NSR = nsr.VALID_BELOW
-"""Largest noise-to-signal ratio that a goal may be: up to it the closed forms hold."""
-
 _LEAST_VRR = 0.95
-
-
-@dataclass(frozen=True, init=False)
-class Goal:
-    """What an accumulator is for, the length aside.
-
-    Parameters:
-        a, b: formats of the operands, or their strings.
-        chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
-        outer: format of an accumulator of chunk sums of its own, or its string: the accumulator then starts anew with
-            each chunk and is planned for a chunk's length; None: one format for both.
-        rounding: of the adder, as in MacSpec.
-        nsr: largest noise-to-signal ratio accepted, above 0 and at most `LARGEST_NSR`.
-        limit: of v(n) in the VRR's criterion.
-        reading: of that criterion for chunks, `per-level` (the paper's practice) or `total` (the safe one).
-        overflow_probability: of an overflow in one dot product, above 0 and at most 0.5.
-
-    Raises:
-        MacgenError: a field is refused.
-    """
-
-    a: Format
-    b: Format
-    chunk: int | Literal["auto"] | None
-    outer: Format | None
-    rounding: Rounding
-    nsr: float
-    limit: float
-    reading: variance.Reading
-    overflow_probability: float
-
-    def __init__(
-        self,
-        *,
-        a: Format | str = "e5m2",
-        b: Format | str = "e5m2",
-        chunk: int | Literal["auto"] | None = None,
-        outer: Format | str | None = None,
-        rounding: Rounding | str = "rne",
-        nsr: float = DEFAULT_NSR,
-        limit: float = variance.LIMIT,
-        reading: variance.Reading = "per-level",
-        overflow_probability: float = exponent.OVERFLOW_PROBABILITY,
-    ) -> None:
-        a, b = as_format("a", a), as_format("b", b)
-        check_operand("a", a)
-        check_operand("b", b)
-        variance.check_reading(reading)
-        open_chunk = chunk is None or (isinstance(chunk, str) and chunk == "auto")
-        self.__dict__.update(  # the instance is frozen
-            a=a,
-            b=b,
-            chunk=chunk if open_chunk else check_integer("chunk", chunk, 1, MAX_CHUNK),
-            outer=None if outer is None else as_format("outer", outer),
-            rounding=Rounding(rounding),
-            nsr=check_real("nsr", nsr, 0, LARGEST_NSR),
-            limit=check_real("limit", limit, 1, variance.MOST_LIMIT),
-            reading=reading,
-            overflow_probability=check_real("overflow_probability", overflow_probability, 0, 0.5),
-        )
-
-    @property
-    def formats(self) -> tuple[Format, Format]:
-        """Both operands' formats."""
-        return self.a, self.b
-
-    @property
-    def product_man_bits(self) -> int:
-        """m_p: mantissa bits of an exact product, without the hidden one."""
-        return max(ValueRange.of_products(*self.formats).precision - 1, 1)
-
-    def chunk_for(self, length: int) -> int | None:
-        """Return the chunk length for a dot product.
-
-        Raises:
-            MacgenError: its length is refused.
-        """
-        if self.chunk == "auto":
-            return min(nsr.best_chunk(length), MAX_CHUNK)
-        return self.chunk
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sum:
-    """A dot product to plan for.
-
-    Parameters:
-        length: products, 1 to 2**40.
-        nzr: share of products that are not zero, above 0 and at most 1.
-        rms: of the products, zeros included; None: `exponent.default_rms` of both operands times sqrt(nzr).
-        weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known; in units of b's last
-            bit.
-        weight_range: largest magnitude of the sum of one output's negative integer weights and largest sum of its
-            positive ones, if known and in the same units; not without weight_l1.
-        reach: lowest and highest of the operands a and b as their formats are to carry them, if known.
-
-    Raises:
-        MacgenError: a field is refused.
-    """
-
-    length: int
-    nzr: float = 1.0
-    rms: float | None = None
-    weight_l1: int | None = None
-    weight_range: tuple[int, int] | None = None
-    reach: tuple[bounds.Range | None, bounds.Range | None] = (None, None)
-
-    def __post_init__(self) -> None:
-        self.__dict__.update(  # the instance is frozen
-            length=check_integer("length", self.length, 1, MAX_LENGTH),
-            nzr=check_real("nzr", self.nzr, 0, 1),
-            rms=None if self.rms is None else check_real("rms", self.rms, 0, sys.float_info.max),
-            weight_l1=None if self.weight_l1 is None else check_integer("weight_l1", self.weight_l1, 0),
-            weight_range=None if self.weight_range is None else _norms(self.weight_range),
-            reach=_reach(self.reach),
-        )
-
-    def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
-        """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks.
-
-        Raises:
-            MacgenError: the chunk length is refused.
-        """
-        _, chunk = checked_lengths(self.length, chunk)
-        if chunk is None or chunk >= self.length:
-            return max(1, round(self.nzr * self.length)), None
-        inner = max(1, round(self.nzr * chunk))
-        return min(inner * -(-self.length // chunk), self.length), inner
-
-
-def _norms(pair: object) -> tuple[int, int]:
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise MacgenError(f"weight_range {shown(pair)} is no pair; accepted are two integers from 0")
-    return check_integer("weight_range", pair[0], 0), check_integer("weight_range", pair[1], 0)
-
-
-def _reach(pair: object) -> tuple[bounds.Range | None, bounds.Range | None]:
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise MacgenError(f"reach {shown(pair)} is no pair; accepted are two ranges, or None")
-    a, b = (None if limits is None else bounds.checked_range("reach", limits) for limits in pair)
-    return a, b
 
 
 @dataclass(frozen=True)
@@ -233,7 +83,7 @@ class Plan:
     @property
     def outer(self) -> Verdict | None:
         """Whether the outer accumulator is wide enough; None without one."""
-        return judge_sum(self.spec(), self.sum)
+        return judge(self.spec(), self.sum)
 
     def spec(self) -> MacSpec:
         """Return a spec with the chosen accumulator.
@@ -245,13 +95,6 @@ class Plan:
         return MacSpec(
             a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, outer=self.goal.outer, rounding=self.goal.rounding
         )
-
-
-def why_chunk(chunk: int, length: int, rounding: str) -> str:
-    """Return, as a clause, why an automatic chunk length is what it is."""
-    grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
-    least = chunk + -(-length // chunk)
-    return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
 
 
 def plan(goal: Goal, dot: Sum) -> Plan:
@@ -301,40 +144,10 @@ def _answers(goal: Goal, dot: Sum, chunk: int | None) -> tuple[tuple[Answer, ...
     return tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
 
 
-def judge_sum(spec: MacSpec, dot: Sum) -> Verdict | None:
-    """Say whether a spec's outer accumulator is wide enough for a dot product with what is known of its weights.
-
-    Returns:
-        The verdict; None where the spec names no outer accumulator.
-
-    Raises:
-        MacgenError: an argument is refused.
-    """
-    check_spec(spec)
-    check_type("dot", dot, Sum, "a Sum")
-    return judge(spec, dot.length, _known_sums(spec.a, spec.b, dot))
-
-
-def _known_sums(a: Format, b: Format, dot: Sum) -> bounds.Range | None:
-    """Return between what the sums of any products of a dot product lie by its weights, whatever the other operands.
-
-    Returns:
-        The range in units of the last bit of exact products; None where no weights are known or `b` does not hold them.
-    """
-    l1 = dot.weight_l1
-    if l1 is None or not isinstance(a, FixedFormat) or not isinstance(b, FixedFormat) or not _weights_fit(b, dot):
-        return None
-    negative, positive = (dot.weight_range or (l1, l1)) if b.signed else (0, l1)
-    x = bounds.operand_range(a)
-    low, high = positive * min(x[0], 0) - negative * x[1], positive * x[1] - negative * min(x[0], 0)
-    reach = l1 * max(map(abs, x))
-    return max(low, -reach), min(high, reach)
-
-
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
     """Yield the fixed-point accumulators that lose nothing, as far as macgen builds them."""
     a, b = goal.formats
-    sums = _known_sums(a, b, dot)
+    sums = dot.range_by_weights(a, b)
     if sums is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat):
         frac_bits, signed = a.frac_bits + b.frac_bits, a.signed or b.signed
         int_bits = bounds.bits(sums, signed) - frac_bits
@@ -347,13 +160,6 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
         yield Answer("exact", None, bounds.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
     except MacgenError:
         return
-
-
-def _weights_fit(b: FixedFormat, dot: Sum) -> bool:
-    """Return whether known weights are within their format: of others it is not known what the array is given."""
-    negative = dot.weight_range is not None and dot.weight_range[0] > 0
-    reach = dot.reach[1]
-    return (reach is None or bounds.holds(b, reach)) and (b.signed or not negative)
 
 
 def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
@@ -413,7 +219,7 @@ def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
         limits = f"{name} {fmt}, which holds {fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
         if reach is not None and not bounds.holds(fmt, reach):
             yield f"operands reach from {reach[0]} to {reach[1]}, beyond {limits}"
-        elif name == "b" and not _weights_fit(fmt, dot):
+        elif name == "b" and not dot.weights_fit(fmt):
             yield f"weights are negative, beyond {limits}"
 
 

@@ -166,6 +166,13 @@ def loss_full_swamping(m_acc: int, n: int) -> float:
 # -- the two levels --------------------------------------------------------------------------------------------------
 
 
+def _ln_v(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float, reading: Reading) -> float:
+    results = _levels(m_acc, m_p, n, chunk, nzr)
+    if reading == "total":
+        return n * nzr * _joint([level_loss for _, level_loss in results])
+    return max(length * level_loss for length, level_loss in results)
+
+
 def _levels(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> list[tuple[float, float]]:
     """Return (length, 1 - VRR) of each level; sparsity shortens both."""
     first, *rest = (length * nzr for length in levels(n, chunk))
@@ -188,13 +195,6 @@ def _joint(losses: list[float]) -> float:
         lost += kept * level_loss
         kept *= 1.0 - level_loss
     return lost
-
-
-def _ln_v(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float, reading: Reading) -> float:
-    results = _levels(m_acc, m_p, n, chunk, nzr)
-    if reading == "total":
-        return n * nzr * _joint([level_loss for _, level_loss in results])
-    return max(length * level_loss for length, level_loss in results)
 
 
 # -- Theorem 1 -------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from macgen.network.gemm import Gemm, Layer, Network
 from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.papers import NETWORKS
 from macgen.numerics import parse_format
+from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
 from tests.cli.runner import invoke, refused
 from tests.network.models import model, node, saved, value, weight
 

@@ -5,7 +5,8 @@ import pytest
 from macgen.errors import MacgenError
 from macgen.numerics import parse_format
 from macgen.width.automatic import Outline, beyond_theory, choose
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.goal import Goal, Sum
+from macgen.width.planning import plan
 
 PLAIN = Outline(
     a="e5m2", b="e5m2", product=None, scale=None, outer=None, chunk=64, rounding="rne", lanes=1, lane_sum="fused"

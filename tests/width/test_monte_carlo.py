@@ -10,8 +10,9 @@ from macgen import MacSpec, golden
 from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat
 from macgen.width import monte_carlo, nsr, truncation, variance
+from macgen.width.goal import Goal, Sum
 from macgen.width.monte_carlo import confirm, simulate
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 RNE = MacSpec(a="e5m2", b="e4m3", acc="e6m4")
 NORMAL = np.random.default_rng(11).standard_normal(1 << 16)

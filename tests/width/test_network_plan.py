@@ -10,9 +10,10 @@ from macgen.network.operand_format import OperandFormat
 from macgen.network.papers import paper_network
 from macgen.numerics import FixedFormat, FloatFormat
 from macgen.width import exponent, nsr
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import measured_sum, plan_length, plan_network
 from macgen.width.plan_file import parse_plan
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 SMALL = Network(
     "small",

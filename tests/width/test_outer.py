@@ -9,8 +9,9 @@ from macgen.catalogue import presets
 from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat, parse_format
 from macgen.spec import MacSpec
+from macgen.width.goal import Goal, Sum
 from macgen.width.outer import judge
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 INT8 = {"a": "int8", "b": "int8", "acc": "int22", "chunk": 64}
 
@@ -88,7 +89,7 @@ INT8 = {"a": "int8", "b": "int8", "acc": "int22", "chunk": 64}
     ],
 )
 def test_what_is_decidable(fields, length, holds, sentence):
-    verdict = judge(MacSpec(**{**INT8, **fields}), length)
+    verdict = judge(MacSpec(**{**INT8, **fields}), Sum(length=length))
     assert verdict.holds is holds
     assert verdict.reason.startswith(sentence)
 
@@ -103,7 +104,7 @@ def test_what_is_decidable(fields, length, holds, sentence):
     ],
 )
 def test_what_is_not(fields):
-    verdict = judge(MacSpec(**{**INT8, **fields}), 4608)
+    verdict = judge(MacSpec(**{**INT8, **fields}), Sum(length=4608))
     assert verdict.holds is None
     outer = parse_format(fields["outer"])
     assert verdict.reason == (
@@ -112,7 +113,7 @@ def test_what_is_not(fields):
 
 
 def test_without_an_outer_accumulator_there_is_no_verdict():
-    assert judge(presets["default"], 4608) is None
+    assert judge(presets["default"], Sum(length=4608)) is None
 
 
 SMALL = st.sampled_from(["int2", "uint2", "fix1.1", "ufix1.1", "e2m1finite"])
@@ -135,7 +136,7 @@ def test_a_verdict_is_what_all_operands_show(a, b, acc, outer, chunk, length, ov
         spec = MacSpec(a=a, b=b, acc=acc, outer=outer, chunk=chunk, overflow=overflow)
     except MacgenError:
         return
-    verdict = judge(spec, length)
+    verdict = judge(spec, Sum(length=length))
     if verdict.holds is None:
         return
     ends = [[fmt.largest_code(1), fmt.largest_code(0), _smallest(fmt)] for fmt in (spec.a, spec.b)]
@@ -202,31 +203,32 @@ def test_weights_that_do_not_fit_their_format_bound_nothing(b, reach):
     """With `uint8` and no reach known, the sum of the negative ones says that they do not fit."""
     known = Sum(length=4608, weight_l1=1000, weight_range=(400, 600), reach=(None, reach))
     planned = plan(Goal(a="int8", b=b, chunk=64, outer="int32"), known)
-    assert planned.outer == judge(planned.spec(), 4608)
+    assert planned.outer == judge(planned.spec(), Sum(length=4608))
     assert planned.outer.reason == "outer int32 holds every sum of 4608 products"
 
 
 def test_an_accumulator_that_holds_only_these_weights_is_still_exact():
     """int17 takes 4 products of any weights, but all sums of 200 with these; nothing saturates or wraps."""
     dot = Sum(length=4608, weight_l1=400, weight_range=(200, 200))
-    known = (-200 * 128 - 200 * 127, 200 * 127 + 200 * 128)
     planned = plan(Goal(a="int8", b="int8", chunk=64, outer="int17"), dot)
     assert (planned.chosen.method, str(planned.chosen.acc)) == ("weights", "int17")
     assert planned.outer.holds
     wraps = planned.spec().replace(overflow="wrap")
-    assert judge(wraps, 4608).holds is None
-    assert judge(wraps, 4608, known).holds
-    assert not judge(wraps.replace(outer="int16"), 4608, known).holds
+    assert judge(wraps, Sum(length=4608)).holds is None
+    assert judge(wraps, dot).holds
+    assert not judge(wraps.replace(outer="int16"), dot).holds
 
 
 def test_what_is_known_of_exact_products_says_nothing_of_rounded_ones():
     spec = MacSpec(**{**INT8, "product": "int10", "acc": "int20", "outer": "int20"})
-    assert judge(spec, 4608, (-1, 1)) == judge(spec, 4608)
+    assert judge(spec, Sum(length=4608, weight_l1=1, weight_range=(1, 1))) == judge(spec, Sum(length=4608))
 
 
 @pytest.mark.parametrize(("length", "bits"), [(1, 16), (4, 18), (4608, 28)])
 def test_the_bits_that_hold_every_sum(length, bits):
-    assert {judge(MacSpec(**INT8, outer=outer), length).bits for outer in ("int16", "int40", "fp32")} == {bits}
+    assert {judge(MacSpec(**INT8, outer=outer), Sum(length=length)).bits for outer in ("int16", "int40", "fp32")} == {
+        bits
+    }
 
 
 def test_an_outer_accumulator_that_does_not_go_with_the_plan_is_refused():

@@ -11,9 +11,10 @@ from macgen import MacSpec
 from macgen.errors import MacgenError, shown_path
 from macgen.network.measurement import Measurement
 from macgen.numerics import FloatFormat
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import plan_network
 from macgen.width.plan_file import PlanFile, PlannedRow, load_plan, parse_plan
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 from tests.width.test_network_plan import SMALL, statistics, with_measurement
 
 WRITES = "accepted is what macgen plan --json writes"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
 from macgen.width import bounds, exponent, monte_carlo, nsr, planning, truncation, variance
+from macgen.width.goal import Goal, Sum
 from macgen.width.monte_carlo import simulate
-from macgen.width.planning import Goal, Sum
 from tests.strategies import formats
 
 INTEGERS = Goal(a="uint8", b="int8")
