@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, Self
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import (
     Choice,
     FixedFormat,
@@ -127,7 +127,7 @@ class MacSpec:
             a=as_format("a", a),
             b=as_format("b", b),
             acc=as_format("acc", acc),
-            product=None if product is None or product == "exact" else as_format("product", product),
+            product=None if product is None or _is_exact(product) else as_format("product", product),
             scale=None if scale is None else _scale(scale),
             chunk=chunk,
             outer=None if outer is None else as_format("outer", outer),
@@ -241,7 +241,12 @@ class MacSpec:
         return dataclasses.replace(self, **changes)
 
     def overflow_into(self, fmt: Format) -> Overflow:
-        """Return what becomes of a result too large for one of the spec's formats."""
+        """Return what becomes of a result too large for one of the spec's formats.
+
+        Raises:
+            MacgenError: this is no format.
+        """
+        check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
         knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat) and not fmt.narrow
         return self.overflow if knows else Overflow.SATURATE
 
@@ -267,9 +272,9 @@ class MacSpec:
             ("interleave", 1, MAX_INTERLEAVE),
             ("pipeline", 1, MAX_PIPELINE),
         ):
-            check_integer(field, getattr(self, field), low, high)
+            self.__dict__[field] = check_integer(field, getattr(self, field), low, high)
         if self.chunk is not None:
-            check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
+            self.__dict__["chunk"] = check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
             if self.chunk % self.lanes:
                 raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
 
@@ -400,6 +405,7 @@ class MacSpec:
         Raises:
             MacgenError: the text is no JSON, or `from_dict` refuses it.
         """
+        check_type("spec", text, (str, bytes, bytearray), "a JSON text, such as MacSpec.to_json writes")
         try:
             values = json.loads(text, object_pairs_hook=object_of_distinct_keys)
         except MacgenError:
@@ -410,6 +416,19 @@ class MacSpec:
 
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
+
+
+def check_spec(spec: object) -> None:
+    """Refuse what is no MacSpec.
+
+    Raises:
+        MacgenError: it is none.
+    """
+    check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
+
+
+def _is_exact(product: Format | str) -> bool:
+    return isinstance(product, str) and product == "exact"
 
 
 def _scale(value: Scale | str) -> Scale:

@@ -15,7 +15,7 @@ from macgen.network.papers import paper_network
 from macgen.prove.exhaustive import prover as exhaustive
 from macgen.prove.formal import prover as formal
 from macgen.simulate import verify as simulate
-from macgen.width.planning import Goal
+from macgen.width.goal import Goal
 from tests.cli.runner import invoke
 
 ROOT = Path(__file__).parents[1]

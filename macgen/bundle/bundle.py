@@ -9,8 +9,8 @@ from macgen.bundle.manifest import MANIFEST, Manifest
 from macgen.bundle.names import check_name
 from macgen.bundle.opening import digest
 from macgen.bundle.replacing import Place
-from macgen.errors import MacgenError, shown_path
-from macgen.spec import MacSpec
+from macgen.errors import MacgenError, check_flag, check_path, shown_path
+from macgen.spec import MacSpec, check_spec
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
         MacgenError: the name is refused, the directory exists or cannot be written.
         ToolError: Yosys failed.
     """
-    target = Path(directory)
+    check_spec(spec)
+    target, force = check_path("output", directory), check_flag("force", force)
     name = check_name(target.name if name is None else name)
     try:
         with Place(target, name) as place:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from macgen.bundle.contents import verilog_of
 from macgen.bundle.manifest import MANIFEST, Manifest, load_manifest, versions
-from macgen.errors import MacgenError, shown_path
+from macgen.errors import MacgenError, check_flag, check_path, shown_path
 
 MAX_FILE_BYTES = 1 << 28
 """A hundred times the Verilog of the largest arrays; a larger file is not read."""
@@ -66,7 +66,7 @@ def open_bundle(directory: str | os.PathLike[str], *, trust: bool = False) -> Op
         MacgenError: the directory holds no complete bundle, or Verilog that nobody said to trust.
         ToolError: Yosys failed at the Verilog to compare with.
     """
-    directory = Path(directory)
+    directory, trust = check_path("bundle", directory), check_flag("trust", trust)
     manifest = load_manifest(directory)
     contents = {path: _read(directory, path) for path in manifest.files}
     changed = [path for path, data in contents.items() if digest(data) != manifest.files[path]]

@@ -1,7 +1,7 @@
 """What the options of `macgen build` mean together: one MacSpec, and a name for it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
 
 if TYPE_CHECKING:
     from macgen.width.automatic import Outline
+    from macgen.width.goal import Sum
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
@@ -91,7 +92,7 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
         if "acc_bits" in automatic and name in given:
             raise MacgenError(f"acc-bits 'auto' contradicts {name} {shown(given[name])}; accepted is one of the two")
     from macgen.width.automatic import choose
-    from macgen.width.planning import Sum
+    from macgen.width.goal import Sum
 
     chosen = choose(_outline(base, given), Sum(length=length), acc="acc_bits" in automatic)
     options, reasons = {**given, "chunk": chosen.chunk}, [f"Warning: {text}" for text in chosen.warnings]
@@ -109,6 +110,25 @@ def warnings_of_plan(base: MacSpec, given: Mapping[str, Any]) -> tuple[str, ...]
     from macgen.width.automatic import beyond_theory
 
     return tuple(f"Warning: {text}" for text in beyond_theory(_outline(base, given)))
+
+
+def about_outer(spec: MacSpec, length: int | None, planned: "Sequence[Sum]") -> tuple[str, ...]:
+    """Return what is known of a spec's outer accumulator: a sentence (without its full stop) on the largest sum.
+
+    Parameters:
+        spec: the array.
+        length: products of its longest dot product, if that was given.
+        planned: its dot products, if there is a plan.
+    """
+    if spec.outer is None or (length is None and not planned):
+        return ()
+    from macgen.width.goal import Sum
+    from macgen.width.outer import judge
+
+    sums = planned if length is None else [Sum(length=length)]
+    verdicts = [verdict for dot in sums if (verdict := judge(spec, dot)) is not None]
+    largest = max(verdicts, key=lambda verdict: (not verdict.holds, verdict.bits or 0))
+    return (f"{largest.reason[:1].upper()}{largest.reason[1:]}" if largest.holds else f"Warning: {largest.reason}",)
 
 
 def _outline(base: MacSpec, given: Mapping[str, Any]) -> "Outline":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
+    from macgen.width.goal import Sum
 
 MAX_SPEC_BYTES = 1 << 20
 
@@ -166,12 +167,13 @@ def build(
     """
     from macgen.bundle.bundle import build as build_bundle
     from macgen.cli import console
-    from macgen.cli.arguments import name_and_directory, replace_auto, resolve_spec, warnings_of_plan
+    from macgen.cli.arguments import about_outer, name_and_directory, replace_auto, resolve_spec, warnings_of_plan
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
-    base = _base(preset, spec, plan, layer, widest)
-    if plan is not None and (others := [option for option in _PLANNED if option in given]):
+    base, sums = _base(preset, spec, plan, layer, widest)
+    planned = _PLANNED if base.outer is None else (*_PLANNED, "outer")
+    if plan is not None and (others := [option for option in planned if option in given]):
         raise MacgenError(
             f"{others[0].replace('_', '-')} {shown(options[others[0]])} does not go with plan {shown_path(plan)}, "
             f"which was made for its own; accepted is a plan made with it"
@@ -180,13 +182,17 @@ def build(
     if plan is not None:
         reasons = warnings_of_plan(base, given)
     resolved = resolve_spec(base, given)
+    reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
         built = build_bundle(resolved, directory, name=name, force=force)
     _summarize(built, reasons)
 
 
-def _base(preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool) -> "MacSpec":
+def _base(
+    preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool
+) -> "tuple[MacSpec, Sequence[Sum]]":
+    """Return the spec to start from and, with a plan, the dot products that it is for."""
     given = [(name, value) for name, value in (("preset", preset), ("spec", path), ("plan", plan)) if value is not None]
     if len(given) > 1:
         both = " and ".join(f"{name} {shown(value)}" for name, value in given)
@@ -200,12 +206,12 @@ def _base(preset: str | None, path: str | None, plan: str | None, layer: str | N
         from macgen.width.plan_file import load_plan, read_plan
 
         loaded = read_plan(_standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
-        return loaded.spec(layer)
+        return loaded.spec(layer), loaded.sums(layer)
     if path is not None:
-        return _read_spec(path)
+        return _read_spec(path), ()
     from macgen.catalogue import preset as find_preset
 
-    return find_preset("default" if preset is None else preset)
+    return find_preset("default" if preset is None else preset), ()
 
 
 def _read_spec(path: str) -> "MacSpec":

@@ -11,7 +11,7 @@ from macgen.bundle.contents import verilog_of
 from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
@@ -157,21 +157,22 @@ def report(
         MacgenError: an argument is refused.
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
-    if seed < 0:
-        raise MacgenError(f"seed {seed} is negative; accepted are integers from 0")
+    check_function("progress", progress)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
     manifest = opened.manifest
     spec = manifest.spec
-    if not 1e-3 <= clock_mhz <= 1e5:
-        raise MacgenError(f"clock-mhz {clock_mhz!r} is not from 0.001 to 100000")
-    workload = random_workload(spec, seed) if data is None else data_workload(spec, Path(data), seed)
+    if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
+        raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
+    library = None if liberty is None else check_path("liberty", liberty)
+    workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
     notes = list(opened.notes)
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:
         other, unavailable = None, str(error)
     with tools.work_directory(None, "report") as work:
-        price = _Pricer(work.path, None if liberty is None else Path(liberty), clock_mhz, workload, progress)
+        price = _Pricer(work.path, library, float(clock_mhz), workload, progress)
 
         def price_own() -> tuple[Cost, dict[str, Any]]:
             verilog = work.path / "array.v"

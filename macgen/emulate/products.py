@@ -16,7 +16,8 @@ from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, ma
 from macgen.emulate.value_range import magnitude_bound, products_bound, sums_are_exact
 from macgen.errors import MacgenError, check_integer
 from macgen.numerics import FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec
+from macgen.numerics.arrays import plain_array
+from macgen.spec import MacSpec, check_spec
 
 Values = NDArray[np.float64]
 
@@ -51,6 +52,7 @@ def matmul(
     Raises:
         MacgenError: the shapes do not fit or are empty, or a value is not on its format's grid.
     """
+    check_spec(spec)
     a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
@@ -96,6 +98,7 @@ def dots(
     Raises:
         MacgenError: the shapes differ or are empty, or a value is not on its format's grid.
     """
+    check_spec(spec)
     a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
@@ -188,17 +191,13 @@ def _finite(*operands: NDArray[np.float64]) -> bool:
 def _thread_count(threads: int | None) -> int:
     if threads is None:
         return _available_processors()
-    check_integer("threads", threads, 1, also=", or none")
-    return threads
+    return check_integer("threads", threads, 1, also=", or none")
 
 
 def _operand(name: str, values: ArrayLike, fmt: Format | ScaleFormat) -> Values:
-    try:
-        matrix = np.asarray(values)
-        if matrix.dtype.kind not in "biuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise MacgenError(f"{name} is not a matrix of real numbers; accepted are values on the grid of {fmt}") from None
+    matrix = plain_array(name, values)
+    if matrix.dtype.kind not in "biuf":
+        raise MacgenError(f"{name} is not a matrix of real numbers; accepted are values on the grid of {fmt}")
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
     x = matrix.astype(np.float64, order="C", copy=False)

@@ -18,7 +18,7 @@ from macgen.numerics import (
     ScaleFormat,
     shift_right,
 )
-from macgen.spec import MacSpec
+from macgen.spec import MacSpec, check_spec
 
 _CACHED_CODES = 1 << 16
 _NO_FLAGS, _OVERFLOW, _UNDERFLOW, _INVALID = 0, int(Flags.OVERFLOW), int(Flags.UNDERFLOW), int(Flags.INVALID)
@@ -37,9 +37,13 @@ class Model:
     Parameters:
         spec: the array; rows, cols, interleave, pipeline and fold do not change the result of a dot product but for
             its random numbers.
+
+    Raises:
+        MacgenError: spec is none.
     """
 
     def __init__(self, spec: MacSpec) -> None:
+        check_spec(spec)
         self.spec = spec
         self._acc = RoundedSum(spec.acc, spec.rounding, spec.overflow_into(spec.acc))
         self._outer = RoundedSum(spec.outer_format, spec.fold_rounding, spec.overflow_into(spec.outer_format))

@@ -16,20 +16,23 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from macgen.errors import MacgenError, ToolError, shown, shown_path
+from macgen.errors import MacgenError, ToolError, check_choice, is_real, shown, shown_path
 from macgen.lifetime import started, temporary_directory
 from macgen.network.gemm import Gemm, Layer, Network
 from macgen.network.measurement import Measurement, OperandStatistics
+from macgen.network.onnx_file import model_file
 from macgen.network.operand_format import OperandFormat
 from macgen.network.operand_statistics import Engine, measure_here
 from macgen.network.samples import Samples
 
 MAX_MEMORY = 1 << 34
 """Bytes that the process may take; as many as the machine has, if that is less."""
+
+_LONGEST_S = 1e9
 
 
 def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None, time_limit: float = 600.0) -> Network:
@@ -53,9 +56,20 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
         ToolError: the engine's package is missing.
     """
     named = samples if isinstance(samples, Mapping) else {None: samples}
-    arrays = [np.asarray(x) for x in named.values()]
+    if any(np.ma.is_masked(x) for x in named.values()):
+        raise MacgenError("elements of samples are masked; accepted are arrays without a mask")
+    try:
+        arrays = [np.asarray(x) for x in named.values()]
+    except Exception as error:  # whatever an object's own conversion raises
+        raise MacgenError(f"samples are no arrays ({shown(str(error))}); accepted are arrays by input name") from None
+    if engine is not None:
+        check_choice("engine", engine, get_args(Engine))
+    if not is_real(time_limit) or not 0 < time_limit <= _LONGEST_S:
+        raise MacgenError(f"time_limit {shown(time_limit)} is not a positive number of seconds, up to {_LONGEST_S:g}")
+    time_limit = float(time_limit)
     if any(x.dtype.kind not in "biuf" for x in arrays):
         raise MacgenError(f"samples are of types {shown([str(x.dtype) for x in arrays])}; accepted are numbers")
+    path = model_file(path)
     with temporary_directory() as temporary:
         folder = temporary.path
         np.savez(folder / "samples.npz", *arrays)

@@ -4,7 +4,7 @@ Every choice is a string too: it equals, hashes, prints and goes into JSON as th
 """
 
 import re
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from typing import Any, Never, Self, TypeVar
 
 from macgen.errors import MacgenError, shown
@@ -14,7 +14,14 @@ MAX_RANDOM_BITS = 32
 MAX_ALIGNED_BITS = 64
 
 
-class Choice(StrEnum):
+class _ChoiceType(EnumType):
+    """Refuses what is no word before the search for it, which compares and prints whatever it is given."""
+
+    def __call__(cls, value: object, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(value, *args, **kwargs) if isinstance(value, str) else cls._missing_(value)  # type: ignore[attr-defined]
+
+
+class Choice(StrEnum, metaclass=_ChoiceType):
     """One of a few words.
 
     Raises:

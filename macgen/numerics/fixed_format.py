@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.choices import Overflow
 from macgen.numerics.number import Number, Rounded
@@ -41,10 +41,9 @@ class FixedFormat:
 
     def __post_init__(self) -> None:
         for field, value in (("int_bits", self.int_bits), ("frac_bits", self.frac_bits)):
-            check_integer(field, value, -MAX_WIDTH, MAX_WIDTH)
-        for field, value in (("signed", self.signed), ("narrow", self.narrow)):
-            if not isinstance(value, bool):
-                raise MacgenError(f"{field} {shown(value)} is not true or false")
+            self.__dict__[field] = check_integer(field, value, -MAX_WIDTH, MAX_WIDTH)  # the instance is frozen
+        for field, flag in (("signed", self.signed), ("narrow", self.narrow)):
+            self.__dict__[field] = check_flag(field, flag)
         if not 1 <= self.width <= MAX_WIDTH:
             summed = ", the sum of its two numbers" if self.frac_bits else ""
             raise MacgenError(f"format {self} has {self.width} bits{summed}; accepted are 1 to {MAX_WIDTH}")
@@ -58,6 +57,7 @@ class FixedFormat:
         Raises:
             MacgenError: the string names no fixed-point format.
         """
+        check_type("format", text, str, "a string such as int8 or fix8.8")
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise MacgenError(
@@ -151,8 +151,9 @@ class FixedFormat:
         Raises:
             MacgenError: the code does not fit the width, or is that which a narrow format lacks.
         """
+        code = code if type(code) is int else check_integer("code", code, 0, (1 << self.width) - 1)
         if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+            raise MacgenError(f"code {shown(code)} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
         if code == self.missing_code:
             raise MacgenError(f"code {code!r} is no number of {self}; accepted are all others of {self.width} bits")
         integer = code - (1 << self.width) if code > self.max_integer else code
@@ -214,10 +215,9 @@ class FixedFormat:
         Raises:
             MacgenError: a value is no number, an infinity is to wrap, or an argument is not one of its choices.
         """
-        if rounding not in PLAIN_ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
+        check_choice("rounding", rounding, PLAIN_ROUNDINGS)
         accepted = ["saturate"] if self.narrow else ["saturate", "wrap"]
-        if overflow not in accepted:
+        if not isinstance(overflow, str) or overflow not in accepted:
             kind = "narrow formats" if self.narrow else "integer and fixed-point formats"
             raise MacgenError(f"overflow {shown(overflow)} is not one of {', '.join(accepted)} ({kind})")
         x = real_values(values)

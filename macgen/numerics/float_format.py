@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.choices import Encoding, Overflow, Subnormals
 from macgen.numerics.number import Number, Rounded
@@ -52,15 +52,13 @@ class FloatFormat:
         encoding: Encoding | str = "ieee",
         subnormals: Subnormals | str = "gradual",
     ) -> None:
-        self.__dict__.update(
-            exp_bits=exp_bits, man_bits=man_bits, encoding=Encoding(encoding), subnormals=Subnormals(subnormals)
-        )
+        self.__dict__.update(encoding=Encoding(encoding), subnormals=Subnormals(subnormals))
         least = 1 if self.encoding == Encoding.IEEE else 0
         for field, value, low, high in (
             ("exp_bits", exp_bits, least + 1, 11),
             ("man_bits", man_bits, least, MAX_MAN_BITS),
         ):
-            check_integer(field, value, low, high, also=f" (encoding {self.encoding!r})")
+            self.__dict__[field] = check_integer(field, value, low, high, also=f" (encoding {self.encoding!r})")
         if self.encoding == Encoding.FN and exp_bits + man_bits < 2:
             raise MacgenError(f"man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to {MAX_MAN_BITS}")
         if self.subnormals == Subnormals.NONE and man_bits == 0:
@@ -68,9 +66,9 @@ class FloatFormat:
                 f"man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 "
                 f"to {MAX_MAN_BITS}, or subnormals 'flush'"
             )
-        self.__dict__["bias"] = self.default_bias if bias is None else bias
-        if isinstance(bias, bool) or not isinstance(self.bias, int):
+        if bias is not None and not is_integer(bias):
             raise MacgenError(f"bias {shown(bias)} is not an integer")
+        self.__dict__["bias"] = self.default_bias if bias is None else int(bias)
         if not (self.min_exponent - man_bits >= -1074 and self.max_exponent <= 1023):
             raise MacgenError(
                 f"bias {shown(self.bias)} puts values of e{exp_bits}m{man_bits} outside binary64; accepted are biases "
@@ -86,6 +84,7 @@ class FloatFormat:
         Raises:
             MacgenError: the string names no float format.
         """
+        check_type("format", text, str, "a string such as e5m2")
         name, colon, options = text.partition(":")
         match = _PATTERN.fullmatch(ALIASES.get(name, name) + colon + options)
         if match is None:
@@ -252,8 +251,9 @@ class FloatFormat:
         Raises:
             MacgenError: the code does not fit the width.
         """
+        code = code if type(code) is int else check_integer("code", code, 0, (1 << self.width) - 1)
         if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+            raise MacgenError(f"code {shown(code)} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
         sign, magnitude = code >> (self.width - 1), code & (self._sign_bit - 1)
         if self.encoding == Encoding.FNUZ and code == self._sign_bit:
             return Number("nan", 1)
@@ -360,9 +360,8 @@ class FloatFormat:
         Raises:
             MacgenError: a value is NaN and the encoding has none, or an argument is not one of its choices.
         """
-        if rounding not in PLAIN_ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
-        if overflow not in ("saturate", "infinity"):
+        check_choice("rounding", rounding, PLAIN_ROUNDINGS)
+        if not isinstance(overflow, str) or overflow not in ("saturate", "infinity"):
             raise MacgenError(
                 f"overflow {shown(overflow)} is not one of saturate, infinity (formats with a float encoding)"
             )

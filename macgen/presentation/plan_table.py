@@ -7,8 +7,9 @@ from rich.console import Console
 
 from macgen.numerics import FloatFormat
 from macgen.presentation.tables import new_table, print_table
+from macgen.width.goal import Goal
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
-from macgen.width.planning import Answer, Goal, Method, Plan
+from macgen.width.planning import Answer, Method, Plan
 
 _TITLES: dict[Method, str] = {
     "vrr": "VRR",
@@ -122,6 +123,8 @@ def _bits(answer: Answer | None) -> str:
 def _conclusions(plan: NetworkPlan) -> list[str]:
     goal = plan.goal
     chunk = chunks_in_words(goal)
+    if goal.outer is not None:
+        chunk += f" into outer {goal.outer}" if goal.chunk is not None else f", then outer {goal.outer}"
     chosen = [row.plan.chosen for row in plan.rows]
     lines = [f"Operands {goal.a} x {goal.b}, rounding {goal.rounding}, {chunk}; widths are mantissa bits."]
     if any(answer.method == "vrr" for row in plan.rows for answer in row.plan.answers):
@@ -146,6 +149,10 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"{plan.widest} ({plan.widest.width} bits) does for {which}; each at its own width, a multiply-accumulate "
             f"has {plan.mean_bits:.1f} accumulator bits on average."
         )
+    longest = max((row.plan for row in plan.rows), key=lambda item: item.sum.length)
+    verdicts = [row.plan.outer for row in plan.rows]
+    if (verdict := longest.outer) is not None and all(item is not None and item.holds for item in verdicts):
+        lines.append(f"{verdict.reason[:1].upper()}{verdict.reason[1:]}.")
     lines.append(f"Against {BASELINE_BITS} bits: {_saved(plan.saving)}.")
     lines += [*_stated(plan), *_passed_over(plan)]
     longest_first = sorted(plan.rows, key=lambda row: -row.gemm.length)

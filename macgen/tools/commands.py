@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MacgenError, ToolError, is_real, shown
 from macgen.lifetime import started
 
 T = TypeVar("T")
@@ -141,5 +141,5 @@ def check_timeout(timeout: float) -> None:
     Raises:
         MacgenError: it is none.
     """
-    if not timeout > 0:
-        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
+    if not is_real(timeout) or not timeout > 0:
+        raise MacgenError(f"timeout {shown(timeout)} is not a positive number of seconds")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from macgen.errors import MacgenError, shown_path
+from macgen.errors import MacgenError, check_path, shown_path
 from macgen.lifetime import temporary_directory
 
 
@@ -39,7 +39,7 @@ def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]
         MacgenError: `workdir` cannot be written, or has something else of that name.
     """
     if workdir is not None:
-        path = Path(workdir).resolve() / simulator
+        path = check_path("workdir", workdir).resolve() / simulator
         try:
             if path.is_symlink() or (path.exists() and any(path.iterdir()) and not (path / _MARK).exists()):
                 raise MacgenError(

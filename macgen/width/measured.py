@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from macgen.errors import check_type
 from macgen.network.gemm import Layer
 from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, Format, parse_format
 from macgen.width import bounds
-from macgen.width.planning import Goal, Sum
+from macgen.width.goal import Goal, Sum
 
 
 def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
@@ -20,7 +21,12 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
     the sum by their own sums. A fixed-point format that is the integers' own type is taken to carry them as they are
     stored, and so is one that holds them only in this way; any other one carries them less their zero points. What does
     not fit a fixed-point format is named in the plan's warnings.
+
+    Raises:
+        MacgenError: an argument is refused.
     """
+    check_type("measured", measured, Measurement, "a Measurement")
+    check_type("goal", goal, Goal, "a Goal")
     carried = [_carried(measured, goal, which) for which in "ab"]
     rms, reach = 1.0, list[bounds.Range | None]()
     for statistics, fmt in zip((carried[0].a, carried[1].b), goal.formats, strict=True):

@@ -269,8 +269,9 @@ def test_directories_without_a_manifest(tmp_path, bundle):
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / MANIFEST).mkdir()
-    for place in ("nowhere", "empty", "odd", f"mac/{MANIFEST}", "x" * 300, "a\0b", "\ud800"):
-        with pytest.raises(MacgenError, match=f"has no readable {MANIFEST}") as error:
+    unreadable = dict.fromkeys(("nowhere", "empty", "odd", f"mac/{MANIFEST}", "x" * 300), f"no readable {MANIFEST}")
+    for place, problem in (unreadable | dict.fromkeys(("a\0b", "\ud800"), "is no path")).items():
+        with pytest.raises(MacgenError, match=problem) as error:
             load_manifest(f"{tmp_path}/{place}")
         sentence(error)
         assert name_of_bundle(tmp_path / place) is None

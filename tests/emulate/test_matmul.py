@@ -255,7 +255,7 @@ ONES = [[1.0, 1.0]]
         (ONES, ONES, {}, r"B has 1 rows and A 2 columns; accepted are A of shape \(M, K\) and B of shape \(K, N\)"),
         (1.0, ONES, {}, r"A has the shape \(\); accepted are matrices with rows and columns"),
         (np.zeros((0, 2)), ONES, {}, r"A has the shape \(0, 2\); accepted are matrices with rows and columns"),
-        ([[1.0], [1.0, 2.0]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
+        ([[1.0], [1.0, 2.0]], ONES, {}, "rows of A differ in length; accepted are equal lengths"),
         ([["1"]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
         ([[1j]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
         (ONES, [[1.0], [1.0]], {"threads": 0}, "threads 0 is not an integer from 1, or none"),

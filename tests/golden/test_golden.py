@@ -234,7 +234,10 @@ def test_wide_accumulators_give_python_integers():
         ),
         (lambda: golden.dot(FP16, 5, [1]), "a_codes is not a sequence of integers; accepted are unsigned codes"),
         (lambda: golden.dot(FP16, [1.5], [1]), "a_codes is not a sequence of integers; accepted are unsigned codes"),
-        (lambda: golden.matmul(FP16, [[1, 2], [3]], [[1]]), "A has rows of different lengths; accepted are matrices"),
+        (
+            lambda: golden.matmul(FP16, [[1, 2], [3]], [[1]]),
+            "rows of A differ in length; accepted are equal lengths",
+        ),
         (
             lambda: golden.matmul(FP16, [1, 2], [[1]]),
             r"A has the shape \(2,\); accepted are matrices with rows and columns",

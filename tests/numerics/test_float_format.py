@@ -502,7 +502,13 @@ def test_flushed_subnormals_of_fnuz_are_plus_zero(text):
     assert fmt.number(code).sign == 0
 
 
-@pytest.mark.parametrize("bad", ["x", [1.0, "x"], [[1.0], [1.0, 2.0]], 1j, [None, object()], 10**400])
+@pytest.mark.parametrize("method", ["quantize", "encode", "ulp"])
+def test_ragged_values(method):
+    with pytest.raises(MacgenError, match=r"^rows of values differ in length; accepted are equal lengths$"):
+        getattr(parse_format("e5m2"), method)([[1.0], [1.0, 2.0]])
+
+
+@pytest.mark.parametrize("bad", ["x", [1.0, "x"], 1j, [None, object()], 10**400])
 @pytest.mark.parametrize("method", ["quantize", "encode", "ulp"])
 def test_values_that_are_no_numbers(method, bad):
     with pytest.raises(MacgenError, match=r"^values .* accepted are real numbers"):

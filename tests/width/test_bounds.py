@@ -16,6 +16,7 @@ from macgen.width.bounds import (
     exact_bits,
     exact_bits_of_weights,
     exact_format,
+    holds,
     kulisch_bits,
     l1_norm,
     operand_range,
@@ -73,6 +74,25 @@ def test_operand_range_is_that_of_all_values(fmt):
 
 
 SMALL_RANGES = st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(lambda ends: (min(ends), max(ends)))
+
+
+@pytest.mark.parametrize(
+    ("fmt", "values", "held"),
+    [
+        ("int8", (-128, 127), True),
+        ("int8", (-129, 0), False),
+        ("int8", (0, 128), False),
+        ("uint8", (0, 255), True),
+        ("uint8", (-1, 1), False),
+        ("fix4.4", (-8, 7), True),
+        ("fix4.4", (0, 8), False),
+        ("int64", (-(2**63), 2**63 - 1), True),
+        ("int64", (0, 2**63), False),  # which is the float next to 2^63 - 1
+        ("uint256", (0, 2**256), False),
+    ],
+)
+def test_what_a_format_holds(fmt, values, held):
+    assert holds(parse_format(fmt), values) is held
 
 
 @given(SMALL_RANGES, SMALL_RANGES, st.integers(1, 4))

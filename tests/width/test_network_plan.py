@@ -12,9 +12,10 @@ from macgen.network.operand_format import OperandFormat
 from macgen.network.papers import paper_network
 from macgen.numerics import FixedFormat, FloatFormat, all_values, parse_format
 from macgen.width import exponent, nsr
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import measured_sum, plan_length, plan_network
 from macgen.width.plan_file import parse_plan
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 SMALL = Network(
     "small",
@@ -221,6 +222,15 @@ def test_integers_beyond_their_format_warn():
         assert found.rows[1].plan.warnings == ()
 
 
+def test_integer_weights_that_fixed_point_carries():
+    """Five weights of 7 with any int8 reach from -4480 to 4445, in sixteenths."""
+    a = statistics(largest=127.0, rms=30.0, dtype="int8")
+    b = OperandStatistics(0.5, 0.0, 7.0, 7.0, 5.0, "int8")
+    dot = measured_sum(10, Measurement(a, b, weight_l1=35, weight_range=(0, 35)), Goal(a="int8", b="fix4.4"))
+    found = plan(Goal(a="int8", b="fix4.4"), dot)
+    assert (found.chosen.method, str(found.chosen.acc)) == ("weights", "fix14.4")
+
+
 @pytest.mark.parametrize(
     "a", [statistics(nonzero=0.0, largest=0.0, rms=0.0), statistics(rms=0.0), statistics(largest=0.0, rms=0.0)]
 )
@@ -257,6 +267,7 @@ def test_json_says_everything():
         "a": "e5m2",
         "b": "e5m2",
         "chunk": 64,
+        "outer": None,
         "rounding": "rtz",
         "nsr": 0.01,
         "limit": 50.0,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
 from macgen.width import bounds, exponent, monte_carlo, nsr, planning, truncation, variance
+from macgen.width.goal import Goal, Sum
 from macgen.width.monte_carlo import simulate
-from macgen.width.planning import Goal, Sum
 from tests.strategies import formats
 
 INTEGERS = Goal(a="uint8", b="int8")
@@ -183,7 +183,7 @@ def test_other_integers(a, b, length, acc):
 def test_known_weights_decide():
     found = planning.plan(INTEGERS, Sum(length=4608, weight_l1=20000))
     assert (found.chosen.method, str(found.chosen.acc)) == ("weights", "int24")
-    assert found.chosen.reason == "A2Q's bound for sum |w| = 20000"
+    assert found.chosen.reason == "holds every sum of weights with sum |w| = 20000"
     assert 20000 * 255 < 1 << 23
     assert found.answer("exact", None).acc == FixedFormat(29)
 

@@ -9,8 +9,8 @@ from macgen.network import from_onnx
 from macgen.network.gemm import Gemm, Layer, Network
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import parse_format
+from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
 from macgen.width.stated import stated_formats
 from tests.network.models import constant, model, node, saved, value, weight
 from tests.network.test_foreign_shapes import foreign
