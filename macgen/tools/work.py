@@ -60,7 +60,7 @@ def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]
         try:
             yield work
         except MacgenError:
-            directory.keep = work.keep
+            directory.keep = work.keep and any(work.path.iterdir())  # a log, if it came to that
             raise
         directory.keep = work.keep
 

@@ -76,3 +76,18 @@ def test_a_file_of_someone_else_is_kept(tmp_path):
     with pytest.raises(MacgenError, match=r"cannot be written"), work_directory(tmp_path, "icarus"):
         pass
     assert Path(tmp_path / "icarus").read_text() == "mine"
+
+
+def test_after_an_error_a_temporary_directory_stays_if_it_holds_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(MacgenError), work_directory(None, "icarus"):
+        raise MacgenError
+    assert list(tmp_path.iterdir()) == []
+
+    def fail(work):
+        (work.path / "log.txt").touch()
+        raise MacgenError
+
+    with pytest.raises(MacgenError), work_directory(None, "icarus") as work:
+        fail(work)
+    assert list(tmp_path.iterdir()) == [work.path]
