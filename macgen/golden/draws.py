@@ -1,8 +1,10 @@
 """Which random numbers stochastic rounding takes (docs/arithmetic.md section 7)."""
 
+import operator
 from collections.abc import Iterator
 from itertools import repeat
 
+from macgen.errors import check_integer
 from macgen.numerics import Lfsr
 from macgen.spec import MacSpec
 
@@ -17,7 +19,11 @@ def draws(spec: MacSpec, length: int, *, complete: bool = True) -> int:
         spec: the array.
         length: products of each dot product.
         complete: whether they end with them; if they are dropped after them, the last chunk is folded only when full.
+
+    Raises:
+        MacgenError: the length is no integer from 0.
     """
+    check_integer("length", operator.index(length) if hasattr(length, "__index__") else length, 0)
     chunks = 1
     if spec.chunk is not None:
         chunks = -(-length // spec.chunk) if complete else length // spec.chunk

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.choices import Overflow
-from macgen.numerics.number import Number, Rounded
+from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_WIDTH = 256
@@ -139,10 +139,9 @@ class FixedFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer or does not fit the width.
         """
-        if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         integer = code - (1 << self.width) if code > self.max_integer else code
         return Number("finite", int(integer < 0), abs(integer), self.lsb_exponent)
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen.errors import MacgenError, check_integer, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
 from macgen.numerics.choices import Encoding, Overflow, Subnormals
-from macgen.numerics.number import Number, Rounded
+from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_MAN_BITS = 52
@@ -250,10 +250,9 @@ class FloatFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer or does not fit the width.
         """
-        if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         sign, magnitude = code >> (self.width - 1), code & (self._sign_bit - 1)
         if self.encoding == Encoding.FNUZ and code == self._sign_bit:
             return Number("nan", 1)

@@ -263,7 +263,7 @@ class Definition:
         same_adder = self.outer_format == spec.acc and (outer_rounding == spec.rounding or spec.chunk is None)
         self.own_adder = spec.scale is not None or not same_adder
         self.acc = rounded(spec.acc, spec.rounding, spec.overflow)
-        self.outer = rounded(self.outer_format, outer_rounding, spec.overflow)
+        self.outer = rounded(self.outer_format, outer_rounding if self.own_adder else spec.rounding, spec.overflow)
         self.out = rounded(self.out_format, outer_rounding, spec.overflow)
         self.product = spec.product and rounded(spec.product, spec.rounding, spec.overflow)
         bits = [int(x.partition(":")[2]) for x in (spec.rounding, outer_rounding) if x.startswith("stochastic:")]
