@@ -50,10 +50,13 @@ from macgen.errors import MacgenError, shown, shown_path
     type=integer_or("none", "auto"),
     metavar="N|none|auto",
     default="none",
-    help="Products a chunk; auto: the power of two near sqrt(length), where the noise is least.  [default: none]",
+    help="Products a chunk; auto: the power of two with the least noise, near sqrt(length).  [default: none]",
 )
 @click.option(
-    "--rounding", metavar="rne|rtz|drop|stochastic:R", default="rne", help="Rounding of the adder.  [default: rne]"
+    "--rounding",
+    metavar="rne|rtz|floor|drop|stochastic:R",
+    default="rne",
+    help="Rounding of the adder.  [default: rne]",
 )
 @click.option(
     "--nsr",

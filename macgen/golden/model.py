@@ -195,8 +195,11 @@ class RoundedSum:
         if len(signs) == 2:
             return self._nan(_INVALID)
         (sign,) = signs
-        if isinstance(self.format, FloatFormat) and self.format.has_infinity:
-            return self.format.infinity_code(sign), _NO_FLAGS
+        if isinstance(self.format, FloatFormat):
+            if self.format.has_infinity:
+                return self.format.infinity_code(sign), _NO_FLAGS
+            if self._overflow is Overflow.NAN:
+                return self.format.nan_code, _OVERFLOW
         return self.format.largest_code(sign), _OVERFLOW
 
     def _sum_finite(self, addends: Sequence[Number], random: int, aligned: int | None) -> Result:

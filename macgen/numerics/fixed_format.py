@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Overflow
 from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
@@ -154,10 +154,10 @@ class FixedFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz` or a random number.
+            rounding: `rne`, `rtz`, `floor` or a random number.
             overflow: `saturate` or `wrap`.
         """
-        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding)
+        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=sign == 1)
         integer = -magnitude if sign else magnitude
         if self.min_integer <= integer <= self.max_integer:
             return Rounded(self._code(integer))
@@ -188,7 +188,7 @@ class FixedFormat:
 
         Parameters:
             values: real numbers of any shape, infinities too unless they wrap.
-            rounding: `rne` or `rtz`.
+            rounding: `rne`, `rtz` or `floor`.
             overflow: `saturate` or `wrap`.
 
         Returns:
@@ -212,7 +212,7 @@ class FixedFormat:
         if overflow == "wrap":
             x = np.fmod(x, 2.0**self.int_bits)  # exact, and keeps the scaling below from overflowing
         with np.errstate(over="ignore"):
-            scaled = (np.rint if rounding == "rne" else np.trunc)(np.ldexp(x, self.frac_bits))
+            scaled = rounded_to_integers(x, self.frac_bits, rounding)
         if overflow == "wrap":
             scaled = np.where(scaled >= self._end, scaled - 2.0**self.width, scaled)
             scaled = np.where(scaled < self.min_integer, scaled + 2.0**self.width, scaled)

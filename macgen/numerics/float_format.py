@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Encoding, Overflow, Subnormals
 from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
@@ -137,6 +137,11 @@ class FloatFormat:
     def has_nan(self) -> bool:
         """Whether some code is NaN."""
         return self.encoding != Encoding.FINITE
+
+    @property
+    def overflows_to_nan(self) -> bool:
+        """Whether numbers that are too large can become NaN: the encoding has it and no infinities."""
+        return self.has_nan and not self.has_infinity
 
     @cached_property
     def least_normal_field(self) -> int:
@@ -284,14 +289,15 @@ class FloatFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz` or a random number.
-            overflow: `saturate` or `infinity`.
+            rounding: `rne`, `rtz`, `floor` or a random number.
+            overflow: `saturate`, or `infinity` or `nan` where the encoding has that.
         """
+        negative = sign == 1
         if significand == 0:
             return Rounded(self.zero_code(sign))
         value_exponent = exponent + significand.bit_length() - 1
         lsb = value_exponent - self.man_bits
-        kept, _ = shift_right(significand, lsb - exponent, rounding)
+        kept, _ = shift_right(significand, lsb - exponent, rounding, negative=negative)
         if kept >> self.precision:  # rounding carried into the next binade
             kept, lsb = kept >> 1, lsb + 1
         # Counted in codes from zero, whose place is the power of two that `none` lacks.
@@ -299,12 +305,14 @@ class FloatFormat:
         if lsb < self.lsb_exponent or magnitude == 0:  # tiny after rounding with unbounded exponent range
             if not self._gradual:
                 return Rounded(self.zero_code(), underflow=True)
-            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding)
+            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=negative)
             code = self.zero_code(sign) if kept == 0 else self._signed(sign, kept)
             return Rounded(code, underflow=inexact)
         if magnitude <= self.max_code:
             return Rounded(self._signed(sign, magnitude))
-        if overflow == "infinity" and rounding != "rtz":
+        if overflow == "nan":
+            return Rounded(self.nan_code, overflow=True)
+        if overflow == "infinity" and rounding != "rtz" and (negative or rounding != "floor"):
             return Rounded(self.infinity_code(sign), overflow=True)
         return Rounded(self.largest_code(sign), overflow=True)
 
@@ -351,7 +359,8 @@ class FloatFormat:
             rounding: `rne` or `rtz`.
             overflow: `saturate` to the largest finite value (infinite values too, where the encoding has no
                 infinity), or `infinity`: infinity where the encoding has it, NaN in `fn` and `fnuz`, the largest
-                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4).
+                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4), nor does
+                `floor` a positive one. `nan`, in `fn` and `fnuz`: NaN in every rounding.
 
         Returns:
             Values of the same shape; NaN stays NaN.
@@ -361,9 +370,10 @@ class FloatFormat:
         """
         if rounding not in PLAIN_ROUNDINGS:
             raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
-        if overflow not in ("saturate", "infinity"):
+        accepted = ["saturate", "infinity", *(["nan"] if self.overflows_to_nan else [])]
+        if overflow not in accepted:
             raise MacgenError(
-                f"overflow {shown(overflow)} is not one of saturate, infinity (formats with a float encoding)"
+                f"overflow {shown(overflow)} is not one of {', '.join(accepted)} (formats with a float encoding)"
             )
         x = real_values(values)
         if not self.has_nan and np.isnan(x).any():
@@ -371,22 +381,23 @@ class FloatFormat:
             raise MacgenError(
                 f"value{where} is NaN, which format {self} cannot hold; accepted are numbers and infinities"
             )
-        round_integer = np.rint if rounding == "rne" else np.trunc
         finite = np.isfinite(x)
         safe = np.where(finite, x, 0.0)
         lsb = np.frexp(safe)[1].astype(np.int64) - 1 - self.man_bits
         with np.errstate(over="ignore", under="ignore"):
-            normal = np.ldexp(round_integer(np.ldexp(safe, -lsb)), lsb)
+            normal = np.ldexp(rounded_to_integers(safe, -lsb, rounding), lsb)
             tiny = np.abs(normal) < self.min_normal
             if self._gradual:
-                small = np.ldexp(
-                    round_integer(np.ldexp(np.where(tiny, safe, 0.0), -self.lsb_exponent)), self.lsb_exponent
-                )
+                below = np.where(tiny, safe, 0.0)
+                small = np.ldexp(rounded_to_integers(below, -self.lsb_exponent, rounding), self.lsb_exponent)
                 rounded = np.where(tiny, np.copysign(small, safe), normal)
             else:
                 rounded = np.where(tiny & (safe != 0), 0.0, normal)
-        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow == "infinity" else self.max
-        limit = special if overflow == "infinity" and rounding == "rne" else self.max
+        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow != "saturate" else self.max
+        reached = (overflow == "nan") | (
+            (overflow == "infinity") & ((rounding == "rne") | ((rounding == "floor") & (safe < 0)))
+        )
+        limit = np.where(reached, special, self.max)
         rounded = np.where(np.abs(rounded) > self.max, np.copysign(limit, safe), rounded)
         rounded = np.where(finite, rounded, np.where(np.isnan(x), x, np.copysign(special, x)))
         return np.asarray(rounded + 0.0 if self.encoding == Encoding.FNUZ else rounded)

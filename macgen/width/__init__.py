@@ -1,6 +1,6 @@
 """How many bits an accumulator needs: variance retention ratio, rounding noise, exact bounds, Monte Carlo, plans."""
 
-from macgen.width import automatic, bounds, exponent, monte_carlo, nsr, truncation, variance
+from macgen.width import automatic, bounds, exponent, flooring, monte_carlo, nsr, truncation, variance
 from macgen.width.network_plan import plan_network
 from macgen.width.planning import Goal, Plan, Sum, plan
 from macgen.width.variance import vrr
@@ -12,6 +12,7 @@ __all__ = [
     "automatic",
     "bounds",
     "exponent",
+    "flooring",
     "monte_carlo",
     "nsr",
     "plan",

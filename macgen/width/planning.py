@@ -8,10 +8,10 @@ from typing import Literal
 
 from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, shown, significant
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, RoundingKind, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
-from macgen.width import bounds, exponent, nsr, truncation, variance
+from macgen.width import bounds, exponent, flooring, nsr, truncation, variance
 from macgen.width.checks import MAX_LENGTH, check_real
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
@@ -28,6 +28,9 @@ LARGEST_NSR = nsr.VALID_BELOW
 
 _LEAST_VRR = 0.95
 
+_MOST_DRIFT = 0.1
+"""Of sums that `floor` moves down, in their standard deviations: from here on a plan says so."""
+
 
 @dataclass(frozen=True, init=False)
 class Goal:
@@ -35,7 +38,8 @@ class Goal:
 
     Parameters:
         a, b: formats of the operands, or their strings.
-        chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
+        chunk: products a chunk; None: no chunks; `auto`: the power of two that is best, near sqrt(length), with
+            `floor` near (4 length)^(1/3).
         rounding: of the adder, as in MacSpec.
         nsr: largest noise-to-signal ratio accepted, above 0 and at most `LARGEST_NSR`.
         limit: of v(n) in the VRR's criterion.
@@ -99,7 +103,8 @@ class Goal:
     def chunk_for(self, length: int) -> int | None:
         """Return the chunk length for a dot product."""
         if self.chunk == "auto":
-            return min(nsr.best_chunk(length), MAX_CHUNK)
+            best = flooring.best_chunk if self.rounding == "floor" else nsr.best_chunk
+            return min(best(length), MAX_CHUNK)
         return self.chunk
 
 
@@ -209,6 +214,8 @@ class Plan:
 
 def why_chunk(chunk: int, length: int, rounding: str) -> str:
     """Return, as a clause, why an automatic chunk length is what it is."""
+    if rounding == "floor":
+        return f"of all powers of two, {chunk} makes the drift of {length} products by floor least; chunks drift alike"
     grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
     least = chunk + -(-length // chunk)
     return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
@@ -220,7 +227,7 @@ def plan(goal: Goal, dot: Sum) -> Plan:
 
     Two fixed-point operands: the exact bound decides, or that of the known weights if smaller. Otherwise the
     rounding says which method is right: `rne` the closed form of its noise, `drop` the VRR unless its noise asks for
-    more, `rtz` the closed form of the truncation.
+    more, `rtz` and `floor` the closed form of what they take off every sum.
 
     Raises:
         MacgenError: no accumulator of macgen is wide enough.
@@ -294,13 +301,15 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
             f"from {significant(least, 2)}"
         )
-    if goal.rounding == "rtz":
-        man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
-    else:
-        man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
+    match goal.rounding.kind:
+        case RoundingKind.RTZ:
+            man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
+        case RoundingKind.FLOOR:
+            man_bits = flooring.min_man_bits(counted, goal.nsr, counted_chunk)
+        case _:
+            man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
     text = f"NSR {significant(_noise(goal, counted, man_bits, counted_chunk), 2)}"
-    if goal.rounding == "rtz":
-        text += ", each sum truncated"
+    text += {"rtz": ", each sum truncated", "floor": ", each sum rounded down"}.get(goal.rounding, "")
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
 
 
@@ -308,6 +317,8 @@ def _noise(goal: Goal, n: int, man_bits: int, chunk: int | None) -> float:
     """Return the noise-to-signal ratio of a goal's rounding by its closed form."""
     if goal.rounding == "rtz":
         return truncation.nsr(n, man_bits, chunk)
+    if goal.rounding == "floor":
+        return flooring.nsr(n, man_bits, chunk)
     return nsr.estimate(n, man_bits, goal.rounding, chunk).nsr
 
 
@@ -358,6 +369,12 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
             f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
         )
     rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
+    if goal.rounding == "floor" and (low := flooring.drift(counted, vrr, counted_chunk)) > _MOST_DRIFT:
+        yield (
+            f"floor rounds every sum down: with the {vrr} mantissa bits that VRR accepts, sums of {dot.length} "
+            f"products are on average {significant(low, 2)} of their standard deviation too low; it takes {noise} "
+            f"bits, with rne {rne}"
+        )
     if goal.rounding == "drop" and max(vrr, noise) > rne:
         kept = variance.vrr(rne, goal.product_man_bits, dot.length, chunk, dot.nzr)
         lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr

@@ -6,7 +6,11 @@ import pytest
 
 from macgen import MacSpec, golden
 
-QUANTIZATION = {"rne": apy.QuantizationMode.TIES_EVEN, "rtz": apy.QuantizationMode.TO_ZERO}
+QUANTIZATION = {
+    "rne": apy.QuantizationMode.TIES_EVEN,
+    "rtz": apy.QuantizationMode.TO_ZERO,
+    "floor": apy.QuantizationMode.TO_NEG,
+}
 ROWS, COLUMNS, LENGTH = 6, 12, 200
 KINDS = ["any numbers", "like weights"]
 

@@ -36,7 +36,7 @@ def rounded(spec, acc_value, addend, random=None):
         addend = Fraction(math.trunc(addend * 2**acc.frac_bits), 2**acc.frac_bits)
     total = acc_value + addend
     units = total * 2**acc.frac_bits
-    integer = round(units) if spec.rounding == "rne" else math.trunc(units)
+    integer = {"rne": round, "floor": math.floor}.get(spec.rounding, math.trunc)(units)
     if random is not None:
         numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
         away = math.trunc(abs(units - integer) * numbers) + random >= numbers
