@@ -62,12 +62,13 @@ class MacSpec:
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
         outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
         out: format of the results; None: the outer accumulator's.
-        rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `drop`
-            (align and drop: the addends are cut at the larger one's last place before they are added) or
-            `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last place).
+        rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `floor`
+            (toward minus infinity), `drop` (align and drop: the addends are cut at the larger one's last place before
+            they are added) or `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last
+            place).
         outer_rounding: of what enters the outer accumulator, and of the conversion to `out`; None: `rounding`.
-        overflow: `saturate`, `infinity` (accumulators with infinities) or `wrap` (fixed-point accumulators); a format
-            here that does not know it saturates.
+        overflow: `saturate`, `infinity` (accumulators with infinities), `nan` (those with NaN and no infinities) or
+            `wrap` (fixed-point accumulators); a format here that does not know it saturates.
         lanes: products that a step takes, 1 to 32; chunks are multiples of it.
         lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
             `aligned:W`, all terms cut at W fraction bits below the largest exponent.
@@ -247,7 +248,13 @@ class MacSpec:
             MacgenError: this is no format.
         """
         check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
-        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat) and not fmt.narrow
+        match self.overflow:
+            case Overflow.INFINITY:
+                knows = fmt.has_infinity
+            case Overflow.NAN:
+                knows = isinstance(fmt, FloatFormat) and fmt.overflows_to_nan
+            case _:
+                knows = isinstance(fmt, FixedFormat) and not fmt.narrow
         return self.overflow if knows else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
@@ -292,7 +299,7 @@ class MacSpec:
         if aligned is not None and (isinstance(self.acc, FixedFormat) or self.rounding == "drop"):
             raise MacgenError(
                 f"lane_sum {self.lane_sum!r} does not go with acc {self.acc} and rounding {self.rounding!r}; accepted "
-                f"are float accumulators, and rne, rtz or stochastic:r"
+                f"are float accumulators, and rne, rtz, floor or stochastic:r"
             )
         if self.lane_sum == "fused" and self.lanes > 1 and self.fused_bits > MAX_FUSED_BITS:
             raise MacgenError(
@@ -331,8 +338,9 @@ class MacSpec:
             signed = isinstance(fmt, FloatFormat) or fmt.signed
 
     def _check_float_accumulator(self, acc: FloatFormat) -> None:
-        if self.overflow == "wrap" or (self.overflow == "infinity" and not acc.has_infinity):
-            accepted = "saturate or infinity" if acc.has_infinity else "saturate"
+        if self.overflow_into(acc) != self.overflow:
+            more = " or infinity" if acc.has_infinity else " or nan" if acc.overflows_to_nan else ""
+            accepted = f"saturate{more}"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         narrow = f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but"
         if self.product is not None:
@@ -350,7 +358,7 @@ class MacSpec:
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow == "infinity" or (self.overflow == "wrap" and acc.narrow):
+        if self.overflow in ("infinity", "nan") or (self.overflow == "wrap" and acc.narrow):
             accepted = "saturate" if acc.narrow else "saturate or wrap"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         addends = (self.a, self.b) if self.product is None else (self.product,)

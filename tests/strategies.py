@@ -112,7 +112,8 @@ def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE
     if isinstance(acc, FixedFormat):
         overflow = st.sampled_from(["saturate"] if acc.narrow else ["saturate", "wrap"])
     else:
-        overflow = st.sampled_from(["saturate", "infinity"] if acc.has_infinity else ["saturate"])
+        special = ["infinity"] if acc.has_infinity else ["nan"] if acc.has_nan else []
+        overflow = st.sampled_from(["saturate", *special])
     try:
         return MacSpec(
             a=a,

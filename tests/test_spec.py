@@ -122,18 +122,36 @@ def test_init_enormous_values_are_refused_in_a_short_sentence(field, value):
 
 @pytest.mark.parametrize("value", ["RNE", "nearest", None, 0, ["rne"]])
 def test_init_wrong_rounding(value):
-    refuses(f"rounding {value!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32", rounding=value)
+    refuses(f"rounding {value!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32", rounding=value)
 
 
 @pytest.mark.parametrize("value", ["clamp", None, True])
 def test_init_wrong_overflow(value):
-    refuses(f"overflow {value!r} is not one of saturate, infinity, wrap", overflow=value)
+    refuses(f"overflow {value!r} is not one of saturate, infinity, wrap, nan", overflow=value)
 
 
 def test_init_wrong_overflow_for_acc():
     refuses("overflow 'wrap' does not go with acc e6m5; accepted is saturate or infinity", overflow="wrap")
-    refuses("overflow 'infinity' does not go with acc e6m5fn; accepted is saturate", acc="e6m5fn", overflow="infinity")
-    refuses("overflow 'infinity' does not go with acc int32; accepted is saturate or wrap", FIXED, overflow="infinity")
+    for overflow in ("infinity", "wrap"):
+        refuses(
+            f"overflow '{overflow}' does not go with acc e6m5fn; accepted is saturate or nan",
+            acc="e6m5fn",
+            overflow=overflow,
+        )
+    refuses("overflow 'nan' does not go with acc e6m5; accepted is saturate or infinity", overflow="nan")
+    refuses("overflow 'nan' does not go with acc e6m5finite; accepted is saturate", acc="e6m5finite", overflow="nan")
+    for overflow in ("infinity", "nan"):
+        refuses(
+            f"overflow '{overflow}' does not go with acc int32; accepted is saturate or wrap", FIXED, overflow=overflow
+        )
+
+
+@pytest.mark.parametrize("acc", ["e5m3fn", "e5m3fnuz"])
+def test_where_nan_is_unknown_overflow_saturates(acc):
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc=acc, overflow="nan")
+    assert spec.overflow_into(spec.acc) == "nan"
+    for other in ("e5m2", "e5m2finite", "fix8.8"):
+        assert spec.overflow_into(parse_format(other)) == "saturate"
 
 
 @pytest.mark.parametrize("value", ["stall", None, 1])
@@ -328,7 +346,7 @@ def test_trees_have_a_power_of_two_of_lanes():
 
 
 def test_aligned_sums_are_for_float_accumulators_and_not_for_drop():
-    sentence = "accepted are float accumulators, and rne, rtz or stochastic:r"
+    sentence = "accepted are float accumulators, and rne, rtz, floor or stochastic:r"
     refuses(
         f"lane_sum 'aligned:7' does not go with acc int32 and rounding 'rne'; {sentence}", FIXED, lane_sum="aligned:7"
     )
@@ -409,7 +427,8 @@ def test_what_is_signed_stays_signed():
 @pytest.mark.parametrize("value", ["RNE", "stochastic", "stochastic:33", 0, ["rne"]])
 def test_init_wrong_outer_rounding(value):
     refuses(
-        f"outer_rounding {value!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32", outer_rounding=value
+        f"outer_rounding {value!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+        outer_rounding=value,
     )
 
 
@@ -701,11 +720,11 @@ def test_from_json_no_json(text):
         ("rows", 1e300, "rows 1e+300 is not an integer from 1 to 256"),
         ("rows", {}, "rows {} is not an integer from 1 to 256"),
         ("chunk", "none", "chunk 'none' is not an integer from 1 to 1048576 or none"),
-        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
+        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
         ("lanes", "4", "lanes '4' is not an integer from 1 to 32"),
         ("lane_sum", 4, "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64"),
-        ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
+        ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
     ],
 )
 def test_from_json_wrong_type(key, value, message):

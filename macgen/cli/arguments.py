@@ -230,4 +230,6 @@ def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format
 def _overflow_fits(overflow: str, acc: Format) -> bool:
     if overflow == "infinity":
         return acc.has_infinity
+    if overflow == "nan":
+        return isinstance(acc, FloatFormat) and acc.overflows_to_nan
     return overflow == "saturate" or (isinstance(acc, FixedFormat) and not acc.narrow)

@@ -90,19 +90,20 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
 )
 @click.option(
     "--rounding",
-    metavar="rne|rtz|drop|stochastic:R",
-    help="Round to nearest even, toward zero, align and drop, or at random with R bits, 1 to 32.",
+    metavar="rne|rtz|floor|drop|stochastic:R",
+    help="Round to nearest even, toward zero, toward minus infinity, align and drop, or at random with R bits, "
+    "1 to 32.",
 )
 @click.option(
     "--outer-rounding",
-    metavar="rne|rtz|drop|stochastic:R|none",
+    metavar="rne|rtz|floor|drop|stochastic:R|none",
     help="Rounding of the accumulator of chunk sums, and of results with a format of their own.  [default: --rounding]",
 )
 @click.option(
     "--overflow",
-    metavar="saturate|infinity|wrap",
-    help="Sums that are too large: the largest value, infinity (float formats that have it), or modulo 2^N (fixed "
-    "point).",
+    metavar="saturate|infinity|nan|wrap",
+    help="Sums that are too large: the largest value, infinity (float formats that have it), NaN (those that have it "
+    "and no infinity), or modulo 2^N (fixed point).",
 )
 @click.option(
     "--lanes", type=integer, metavar="N", help="Products that a step adds, 1 to 32; chunks are multiples of it."

@@ -50,7 +50,7 @@ from macgen.errors import MacgenError, shown, shown_path
     type=integer_or("none", "auto"),
     metavar="N|none|auto",
     default="none",
-    help="Products a chunk; auto: the power of two near sqrt(length), where the noise is least.  [default: none]",
+    help="Products a chunk; auto: the power of two with the least noise, near sqrt(length).  [default: none]",
 )
 @click.option(
     "--outer",
@@ -60,7 +60,10 @@ from macgen.errors import MacgenError, shown, shown_path
     "whether this one is wide enough.  [default: none]",
 )
 @click.option(
-    "--rounding", metavar="rne|rtz|drop|stochastic:R", default="rne", help="Rounding of the adder.  [default: rne]"
+    "--rounding",
+    metavar="rne|rtz|floor|drop|stochastic:R",
+    default="rne",
+    help="Rounding of the adder.  [default: rne]",
 )
 @click.option(
     "--nsr",

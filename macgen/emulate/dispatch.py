@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan, FixedValueAdder, FixedValuePlan
-from macgen.emulate.float_adder import CARRIERS, FLOAT64, Carrier, FloatAdder, FloatPlan
+from macgen.emulate.float_adder import CARRIERS, FLOAT64, OVERFLOW_SPECIAL, Carrier, FloatAdder, FloatPlan
 from macgen.emulate.value_range import ValueRange
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
@@ -116,7 +116,7 @@ def _within(carrier: Carrier, spec: MacSpec, finite: bool) -> KernelChoice | Non
     addend = ValueRange.of_products(spec.a, spec.b)
     if not all(carrier.holds(values) for values in (addend, *map(ValueRange.of_format, (spec.a, spec.b)))):
         return None
-    specials = not finite or spec.overflow == "infinity"
+    specials = not finite or spec.overflow in OVERFLOW_SPECIAL
     product = None
     if spec.product is not None:
         product = _adder_within(carrier, spec, spec.product, addend, spec.rounding.of_numbers, specials=specials)
@@ -136,7 +136,7 @@ def _adder(
     spec: MacSpec, fmt: Format, held: list[ValueRange], rounding: Rounding, *, specials: bool
 ) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
     """Return what makes the adder of the last of some numbers into a format; its type holds all of them."""
-    specials = specials or spec.overflow == "infinity"
+    specials = specials or spec.overflow in OVERFLOW_SPECIAL
     for carrier in CARRIERS:
         if all(carrier.holds(values) for values in held):
             make = _adder_within(carrier, spec, fmt, held[-1], rounding, specials=specials)

@@ -161,6 +161,8 @@ def _rounded_sum(spec: MacSpec, fmt: Format, rounding: Rounding, addends: Sequen
     sign = int(total < 0)
     if isinstance(fmt, FloatFormat) and fmt.has_infinity:
         return fmt.infinity_code(sign)
+    if isinstance(fmt, FloatFormat) and spec.overflow_into(fmt) == "nan":
+        return fmt.nan_code
     return fmt.largest_code(sign)
 
 

@@ -111,3 +111,30 @@ def first_index_text(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[str
     return (f"[{', '.join(map(str, index))}]" if index else ""), value.item() if isinstance(
         value, np.generic
     ) else value
+
+
+def integer_rounding(rounding: str) -> np.ufunc:
+    """Return NumPy's function that rounds to integers so: `rne` to nearest even, `floor` down, others toward zero."""
+    match rounding:
+        case "rne":
+            return np.rint
+        case "floor":
+            return np.floor
+    return np.trunc
+
+
+def rounded_to_integers(
+    x: NDArray[np.float64], exponent: int | NDArray[np.int64], rounding: str
+) -> NDArray[np.float64]:
+    """Return x * 2**exponent rounded to integers; zeros and results of zero keep the sign of x.
+
+    Parameters:
+        x: finite values.
+        exponent: of one or of each.
+        rounding: `rne`, `rtz` or `floor`.
+    """
+    scaled = np.ldexp(x, exponent)
+    integers = np.asarray(integer_rounding(rounding)(scaled))
+    if rounding == "floor":  # a product below binary64's range has become zero, whatever its sign
+        integers = np.where((scaled == 0) & (x < 0), -1.0, integers)
+    return integers

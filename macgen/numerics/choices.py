@@ -66,9 +66,12 @@ class Overflow(Choice):
     SATURATE = "saturate"
     """The largest finite value of its sign."""
     INFINITY = "infinity"
-    """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number. Floats with infinities only."""
+    """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number, `floor` none of a positive one. Floats
+    with infinities only."""
     WRAP = "wrap"
     """The value modulo 2**width. Fixed point only."""
+    NAN = "nan"
+    """NaN, in every rounding. Floats that have NaN and no infinities only."""
 
 
 class RoundingKind(Choice):
@@ -82,6 +85,8 @@ class RoundingKind(Choice):
     """Align and drop: the addends are cut, toward zero, at the larger one's last place before they are added."""
     STOCHASTIC = "stochastic"
     """A random number is added to the bits below the last place, then they are cut."""
+    FLOOR = "floor"
+    """Toward minus infinity."""
 
 
 class LaneSumKind(Choice):
@@ -108,14 +113,14 @@ class _ParsedText(str):
 
 
 class Rounding(_ParsedText):
-    """How sums are rounded: `rne`, `rtz`, `drop` or `stochastic:R`.
+    """How sums are rounded: `rne`, `rtz`, `floor`, `drop` or `stochastic:R`.
 
     Parameters:
         text: the rounding.
         field: what a refusal calls it.
 
     Attributes:
-        kind: which of the four.
+        kind: which of the five.
         random_bits: R, the bits of a random number, 1 to 32; 0 for the others.
 
     Raises:
@@ -132,7 +137,8 @@ class Rounding(_ParsedText):
         kind, number = _kind_and_number(text, RoundingKind, RoundingKind.STOCHASTIC, MAX_RANDOM_BITS)
         if kind is None:
             raise MacgenError(
-                f"{field} {shown(text)} is not one of rne, rtz, drop, stochastic:r with r from 1 to {MAX_RANDOM_BITS}"
+                f"{field} {shown(text)} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to "
+                f"{MAX_RANDOM_BITS}"
             )
         self = super().__new__(cls, text)
         object.__setattr__(self, "kind", kind)
@@ -151,6 +157,8 @@ class Rounding(_ParsedText):
                 return Stochastic(self.random_bits, number)
             case RoundingKind.RNE:
                 return "rne"
+            case RoundingKind.FLOOR:
+                return "floor"
         return "rtz"
 
 

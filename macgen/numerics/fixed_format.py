@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Overflow
-from macgen.numerics.number import Number, Rounded
+from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_WIDTH = 256
@@ -149,11 +149,9 @@ class FixedFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width, or is that which a narrow format lacks.
+            MacgenError: the code is no integer, does not fit the width, or is that which a narrow format lacks.
         """
-        code = code if type(code) is int else check_integer("code", code, 0, (1 << self.width) - 1)
-        if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {shown(code)} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         if code == self.missing_code:
             raise MacgenError(f"code {code!r} is no number of {self}; accepted are all others of {self.width} bits")
         integer = code - (1 << self.width) if code > self.max_integer else code
@@ -168,10 +166,10 @@ class FixedFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz` or a random number.
+            rounding: `rne`, `rtz`, `floor` or a random number.
             overflow: `saturate` or, unless the format is narrow, `wrap`.
         """
-        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding)
+        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=sign == 1)
         integer = -magnitude if sign else magnitude
         if self.min_integer <= integer <= self.max_integer:
             return Rounded(self._code(integer))
@@ -206,7 +204,7 @@ class FixedFormat:
 
         Parameters:
             values: real numbers of any shape, infinities too unless they wrap.
-            rounding: `rne` or `rtz`.
+            rounding: `rne`, `rtz` or `floor`.
             overflow: `saturate` or `wrap`.
 
         Returns:
@@ -229,7 +227,7 @@ class FixedFormat:
         if overflow == "wrap":
             x = np.fmod(x, 2.0**self.int_bits)  # exact, and keeps the scaling below from overflowing
         with np.errstate(over="ignore"):
-            scaled = (np.rint if rounding == "rne" else np.trunc)(np.ldexp(x, self.frac_bits))
+            scaled = rounded_to_integers(x, self.frac_bits, rounding)
         if overflow == "wrap":
             scaled = np.where(scaled >= self._end, scaled - 2.0**self.width, scaled)
             scaled = np.where(scaled < self.min_integer, scaled + 2.0**self.width, scaled)

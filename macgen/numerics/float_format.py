@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_integer, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Encoding, Overflow, Subnormals
-from macgen.numerics.number import Number, Rounded
+from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_MAN_BITS = 52
@@ -137,6 +137,11 @@ class FloatFormat:
         """Whether some code is NaN."""
         return self.encoding != Encoding.FINITE
 
+    @property
+    def overflows_to_nan(self) -> bool:
+        """Whether numbers that are too large can become NaN: the encoding has it and no infinities."""
+        return self.has_nan and not self.has_infinity
+
     @cached_property
     def least_normal_field(self) -> int:
         """Exponent field of the smallest normal number."""
@@ -249,11 +254,9 @@ class FloatFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer or does not fit the width.
         """
-        code = code if type(code) is int else check_integer("code", code, 0, (1 << self.width) - 1)
-        if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {shown(code)} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         sign, magnitude = code >> (self.width - 1), code & (self._sign_bit - 1)
         if self.encoding == Encoding.FNUZ and code == self._sign_bit:
             return Number("nan", 1)
@@ -285,14 +288,15 @@ class FloatFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz` or a random number.
-            overflow: `saturate` or `infinity`.
+            rounding: `rne`, `rtz`, `floor` or a random number.
+            overflow: `saturate`, or `infinity` or `nan` where the encoding has that.
         """
+        negative = sign == 1
         if significand == 0:
             return Rounded(self.zero_code(sign))
         value_exponent = exponent + significand.bit_length() - 1
         lsb = value_exponent - self.man_bits
-        kept, _ = shift_right(significand, lsb - exponent, rounding)
+        kept, _ = shift_right(significand, lsb - exponent, rounding, negative=negative)
         if kept >> self.precision:  # rounding carried into the next binade
             kept, lsb = kept >> 1, lsb + 1
         # Counted in codes from zero, whose place is the power of two that `none` lacks.
@@ -300,12 +304,14 @@ class FloatFormat:
         if lsb < self.lsb_exponent or magnitude == 0:  # tiny after rounding with unbounded exponent range
             if not self._gradual:
                 return Rounded(self.zero_code(), underflow=True)
-            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding)
+            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=negative)
             code = self.zero_code(sign) if kept == 0 else self._signed(sign, kept)
             return Rounded(code, underflow=inexact)
         if magnitude <= self.max_code:
             return Rounded(self._signed(sign, magnitude))
-        if overflow == "infinity" and rounding != "rtz":
+        if overflow == "nan":
+            return Rounded(self.nan_code, overflow=True)
+        if overflow == "infinity" and rounding != "rtz" and (negative or rounding != "floor"):
             return Rounded(self.infinity_code(sign), overflow=True)
         return Rounded(self.largest_code(sign), overflow=True)
 
@@ -352,7 +358,8 @@ class FloatFormat:
             rounding: `rne` or `rtz`.
             overflow: `saturate` to the largest finite value (infinite values too, where the encoding has no
                 infinity), or `infinity`: infinity where the encoding has it, NaN in `fn` and `fnuz`, the largest
-                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4).
+                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4), nor does
+                `floor` a positive one. `nan`, in `fn` and `fnuz`: NaN in every rounding.
 
         Returns:
             Values of the same shape; NaN stays NaN.
@@ -361,9 +368,10 @@ class FloatFormat:
             MacgenError: a value is NaN and the encoding has none, or an argument is not one of its choices.
         """
         check_choice("rounding", rounding, PLAIN_ROUNDINGS)
-        if not isinstance(overflow, str) or overflow not in ("saturate", "infinity"):
+        accepted = ["saturate", "infinity", *(["nan"] if self.overflows_to_nan else [])]
+        if not isinstance(overflow, str) or overflow not in accepted:
             raise MacgenError(
-                f"overflow {shown(overflow)} is not one of saturate, infinity (formats with a float encoding)"
+                f"overflow {shown(overflow)} is not one of {', '.join(accepted)} (formats with a float encoding)"
             )
         x = real_values(values)
         if not self.has_nan and np.isnan(x).any():
@@ -371,22 +379,23 @@ class FloatFormat:
             raise MacgenError(
                 f"value{where} is NaN, which format {self} cannot hold; accepted are numbers and infinities"
             )
-        round_integer = np.rint if rounding == "rne" else np.trunc
         finite = np.isfinite(x)
         safe = np.where(finite, x, 0.0)
         lsb = np.frexp(safe)[1].astype(np.int64) - 1 - self.man_bits
         with np.errstate(over="ignore", under="ignore"):
-            normal = np.ldexp(round_integer(np.ldexp(safe, -lsb)), lsb)
+            normal = np.ldexp(rounded_to_integers(safe, -lsb, rounding), lsb)
             tiny = np.abs(normal) < self.min_normal
             if self._gradual:
-                small = np.ldexp(
-                    round_integer(np.ldexp(np.where(tiny, safe, 0.0), -self.lsb_exponent)), self.lsb_exponent
-                )
+                below = np.where(tiny, safe, 0.0)
+                small = np.ldexp(rounded_to_integers(below, -self.lsb_exponent, rounding), self.lsb_exponent)
                 rounded = np.where(tiny, np.copysign(small, safe), normal)
             else:
                 rounded = np.where(tiny & (safe != 0), 0.0, normal)
-        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow == "infinity" else self.max
-        limit = special if overflow == "infinity" and rounding == "rne" else self.max
+        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow != "saturate" else self.max
+        reached = (overflow == "nan") | (
+            (overflow == "infinity") & ((rounding == "rne") | ((rounding == "floor") & (safe < 0)))
+        )
+        limit = np.where(reached, special, self.max)
         rounded = np.where(np.abs(rounded) > self.max, np.copysign(limit, safe), rounded)
         rounded = np.where(finite, rounded, np.where(np.isnan(x), x, np.copysign(special, x)))
         return np.asarray(rounded + 0.0 if self.encoding == Encoding.FNUZ else rounded)

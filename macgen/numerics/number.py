@@ -3,6 +3,8 @@
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from macgen.errors import MacgenError, check_integer, shown
+
 Kind = Literal["finite", "infinite", "nan", "signalling"]
 
 
@@ -40,3 +42,22 @@ class Rounded(NamedTuple):
     code: int
     overflow: bool = False
     underflow: bool = False
+
+
+def checked_code(code: object, width: int, name: str) -> int:
+    """Return a code as a Python integer.
+
+    Parameters:
+        code: any integer, NumPy's too.
+        width: bits of the format.
+        name: what a refusal calls it.
+
+    Raises:
+        MacgenError: it is no integer, or none of so many bits.
+    """
+    also = f", the codes of {name}"
+    largest = (1 << width) - 1
+    integer = code if type(code) is int else check_integer("code", code, 0, largest, also)
+    if not 0 <= integer <= largest:
+        raise MacgenError(f"code {shown(integer)} is not from 0 to {largest}{also}")
+    return integer

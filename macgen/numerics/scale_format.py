@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
-from macgen.numerics.number import Number
+from macgen.numerics.number import Number, checked_code
 
 MAX_SCALE_BITS = 8
 
@@ -73,11 +73,9 @@ class ScaleFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer or does not fit the width.
         """
-        code = code if type(code) is int else check_integer("code", code, 0, self.nan_code)
-        if not 0 <= code <= self.nan_code:
-            raise MacgenError(f"code {shown(code)} is not from 0 to {self.nan_code}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         return Number("nan", 0) if code == self.nan_code else Number("finite", 0, 1, code - self.bias)
 
     def decode(self, codes: ArrayLike) -> NDArray[np.float64]:

@@ -77,7 +77,9 @@ def chunks_in_words(goal: Goal) -> str:
     """Return how a goal's sums are chunked."""
     if goal.chunk is None:
         return "no chunks"
-    return "chunks of the power of two near sqrt(length)" if goal.chunk == "auto" else f"chunks of {goal.chunk}"
+    if goal.chunk != "auto":
+        return f"chunks of {goal.chunk}"
+    return f"chunks of the power of two near {'(4 length)^(1/3)' if goal.rounding == 'floor' else 'sqrt(length)'}"
 
 
 def _saved(saving: float) -> str:
@@ -132,9 +134,11 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"VRR: the adder aligns and drops; smallest width with v(n) < {goal.limit:g}"
             + (f", chunks judged {goal.reading}." if goal.chunk is not None else ".")
         )
-        what = {"rtz": "every sum truncated", "drop": "at most, where the adder aligns and drops"}.get(
-            goal.rounding, "every sum rounded to nearest"
-        )
+        what = {
+            "rtz": "every sum truncated",
+            "floor": "every sum rounded down",
+            "drop": "at most, where the adder aligns and drops",
+        }.get(goal.rounding, "every sum rounded to nearest")
         lines.append(f"Noise: {what}; smallest width with a noise-to-signal ratio of at most {goal.nsr:g}.")
     methods = dict.fromkeys(_TITLES[answer.method] for answer in chosen)
     lines.append(f"Decided by {' and '.join(methods)}.")

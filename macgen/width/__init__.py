@@ -1,6 +1,6 @@
 """How many bits an accumulator needs: variance retention ratio, rounding noise, exact bounds, Monte Carlo, plans."""
 
-from macgen.width import automatic, bounds, exponent, monte_carlo, nsr, outer, truncation, variance
+from macgen.width import automatic, bounds, exponent, flooring, monte_carlo, nsr, outer, truncation, variance
 from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import plan_network
 from macgen.width.planning import Plan, plan
@@ -13,6 +13,7 @@ __all__ = [
     "automatic",
     "bounds",
     "exponent",
+    "flooring",
     "monte_carlo",
     "nsr",
     "outer",

@@ -53,7 +53,7 @@ class Chosen:
 def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
     """Choose what an outline leaves open.
 
-    An automatic chunk length is the power of two near sqrt(length), rounded up to a multiple of the lanes.
+    An automatic chunk length is the power of two of `Goal.chunk_for`, rounded up to a multiple of the lanes.
 
     Parameters:
         outline: the array.

@@ -8,7 +8,7 @@ from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import FixedFormat, Format, Rounding, as_format
 from macgen.spec import MAX_CHUNK, check_operand
-from macgen.width import bounds, exponent, nsr, variance
+from macgen.width import bounds, exponent, flooring, nsr, variance
 from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
 
 DEFAULT_NSR = 0.01
@@ -25,7 +25,8 @@ class Goal:
 
     Parameters:
         a, b: formats of the operands, or their strings.
-        chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
+        chunk: products a chunk; None: no chunks; `auto`: the power of two that is best, near sqrt(length), with
+            `floor` near (4 length)^(1/3).
         outer: format of an accumulator of chunk sums of its own, or its string: the accumulator then starts anew with
             each chunk and is planned for a chunk's length; None: one format for both.
         rounding: of the adder, as in MacSpec.
@@ -95,7 +96,8 @@ class Goal:
             MacgenError: its length is refused.
         """
         if self.chunk == "auto":
-            return min(nsr.best_chunk(length), MAX_CHUNK)
+            best = flooring.best_chunk if self.rounding == "floor" else nsr.best_chunk
+            return min(best(length), MAX_CHUNK)
         return self.chunk
 
 
@@ -189,6 +191,8 @@ def _reach(pair: object) -> tuple[bounds.Range | None, bounds.Range | None]:
 
 def why_chunk(chunk: int, length: int, rounding: str) -> str:
     """Return, as a clause, why an automatic chunk length is what it is."""
+    if rounding == "floor":
+        return f"of all powers of two, {chunk} makes the drift of {length} products by floor least; chunks drift alike"
     grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
     least = chunk + -(-length // chunk)
     return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"

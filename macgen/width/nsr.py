@@ -123,9 +123,10 @@ def _factor(rounding: str, chunked: bool) -> float:
         return 2 * _RNE
     if rounding == "drop":
         return _DROP_IN_CHUNKS if chunked else _DROP
-    if rounding == "rtz":
+    if rounding in ("rtz", "floor"):
+        module = "truncation" if rounding == "rtz" else "flooring"
         raise MacgenError(
-            "rounding 'rtz' has another closed form, since its errors do not average out; accepted are rne, drop and "
-            "stochastic (macgen.width.truncation has the other)"
+            f"rounding {rounding!r} has another closed form, since its errors do not average out; accepted are rne, "
+            f"drop and stochastic (macgen.width.{module} has the other)"
         )
     raise MacgenError(f"rounding {shown(rounding)} is not one of rne, drop, stochastic")

@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Literal
 
 from macgen.errors import MacgenError, check_type, shown, significant
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, RoundingKind
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec, least_int_bits
-from macgen.width import bounds, exponent, nsr, truncation, variance
+from macgen.width import bounds, exponent, flooring, nsr, truncation, variance
 from macgen.width.goal import Goal, Sum, why_chunk
 from macgen.width.outer import Verdict, judge
 
@@ -19,6 +19,9 @@ noise; `exact`: no information lost, whatever the operands; `weights`: the same 
 `monte-carlo`: the bit-exact accumulator on random operands."""
 
 _LEAST_VRR = 0.95
+
+_MOST_DRIFT = 0.1
+"""Of sums that `floor` moves down, in their standard deviations: from here on a plan says so."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def plan(goal: Goal, dot: Sum) -> Plan:
 
     Two fixed-point operands: the exact bound decides, or that of the known weights if smaller. Otherwise the
     rounding says which method is right: `rne` the closed form of its noise, `drop` the VRR unless its noise asks for
-    more, `rtz` the closed form of the truncation.
+    more, `rtz` and `floor` the closed form of what they take off every sum.
 
     Raises:
         MacgenError: no accumulator of macgen is wide enough, or the outer one does not go with it.
@@ -177,13 +180,15 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
             f"from {significant(least, 2)}"
         )
-    if goal.rounding == "rtz":
-        man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
-    else:
-        man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
+    match goal.rounding.kind:
+        case RoundingKind.RTZ:
+            man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
+        case RoundingKind.FLOOR:
+            man_bits = flooring.min_man_bits(counted, goal.nsr, counted_chunk)
+        case _:
+            man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
     text = f"NSR {significant(_noise(goal, counted, man_bits, counted_chunk), 2)}"
-    if goal.rounding == "rtz":
-        text += ", each sum truncated"
+    text += {"rtz": ", each sum truncated", "floor": ", each sum rounded down"}.get(goal.rounding, "")
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
 
 
@@ -191,6 +196,8 @@ def _noise(goal: Goal, n: int, man_bits: int, chunk: int | None) -> float:
     """Return the noise-to-signal ratio of a goal's rounding by its closed form."""
     if goal.rounding == "rtz":
         return truncation.nsr(n, man_bits, chunk)
+    if goal.rounding == "floor":
+        return flooring.nsr(n, man_bits, chunk)
     return nsr.estimate(n, man_bits, goal.rounding, chunk).nsr
 
 
@@ -242,6 +249,12 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
             f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
         )
     rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
+    if goal.rounding == "floor" and (low := flooring.drift(counted, vrr, counted_chunk)) > _MOST_DRIFT:
+        yield (
+            f"floor rounds every sum down: with the {vrr} mantissa bits that VRR accepts, sums of {dot.length} "
+            f"products are on average {significant(low, 2)} of their standard deviation too low; it takes {noise} "
+            f"bits, with rne {rne}"
+        )
     if goal.rounding == "drop" and max(vrr, noise) > rne:
         kept = variance.vrr(rne, goal.product_man_bits, dot.length, chunk, dot.nzr)
         lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr

@@ -244,7 +244,10 @@ BAD_OPTIONS = {
     "scale too wide": (("--scale", "fp64"), "scale e11m52 is not accepted; accepted are powers of two such as e8m0fnu"),
     "outer": (("--outer", "same"), "outer: format 'same' is unknown; accepted are "),
     "out": (("--out", "fp8"), "out: format 'fp8' is unknown; accepted are "),
-    "outer rounding": (("--outer-rounding", "up"), "outer_rounding 'up' is not one of rne, rtz, drop, stochastic:r"),
+    "outer rounding": (
+        ("--outer-rounding", "up"),
+        "outer_rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r",
+    ),
     "chunk against lanes": (
         ("--preset", "hopper-like", "--chunk", 100),
         "chunk 100 is not a multiple of lanes 32, as it has to be",
@@ -253,8 +256,11 @@ BAD_OPTIONS = {
         ("--preset", "gupta2015", "--rounding", "stochastic:4"),
         "rounding 'stochastic:4' with outer_rounding 'stochastic:8' would round at random in more than one place",
     ),
-    "rounding": (("--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
-    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap"),
+    "rounding": (
+        ("--rounding", "up"),
+        "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+    ),
+    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap, nan"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
     "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush, none"),
     "fold": (("--fold", "stall"), "fold 'stall' is not one of bubble, overlap"),

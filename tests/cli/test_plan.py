@@ -320,7 +320,7 @@ def test_what_the_theory_does_not_know_is_said(options, sentence, tmp_path):
         (("--length", 9, "--chunk", "some"), "'some' is not an integer or none or auto"),
         (
             ("--length", 9, "--rounding", "up"),
-            "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32",
+            "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
         ),
         (("--length", 9, "--monte-carlo", 1), "trials 1 is not an integer from 2"),
         (("--length", 9, "--a", "int8", "--b", "int8", "--monte-carlo", 10), "monte-carlo does not go with acc"),
@@ -381,7 +381,7 @@ def test_builds_from_plans_refused(options, sentence, tmp_path, monkeypatch):
             ["a", "b", "chunk", "rounding", "nsr", "limit", "reading", "overflow-probability", "batch", "nzr"]
         ),
         st.sampled_from(
-            ["e4m3fn", "int8", "fp32", "auto", "none", "7", "0", "-1", "rtz", "0.02", "1e-9", "total", "nan"]
+            ["e4m3fn", "int8", "fp32", "auto", "none", "7", "0", "-1", "rtz", "floor", "0.02", "1e-9", "total", "nan"]
         )
         | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
         max_size=4,

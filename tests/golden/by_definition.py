@@ -59,8 +59,8 @@ class Rounded:
 
     Parameters:
         fmt: the format.
-        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
-        overflow: `saturate`, `infinity` or `wrap`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        overflow: `saturate`, `infinity`, `nan` or `wrap`.
     """
 
     def __init__(self, fmt, rounding, overflow):
@@ -83,6 +83,8 @@ class Rounded:
             (sign,) = infinite
             if getattr(self.fmt, "encoding", None) == "ieee":
                 return self.infinity(sign), 0
+            if self.overflow == "nan":
+                return self.not_a_number(0)[0], OVERFLOW
             return self.end_of_range(sign), OVERFLOW
         signed = [-value if sign else value for sign, value in terms]
         if aligned is not None and any(signed):
@@ -120,7 +122,7 @@ class FixedPoint(Rounded):
             numbers = 2 ** int(self.rounding.partition(":")[2])
             up = int(rest * numbers) + random >= numbers
         else:
-            up = False
+            up = self.rounding == "floor" and total < 0 and rest > 0
         integer = (below + up) * (-1 if total < 0 else 1)
         low = -(2 ** (fmt.width - 1)) if fmt.signed else 0
         high = 2 ** (fmt.width - 1) - 1 if fmt.signed else 2**fmt.width - 1
@@ -178,7 +180,7 @@ class Accumulator(Rounded):
         )
         self.round_to_finite, self.last_place = cache(self.round_to_finite), cache(self.last_place)
 
-    def nearest(self, magnitude, grid, random):
+    def nearest(self, magnitude, sign, grid, random):
         values, even = grid
         index = bisect_right(values, magnitude)
         below, above = values[index - 1], values[index]
@@ -186,6 +188,8 @@ class Accumulator(Rounded):
             numbers = 2 ** int(self.rounding.partition(":")[2])
             share = (magnitude - below) / (above - below)
             return above if int(share * numbers) >= numbers - random else below
+        if self.rounding == "floor" and sign and below != magnitude:
+            return above
         if self.rounding != "rne" or below == magnitude:
             return below
         if magnitude - below != above - magnitude:
@@ -199,16 +203,18 @@ class Accumulator(Rounded):
         if total == 0:
             return 0, 0
         sign, magnitude = int(total < 0), abs(total)
-        rounded = self.nearest(magnitude, self.unbounded, random)
+        rounded = self.nearest(magnitude, sign, self.unbounded, random)
         if rounded > self.largest:
-            if self.overflow == "infinity" and self.rounding not in ("rtz", "drop"):
+            if self.overflow == "nan":
+                return self.not_a_number(0)[0], OVERFLOW
+            if self.overflow == "infinity" and self.rounding not in ("rtz", "drop", *([] if sign else ["floor"])):
                 return sign * self.sign_bit + (2**fmt.exp_bits - 1) * 2**fmt.man_bits, OVERFLOW
             return self.end_of_range(sign), OVERFLOW
         flags = 0
         if rounded < self.min_normal:
             if fmt.subnormals != "gradual":
                 return 0, UNDERFLOW
-            rounded = self.nearest(magnitude, self.subnormal_grid, random)
+            rounded = self.nearest(magnitude, sign, self.subnormal_grid, random)
             flags = UNDERFLOW if rounded != magnitude else 0
         if rounded == 0 and fmt.encoding == "fnuz":
             sign = 0
@@ -248,8 +254,8 @@ def rounded(fmt, rounding, overflow):
     """Return how sums are rounded to a format; what it does not know as overflow saturates."""
     if hasattr(fmt, "frac_bits"):
         return FixedPoint(fmt, rounding, "wrap" if overflow == "wrap" else "saturate")
-    knows = overflow == "infinity" and fmt.encoding == "ieee"
-    return Accumulator(fmt, rounding, "infinity" if knows else "saturate", octaves=60)
+    known = {"ieee": "infinity", "fn": "nan", "fnuz": "nan"}.get(fmt.encoding)
+    return Accumulator(fmt, rounding, overflow if overflow == known else "saturate", octaves=60)
 
 
 class Definition:
@@ -263,7 +269,7 @@ class Definition:
         same_adder = self.outer_format == spec.acc and (outer_rounding == spec.rounding or spec.chunk is None)
         self.own_adder = spec.scale is not None or not same_adder
         self.acc = rounded(spec.acc, spec.rounding, spec.overflow)
-        self.outer = rounded(self.outer_format, outer_rounding, spec.overflow)
+        self.outer = rounded(self.outer_format, outer_rounding if self.own_adder else spec.rounding, spec.overflow)
         self.out = rounded(self.out_format, outer_rounding, spec.overflow)
         self.product = spec.product and rounded(spec.product, spec.rounding, spec.overflow)
         bits = [int(x.partition(":")[2]) for x in (spec.rounding, outer_rounding) if x.startswith("stochastic:")]

@@ -6,8 +6,16 @@ import pytest
 
 from macgen import MacSpec, golden
 
-QUANTIZATION = {"rne": apy.QuantizationMode.TIES_EVEN, "rtz": apy.QuantizationMode.TO_ZERO}
-FIXED_QUANTIZATION = {"rne": apy.QuantizationMode.RND_CONV, "rtz": apy.QuantizationMode.TRN_ZERO}
+QUANTIZATION = {
+    "rne": apy.QuantizationMode.TIES_EVEN,
+    "rtz": apy.QuantizationMode.TO_ZERO,
+    "floor": apy.QuantizationMode.TO_NEG,
+}
+FIXED_QUANTIZATION = {
+    "rne": apy.QuantizationMode.RND_CONV,
+    "rtz": apy.QuantizationMode.TRN_ZERO,
+    "floor": apy.QuantizationMode.TRN,
+}
 ROWS, COLUMNS, LENGTH = 6, 12, 200
 KINDS = ["any numbers", "like weights"]
 

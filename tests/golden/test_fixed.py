@@ -37,7 +37,7 @@ def rounded(spec, acc_value, addend, random=None):
         addend = math.trunc(addend / unit) * unit
     total = acc_value + addend
     units = total * Fraction(2) ** acc.frac_bits
-    integer = round(units) if spec.rounding == "rne" else math.trunc(units)
+    integer = {"rne": round, "floor": math.floor}.get(spec.rounding, math.trunc)(units)
     if random is not None:
         numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
         away = math.trunc(abs(units - integer) * numbers) + random >= numbers

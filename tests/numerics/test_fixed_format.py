@@ -165,7 +165,7 @@ def test_ulp_is_the_gap_between_values(fmt):
 def contract_round(fmt, value, rounding, overflow):
     """R of docs/arithmetic.md section 3 on fractions: (value, overflow)."""
     scaled = value * Fraction(2) ** fmt.frac_bits
-    integer = round(scaled) if rounding == "rne" else int(scaled)
+    integer = {"rne": round, "rtz": int, "floor": math.floor}[rounding](scaled)
     if fmt.min_integer <= integer <= fmt.max_integer:
         return integer, False
     if overflow == "saturate":
@@ -341,7 +341,7 @@ def test_zeros_are_positive():
 
 
 def test_quantize_wrong_rounding():
-    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz$"):
+    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor$"):
         parse_format("int8").quantize(1.0, "up")
 
 

@@ -10,11 +10,17 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.spec import Fold, MacSpec, Scale
 
-_ROUNDING = {"rne": "to nearest, ties to even", "rtz": "toward zero", "drop": "addends are cut before they are added"}
+_ROUNDING = {
+    "rne": "to nearest, ties to even",
+    "rtz": "toward zero",
+    "floor": "toward minus infinity",
+    "drop": "addends are cut before they are added",
+}
 _OVERFLOW = {
     Overflow.SATURATE: "the largest number of its sign",
     Overflow.INFINITY: "infinity",
     Overflow.WRAP: "taken modulo its range",
+    Overflow.NAN: "NaN",
 }
 _ENCODING = {
     Encoding.IEEE: "infinities and NaN",

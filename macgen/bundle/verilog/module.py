@@ -230,7 +230,9 @@ class _Builder:
             for name in description.definitions:
                 if self._netlist.wires[name].direction:
                     found.pop(name, None)
-            kept = {name: found[name] for name in description.definitions if name in found}
+            # A wire that lost places may be just another by now, which nobody read before and is not defined yet.
+            known = description.definitions.keys() | self._aliases.keys()
+            kept = {name: places for name, places in found.items() if name in known}
             if kept == used:
                 return description
             used = kept

@@ -137,8 +137,8 @@ class FloatOutput(wiring.Component):
         absolute: Value = Cat(shifted[: p - 1], field)
         if g.flush:
             absolute = Mux(value.flushed, 0, absolute)
-        if not g.overflow_infinite:
-            absolute = Mux(value.outside, fmt.max_code, absolute)
+        if value.saturated is not None:
+            absolute = Mux(value.saturated, fmt.max_code, absolute)
         if g.infinite:
             absolute = Mux(value.specials.infinite, fmt.infinity_code(0), absolute)
         code: Value = Cat(absolute[: fmt.width - 1], value.negative)

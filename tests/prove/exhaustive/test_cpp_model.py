@@ -104,6 +104,10 @@ SMALL = [
     MacSpec(a="e2m1", b="e3m0finite", acc="e4m1", rounding="stochastic:1"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="stochastic:2"),
     MacSpec(a="e2m1", b="e2m0finite", acc="fix5.0", rounding="stochastic:2", overflow="wrap"),
+    MacSpec(a="e2m1", b="e3m1", acc="e4m1", rounding="floor", overflow="infinity"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="floor", overflow="nan"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m1fn", overflow="nan"),
+    MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="floor"),
 ]
 
 
@@ -196,12 +200,11 @@ def test_any_spec(library, data, spec):
     expected = [model.step(acc, *zip(*step, strict=True), number) for acc, step, number in cases]
     assert steps(library, spec, acc, *sides, r) == expected
 
-    if spec.has_outer_adder or spec.fold_rounding == spec.rounding:  # else `outer_rounding` is that of results alone
-        scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
-        number = random("chunks" if spec.has_outer_adder else "steps")
-        cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
-        expected = [model.fold(*case) for case in cases]
-        assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
+    scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
+    number = random("chunks" if spec.has_outer_adder else "steps")
+    cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
+    expected = [model.fold(*case) for case in cases]
+    assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
 
     if spec.out_format != spec.outer_format:
         cases, outer, r = some(codes(spec.outer_format), random("out"))

@@ -32,6 +32,33 @@ SPECS = {
     "every": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=5, rounding="stochastic:3", rows=1, cols=1),
     "switches": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=5, rounding="stochastic:14", rows=1, cols=1),
     "random fp16": MacSpec(a="fp16", b="fp16", acc="fp16", chunk=4, rounding="stochastic:7", rows=1, cols=1),
+    "floor": MacSpec(a="e3m2", b="e3m2", acc="e4m2", chunk=5, rounding="floor", overflow="infinity", rows=1, cols=1),
+    "floor, fixed": MacSpec(
+        a="e3m1", b="e3m1", acc="fix9.1", chunk=3, fold="overlap", rounding="floor", rows=1, cols=1
+    ),
+    "floor, fraction bits": MacSpec(
+        a="fix2.2",
+        b="ufix1.2",
+        acc="fix5.1",
+        chunk=3,
+        fold="overlap",
+        rounding="floor",
+        overflow="wrap",
+        rows=1,
+        cols=1,
+    ),
+    "nan": MacSpec(a="e4m1", b="e4m1", acc="e4m3fn", chunk=5, overflow="nan", interleave=2, rows=1, cols=1),
+    "floor, nan": MacSpec(
+        a="e3m2",
+        b="e3m2",
+        acc="e4m2fnuz:flush",
+        chunk=3,
+        fold="overlap",
+        rounding="floor",
+        overflow="nan",
+        rows=1,
+        cols=1,
+    ),
 }
 FAMILY = {
     "all": MacSpec(
@@ -53,6 +80,18 @@ FAMILY = {
     "drawn": MacSpec(
         a="e4m3fn", b="e4m3fn", acc="e8m9", lanes=4, chunk=4, scale="e8m0fnu", outer="fp32", out="bf16",
         outer_rounding="rtz", rows=1, cols=1,
+    ),
+    "floor, all": MacSpec(
+        a="e2m1", b="e2m1", product="e3m1", acc="e4m2", lanes=2, lane_sum="tree", chunk=4, scale="e2m1",
+        outer="e4m3", out="e3m1", rounding="floor", overflow="infinity", interleave=2, rows=1, cols=1,
+    ),
+    "floor, fixed tree": MacSpec(
+        a="e3m1", b="e3m1", acc="fix9.0", lanes=2, lane_sum="tree", chunk=4, out="e3m1fn", rounding="floor",
+        rows=1, cols=1,
+    ),
+    "nan, all": MacSpec(
+        a="e2m1", b="e2m1", product="e3m0fn", acc="e4m2fn", lanes=2, chunk=4, scale="e2m1fn", outer="e4m2fnuz",
+        out="e3m1fn", overflow="nan", rows=1, cols=1,
     ),
 }  # fmt: skip
 SPECS |= FAMILY
@@ -172,6 +211,11 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
         ("fixed", ["products", "loads", "steps", "folds", "swaps"]),
         ("turns", ["products", "steps", "folds"]),
         ("fixed turns", ["products", "steps", "folds"]),
+        ("floor", ["products", "steps", "folds"]),
+        ("floor, fixed", ["products", "steps", "folds"]),
+        ("floor, fraction bits", ["products", "loads", "steps", "folds", "swaps"]),
+        ("nan", ["products", "steps", "folds"]),
+        ("floor, nan", ["products", "steps", "folds"]),
     ],
 )
 def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
@@ -239,6 +283,9 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
         ("aligned turns", ["products", "steps", "folds"]),
         ("turns beside folds", ["products", "steps", "folds"]),
         ("lanes beside folds", ["products", "loads", "steps", "folds", "swaps"]),
+        ("floor, all", ["products", "steps", "chunk sums", "folds", "results"]),
+        ("floor, fixed tree", ["products", "steps", "folds", "results"]),
+        ("nan, all", ["products", "steps", "chunk sums", "folds", "results"]),
     ],
 )
 def test_small_arrays_of_the_family_are_proved(name, phases, bundles):

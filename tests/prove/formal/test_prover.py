@@ -124,6 +124,13 @@ KINDS = [
     {"a": "e3m2", "b": "e3m2", "acc": "e4m3:bias=0", "rounding": "drop"},
     # The code of -0 is NaN's, and 2**min_exponent has none: a state of -1.0 as a product has it would be taken for NaN.
     {"a": "e3m2", "b": "e3m2", "acc": "e4m3fnuz:none"},
+    # Rounded down: without a bit to add, no -0; infinities of one sign.
+    {"a": "e4m2", "b": "e4m2", "acc": "e5m3", "rounding": "floor", "overflow": "infinity", "chunk": 4},
+    {"a": "e4m2:none", "b": "e4m2:none", "acc": "e5m5fnuz:none", "rounding": "floor", "chunk": 4, "fold": "overlap"},
+    {"a": "e3m2", "b": "int4", "acc": "fix9.3", "chunk": 7, "rounding": "floor"},
+    # NaN by overflow, and by infinite operands.
+    {"a": "e5m2", "b": "e4m3fn", "acc": "e5m4fn", "overflow": "nan", "chunk": 4, "fold": "overlap"},
+    {"a": "e3m2fnuz", "b": "int3", "acc": "e4m3fnuz:flush", "overflow": "nan", "rounding": "floor"},
 ]
 
 
