@@ -29,6 +29,7 @@ from macgen.width import (
     automatic,
     bounds,
     exponent,
+    flooring,
     goal,
     monte_carlo,
     nsr,
@@ -99,7 +100,7 @@ CALLS = [
     # numerics
     (FloatFormat, {"exp_bits": 5, "man_bits": 2, "bias": 15, "encoding": "ieee", "subnormals": "gradual"}),
     (FloatFormat.parse, {"text": "e5m2"}),
-    (FixedFormat, {"int_bits": 4, "frac_bits": 4, "signed": True}),
+    (FixedFormat, {"int_bits": 4, "frac_bits": 4, "signed": True, "narrow": False}),
     (FixedFormat.parse, {"text": "fix4.4"}),
     (ScaleFormat, {"exp_bits": 8}),
     (ScaleFormat.parse, {"text": "e8m0fnu"}),
@@ -164,6 +165,10 @@ CALLS = [
     (nsr.estimate, {"n": 100, "m_acc": 7, "rounding": "rne", "chunk": 10}),
     (nsr.min_man_bits, {"n": 100, "target": 0.01, "rounding": "drop", "chunk": 10}),
     (nsr.best_chunk, {"n": 100}),
+    (flooring.nsr, {"n": 100, "m_acc": 7, "chunk": 10}),
+    (flooring.drift, {"n": 100, "m_acc": 7, "chunk": 10}),
+    (flooring.min_man_bits, {"n": 100, "target": 0.01, "chunk": 10}),
+    (flooring.best_chunk, {"n": 100}),
     (truncation.vrr, {"n": 100, "m_acc": 7, "chunk": 10}),
     (truncation.nsr, {"n": 100, "m_acc": 7, "chunk": 10}),
     (truncation.min_man_bits, {"n": 100, "target": 0.01, "chunk": 10}),
@@ -175,6 +180,7 @@ CALLS = [
     ),
     (bounds.operand_range, {"fmt": E5M2}),
     (bounds.holds, {"fmt": INT8, "values": (-3, 4)}),
+    (bounds.carries, {"fmt": INT8, "values": (-3, 4)}),
     (bounds.sum_range, {"a": (-3, 4), "b": (-3, 4), "n": 100}),
     (bounds.sum_range_of_weights, {"weights": [1, -2], "x": (-3, 4)}),
     (bounds.bits, {"sums": (-3, 4), "signed": True}),
@@ -433,8 +439,8 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
 
 LISTED = {getattr(function, "__name__", None) for function, _ in [*CALLS, *CALLS_ON_A_BUNDLE]}
 MODULES = (
-    golden, emulate, numerics, network, width, automatic, bounds, exponent, goal, monte_carlo, network_plans, nsr,
-    outer, plan_file, planning, truncation, variance,
+    golden, emulate, numerics, network, width, automatic, bounds, exponent, flooring, goal, monte_carlo, network_plans,
+    nsr, outer, plan_file, planning, truncation, variance,
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, is_integer, shown
 
 Kind = Literal["finite", "infinite", "nan", "signalling"]
 
@@ -55,9 +55,10 @@ def checked_code(code: object, width: int, name: str) -> int:
     Raises:
         MacgenError: it is no integer, or none of so many bits.
     """
-    also = f", the codes of {name}"
     largest = (1 << width) - 1
-    integer = code if type(code) is int else check_integer("code", code, 0, largest, also)
+    if not is_integer(code):
+        raise MacgenError(f"code {shown(code)} is not an integer from 0 to {largest}, the codes of {name}")
+    integer: int = int(code)  # type: ignore[call-overload]
     if not 0 <= integer <= largest:
-        raise MacgenError(f"code {shown(integer)} is not from 0 to {largest}{also}")
+        raise MacgenError(f"code {shown(integer)} is not from 0 to {largest}, the codes of {name}")
     return integer

@@ -80,6 +80,7 @@ def carries(fmt: FixedFormat, values: Range) -> bool:
 
     Where the last bit counts 2 or more, only a range of one integer can be.
     """
+    fmt, values = _fixed("format", fmt), checked_range("values", values)
     between = fmt.lsb_exponent > 0 and (values[0] != values[1] or values[0] % (1 << fmt.lsb_exponent) != 0)
     return holds(fmt, values) and not between
 

@@ -15,7 +15,7 @@ import math
 
 from macgen.errors import MacgenError, check_integer
 from macgen.width import nsr as rounding_noise
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, checked_lengths, levels
 
 _LOSS = 0.5 / math.log(4)
 """Half a unit in the last place, over a significand that is log-uniform between 1 and 2: 1/2 * E[1/significand]."""
@@ -44,13 +44,15 @@ def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
     Raises:
         MacgenError: an argument is refused.
     """
-    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    n, chunk = checked_lengths(n, chunk)
     return math.ldexp(_at_no_bits(n, chunk), -2 * m_acc) + rounding_noise.estimate(n, m_acc, "rne", chunk).nsr
 
 
 def drift(n: int, m_acc: int, chunk: int | None = None) -> float:
     """Return by how many standard deviations of the ideal sum the mean of the sums is too low; see `nsr`."""
-    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    n, chunk = checked_lengths(n, chunk)
     return math.ldexp(sum(_means(n, levels(n, chunk))) / math.sqrt(n), -m_acc)
 
 
@@ -60,7 +62,7 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    check_real("target", target, 0, 1)
+    target = check_real("target", target, 0, 1)
     for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
         if nsr(n, m_acc, chunk) <= target:
             return m_acc
@@ -78,7 +80,7 @@ def best_chunk(n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
-    check_integer("n", n, 1, MAX_LENGTH)
+    n = check_integer("n", n, 1, MAX_LENGTH)
     powers = (1 << exponent for exponent in range((n - 1).bit_length() + 1))
     return min(powers, key=lambda chunk: (_at_no_bits(n, chunk), -chunk))
 
