@@ -7,6 +7,7 @@ Exit code 0: all tests passed; 1: some failed; 2: there is nothing to test, or a
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -47,16 +48,21 @@ def main() -> int:
     parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
-        return run(options.bundle.resolve(), options.simulator, options.work.resolve(), options.module, options.trust)
+        with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
+            bundle = options.bundle.resolve()
+            if not options.trust:
+                opened = open_bundle(bundle)
+                for note in opened.notes:
+                    print(f"note: {note}", file=sys.stderr)
+                bundle = opened.copy(Path(directory) / "bundle")  # what was looked at is what runs
+            return run(bundle, options.simulator, options.work.resolve(), options.module)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def run(bundle: Path, simulator: str, work: Path, module: str, trust: bool) -> int:
+def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
     """Build and simulate; return the exit code."""
-    if not trust:
-        bundle = open_bundle(bundle).copy(work / "bundle")  # what was looked at is what runs
     manifest = load_manifest(bundle)
     name = choose(simulator, manifest.spec)[0]
     os.environ.update(simulator_environment(name), MACGEN_BUNDLE=str(bundle))

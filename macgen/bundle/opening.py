@@ -42,6 +42,7 @@ class OpenBundle:
 
     def copy(self, directory: Path) -> Path:
         """Write what was looked at into a new directory and return it: that is what a tool is given to run."""
+        directory.mkdir(parents=True)
         for path, data in {**self.contents, MANIFEST: self.manifest.to_json().encode()}.items():
             file = directory / path
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 _DEQUANTIZE = ("DequantizeLinear", "com.microsoft::DequantizeLinear")
 _RESHAPE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
-_KEEP = ("Identity", "Cast")
+_REALS = ("FLOAT", "FLOAT16", "DOUBLE", "BFLOAT16")
 _FURTHEST = 64  # operations between DequantizeLinear and a layer
 
 _STORED = {
@@ -79,10 +79,16 @@ def dequantized(makers: Mapping[str, NodeProto], shape_of: ShapeOf, tensor: str)
             moves.append(Moved(shape, tuple(order)))
         elif key in _RESHAPE and shape is not None:
             moves.append(Moved(shape))
-        elif key not in _KEEP:
+        elif not (key == "Identity" or (key == "Cast" and _gives_reals(maker))):
             return None
         tensor = maker.input[0]
     return None
+
+
+def _gives_reals(cast: NodeProto) -> bool:
+    """Whether a Cast keeps the values: one to integers cuts them off."""
+    element: Any = onnx_module().TensorProto.DataType
+    return attributes(cast).get("to") in [element.Value(name) for name in _REALS]
 
 
 def stored_formats(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from macgen.errors import MacgenError, shown, shown_path
 from macgen.network.dequantized import stored_formats
-from macgen.network.gemm import Layer, Network, contraction_layer, conv_layer, linear_layer, matmul_layer
+from macgen.network.gemm import Layer, Network, conv_layer, linear_layer, matmul_layer
 from macgen.network.onnx_attention import ATTENTIONS
+from macgen.network.onnx_einsum import einsum_layers
 from macgen.network.onnx_file import all_nodes, attributes, operator_name, printable, read_model, subgraphs
 from macgen.network.onnx_inputs import Inputs, size_inputs
 from macgen.network.onnx_operation import Built as _Built
@@ -106,13 +107,13 @@ def from_onnx(path: str | Path, *, batch: int | None = None, dims: Mapping[str, 
     """Return the network of an ONNX file. Only the file itself is read, no external data.
 
     Counted are Conv, ConvInteger, QLinearConv (any number of dimensions, groups, strides, dilations), ConvTranspose,
-    DeformConv, Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum of two operands, and as several layers LSTM, GRU, RNN
-    (inputs, recurrence) and Attention (scores, values); of onnxruntime's and QONNX's operators those in `STAND_INS` and
-    `ATTENTIONS`. Local functions are written out, and of an If whose condition follows from the shapes the branch
-    taken is walked. Everything else that is computed from the inputs is in the network's `skipped`: other operations
-    by name; of the counted ones, those in bodies of Loop, Scan and If as `Loop/MatMul`, and elsewhere with the reason,
-    as `MatMul of unknown shape` where sizes depend on data or on an unknown operation. Those of them that have
-    multiply-accumulates are named in `uncounted`, operators of which nothing is known in `unknown`.
+    DeformConv, Gemm, MatMul, MatMulInteger, QLinearMatMul, Einsum (of n operands as n - 1 layers), and as several
+    layers LSTM, GRU, RNN (inputs, recurrence) and Attention (scores, values); of onnxruntime's and QONNX's operators
+    those in `STAND_INS` and `ATTENTIONS`. Local functions are written out, and of an If whose condition follows from
+    the shapes the branch taken is walked. Everything else that is computed from the inputs is in the network's
+    `skipped`: other operations by name; of the counted ones, those in bodies of Loop, Scan and If as `Loop/MatMul`, and
+    elsewhere with the reason, as `MatMul of unknown shape` where sizes depend on data or on an unknown operation. Those
+    of them that have multiply-accumulates are named in `uncounted`, operators of which nothing is known in `unknown`.
 
     Parameters:
         path: the file.
@@ -153,7 +154,7 @@ def find_layers(model: ModelProto, name: str, inputs: Inputs) -> FoundLayers:
     makers: dict[str, NodeProto] = {}
     for node, tensors in walk.nodes():
         formats.note(node, tensors)
-        makers.update(dict.fromkeys(node.output, node))
+        makers.update({output: node for output in node.output if output})
         for graph in subgraphs(node):
             for inner in all_nodes(graph):
                 kind = kind_of(operator_key(inner))
@@ -191,14 +192,16 @@ def _formats(
     quantized: QuantizedFormats, makers: Mapping[str, NodeProto], node: NodeProto, layer: LayerNode, tensors: Tensors
 ) -> Stated:
     """Return the formats that quantisers and annotations state for operands, else those in which they are stored."""
-    stored = stored_formats(makers, tensors, layer.operands)
-    first, second = zip(quantized.of_operands(node, layer.operands), stored, strict=True)
-    return first[0] or first[1], second[0] or second[1]
+    a, b = quantized.of_operands(node, layer.operands)
+    a_stored, b_stored = stored_formats(makers, tensors, layer.operands)
+    stand_in = STAND_INS.get(operator_key(node))
+    return a or a_stored, b or (None if stand_in is not None and stand_in.packed else b_stored)
 
 
 def _has_no_products(node: NodeProto, reason: str) -> bool:
     """Whether a counted operation has no multiply-accumulates when the network runs: an Einsum of one operand, say."""
-    return reason in (" without elements", " of constants") or sum(map(bool, node.input)) < 2
+    alone = sum(map(bool, node.input)) < 2 and not OPERANDS[operator_key(node)].packed
+    return reason in (" without elements", " of constants") or alone
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -222,11 +225,12 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
     a_shape, b_shape = tensors.shape(a), tensors.shape(b)
     if not (a and b and node.output) or a_shape is None or b_shape is None or None in shapes:
         return [], " of unknown shape"
-    if any(shape is not None and 0 in shape for shape in (a_shape, b_shape, tensors.shape(node.output[0]))):
+    operands = [a, b] if key != "Einsum" else list(node.input)
+    if any(0 in (tensors.shape(tensor) or ()) for tensor in (*operands, node.output[0])):
         return [], " without elements"
     weight: Literal["a", "b"] | None
     weight = "b" if b in tensors.constants else "a" if a in tensors.constants else None
-    if a in tensors.constants and b in tensors.constants:
+    if all(operand in tensors.constants for operand in operands):
         return [], " of constants"
     name = printable(node.name or next((output for output in node.output if output), node.op_type))
     context = _Context(
@@ -240,6 +244,8 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
         given=attributes(node),
         model=model,
         inputs=tuple(tensors.shape(source) if source else None for source in node.input),
+        constants=tuple(source in tensors.constants for source in node.input),
+        learned=tuple(source in tensors.learned for source in node.input),
     )
     if stand_in is not None:
         context = stand_in.view(context)
@@ -250,7 +256,9 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
     if context.order is not None and isinstance(outputs, tuple):
         outputs = tuple(context.order[axis] for axis in outputs)
     zeros = tuple(_input(node, index) for index in (where.a_zero, where.b_zero))
-    exposed = len(layers) == 1 and (stand_in is None or stand_in.exposed)
+    if len(operands) > 2:  # what is multiplied is no tensor of the graph
+        a = b = ""
+    exposed = bool(a) and len(layers) == 1 and (stand_in is None or stand_in.exposed)
     return [LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, outputs, exposed) for layer in layers], ""
 
 
@@ -330,35 +338,6 @@ def _matmul(node: _Context) -> _Built:
     return [layer], tuple(axis for axis in range(rank) if axis - rank != summed)
 
 
-def _einsum(node: _Context) -> _Built:
-    equation = node.given.get("equation", b"")
-    text = equation.decode(errors="replace").replace(" ", "") if isinstance(equation, bytes) else ""
-    left, arrow, out = text.partition("->")
-    terms = left.split(",")
-    if len(node.node.input) != 2 or len(terms) != 2 or not left.replace(",", "").isalpha():
-        return [], ()  # one operand, three, or an ellipsis
-    if not arrow:
-        out = "".join(sorted(label for label in set("".join(terms)) if left.count(label) == 1))
-    sizes: dict[str, int] = {}
-    for term, shape in zip(terms, (node.a, node.b), strict=True):
-        if len(term) != len(shape) or any(
-            sizes.setdefault(label, size) != size for label, size in zip(term, shape, strict=True)
-        ):
-            raise node.refusal(f"shapes that fit the equation {shown(text)}")
-    if not set(out) <= set(sizes):
-        raise node.refusal(f"equations whose result has only their operands' labels, not {shown(text)}")
-    layer = contraction_layer(
-        node.name,
-        node.node.op_type,
-        sizes,
-        (terms[0], terms[1], out),
-        weight=node.weight,
-        input_gradient=node.input_gradient,
-    )
-    weights = terms[0] if node.weight == "a" else terms[1]
-    return [layer], tuple(axis for axis, label in enumerate(weights) if label in out)
-
-
 def _recurrent(node: _Context) -> _Built:
     gates = _RECURRENT[node.node.op_type]
     if len(node.a) != 3 or len(node.b) != 3 or node.b[1] % gates or node.a[2] != node.b[2]:
@@ -389,5 +368,5 @@ _BUILDERS: Mapping[str, Callable[[_Context], _Built]] = {
     **dict.fromkeys(_MATMUL, _matmul),
     **dict.fromkeys(_RECURRENT, _recurrent),
     "Gemm": _gemm,
-    "Einsum": _einsum,
+    "Einsum": einsum_layers,
 }

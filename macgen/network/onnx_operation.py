@@ -52,6 +52,8 @@ class Operation:
         given: the attributes.
         model: how sentences call the model.
         inputs: shapes of all inputs; None: absent, or not known and not needed.
+        constants: which inputs are the same whatever the network is given.
+        learned: which other inputs depend on weights.
         order: where a rule sees the weights' axes in another order: the tensor's axis of each.
     """
 
@@ -65,6 +67,8 @@ class Operation:
     given: Mapping[str, Any]
     model: str
     inputs: tuple[Shape | None, ...] = ()
+    constants: tuple[bool, ...] = ()
+    learned: tuple[bool, ...] = ()
     order: tuple[int, ...] | None = None
 
     def refusal(self, accepted: str) -> MacgenError:

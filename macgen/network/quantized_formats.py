@@ -164,15 +164,25 @@ def float_format(
     e, m, b, most = (x for x in scalars if x is not None)
     if not (e.is_integer() and m.is_integer() and 1 <= e <= 11 and 0 <= m <= 52) or most <= 0 or abs(b) > 1 << 11:
         return None
-    top = 2.0**e - 1 - b
-    reach = {"finite": (2 - 2.0**-m) * 2.0**top, "fn": (2 - 2.0 ** (1 - m)) * 2.0**top if m else 2.0 ** (top - 1)}
+    top = 2.0**e - 1 - b  # of the exponent whose codes may be infinity and NaN
+    reach: dict[str, float] = {}
+    if e < 11:  # of 11 bits, the numbers with this exponent are beyond binary64
+        reach["finite"] = (2 - 2.0**-m) * _power(top)
+        if m:
+            reach["fn"] = (2 - 2.0 ** (1 - m)) * _power(top)
+        elif e > 1:
+            reach["fn"] = _power(top - 1)
     if e > 1 and m:
-        reach[""] = (2 - 2.0**-m) * 2.0 ** (top - 1)
+        reach[""] = (2 - 2.0**-m) * _power(top - 1)
     infinite = given.get("has_inf", given.get("has_infinity", 0))
     named = "" if infinite else "fn" if given.get("has_nan", 0) else "finite"
     order = [named, "", "fn", "finite"]
     encoding = next((name for name in order if reach.get(name, 0.0) >= most), None)
     return None if encoding is None else OperandFormat(f"e{int(e)}m{int(m)}{encoding}")
+
+
+def _power(exponent: float) -> float:
+    return 2.0**exponent if exponent < 1024 else np.inf
 
 
 def packed_format(bits: object, zero_points: bool) -> OperandFormat | None:

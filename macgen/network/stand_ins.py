@@ -20,12 +20,14 @@ class StandIn:
         operands: where it takes its operands from.
         view: returns it as the other one would have it.
         exposed: whether the operands' tensors hold what is multiplied, so that a run can show it.
+        packed: whether an element of b holds several weights, so that its type is not theirs.
     """
 
     op: str
     operands: Operands
     view: Callable[[Operation], Operation] = lambda operation: operation
     exposed: bool = True
+    packed: bool = False
 
 
 def channels_first(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
@@ -119,8 +121,8 @@ STAND_INS: Mapping[str, StandIn] = {
     "com.microsoft::MatMulInteger16": StandIn("MatMul", _PAIR),
     "com.microsoft::MatMulIntegerToFloat": StandIn("MatMul", Operands(a_zero=4, b_zero=5, needed=())),
     "com.microsoft::DynamicQuantizeMatMul": StandIn("MatMul", Operands(b_zero=3, needed=())),
-    "com.microsoft::MatMulNBits": StandIn("MatMul", _PAIR, _attributes_shape, exposed=False),
-    "com.microsoft::MatMulBnb4": StandIn("MatMul", _PAIR, _attributes_shape, exposed=False),
+    "com.microsoft::MatMulNBits": StandIn("MatMul", _PAIR, _attributes_shape, exposed=False, packed=True),
+    "com.microsoft::MatMulBnb4": StandIn("MatMul", _PAIR, _attributes_shape, exposed=False, packed=True),
     "com.microsoft::MatMulBlockQuantizedFp8Weight": StandIn("MatMul", _PAIR, _rows_are_outputs, exposed=False),
     "qonnx::XnorPopcountMatMul": StandIn("MatMul", _PAIR),
 }

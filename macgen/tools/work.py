@@ -46,7 +46,7 @@ def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]
             (path / _MARK).touch()
         except OSError as error:
             raise MacgenError(
-                f"workdir {workdir} cannot be written ({error.strerror}); accepted is a writable directory"
+                f"workdir {shown_path(workdir)} cannot be written ({error.strerror}); accepted is a writable directory"
             ) from None
         yield Work(path)
         return

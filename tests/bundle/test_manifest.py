@@ -8,22 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from macgen.bundle.bundle import build
 from macgen.bundle.manifest import MANIFEST, SCHEMA, Manifest, bundle_paths, load_manifest, name_of_bundle
 from macgen.catalogue import CATALOGUE
 from macgen.errors import MacgenError
 from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import ports_of
 from macgen.spec import Fold, MacSpec
-from tests.bundle.fixtures import SPEC, generate_once, sentence
+from tests.bundle.fixtures import SPEC, sentence
 from tests.strategies import specs
-
-
-@pytest.fixture
-def bundle(tmp_path, monkeypatch):
-    generate_once(monkeypatch)
-    build(SPEC, tmp_path / "mac")
-    return tmp_path / "mac"
 
 
 def text_of(spec):

@@ -15,17 +15,10 @@ from macgen.bundle.manifest import MANIFEST, MAX_MANIFEST_BYTES, bundle_paths, l
 from macgen.bundle.opening import open_bundle
 from macgen.errors import MacgenError
 from macgen.simulate.matmul import run_matmul
-from tests.bundle.fixtures import SPEC, generate_once, sentence
+from tests.bundle.fixtures import SPEC, sentence
 from tests.cli.runner import invoke, refused, tree
 
 CHANGED = "was changed after it was built: its checksum is not the manifest's"
-
-
-@pytest.fixture
-def bundle(tmp_path, monkeypatch):
-    generate_once(monkeypatch)
-    build(SPEC, tmp_path / "mac")
-    return tmp_path / "mac"
 
 
 def evil(bundle):

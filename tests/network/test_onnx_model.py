@@ -315,32 +315,6 @@ def test_names_are_printable(tmp_path):
     assert all(name.isprintable() and len(name) < 110 for name in (*names, *network.skipped))
 
 
-@pytest.mark.parametrize(
-    ("equation", "forward"),
-    [
-        ("bij,bjk->bik", ("forward", 4, 30)),
-        ("bij, bjk->kib", ("forward", 4, 30)),
-        ("bij,bjk", ("forward", 8, 15)),  # without a result, the labels that occur once
-    ],
-)
-def test_einsum(equation, forward, tmp_path):
-    inputs = [value("a", (2, 3, 4)), value("b", (2, 4, 5))]
-    nodes = [node("MatMul", "a w", "aw"), node("Einsum", "aw b", "y", equation=equation)]
-    layers = saved_layers(tmp_path, nodes, inputs, [weight("w", 4, 4)])
-    assert gemms(layers[1]) == [forward, ("backward", 120 // 24, 24), ("backward", 120 // 40, 40)]
-
-
-@pytest.mark.parametrize("equation", ["ij->ji", "...ij,jk->...ik"])
-def test_other_equations_are_passed_over(equation, tmp_path):
-    operands = "x" if "," not in equation else "x w"
-    nodes = [node("Einsum", operands, "y", equation=equation), node("MatMul", "x w", "z")]
-    network = from_onnx(
-        saved(tmp_path, model(nodes, [value("x", (2, 4))], [weight("w", 4, 4)], [value("y"), value("z")]))
-    )
-    assert [layer.op for layer in network.layers] == ["MatMul"]
-    assert sum(network.skipped.values()) == 1
-
-
 def test_a_stated_shape_helps_behind_an_unknown_operation(tmp_path):
     nodes = [node("Mystery", "x", "m", domain="foo.bar"), node("MatMul", "m w", "y")]
     made = model(nodes, [value("x", ("N", 7))], [weight("w", 4, 5)], domains=["foo.bar"])

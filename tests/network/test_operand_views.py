@@ -193,8 +193,16 @@ def test_activations_in_another_layout(engine, tmp_path):
         assert seen == OperandStatistics(4 / 6, -2.0, 8.0, 2.0, ((4 + 16 + 4 + 64) / 6) ** 0.5, "int8")
 
 
-def test_what_changes_values_is_no_layout(engine, tmp_path):
-    between = [node("Relu", "wd", "wr"), node("Gemm", "xd wr", "y", transB=1)]
+@pytest.mark.parametrize(
+    "between",
+    [
+        [node("Relu", "wd", "wr")],
+        [node("Cast", "wd", "wi", to=TensorProto.INT8), node("Cast", "wi", "wr", to=TensorProto.FLOAT)],
+    ],
+    ids=["Relu", "Cast"],
+)
+def test_what_changes_values_is_no_layout(engine, between, tmp_path):
+    between = [*between, node("Gemm", "xd wr", "y", transB=1)]
     path = saved(tmp_path, quantised(*between, w=WEIGHTS, weights=PER_TENSOR))
     (layer,) = measure_here(path, np.ones((2, 300)), engine=engine).layers
     assert (layer.measured.weight_l1, layer.measured.b.dtype) == (None, "float32")

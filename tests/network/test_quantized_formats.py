@@ -9,7 +9,7 @@ from onnx import StringStringEntryProto, TensorAnnotation, helper
 from macgen.network import from_onnx
 from macgen.network.operand_format import OperandFormat, integer_format
 from macgen.network.quantized_formats import annotated_format, float_format, packed_format, quant_format
-from macgen.numerics import FloatFormat, as_format
+from macgen.numerics import FloatFormat, as_format, parse_format
 from tests.network.models import constant, model, node, saved, value, weight
 from tests.network.test_foreign_shapes import foreign
 
@@ -99,6 +99,21 @@ def test_floats(name, infinities, nan):
     assert float_format(given, *moved) == OperandFormat(name)
     assert float_format(given, *parts[:3], parts[3] * 4) is None
     assert float_format(given, *parts[:3], None) is None
+
+
+@pytest.mark.parametrize("given", [{}, {"has_nan": 1}, {"has_inf": 1, "has_nan": 1}], ids=str)
+def test_floats_are_formats_of_macgen(given):
+    """Of E1M0 with NaN, or E11 without infinity, it has none."""
+    named = set()
+    for exponent in range(1, 12):
+        for mantissa in range(53):
+            bias = max((1 << (exponent - 1)) - 1, 0)
+            for largest in (2.0**-bias, 1.0, 2.0**bias):
+                found = float_format(given, *(np.array(float(x)) for x in (exponent, mantissa, bias, largest)))
+                if found is not None:
+                    parse_format(found.name)
+                    named.add(found.name)
+    assert len(named) > 300
 
 
 def test_packed_weights():

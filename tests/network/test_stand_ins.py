@@ -66,6 +66,24 @@ def test_layers(item, x, weights, expected, tmp_path):
     assert (layer.op, gemms(layer), network.skipped) == (item.op_type, expected, {})
 
 
+@pytest.mark.parametrize(("operator", "given"), [("MatMulBnb4", {}), ("MatMulNBits", {"bits": 9})])
+def test_the_type_that_weights_are_packed_in_is_not_theirs(operator, given, tmp_path):
+    item = foreign(operator, "x w s", K=512, N=96, block_size=32, **given)
+    weights = [weight("w", 96, 16, 16, dtype="uint8"), weight("s", 96, 16)]
+    made = model([item], [value("x", (7, 512))], weights, [value("y")], domains=["com.microsoft"])
+    (layer,) = from_onnx(saved(tmp_path, made)).layers
+    assert layer.formats == (None, None)
+
+
+def test_an_attention_of_one_packed_input_is_not_passed_over_in_silence(tmp_path):
+    """Of unknown shape, behind an operation that nobody knows."""
+    nodes = [node("Mystery", "x", "m", domain="foo"), foreign("MultiHeadAttention", "m", "h", num_heads=4),
+             node("MatMul", "x v", "y")]  # fmt: skip
+    made = model(nodes, [value("x", (2, 5))], [weight("v", 5, 3)], domains=["foo", "com.microsoft"])
+    network = from_onnx(saved(tmp_path, made))
+    assert any("MultiHeadAttention" in passed for passed in network.uncounted)
+
+
 def test_packed_weights_then_a_product(tmp_path):
     """A language model's layer: what comes behind packed weights has its shape."""
     nodes = [

@@ -44,15 +44,28 @@ def test_texts(text, size):
     assert symbolic_size(text, SIZES) == size
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("seq/2", {"seq"}),
+        ("n//(m-1)", {"n", "m"}),
+        ("past + seq", {"past", "seq"}),
+        ("past + 1", {"past"}),
+        ("?", set()),
+        ("a b", set()),
+        ("seq", set()),
+        ("seq +", set()),
+        ("7", set()),
+    ],
+)
+def test_parts(text, names):
+    """Whatever sizes they have: no division is carried out."""
+    assert parts(text) == names
+
+
 def test_the_whole_counts_more_than_its_parts():
     assert symbolic_size("a + b", {"a + b": 9, "a": 1, "b": 2}) == 9
     assert symbolic_size("seq-len", {"seq-len": 4}) == 4
-
-
-def test_parts():
-    assert parts("past + seq") == {"past", "seq"}
-    assert parts("past + 1") == {"past"}
-    assert parts("seq") == parts("?") == parts("a b") == frozenset()
 
 
 sums = st.recursive(
@@ -103,6 +116,11 @@ def test_a_sum_follows_from_its_parts(tmp_path):
     assert network.layers[1].forward.outputs == 2 * 5 * 8
     assert network == from_onnx(path, batch=2, dims={"past": 3, "seq": 5, "past + seq": 8})
     assert from_onnx(path, batch=1, dims={"past": 0, "seq": 5}).layers[2].forward.length == 5
+
+
+def test_half_a_size_is_calculated(tmp_path):
+    network = from_onnx(saved(tmp_path, decoder("seq/2")), batch=2, dims={"past": 3, "seq": 8})
+    assert network.layers[1].forward.outputs == 2 * 8 * 4
 
 
 def test_a_stated_shape_is_calculated(tmp_path):

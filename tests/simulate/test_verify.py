@@ -334,7 +334,7 @@ def test_auto_takes_icarus_for_small_arrays_only(monkeypatch):
         ({"seed": -1}, "seed -1 is not an integer from 0"),
         ({"seed": 1.5}, "seed 1.5 is not an integer from 0"),
         ({"timeout": 0}, "timeout 0 is not a positive number of seconds"),
-        ({"workdir": "/proc/nowhere"}, "workdir /proc/nowhere cannot be written"),
+        ({"workdir": "/proc/nowhere"}, "workdir '/proc/nowhere' cannot be written"),
     ],
 )
 def test_wrong_arguments_are_refused(bundles, arguments, message):
@@ -413,10 +413,17 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_make_runs_the_testbench(bundles, tmp_path):
-    process = make(f"BUNDLE={bundles / 'small'}", f"WORK={tmp_path / 'work'}", "TILES=1", "SEED=5")
+    """It says what is unusual first, and writes over no bundle of the user's that is where it works."""
+    (tmp_path / "work" / "bundle").mkdir(parents=True)
+    (tmp_path / "work" / "bundle" / "manifest.json").write_text("mine")
+    shutil.copytree(bundles / "small", tmp_path / "small")
+    (tmp_path / "small" / "constraints" / "dut.sdc").write_text("# mine\n")
+    process = make(f"BUNDLE={tmp_path / 'small'}", f"WORK={tmp_path / 'work'}", "TILES=1", "SEED=5")
     assert process.returncode == 0, process.stdout + process.stderr
     assert "seed 5" in process.stdout
     assert "21 of 21 tests passed with" in process.stdout
+    assert "note: constraints/dut.sdc was changed after it was built" in process.stderr
+    assert (tmp_path / "work" / "bundle" / "manifest.json").read_text() == "mine"
 
 
 def test_make_fails_with_the_testbench(bundles, tmp_path):
