@@ -241,7 +241,7 @@ class _Builder:
             self._logic.ranges |= kept
 
     def _check_declared(self, description: Description, read: Mapping[str, tuple[int, int]]) -> None:
-        """Raise ToolError if anything reads what is not declared, or an output has bits that nothing gives."""
+        """Raise ToolError if anything reads what is not declared, or bits that count are given by nothing."""
         declared = {
             wire.name: (len(wire.bits) - 1, 0) for wire in self._netlist.wires.values() if wire.direction == "input"
         }
@@ -256,6 +256,9 @@ class _Builder:
             if wire.direction == "output" and wire.name not in description.definitions:
                 owned = [self._names.owner.get(bit) == (wire, place) for place, bit in enumerate(wire.bits)]
                 missing += [] if all(owned) else [wire.name]
+        if undriven := self._netlist.live - self._names.driver.keys():
+            named = [wire.name for wire in self._netlist.wires.values() if not undriven.isdisjoint(wire.bits)]
+            missing += named or ["a wire without a name"]
         if missing:
             raise ToolError(f"macgen cannot print module {self._netlist.name}: nothing gives all bits of {missing[0]}")
 

