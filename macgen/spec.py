@@ -71,7 +71,7 @@ class MacSpec:
             `wrap` (fixed-point accumulators); a format here that does not know it saturates.
         lanes: products that a step takes, 1 to 32; chunks are multiples of it.
         lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
-            `aligned:W`, all terms cut at W fraction bits below the largest exponent.
+            `aligned:W`, all addends cut at W fraction bits below the largest exponent.
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.

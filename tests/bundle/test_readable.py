@@ -238,7 +238,10 @@ def test_an_engineer_finds_the_stages():
     texts = modules_of(verilog_of(CATALOGUE["default"].spec, "dut"))
     for module, stages in (
         ("dut_adder", {"Compare exponents": "difference", "Align": "align_4", "Add": "exact_sum"}),
-        ("dut_rounder", {"Count leading bits": "leading_any_0_1", "Normalise": "normalise_4", "Round": "result__up"}),
+        (
+            "dut_rounder",
+            {"Count leading bits": "leading_any_0_1", "Normalise": "normalise_4", "Round": "result__round_up"},
+        ),
         ("dut_sequencer", {"Take beats": "free", "Count beats": "chunk_end", "Mark sums": "accept"}),
         ("dut_pe", {"Multiply": "multiplier", "Add": "adder", "Total": "total_flags"}),
         ("dut", {"Take beats": "sequencer", "Count rows": "c_last", "Convert": "output_3"}),

@@ -49,13 +49,13 @@ def multiply(a, b):
     return sign, NAN if NAN in special else INFINITY
 
 
-def specials(*terms):
-    """Return which of NAN, SIGNALLING and INFINITY are among decoded terms; to ask of each fraction takes long."""
-    return [value for _, value in terms if isinstance(value, str)]
+def specials(*addends):
+    """Return which of NAN, SIGNALLING and INFINITY are among decoded addends; to ask of each fraction takes long."""
+    return [value for _, value in addends if isinstance(value, str)]
 
 
 class Rounded:
-    """The sums that are rounded to a format, and the special values among their terms.
+    """The sums that are rounded to a format, and the special values among their addends.
 
     Parameters:
         fmt: the format.
@@ -67,17 +67,17 @@ class Rounded:
         self.fmt, self.rounding, self.overflow = fmt, rounding, overflow
 
     def add(self, acc, addend, random=0):
-        """Return (code, flags) of the sum of two decoded terms, rounded with a random number."""
+        """Return (code, flags) of the sum of two decoded addends, rounded with a random number."""
         return self.sum([acc, addend], random)
 
-    def sum(self, terms, random=0, aligned=None):
-        """Return (code, flags) of the sum of decoded terms; `drop` takes all but the first for one."""
-        if special := specials(*terms):
+    def sum(self, addends, random=0, aligned=None):
+        """Return (code, flags) of the sum of decoded addends; `drop` takes all but the first for one."""
+        if special := specials(*addends):
             if SIGNALLING in special:
                 return self.not_a_number(INVALID)
             if NAN in special:
                 return self.not_a_number(0)
-            infinite = {sign for sign, value in terms if value == INFINITY}
+            infinite = {sign for sign, value in addends if value == INFINITY}
             if len(infinite) == 2:
                 return self.not_a_number(INVALID)
             (sign,) = infinite
@@ -86,7 +86,7 @@ class Rounded:
             if self.overflow == "nan":
                 return self.not_a_number(0)[0], OVERFLOW
             return self.end_of_range(sign), OVERFLOW
-        signed = [-value if sign else value for sign, value in terms]
+        signed = [-value if sign else value for sign, value in addends]
         if aligned is not None and any(signed):
             exponent = binade(max(map(abs, signed)))
             signed = [math.trunc(x / Fraction(2) ** (exponent - aligned)) * Fraction(2) ** (exponent - aligned)
@@ -306,7 +306,7 @@ class Definition:
         for a, b in zip(a_codes, b_codes, strict=True):
             product = multiply(decode(spec.a, a), decode(spec.b, b))
             if self.product:
-                code, raised = self.product.sum([product])  # a single term: `drop` is `rtz`
+                code, raised = self.product.sum([product])  # a single addend: `drop` is `rtz`
                 product, flags = decode(spec.product, code), flags | raised
             products.append(product)
         aligned = int(spec.lane_sum.partition(":")[2]) if spec.lane_sum.startswith("aligned:") else None
@@ -317,12 +317,12 @@ class Definition:
         code, raised = self.acc.sum([decode(spec.acc, acc), *products], number, aligned)
         return code, flags | raised
 
-    def tree(self, terms):
+    def tree(self, addends):
         """Return the rounded sum of both halves' sums and its flags; a single product is none."""
-        if len(terms) == 1:
-            return terms[0], 0
-        half = len(terms) // 2
-        (left, left_flags), (right, right_flags) = self.tree(terms[:half]), self.tree(terms[half:])
+        if len(addends) == 1:
+            return addends[0], 0
+        half = len(addends) // 2
+        (left, left_flags), (right, right_flags) = self.tree(addends[:half]), self.tree(addends[half:])
         code, flags = self.acc.sum([left, right])
         return decode(self.spec.acc, code), flags | left_flags | right_flags
 

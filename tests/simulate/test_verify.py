@@ -144,11 +144,11 @@ def lose_overflow(verilog: str) -> Mutant:
 
 # What is wrong, in which array, a part of the name of the test that finds it (where only one can), the change.
 NAMED_MUTANTS = [
-    ("rounding increment lost", "small", "", lambda v: drive(v, "result__up", "1'b0")),
+    ("rounding increment lost", "small", "", lambda v: drive(v, "result__round_up", "1'b0")),
     ("sticky bit lost", "small", "", lambda v: drive(v, "align_sticky", "1'b0")),
     ("chunk ends one early", "small", "", lambda v: edit(v, "chunk_end", r"== ([\w']+)", r"== (\1 - 1'b1)")),
     ("beats lost while results wait", "small", "", lambda v: drive(v, "control__step", "{} & ~busy")),
-    ("ties away from even", "small", "", lambda v: edit(v, "result__up", r"(\w+\[1\]) & .*", r"\1")),
+    ("ties away from even", "small", "", lambda v: edit(v, "result__round_up", r"(\w+\[1\]) & .*", r"\1")),
     ("overflow flag lost", "small", "", lambda v: drive(v, "flags", "3'b000", module="dut_output")),
     ("invalid flag lost", "small", "", lambda v: drive(v, "flags", "3'b000", module="dut_rounder")),
     ("underflow flag lost", "fp16", "", lambda v: drive(v, "flags", "{} & 3'b101", module="dut_rounder")),
@@ -176,7 +176,12 @@ NAMED_MUTANTS = [
     ("random numbers of a wrong seed", "random", "", lambda v: connect(v, "row_0", "seeds", "{} ^ 38'd1")),
     ("random numbers of one seed", "random", "", lambda v: connect(v, "pe_1", "seed", "seeds[18:0]")),
     ("random numbers survive a reset", "random", "", lambda v: keep_in_reset(v, "begun")),
-    ("random numbers not mirrored", "random", "", lambda v: edit(v, "result__up", r"random \^ \{.*?\}\}", "random")),
+    (
+        "random numbers not mirrored",
+        "random",
+        "",
+        lambda v: edit(v, "result__round_up", r"random \^ \{.*?\}\}", "random"),
+    ),
     (
         "chunk position survives a reset",
         "overlap",
@@ -413,7 +418,7 @@ def test_matmul_of_wrong_hardware_is_an_error(bundles, tmp_path):
     changed = tmp_path / "mutant"
     shutil.copytree(bundles / "small", changed)
     file = changed / "rtl" / "dut.v"
-    file.write_text(drive(file.read_text(), "result__up", "1'b0").verilog)
+    file.write_text(drive(file.read_text(), "result__round_up", "1'b0").verilog)
     ones = np.full((4, 40), 0x3D)
     with pytest.raises(MacgenError, match=r"golden does: tile 'rows 0.*are wrong \[0, 0\] expected .*its log is"):
         run_matmul(changed, ones, ones.T, trust=True, workdir=tmp_path)

@@ -93,13 +93,13 @@ class FloatStates:
     def state(self, bundle: str, members: Mapping[str, int]) -> str:
         """Return Verilog for `<bundle>_valid` of an accumulator state.
 
-        Of a number the significand is normalised, and once `up` has been added it has no bits below the grid; the
+        Of a number the significand is normalised, and once `round_up` has been added it has no bits below the grid; the
         exponent is at most one more than an addend's. Anything not normalised has the exponent of zero. Beside NaN and
         infinity anything may stand.
         """
         g, least = self.geometry, self.least_exponent
         significand, exponent = f"{bundle}__significand", f"{bundle}__exponent"
-        up = f"{bundle}__up" if "up" in members else "1'b0"
+        up = f"{bundle}__round_up" if "round_up" in members else "1'b0"
         top = g.precision
         rounded = f"{bundle}_rounded"
         text = f"  wire [{top + 1}:0] {rounded} = {{{significand}[{top}], {significand}}} + {up};\n"

@@ -143,9 +143,11 @@ class FloatConversion(wiring.Component):
 
         # -- Code: sign and magnitude, the largest number in place of a larger one, infinities and NaN
         absolute = Signal(fmt.width - 1)
+        remains = Signal()  # it is neither 0 nor flushed
+        m.d.comb += remains.eq(nonzero & ~flushed)
         negative = self.number.negative & ~(is_zero(absolute) if fmt.encoding == "fnuz" else Const(0, 1))
-        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(nonzero & ~flushed, rounded[: fmt.width - 1], 0)))
-        code: Value = Cat(absolute, negative & nonzero & ~flushed)
+        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(remains, rounded[: fmt.width - 1], 0)))
+        code: Value = Cat(absolute, negative & remains)
         if self._rounded_sum.overflow_nan:
             code = Mux(overflow, Const(fmt.nan_code, fmt.width), code)
         elif addend.infinite:

@@ -123,7 +123,9 @@ class FloatOutput(wiring.Component):
                 distance.eq(Mux(below_normal, Const(g.min_exponent, bits) - value.exponent, 0)),
             ]
             low = max(p - 1 - binades, 0)
-            shifted = Cat(value.magnitude[:low], value.magnitude[low:] >> distance)
+            moved = Signal(p + 1 - low, name="moved_magnitude")
+            m.d.comb += moved.eq(value.magnitude[low:] >> distance)
+            shifted = Cat(value.magnitude[:low], moved)
 
         # -- Exponent field: the exponent with the format's bias; of a subnormal number 0
         field = Signal(fmt.exp_bits)

@@ -9,7 +9,7 @@ The worked example of FloatAdder goes on, with its sum 001011.11, the sticky bit
     Exponent               normalised_exponent  1010      the larger addend's, as one place was to spare
     Round                  up                   1         more than a half lies below: 11 becomes 12
 
-The result stays as 01011 with the bit `up`; whoever reads it adds that (FloatAdder's first stage).
+The result stays as 01011 with the bit `round_up`; whoever reads it adds that (FloatAdder's first stage).
 """
 
 from types import SimpleNamespace
@@ -87,13 +87,13 @@ class FloatRounder(wiring.Component):
             m.d.comb += lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~inexact)
             m.d.comb += [
                 self.result.significand.eq(Mux(lowest, Const(-(1 << (p - 1)) - 1, signed(p + 1)), kept)),
-                self.result.up.eq(up | lowest),
+                self.result.round_up.eq(up | lowest),
                 self.result.exponent.eq(exponent + extend(lowest, g.exponent_bits)),
             ]
         else:
             m.d.comb += [self.result.significand.eq(kept), self.result.exponent.eq(exponent)]
             if not floors:
-                m.d.comb += self.result.up.eq(up)
+                m.d.comb += self.result.round_up.eq(up)
 
         # -- Underflow: an inexact sum below the smallest normal number, unless rounding at full precision reaches it
         specials = SimpleNamespace(**pipeline.carried)
@@ -116,7 +116,7 @@ class FloatRounder(wiring.Component):
                 else:
                     m.d.comb += [
                         self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
-                        self.result.up.eq(negative),
+                        self.result.round_up.eq(negative),
                     ]
                 m.d.comb += self.result.exponent.eq(g.max_exponent)
         if "negative" in self.result.signature.members:
@@ -146,7 +146,8 @@ class FloatRounder(wiring.Component):
             marker = Signal(bits)
             m.d.comb += room.eq(self.exponent - g.min_exponent)
             m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
-            stops = transitions | marker
+            stops = Signal(bits)
+            m.d.comb += stops.eq(transitions | marker)
 
         # -- Bits below: those that rounding looks at, from the sum as it stands where its shift is short
         # As many as rounding looks at; tininess is a matter of the place below.

@@ -18,7 +18,7 @@ class FloatValue(wiring.Signature):
 
     Members:
         significand: two's complement, rounded down. It has p + 1 bits; the two top bits differ in normal numbers only.
-        up: one is still to be added to the significand. Not there with `floor`, where none ever is.
+        round_up: one is still to be added to the significand. Not there with `floor`, where none ever is.
         exponent: with an offset, so that none is negative. See FloatGeometry:
             `zero_exponent` where the significand is not normal, but beside infinities and NaN, where it does not
             matter. Beyond the range of the format it stands for what overflow or flushing makes of it.
@@ -31,11 +31,11 @@ class FloatValue(wiring.Signature):
     def __init__(self, geometry: FloatGeometry) -> None:
         members: dict[str, Any] = {
             "significand": Out(signed(geometry.precision + 1)),
-            "up": Out(1),
+            "round_up": Out(1),
             "exponent": Out(unsigned(geometry.exponent_bits)),
         }
         if geometry.rounded_sum.floors:
-            del members["up"]
+            del members["round_up"]
         members |= special_members(infinite=geometry.infinite, nan=geometry.nan)
         if geometry.signed_zero:
             members["negative"] = Out(1)
@@ -138,10 +138,10 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", oper
 
 
 class SettledRange:
-    """Where the number that `up` makes of an accumulator state stands in the format's range.
+    """Where the number that `round_up` makes of an accumulator state stands in the format's range.
 
     Attributes:
-        normal: the significand, without `up`, is normalised.
+        normal: the significand, without `round_up`, is normalised.
         carry: with it, its magnitude is 2**p.
         beyond: the exponent is above the largest.
         outside: the number overflows.
@@ -154,7 +154,7 @@ class SettledRange:
 
     def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
         g, p = geometry, geometry.precision
-        kept, up, negative = value.significand, member(value, "up"), value.significand[-1]
+        kept, up, negative = value.significand, member(value, "round_up"), value.significand[-1]
         self.exponent: Value = value.exponent
 
         # -- Settle: what the pending increment makes of the significand
@@ -197,10 +197,13 @@ class SettledRange:
         self.saturated: Value | None = self.outside
         if above == below == "infinity":
             self.saturated = None
-            overflown = SimpleNamespace(
-                positive_infinity=value.positive_infinity | (overflow & ~negative),
-                negative_infinity=value.negative_infinity | (overflow & negative),
-            )
+            positive = Signal(name=f"{name}_settled_positive_infinity")
+            negative_infinity = Signal(name=f"{name}_settled_negative_infinity")
+            m.d.comb += [
+                positive.eq(value.positive_infinity | (overflow & ~negative)),
+                negative_infinity.eq(value.negative_infinity | (overflow & negative)),
+            ]
+            overflown = SimpleNamespace(positive_infinity=positive, negative_infinity=negative_infinity)
             self.specials = Specials(m, overflown, f"{name}_settled")
         elif below == "infinity":
             self.saturated = Signal(name=f"{name}_saturated")
@@ -235,7 +238,7 @@ class Settled(SettledRange):
 
         # -- Round: the pending increment is added
         self.rounded = Signal(signed(p + 2), name=f"{name}_rounded")
-        m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(member(value, "up"), p + 2))
+        m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(member(value, "round_up"), p + 2))
 
         # -- Saturate: the largest number in place of one above it, 0 in place of one below the smallest
         significand: Value = self.rounded

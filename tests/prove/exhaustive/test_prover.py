@@ -366,7 +366,7 @@ MUTANTS = [
         "small",
         "step",
         "rounder",
-        "result__up",
+        "result__round_up",
         "{} ^ (sum == 9'h057 & exponent == 6'h15)",
     ),
     ("flag of a sum that only folds have", "small", "fold", "output", "value_overflow", f"{{}} & ~({ONE_FOLD})"),
@@ -401,7 +401,7 @@ MUTANTS = [
         "exponent",
         "{} ^ (acc__exponent == 25)",
     ),
-    ("one tie", "fp16", "step", "rounder", "result__up", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 94)"),
+    ("one tie", "fp16", "step", "rounder", "result__round_up", "{} ^ (normalise_1[13:0] == 14'h2000 & exponent == 94)"),
     ("one rounded product", "all", "step", "rounding_conversion", "absolute", "{} ^ (number__magnitude == 9)"),
     ("flag of a product", "all", "step", "rounding_conversion", "flags", "{} & {2'b11, number__magnitude != 9}"),
     ("one node of a tree", "all", "step", "lane_first_conversion", "absolute", "{} ^ (number__magnitude == 5)"),
@@ -413,7 +413,7 @@ MUTANTS = [
         "scaled__negative",
         "{} ^ (a_scale == 2 & b_scale == 1 & number__exponent == 23)",
     ),
-    ("one outer sum", "all", "fold", "outer_rounder", "result__up", "{} ^ (sum[4:0] == 5'h0b)"),
+    ("one outer sum", "all", "fold", "outer_rounder", "result__round_up", "{} ^ (sum[4:0] == 5'h0b)"),
     ("flag of an outer accumulator", "all", "fold", "outer_adder", "deferred_flags", "{} & 3'h6"),
     ("flag of a chunk sum", "all", "step", "number", "flags", "{} & 3'h6"),
     ("one result", "all", "result", "out_conversion", "absolute", "{} ^ (number__magnitude == 11)"),
@@ -518,7 +518,7 @@ def test_the_sentence_names_state_operands_expected_and_got(bundles, tmp_path):
 
 
 def test_the_first_difference_does_not_depend_on_the_threads(bundles, tmp_path, monkeypatch):
-    changed = mutate(bundles("small"), tmp_path, "rounder", "result__up", "{} ^ (sum[4:0] == 9'h17)")
+    changed = mutate(bundles("small"), tmp_path, "rounder", "result__round_up", "{} ^ (sum[4:0] == 9'h17)")
     differences = set()
     for cpus in ({0}, {0, 1}, {0, 1, 2, 3, 4}):
         monkeypatch.setattr(module.os, "sched_getaffinity", lambda _, cpus=cpus: cpus, raising=False)
@@ -562,7 +562,7 @@ def test_without_verilator(bundles, tmp_path, monkeypatch):
 
 
 def test_verilog_that_does_not_compile_names_the_log(bundles, tmp_path):
-    changed = mutate(bundles("small"), tmp_path, "rounder", "result__up", "nothing +")
+    changed = mutate(bundles("small"), tmp_path, "rounder", "result__round_up", "nothing +")
     with pytest.raises(ToolError, match=r"^Verilator failed with exit code 1: .*; its log is .*verilate_product\.txt$"):
         exhaustive(changed, trust=True, workdir=tmp_path / "work")
 

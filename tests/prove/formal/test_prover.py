@@ -174,14 +174,14 @@ MUTANTS = {
         "PE shift",
     ),
     "chunk of one product": ("loaded", lambda v: drive(v, "total_stays", "1'b0"), "PE result"),
-    "accumulator not emptied": ("loaded", lambda v: keep_in_reset(v, "acc_up"), "PE result"),
+    "accumulator not emptied": ("loaded", lambda v: keep_in_reset(v, "acc_round_up"), "PE result"),
     "flags of the product that waits": ("loaded", lambda v: load(v, "loaded_flags_0", "3'b000"), "PE result"),
     # Lanes, formats of their own, turns.
     "lane taken twice": ("aligned", lambda v: connect(v, "multiplier_1", "a", "a_in[5:0]"), "PE result"),
     "flags of a product": ("scaled", lambda v: connect(v, "rounding_1", "flags", ""), "PE result"),
     "one side's scale for both": ("scaled", lambda v: connect(v, "scaler", "b_scale", "chunk_a_scale"), "PE result"),
     "total not restarted": ("scaled", lambda v: drive(v, "restart", "1'b0", module="mac_outer"), "PE result"),
-    "chunk sum kept": ("scaled", lambda v: load(v, "chunk_up", "done ? {} : chunk_up"), "PE result"),
+    "chunk sum kept": ("scaled", lambda v: load(v, "chunk_round_up", "done ? {} : chunk_round_up"), "PE result"),
     "scales of another row": (
         "scaled",
         lambda v: connect(v, "row_1", "a_scale_in", "skew_a_scale__o[5:0]"),
