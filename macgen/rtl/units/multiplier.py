@@ -224,6 +224,7 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str, *, nor
     """
     none = Const(0, 1)
     if isinstance(fmt, ScaleFormat):
+        # -- Decode: a scale is an exponent alone, or NaN
         is_nan = Signal(name=f"{name}_is_nan")
         m.d.comb += is_nan.eq(code.all())
         return Factor(none, None, code, zero=none, infinite=none, nan=is_nan, signalling=none)
