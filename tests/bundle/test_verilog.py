@@ -41,6 +41,8 @@ UNUSUAL = [
     MacSpec(a="fp32", b="fp32", acc="fp64", rows=1, cols=1, overflow="infinity", chunk=16),
     MacSpec(a="e8m3:flush", b="bf16", acc="e9m4:flush", rows=1, cols=1, chunk=16, fold="overlap"),
     MacSpec(a="int32", b="uint32", acc="int200", rows=1, cols=1),
+    MacSpec(a="e3m2", b="e3m2", acc="e4m2", rows=1, cols=1, chunk=5, rounding="floor", overflow="infinity"),
+    MacSpec(a="e3m2", b="e3m2", acc="e4m3fn", rows=1, cols=1, chunk=5, fold="overlap", overflow="nan"),
 ]
 
 everything = pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macgen import FixedFormat, MacSpec, golden
+from macgen import FixedFormat, MacSpec, emulate, golden
 from macgen.numerics import SUM_ROUNDINGS
 from tests.golden.by_definition import decode
 from tests.strategies import codes, specs
@@ -140,3 +140,12 @@ def test_infinities_and_nans_of_float_operands(overflow):
 def test_an_unsigned_accumulator_cannot_have_an_infinite_operand():
     with pytest.raises(ValueError, match="unsigned"):
         MacSpec(a="e3m2", b="e3m2", acc="ufix12.4")
+
+
+@pytest.mark.parametrize(("rounding", "sixteenths"), [("floor", -3), ("rtz", -1)])
+def test_floor_goes_down_where_truncation_goes_to_zero(rounding, sixteenths):
+    """-1/128, 3/128 and -5/64 with 4 fraction bits, added up one after the other."""
+    spec = MacSpec(a="fix1.7", b="int2", acc="fix4.4", rounding=rounding)
+    code, flags = golden.dot(spec, [-1 % 256, 3, -10 % 256], [1, 1, 1])
+    assert (code, flags) == (sixteenths % 256, golden.Flags(0))
+    assert emulate.dots(spec, [[-1 / 128, 3 / 128, -5 / 64]], [[1, 1, 1]]).tolist() == [sixteenths / 16]
