@@ -2,49 +2,34 @@
 
 import dataclasses
 import json
-import math
-import re
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import (
-    Choice,
     FixedFormat,
     FloatFormat,
     Format,
     LaneSum,
     Overflow,
     Rounding,
-    ScaleFormat,
     as_format,
 )
-
-
-class Fold(Choice):
-    """When a finished chunk sum is folded into the outer accumulator."""
-
-    BUBBLE = "bubble"
-    """In one cycle between chunks in which no product is taken (smaller)."""
-    OVERLAP = "overlap"
-    """While the next chunk's first product is loaded (no stall)."""
-
-
-Scale = ScaleFormat | FloatFormat
-"""A format that scales can have."""
-
-RandomPlace = Literal["steps", "chunks", "out"]
-"""Where stochastic rounding takes place: in the accumulator's adder (with it folds, where the same adder does them), in
-the outer accumulator's own adder, or in the conversion of results to `out`."""
-
-MAX_SIDE = 256
-MAX_CHUNK = 1 << 20
-MAX_PIPELINE = 2
-MAX_INTERLEAVE = 4
-MAX_LANES = 32
-MAX_FUSED_BITS = 256
-MAX_OPERAND_WIDTH = 32
+from macgen.spec_fields import (
+    MAX_CHUNK,
+    MAX_FUSED_BITS,
+    MAX_INTERLEAVE,
+    MAX_LANES,
+    MAX_PIPELINE,
+    MAX_SIDE,
+    Fold,
+    RandomPlace,
+    Scale,
+    check_operand,
+    least_int_bits,
+    parse_scale,
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -129,7 +114,7 @@ class MacSpec:
             b=as_format("b", b),
             acc=as_format("acc", acc),
             product=None if product is None or _is_exact(product) else as_format("product", product),
-            scale=None if scale is None else _scale(scale),
+            scale=None if scale is None else parse_scale(scale),
             chunk=chunk,
             outer=None if outer is None else as_format("outer", outer),
             out=None if out is None else as_format("out", out),
@@ -437,54 +422,6 @@ def check_spec(spec: object) -> None:
 
 def _is_exact(product: Format | str) -> bool:
     return isinstance(product, str) and product == "exact"
-
-
-def _scale(value: Scale | str) -> Scale:
-    """Return the format of a scale."""
-    if isinstance(value, str) and value.endswith("fnu"):
-        try:
-            return ScaleFormat.parse(value)
-        except MacgenError as error:
-            raise MacgenError(f"scale: {error}") from None
-    if isinstance(value, ScaleFormat):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"e[2-8]m0", value):
-        raise MacgenError(f"scale {shown(value)} is no format; perhaps {value}fnu, powers of two, is meant")
-    fmt = as_format("scale", value)
-    if isinstance(fmt, FixedFormat) or fmt.width > MAX_OPERAND_WIDTH:
-        raise MacgenError(
-            f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
-            f"{MAX_OPERAND_WIDTH} bits"
-        )
-    return fmt
-
-
-def check_operand(field: str, fmt: Format) -> None:
-    """Refuse a format that is too wide for an operand.
-
-    Raises:
-        MacgenError: it has more than `MAX_OPERAND_WIDTH` bits.
-    """
-    if fmt.width > MAX_OPERAND_WIDTH:
-        raise MacgenError(f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}")
-
-
-def least_int_bits(*factors: Format, frac_bits: int, signed: bool, narrow: bool = False) -> int:
-    """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of numbers of
-    one or two formats.
-
-    Parameters:
-        factors: the formats.
-        frac_bits, signed, narrow: of the accumulator.
-    """
-    ends = [Fraction(1)]
-    for fmt in factors:
-        of_format = [fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)]
-        ends = [x * y for x in ends for y in of_format]
-    products = [x * Fraction(2) ** frac_bits for x in ends]
-    lowest, largest = math.floor(min(products)), math.ceil(max(products))
-    bits = max(largest.bit_length(), (-lowest - (not narrow)).bit_length() if lowest else 0) + signed
-    return max(bits, 1 + narrow) - frac_bits
 
 
 def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Literal
 
 from macgen.numerics import FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 Pair = tuple[int, int]
 """Codes of a left and a right operand, or of their scales."""

@@ -9,7 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 Codes = NDArray[np.int64]
 

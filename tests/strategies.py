@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS, Encoding, FixedFormat, FloatFormat
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold, MacSpec
+from macgen.spec import MacSpec
+from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold
 
 EXPECTED_CONTRADICTIONS = (
     "is not a power of two",

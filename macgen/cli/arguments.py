@@ -10,7 +10,8 @@ from macgen.bundle.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale, check_operand, least_int_bits
 
 if TYPE_CHECKING:
     from macgen.width.automatic import Outline

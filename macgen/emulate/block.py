@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from macgen.emulate.dispatch import Adder, KernelChoice, Shape
 from macgen.emulate.float_adder import FloatAdder
 from macgen.emulate.random_numbers import RandomNumbers, States, shifts_to_next
-from macgen.spec import MacSpec, RandomPlace
+from macgen.spec import MacSpec
+from macgen.spec_fields import RandomPlace
 
 Multiply = Callable[[int, NDArray[Any]], object]
 """`multiply(k, out)` writes a block's k-th products."""

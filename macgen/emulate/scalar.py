@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from macgen.emulate.random_numbers import States, shifts_to_next
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind
-from macgen.spec import MacSpec, RandomPlace
+from macgen.spec import MacSpec
+from macgen.spec_fields import RandomPlace
 
 Value = Fraction | float
 """An exact finite value, or an infinity or NaN."""

@@ -13,7 +13,8 @@ from macgen.golden.draws import draws, random_numbers
 from macgen.golden.model import Model
 from macgen.numerics import Flags
 from macgen.numerics.arrays import code_dtype, plain_array
-from macgen.spec import MAX_SIDE, MacSpec, RandomPlace, check_spec
+from macgen.spec import MacSpec, check_spec
+from macgen.spec_fields import MAX_SIDE, RandomPlace
 
 _FLAGS = tuple(Flags(bits) for bits in range(8))
 

@@ -81,12 +81,12 @@ class RoundingKind(Choice):
     """To the nearest value, of two equally near ones to that with an even last bit."""
     RTZ = "rtz"
     """Toward zero."""
+    FLOOR = "floor"
+    """Toward minus infinity."""
     DROP = "drop"
     """Align and drop: the addends are cut, toward zero, at the larger one's last place before they are added."""
     STOCHASTIC = "stochastic"
     """A random number is added to the bits below the last place, then they are cut."""
-    FLOOR = "floor"
-    """Toward minus infinity."""
 
 
 class LaneSumKind(Choice):

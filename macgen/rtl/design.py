@@ -21,7 +21,8 @@ from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath, datapath_of
 from macgen.rtl.units.exact_number import Addend, Window
 from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
-from macgen.spec import MacSpec, least_int_bits
+from macgen.spec import MacSpec
+from macgen.spec_fields import least_int_bits
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import FixedFormat, Format, Rounding, as_format
-from macgen.spec import MAX_CHUNK, check_operand
+from macgen.spec_fields import MAX_CHUNK, check_operand
 from macgen.width import bounds, exponent, flooring, nsr, variance
 from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
 

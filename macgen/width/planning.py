@@ -8,7 +8,8 @@ from typing import Literal
 from macgen.errors import MacgenError, check_type, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, RoundingKind
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MacSpec, least_int_bits
+from macgen.spec import MacSpec
+from macgen.spec_fields import least_int_bits
 from macgen.width import bounds, exponent, flooring, nsr, truncation, variance
 from macgen.width.goal import Goal, Sum, why_chunk
 from macgen.width.outer import Verdict, judge

@@ -13,7 +13,8 @@ from macgen.catalogue import CATALOGUE
 from macgen.errors import MacgenError
 from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import ports_of
-from macgen.spec import Fold, MacSpec
+from macgen.spec import MacSpec
+from macgen.spec_fields import Fold
 from tests.bundle.fixtures import SPEC, sentence
 from tests.strategies import specs
 

@@ -16,7 +16,8 @@ from macgen.bundle.verilog import describe, emit, to_verilog
 from macgen.catalogue import CATALOGUE
 from macgen.errors import ToolError
 from macgen.rtl import Design, Modules
-from macgen.spec import Fold, MacSpec
+from macgen.spec import MacSpec
+from macgen.spec_fields import Fold
 from tests.bundle.fixtures import OTHER, SPEC, sentence, verilog_of
 from tests.optional import need
 from tests.rtl.gates import run_yosys

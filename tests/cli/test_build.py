@@ -11,16 +11,8 @@ import pytest
 from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
 from macgen.numerics import MAX_ALIGNED_BITS, MAX_RANDOM_BITS, SUM_ROUNDINGS, Overflow, Subnormals
-from macgen.spec import (
-    MAX_CHUNK,
-    MAX_INTERLEAVE,
-    MAX_LANES,
-    MAX_OPERAND_WIDTH,
-    MAX_PIPELINE,
-    MAX_SIDE,
-    Fold,
-    MacSpec,
-)
+from macgen.spec import MacSpec
+from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_LANES, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold
 from tests.cli.runner import command, invoke, refused, run, tree
 
 SMALL = ("--rows", 1, "--cols", 1)

@@ -17,7 +17,7 @@ from macgen.numerics import (
     Stochastic,
     Subnormals,
 )
-from macgen.spec import Fold
+from macgen.spec_fields import Fold
 
 CHOICES = [Encoding, Subnormals, Overflow, RoundingKind, LaneSumKind, Fold]
 

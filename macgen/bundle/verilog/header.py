@@ -8,7 +8,8 @@ from macgen.bundle.verilog.netlist import Netlist
 from macgen.numerics import Encoding, FloatFormat, Format, Overflow, Rounding, ScaleFormat, Subnormals
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
-from macgen.spec import Fold, MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Fold, Scale
 
 _ROUNDING = {
     "rne": "to nearest, ties to even",

@@ -7,7 +7,8 @@ from typing import Any
 
 from macgen.golden import Model
 from macgen.numerics import FixedFormat, Flags, Format
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 
 def first_difference(spec: MacSpec, found: dict[str, Any]) -> str | None:

@@ -19,7 +19,8 @@ from macgen.numerics import (
 )
 from macgen.prove.exhaustive.step_wrapper import StepWrapper, Vectors, step_wrapper
 from macgen.rtl import Design
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 PROVER = Path(__file__).parent / "cpp"
 

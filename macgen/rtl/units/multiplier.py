@@ -14,7 +14,7 @@ from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, shift_left
 from macgen.rtl.parts.interfaces import member
 from macgen.rtl.units.exact_number import Addend, ExactNumber, significand_bits
-from macgen.spec import Scale
+from macgen.spec_fields import Scale
 
 
 class Multiplier(wiring.Component):
