@@ -68,10 +68,10 @@ class Overflow(Choice):
     INFINITY = "infinity"
     """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number, `floor` none of a positive one. Floats
     with infinities only."""
-    WRAP = "wrap"
-    """The value modulo 2**width. Fixed point only."""
     NAN = "nan"
     """NaN, in every rounding. Floats that have NaN and no infinities only."""
+    WRAP = "wrap"
+    """The value modulo 2**width. Fixed point only."""
 
 
 class RoundingKind(Choice):

@@ -10,8 +10,8 @@ typedef __int128 i128;
 
 enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
 enum Subnormals { GRADUAL, FLUSH, NONE };
-enum Rounding { RNE, RTZ, DROP, STOCHASTIC, FLOOR };
-enum Overflow { SATURATE, INFINITY_, WRAP, NAN_ };
+enum Rounding { RNE, RTZ, FLOOR, DROP, STOCHASTIC };
+enum Overflow { SATURATE, INFINITY_, NAN_, WRAP };
 enum LaneSum { FUSED, TREE, ALIGNED };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
