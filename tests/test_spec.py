@@ -127,7 +127,7 @@ def test_init_wrong_rounding(value):
 
 @pytest.mark.parametrize("value", ["clamp", None, True])
 def test_init_wrong_overflow(value):
-    refuses(f"overflow {value!r} is not one of saturate, infinity, wrap, nan", overflow=value)
+    refuses(f"overflow {value!r} is not one of saturate, infinity, nan, wrap", overflow=value)
 
 
 def test_init_wrong_overflow_for_acc():

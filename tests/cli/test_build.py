@@ -252,7 +252,7 @@ BAD_OPTIONS = {
         ("--rounding", "up"),
         "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
     ),
-    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap, nan"),
+    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, nan, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
     "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush, none"),
     "fold": (("--fold", "stall"), "fold 'stall' is not one of bubble, overlap"),
