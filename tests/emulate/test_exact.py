@@ -84,7 +84,7 @@ def test_of_every_preset_and_family(name, kind):
 
 
 @pytest.mark.thinned(3)
-@pytest.mark.parametrize("bits", [64, 128, 320])
+@pytest.mark.parametrize("bits", [64, 128, 384])
 @pytest.mark.parametrize("name", FAMILY)
 def test_integers_of_every_width_say_the_same(name, bits, monkeypatch):
     spec = FAMILY[name]
@@ -132,9 +132,9 @@ def test_every_spec_takes_the_kernel(monkeypatch):
         (MacSpec(a="fp32", b="fp32", acc="fp64"), 64),
         (MacSpec(a="fp32", b="fp32", acc="fp64", rounding="stochastic:32"), 128),
         (MacSpec(a="int32", b="uint32", acc="int64"), 128),
-        (MacSpec(a="int32", b="int32", acc="int256"), 320),
+        (MacSpec(a="int32", b="int32", acc="int256"), 384),
         (MacSpec(a="e8m7", b="e8m7", acc="e8m7", lanes=4, lane_sum="aligned:60"), 128),
-        (MacSpec(a="int8", b="int8", acc="int256", scale="e5m2", outer="int256", rounding="rtz"), 320),
+        (MacSpec(a="int8", b="int8", acc="int256", scale="e5m2", outer="int256", rounding="rtz"), 384),
     ],
     ids=str,
 )
