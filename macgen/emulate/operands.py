@@ -74,10 +74,12 @@ class Operand:
     Attributes:
         array: (lines, products): rows of the left operand, or the right one's columns; any strides.
         fmt: the format on whose grid its values are.
+        rounded: whether they may not be those that were given.
     """
 
     array: NDArray[Any]
     fmt: Format | ScaleFormat
+    rounded: bool = False
 
     @classmethod
     def of(cls, array: NDArray[Any], fmt: Format | ScaleFormat) -> "Operand":
@@ -85,22 +87,25 @@ class Operand:
         if array.dtype == np.bool_:
             array = array.view(np.uint8)
         misplaced = any(stride % array.itemsize for stride in array.strides)
+        rounded = False
         if array.dtype.name not in ELEMENTS or not array.dtype.isnative or misplaced:
-            array = array.astype(np.float64)
-        return cls(array, fmt)
+            values = array.astype(np.float64)
+            rounded = array.dtype.kind in "iu" and bool((np.abs(values) > 2.0**53).any())
+            array = values
+        return cls(array, fmt, rounded)
 
     def part(self, lines: slice, products: slice) -> "Operand":
         """Return some of it."""
-        return Operand(self.array[lines, products], self.fmt)
+        return Operand(self.array[lines, products], self.fmt, self.rounded)
 
     def look(self, threads: int) -> Seen:
         """Check it against its grid."""
         return self._pack(_Packed(None, 0, 1, 0, 1.0, threads))
 
-    def rows(self, dtype: Any, threads: int, *, scale: float = 1.0, even: bool = False) -> tuple[NDArray[Any], Seen]:
-        """Return it (lines, products) in a kernel's type, with an even number of products if wanted."""
+    def rows(self, dtype: Any, threads: int, *, scale: float = 1.0) -> tuple[NDArray[Any], Seen]:
+        """Return it (lines, products) in a kernel's type; of int16 with an even number of products."""
         lines, products = self.array.shape
-        packed = np.empty((lines, products + (products % 2 if even else 0)), dtype)
+        packed = np.empty((lines, products + (products % 2 if dtype is np.int16 else 0)), dtype)
         into = _Packed(packed.ctypes.data, _INTO[packed.dtype], 1, packed.shape[1], scale, threads)
         return packed, self._pack(into)
 
@@ -122,7 +127,7 @@ class Operand:
         assert library is not None
         library.macgen_operand(ctypes.byref(matrix), ctypes.byref(packed), ctypes.byref(facts))
         known = OperandFacts(facts.least, facts.largest, not facts.special)
-        return Seen(known, facts.sum * (1 + array.shape[1] * 2.0**-22), bool(facts.off_grid))
+        return Seen(known, facts.sum * (1 + array.shape[1] * 2.0**-22), bool(facts.off_grid) or self.rounded)
 
 
 @lru_cache(1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.float_adder import FLOAT32, Carrier
+from macgen.emulate.integer_plan import IntegerPlan
 from macgen.emulate.kernel_cache import load
 from macgen.emulate.random_numbers import States, shifts_to_next
 from macgen.emulate.vector_plan import Constants, Mode, RoundingPlan, VectorPlan
@@ -24,7 +25,7 @@ SLICE_MACS = 1 << 33
 # -- the text --------------------------------------------------------------------------------------------------------
 
 
-def kernel_text(spec: MacSpec, plan: VectorPlan, *, pairs: bool) -> str:
+def kernel_text(spec: MacSpec, plan: VectorPlan | IntegerPlan, *, pairs: bool) -> str:
     """Return what a kernel is in C++, to be put into `kernel_source`; specs with the same rules have the same.
 
     Parameters:
@@ -32,6 +33,8 @@ def kernel_text(spec: MacSpec, plan: VectorPlan, *, pairs: bool) -> str:
         plan: how it is computed.
         pairs: whether products are those of pairs (independent dot products), not of rows with columns.
     """
+    if isinstance(plan, IntegerPlan):
+        return f"using Tiles = IntegerKernel<{'1, 4' if pairs else '6, 2'}, {_word(pairs)}>;\n"
     carrier, tree, place = plan.carrier, _is_tree(spec), _random_place(spec)
     lane_sum = "aligned" if spec.aligned_bits is not None else "tree" if tree else "fused" if spec.lanes > 1 else "one"
     rows, vectors = _tile(spec, plan, pairs)
@@ -57,7 +60,7 @@ using Tiles = Kernel<Step, rows, vectors, {_word(pairs)}, {modes[0]}, Fold::{fol
 
 def kernel_source(texts: list[str]) -> str:
     """Return the C++ source of a library of kernels, `macgen_kernel_0` and so on."""
-    parts = ['#include "vector_kernel.h"\n']
+    parts = ['#include "vector_integers.h"\n']
     for number, text in enumerate(texts):
         parts.append(
             f"""
@@ -144,10 +147,10 @@ _Task = _structure(
 
 
 @lru_cache(1024)
-def _constants(plan: RoundingPlan | None) -> ctypes.Structure:
-    if plan is None:
+def _constants(numbers: Constants | None) -> ctypes.Structure:
+    if numbers is None:
         return _Constants()
-    return _Constants(*(getattr(plan.constants, field.name) for field in fields(Constants)))
+    return _Constants(*(getattr(numbers, field.name) for field in fields(Constants)))
 
 
 def _alignment(spec: MacSpec, plan: VectorPlan) -> ctypes.Structure:
@@ -186,7 +189,7 @@ class Kernel:
         return cls(function, *sizes)
 
     @classmethod
-    def of(cls, spec: MacSpec, plan: VectorPlan, *, pairs: bool = False) -> "Kernel | None":
+    def of(cls, spec: MacSpec, plan: VectorPlan | IntegerPlan, *, pairs: bool = False) -> "Kernel | None":
         """Return the kernel of a plan, compiled if need be; None where there is no compiler."""
         return _kernel(spec, plan, pairs)
 
@@ -194,7 +197,7 @@ class Kernel:
         """Return how many tiles a block has."""
         return -(-rows // self.rows) * -(-columns // self.width)
 
-    def run(self, spec: MacSpec, plan: VectorPlan, block: "Block", *, pairs: bool, threads: int) -> None:
+    def run(self, spec: MacSpec, plan: VectorPlan | IntegerPlan, block: "Block", *, pairs: bool, threads: int) -> None:
         """Compute a block's results, or carry its sums on to the next block of products."""
         left, panels, results = block.left, block.panels, block.results
         rows, columns = results.shape
@@ -214,13 +217,14 @@ class Kernel:
             length=block.length,
             chunk=spec.chunk or block.length,
             lanes=spec.lanes,
-            copies=plan.copies,
             threads=threads,
-            product=_constants(plan.product),
-            sum=_constants(plan.inner),
-            outer=_constants(plan.outer),
-            alignment=_alignment(spec, plan),
         )
+        if isinstance(plan, IntegerPlan):
+            task.sum = _constants(plan.constants)
+        else:
+            task.copies, task.alignment = plan.copies, _alignment(spec, plan)
+            places = plan.product, plan.inner, plan.outer
+            task.product, task.sum, task.outer = (_constants(place.constants if place else None) for place in places)
         if scales is not None:
             task.row_scales, task.scale_stride = scales[0].ctypes.data, scales[0].shape[1]
             task.col_scales, task.col_scale_stride = scales[1].ctypes.data, scales[1].shape[1]
@@ -274,7 +278,7 @@ def prepare(texts: list[str]) -> None:
 
 
 @lru_cache(1024)
-def _kernel(spec: MacSpec, plan: VectorPlan, pairs: bool) -> Kernel | None:
+def _kernel(spec: MacSpec, plan: VectorPlan | IntegerPlan, pairs: bool) -> Kernel | None:
     text = kernel_text(spec, plan, pairs=pairs)
     prepare([text])
     return _kernels[text]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from macgen.emulate.float_adder import FLOAT32, FLOAT64, Carrier
 from macgen.emulate.value_range import OperandFacts, ValueRange
@@ -117,6 +117,13 @@ class VectorPlan:
     copies: bool
     lsb_exponent: int
 
+    scales = (1.0, 1.0)  # of operands, when they are packed
+
+    @property
+    def dtype(self) -> Any:
+        """Type of packed operands."""
+        return self.carrier.dtype
+
 
 def choose_vectors(
     spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float, scales: tuple[OperandFacts, ...] = ()
@@ -146,7 +153,7 @@ def choose_vectors(
     for scale in scales:
         assert spec.scale is not None
         held.append(held[-1].times(ValueRange.of_values(spec.scale, scale)))
-    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in ("infinity", "nan")
+    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow == "infinity"
     for carrier in (FLOAT32, FLOAT64):
         if all(carrier.represents(some) for some in held):
             terms = Terms(held[-1], specials=specials)
@@ -180,9 +187,7 @@ def _within(
         addends = addends.summed(spec.lanes)
         if not carrier.represents(addends):
             return None
-    grown = math.inf
-    if finite and product is None and aligned is None:
-        grown = _grown(bound, length, spec)
+    grown = grown_bound(bound, length, spec) if finite else math.inf
     specials = not finite or spec.overflow == "infinity"
     terms = Terms(addends, bound=grown, specials=specials, aligned=aligned)
     inner = _rounding(carrier, spec, spec.acc, spec.rounding, terms)
@@ -193,22 +198,26 @@ def _within(
     return VectorPlan(carrier, product, inner, None, True, addends.lsb_exponent)
 
 
-def _grown(bound: float, length: int, spec: MacSpec) -> float:
+def grown_bound(bound: float, length: int, spec: MacSpec) -> float:
     """Return a bound of every sum after the roundings, infinite where one may exceed the accumulator's range.
 
-    Each adds at most half a unit in the last place, with random numbers or downwards a whole one.
+    Cutting toward zero, of sums or of the terms of `drop` and `aligned:W`, makes no bound larger. Other roundings add
+    at most half a unit in the last place to nearest, else a whole one. A sum on the grid of subnormals or fixed point
+    counts with that unit.
     """
-    acc = spec.acc
-    lsb = math.ldexp(1.0, max(acc.lsb_exponent, -1074)) if acc.lsb_exponent < 1023 else math.inf
+    acc, kind = spec.acc, str(spec.rounding.kind)
     chunk = min(spec.chunk or length, length)
-    steps = chunk + -(-length // chunk) + spec.lanes
-    if isinstance(acc, FixedFormat):
-        cut = acc.lsb_exponent > spec.a.lsb_exponent + spec.b.lsb_exponent
-        total = (bound + (2 * length * lsb if cut else 0.0)) * (1 + 2.0**-40)
-    else:
-        total = (bound + 2 * length * lsb) * math.exp(min(steps * 2.0 ** (1 - acc.precision), 700)) * (1 + 2.0**-40)
-    formats = {spec.acc} if spec.has_outer_adder else {spec.acc, spec.outer_format}
-    return total if all(total <= fmt.max for fmt in formats) else math.inf
+    steps = chunk + -(-length // chunk) + spec.lanes  # one result's roundings after one another
+    roundings = [(acc, steps, 2 * length)] + ([] if spec.product is None else [(spec.product, 1, length)])
+    for fmt, relative, absolute in reversed(roundings):
+        if kind in ("rtz", "drop") or not bound < math.inf:
+            break
+        if isinstance(fmt, FloatFormat):
+            bound *= math.exp(min(relative * 2.0 ** ((kind != "rne") - fmt.precision), 700))
+        bound += absolute * 2.0 ** max(fmt.lsb_exponent, -1074)
+    bound *= 1 + 2.0**-30
+    formats = {acc} if spec.has_outer_adder else {acc, spec.outer_format}
+    return bound if all(bound <= fmt.max for fmt in formats) else math.inf
 
 
 def _rounding(carrier: Carrier, spec: MacSpec, fmt: Format, rounding: Rounding, terms: Terms) -> RoundingPlan | None:
@@ -261,12 +270,16 @@ def float_rounding(
     if not carrier.holds(ValueRange(min(addends.precision, q), lsb, top)):
         return None
     if terms.aligned is not None:
+        if ends not in ("none", "clamp", "clamp_all", "largest"):
+            return None  # an infinity has no binade to be aligned with
         places, count = terms.aligned
         total = places + 1 + count.bit_length()
         integer_bits = 31 if carrier is FLOAT32 else 63
         if total > (q if kind == "rne" else integer_bits) or lsb + places > carrier.max_exponent:
             return None
         exact = True
+    if p == 1 and ends == "clamp" and terms.specials and kind not in ("rne", "floor"):
+        return None  # NaN without its bits below the last place would be infinity
     unit = math.ldexp(1.0, q - p)
     word = 8 * carrier.dtype().itemsize
     grid = gradual and addends.lsb_exponent < acc.lsb_exponent

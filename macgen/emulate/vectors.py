@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.integer_plan import IntegerPlan, choose_integers
 from macgen.emulate.operands import Operand, Seen
 from macgen.emulate.random_numbers import States
 from macgen.emulate.value_range import OperandFacts
@@ -69,7 +70,13 @@ class Problem:
         """Return the transposed matrix product; products commute."""
         scales = None if self.scales is None else (self.scales[1], self.scales[0])
         states = None if self.states is None else self.states.T
-        return Problem(self.spec, self.right, self.left, False, scales, states, self.threads)
+        return Problem(_mirrored(self.spec), self.right, self.left, False, scales, states, self.threads)
+
+
+@lru_cache(1024)
+def _mirrored(spec: MacSpec) -> MacSpec:
+    """Return the spec with its operands' formats exchanged."""
+    return spec.replace(a=spec.b, b=spec.a)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def compute(problem: Problem) -> Values | None:
     parts = list(_parts(problem))
     packed = None
     if len(parts) == 1 and (guess := _layouts.get(problem.spec)) is not None:
-        packed = _pack(problem, parts[0], *guess)
+        packed = _pack(problem, parts[0], guess)
         seen = packed.seen
     else:
         seen = problem.left.look(problem.threads), problem.right.look(problem.threads)
@@ -104,13 +111,13 @@ def compute(problem: Problem) -> Values | None:
     kernel = None if plan is None else Kernel.of(problem.spec, plan, pairs=problem.pairs)
     if plan is None or kernel is None:
         return None
-    layout = plan.carrier.dtype, kernel.width
+    layout = Layout(plan.dtype, kernel.width, plan.scales)
     _layouts[problem.spec] = layout
     values = np.empty((rows, columns))
     carry = None
     for part in parts:
         if packed is None or (packed.part, packed.layout) != (part, layout):
-            packed = _pack(problem, part, *layout, packed)
+            packed = _pack(problem, part, layout, packed)
         results = values[part.rows, part.columns]
         if carry is None and part.products.stop < problem.length:
             carry = np.empty(kernel.tiles(*results.shape) * kernel.carry, np.uint8)
@@ -129,7 +136,16 @@ def compute(problem: Problem) -> Values | None:
     return values
 
 
-_layouts: dict[MacSpec, tuple[Any, int]] = {}  # of the last call: most calls of a spec are alike
+@dataclass(frozen=True)
+class Layout:
+    """How operands are packed: the type, the width of panels, what values are multiplied with."""
+
+    dtype: Any
+    width: int
+    scales: tuple[float, float]
+
+
+_layouts: dict[MacSpec, Layout] = {}  # of the last call: most calls of a spec are alike
 
 
 def _parts(problem: Problem) -> Iterator[Part]:
@@ -157,29 +173,31 @@ class _Packed:
     """A block's operands as a kernel takes them, and what was seen of them."""
 
     part: Part
-    layout: tuple[Any, int]
+    layout: Layout
     left: NDArray[Any]
     panels: NDArray[Any]
     seen: tuple[Seen, Seen]
 
 
-def _pack(problem: Problem, part: Part, dtype: Any, width: int, before: _Packed | None = None) -> _Packed:
+def _pack(problem: Problem, part: Part, layout: Layout, before: _Packed | None = None) -> _Packed:
     """Pack a block's operands; of the block before it the panels are taken if they are the same."""
-    threads = problem.threads
+    threads, dtype, width = problem.threads, layout.dtype, layout.width
     if problem.pairs:
-        left, seen_left = problem.left.part(part.columns, part.products).panels(dtype, width, threads)
+        lines = problem.left.part(part.columns, part.products)
+        left, seen_left = lines.panels(dtype, width, threads, scale=layout.scales[0])
     else:
-        left, seen_left = problem.left.part(part.rows, part.products).rows(dtype, threads)
-    same = before is not None and before.layout == (dtype, width)
-    if before is not None and same and (before.part.columns, before.part.products) == (part.columns, part.products):
+        lines = problem.left.part(part.rows, part.products)
+        left, seen_left = lines.rows(dtype, threads, scale=layout.scales[0])
+    wanted = part.columns, part.products
+    if before is not None and (before.layout, before.part.columns, before.part.products) == (layout, *wanted):
         panels, seen_right = before.panels, before.seen[1]
     else:
-        panels, seen_right = problem.right.part(part.columns, part.products).panels(dtype, width, threads)
-    return _Packed(part, (dtype, width), left, panels, (seen_left, seen_right))
+        panels, seen_right = problem.right.part(*wanted).panels(dtype, width, threads, scale=layout.scales[1])
+    return _Packed(part, layout, left, panels, (seen_left, seen_right))
 
 
-def _scales(problem: Problem, plan: VectorPlan, width: int, part: Part) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    if problem.scales is None or plan.outer is None:
+def _scales(problem: Problem, plan: VectorPlan | IntegerPlan, width: int, part: Part) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    if problem.scales is None or isinstance(plan, IntegerPlan) or plan.outer is None:
         return None
     dtype = plan.outer.carrier.dtype
 
@@ -195,10 +213,10 @@ def _scales(problem: Problem, plan: VectorPlan, width: int, part: Part) -> tuple
     return np.ascontiguousarray(of_left[part.rows], dtype), of_columns(of_right)
 
 
-def _plan(problem: Problem, left: Seen, right: Seen) -> VectorPlan | None:
+def _plan(problem: Problem, left: Seen, right: Seen) -> VectorPlan | IntegerPlan | None:
     """Return the plan for what was seen, by a little coarser figures: most calls of a spec then have the same."""
-    most = min(left.sum, problem.length * left.facts.largest) * right.facts.largest
-    bound = 0.0 if most == 0 else _power(math.ceil(8 * math.log2(most) + 2.0**-10) / 8)
+    most = min(left.sum, problem.length * left.facts.largest)
+    bound = _rounded_up(most * right.facts.largest) if right.facts.largest else 0.0
     scales: tuple[OperandFacts, ...] = ()
     if problem.scales is not None:
         scales = tuple(map(_facts_of, problem.scales))
@@ -206,11 +224,18 @@ def _plan(problem: Problem, left: Seen, right: Seen) -> VectorPlan | None:
     return _chosen(problem.spec, problem.length, facts[0], facts[1], bound, facts[2:])
 
 
-_chosen = lru_cache(1024)(choose_vectors)
+@lru_cache(1024)
+def _chosen(
+    spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float, scales: tuple[OperandFacts, ...]
+) -> VectorPlan | IntegerPlan | None:
+    return choose_integers(spec, length, a, b, bound) or choose_vectors(spec, length, a, b, bound, scales)
 
 
-def _power(exponent: float) -> float:
-    return math.inf if exponent > 1023 else float(2.0**exponent)
+def _rounded_up(bound: float) -> float:
+    """Return an eighth of an octave, or little more, above a bound."""
+    if not 0 < bound < 2.0**1000:
+        return 0.0 if bound == 0 else math.inf
+    return float(2.0 ** (math.ceil(8 * math.log2(bound) + 2.0**-10) / 8))
 
 
 def _coarse(facts: OperandFacts) -> OperandFacts:

@@ -77,7 +77,7 @@ INLINE double inspect(const C* run, int count, const GridOf<C>& on, Seen<C>& see
         const V x = load<V>(run + i), m = magnitude<C>(x);
         const I finite = (I)(m < infinity);
         const I normal = (I)(m >= on.least_normal) & (I)(((Bits<C>)x & on.extra) == Bits<C>{});
-        const I other = (I)(((m + on.grid) - on.grid) == m);
+        const I other = (I)(m < on.least_normal) & (I)(((m + on.grid) - on.grid) == m);
         const I inside = (I)(x <= on.largest) & (I)(x >= on.lowest);
         const I infinite = (I)(m == infinity), nan = (I)(x != x);
         I fine = inside & (normal | other) & finite;
@@ -113,26 +113,33 @@ struct Checked<uint32_t> {
     using Type = double;
 };
 
-struct Half {
+struct Half {  // binary16
     uint16_t code;
 };
 
-INLINE float number(Half x) {
-    const uint32_t magnitude = (uint32_t)(x.code & 0x7fff) << 13, sign = (uint32_t)(x.code & 0x8000) << 16;
-    float scaled;
-    __builtin_memcpy(&scaled, &magnitude, sizeof scaled);
-    scaled *= 5.192296858534828e+33f;  // 2^112; subnormals, too
-    uint32_t bits;
-    __builtin_memcpy(&bits, &scaled, sizeof bits);
-    bits = (x.code & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000u : bits;
-    bits |= sign;
-    float value;
-    __builtin_memcpy(&value, &bits, sizeof value);
-    return value;
+template <class S, int count>
+struct Some {
+    typedef S Type __attribute__((vector_size(count * sizeof(S))));
+};
+template <int count>
+struct Some<Half, count> {
+    typedef uint16_t Type __attribute__((vector_size(count * 2)));
+};
+
+template <class S, class C>
+INLINE Vector<C> converted(const S* from) {
+    const auto x = load<typename Some<S, Carrier<C>::lanes>::Type>(from);
+    return __builtin_convertvector(x, Vector<C>);
 }
-template <class S>
-INLINE typename Checked<S>::Type number(S x) {
-    return (typename Checked<S>::Type)x;
+
+template <>
+INLINE Vector<float> converted<Half, float>(const Half* from) {
+    using U = Bits<float>;
+    const U code = __builtin_convertvector(load<Some<Half, Carrier<float>::lanes>::Type>(from), U);
+    const U bits = (code & 0x7fff) << 13;
+    const U number = (U)((Vector<float>)bits * all<Vector<float>>(5.192296858534828e+33f));  // 2^112; subnormals, too
+    const U special = (code & 0x7c00) == 0x7c00;
+    return (Vector<float>)((special & (bits | 0x7f800000)) | (~special & number) | (code & 0x8000) << 16);
 }
 
 template <class C>
@@ -143,21 +150,37 @@ using Write = void (*)(const C* run, int count, double scale, void* to);
 // A run of elements, filled up with zeros to whole vectors.
 template <class S, class C>
 NO_INLINE void read_run(const void* source, int64_t stride, int count, C* run) {
+    constexpr int lanes = Carrier<C>::lanes;
     const S* const from = (const S*)source;
+    int i = 0;
     if (stride == 1)
-        for (int i = 0; i < count; i++) run[i] = number(from[i]);
-    else
-        for (int i = 0; i < count; i++) run[i] = number(from[i * stride]);
-    for (int i = count; i % Carrier<C>::lanes; i++) run[i] = 0;
+        for (; i + lanes <= count; i += lanes) store(run + i, converted<S, C>(from + i));
+    for (; i < count; i += lanes) {
+        S rest[lanes];
+        __builtin_memset(rest, 0, sizeof rest);
+        for (int j = 0; j < lanes && i + j < count; j++) rest[j] = from[(i + j) * stride];
+        store(run + i, converted<S, C>(rest));
+    }
 }
 
 template <class T, class C>
 NO_INLINE void write_run(const C* run, int count, double scale, void* target) {
-    T* const to = (T*)target;
-    if constexpr (sizeof(T) == 2)
-        for (int i = 0; i < count; i++) to[i] = (T)(int32_t)(run[i] * (C)scale);
-    else
-        for (int i = 0; i < count; i++) to[i] = (T)run[i];
+    constexpr int lanes = Carrier<C>::lanes < Carrier<double>::lanes || sizeof(T) < 8 ? Carrier<C>::lanes
+                                                                                      : Carrier<double>::lanes;
+    typedef typename Some<T, lanes>::Type To;
+    const auto factor = all<Vector<C>>((C)scale);
+    for (int i = 0; i < count; i += lanes) {
+        To values;
+        if constexpr (sizeof(T) == 2)
+            values = __builtin_convertvector(
+                __builtin_convertvector(load<Vector<C>>(run + i) * factor, typename Some<int32_t, lanes>::Type), To);
+        else
+            values = __builtin_convertvector(load<typename Some<C, lanes>::Type>(run + i), To);
+        if (i + lanes <= count)
+            store((T*)target + i, values);
+        else
+            __builtin_memcpy((T*)target + i, &values, (count - i) * sizeof(T));
+    }
 }
 
 // Write words of some runs side by side: to[q * stride + i] = runs[i][q].
