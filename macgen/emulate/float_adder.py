@@ -39,7 +39,9 @@ class Carrier:
 
     def represents(self, numbers: ValueRange) -> bool:
         """Return whether all such numbers are values, subnormal ones included."""
-        in_range = numbers.lsb_exponent > self.min_exponent - self.precision and numbers.top_exponent <= self.max_exponent
+        in_range = (
+            numbers.lsb_exponent > self.min_exponent - self.precision and numbers.top_exponent <= self.max_exponent
+        )
         return in_range and numbers.precision <= self.precision
 
     @property

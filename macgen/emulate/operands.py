@@ -132,7 +132,7 @@ class Operand:
 
 @lru_cache(1)
 def _library() -> ctypes.CDLL | None:
-    return load(SOURCE)
+    return load(SOURCE, optimise="-O2")
 
 
 def available() -> bool:

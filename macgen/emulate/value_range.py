@@ -77,9 +77,7 @@ class ValueRange:
         precision = self.precision + other.precision
         if 1 in (self.precision, other.precision):
             precision -= 1  # powers of two
-        return ValueRange(
-            precision, self.lsb_exponent + other.lsb_exponent, self.top_exponent + other.top_exponent
-        )
+        return ValueRange(precision, self.lsb_exponent + other.lsb_exponent, self.top_exponent + other.top_exponent)
 
     def scaled(self, scale: ScaleFormat | FloatFormat) -> "ValueRange":
         """Return the bounds of these numbers' products with scales."""

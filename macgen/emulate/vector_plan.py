@@ -258,8 +258,10 @@ def float_rounding(
     plan = RoundingPlan(carrier, "none", ends, None, flush=flush, signed_zero=acc.encoding != "fnuz")
     numbers = Constants(largest=acc.max, lowest=-acc.max, least_normal=acc.min_normal)
 
-    if overflow is None and terms.aligned is None and not terms.alone and exact and acc.sum_exponent <= lsb:
-        if terms.bound <= math.ldexp(1.0, min(min(p, q) + lsb, 1023)) and lsb >= carrier.min_exponent - q + 1:
+    summed = overflow is None and terms.aligned is None and not terms.alone
+    if summed and exact and acc.sum_exponent <= lsb and carrier.min_exponent - q < lsb:
+        largest_exact = math.ldexp(1.0, min(min(p, q) + lsb, 1023))
+        if terms.bound <= largest_exact:
             return replace(plan, flush=False, constants=numbers)  # all sums are values
     if kind == "rne" and p == q and acc.lsb_exponent <= lsb and lsb > carrier.min_exponent - q and not terms.aligned:
         full = acc.max_exponent == carrier.max_exponent
@@ -286,9 +288,7 @@ def float_rounding(
     least_binade = math.ldexp(1.0, acc.min_exponent) if grid and acc.min_exponent >= carrier.min_exponent else 0.0
     if grid and least_binade == 0.0:
         return None
-    numbers = replace(
-        numbers, unit=unit, least_binade=least_binade, keep=(1 << word) - (1 << (q - p)) if q >= p else 0
-    )
+    numbers = replace(numbers, unit=unit, least_binade=least_binade, keep=(1 << word) - (1 << (q - p)) if q >= p else 0)
     plan = replace(plan, grid=grid)
 
     def with_numbers(rule: str, mode: Mode, **changes: float | int) -> RoundingPlan:
@@ -375,15 +375,16 @@ def fixed_rounding(
         return None
     unit = math.ldexp(1.0, acc.lsb_exponent)
     numbers = Constants(
-        largest=acc.max_integer * unit, lowest=acc.min_integer * unit, period=math.ldexp(1.0, acc.width + acc.lsb_exponent)
+        largest=acc.max_integer * unit,
+        lowest=acc.min_integer * unit,
+        period=math.ldexp(1.0, acc.width + acc.lsb_exponent),
     )
     if overflow is not None and acc.width > q:
         return None
     ends = {None: "none", "wrap": "wrap"}.get(overflow, "clamp_all")
     plan = RoundingPlan(carrier, "none", ends, None, signed_zero=False, constants=numbers)
-    if addends.lsb_exponent >= acc.lsb_exponent:
-        if kind != "floor":
-            return plan
+    if addends.lsb_exponent >= acc.lsb_exponent and kind != "floor":
+        return plan
     if top - acc.lsb_exponent + bits > q - 2 or acc.lsb_exponent - bits < carrier.min_exponent:
         return plan if addends.lsb_exponent >= acc.lsb_exponent and terms.alone else None
     place = math.ldexp(1.0, acc.lsb_exponent + q - 1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.integer_plan import IntegerPlan, choose_integers
-from macgen.emulate.operands import Operand, Seen
+from macgen.emulate.operands import Operand, Seen, available
 from macgen.emulate.random_numbers import States
 from macgen.emulate.value_range import OperandFacts
 from macgen.emulate.vector_kernel import Block, Kernel
@@ -27,6 +27,10 @@ BLOCK_PRODUCTS = 2048
 
 CARRIED_SIDE = 1024
 """Rows and columns of a block whose sums are carried to the next products."""
+
+
+COMPILED_FROM = 1 << 22
+"""Multiply-accumulates of a spec in this process from which a kernel pays that is not there yet."""
 
 
 class OffGridError(Exception):
@@ -89,14 +93,27 @@ class Part:
 
 
 def compute(problem: Problem) -> Values | None:
-    """Return the outer accumulators (rows, columns), or None where no plan is proved or there is no compiler.
+    """Return the outer accumulators (rows, columns).
+
+    None where no plan is proved, there is no compiler, or so little is to be computed that compiling would take longer.
 
     Raises:
         OffGridError: some value is not clearly on its format's grid.
     """
     rows, columns = problem.shape
+    _asked[problem.spec] = asked = _asked.get(problem.spec, 0) + rows * columns * problem.length
+    if asked < COMPILED_FROM or not available():
+        return None
+    return _computed(problem)
+
+
+_asked: dict[MacSpec, int] = {}
+
+
+def _computed(problem: Problem) -> Values | None:
+    rows, columns = problem.shape
     if not problem.pairs and columns < min(rows, 64):  # long rows of results fill vectors
-        turned = compute(problem.turned())
+        turned = _computed(problem.turned())
         return None if turned is None else turned.T
     parts = list(_parts(problem))
     packed = None
@@ -152,7 +169,7 @@ def _parts(problem: Problem) -> Iterator[Part]:
     """Cut a problem into blocks of bounded memory."""
     (rows, columns), length, lanes = problem.shape, problem.length, problem.spec.lanes
     products = length
-    if BLOCK_PRODUCTS < length and 8 * length * max(rows, columns) > OPERAND_BYTES:
+    if length > BLOCK_PRODUCTS and 8 * length * max(rows, columns) > OPERAND_BYTES:
         products = BLOCK_PRODUCTS // math.lcm(lanes, 2) * math.lcm(lanes, 2)
     lines = max(OPERAND_BYTES // (8 * products), 1)
     lines = max(lines // 256 * 256, 256)
@@ -196,7 +213,9 @@ def _pack(problem: Problem, part: Part, layout: Layout, before: _Packed | None =
     return _Packed(part, layout, left, panels, (seen_left, seen_right))
 
 
-def _scales(problem: Problem, plan: VectorPlan | IntegerPlan, width: int, part: Part) -> tuple[NDArray[Any], NDArray[Any]] | None:
+def _scales(
+    problem: Problem, plan: VectorPlan | IntegerPlan, width: int, part: Part
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
     if problem.scales is None or isinstance(plan, IntegerPlan) or plan.outer is None:
         return None
     dtype = plan.outer.carrier.dtype
