@@ -13,7 +13,7 @@ from macgen.emulate.integer_plan import IntegerPlan
 from macgen.emulate.kernel_cache import load
 from macgen.emulate.random_numbers import States, shifts_to_next
 from macgen.emulate.vector_plan import Constants, Mode, RoundingPlan, VectorPlan
-from macgen.numerics import LaneSumKind, Lfsr
+from macgen.numerics import FloatFormat, LaneSumKind, Lfsr
 from macgen.spec import MacSpec
 
 Values = NDArray[np.float64]
@@ -154,12 +154,12 @@ def _constants(numbers: Constants | None) -> ctypes.Structure:
 
 
 def _alignment(spec: MacSpec, plan: VectorPlan) -> ctypes.Structure:
-    places = spec.aligned_bits
-    if places is None:
+    places, acc = spec.aligned_bits, spec.acc
+    if places is None or not isinstance(acc, FloatFormat):
         return _Alignment()
     carrier = plan.carrier
     inverse = 2 * carrier.max_exponent + places << (carrier.precision - 1)
-    lsb = min(plan.lsb_exponent, spec.acc.max_exponent - spec.acc.man_bits)
+    lsb = min(plan.lsb_exponent, acc.max_exponent - acc.man_bits)
     return _Alignment(2.0 ** (lsb + places), 2.0**-places, inverse)
 
 

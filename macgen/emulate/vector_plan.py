@@ -153,7 +153,7 @@ def choose_vectors(
     for scale in scales:
         assert spec.scale is not None
         held.append(held[-1].times(ValueRange.of_values(spec.scale, scale)))
-    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow == "infinity"
+    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in ("infinity", "nan")
     for carrier in (FLOAT32, FLOAT64):
         if all(carrier.represents(some) for some in held):
             terms = Terms(held[-1], specials=specials)
@@ -188,7 +188,7 @@ def _within(
         if not carrier.represents(addends):
             return None
     grown = grown_bound(bound, length, spec) if finite else math.inf
-    specials = not finite or spec.overflow == "infinity"
+    specials = not finite or spec.overflow in ("infinity", "nan")
     terms = Terms(addends, bound=grown, specials=specials, aligned=aligned)
     inner = _rounding(carrier, spec, spec.acc, spec.rounding, terms)
     if inner is None:
@@ -259,11 +259,14 @@ def float_rounding(
     numbers = Constants(largest=acc.max, lowest=-acc.max, least_normal=acc.min_normal)
 
     summed = overflow is None and terms.aligned is None and not terms.alone
-    if summed and exact and acc.sum_exponent <= lsb and carrier.min_exponent - q < lsb:
+    in_range = acc.max_exponent <= carrier.max_exponent or overflow is None
+    in_range = in_range and (overflow is not None or top <= carrier.max_exponent)
+    if summed and in_range and exact and acc.sum_exponent <= lsb and carrier.min_exponent - q < lsb:
         largest_exact = math.ldexp(1.0, min(min(p, q) + lsb, 1023))
         if terms.bound <= largest_exact:
             return replace(plan, flush=False, constants=numbers)  # all sums are values
-    if kind == "rne" and p == q and acc.lsb_exponent <= lsb and lsb > carrier.min_exponent - q and not terms.aligned:
+    native = kind == "rne" and p == q and in_range and max(acc.lsb_exponent, carrier.min_exponent - q + 1) <= lsb
+    if native and not terms.aligned:
         full = acc.max_exponent == carrier.max_exponent
         if overflow == "infinity" and full:
             return replace(plan, ends="none", mode="nearest", constants=numbers)
@@ -291,7 +294,7 @@ def float_rounding(
     numbers = replace(numbers, unit=unit, least_binade=least_binade, keep=(1 << word) - (1 << (q - p)) if q >= p else 0)
     plan = replace(plan, grid=grid)
 
-    def with_numbers(rule: str, mode: Mode, **changes: float | int) -> RoundingPlan:
+    def with_numbers(rule: str, mode: Mode, **changes: Any) -> RoundingPlan:
         return replace(plan, rule=rule, mode=mode, constants=replace(numbers, **changes))
 
     if kind == "rne":
@@ -389,7 +392,7 @@ def fixed_rounding(
         return plan if addends.lsb_exponent >= acc.lsb_exponent and terms.alone else None
     place = math.ldexp(1.0, acc.lsb_exponent + q - 1)
 
-    def with_numbers(rule: str, mode: Mode, **changes: float | int) -> RoundingPlan:
+    def with_numbers(rule: str, mode: Mode, **changes: Any) -> RoundingPlan:
         return replace(plan, rule=rule, mode=mode, constants=replace(numbers, **changes))
 
     match kind:

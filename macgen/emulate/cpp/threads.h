@@ -33,7 +33,12 @@ void side_by_side(int64_t count, int64_t threads, const Job& job) {
     Jobs<Job> jobs{job, count, 0};
     int64_t wanted = (threads < count ? threads : count) - 1, made = 0;
     if (wanted > most) wanted = most;
-    while (made < wanted && pthread_create(&others[made], nullptr, Jobs<Job>::begin, &jobs) == 0) made++;
+    pthread_attr_t attributes;
+    if (wanted > 0 && pthread_attr_init(&attributes) == 0) {
+        pthread_attr_setstacksize(&attributes, 1 << 20);  // some systems' own are small
+        while (made < wanted && pthread_create(&others[made], &attributes, Jobs<Job>::begin, &jobs) == 0) made++;
+        pthread_attr_destroy(&attributes);
+    }
     jobs.work();
     for (int64_t i = 0; i < made; i++) pthread_join(others[i], nullptr);
 }
