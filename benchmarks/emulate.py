@@ -102,7 +102,7 @@ class Contestant:
         return self.macs / statistics.median(processor for _, processor in self.times) / 1e9
 
 
-def operands(spec: MacSpec, shape: tuple[int, int, int]) -> tuple[Matrix, Matrix, dict[str, Matrix]]:
+def operands(spec: MacSpec, shape: tuple[int, int, int]) -> tuple[Matrix, Matrix, dict[str, Any]]:
     """Return normally distributed operands on their grids, and scales around 1."""
     rng = np.random.default_rng(0)
     rows, length, columns = shape
