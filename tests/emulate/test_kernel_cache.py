@@ -145,7 +145,7 @@ def test_the_wheel_comes_last(monkeypatch, tmp_path):
     (tmp_path / "ziglang" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     last = list(compiler.compilers())[-1]
-    assert (last.name, last.command) == ("zig c++", (sys.executable, "-m", "ziglang", "c++"))
+    assert (last.name, last.command) == ("zig", (sys.executable, "-m", "ziglang", "cc", "-x", "c++"))
 
 
 def test_without_a_compiler_one_notice_says_so(monkeypatch, tmp_path):
