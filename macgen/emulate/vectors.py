@@ -19,7 +19,7 @@ from macgen.spec import MacSpec
 
 Values = NDArray[np.float64]
 
-OPERAND_BYTES = 16 << 20
+OPERAND_BYTES = 12 << 20
 """Most memory of a block's operand as a kernel takes it."""
 
 BLOCK_PRODUCTS = 2048
