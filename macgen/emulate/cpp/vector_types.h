@@ -124,30 +124,22 @@ INLINE V smaller(V x, V y) {
     return x < y ? x : y;
 }
 
-// a * b + c, where a * b is exact: so it does not matter whether it is rounded.
-INLINE Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
-#if defined(__AVX512F__)
-    return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, 4);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return __builtin_ia32_vfmaddps256(a, b, c);
-#elif defined(__aarch64__) && defined(__clang__)
-    return __builtin_elementwise_fma(a, b, c);
-#else
-    return a * b + c;
+#if defined(__clang__)
+#if (defined(__FMA__) || defined(__aarch64__)) && __has_builtin(__builtin_elementwise_fma)
+#define FUSED(bits) __builtin_elementwise_fma(a, b, c)
 #endif
-}
+#elif defined(__AVX512F__)
+#define FUSED(bits) __builtin_ia32_vfmaddp##bits##512_mask(a, b, c, -1, 4)
+#elif defined(__AVX2__) && defined(__FMA__)
+#define FUSED(bits) __builtin_ia32_vfmaddp##bits##256(a, b, c)
+#endif
+#if !defined(FUSED)
+#define FUSED(bits) (a * b + c)
+#endif
 
-INLINE Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
-#if defined(__AVX512F__)
-    return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, 4);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return __builtin_ia32_vfmaddpd256(a, b, c);
-#elif defined(__aarch64__) && defined(__clang__)
-    return __builtin_elementwise_fma(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
+// a * b + c, where a * b is exact: so it does not matter whether it is rounded.
+INLINE Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) { return FUSED(s); }
+INLINE Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) { return FUSED(d); }
 
 // -- the processor's rounding ------------------------------------------------------------------------------------
 
