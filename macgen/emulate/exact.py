@@ -16,7 +16,7 @@ from macgen.emulate.side_by_side import side_by_side
 from macgen.numerics import Format
 from macgen.spec import MacSpec, Scale
 
-_INTEGERS = ((64, "Word"), (128, "Double"), (320, "Long<5>"))
+_INTEGERS = ((64, "Word"), (128, "Double"), (384, "Long<6>"))
 """How many bits the integers have in which sums can be formed, and their names in cpp/integers.h."""
 
 _TYPES = ("f8", "f4", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")

@@ -15,7 +15,7 @@ _OVERFLOWS = {"saturate": 0, "infinity": 1, "wrap": 2, "nan": 3}
 _LANE_SUMS = {LaneSumKind.FUSED: 0, LaneSumKind.TREE: 1, LaneSumKind.ALIGNED: 2}
 _PLACES = {None: 0, "steps": 1, "chunks": 2, "out": 3}
 
-_FORMAT_WORDS, _TARGET_WORDS = 13, 17
+_FORMAT_WORDS, _TARGET_WORDS = 14, 18
 
 
 def spec_record(spec: MacSpec) -> NDArray[np.int64]:
@@ -59,15 +59,16 @@ def format_record(fmt: Format | Scale) -> NDArray[np.int64]:
 def _format(fmt: Format | Scale) -> list[Any]:
     if isinstance(fmt, FixedFormat):
         ends = [0, fmt.lsb_exponent, fmt.max_exponent, 0]
-        return [True, False, *ends, fmt.lsb_exponent, 0, False, False, False, fmt.width, fmt.signed]
+        is_narrow = fmt.min_integer == -fmt.max_integer
+        return [True, False, *ends, fmt.lsb_exponent, 0, False, False, False, fmt.width, fmt.signed, is_narrow]
     if isinstance(fmt, ScaleFormat):
         ends = [0, -fmt.bias, fmt.nan_code - 1 - fmt.bias, 1]
-        return [False, True, *ends, -fmt.bias, _SUBNORMALS["flush"], False, True, False, fmt.width, False]
+        return [False, True, *ends, -fmt.bias, _SUBNORMALS["flush"], False, True, False, fmt.width, False, False]
     largest = fmt.number(fmt.max_code).significand
     has_negative_zero = fmt.zero_code(1) != fmt.zero_code(0)
     return [
         *[False, False, fmt.man_bits, fmt.min_exponent, fmt.max_exponent, largest, fmt.lsb_exponent],
-        *[_SUBNORMALS[fmt.subnormals], fmt.has_infinity, fmt.has_nan, has_negative_zero, fmt.width, True],
+        *[_SUBNORMALS[fmt.subnormals], fmt.has_infinity, fmt.has_nan, has_negative_zero, fmt.width, True, False],
     ]
 
 

@@ -10,7 +10,7 @@ struct Format {
     int64_t lsb_exponent;  // every finite number is a multiple of 2 to this power
     int64_t subnormals;
     int64_t has_infinity, has_nan, has_negative_zero;
-    int64_t width, is_signed;  // of fixed point
+    int64_t width, is_signed, is_narrow;  // of fixed point; narrow: without the lowest value
 };
 
 enum Subnormals { GRADUAL, FLUSH, NONE };
@@ -54,8 +54,8 @@ template <class T> INLINE bool is_zero(const Number<T>& x) { return !x.kind && !
 // The largest magnitude of a sign that a fixed-point format has.
 template <class T> INLINE T fixed_limit(const Format& f, bool negative)
 {
-    if (f.is_signed) return negative ? left(T(Word(1)), int(f.width) - 1) : ones<T>(int(f.width) - 1);
-    return negative ? T(Word(0)) : ones<T>(int(f.width));
+    if (!f.is_signed) return negative ? T(Word(0)) : ones<T>(int(f.width));
+    return negative && !f.is_narrow ? left(T(Word(1)), int(f.width) - 1) : ones<T>(int(f.width) - 1);
 }
 
 template <class T> Number<T> largest(const Format& f, bool negative)
