@@ -1,18 +1,25 @@
-"""How fast `emulate.matmul` is: GMAC/s of presets and other kinds, next to NumPy's float32 product and to APyTypes.
+"""How fast `emulate.matmul` is: whole calls beside NumPy's float32 product and APyTypes, against the targets.
 
-    python benchmarks/emulate.py [--size 512] [--repeats 7]
+    python benchmarks/emulate.py [--repeats 9] [--threads 2] [--no-layers]
 
-All ways take turns in one run, so that a busy machine slows them alike; the figures are medians of whole calls, the
-check that operands lie on their grids included. "Per core-second" divides by the processor time of all threads instead:
-on a busy machine it says what a quiet one would give per core. Seed 0. Needs the packages of the `test` extra.
+Shapes are 256 x 1024 x 256 and the convolutions of a ResNet-18 block of each width, as matrix products. Operands are
+float32 or int8 arrays, as a network has them; a call checks that they lie on their grids. All ways take turns in one
+run, so that a busy machine slows them alike; the figures are medians. "Per core-second" divides by the processor time
+of all threads: on a busy machine it says what a quiet one would give per core, and its ratio to float32 BLAS does not
+depend on who else is at work. First calls are those of a fresh process, with an empty and with a filled cache folder.
+Seed 0. Needs the packages of the `test` extra.
 """
 
+import json
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from typing import Any
 
 import apytypes as apy
 import click
@@ -23,21 +30,51 @@ from rich.progress import track
 from rich.table import Table
 
 import macgen
-from macgen import MacSpec, emulate, golden, presets
+from macgen import MacSpec, emulate, presets
 from macgen.interrupts import run_program
 
-BASELINE = "NumPy float32 A @ B (BLAS)"
-PEER_SIZE, GOLDEN_SIZE = 96, 16
-OTHER_SPECS = {
-    "e4m3fn -> e6m5, sums rounded to odd": MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5", chunk=64),
-    "e5m2 -> e6m9, rtz": MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, rounding="rtz"),
-    "e2m1finite -> fp32": MacSpec(a="e2m1finite", b="e2m1finite", acc="fp32", chunk=64),
-    "int8 -> int20, saturating": MacSpec(a="int8", b="int8", acc="int20"),
-    "4 lanes fused": MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m9", lanes=4, chunk=64),
-    "8 lanes tree": MacSpec(a="e5m2", b="e5m2", acc="e6m9", lanes=8, lane_sum="tree", chunk=64),
+PEER_SIZE = 96
+SQUARE = (256, 1024, 256)
+LAYERS = {  # (output positions, products, output channels) of one image
+    "64 channels, 56 x 56": (3136, 576, 64),
+    "128 channels, 28 x 28": (784, 1152, 128),
+    "256 channels, 14 x 14": (196, 2304, 256),
+    "512 channels, 7 x 7": (49, 4608, 512),
 }
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of specs with its targets: least shares of float32 BLAS and multiples of APyTypes."""
+
+    name: str
+    spec: MacSpec
+    of_blas: float | None = None
+    of_peer: float | None = None
+
+
+CLASSES = [
+    Class("rne, 6 bits: default", presets["default"], 1 / 5, 200),
+    Class("rne, 10 bits: wang2018", presets["wang2018"], 1 / 5, 200),
+    Class("fp32 of bf16", presets["bf16-fp32"], 1 / 1.5, 500),
+    Class("fp32 of fp16", presets["fp16-fp32"], 1 / 1.5, 500),
+    Class("int8-int32, wraps", presets["int8-int32"], 1, 1000),
+    Class("aligned lanes: hopper-like", presets["hopper-like"], 1 / 6),
+    Class("rtz", MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, rounding="rtz"), 1 / 12, 80),
+    Class("rtz, rounded products: lba-m7e4", presets["lba-m7e4"], 1 / 12, 80),
+    Class("stochastic: sr-e6m5", presets["sr-e6m5"], 1 / 12, 80),
+    Class("fp16 into fp16", presets["fp16"], 1 / 16),
+    Class("scales: mxfp8", presets["mxfp8"], 1 / 10),
+    Class("scales: nvfp4", presets["nvfp4"], 1 / 10),
+    Class("Kulisch e4m3", presets["kulisch-e4m3"], 1 / 5),
+    Class("odd: e4m3fn into e6m5", MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5", chunk=64)),
+    Class("drop", MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, rounding="drop")),
+    Class("4 lanes fused", MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m9", lanes=4, chunk=64)),
+    Class("8 lanes tree", MacSpec(a="e5m2", b="e5m2", acc="e6m9", lanes=8, lane_sum="tree", chunk=64)),
+    Class("fixed point: gupta2015", presets["gupta2015"]),
+]
 
 
 @dataclass
@@ -47,7 +84,13 @@ class Contestant:
     name: str
     macs: int
     call: Callable[[], object]
-    times: list[tuple[float, float]]
+    times: list[tuple[float, float]] = field(default_factory=list)
+
+    def measure(self) -> None:
+        """Call once."""
+        wall, processor = time.perf_counter(), time.process_time()
+        self.call()
+        self.times.append((time.perf_counter() - wall, time.process_time() - processor))
 
     @property
     def speed(self) -> float:
@@ -60,65 +103,115 @@ class Contestant:
         return self.macs / statistics.median(processor for _, processor in self.times) / 1e9
 
 
-def operands(spec: MacSpec, size: int) -> tuple[Matrix, Matrix]:
-    """Return two square matrices as layers have them: normally distributed, on the operands' grids."""
+def operands(spec: MacSpec, shape: tuple[int, int, int]) -> tuple[Matrix, Matrix, dict[str, Any]]:
+    """Return normally distributed operands on their grids, and scales around 1."""
     rng = np.random.default_rng(0)
-    scales = [1.0 if isinstance(fmt, macgen.FloatFormat) else fmt.max / 4 for fmt in (spec.a, spec.b)]
-    a, b = (rng.standard_normal((size, size)) * scale for scale in scales)
-    return spec.a.quantize(a), spec.b.quantize(b)
+    rows, length, columns = shape
+    sides = ((spec.a, (rows, length)), (spec.b, (length, columns)))
+    values = []
+    for fmt, size in sides:
+        largest = 1.0 if isinstance(fmt, macgen.FloatFormat) else fmt.max / 4
+        x = fmt.quantize(rng.standard_normal(size) * largest)
+        values.append(x.astype(np.int8 if str(fmt) == "int8" else np.float32))
+    if spec.scale is None:
+        return values[0], values[1], {}
+    chunks = -(-length // (spec.chunk or length))
+    scales = (np.exp2(rng.integers(-2, 3, size)) for size in ((rows, chunks), (chunks, columns)))
+    return values[0], values[1], dict(zip(("A_scales", "B_scales"), scales, strict=True))
 
 
-def contestants(size: int) -> list[Contestant]:
-    """Return the baselines and every preset."""
-    wang = presets["wang2018"]
-    a, b = operands(wang, size)
-    a32, b32 = a.astype(np.float32), b.astype(np.float32)
-    few_a, few_b = (apy.APyFloatArray.from_float(x[:PEER_SIZE, :PEER_SIZE], 5, 2) for x in (a, b))
-    codes_a, codes_b = (wang.a.encode(x[:GOLDEN_SIZE, :GOLDEN_SIZE]) for x in (a, b))
+def blas(shape: tuple[int, int, int]) -> Contestant:
+    """Return NumPy's float32 product."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal(shape[:2], np.float32)
+    b = rng.standard_normal(shape[1:], np.float32)
+    return Contestant("float32 BLAS", int(np.prod(shape)), lambda: a @ b)
 
-    def apytypes() -> object:
-        with apy.APyFloatAccumulatorContext(6, 9, quantization=apy.QuantizationMode.TIES_EVEN):
-            return few_a @ few_b
 
-    entries = [
-        Contestant(BASELINE, size**3, lambda: a32 @ b32, []),
-        Contestant(f"APyTypes {apy.__version__}, e5m2 -> e6m9, no chunks", PEER_SIZE**3, apytypes, []),
-        Contestant("golden.matmul, wang2018", GOLDEN_SIZE**3, lambda: golden.matmul(wang, codes_a, codes_b), []),
+def peer() -> Contestant:
+    """Return APyTypes' accumulator context."""
+    few = [
+        apy.APyFloatArray.from_float(x[:PEER_SIZE, :PEER_SIZE], 5, 2) for x in operands(presets["wang2018"], SQUARE)[:2]
     ]
-    for name, spec in {**presets, **OTHER_SPECS}.items():
-        x, y = operands(spec, size)
-        call = partial(emulate.matmul, spec, x, y)
-        if spec.scale is not None:
-            chunks = -(-size // (spec.chunk or size))
-            call = partial(call, A_scales=np.ones((size, chunks)), B_scales=np.ones((chunks, size)))
-        entries.append(Contestant(name, size**3, call, []))
-    return entries
+
+    def call() -> object:
+        with apy.APyFloatAccumulatorContext(6, 9, quantization=apy.QuantizationMode.TIES_EVEN):
+            return few[0] @ few[1]
+
+    return Contestant(f"APyTypes {apy.__version__}", PEER_SIZE**3, call)
+
+
+def contestants(shape: tuple[int, int, int], threads: int) -> list[Contestant]:
+    """Return all classes."""
+
+    def entry(some: Class) -> Contestant:
+        a, b, scales = operands(some.spec, shape)
+        return Contestant(some.name, int(np.prod(shape)), lambda: emulate.matmul(some.spec, a, b, threads, **scales))
+
+    return [entry(some) for some in CLASSES]
+
+
+def first_calls(name: str) -> list[float]:
+    """Return the seconds of a class' first call with an empty cache folder, and with a filled one."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--first", name]
+        environment = {**os.environ, "XDG_CACHE_HOME": folder}
+        runs = (subprocess.run(command, env=environment, capture_output=True, check=True, text=True) for _ in "12")
+        return [json.loads(run.stdout) for run in runs]
+
+
+def table_of(title: str, baseline: Contestant, other: Contestant, entries: list[Contestant]) -> Table:
+    """Return the figures beside the targets."""
+    table = Table(title=title)
+    table.add_column("class")
+    for heading in ("GMAC/s", "of BLAS", "per core", "of BLAS per core", "target", "x APyTypes", "target"):
+        table.add_column(heading, justify="right")
+    for entry in (baseline, other):
+        table.add_row(entry.name, f"{entry.speed:.3g}", "", f"{entry.core_speed:.3g}")
+    for some, entry in zip(CLASSES, entries, strict=True):
+        table.add_row(
+            some.name,
+            f"{entry.speed:.3g}",
+            f"1/{baseline.speed / entry.speed:.2f}",
+            f"{entry.core_speed:.3g}",
+            f"1/{baseline.core_speed / entry.core_speed:.2f}",
+            f"1/{1 / some.of_blas:.3g}" if some.of_blas else "",
+            f"{entry.core_speed / other.core_speed:.0f}",
+            f"{some.of_peer:.0f}" if some.of_peer else "",
+        )
+    return table
 
 
 @click.command(help=__doc__)
-@click.option("--size", default=512, show_default=True, type=click.IntRange(PEER_SIZE), help="M = K = N.")
-@click.option("--repeats", default=7, show_default=True, type=click.IntRange(1), help="Calls of each way.")
-def main(size: int, repeats: int) -> None:
-    """Measure and print the table."""
-    console = Console()
-    entries = contestants(size)
-    for entry in entries:
-        entry.call()
-    for _ in track(range(repeats), "measuring", console=console, transient=True, disable=not console.is_terminal):
-        for entry in entries:
-            wall, processor = time.perf_counter(), time.process_time()
+@click.option("--repeats", default=9, show_default=True, type=click.IntRange(1), help="Calls of each way.")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Threads of each call.")
+@click.option("--layers/--no-layers", default=True, show_default=True, help="Also the layers of ResNet-18.")
+@click.option("--first", hidden=True, help="Print the seconds of a class' first call.")
+def main(repeats: int, threads: int, layers: bool, first: str | None) -> None:
+    """Measure and print the tables."""
+    if first is not None:
+        (spec,) = (some.spec for some in CLASSES if some.name == first)
+        a, b, scales = operands(spec, SQUARE)
+        start = time.perf_counter()
+        emulate.matmul(spec, a, b, **scales)
+        print(time.perf_counter() - start)
+        return
+    console = Console(width=120 if not sys.stdout.isatty() else None)
+    for name, shape in {"": SQUARE, **(LAYERS if layers else {})}.items():
+        baseline, other, entries = blas(shape), peer(), contestants(shape, threads)
+        everyone = [baseline, other, *entries]
+        for entry in everyone:
             entry.call()
-            entry.times.append((time.perf_counter() - wall, time.process_time() - processor))
-    baseline, peer = entries[0].speed, entries[1].speed
-    table = Table(
-        title=f"{size} x {size} x {size}, {os.cpu_count()} processors, NumPy {np.__version__}, medians of {repeats}"
-    )
-    table.add_column("way")
-    for heading in ("GMAC/s", "of float32 BLAS", "times APyTypes", "GMAC per core-second"):
-        table.add_column(heading, justify="right")
-    for entry in entries:
-        ratios = f"{entry.speed / baseline:.2%}", f"{entry.speed / peer:.2g}"
-        table.add_row(entry.name, f"{entry.speed:.3g}", *ratios, f"{entry.core_speed:.3g}")
+        for _ in track(range(repeats), "measuring", console=console, transient=True, disable=not console.is_terminal):
+            for entry in everyone:
+                entry.measure()
+        title = f"{' x '.join(map(str, shape))} {name}, {threads} threads, medians of {repeats}"
+        console.print(table_of(title, baseline, other, entries))
+    table = Table(title=f"first calls, {' x '.join(map(str, SQUARE))}, seconds")
+    for heading in ("class", "empty cache folder", "filled"):
+        table.add_column(heading)
+    for some in CLASSES[:7]:
+        table.add_row(some.name, *(f"{seconds:.3f}" for seconds in first_calls(some.name)))
     console.print(table)
 
 

@@ -38,6 +38,13 @@ class Carrier:
         in_range = numbers.lsb_exponent >= self.min_exponent and numbers.top_exponent <= above
         return in_range and numbers.precision <= self.precision
 
+    def represents(self, numbers: ValueRange) -> bool:
+        """Return whether all such numbers are values, subnormal ones included."""
+        in_range = (
+            numbers.lsb_exponent > self.min_exponent - self.precision and numbers.top_exponent <= self.max_exponent
+        )
+        return in_range and numbers.precision <= self.precision
+
     @property
     def exponent_mask(self) -> int:
         """The bits of the exponent field."""

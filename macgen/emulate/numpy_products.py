@@ -32,15 +32,15 @@ def matmul(
         states: (M, N) of registers of random numbers, where it has any.
         threads: how many blocks are computed at a time.
     """
-    if not _has_quick_out(spec):
+    if not has_quick_out(spec):
         return None
     bound = magnitude_bound(a, b) if _finite(a, b) else np.inf
     if sums_are_exact(spec, bound):
-        return _converted(spec, np.asarray(a @ b + 0.0), states)
+        return converted(spec, np.asarray(a @ b + 0.0), states)
     kernels = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
     if kernels is None:
         return None
-    return _converted(spec, _in_blocks(spec, kernels, *kernels.operands(a, b), scales, states, threads), states)
+    return converted(spec, _in_blocks(spec, kernels, *kernels.operands(a, b), scales, states, threads), states)
 
 
 def dots(
@@ -55,7 +55,7 @@ def dots(
         states: (T,) of registers of random numbers, where it has any.
         threads: how many blocks of rows are computed at a time.
     """
-    if not _has_quick_out(spec):
+    if not has_quick_out(spec):
         return None
     bound = products_bound(a, b) if _finite(a, b) else np.inf
     kernels = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
@@ -85,15 +85,15 @@ def dots(
         )[0]
 
     side_by_side([(compute, (first,)) for first in range(0, len(values), rows)], threads)
-    return _converted(spec, values, states)
+    return converted(spec, values, states)
 
 
-def _has_quick_out(spec: MacSpec) -> bool:
+def has_quick_out(spec: MacSpec) -> bool:
     """Whether outer accumulators can be made results on arrays."""
     return spec.out_format == spec.outer_format or choose_out(spec) is not None
 
 
-def _converted(spec: MacSpec, values: Values, states: States | None) -> Values:
+def converted(spec: MacSpec, values: Values, states: States | None) -> Values:
     """Return outer accumulators as results."""
     if spec.out_format == spec.outer_format:
         return values

@@ -6,8 +6,9 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.emulate import exact, numpy_products, scalar
+from macgen.emulate import exact, numpy_products, scalar, vectors
 from macgen.emulate.counts import Counts
+from macgen.emulate.operands import Operand
 from macgen.emulate.random_numbers import States, dots_states, matmul_states
 from macgen.emulate.side_by_side import available_processors
 from macgen.errors import MacgenError, check_flag, check_integer
@@ -239,7 +240,9 @@ def _results(call: _Call, threads: int | None, *, flags: bool, counts: bool) -> 
     try:
         states = call.states()
         if not (flags or counts):
-            values = _quick_results(call, states, threads)
+            values = _vector_results(call, states, threads)
+            if values is None and exact.kernel(call.spec) is None:
+                values = _quick_results(call, states, threads)
             if values is not None:
                 return values
         values, raised, counted = _all_results(call, states, threads, flags=flags, counts=counts)
@@ -254,8 +257,30 @@ def _results(call: _Call, threads: int | None, *, flags: bool, counts: bool) -> 
     return (values, *([raised] if flags else []), *([counted] if counts else []))
 
 
+def _vector_results(call: _Call, states: States | None, threads: int) -> Values | None:
+    """Return results of vector kernels; None where they cannot be had, or a value is to be looked at closer."""
+    spec, scales = call.spec, None
+    if not numpy_products.has_quick_out(spec):
+        return None
+    if call.a_scales is not None and call.b_scales is not None and spec.scale is not None:
+        scales = _on_grid("A_scales", call.a_scales, spec.scale), _on_grid("B_scales", call.b_scales, spec.scale).T
+    if states is not None and call.pairwise:
+        states = states[np.newaxis]
+    operands = Operand.of(call.a, spec.a), Operand.of(call.b, spec.b)
+    try:
+        values = vectors.compute(vectors.Problem(spec, *operands, call.pairwise, scales, states, threads))
+    except vectors.OffGridError:
+        _on_grid("A", call.a, spec.a)
+        _on_grid("B", call.b if call.pairwise else call.b.T, spec.b)
+        return None
+    if values is None:
+        return None
+    results = numpy_products.converted(spec, values, states)
+    return results[0] if call.pairwise else results
+
+
 def _quick_results(call: _Call, states: States | None, threads: int) -> Values | None:
-    """Return results without flags and counts; None where no quick way is proved."""
+    """Return results without flags and counts in NumPy; None where no quick way is proved."""
     spec = call.spec
     a, b = _on_grid("A", call.a, spec.a), _on_grid("B", call.b if call.pairwise else call.b.T, spec.b)
     scales = None

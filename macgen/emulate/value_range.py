@@ -1,5 +1,6 @@
 """What is known about all numbers that are added, and about a product of matrices, before computing it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,21 @@ from macgen.spec import MacSpec
 def significant_bits(fmt: Format) -> int:
     """Return how many significant bits a finite value of a format has at most."""
     return fmt.precision if isinstance(fmt, FloatFormat) else max(fmt.width - fmt.signed, 1)
+
+
+@dataclass(frozen=True)
+class OperandFacts:
+    """What is known of an operand's values.
+
+    Attributes:
+        least: no finite magnitude but zero is smaller; infinite where all are zero.
+        largest: no finite magnitude is larger.
+        finite: whether there are no infinities and no NaN.
+    """
+
+    least: float
+    largest: float
+    finite: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,27 @@ class ValueRange:
     def of_format(cls, fmt: Format) -> "ValueRange":
         """Return the bounds of a format's numbers."""
         return cls(significant_bits(fmt), fmt.lsb_exponent, fmt.max_exponent + 1)
+
+    @classmethod
+    def of_values(cls, fmt: Format | ScaleFormat, facts: "OperandFacts") -> "ValueRange":
+        """Return the bounds of some of a format's numbers."""
+        if isinstance(fmt, ScaleFormat):
+            precision, lsb, top = 1, -fmt.bias, fmt.bias + 1
+        else:
+            precision, lsb, top = significant_bits(fmt), fmt.lsb_exponent, fmt.max_exponent + 1
+        if facts.largest == 0:
+            return cls(1, lsb, lsb + 1)
+        top = min(top, math.frexp(facts.largest)[1])
+        if not isinstance(fmt, FixedFormat):
+            lsb = max(lsb, math.frexp(facts.least)[1] - precision)
+        return cls(min(precision, top - lsb), lsb, top)
+
+    def times(self, other: "ValueRange") -> "ValueRange":
+        """Return the bounds of these numbers' products with others."""
+        precision = self.precision + other.precision
+        if 1 in (self.precision, other.precision):
+            precision -= 1  # powers of two
+        return ValueRange(precision, self.lsb_exponent + other.lsb_exponent, self.top_exponent + other.top_exponent)
 
     def scaled(self, scale: ScaleFormat | FloatFormat) -> "ValueRange":
         """Return the bounds of these numbers' products with scales."""

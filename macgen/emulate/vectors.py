@@ -1,0 +1,273 @@
+"""Matrix products and dot products on vector kernels: packing, plan, blocks of bounded memory."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macgen.emulate.integer_plan import IntegerPlan, choose_integers
+from macgen.emulate.operands import Operand, Seen, available
+from macgen.emulate.random_numbers import States
+from macgen.emulate.value_range import OperandFacts
+from macgen.emulate.vector_kernel import Block, Kernel
+from macgen.emulate.vector_plan import VectorPlan, choose_vectors
+from macgen.spec import MacSpec
+
+Values = NDArray[np.float64]
+
+OPERAND_BYTES = 12 << 20
+"""Most memory of a block's operand as a kernel takes it."""
+
+BLOCK_PRODUCTS = 2048
+"""Products of a block where all of them are too many."""
+
+CARRIED_SIDE = 1024
+"""Rows and columns of a block whose sums are carried to the next products."""
+
+
+COMPILED_FROM = 1 << 22
+"""Multiply-accumulates of a spec in this process from which a kernel pays that is not there yet."""
+
+
+class OffGridError(Exception):
+    """Some value is not clearly on its format's grid: the caller looks closer."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A matrix product, or independent dot products of pairs of rows.
+
+    Attributes:
+        spec: the array.
+        left: (rows, K).
+        right: (columns, K); of pairs as many rows as `left`.
+        pairs: whether row t of the left one goes with row t of the right one only.
+        scales: (rows, chunks) and (columns, chunks), where the spec has any.
+        states: (rows, columns), of pairs (1, rows), of random numbers, where the spec has any.
+        threads: how many.
+    """
+
+    spec: MacSpec
+    left: Operand
+    right: Operand
+    pairs: bool
+    scales: tuple[Values, Values] | None
+    states: States | None
+    threads: int
+
+    @property
+    def length(self) -> int:
+        """Products in one result."""
+        return int(self.left.array.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of results."""
+        lines = int(self.right.array.shape[0])
+        return (1 if self.pairs else int(self.left.array.shape[0])), lines
+
+    def turned(self) -> "Problem":
+        """Return the transposed matrix product; products commute."""
+        scales = None if self.scales is None else (self.scales[1], self.scales[0])
+        states = None if self.states is None else self.states.T
+        return Problem(_mirrored(self.spec), self.right, self.left, False, scales, states, self.threads)
+
+
+@lru_cache(1024)
+def _mirrored(spec: MacSpec) -> MacSpec:
+    """Return the spec with its operands' formats exchanged."""
+    return spec.replace(a=spec.b, b=spec.a)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows, columns and products of a block."""
+
+    rows: slice
+    columns: slice
+    products: slice
+
+
+def compute(problem: Problem) -> Values | None:
+    """Return the outer accumulators (rows, columns).
+
+    None where no plan is proved, there is no compiler, or so little is to be computed that compiling would take longer.
+
+    Raises:
+        OffGridError: some value is not clearly on its format's grid.
+    """
+    rows, columns = problem.shape
+    _asked[problem.spec] = asked = _asked.get(problem.spec, 0) + rows * columns * problem.length
+    if asked < COMPILED_FROM or not available():
+        return None
+    return _computed(problem)
+
+
+_asked: dict[MacSpec, int] = {}
+
+
+def _computed(problem: Problem) -> Values | None:
+    rows, columns = problem.shape
+    if not problem.pairs and columns < min(rows, 64):  # long rows of results fill vectors
+        turned = _computed(problem.turned())
+        return None if turned is None else turned.T
+    parts = list(_parts(problem))
+    packed = None
+    if len(parts) == 1 and (guess := _layouts.get(problem.spec)) is not None:
+        packed = _pack(problem, parts[0], guess)
+        seen = packed.seen
+    else:
+        seen = problem.left.look(problem.threads), problem.right.look(problem.threads)
+    if any(some.off_grid for some in seen):
+        raise OffGridError
+    plan = _plan(problem, *seen)
+    kernel = None if plan is None else Kernel.of(problem.spec, plan, pairs=problem.pairs)
+    if plan is None or kernel is None:
+        return None
+    layout = Layout(plan.dtype, kernel.width, plan.scales)
+    _layouts[problem.spec] = layout
+    values = np.empty((rows, columns))
+    carry = None
+    for part in parts:
+        if packed is None or (packed.part, packed.layout) != (part, layout):
+            packed = _pack(problem, part, layout, packed)
+        results = values[part.rows, part.columns]
+        if carry is None and part.products.stop < problem.length:
+            carry = np.empty(kernel.tiles(*results.shape) * kernel.carry, np.uint8)
+        block = Block(
+            packed.left,
+            packed.panels,
+            results,
+            _scales(problem, plan, kernel.width, part),
+            None if problem.states is None else problem.states[part.rows, part.columns],
+            carry,
+            part.products.start,
+            part.products.stop,
+            problem.length,
+        )
+        kernel.run(problem.spec, plan, block, pairs=problem.pairs, threads=problem.threads)
+    return values
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How operands are packed: the type, the width of panels, what values are multiplied with."""
+
+    dtype: Any
+    width: int
+    scales: tuple[float, float]
+
+
+_layouts: dict[MacSpec, Layout] = {}  # of the last call: most calls of a spec are alike
+
+
+def _parts(problem: Problem) -> Iterator[Part]:
+    """Cut a problem into blocks of bounded memory."""
+    (rows, columns), length, lanes = problem.shape, problem.length, problem.spec.lanes
+    products = length
+    if length > BLOCK_PRODUCTS and 8 * length * max(rows, columns) > OPERAND_BYTES:
+        products = BLOCK_PRODUCTS // math.lcm(lanes, 2) * math.lcm(lanes, 2)
+    lines = max(OPERAND_BYTES // (8 * products), 1)
+    lines = max(lines // 256 * 256, 256)
+    if products < length:
+        lines = min(lines, CARRIED_SIDE * CARRIED_SIDE if problem.pairs else CARRIED_SIDE)
+    for left in range(0, columns, lines):
+        for top in range(0, rows, lines):
+            for first in range(0, length, products):
+                yield Part(
+                    slice(top, min(top + lines, rows)),
+                    slice(left, min(left + lines, columns)),
+                    slice(first, min(first + products, length)),
+                )
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A block's operands as a kernel takes them, and what was seen of them."""
+
+    part: Part
+    layout: Layout
+    left: NDArray[Any]
+    panels: NDArray[Any]
+    seen: tuple[Seen, Seen]
+
+
+def _pack(problem: Problem, part: Part, layout: Layout, before: _Packed | None = None) -> _Packed:
+    """Pack a block's operands; of the block before it the panels are taken if they are the same."""
+    threads, dtype, width = problem.threads, layout.dtype, layout.width
+    if problem.pairs:
+        lines = problem.left.part(part.columns, part.products)
+        left, seen_left = lines.panels(dtype, width, threads, scale=layout.scales[0])
+    else:
+        lines = problem.left.part(part.rows, part.products)
+        left, seen_left = lines.rows(dtype, threads, scale=layout.scales[0])
+    wanted = part.columns, part.products
+    if before is not None and (before.layout, before.part.columns, before.part.products) == (layout, *wanted):
+        panels, seen_right = before.panels, before.seen[1]
+    else:
+        panels, seen_right = problem.right.part(*wanted).panels(dtype, width, threads, scale=layout.scales[1])
+    return _Packed(part, layout, left, panels, (seen_left, seen_right))
+
+
+def _scales(
+    problem: Problem, plan: VectorPlan | IntegerPlan, width: int, part: Part
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    if problem.scales is None or isinstance(plan, IntegerPlan) or plan.outer is None:
+        return None
+    dtype = plan.outer.carrier.dtype
+
+    def of_columns(values: Values) -> NDArray[Any]:
+        some = values[part.columns].T
+        filled = np.zeros((some.shape[0], -(-some.shape[1] // width) * width), dtype)
+        filled[:, : some.shape[1]] = some
+        return filled
+
+    of_left, of_right = problem.scales
+    if problem.pairs:
+        return of_columns(of_left), of_columns(of_right)
+    return np.ascontiguousarray(of_left[part.rows], dtype), of_columns(of_right)
+
+
+def _plan(problem: Problem, left: Seen, right: Seen) -> VectorPlan | IntegerPlan | None:
+    """Return the plan for what was seen, by a little coarser figures: most calls of a spec then have the same."""
+    most = min(left.sum, problem.length * left.facts.largest)
+    bound = _rounded_up(most * right.facts.largest) if right.facts.largest else 0.0
+    scales: tuple[OperandFacts, ...] = ()
+    if problem.scales is not None:
+        scales = tuple(map(_facts_of, problem.scales))
+    facts = (_coarse(left.facts), _coarse(right.facts), *map(_coarse, scales))
+    return _chosen(problem.spec, problem.length, facts[0], facts[1], bound, facts[2:])
+
+
+@lru_cache(1024)
+def _chosen(
+    spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float, scales: tuple[OperandFacts, ...]
+) -> VectorPlan | IntegerPlan | None:
+    return choose_integers(spec, length, a, b, bound) or choose_vectors(spec, length, a, b, bound, scales)
+
+
+def _rounded_up(bound: float) -> float:
+    """Return an eighth of an octave, or little more, above a bound."""
+    if not 0 < bound < 2.0**1000:
+        return 0.0 if bound == 0 else math.inf
+    return float(2.0 ** (math.ceil(8 * math.log2(bound) + 2.0**-10) / 8))
+
+
+def _coarse(facts: OperandFacts) -> OperandFacts:
+    """Return facts by powers of two."""
+    least = math.ldexp(1.0, math.frexp(facts.least)[1] - 1) if facts.least < math.inf else math.inf
+    largest = math.ldexp(1.0, math.frexp(facts.largest)[1] - 1)  # only its binade matters
+    return OperandFacts(least, largest if facts.largest else 0.0, facts.finite)
+
+
+def _facts_of(values: Values) -> OperandFacts:
+    magnitudes = np.abs(values)
+    finite = np.isfinite(magnitudes)
+    numbers = magnitudes[finite]
+    largest = float(numbers.max(initial=0.0))
+    least = float(numbers[numbers > 0].min(initial=math.inf))
+    return OperandFacts(least, largest, bool(finite.all()))

@@ -1,0 +1,90 @@
+"""Packing of operands: every type, order and layout, and which values are seen as on their grid."""
+
+import numpy as np
+import pytest
+
+from macgen.emulate.operands import ELEMENTS, Operand
+from macgen.errors import MacgenError
+from macgen.numerics import as_format
+
+
+def in_order(x, order):
+    """Return the same matrix in C or Fortran order, with gaps, or backwards in memory."""
+    match order:
+        case "F":
+            return np.asfortranarray(x)
+        case "gaps":
+            spread = np.zeros((2 * x.shape[0], 3 * x.shape[1]), x.dtype)
+            spread[::2, ::3] = x
+            return spread[::2, ::3]
+        case "backwards":
+            return x[::-1, ::-1].copy()[::-1, ::-1]
+    return x
+
+
+@pytest.mark.parametrize("order", ["C", "F", "gaps", "backwards"])
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_packing(element, order):
+    fmt = as_format("a", "e5m2" if element[0] == "f" else "int8" if element[0] == "i" else "uint8")
+    rng = np.random.default_rng(0)
+    for lines, products in ((1, 1), (40, 33), (33, 1030), (65, 515)):
+        values = fmt.decode(rng.integers(0, 1 << fmt.width, (lines, products)))
+        if lines == 33:
+            values = np.where(np.isfinite(values), values, 0)
+        x = in_order(values.astype(element), order)
+        operand, finite = Operand.of(x, fmt), np.isfinite(values)
+        magnitudes = np.where(finite, np.abs(values), 0)
+        for dtype in (np.float32, np.float64) if element[0] == "f" else (np.float32, np.int16):
+            rows, seen = operand.rows(dtype, 2)
+            even = products + (products % 2 if dtype is np.int16 else 0)
+            assert rows.shape == (lines, even)
+            np.testing.assert_array_equal(rows[:, :products], values.astype(dtype))
+            assert not rows[:, products:].any()
+            for some in (seen, operand.look(1)):
+                assert not some.off_grid
+                assert some.facts.finite == finite.all()
+                assert some.facts.largest == magnitudes.max()
+                assert some.facts.least == magnitudes.min(where=magnitudes > 0, initial=np.inf)
+                assert some.sum >= magnitudes.sum(axis=1).max() * (1 - 1e-12)
+            for width in (16, 128):
+                panels, _ = operand.panels(dtype, width, 2)
+                full = np.zeros((panels.shape[0] * width, even), dtype)
+                full[:lines, :products] = values.astype(dtype)
+                pair = 2 if dtype is np.int16 else 1
+                by_panel = full.reshape(-1, width, even // pair, pair).transpose(0, 2, 1, 3)
+                np.testing.assert_array_equal(panels.ravel(), by_panel.ravel())
+
+
+def test_scaled_to_integers():
+    x = np.random.default_rng(1).integers(-500, 500, (7, 33)) / 2
+    for element in (np.float32, np.float64):
+        rows, _ = Operand.of(x.astype(element), as_format("a", "fix12.1")).rows(np.int16, 1, scale=2.0)
+        np.testing.assert_array_equal(rows[:, :33], 2 * x)
+
+
+FORMATS = (
+    *("e5m2", "e4m3fn", "e4m3fnuz", "e2m1finite", "e4m3:flush", "e4m7finite:bias=10:none", "fp16", "bf16", "e8m3"),
+    *("int8", "uint8", "fix8.8", "ufix3.5", "fix1.20", "int32", "e11m4", "e4m3:bias=900"),
+)
+
+
+@pytest.mark.parametrize("text", FORMATS)
+def test_values_beside_the_grid_are_seen(text):
+    """Every value is on the grid; its neighbours in the array's type are not, unless encoding them says so."""
+    fmt, rng = as_format("a", text), np.random.default_rng(2)
+    codes = np.arange(1 << fmt.width) if fmt.width <= 16 else rng.integers(0, 1 << fmt.width, 5000)
+    values = fmt.decode(codes)
+    assert not Operand.of(values[np.newaxis], fmt).look(1).off_grid
+    for element in ("float64", "float32", "float16"):
+        with np.errstate(over="ignore", under="ignore"):
+            near = np.nextafter(values.astype(element), np.array(np.inf, element))
+        for x in near[rng.integers(0, len(near), 100)]:
+            try:
+                fmt.encode(np.float64(x))
+            except MacgenError:
+                assert Operand.of(np.array([[x]]), fmt).look(1).off_grid, (text, x)
+
+
+def test_large_integers_that_doubles_round_are_not_taken_for_others():
+    x = np.array([[2**60 + 1]])
+    assert Operand.of(x, as_format("a", "fp32")).look(1).off_grid
