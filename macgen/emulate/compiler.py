@@ -13,7 +13,15 @@ TIME_LIMIT_S = 300.0
 """Of one compile."""
 
 # Results depend on the mode of rounding that a kernel sets and on additions that stay as they are written.
-_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-frounding-math", "-ffp-contract=off", "-fno-math-errno")
+_FLAGS = (
+    "-std=c++17",
+    "-shared",
+    "-fPIC",
+    "-frounding-math",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-exceptions",
+)
 _NATIVE = "-march=native"
 
 
