@@ -62,10 +62,12 @@ def to_verilog(spec: MacSpec, name: str) -> str:
         with _interrupt_deferred():
             modules = Modules(name)
             rtlil = modules.convert(ArrayCore(design))
+        if re.search(rf"^\s*wire .*\b(in|out)put \d+ .*\\{name}$", rtlil, re.MULTILINE):
+            raise _taken(name)  # a port stays one; of other names Yosys decides
         netlists = _from_top(_netlists(rtlil, name), modules.sources)
         texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
     if sum(len(re.findall(rf"\b{name}\b", _without_comments(text))) for text in texts) > 1:
-        raise MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
+        raise _taken(name)
     purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
     return "\n".join([header(design, name, netlists, purposes), *texts])
 
@@ -77,6 +79,10 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
         ToolError: Yosys failed or took longer than 10 minutes.
     """
     return "\n".join(_texts(_from_top(_netlists(rtlil, name), {}), Modules(name), {}))
+
+
+def _taken(name: str) -> MacgenError:
+    return MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
 
 
 def _without_comments(verilog: str) -> str:
