@@ -53,6 +53,11 @@ def shown_path(path: object) -> str:
     return shown(str(path) if isinstance(path, Path) else path, 300)
 
 
+def capitalized(text: str) -> str:
+    """Return a clause as a sentence begins: only its first letter changes."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Return how a measured or estimated figure appears: with so many digits that count, zeros at its end included.
 

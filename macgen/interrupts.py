@@ -1,4 +1,4 @@
-"""How a program of macgen ends when it is told to: SIGTERM and SIGHUP do what Ctrl-C does, with one line and no trace.
+"""How a program of macgen ends on a signal: SIGTERM and SIGHUP do what Ctrl-C does, with one line and no trace.
 
 This module loads next to nothing, so that a program can catch signals before it imports the rest.
 """
@@ -24,10 +24,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a program to end: Ctrl-C, `kill` and service managers, a terminal that is closed."""
 
 PATIENCE_S = 3.0
-"""Seconds in which a program that was told to end tidies up, and is not disturbed by being told again."""
+"""Seconds in which an interrupted program tidies up, and further signals do not disturb it."""
 
 _AGAIN_S = 0.01
 """Seconds until an interrupt comes again that Python dropped, as it was raised in a destructor."""
+
+
+_program_runs = False
+
+
+def handles_interrupts() -> bool:
+    """Return whether `run_program` runs this process's program: it loses no interrupt, so nobody else has to care."""
+    return _program_runs
 
 
 def run_program(main: Callable[[], object]) -> NoReturn:
@@ -45,7 +53,7 @@ def run_program(main: Callable[[], object]) -> NoReturn:
     """
     caught = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     first: list[float] = []
-    told_otherwise = sys.unraisablehook
+    previous_hook = sys.unraisablehook
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if not first:
@@ -59,9 +67,11 @@ def run_program(main: Callable[[], object]) -> NoReturn:
             first.clear()
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         else:
-            told_otherwise(dropped)
+            previous_hook(dropped)
 
+    global _program_runs
     try:
+        _program_runs = True
         sys.unraisablehook = unraisable
         for number in (*caught, signal.SIGALRM):
             signal.signal(number, interrupt)

@@ -21,12 +21,19 @@ from typing import Any
 
 from macgen.errors import MacgenError, ToolError, shown_path
 
+# A shell acts on any line but `done`, and at the end of its pipe. What asks macgen to end may reach it too: it stays.
+_STAY = "trap '' HUP INT TERM"
+
 # Its process group is the command's, which it leads: the group's number stays its own until it has been waited for.
-_END_GROUP = "read -r line; kill -KILL 0"
+_END_GROUP = f"{_STAY}; read -r line; kill -KILL 0"
+
+_DONE = b"done\n"
 
 # A command that is ended at the same time may still write: so the directory is looked for once more.
-_REMOVE = """\
-read -r line && exit
+_REMOVE = f"""\
+{_STAY}
+read -r line
+test "$line" = done && exit
 for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
 do
     rm -rf -- "$1"
@@ -50,6 +57,7 @@ def started(command: Sequence[str | Path], **options: Any) -> Iterator[subproces
     Raises:
         OSError: the command cannot be started.
     """
+    owner = os.getpid()
     with _shell(_END_GROUP) as watcher:
         process = None
         try:
@@ -57,13 +65,14 @@ def started(command: Sequence[str | Path], **options: Any) -> Iterator[subproces
             process = subprocess.Popen(command, process_group=watcher.pid, **options)
             yield process
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(watcher.pid, signal.SIGKILL)
-            if process is not None:
-                process.wait()
-                for pipe in (process.stdin, process.stdout, process.stderr):
-                    if pipe is not None:
-                        pipe.close()
+            if os.getpid() == owner:  # what was forked in the block leaves it, too
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(watcher.pid, signal.SIGKILL)
+                if process is not None:
+                    process.wait()
+                    for pipe in (process.stdin, process.stdout, process.stderr):
+                        if pipe is not None:
+                            pipe.close()
 
 
 @dataclass
@@ -86,21 +95,23 @@ def temporary_directory() -> Iterator[TemporaryDirectory]:
         parent = Path(tempfile.gettempdir()).absolute()
     except OSError as error:
         raise MacgenError(f"no temporary directory can be made ({error.strerror}); {accepted}") from None
+    owner = os.getpid()
     directory = TemporaryDirectory(parent / f"macgen-{secrets.token_hex(6)}")
     with _shell(_REMOVE, str(directory.path)) as keeper:
         try:
             directory.path.mkdir(mode=0o700)
         except OSError as error:
+            _write(keeper, _DONE)  # what is there is not ours
             raise MacgenError(
                 f"no temporary directory can be made in {shown_path(parent)} ({error.strerror}); {accepted}"
             ) from None
         try:
             yield directory
         finally:
-            if not directory.keep:
-                shutil.rmtree(directory.path, ignore_errors=True)
-            assert keeper.stdin is not None
-            keeper.stdin.write(b"\n")  # all is done; without it the keeper would remove the directory
+            if os.getpid() == owner:
+                if not directory.keep:
+                    shutil.rmtree(directory.path, ignore_errors=True)
+                _write(keeper, _DONE)
 
 
 @contextlib.contextmanager
@@ -118,10 +129,21 @@ def _shell(script: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         )
     except OSError as error:
         raise ToolError(f"/bin/sh cannot be started: {error.strerror}") from None
+    owner = os.getpid()
     try:
         yield shell
     finally:
+        if os.getpid() == owner:
+            _write(shell, b"\n")  # a forked process may hold the pipe open
         assert shell.stdin is not None
         with contextlib.suppress(OSError):
             shell.stdin.close()
-        shell.wait()
+        if os.getpid() == owner:
+            shell.wait()
+
+
+def _write(shell: subprocess.Popen[bytes], line: bytes) -> None:
+    """Write to a shell, if it still reads."""
+    assert shell.stdin is not None
+    with contextlib.suppress(OSError):
+        shell.stdin.write(line)

@@ -51,14 +51,15 @@ def main() -> int:
     parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
+        bundle, work = options.bundle.resolve(), options.work.resolve()
+        if options.trust:
+            return run(bundle, options.simulator, work, options.module)
+        opened = open_bundle(bundle)
+        for note in opened.notes:
+            print(f"note: {note}", file=sys.stderr)
         with temporary_directory() as directory:
-            bundle = options.bundle.resolve()
-            if not options.trust:
-                opened = open_bundle(bundle)
-                for note in opened.notes:
-                    print(f"note: {note}", file=sys.stderr)
-                bundle = opened.copy(directory.path / "bundle")  # what was looked at is what runs
-            return run(bundle, options.simulator, options.work.resolve(), options.module)
+            copy = opened.copy(directory.path / "bundle")  # what was looked at is what runs
+            return run(copy, options.simulator, work, options.module)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -58,6 +58,18 @@ class Settings:
             results=_path("MACGEN_RESULTS"),
         )
 
+    def product_files(self) -> tuple[Path, Path]:
+        """Return the files of a matrix product, operands and results.
+
+        Raises:
+            MacgenError: one of them is not named. An assertion would say that the array is wrong.
+        """
+        if self.operands is None:
+            raise MacgenError("MACGEN_OPERANDS is not set; accepted is an .npz file with the codes a and b")
+        if self.results is None:
+            raise MacgenError("MACGEN_RESULTS is not set; accepted is a path for an .npz file")
+        return self.operands, self.results
+
 
 @overload
 def _number(variable: str, default: int) -> int: ...

@@ -21,10 +21,9 @@ from sim.operands import Tile, one_of
 async def matmul(dut: Any) -> None:
     """Every element of the product equals the golden model's; the array's own results are written out."""
     async with await Bench.start(dut, "matmul") as bench:
-        settings, spec = bench.settings, bench.spec
-        assert settings.operands is not None, "MACGEN_OPERANDS is not set"
-        assert settings.results is not None, "MACGEN_RESULTS is not set"
-        with np.load(settings.operands) as operands:
+        spec = bench.spec
+        operands_file, results_file = bench.settings.product_files()
+        with np.load(operands_file) as operands:
             a, b = operands["a"], operands["b"]
             scales = (operands["a_scales"], operands["b_scales"]) if spec.scale is not None else None
         received: list[tuple[int, int]] = []
@@ -36,7 +35,7 @@ async def matmul(dut: Any) -> None:
         bench.monitor.on_beat = take
         await bench.run(blocks(spec, a, b, scales))
         codes, flags = assemble(spec, received, a.shape[0], b.shape[1])
-        np.savez(settings.results, codes=codes, flags=flags)
+        np.savez(results_file, codes=codes, flags=flags)
 
 
 Scales = tuple[NDArray[Any], NDArray[Any]]

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from macgen.errors import MacgenError, ToolError, check_integer, escaped, shown, significant
+from macgen.errors import MacgenError, ToolError, capitalized, check_integer, escaped, shown, significant
 
 
 def test_both_are_value_errors():
@@ -80,3 +80,10 @@ def test_figures_have_the_digits_that_count(value, digits, text):
 )
 def test_what_does_not_print_is_escaped(text, keep, shown_as):
     assert escaped(text, keep) == shown_as
+
+
+@pytest.mark.parametrize(
+    ("clause", "sentence"), [("", ""), ("outer e8m23 reaches", "Outer e8m23 reaches"), ("A and B", "A and B")]
+)
+def test_a_sentence_begins_with_a_capital(clause, sentence):
+    assert capitalized(clause) == sentence

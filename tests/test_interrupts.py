@@ -1,4 +1,4 @@
-"""Programs that are told to end, each in a process of its own."""
+"""Programs that signals ask to end, each in a process of its own."""
 
 import signal
 import subprocess
@@ -31,7 +31,7 @@ def program(main: str, *, ignore=()) -> subprocess.Popen[str]:
 
     command = [sys.executable, "-c", script]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=begin)
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, preexec_fn=begin)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -73,6 +73,29 @@ def test_one_that_does_not_end_is_ended_by_a_later_signal():
     assert end(process) == (130, "", "")
 
 
+def test_ctrl_c_while_an_array_becomes_verilog_is_one_like_others():
+    main = """
+    from macgen import presets
+    from macgen.bundle.verilog import emit
+    interrupts.PATIENCE_S = 0.2
+    def convert(*args):
+        try:
+            tell("ready")
+            time.sleep(60)
+        finally:
+            tell("tidy")
+            time.sleep(60)
+    emit.Modules.convert = convert
+    emit.to_verilog(presets["default"], "mac")
+"""
+    process = program(main)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "tidy\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert end(process) == (130, "", "")
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_what_was_ignored_from_the_start_stays_ignored(number):
     """As with nohup, and of Ctrl-C in jobs in the background."""
@@ -80,6 +103,7 @@ def test_what_was_ignored_from_the_start_stays_ignored(number):
         '    tell("ready")\n    sys.stdin.readline()\n    time.sleep(0.2)\n    tell("done")', ignore=[number]
     )
     process.send_signal(number)
+    process.stdin.write("go on\n")
     assert end(process) == (0, "done\n", "")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from macgen.errors import MacgenError, ToolError
+from macgen.interrupts import SIGNALS
 from macgen.lifetime import started, temporary_directory
 
 FAMILY = (
@@ -47,10 +48,76 @@ def parent(directory: Path, body: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "TMPDIR": str(directory)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def test_shells_outlive_what_asks_all_of_a_session_to_end(tmp_path):
+    """And where one did not, the process ends as if nothing had been."""
+    body = "with started(['sleep', '60']) as process: sys.stdin.readline()"
+    ends = [parent(tmp_path, body), parent(tmp_path, body)]
+    for process in ends:
+        directory = Path(process.stdout.readline().strip())
+        wait_until(lambda process=process: len(shells := in_session(process.pid)) == 4 and all(map(settled, shells)))
+        for pid in set(in_session(process.pid)) - {process.pid}:
+            for number in SIGNALS:
+                os.kill(pid, number)
+        time.sleep(0.1)
+        assert len(in_session(process.pid)) == 3  # without the command
+    ends[0].kill()
+    wait_until(lambda: not in_session(ends[0].pid))
+    assert list(tmp_path.iterdir()) == [directory]
+    for pid in set(in_session(ends[1].pid)) - {ends[1].pid}:
+        os.kill(pid, signal.SIGKILL)
+    assert ends[1].communicate("go on\n", timeout=60) == ("", None)
+    assert ends[1].returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    ends[0].communicate()
+
+
+def settled(pid: int) -> bool:
+    """Return whether a process waits for something."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+@pytest.mark.parametrize("way_out", ["sys.exit(0)", "raise KeyboardInterrupt", "os._exit(0)", "time.sleep(60)"])
+def test_a_forked_process_leaves_what_its_parent_has(tmp_path, way_out):
+    """Nor does the parent wait for it, which has the other end of every pipe."""
+    script = f"""
+import os, sys, time
+from macgen.lifetime import started, temporary_directory
+sys.stderr = None
+with temporary_directory() as directory:
+    with started(["sleep", "60"]) as process:
+        child = os.fork()
+        if child == 0:
+            {way_out}
+        if "sleep" not in {way_out!r}:
+            os.waitpid(child, 0)
+        time.sleep(0.1)
+        assert process.poll() is None
+        assert directory.path.is_dir()
+assert not directory.path.exists()
+print("left", flush=True)
+os.kill(child, 9) if "sleep" in {way_out!r} else None
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=20)
+    assert (process.returncode, process.stdout) == (0, "left\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_a_directorys_name_is_not_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("secrets.token_hex", lambda _: "taken")
+    (tmp_path / "macgen-taken").mkdir()
+    with pytest.raises(MacgenError, match=r"\(File exists\)"), temporary_directory():
+        pass
+    assert (tmp_path / "macgen-taken").is_dir()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -64,7 +131,7 @@ def test_commands_and_directories_end_with_a_process_that_cannot_tidy_up(tmp_pat
     assert process.wait(60) == -number
     wait_until(lambda: not in_session(process.pid))
     assert list(tmp_path.iterdir()) == []
-    process.stdout.close()
+    process.communicate()
 
 
 def test_a_directory_goes_although_its_last_file_comes_late(tmp_path):
@@ -77,7 +144,7 @@ def test_a_directory_goes_although_its_last_file_comes_late(tmp_path):
     process.wait(60)
     wait_until(lambda: not in_session(process.pid))
     assert list(tmp_path.iterdir()) == []
-    process.stdout.close()
+    process.communicate()
 
 
 def test_all_of_a_command_ends_with_the_block(tmp_path):

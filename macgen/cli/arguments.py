@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from macgen.bundle.names import MAX_LENGTH, check_name
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, capitalized, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec
@@ -129,7 +129,7 @@ def about_outer(spec: MacSpec, length: int | None, planned: "Sequence[Sum]") -> 
     sums = planned if length is None else [Sum(length=length)]
     verdicts = [verdict for dot in sums if (verdict := judge(spec, dot)) is not None]
     largest = max(verdicts, key=lambda verdict: (not verdict.holds, verdict.bits or 0))
-    return (f"{largest.reason[:1].upper()}{largest.reason[1:]}" if largest.holds else f"Warning: {largest.reason}",)
+    return (capitalized(largest.reason) if largest.holds else f"Warning: {largest.reason}",)
 
 
 def _outline(base: MacSpec, given: Mapping[str, Any]) -> "Outline":

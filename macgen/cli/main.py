@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 import click
 
 from macgen.errors import MacgenError, escaped
-from macgen.interrupts import EXIT_INTERRUPTED
 from macgen.version import __version__
 
 EXIT_REFUSED = 2
@@ -73,9 +72,8 @@ class _Commands(click.Group):
             else:
                 raise
         except click.Abort:
-            click.echo("macgen: interrupted", file=sys.stderr)
             warnings.simplefilter("ignore")  # Amaranth would warn of modules that were never finished
-            code = EXIT_INTERRUPTED
+            raise KeyboardInterrupt from None  # what Click made of it; `run_program` says so
         sys.exit(code)
 
 

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
+from macgen.errors import capitalized
 from macgen.numerics import FloatFormat
 from macgen.presentation.tables import new_table, print_table
+from macgen.width.closed_forms import closed_form
 from macgen.width.goal import Goal
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
 from macgen.width.planning import Answer, Method, Plan
@@ -134,11 +136,7 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"VRR: the adder aligns and drops; smallest width with v(n) < {goal.limit:g}"
             + (f", chunks judged {goal.reading}." if goal.chunk is not None else ".")
         )
-        what = {
-            "rtz": "every sum truncated",
-            "floor": "every sum rounded down",
-            "drop": "at most, where the adder aligns and drops",
-        }.get(goal.rounding, "every sum rounded to nearest")
+        what = closed_form(goal.rounding).what
         lines.append(f"Noise: {what}; smallest width with a noise-to-signal ratio of at most {goal.nsr:g}.")
     methods = dict.fromkeys(_TITLES[answer.method] for answer in chosen)
     lines.append(f"Decided by {' and '.join(methods)}.")
@@ -156,7 +154,7 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
     longest = max((row.plan for row in plan.rows), key=lambda item: item.sum.length)
     verdicts = [row.plan.outer for row in plan.rows]
     if (verdict := longest.outer) is not None and all(item is not None and item.holds for item in verdicts):
-        lines.append(f"{verdict.reason[:1].upper()}{verdict.reason[1:]}.")
+        lines.append(f"{capitalized(verdict.reason)}.")
     lines.append(f"Against {BASELINE_BITS} bits: {_saved(plan.saving)}.")
     lines += [*_stated(plan), *_passed_over(plan)]
     longest_first = sorted(plan.rows, key=lambda row: -row.gemm.length)

@@ -95,7 +95,11 @@ def simulate(
         check=False,
     )
     seconds = time.monotonic() - started
-    failure = f"(exit code {code}): {tools.last_message(log)}; its log is {log}"
+
+    def failure(what: str) -> ToolError:
+        message = f"(exit code {code}): {tools.last_message(log)}; its log is {log}"
+        return ToolError(f"simulation with {simulator} {what} {message}")
+
     try:
         tests, broken = read_results(work.path / "results.xml")
         if broken and all(test.passed or test in broken for test in tests):
@@ -105,9 +109,9 @@ def simulate(
             )
         done = json.loads(statistics.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, ElementTree.ParseError):
-        raise ToolError(f"simulation with {simulator} did not end normally {failure}") from None
+        raise failure("did not end normally") from None
     if code not in (0, 1) or not tests:
-        raise ToolError(f"simulation with {simulator} failed {failure}")
+        raise failure("failed")
     run = SimulatorRun(
         simulator=simulator,
         version=version_of(simulator),

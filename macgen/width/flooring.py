@@ -13,12 +13,10 @@ errors add up as those of rounding do.
 
 import math
 
-from macgen.errors import MacgenError, check_integer
+from macgen.errors import check_integer
 from macgen.width import nsr as rounding_noise
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, checked_lengths, levels
-
-_LOSS = 0.5 / math.log(4)
-"""Half a unit in the last place, over a significand that is log-uniform between 1 and 2: 1/2 * E[1/significand]."""
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, checked_lengths, levels
+from macgen.width.cuts import LOSS, least_man_bits
 
 _MEAN_MAGNITUDE = math.sqrt(2 / math.pi)
 """Of a normal number of unit variance."""
@@ -62,11 +60,7 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    target = check_real("target", target, 0, 1)
-    for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
-        if nsr(n, m_acc, chunk) <= target:
-            return m_acc
-    raise MacgenError(f"target {target:g} needs more than {MAX_FORMULA_MAN_BITS} mantissa bits at n {n} with floor")
+    return least_man_bits(lambda m_acc: nsr(n, m_acc, chunk), target, f"at n {n} with floor")
 
 
 def best_chunk(n: int) -> int:
@@ -108,9 +102,9 @@ def _mean(length: int) -> float:
     """Return the mean drift of the sum of so many addends of unit variance, at m_acc = 0."""
     root = math.sqrt(length)
     roots = length * root * 2 / 3 + root / 2 - _ZETA + 1 / (24 * root)
-    return _LOSS * _MEAN_MAGNITUDE * roots
+    return LOSS * _MEAN_MAGNITUDE * roots
 
 
 def _mean_square(length: int) -> float:
     """Return its mean square: the double sum of the mean products of two sums' magnitudes."""
-    return _LOSS**2 * length * (6 * length**2 + 9 * length + 1) / 16
+    return LOSS**2 * length * (6 * length**2 + 9 * length + 1) / 16

@@ -8,8 +8,9 @@ from macgen.emulate.value_range import ValueRange
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import FixedFormat, Format, Rounding, as_format
 from macgen.spec_fields import MAX_CHUNK, check_operand
-from macgen.width import bounds, exponent, flooring, nsr, variance
+from macgen.width import bounds, exponent, nsr, variance
 from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
+from macgen.width.closed_forms import closed_form
 
 DEFAULT_NSR = 0.01
 """Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
@@ -96,8 +97,7 @@ class Goal:
             MacgenError: its length is refused.
         """
         if self.chunk == "auto":
-            best = flooring.best_chunk if self.rounding == "floor" else nsr.best_chunk
-            return min(best(length), MAX_CHUNK)
+            return min(closed_form(self.rounding).best_chunk(length), MAX_CHUNK)
         return self.chunk
 
 

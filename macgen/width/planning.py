@@ -6,11 +6,12 @@ from functools import lru_cache
 from typing import Literal
 
 from macgen.errors import MacgenError, check_type, shown, significant
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, RoundingKind
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec
 from macgen.spec_fields import least_int_bits
 from macgen.width import bounds, exponent, flooring, nsr, truncation, variance
+from macgen.width.closed_forms import closed_form
 from macgen.width.goal import Goal, Sum, why_chunk
 from macgen.width.outer import Verdict, judge
 
@@ -176,30 +177,17 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     criterion = f"v < {goal.limit:g}" if inner is None else f"v < {goal.limit:g}, {goal.reading}"
     yield _float_answer("vrr", goal, dot, chunk, man_bits, criterion)
     counted, counted_chunk = dot.nonzero(chunk)
-    if (least := _noise(goal, counted, MAX_MAN_BITS, counted_chunk)) > goal.nsr:
+    form = closed_form(goal.rounding)
+    if (least := form.nsr(counted, MAX_MAN_BITS, goal.rounding, counted_chunk)) > goal.nsr:
         raise MacgenError(
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
             f"from {significant(least, 2)}"
         )
-    match goal.rounding.kind:
-        case RoundingKind.RTZ:
-            man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
-        case RoundingKind.FLOOR:
-            man_bits = flooring.min_man_bits(counted, goal.nsr, counted_chunk)
-        case _:
-            man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
-    text = f"NSR {significant(_noise(goal, counted, man_bits, counted_chunk), 2)}"
-    text += {"rtz": ", each sum truncated", "floor": ", each sum rounded down"}.get(goal.rounding, "")
+    man_bits = form.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
+    text = f"NSR {significant(form.nsr(counted, man_bits, goal.rounding, counted_chunk), 2)}"
+    if form.leans:
+        text += f", {form.what}"
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
-
-
-def _noise(goal: Goal, n: int, man_bits: int, chunk: int | None) -> float:
-    """Return the noise-to-signal ratio of a goal's rounding by its closed form."""
-    if goal.rounding == "rtz":
-        return truncation.nsr(n, man_bits, chunk)
-    if goal.rounding == "floor":
-        return flooring.nsr(n, man_bits, chunk)
-    return nsr.estimate(n, man_bits, goal.rounding, chunk).nsr
 
 
 def _float_answer(method: Method, goal: Goal, dot: Sum, chunk: int | None, man_bits: int, reason: str) -> Answer:

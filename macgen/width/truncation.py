@@ -7,13 +7,11 @@ addends have bits below that place. A product that takes part in j additions, it
 
 import math
 
-from macgen.errors import MacgenError, check_integer
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, check_real, checked_lengths, levels
+from macgen.errors import check_integer
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, checked_lengths, levels
+from macgen.width.cuts import LOSS, least_man_bits
 
-_LOSS = 0.5 / math.log(4)
-"""Half a unit in the last place, over a significand that is log-uniform between 1 and 2: 1/2 * E[1/significand]."""
-
-_SPREAD = 0.541 / 3 - _LOSS**2
+_SPREAD = 0.541 / 3 - LOSS**2
 """Variance of a cut, over 4^-m_acc and the sum's mean square: a third of the last place's mean square (see
 `macgen.width.nsr`) less the square of the mean."""
 
@@ -57,11 +55,7 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    target = check_real("target", target, 0, 1)
-    for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
-        if nsr(n, m_acc, chunk) <= target:
-            return m_acc
-    raise MacgenError(f"target {target:g} needs more than {MAX_FORMULA_MAN_BITS} mantissa bits at n {n} with rtz")
+    return least_man_bits(lambda m_acc: nsr(n, m_acc, chunk), target, f"at n {n} with rtz")
 
 
 def _moments(loss: float, lengths: tuple[int, ...]) -> tuple[float, float]:
@@ -79,4 +73,4 @@ def _moments(loss: float, lengths: tuple[int, ...]) -> tuple[float, float]:
 
 def _loss(m_acc: int) -> float:
     """Return the share that a cut takes off a sum, as an exponent."""
-    return math.ldexp(_LOSS, -m_acc)
+    return math.ldexp(LOSS, -m_acc)

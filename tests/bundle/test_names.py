@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from macgen import tools
 from macgen.bundle.names import KEYWORDS, MAX_LENGTH, check_name
-from macgen.bundle.verilog import to_verilog
+from macgen.bundle.verilog import emit, to_verilog
 from macgen.errors import MacgenError
 from tests.bundle.fixtures import SPEC, sentence, verilog_of
 
@@ -73,3 +73,10 @@ def test_names_of_signals_are_refused(name):
     with pytest.raises(MacgenError, match=f"name '{name}' is also a signal's in the array") as error:
         to_verilog(SPEC, check_name(name))
     sentence(error)
+
+
+def test_names_of_ports_are_refused_at_once(monkeypatch):
+    monkeypatch.setattr(emit, "_netlists", None)  # Yosys
+    for name in ("clk", "a_valid"):
+        with pytest.raises(MacgenError, match=f"name '{name}' is also a signal's in the array"):
+            to_verilog(SPEC, name)

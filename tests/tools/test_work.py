@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,24 @@ def interrupted(delete):
         raise KeyboardInterrupt
 
     return delete_and_stop
+
+
+def test_the_cache_outlives_forked_processes_and_goes_with_its_own(tmp_path):
+    script = """
+import os, sys
+from pathlib import Path
+from macgen.tools import cache_variables
+place = Path(cache_variables()["HOME"])
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    print(place.is_dir())
+sys.exit(0)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/none"}
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_is_not_followed(tmp_path):

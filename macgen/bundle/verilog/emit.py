@@ -20,6 +20,7 @@ from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, shown
+from macgen.interrupts import handles_interrupts
 from macgen.rtl import ArrayCore, Design, Modules
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
@@ -57,14 +58,16 @@ def to_verilog(spec: MacSpec, name: str) -> str:
         ToolError: Yosys failed or took longer than 10 minutes.
     """
     design = Design(spec)
-    with _seldom_collected():
+    with _seldom_collected:
         with _interrupt_deferred():
             modules = Modules(name)
             rtlil = modules.convert(ArrayCore(design))
+        if re.search(rf"^\s*wire .*\b(in|out)put \d+ .*\\{name}$", rtlil, re.MULTILINE):
+            raise _taken(name)  # a port stays one; of other names Yosys decides
         netlists = _from_top(_netlists(rtlil, name), modules.sources)
         texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
     if sum(len(re.findall(rf"\b{name}\b", _without_comments(text))) for text in texts) > 1:
-        raise MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
+        raise _taken(name)
     purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
     return "\n".join([header(design, name, netlists, purposes), *texts])
 
@@ -76,6 +79,10 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
         ToolError: Yosys failed or took longer than 10 minutes.
     """
     return "\n".join(_texts(_from_top(_netlists(rtlil, name), {}), Modules(name), {}))
+
+
+def _taken(name: str) -> MacgenError:
+    return MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
 
 
 def _without_comments(verilog: str) -> str:
@@ -149,12 +156,14 @@ def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]])
 
 @contextlib.contextmanager
 def _interrupt_deferred() -> Iterator[None]:
-    """Have Ctrl-C wait until the block ends.
+    """In a program that only imports macgen, have Ctrl-C wait until the block ends.
 
-    Amaranth's objects have destructors, and Python drops a KeyboardInterrupt that is raised in a destructor.
+    Amaranth's objects have destructors, and Python drops a KeyboardInterrupt that is raised in a destructor. Macgen's
+    own programs raise it again (`macgen.interrupts`).
     """
     handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if handles_interrupts() or not in_main_thread or not callable(handler):
         yield
         return
     noted: list[tuple[int, FrameType | None]] = []
@@ -167,20 +176,34 @@ def _interrupt_deferred() -> Iterator[None]:
         handler(*noted[0])
 
 
-@contextlib.contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Have Python look for garbage in cycles less often until the block ends.
+class _SeldomCollected:
+    """Has Python look for garbage in cycles less often, from when the first thread asks for it until the last is done.
 
     A wide array is an object for each bit of each wire. Of 64 x 64 PEs, going through all of them after every 700 new
     ones took a third of the time; after every 10 000 it takes little, and as much memory as before.
     """
-    before = gc.get_threshold()
-    if before[0]:  # 0: never
-        gc.set_threshold(max(before[0], _COLLECTED_AFTER), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = gc.get_threshold()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = gc.get_threshold()
+                if self._before[0]:  # 0: never
+                    gc.set_threshold(max(self._before[0], _COLLECTED_AFTER), *self._before[1:])
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                gc.set_threshold(*self._before)
+
+
+_seldom_collected = _SeldomCollected()
 
 
 def describe(spec: MacSpec) -> str:

@@ -4,7 +4,8 @@
 // An addition is formed exactly first, then rounded: with one random number or, in turn, with several.
 //
 // Limits: operands and scales of up to 32 bits, products' and accumulators' significands of up to 64, or fixed-point
-// accumulators that have 120 bits together with those of the random number, of the lanes' carries and of scales' significands.
+// accumulators that have 120 bits together with those of the random number, of the lanes' carries and of scales'
+// significands.
 
 #pragma once
 
