@@ -2,7 +2,7 @@
 
 The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. Exponents are not
 negative, and as high as their width allows: the exponent of a sum above all numbers has ones in all places, so that
-overflow, which is told at the start of the loop, is a matter of leading ones.
+overflow, which is found at the start of the loop, is a matter of leading ones.
 """
 
 from dataclasses import dataclass
