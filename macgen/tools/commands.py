@@ -79,7 +79,7 @@ def run(
 
 
 class _StoppedError(Exception):
-    """Another job of the call failed, or all were interrupted. `side_by_side` raises the first error; no log is kept."""
+    """Another job failed, or all were interrupted. `side_by_side` raises the first error, and keeps no log of this."""
 
 
 _job = threading.local()  # `stop`: the event that tells this thread's job to stop, see `side_by_side`
