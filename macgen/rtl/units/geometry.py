@@ -102,6 +102,17 @@ class FloatGeometry:
         return self.min_exponent if self.capped else 0
 
     @property
+    def least(self) -> tuple[int, int]:
+        """Significand and exponent of the largest negative number, normalised: its sign and the next bit differ.
+
+        Of a power of two that is -1.0 of the binade below, but where normalisation stops at the same exponent.
+        """
+        power = self.max_significand == 1 << (self.precision - 1)
+        if power and not (self.capped and self.max_exponent == self.min_exponent):
+            return -2 * self.max_significand, self.max_exponent - 1
+        return -self.max_significand, self.max_exponent
+
+    @property
     def cancelling_bits(self) -> int:
         """Top bits of a sum of two addends below which nothing stands where its shift is no short one.
 
