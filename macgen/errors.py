@@ -113,7 +113,7 @@ def check_function(field: str, value: object) -> None:
         MacgenError: it cannot.
     """
     if not callable(value):
-        raise MacgenError(f"{field} {shown(value)} is no function; accepted is one that is told what is done")
+        raise MacgenError(f"{field} {shown(value)} is no function; accepted is one that takes a text")
 
 
 def check_flag(field: str, value: object) -> bool:

@@ -1,6 +1,6 @@
 """What ends with this process, however that ends: the commands that it runs, and its temporary directories.
 
-A process that is killed cannot tidy up. So beside each command and each directory stands a shell, which reads from a
+A process that is killed cannot tidy up. So each command and each directory has a shell of its own, which reads from a
 pipe that this process holds. The system closes the pipe when the process is gone; then the shell ends the command with
 all that it started, or removes the directory. Nothing else is needed of the system than POSIX.
 """

@@ -80,7 +80,7 @@ def plan(
         nsr, limit, reading, overflow_probability: the criteria, see `macgen.width.Goal`; None: its defaults.
         nzr: with a length, the share of products that are not zero; None: 1.
         monte_carlo: with a length, how many trials of the bit-exact accumulator decide the mantissa; None: none.
-        progress: told what is being done.
+        progress: is called with what is being done.
 
     Raises:
         MacgenError: an argument is refused, or does not go with what is planned for.
@@ -265,7 +265,7 @@ def verify(
             10**8.
         formal: instead, prove stream protocol, order of the sums, reset and range of the sums for all time.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
-        progress: with `exhaustive` or `formal`, told what is being done.
+        progress: with `exhaustive` or `formal`, is called with what is being done.
 
     Returns:
         What was tested or proved; `passed` says whether all of it holds. What fails is a result, not an error.
@@ -279,13 +279,13 @@ def verify(
     exhaustive, formal = check_flag("exhaustive", exhaustive), check_flag("formal", formal)
     if formal:
         others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs}
-        _refuse_beside("formal", others | {"exhaustive": exhaustive or None})
+        _refuse_together("formal", others | {"exhaustive": exhaustive or None})
         from macgen.prove.formal.prover import formal as prove
 
         return prove(directory, trust=trust, progress=progress)
     seed = 1 if seed is None else seed
     if exhaustive:
-        _refuse_beside("exhaustive", {"simulator": simulator, "tiles": tiles})
+        _refuse_together("exhaustive", {"simulator": simulator, "tiles": tiles})
         from macgen.prove.exhaustive.prover import DRAWN_PAIRS
         from macgen.prove.exhaustive.prover import exhaustive as drive
 
@@ -299,7 +299,7 @@ def verify(
     return simulate(directory, simulator=choice, seed=seed, tiles=tiles, trust=trust)
 
 
-def _refuse_beside(way: str, others: Mapping[str, object]) -> None:
+def _refuse_together(way: str, others: Mapping[str, object]) -> None:
     for name, value in others.items():
         if value is not None:
             raise MacgenError(f"{name} {shown(value)} does not go with {way}; accepted is one of the two")

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for case in cases:
             if case.callspec.id not in kept:
                 case.add_marker(pytest.mark.prove)
+
+
+# After an error that names a log its directory stays: here pytest deletes it with the directories of an earlier run.
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_directories_of_this_run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        place = str(tmp_path_factory.mktemp("tmp"))
+        patch.setattr(tempfile, "tempdir", place)
+        patch.setenv("TMPDIR", place)
+        yield
 
 
 # What was compiled once is not compiled again: one store of objects for all tests of a run, and all its workers.

@@ -128,9 +128,9 @@ def test_a_network_of_ones_own_is_planned():
 
 
 def test_a_plan_tells_how_far_it_is():
-    told = []
-    macgen.plan(length=30, monte_carlo=10, progress=told.append)
-    assert told[0] == "10 of 10 trials of a width"
+    reported = []
+    macgen.plan(length=30, monte_carlo=10, progress=reported.append)
+    assert reported[0] == "10 of 10 trials of a width"
 
 
 @pytest.mark.parametrize(

@@ -240,12 +240,12 @@ class Place:
 
     def _recover(self) -> None:
         """Look for what builds of this name left that were killed: an old bundle gets its name back, the rest goes."""
-        beside = f"{glob.escape(self._stem)}.????????"
-        for aside in self.target.parent.glob(beside + _ASIDE):
+        siblings = f"{glob.escape(self._stem)}.????????"
+        for aside in self.target.parent.glob(siblings + _ASIDE):
             with contextlib.suppress(OSError), _locked(aside):
                 if name_of_bundle(aside) is not None:
                     aside.rename(aside.with_suffix(_PARTIAL) if os.path.lexists(self.target) else self.target)
-        for rest in self.target.parent.glob(beside + _PARTIAL):
+        for rest in self.target.parent.glob(siblings + _PARTIAL):
             with contextlib.suppress(OSError), _locked(rest) as locked:
                 name = name_of_bundle(rest) or self._name
                 if locked and (not any(rest.iterdir()) or not any(_others(rest, name))):

@@ -151,7 +151,7 @@ def report(
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
         seed: of the random operands, or of the choice among the given ones.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
-        progress: is told what is being done.
+        progress: is called with what is being done.
 
     Raises:
         MacgenError: an argument is refused.

@@ -81,7 +81,7 @@ def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> 
     held = [chunk_sums]
     if spec.scale is not None:
         held += [chunk_sums.scaled(spec.scale), chunk_sums.scaled(spec.scale).scaled(spec.scale)]
-    specials = not (math.isfinite(bound) and finite_scales)
+    specials = not (math.isfinite(bound) and finite_scales) or spec.overflow in OVERFLOW_SPECIAL
     outer = _adder(spec, spec.outer_format, held, spec.fold_rounding, specials=specials)
     if outer is not None:
         return KernelChoice(inner.inner, inner.operands, inner.product, outer)
@@ -136,7 +136,6 @@ def _adder(
     spec: MacSpec, fmt: Format, held: list[ValueRange], rounding: Rounding, *, specials: bool
 ) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
     """Return what makes the adder of the last of some numbers into a format; its type holds all of them."""
-    specials = specials or spec.overflow in OVERFLOW_SPECIAL
     for carrier in CARRIERS:
         if all(carrier.holds(values) for values in held):
             make = _adder_within(carrier, spec, fmt, held[-1], rounding, specials=specials)
@@ -153,7 +152,7 @@ def _split_adder(spec: MacSpec, held: list[ValueRange], *, specials: bool) -> Ca
         return None
     if not all(map(FLOAT64.holds, held[:-1])):
         return None
-    overflow, specials = spec.overflow_into(fmt), specials or spec.overflow == "infinity"
+    overflow = spec.overflow_into(fmt)
     plan = FloatPlan.within(FLOAT64, fmt, held[-1], rounding, overflow, specials=specials, split=True)
     return None if plan is None else partial(FloatAdder, plan)
 

@@ -170,6 +170,8 @@ class FloatPlan:
         looks_below = bits > 0 or rounding == "floor"  # the bits below the place, or half the subnormals' unit
         if looks_below and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
             return None
+        if rounding == "floor" and lsb - acc.lsb_exponent < carrier.min_exponent:
+            return None  # a negative sum over the unit in the last place might become 0, which is not rounded down
         innocuous = rounding == "rne" and addends.precision <= p and q >= 2 * p + 2
         return cls(
             acc=acc,

@@ -1,6 +1,5 @@
 """The golden model as functions of a spec and codes, with their inputs checked."""
 
-import operator
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, is_integer, shown
 from macgen.golden.draws import draws, random_numbers
 from macgen.golden.model import Model
 from macgen.numerics import Flags
@@ -269,19 +268,21 @@ def _start(start: int) -> int:
 
 
 def _integer(name: str, code: int) -> int:
-    try:
-        return operator.index(code)
-    except TypeError:
-        raise MacgenError(f"{name} {shown(code)} is not an integer; accepted are unsigned codes") from None
+    if not is_integer(code):
+        raise MacgenError(f"{name} {shown(code)} is not an integer; accepted are unsigned codes")
+    return int(code)
 
 
 def _integers(name: str, codes: Iterable[int]) -> list[int]:
     """Return codes as a list of Python integers."""
     try:
         values = codes.tolist() if isinstance(codes, np.ndarray) else list(codes)
-        return [operator.index(code) for code in values]
+        integers = all(map(is_integer, values))
     except TypeError:
-        raise MacgenError(f"{name} is not a sequence of integers; accepted are unsigned codes") from None
+        integers = False
+    if not integers:
+        raise MacgenError(f"{name} is not a sequence of integers; accepted are unsigned codes")
+    return list(map(int, values))
 
 
 def _matrix(name: str, codes: ArrayLike) -> NDArray[Any]:

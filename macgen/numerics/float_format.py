@@ -355,7 +355,7 @@ class FloatFormat:
 
         Parameters:
             values: real numbers of any shape.
-            rounding: `rne` or `rtz`.
+            rounding: `rne`, `rtz` or `floor`.
             overflow: `saturate` to the largest finite value (infinite values too, where the encoding has no
                 infinity), or `infinity`: infinity where the encoding has it, NaN in `fn` and `fnuz`, the largest
                 value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4), nor does

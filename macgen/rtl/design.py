@@ -71,7 +71,7 @@ class Design:
 
         They are all below a quarter of the accumulator's subnormal grid or, with r random bits, a 2**(r + 1)-th of it.
         Rounding on the grid looks at a half or a 2**r-th; whether a number just below the smallest normal one is tiny
-        is told by rounding one place lower.
+        is decided by rounding one place lower.
         """
         formats = (self.spec.a, self.spec.b, self.spec.acc)
         floats = [fmt for fmt in formats if isinstance(fmt, FloatFormat) and fmt.subnormals == "gradual"]
@@ -284,7 +284,7 @@ class Design:
 
     @cached_property
     def control(self) -> Control:
-        """What PEs are told."""
+        """The marks that PEs get."""
         return Control(self.spec)
 
     def scale_ports(self, columns: int = 1) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def run(
 
 
 class _StoppedError(Exception):
-    """A job beside this one failed, or all were interrupted. `side_by_side` tells that, and keeps no log of this."""
+    """Another job failed, or all were interrupted. `side_by_side` raises the first error, and keeps no log of this."""
 
 
 _job = threading.local()  # `stop`: the event that tells this thread's job to stop, see `side_by_side`
@@ -127,7 +127,7 @@ def side_by_side(*jobs: Callable[[], T]) -> list[T]:
 
 
 def last_message(log: Path, longest: int = 200) -> str:
-    """What a log tells about a failure: the last line with the word error in it, or else the last one."""
+    """What a log says about a failure: the last line with the word error in it, or else the last one."""
     output = log.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
     lines = [line.strip().rstrip(".") for line in output if line.strip()]
     errors = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)]

@@ -31,7 +31,7 @@ _MARK = ".macgen-work"
 
 @contextlib.contextmanager
 def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]:
-    """Give a fresh directory; after an error that names a log, or when told so, a temporary one stays.
+    """Give a fresh directory; after an error that names a log, or with `keep`, a temporary one stays.
 
     In `workdir` it has the simulator's name, and replaces that of an earlier run.
 

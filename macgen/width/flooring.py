@@ -60,7 +60,7 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    return least_man_bits(lambda m_acc: nsr(n, m_acc, chunk), target, f"at n {n} with floor")
+    return least_man_bits(lambda m_acc: nsr(n, m_acc, chunk), target, n, "floor")
 
 
 def best_chunk(n: int) -> int:

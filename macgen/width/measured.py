@@ -46,7 +46,7 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
 
 
 def stated_reach(layer: Layer, goal: Goal) -> tuple[bounds.Range | None, bounds.Range | None]:
-    """Return between which integers the operands of a layer lie by their stated formats, where that can be told.
+    """Return between which integers the operands of a layer lie by their stated formats, where these say it.
 
     Unsigned integers that a signed format carries may be less their zero points.
     """

@@ -1,12 +1,14 @@
 """What Yosys writes is read as it is meant, or refused in a sentence."""
 
+import itertools
+
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.bundle.verilog import module
 from macgen.bundle.verilog.emit import rtlil_to_verilog
-from macgen.bundle.verilog.module import describe
 from macgen.bundle.verilog.netlist import Netlist, Wire, read_netlists
 from macgen.errors import ToolError
 from macgen.rtl import Modules
@@ -57,7 +59,29 @@ def test_an_output_that_nothing_gives_is_refused():
     wires = {"y": Wire("y", (7, 8), "output"), "a": Wire("a", (7,), "input")}
     netlist = Netlist("m", wires, [], [], [], live={7, 8})
     with pytest.raises(ToolError, match=r"^macgen cannot print module m: nothing gives all bits of y$"):
-        describe(netlist, {}, {})
+        module.describe(netlist, {}, {})
+
+
+def with_inner_wire():
+    """Return a module whose output's last bit is constant, and the rest an inner wire's."""
+    (netlist,) = read_netlists(document("$add", signed=False))
+    given = netlist.wires["y"].bits
+    netlist.wires = {"a": netlist.wires["a"], "w": Wire("w", given), "y": Wire("y", (*given[:2], "0"), "output")}
+    return netlist
+
+
+def test_a_wire_that_is_read_again_is_defined_again(monkeypatch):
+    """What nothing reads in one round is left out of the next, which may read it: then it is defined after all."""
+    none, read = iter([{}]), module._places_read
+    monkeypatch.setattr(module, "_places_read", lambda written: next(none, read(written)))
+    assert module.describe(with_inner_wire(), {}, {}).definitions.keys() == {"w", "y"}
+
+
+def test_wires_that_come_and_go_for_ever_are_refused(monkeypatch):
+    rounds = itertools.cycle([{}, {"w": (1, 0)}])
+    monkeypatch.setattr(module, "_places_read", lambda description: next(rounds))
+    with pytest.raises(ToolError, match=r"^macgen cannot print module m: which of its wires are read does not settle$"):
+        module.describe(with_inner_wire(), {}, {})
 
 
 class Crossed(wiring.Component):

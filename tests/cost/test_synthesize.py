@@ -162,7 +162,7 @@ def test_verilog_that_does_not_parse_is_told_with_the_log(tmp_path):
         synthesize_gates(sources, "top", workdir=tmp_path / "work")
 
 
-def test_missing_modules_are_told(tmp_path):
+def test_missing_modules_are_named(tmp_path):
     sources = verilog(tmp_path, "module top(input a); nothing u(.a(a)); endmodule")
     with pytest.raises(ToolError, match=r"Yosys failed with exit code 1: ERROR: Module `.nothing' referenced"):
         synthesize_luts(sources, "top", workdir=tmp_path / "work", family="ice40")

@@ -221,6 +221,34 @@ def test_long_products_that_cancel(rounding):
     assert len(set(found.tolist())) > 20
 
 
+@pytest.mark.parametrize("outer", ["e8m23finite", "fp32", "e8m20fn"])
+def test_chunk_sums_that_overflow_to_nan_meet_long_scales(outer):
+    """448 * 448 * 2 exceeds E4M7's largest number, and E8M23's finite has no NaN for what that becomes."""
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e4m7fn", scale="fp32", outer=outer, chunk=2, overflow="nan")
+    a, scales = np.full((1, 2), 448.0), np.full((1, 1), 1 + 2.0**-23)
+    found = emulate.dots(spec, a, a, A_scales=scales, B_scales=scales)
+    expected = (2 - 2.0**-23) * 2.0**128 if outer == "e8m23finite" else np.nan
+    np.testing.assert_array_equal(found, [expected])
+
+
+def least(fmt):
+    return 2.0**fmt.lsb_exponent
+
+
+@pytest.mark.parametrize("other", [{}, {"lane_sum": "aligned:4"}, {"lanes": 2}, {"product": True}, {"out": True}])
+@pytest.mark.parametrize(("bias", "acc_bias"), [(55, -80), (255, -600)])
+def test_the_least_negative_number_far_below_a_floors_unit(bias, acc_bias, other):
+    """The least product over the unit in the last place is below float32's range, then below binary64's, yet not 0."""
+    operand = FloatFormat(4, 3, bias=bias, encoding="finite")
+    coarse = FloatFormat(3, 2, bias=acc_bias, encoding="finite")
+    fields = {key: coarse if value is True else value for key, value in other.items()}
+    acc = FloatFormat(9, 3, bias=2 * bias + 10, encoding="finite") if "out" in other else coarse
+    spec = MacSpec(a=operand, b=operand, acc=acc, rounding="floor", **fields)
+    a, b = np.full((1, 1), -least(operand)), np.full((1, 1), least(operand))
+    np.testing.assert_array_equal(emulate.dots(spec, a, b), [-least(coarse)])
+    np.testing.assert_array_equal(emulate.matmul(spec, -a, b), [[0.0]])
+
+
 # -- refused input -----------------------------------------------------------------------------------------------
 
 ONES = np.ones((2, 40)), np.ones((40, 3))

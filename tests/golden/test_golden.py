@@ -263,6 +263,15 @@ def test_wide_accumulators_give_python_integers():
         (lambda: golden.step(FP16, 65536, 0, 0), "acc: code 65536 is not from 0 to 65535, the codes of e5m10"),
         (lambda: golden.step(FP16, 0, -1, 0), "a: code -1 is not from 0 to 65535, the codes of e5m10"),
         (lambda: golden.step(FP16, 0, 0, 1.0), "b_code 1.0 is not an integer; accepted are unsigned codes"),
+        (lambda: golden.step(FP16, True, 0, 0), "acc_code True is not an integer; accepted are unsigned codes"),
+        (
+            lambda: golden.step(FP16, 0, (False,), (0,)),
+            "a_code is not a sequence of integers; accepted are unsigned codes",
+        ),
+        (lambda: golden.dot(FP16, [1], np.array([True])), "b_codes is not a sequence of integers; accepted are .*"),
+        (lambda: golden.matmul(FP16, [[True]], [[1]]), "A is not a sequence of integers; accepted are unsigned codes"),
+        (lambda: golden.matmul(FP16, [[1]], [[1]], True), "start True is not an integer; accepted are unsigned codes"),
+        (lambda: golden.draws(STOCHASTIC, True), "length True is not an integer from 0"),
         (lambda: golden.fold(FP16, "0", 0), "outer_code '0' is not an integer; accepted are unsigned codes"),
         (lambda: golden.fold(FP16, 0, 1 << 16), "acc: code 65536 is not from 0 to 65535, the codes of e5m10"),
         (

@@ -54,7 +54,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize(("text", "meant"), MEANT.items())
-def test_close_names_are_told(text, meant):
+def test_close_names_are_suggested(text, meant):
     with pytest.raises(MacgenError, match=rf"^[^\n]*; perhaps {re.escape(meant)} is meant$"):
         parse_format(text)
     parse_format(meant)

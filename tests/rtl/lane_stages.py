@@ -96,7 +96,7 @@ class LaneStages(wiring.Component):
         ]
         if arithmetic.random_bits:
             m.d.comb += adder.random.eq(self.random)
-        # What a sum's rounding raises is known from the sum, and told again by whatever settles it.
+        # What a sum's rounding raises is known from the sum, and raised again by whatever settles it.
         after = submodule(m, platform, "after", "output", arithmetic.output)
         result = unpack(arithmetic.value, self.sum)
         connect_members(m, after.value, result)

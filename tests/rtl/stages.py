@@ -136,7 +136,7 @@ class Stages(wiring.Component):
         ):
             for name in target.signature.members:
                 m.d.comb += getattr(target, name).eq(member(source, name))
-        # What a sum's rounding raises is known from the sum, and told again by whatever settles it.
+        # What a sum's rounding raises is known from the sum, and raised again by whatever settles it.
         after = submodule(m, platform, "after", "output", arithmetic.output)
         agree = adder.deferred_flags == output.flags
         folded = submodule(m, platform, "folded_unit", "folded", lambda: Folded(arithmetic))

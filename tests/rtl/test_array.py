@@ -281,6 +281,25 @@ def test_turns_are_independent(index, fold):
     assert check(spec, beats, log) > 150
 
 
+NARROW = [
+    MacSpec(a="int4narrow", b="int4narrow", acc="int7", chunk=3, rows=1, cols=2),  # -8 times -8 overflows
+    MacSpec(a="fix2.1narrow", b="e3m2", acc="e4m3", chunk=4, rows=2, cols=1, lanes=2, rounding="floor"),
+    MacSpec(a="int3", b="int3narrow", product="fix6.-1", acc="int7narrow", rows=1, cols=1),
+]
+
+
+@pytest.mark.thinned(2)
+@pytest.mark.parametrize("spec", NARROW, ids=lambda spec: f"{spec.a}-{spec.b}-{spec.acc}")
+def test_the_lowest_value_that_narrow_operands_lack_is_computed_with(spec):
+    gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
+    rng = np.random.default_rng(3)
+    beats = beats_of(spec, rng, 32, 30)
+    for codes, fmt in ((beats.a, spec.a), (beats.b, spec.b)):
+        if fmt.width < 5:
+            assert (codes == 1 << (fmt.width - 1)).sum() > 20
+    assert check(spec, beats, play(gates, spec, beats, rng)) > 100
+
+
 def test_a_lost_beat_would_be_seen():
     """The comparison itself: results of other operands are found out."""
     spec = STREAMS[0]

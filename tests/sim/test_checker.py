@@ -106,7 +106,7 @@ def test_expectation_of_turns_is_golden_s(fields):
         assert rows == [codes[0, :3].tolist(), codes[0, 3:].tolist(), codes[1, :3].tolist(), codes[1, 3:].tolist()]
 
 
-def test_of_turns_the_first_and_the_last_beat_are_marked_and_the_turn_is_told():
+def test_of_turns_the_first_and_the_last_beat_are_marked_and_the_turn_is_named():
     spec = dataclasses.replace(SPEC, interleave=2)
     tiles = [random_tile(spec, np.random.default_rng(seed), 4, "finite", name) for seed, name in enumerate("ab")]
     expectation = expected(spec, tiles)

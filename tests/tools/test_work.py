@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from macgen.errors import MacgenError
+from macgen.lifetime import temporary_directory
 from macgen.tools import work as work_module
 from macgen.tools import work_directory
 
@@ -97,6 +98,14 @@ def test_a_file_of_someone_else_is_kept(tmp_path):
     with pytest.raises(MacgenError, match=r"cannot be written"), work_directory(tmp_path, "icarus"):
         pass
     assert Path(tmp_path / "icarus").read_text() == "mine"
+
+
+def test_what_tests_leave_lies_where_pytest_deletes_it(tmp_path_factory):
+    with temporary_directory() as directory:
+        assert tmp_path_factory.getbasetemp() in directory.path.parents
+    script = "import tempfile; print(tempfile.gettempdir())"
+    place = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert Path(place.strip()) == directory.path.parent
 
 
 def test_after_an_error_a_temporary_directory_stays_if_it_holds_anything(tmp_path, monkeypatch):

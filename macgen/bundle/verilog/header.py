@@ -38,7 +38,7 @@ _WAIVERS = ("/* verilator lint_off DECLFILENAME */  // this file holds all modul
 """What Verilator is not to warn of, with the reason."""
 
 _COLUMN = 15
-"""Where the text beside a heading begins."""
+"""Where the text of a heading begins, in the second column."""
 
 
 def header(design: Design, name: str, netlists: Sequence[Netlist], purposes: Mapping[str, str]) -> str:
@@ -55,11 +55,11 @@ def header(design: Design, name: str, netlists: Sequence[Netlist], purposes: Map
     rows = list(_tree(netlists))
     column = max(len(f"{'  ' * depth}{module}{count}") for module, depth, count in rows) + 2
     for module, depth, count in rows:
-        lines += _beside(f"{'  ' * depth}{module}{count}", purposes.get(module, ""), column)
+        lines += _two_columns(f"{'  ' * depth}{module}{count}", purposes.get(module, ""), column)
     return "\n".join([*lines, rule, *_WAIVERS, ""])
 
 
-def _beside(head: str, text: str, column: int) -> list[str]:
+def _two_columns(head: str, text: str, column: int) -> list[str]:
     """Return comment lines with a text to the right of a heading."""
     wrapped = textwrap.wrap(text, COMMENT_WIDTH - 5 - column) or [""]
     heads = [head, *[""] * (len(wrapped) - 1)]
@@ -73,14 +73,14 @@ def _prose(design: Design, name: str) -> Iterator[str]:
     yield "//"
     each = "a column" if spec.lanes == 1 else f"{spec.lanes} columns"
     row = "a row" if spec.lanes == 1 else f"{spec.lanes} rows"
-    yield from _beside("", f"C = A B, tile by tile: {spec.rows} x {spec.cols} dot products of any length.", 0)
-    yield from _beside("Stream a", f"{each} of A in a beat, an element for each row of the tile", _COLUMN)
-    yield from _beside("Stream b", f"{row} of B in the same beat, an element for each column of the tile", _COLUMN)
+    yield from _two_columns("", f"C = A B, tile by tile: {spec.rows} x {spec.cols} dot products of any length.", 0)
+    yield from _two_columns("Stream a", f"{each} of A in a beat, an element for each row of the tile", _COLUMN)
+    yield from _two_columns("Stream b", f"{row} of B in the same beat, an element for each column of the tile", _COLUMN)
     results = f"a row of C in a beat; the first is offered {design.latency} cycles after the beat with a_last"
-    yield from _beside("Stream c", results, _COLUMN)
+    yield from _two_columns("Stream c", results, _COLUMN)
     yield "//"
     for heading, text in _facts(spec):
-        yield from _beside(heading, text, _COLUMN)
+        yield from _two_columns(heading, text, _COLUMN)
 
 
 def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
@@ -163,13 +163,13 @@ def _fold(spec: MacSpec) -> str:
 def _tree(netlists: Sequence[Netlist]) -> Iterator[tuple[str, int, str]]:
     """Yield the modules, how deep each stands, and how often in the module around it; each with its own only once."""
     by_name = {netlist.name: netlist for netlist in netlists}
-    told: set[str] = set()
+    expanded: set[str] = set()
 
     def inside(name: str, depth: int, count: int) -> Iterator[tuple[str, int, str]]:
         yield name, depth, "" if count == 1 else f" x {count}"
-        if name in told:
+        if name in expanded:
             return
-        told.add(name)
+        expanded.add(name)
         kinds = [instance.module for instance in by_name[name].instances]
         for netlist in netlists:
             if netlist.name in kinds:

@@ -24,6 +24,8 @@ LONGEST = 240
 LONGEST_CONNECTION = 60
 """The same of what a port of an instance is connected to."""
 _SHORTEST_PART, _LONGEST_PART = 24, 100
+_MOST_ROUNDS = 100
+"""In so many it settles which wires are read; a few are usual."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,8 @@ class _Builder:
     def describe(self) -> Description:
         """Write all expressions; places that nobody reads are left out in the end."""
         kept: dict[str, tuple[int, int]] | None = None
-        while True:
+        known: list[str] = []
+        for _ in range(_MOST_ROUNDS):
             description = self._write(kept)
             read = _places_read(description)
             inside = {
@@ -234,13 +237,14 @@ class _Builder:
                 for name, definition in description.definitions.items()
                 if not self._netlist.wires[name].direction
             }
-            # A wire that lost places may be just another by now, which nobody read before and is not defined yet.
-            others = {name for name in self._aliases if not self._netlist.wires[name].direction}
-            kept = {name: read[name] for name in [*inside, *others] if name in read}
+            # A wire that lost places may be just another by now, which nobody read before and has been left out.
+            known = known or list(inside)
+            kept = {name: read[name] for name in known if name in read}
             if kept == inside:
                 self._check_declared(description, read)
                 return description
             self._logic.ranges |= kept
+        raise ToolError(f"macgen cannot print module {self._netlist.name}: which of its wires are read does not settle")
 
     def _check_declared(self, description: Description, read: Mapping[str, tuple[int, int]]) -> None:
         """Raise ToolError if anything reads what is not declared, or bits that count are given by nothing."""

@@ -1,7 +1,7 @@
 """The ports of a module in the order of its component's signature, with what the docstrings say of them.
 
-A docstring's `Members:` section holds entries `name, name: text`. The component's tells of its members; those of an
-interface among them are told by the docstring of the interface's own signature.
+A docstring's `Members:` section holds entries `name, name: text`. The component's describes its members; those of an
+interface among them are described by the docstring of the interface's own signature.
 """
 
 import inspect
@@ -64,8 +64,8 @@ def port_groups(component: wiring.Component, notes: Mapping[str, str]) -> list[P
     members = component.signature.members
     entries = members_of(type(component))
     order = {name: place for place, name in enumerate(members)}
-    told = {name for names, _ in entries for name in names}
-    entries += [((name,), "") for name in members if name not in told]
+    documented = {name for names, _ in entries for name in names}
+    entries += [((name,), "") for name in members if name not in documented]
     present = [(tuple(sorted(set(names) & set(order), key=order.__getitem__)), text) for names, text in entries]
     groups: list[PortGroup] = []
     seen: set[str] = set()
@@ -96,10 +96,10 @@ def _ports(name: str, member: wiring.Member, seen: set[str]) -> Iterator[tuple[s
     kind = type(member.signature)
     if kind.__name__ == "FlippedSignature":
         kind = type(member.signature.flip())
-    told = {} if kind.__name__ in seen else {key: text for names, text in members_of(kind) for key in names}
+    texts = {} if kind.__name__ in seen else {key: text for names, text in members_of(kind) for key in names}
     for key, inner in member.signature.members.items():
         for port, text in _ports(f"{name}__{key}", inner, seen):
-            yield port, text or _brief(told.get(key, ""))
+            yield port, text or _brief(texts.get(key, ""))
     seen.add(kind.__name__)
 
 

@@ -97,8 +97,8 @@ class _Printer:
         """Return the ports that there are, in groups."""
         wires = {name: wire for name, wire in self.description.netlist.wires.items() if wire.direction}
         groups = [_CLOCK, *self.ports.get(self.description.netlist.name, ())]
-        told = {name for group in groups for name in group.ports}
-        groups.append(PortGroup("", dict.fromkeys((name for name in wires if name not in told), "")))
+        documented = {name for group in groups for name in group.ports}
+        groups.append(PortGroup("", dict.fromkeys((name for name in wires if name not in documented), "")))
         found = [PortGroup(group.text, {n: text for n, text in group.ports.items() if n in wires}) for group in groups]
         return [group for group in found if group.ports]
 
@@ -248,9 +248,9 @@ class _Printer:
             yield f"{INDENT}(* maybe_unused *) wire {_range(self._unread_bits(part) - 1, 0)}unused_{part.name};"
         yield f"{INDENT}{part.module} {part.name} ("
         connections = {**part.inputs, **part.outputs}
-        told = [name for group in (_CLOCK, *self.ports.get(part.module, ())) for name in group.ports]
-        names = [name for name in told if name in connections]
-        names += sorted(name for name in connections if name not in told)
+        documented = [name for group in (_CLOCK, *self.ports.get(part.module, ())) for name in group.ports]
+        names = [name for name in documented if name in connections]
+        names += sorted(name for name in connections if name not in documented)
         texts = {
             name: f".{name}({unread[name] if item is None else item.text()})" for name, item in connections.items()
         }

@@ -57,7 +57,7 @@ class _Arrangement:
         self._places = dict(places)
         self._inputs = {name for name, wire in description.netlist.wires.items() if wire.direction == "input"}
         self._parts = {part.name: part for part in description.parts}
-        # Signals that go out under a port's name have told where they belong.
+        # Signals that go out under a port's name have said where they belong.
         self._twins: dict[Bits, list[Place]] = defaultdict(list)
         for name, wire in description.netlist.wires.items():
             if name in places and not wire.direction and name.partition("__")[0] not in self._parts:

@@ -121,9 +121,9 @@ class Temporaries:
             if weak not in self.names.owners and self.names.netlist.wires[weak].bits == cell.output:
                 return weak
         expression = self.logic.operation(cell, 0, len(cell.output))
-        told = _told(expression)
-        if told is not None and len(told) <= _NAME_LENGTH:
-            return self._unique(told)
+        described = _described(expression)
+        if described is not None and len(described) <= _NAME_LENGTH:
+            return self._unique(described)
         return self._unique(f"{self._consumer(cell)}_{_noun(expression)}")
 
     def _consumer(self, cell: Cell) -> str:
@@ -151,7 +151,7 @@ class Temporaries:
         return unique
 
 
-def _told(expression: Expression) -> str | None:
+def _described(expression: Expression) -> str | None:
     """Return a name that tells what is done with what."""
     match expression:
         case Binary(operator=operator, operands=(left, right)) if operator in _JOINED:

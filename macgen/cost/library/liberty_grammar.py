@@ -46,7 +46,7 @@ _TOKEN = re.compile(
 
 
 class _Reader:
-    """One pass over a file's text. Lines are counted only where a group starts or an error is told."""
+    """One pass over a file's text. Lines are counted only where a group starts or an error is reported."""
 
     def __init__(self, text: str, path: Path) -> None:
         self.text = text

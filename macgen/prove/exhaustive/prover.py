@@ -141,7 +141,7 @@ def exhaustive(
             when something differs.
         timeout: limit in seconds of the comparison, and of each command before it.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
-        progress: told what is being done.
+        progress: is called with what is being done.
 
     Returns:
         What was compared. A difference is a result, not an error.

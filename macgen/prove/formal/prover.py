@@ -112,7 +112,7 @@ def formal(
             something is not proved.
         timeout: limit in seconds of each solver run.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
-        progress: told which proof is at work.
+        progress: is called with the proof that is at work.
 
     Returns:
         The proofs. A property that fails is a result, not an error.

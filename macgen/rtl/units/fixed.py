@@ -268,11 +268,11 @@ class FixedProduct(wiring.Component):
             # -- Align: an integer product to the accumulator's grid
             finer = max(grid - addend.lsb_exponent, 0)
             value = self.product.integer << max(addend.lsb_exponent - grid, 0)
-            if finer and g.rounded_sum.floors:
-                value = value[finer:].as_signed()
-            elif finer:  # `drop` cuts toward zero, the shift toward minus infinity
+            if finer:  # of a product that lies below the grid altogether its sign is left
                 negative, lost = value[-1], value[:finer].any()
-                value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
+                value = value[min(finer, len(value) - 1) :].as_signed()
+                if not g.rounded_sum.floors:  # `drop` cuts toward zero, the shift toward minus infinity
+                    value = value + extend(negative & lost, 2).as_signed()
         else:
             # -- Align: a float product to the accumulator's grid; what falls off is the sticky bit
             # The largest exponents need no shift; products with smaller ones move right from there.

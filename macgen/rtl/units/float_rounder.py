@@ -110,15 +110,19 @@ class FloatRounder(wiring.Component):
         if "clamped" in self.specials.signature.members:
             negative = member(specials, "negative")
             with m.If(clamped):
+                largest: Value = Const(g.max_exponent, g.exponent_bits)
                 if floors:
-                    least = Const(-g.max_significand, signed(p + 1))
+                    least_significand, least_exponent = g.least
+                    least = Const(least_significand, signed(p + 1))
                     m.d.comb += self.result.significand.eq(Mux(negative, least, g.max_significand))
+                    if least_exponent != g.max_exponent:
+                        largest = Mux(negative, least_exponent, g.max_exponent)
                 else:
                     m.d.comb += [
                         self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
                         self.result.round_up.eq(negative),
                     ]
-                m.d.comb += self.result.exponent.eq(g.max_exponent)
+                m.d.comb += self.result.exponent.eq(largest)
         if "negative" in self.result.signature.members:
             of_zero = ~nonzero & ~clamped
             m.d.comb += self.result.negative.eq(specials.negative & of_zero)

@@ -2,7 +2,7 @@
 
 The accumulator is held as significand * 2**(exponent + grid), the significand in two's complement. Exponents are not
 negative, and as high as their width allows: the exponent of a sum above all numbers has ones in all places, so that
-overflow, which is told at the start of the loop, is a matter of leading ones.
+overflow, which is found at the start of the loop, is a matter of leading ones.
 """
 
 from dataclasses import dataclass
@@ -100,6 +100,17 @@ class FloatGeometry:
     def zero_exponent(self) -> int:
         """Exponent that goes with a zero significand, so that the other addend is aligned without loss."""
         return self.min_exponent if self.capped else 0
+
+    @property
+    def least(self) -> tuple[int, int]:
+        """Significand and exponent of the largest negative number, normalised: its sign and the next bit differ.
+
+        Of a power of two that is -1.0 of the binade below, but where normalisation stops at the same exponent.
+        """
+        power = self.max_significand == 1 << (self.precision - 1)
+        if power and not (self.capped and self.max_exponent == self.min_exponent):
+            return -2 * self.max_significand, self.max_exponent - 1
+        return -self.max_significand, self.max_exponent
 
     @property
     def cancelling_bits(self) -> int:

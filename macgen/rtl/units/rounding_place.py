@@ -1,4 +1,4 @@
-"""What stands below the place to which a sum is rounded, told beside the normalisation of the sum and not after it.
+"""What stands below the place to which a sum is rounded, known while the sum is normalised and not after it.
 
 The shift selects the place, so a rounding that looks at many bits, as one at random does, need not wait until they have
 been shifted (docs/architecture.md).
@@ -25,7 +25,7 @@ class BitsBelow:
         stops: ones at places of the sum, the top one first; normalisation brings the highest of them to the top. After
             a shift that is not short, nothing of the sum stands below the last of these places.
         precision: bits that the normalised sum keeps, next to its sign.
-        count: how many bits below them are told one by one; of all others only whether there is a one.
+        count: how many bits below them are known one by one; of all others only whether there is a one.
         short: shifts by fewer places than this are short; 0: none is.
 
     Attributes:

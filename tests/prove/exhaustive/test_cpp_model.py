@@ -3,6 +3,7 @@
 import ctypes
 import dataclasses
 import itertools
+import re
 import subprocess
 
 import numpy as np
@@ -13,11 +14,20 @@ from hypothesis import strategies as st
 from macgen import MacSpec, presets, tools
 from macgen.errors import MacgenError
 from macgen.golden import Model
-from macgen.numerics import all_codes
+from macgen.numerics import Encoding, LaneSumKind, Overflow, RoundingKind, Subnormals, all_codes
 from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
 from tests.strategies import codes, float_formats, formats, roundings, specs
 
 LOW = (1 << 64) - 1
+
+
+@pytest.mark.parametrize("choices", [Encoding, Subnormals, RoundingKind, Overflow, LaneSumKind])
+def test_choices_have_the_numbers_that_the_header_gives_them(choices):
+    """A spec is passed as numbers: the places of its choices."""
+    name = {"RoundingKind": "Rounding", "LaneSumKind": "LaneSum"}.get(choices.__name__, choices.__name__)
+    (members,) = re.findall(rf"^enum {name} {{ (.*?) }};$", (PROVER / "numbers.h").read_text(), re.MULTILINE)
+    listed = [member.rstrip("_") for member in members.split(", ")]  # INFINITY_ and NAN_: the others are C's macros
+    assert listed == [choice.name for choice in choices] + ["POWER"] * (choices is Encoding)
 
 
 @pytest.fixture(scope="module")

@@ -93,11 +93,11 @@ def ports(bundles, tmp_path_factory):
 @pytest.mark.thinned("bubble", "turns")
 @pytest.mark.parametrize("name", SPECS)
 def test_right_verilog_is_proved(bundles, name, tmp_path):
-    told = []
-    result = formal(bundles(name), workdir=tmp_path, progress=told.append)
+    reported = []
+    result = formal(bundles(name), workdir=tmp_path, progress=reported.append)
     assert result.passed, result.problem
     names = ["PE", "sequencer", "operands", "results", "bounds"] + ["totals"] * (name in TOTALS)
-    assert told == [proof.name for proof in result.proofs] == names
+    assert reported == [proof.name for proof in result.proofs] == names
     assert all(proof.outcome == "proved" and proof.failing is None for proof in result.proofs)
     assert (result.trace, result.log, result.notes) == (None, None, ())
     left_out = {"aligned": ["direction"], "overlap": ["random numbers"], "turns": ["random numbers"]}

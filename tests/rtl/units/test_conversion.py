@@ -49,6 +49,15 @@ CASES = [
     ("int4", "int4", "fix3.1", "rne", "saturate"),
     ("fix2.2", "fix2.2", "fix2.1", "stochastic:2", "wrap"),
     ("ufix2.2", "uint4", "uint3", "rne", "saturate"),
+    ("e3m2", "e3m2", "e4m3", "floor", "infinity"),
+    ("e3m2", "e2m1", "e3m2fnuz:bias=8", "floor", "nan"),
+    ("e3m2", "e3m1finite", "e4m0finite", "floor", "saturate"),
+    ("e3m2", "e3m2", "e3m1fn:bias=5", "floor", "nan"),
+    ("e3m2", "e2m1", "e3m0fnuz:flush", "floor", "saturate"),
+    ("e3m2", "e2m1fn", "e2m1fn:none", "floor", "saturate"),
+    ("fix2.2", "fix-2.5", "e3m1:bias=6", "floor", "infinity"),
+    ("e3m2", "e2m1", "fix4.1", "floor", "wrap"),
+    ("e2m1", "e2m2", "ufix-4.6", "floor", "wrap"),
 ]
 
 

@@ -44,6 +44,16 @@ STOCHASTIC = [
 ]
 STOCHASTIC += [("e2m1:bias=3", "e2m1:bias=3", "fix3.3", f"stochastic:{bits}", "wrap") for bits in (4, 9, 32)]
 
+# Products that lie below the accumulator's last bit altogether, by up to more than their own width.
+FAR = [
+    (a, b, acc, rounding, overflow)
+    for a, b, acc, overflow in (
+        ("fix2.2", "fix-2.5", "fix6.-2", "saturate"),
+        ("ufix1.1", "ufix-2.4", "ufix6.-4", "wrap"),
+        ("uint1", "fix-4.5", "fix3.0", "wrap"),
+    )
+    for rounding in ("floor", "drop", "rtz", "rne", "stochastic:2", "stochastic:12")
+]
 
 FORMATS = SMALL + DROP + STOCHASTIC
 
@@ -60,6 +70,14 @@ def test_every_state_and_operand(formats, chunk):
     spec = MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=chunk)
     proof = Proof(spec, most_pairs=100_000 << min(spec.random_bits, 3)).run()
     assert proof.complete or len(proof.states) >= min(100, 2 ** (spec.acc.width - 1))
+
+
+@pytest.mark.thinned("fix2.2-fix-2.5-fix6.-2-floor-saturate", "fix2.2-fix-2.5-fix6.-2-drop-saturate")
+@pytest.mark.parametrize("formats", FAR, ids="-".join)
+def test_products_below_the_accumulators_last_bit(formats):
+    a, b, acc, rounding, overflow = formats
+    spec = MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow, chunk=4)
+    assert Proof(spec, most_pairs=100_000).run().steps
 
 
 def test_integers_into_integers_need_no_bits_below():

@@ -67,6 +67,24 @@ STOCHASTIC = [
     (a, b, acc, f"stochastic:{1 + index % 3}", overflow) for index, (a, b, acc, _, overflow) in enumerate(DROP)
 ]
 
+FLOOR = [(a, b, acc, "floor", overflow) for a, b, acc, _, overflow in DROP]
+
+# The largest number is a power of two, and the negative one has another exponent in two's complement. Mostly without
+# infinities, which infinite operands then make it.
+POWERS = [
+    ("e3m2", "e3m1finite", "e4m0finite", "floor", "saturate"),
+    ("e3m2", "e2m1", "e3m0finite:flush", "floor", "saturate"),
+    ("e2m1", "e2m1", "e3m0fnuz", "floor", "nan"),
+    ("e3m1", "e3m1", "e3m0fn:bias=3", "floor", "saturate"),
+    ("e2m1", "e2m1", "e1m0finite", "floor", "saturate"),
+    ("e2m1", "e2m1", "e1m0finite:bias=-1", "floor", "saturate"),
+    ("e2m1", "e2m1", "e1m0finite:bias=-4", "floor", "saturate"),
+    ("e3m2", "e2m1", "e3m1fn", "floor", "saturate"),
+    ("e3m1", "e3m1", "e3m1fn:none", "floor", "saturate"),
+    ("e2m1", "e2m1", "e2m1fn:bias=0", "floor", "saturate"),
+    ("e2m1", "e2m1", "e1m1fn:bias=-1:none", "floor", "saturate"),
+]
+
 # Products of two subnormal numbers are not normalised: accumulators with the finest grid for which that holds.
 TINY_PAIRS = [
     ("e3m2", "e3m2", "e4m3:bias=0", "rne", "infinity"),
@@ -84,11 +102,18 @@ def specs(formats):
 
 
 @pytest.mark.thinned(7)
-@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC, ids="-".join)
+@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC + FLOOR, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
     # Even where pairs had to be drawn: the accumulator got to many states.
     assert proof.complete or len(proof.states) >= 50
+
+
+@pytest.mark.thinned("e3m2-e3m1finite-e4m0finite-floor-saturate", "e3m2-e2m1-e3m1fn-floor-saturate")
+@pytest.mark.parametrize("formats", POWERS, ids="-".join)
+def test_powers_of_two_as_the_largest_numbers(formats):
+    proof = Proof(specs(formats), most_pairs=50_000).run()
+    assert proof.complete or len(proof.states) >= 20
 
 
 @pytest.mark.thinned(5)
