@@ -39,7 +39,8 @@ struct Facts {
     int64_t off_grid, special;
 };
 
-constexpr int run_length = 512;  // elements that are looked at together
+constexpr int run_length = 512;                      // elements that are looked at together
+constexpr int run_bytes = run_length * 8 + 64 + 8;  // of one that is kept: others in the same cache set are few
 
 template <class C>
 struct Seen {  // by one thread
@@ -185,10 +186,10 @@ NO_INLINE void write_run(const C* run, int count, double scale, void* target) {
 
 // Write words of some runs side by side: to[q * stride + i] = runs[i][q].
 template <class W>
-NO_INLINE void write_turned(const char* runs, int64_t run_bytes, int high, int count, int64_t stride, void* target) {
+NO_INLINE void write_turned(const char* runs, int64_t apart, int high, int count, int64_t stride, void* target) {
     W* const to = (W*)target;
     for (int q = 0; q < count; q++)
-        for (int i = 0; i < high; i++) to[q * stride + i] = ((const W*)(runs + i * run_bytes))[q];
+        for (int i = 0; i < high; i++) to[q * stride + i] = ((const W*)(runs + i * apart))[q];
 }
 
 template <class C>
@@ -276,7 +277,7 @@ class Packer {
     double turned_rows(int64_t first, int64_t stop, Seen<C>& seen) const {
         constexpr int tall = 32;
         C run[run_length + 16];
-        alignas(8) char values[tall][run_length * 8];
+        alignas(8) char values[tall][run_bytes];
         for (int64_t line = first; line < stop; line += run_length) {
             const int count = least(stop - line, run_length);
             for (int64_t k = 0; k < matrix.products; k += tall) {
@@ -296,7 +297,7 @@ class Packer {
     double panel(int64_t first, int64_t stop, Seen<C>& seen) const {
         constexpr int tall = 32;
         C run[run_length + 16];
-        alignas(8) char values[tall][run_length * 8 + 8];
+        alignas(8) char values[tall][run_bytes];
         double most = 0;
         char* const start = to(first * packed.stride);
         if (stop - first < packed.width) __builtin_memset(start, 0, packed.stride * packed.width * size);
@@ -323,7 +324,7 @@ class Packer {
     // Runs across the lines, into all panels, or only looked at.
     double products(int64_t first, int64_t stop, Seen<C>& seen) const {
         C run[run_length + 16];
-        alignas(8) char values[2][run_length * 8];
+        alignas(8) char values[2][run_bytes];
         const int together = packed.data ? run_length / (int)packed.width * (int)packed.width : run_length;
         const int parts = packed.data && size == 2 ? 2 : 1;
         for (int64_t k = first; k < stop; k += parts)
@@ -358,13 +359,13 @@ class Packer {
 
     static int least(int64_t left, int most) { return left < most ? (int)left : most; }
 
-    static void turn(int word, const char* runs, int64_t run_bytes, int high, int count, int64_t stride, void* target) {
+    static void turn(int word, const char* runs, int64_t apart, int high, int count, int64_t stride, void* target) {
         if (word == 8)
-            write_turned<uint64_t>(runs, run_bytes, high, count, stride, target);
+            write_turned<uint64_t>(runs, apart, high, count, stride, target);
         else if (word == 4)
-            write_turned<uint32_t>(runs, run_bytes, high, count, stride, target);
+            write_turned<uint32_t>(runs, apart, high, count, stride, target);
         else
-            write_turned<uint16_t>(runs, run_bytes, high, count, stride, target);
+            write_turned<uint16_t>(runs, apart, high, count, stride, target);
     }
 
     static void merge(Facts& facts, const Seen<C>& seen, double sum) {
