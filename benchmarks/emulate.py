@@ -24,6 +24,7 @@ from rich.table import Table
 
 import macgen
 from macgen import MacSpec, emulate, golden, presets
+from macgen.interrupts import run_program
 
 BASELINE = "NumPy float32 A @ B (BLAS)"
 PEER_SIZE, GOLDEN_SIZE = 96, 16
@@ -122,4 +123,4 @@ def main(size: int, repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

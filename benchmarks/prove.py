@@ -9,9 +9,7 @@ differs or is not proved. `make prove` does it for one preset of each family, `m
 
 import os
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
@@ -20,6 +18,8 @@ from macgen import presets, tools
 from macgen.bundle import build
 from macgen.catalogue import preset
 from macgen.errors import MacgenError
+from macgen.interrupts import run_program
+from macgen.lifetime import temporary_directory
 from macgen.prove.exhaustive.prover import ExhaustiveResult, Phase, exhaustive
 from macgen.prove.formal.prover import FormalResult, formal
 from macgen.simulate.simulators import SIMULATORS
@@ -93,8 +93,8 @@ def main(names: list[str]) -> int:
     simulated: list[list[str]] = []
     wrong: list[str] = []
     for place, (name, spec) in enumerate(specs.items(), 1):
-        with tempfile.TemporaryDirectory(prefix="macgen-") as directory, TOLD.status(name) as status:
-            bundle = Path(directory) / "mac"
+        with temporary_directory() as directory, TOLD.status(name) as status:
+            bundle = directory.path / "mac"
             build(spec, bundle)
             started = processor_seconds()
             pairs = exhaustive(bundle, progress=partial(tell, status, name))
@@ -122,8 +122,13 @@ def main(names: list[str]) -> int:
     return 1 if wrong else 0
 
 
-if __name__ == "__main__":
+def program() -> int:
+    """Run `main` on the command line's presets."""
     try:
-        sys.exit(main(sys.argv[1:]))
+        return main(sys.argv[1:])
     except MacgenError as error:
         sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    run_program(program)

@@ -14,7 +14,6 @@ import os
 import random
 import re
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,8 @@ from macgen.bundle import build
 from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.cost import synthesize, timing
 from macgen.cost.estimate import report
+from macgen.interrupts import run_program
+from macgen.lifetime import temporary_directory
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import submodule
@@ -200,11 +201,11 @@ def measured(component: wiring.Component, liberty: Path) -> Measured:
 
 def area_and_period(verilog: str, liberty: Path) -> tuple[float, float]:
     """Return um2 and minimum period in ns of the module `unit`."""
-    with tempfile.TemporaryDirectory() as directory:
-        source = Path(directory) / "unit.v"
+    with temporary_directory() as directory:
+        source = directory.path / "unit.v"
         source.write_text(verilog, encoding="utf-8")
         gates = synthesize.synthesize_gates(
-            [source], "unit", workdir=Path(directory) / "work", liberty_file=liberty, period_ns=AIM_NS
+            [source], "unit", workdir=directory.path / "work", liberty_file=liberty, period_ns=AIM_NS
         )
         period = timing.analyse(gates).minimum_period_ns
     assert gates.area is not None
@@ -264,8 +265,8 @@ def catalogue_table(liberty: Path, console: Console) -> Table:
     for heading in ("preset", "um2", "ns", "um2 ns", "pJ a MAC"):
         table.add_column(heading, justify="right")
     for name, spec in macgen.presets.items():
-        with tempfile.TemporaryDirectory() as directory, console.status(name):
-            bundle = Path(directory) / "mac"
+        with temporary_directory() as directory, console.status(name):
+            bundle = directory.path / "mac"
             build(spec.replace(rows=1, cols=1), bundle)
             result = report(bundle, liberty=liberty)
         cost, ratios = result.cost, result.ratios
@@ -303,4 +304,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -23,11 +23,12 @@ from rich.table import Table
 
 import macgen
 from macgen import MacSpec
+from macgen.interrupts import run_program
 from macgen.network.gemm import Kind
 from macgen.network.papers import paper_network
 from macgen.width import monte_carlo, nsr, truncation, variance
+from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
 
 PRODUCT_BITS, CHUNK, SEED = 5, 64, 1
 FORWARD: tuple[Kind, ...] = ("forward",)
@@ -86,7 +87,7 @@ CLOSED_FORM = (
 TABLE_SCRIPT = """
 from macgen.network.papers import paper_network
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
+from macgen.width.goal import Goal
 plan_network(paper_network("resnet18", 256), Goal(chunk=64))
 """
 
@@ -204,4 +205,4 @@ def main(quick: bool, trials: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -8,7 +8,6 @@ flag with the golden model.
 """
 
 import argparse
-import sys
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from sklearn.neural_network import MLPClassifier
 
 import macgen
 from macgen.bundle import build
+from macgen.interrupts import run_program
 from macgen.numerics import Format
 from macgen.simulate.matmul import MatmulResult, run_matmul
 from macgen.simulate.simulators import SimulatorChoice
@@ -134,4 +134,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -9,10 +9,17 @@
 The names below load their modules when first used, so that `import macgen` and `macgen --help` stay quick.
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import TYPE_CHECKING, Any
+
+from macgen.version import __version__ as __version__
+
+TYPE_CHECKING = False  # type checkers know it by its name; `typing` would take as long to load as all else of a start
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from macgen import bundle, cost, emulate, golden, network, numerics, prove, rtl, simulate, width
     from macgen.bundle.bundle import Bundle, build
     from macgen.catalogue import presets
@@ -21,8 +28,6 @@ if TYPE_CHECKING:
     from macgen.numerics import FixedFormat, FloatFormat, parse_format
     from macgen.spec import MacSpec
     from macgen.verbs import plan, verify
-
-from macgen.version import __version__ as __version__
 
 _HOMES = {
     "Bundle": "macgen.bundle.bundle",

@@ -33,7 +33,8 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
         ),
         "fp16": Preset(
             MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity"),
-            "IEEE 754 binary16 fused multiply-add, subnormals, infinities and NaN included.",
+            "IEEE 754 binary16 fused multiply-add, subnormals, infinities and NaN included; an exact zero is always "
+            "+0, tininess is detected after rounding.",
         ),
         "fp16-fp32": Preset(
             MacSpec(a="fp16", b="fp16", acc="fp32", overflow="infinity"),

@@ -2,50 +2,34 @@
 
 import dataclasses
 import json
-import math
-import re
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import (
-    MAX_SCALE_BITS,
-    Choice,
     FixedFormat,
     FloatFormat,
     Format,
     LaneSum,
     Overflow,
     Rounding,
-    ScaleFormat,
     as_format,
 )
-
-
-class Fold(Choice):
-    """When a finished chunk sum is folded into the outer accumulator."""
-
-    BUBBLE = "bubble"
-    """In one cycle between chunks in which no product is taken (smaller)."""
-    OVERLAP = "overlap"
-    """While the next chunk's first product is loaded (no stall)."""
-
-
-Scale = ScaleFormat | FloatFormat
-"""A format that scales can have."""
-
-RandomPlace = Literal["steps", "chunks", "out"]
-"""Where stochastic rounding takes place: in the accumulator's adder (with it folds, where the same adder does them), in
-the outer accumulator's own adder, or in the conversion of results to `out`."""
-
-MAX_SIDE = 256
-MAX_CHUNK = 1 << 20
-MAX_PIPELINE = 2
-MAX_INTERLEAVE = 4
-MAX_LANES = 32
-MAX_FUSED_BITS = 256
-MAX_OPERAND_WIDTH = 32
+from macgen.spec_fields import (
+    MAX_CHUNK,
+    MAX_FUSED_BITS,
+    MAX_INTERLEAVE,
+    MAX_LANES,
+    MAX_PIPELINE,
+    MAX_SIDE,
+    Fold,
+    RandomPlace,
+    Scale,
+    check_operand,
+    least_int_bits,
+    parse_scale,
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -58,20 +42,21 @@ class MacSpec:
         acc: format of the accumulators, and of the results unless `outer` or `out` says otherwise.
         product: format to which each product is rounded; None or `exact`: products are exact.
         scale: format of the scales that each chunk of a row of A and of a column of B has, such as `e8m0fnu`, or a
-            float format of up to 8 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
+            float format of up to 32 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
             None: no scales.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
         outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
         out: format of the results; None: the outer accumulator's.
-        rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `drop`
-            (align and drop: the addends are cut at the larger one's last place before they are added) or
-            `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last place).
+        rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `floor`
+            (toward minus infinity), `drop` (align and drop: the addends are cut at the larger one's last place before
+            they are added) or `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last
+            place).
         outer_rounding: of what enters the outer accumulator, and of the conversion to `out`; None: `rounding`.
-        overflow: `saturate`, `infinity` (accumulators with infinities) or `wrap` (fixed-point accumulators); a format
-            here that does not know it saturates.
+        overflow: `saturate`, `infinity` (accumulators with infinities), `nan` (those with NaN and no infinities) or
+            `wrap` (fixed-point accumulators); a format here that does not know it saturates.
         lanes: products that a step takes, 1 to 32; chunks are multiples of it.
         lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
-            `aligned:W`, all terms cut at W fraction bits below the largest exponent.
+            `aligned:W`, all addends cut at W fraction bits below the largest exponent.
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
@@ -128,8 +113,8 @@ class MacSpec:
             a=as_format("a", a),
             b=as_format("b", b),
             acc=as_format("acc", acc),
-            product=None if product is None or product == "exact" else as_format("product", product),
-            scale=None if scale is None else _scale(scale),
+            product=None if product is None or _is_exact(product) else as_format("product", product),
+            scale=None if scale is None else parse_scale(scale),
             chunk=chunk,
             outer=None if outer is None else as_format("outer", outer),
             out=None if out is None else as_format("out", out),
@@ -177,6 +162,14 @@ class MacSpec:
     def out_format(self) -> Format:
         """Format of the results."""
         return self.outer_format if self.out is None else self.out
+
+    @property
+    def port_formats(self) -> tuple[Format, Format]:
+        """What the array takes the operands' codes for: `a` and `b`, with the lowest value that narrow formats lack."""
+        a, b = (
+            dataclasses.replace(fmt, narrow=False) if isinstance(fmt, FixedFormat) else fmt for fmt in (self.a, self.b)
+        )
+        return a, b
 
     @property
     def fold_rounding(self) -> Rounding:
@@ -234,8 +227,19 @@ class MacSpec:
         return dataclasses.replace(self, **changes)
 
     def overflow_into(self, fmt: Format) -> Overflow:
-        """Return what becomes of a result too large for one of the spec's formats."""
-        knows = fmt.has_infinity if self.overflow == "infinity" else isinstance(fmt, FixedFormat)
+        """Return what becomes of a result too large for one of the spec's formats.
+
+        Raises:
+            MacgenError: this is no format.
+        """
+        check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
+        match self.overflow:
+            case Overflow.INFINITY:
+                knows = fmt.has_infinity
+            case Overflow.NAN:
+                knows = isinstance(fmt, FloatFormat) and fmt.overflows_to_nan
+            case _:
+                knows = isinstance(fmt, FixedFormat) and not fmt.narrow
         return self.overflow if knows else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
@@ -260,9 +264,9 @@ class MacSpec:
             ("interleave", 1, MAX_INTERLEAVE),
             ("pipeline", 1, MAX_PIPELINE),
         ):
-            check_integer(field, getattr(self, field), low, high)
+            self.__dict__[field] = check_integer(field, getattr(self, field), low, high)
         if self.chunk is not None:
-            check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
+            self.__dict__["chunk"] = check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
             if self.chunk % self.lanes:
                 raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
 
@@ -280,7 +284,7 @@ class MacSpec:
         if aligned is not None and (isinstance(self.acc, FixedFormat) or self.rounding == "drop"):
             raise MacgenError(
                 f"lane_sum {self.lane_sum!r} does not go with acc {self.acc} and rounding {self.rounding!r}; accepted "
-                f"are float accumulators, and rne, rtz or stochastic:r"
+                f"are float accumulators, and rne, rtz, floor or stochastic:r"
             )
         if self.lane_sum == "fused" and self.lanes > 1 and self.fused_bits > MAX_FUSED_BITS:
             raise MacgenError(
@@ -319,8 +323,9 @@ class MacSpec:
             signed = isinstance(fmt, FloatFormat) or fmt.signed
 
     def _check_float_accumulator(self, acc: FloatFormat) -> None:
-        if self.overflow == "wrap" or (self.overflow == "infinity" and not acc.has_infinity):
-            accepted = "saturate or infinity" if acc.has_infinity else "saturate"
+        if self.overflow_into(acc) != self.overflow:
+            more = " or infinity" if acc.has_infinity else " or nan" if acc.overflows_to_nan else ""
+            accepted = f"saturate{more}"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         narrow = f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but"
         if self.product is not None:
@@ -338,13 +343,14 @@ class MacSpec:
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow == "infinity":
-            raise MacgenError(f"overflow 'infinity' does not go with acc {acc}; accepted is saturate or wrap")
+        if self.overflow in ("infinity", "nan") or (self.overflow == "wrap" and acc.narrow):
+            accepted = "saturate" if acc.narrow else "saturate or wrap"
+            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         addends = (self.a, self.b) if self.product is None else (self.product,)
         if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
             what = f"a {self.a} or b {self.b}" if self.product is None else f"product {self.product}"
             raise MacgenError(f"acc {acc} is unsigned, but {what} is signed; accepted is a signed acc")
-        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed)
+        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed, narrow=acc.narrow)
         if acc.int_bits < least:
             raise MacgenError(
                 f"acc {acc} is too narrow: it ends at {acc.max:g}, but {self._largest_addend()[0]} reach "
@@ -392,6 +398,7 @@ class MacSpec:
         Raises:
             MacgenError: the text is no JSON, or `from_dict` refuses it.
         """
+        check_type("spec", text, (str, bytes, bytearray), "a JSON text, such as MacSpec.to_json writes")
         try:
             values = json.loads(text, object_pairs_hook=object_of_distinct_keys)
         except MacgenError:
@@ -404,48 +411,17 @@ class MacSpec:
 _REQUIRED_FIELDS = ("a", "b", "acc")
 
 
-def _scale(value: Scale | str) -> Scale:
-    """Return the format of a scale."""
-    if isinstance(value, str) and value.endswith("fnu"):
-        try:
-            return ScaleFormat.parse(value)
-        except MacgenError as error:
-            raise MacgenError(f"scale: {error}") from None
-    if isinstance(value, ScaleFormat):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"e[2-8]m0", value):
-        raise MacgenError(f"scale {shown(value)} is no format; perhaps {value}fnu, powers of two, is meant")
-    fmt = as_format("scale", value)
-    if isinstance(fmt, FixedFormat) or fmt.width > MAX_SCALE_BITS:
-        raise MacgenError(
-            f"scale {fmt} is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to "
-            f"{MAX_SCALE_BITS} bits"
-        )
-    return fmt
-
-
-def check_operand(field: str, fmt: Format) -> None:
-    """Refuse a format that is too wide for an operand.
+def check_spec(spec: object) -> None:
+    """Refuse what is no MacSpec.
 
     Raises:
-        MacgenError: it has more than `MAX_OPERAND_WIDTH` bits.
+        MacgenError: it is none.
     """
-    if fmt.width > MAX_OPERAND_WIDTH:
-        raise MacgenError(f"{field} {fmt} has {fmt.width} bits; accepted are operands of up to {MAX_OPERAND_WIDTH}")
+    check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
 
 
-def least_int_bits(*factors: Format, frac_bits: int, signed: bool) -> int:
-    """Return how many bits before the point a fixed-point accumulator needs to hold every finite product of numbers of
-    one or two formats.
-    """
-    ends = [Fraction(1)]
-    for fmt in factors:
-        of_format = [fmt.number(fmt.largest_code(sign)).to_fraction() for sign in (0, 1)]
-        ends = [x * y for x in ends for y in of_format]
-    products = [x * (1 << frac_bits) for x in ends]
-    lowest, largest = math.floor(min(products)), math.ceil(max(products))
-    bits = max(largest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + signed
-    return max(bits - frac_bits, int(signed))
+def _is_exact(product: Format | str) -> bool:
+    return isinstance(product, str) and product == "exact"
 
 
 def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,10 +6,18 @@ Each does what the command of its name does, and returns the record that the com
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import (
+    MacgenError,
+    check_choices,
+    check_flag,
+    check_function,
+    check_path,
+    check_type,
+    shown,
+    shown_path,
+)
 
 if TYPE_CHECKING:
     from macgen.network.gemm import Network
@@ -18,8 +26,8 @@ if TYPE_CHECKING:
     from macgen.prove.formal.prover import FormalResult
     from macgen.simulate.simulators import SimulatorChoice
     from macgen.simulate.verify import VerifyResult
+    from macgen.width.goal import Goal
     from macgen.width.network_plan import NetworkPlan
-    from macgen.width.planning import Goal
     from macgen.width.variance import Reading
 
 PathLike = str | os.PathLike[str]
@@ -43,6 +51,7 @@ def plan(
     a: "Format | str | None" = None,
     b: "Format | str | None" = None,
     chunk: int | Literal["auto"] | None = None,
+    outer: "Format | str | None" = None,
     rounding: "Rounding | str" = "rne",
     nsr: float | None = None,
     limit: float | None = None,
@@ -65,6 +74,8 @@ def plan(
         only: kinds of GEMMs, of `forward`, `backward`, `gradient`; none: all.
         a, b: formats of the operands; None: those that the model states for quantised operands, else e5m2.
         chunk: products a chunk; `auto`: the power of two near sqrt(length); None: no chunks.
+        outer: format of an accumulator of chunk sums; the other one is then planned for a chunk. Whether it is wide
+            enough is said where it is decidable, for integers and fixed point.
         rounding: of the adder.
         nsr, limit, reading, overflow_probability: the criteria, see `macgen.width.Goal`; None: its defaults.
         nzr: with a length, the share of products that are not zero; None: 1.
@@ -74,6 +85,12 @@ def plan(
     Raises:
         MacgenError: an argument is refused, or does not go with what is planned for.
     """
+    if dims is not None:
+        check_type("dims", dims, Mapping, "a mapping of names to sizes")
+    from macgen.network.gemm import KINDS
+
+    only = check_choices("only", only, KINDS)
+    check_function("progress", progress)
     sources = {"length": length, "network": network, "model": model}
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
@@ -83,8 +100,8 @@ def plan(
         )
     for name, value, with_ in (
         ("batch", batch, ("network", "model")),
-        ("dim", next((f"{name}={size}" for name, size in (dims or {}).items()), None), ("model",)),
-        ("data", None if data is None else os.fspath(data), ("model",)),
+        ("dim", next((f"{name}={shown(size)}" for name, size in (dims or {}).items()), None), ("model",)),
+        ("data", None if data is None else str(check_path("data", data)), ("model",)),
         ("only", next(iter(only), None), ("network", "model")),
         ("nzr", nzr, ("length",)),
         ("monte-carlo", monte_carlo, ("length",)),
@@ -97,6 +114,7 @@ def plan(
         a=a,
         b=b,
         chunk=chunk,
+        outer=outer,
         rounding=rounding,
         nsr=nsr,
         limit=limit,
@@ -111,7 +129,7 @@ def plan(
 
 
 def _goal(**values: object) -> "Goal":
-    from macgen.width.planning import Goal
+    from macgen.width.goal import Goal
 
     return Goal(**{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
 
@@ -137,7 +155,7 @@ def _network(network: "str | Network | None", batch: int | None) -> "Network":
     from macgen.network.papers import paper_network
 
     if not isinstance(network, Network):
-        return paper_network(str(network), 1 if batch is None else batch)
+        return paper_network(network, 1 if batch is None else batch)  # type: ignore[arg-type]  # refused there
     if batch is not None:
         raise MacgenError(f"batch {shown(batch)} does not go with a network of your own, which has one already")
     return network
@@ -146,22 +164,23 @@ def _network(network: "str | Network | None", batch: int | None) -> "Network":
 def _model(
     model: PathLike, batch: int | None, dims: Mapping[str, int] | None, data: PathLike | None, progress: Progress
 ) -> "Network":
-    file = Path(model)
+    file = check_path("model", model)
     if data is None:
         from macgen.network.onnx_model import from_onnx
 
         progress(f"reading {shown_path(file)}")
         return from_onnx(file, batch=batch, dims=dims)
+    samples = check_path("data", data)
     if batch is not None or dims:
         raise MacgenError(
-            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(Path(data))}, whose shape "
-            f"says it; accepted is one of them"
+            f"{'batch' if batch is not None else 'dim'} does not go with data {shown_path(samples)}, whose "
+            f"shape says it; accepted is one of them"
         )
     from macgen.network.measure import measure
     from macgen.network.samples import load_samples
 
     progress(f"running {shown_path(file)} on the samples")
-    return measure(file, load_samples(Path(data)))
+    return measure(file, load_samples(samples))
 
 
 def _plan_network(
@@ -173,9 +192,6 @@ def _plan_network(
     from macgen.width.network_plan import plan_network
     from macgen.width.stated import stated_formats
 
-    for kind in only:
-        if kind not in KINDS:
-            raise MacgenError(f"only {shown(kind)} is not one of {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if kind in only] or KINDS
     stated = stated_formats(network, kinds)
     taken = {which: fmt for which in left_out if (fmt := stated.format(which)) is not None}
@@ -258,7 +274,9 @@ def verify(
         MacgenError: the bundle or an argument is refused, or two of them do not go together.
         ToolError: a tool is missing, failed or ran out of time; the sentence names its log.
     """
-    directory = Path(bundle)
+    directory = check_path("bundle", bundle)
+    check_function("progress", progress)
+    exhaustive, formal = check_flag("exhaustive", exhaustive), check_flag("formal", formal)
     if formal:
         others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs}
         _refuse_beside("formal", others | {"exhaustive": exhaustive or None})

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Literal
 
 from macgen.numerics import FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 Pair = tuple[int, int]
 """Codes of a left and a right operand, or of their scales."""
@@ -100,8 +101,10 @@ class Aim:
 
 
 def largest_of(fmt: Format | ScaleFormat) -> Fraction:
-    code = fmt.nan_code - 1 if isinstance(fmt, ScaleFormat) else fmt.largest_code(0)
-    return fmt.number(code).to_fraction()
+    """Return the largest number of a format; of one that has no positive one, as int1, the largest magnitude."""
+    if isinstance(fmt, ScaleFormat):
+        return fmt.number(fmt.nan_code - 1).to_fraction()
+    return fmt.number(fmt.largest_code(0)).to_fraction() or -fmt.number(fmt.largest_code(1)).to_fraction()
 
 
 def floor_log2(x: Fraction) -> int:
@@ -125,7 +128,8 @@ def scale_code(fmt: Scale, exponent: int) -> int:
     if isinstance(fmt, ScaleFormat):
         return exponent + fmt.bias
     code = exact_code(fmt, 0, 1, exponent)
-    assert code is not None
+    if code is None:  # no assertion: those say that the array is wrong
+        raise LookupError(f"{fmt} has no code of 2^{exponent}")
     return code
 
 
@@ -178,8 +182,8 @@ def factors_of(aim: Aim, addend: Addend) -> tuple[Pair, Pair] | None:
 
 
 def significand_bits(fmt: Format) -> int:
-    """Return the width of which every magnitude is a number of the format."""
-    return fmt.precision if isinstance(fmt, FloatFormat) else fmt.width - fmt.signed
+    """Return the width of which every magnitude is a number of the format, of one sign at least (int1 has -1 only)."""
+    return fmt.precision if isinstance(fmt, FloatFormat) else max(fmt.width - fmt.signed, 1)
 
 
 def _factors(odd: int, a_bits: int, b_bits: int) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,8 @@ from collections import deque
 
 from macgen.numerics import Format
 from macgen.numerics.flags import FLAG_BITS, Flags
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 from sim.model import Expected, unpack
 from sim.operands import Tile
 

@@ -9,7 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 Codes = NDArray[np.int64]
 
@@ -105,7 +106,14 @@ def special_codes(fmt: Format | ScaleFormat) -> list[int]:
 
 
 def draw(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
-    """Return random codes of a kind and shape."""
+    """Return random codes of a kind and shape, all of them numbers where the format is narrow."""
+    codes = _drawn(kind, rng, fmt, shape)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes[codes == fmt.missing_code] = fmt.largest_code(1)
+    return codes
+
+
+def _drawn(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Codes:
     match kind:
         case "uniform":
             return rng.integers(0, 1 << fmt.width, shape, dtype=np.int64)
@@ -126,7 +134,12 @@ def draw(kind: Kind, rng: Generator, fmt: Format, shape: tuple[int, ...]) -> Cod
 def draw_scales(kind: Kind, rng: Generator, fmt: Scale, shape: tuple[int, ...]) -> Codes:
     """Return random codes of scales, of a kind and shape; but for `uniform`, most are about 1."""
     if isinstance(fmt, FloatFormat):
-        return draw(kind, rng, fmt, shape)
+        codes = draw(kind, rng, fmt, shape)
+        if kind in ("uniform", "special", "lengths") or fmt.exp_bits < 5:
+            return codes
+        moderate = fmt.quantize(np.ldexp(rng.uniform(-2, 2, shape), rng.integers(-12, 13, shape)))
+        finite = np.isfinite(fmt.decode(codes))  # of the special codes that `rare` draws, infinities and NaN stay
+        return np.where(finite, fmt.encode(moderate), codes).astype(np.int64)
     match kind:
         case "uniform":
             return rng.integers(0, fmt.nan_code + 1, shape, dtype=np.int64)

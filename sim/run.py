@@ -1,13 +1,13 @@
 """Builds a bundle's Verilog with one simulator and runs the testbench on it: `python run.py BUNDLE`.
 
 Needs neither the macgen command nor a simulator on the PATH; `macgen verify` runs this file too, with a time limit.
-Exit code 0: all tests passed; 1: some failed; 2: there is nothing to test, or a tool failed.
+Exit code 0: all tests passed; 1: some say that the array is wrong; 2: there is nothing to test, or a tool or the
+testbench itself failed.
 """
 
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +19,9 @@ from cocotb_tools import runner as cocotb_runner  # noqa: E402
 from macgen.bundle.manifest import load_manifest  # noqa: E402
 from macgen.bundle.opening import open_bundle  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
+from macgen.interrupts import run_program  # noqa: E402
+from macgen.lifetime import temporary_directory  # noqa: E402
+from macgen.simulate.session import read_results  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
 
@@ -48,13 +51,13 @@ def main() -> int:
     parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
-        with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
+        with temporary_directory() as directory:
             bundle = options.bundle.resolve()
             if not options.trust:
                 opened = open_bundle(bundle)
                 for note in opened.notes:
                     print(f"note: {note}", file=sys.stderr)
-                bundle = opened.copy(Path(directory) / "bundle")  # what was looked at is what runs
+                bundle = opened.copy(directory.path / "bundle")  # what was looked at is what runs
             return run(bundle, options.simulator, options.work.resolve(), options.module)
     except MacgenError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -91,14 +94,16 @@ def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
             results_xml=str(work / "results.xml"),
             timescale=("1ns", "1ps"),
         )
-        cases = list(ElementTree.parse(results).iter("testcase"))
+        tests, broken = read_results(Path(results))
     except (RuntimeError, OSError, ElementTree.ParseError) as error:
         print(f"error: {name} did not run the testbench to its end: {error}", file=sys.stderr)
         return 2
-    failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    print(f"{len(cases) - len(failed)} of {len(cases)} tests passed with {name} {version_of(name)}")
-    return 2 if not cases else 1 if failed else 0
+    failed = [test for test in tests if not test.passed]
+    print(f"{len(tests) - len(failed)} of {len(tests)} tests passed with {name} {version_of(name)}")
+    for test in broken:
+        print(f"error: the testbench broke off in {test.name}: {test.message}", file=sys.stderr)
+    return 2 if not tests or (broken and len(broken) == len(failed)) else 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

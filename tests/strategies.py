@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import MAX_RANDOM_BITS, SUM_ROUNDINGS, Encoding, FixedFormat, FloatFormat
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold, MacSpec
+from macgen.spec import MacSpec
+from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold
 
 EXPECTED_CONTRADICTIONS = (
     "is not a power of two",
@@ -51,7 +52,18 @@ def fixed_formats(draw, max_width=256):
     """Every integer and fixed-point format."""
     signed = draw(st.booleans())
     width = draw(st.integers(1, max_width))
-    return FixedFormat(draw_int_bits := draw(st.integers(int(signed), width)), width - draw_int_bits, signed=signed)
+    int_bits = draw(st.integers(int(signed), width) | st.integers(-8, width + 8).filter(lambda bits: bits <= MAX_WIDTH))
+    return FixedFormat(int_bits, width - int_bits, signed=signed)
+
+
+def narrowed(formats_of):
+    """The same formats; of signed fixed-point ones now and then the narrow one."""
+
+    def of(fmt):
+        may_be = isinstance(fmt, FixedFormat) and fmt.signed and fmt.width > 1
+        return st.sampled_from([fmt, dataclasses.replace(fmt, narrow=True)]) if may_be else st.just(fmt)
+
+    return formats_of.flatmap(of)
 
 
 def formats(max_exp_bits=11, max_man_bits=52, max_width=256):
@@ -75,9 +87,11 @@ def _fixed_accumulators(draw, a, b, max_width):
     """Fixed-point formats that hold the products of two operands; their width may exceed `max_width` for that."""
     signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b)) or draw(st.booleans())
     product_bits = a.max_exponent + b.max_exponent + 2 + signed  # before the point, enough and at most one too many
-    int_bits = max(product_bits + draw(st.integers(-1, 4)), 2)
+    int_bits = product_bits + draw(st.integers(-1, 4))
     assume(int_bits <= MAX_WIDTH)
-    return FixedFormat(int_bits, draw(st.integers(0, min(max(max_width - int_bits, 8), MAX_WIDTH - int_bits))), signed)
+    most = min(max(max_width - int_bits, 8), MAX_WIDTH - max(int_bits, 0))
+    assume(1 - int_bits <= most)
+    return FixedFormat(int_bits, draw(st.integers(max(1 - int_bits, -8), most)), signed)
 
 
 def roundings():
@@ -88,15 +102,19 @@ def roundings():
 @st.composite
 def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE, max_chunk=MAX_CHUNK):
     """Every kind of accepted spec; the arguments bound the operands, an accumulator may have about twice the width."""
-    operands = formats(max_exp_bits, max_man_bits, max_width).filter(lambda fmt: fmt.width <= MAX_OPERAND_WIDTH)
+    operands = narrowed(formats(max_exp_bits, max_man_bits, max_width)).filter(
+        lambda fmt: fmt.width <= MAX_OPERAND_WIDTH
+    )
     a = draw(operands)
     b = draw(st.just(a) | operands)
     float_accumulators = _float_accumulators(a, b, min(max_exp_bits + 1, 11), min(2 * max_man_bits + 1, 52))
-    acc = draw(st.just(a) | float_accumulators | _fixed_accumulators(a, b, min(2 * max_width + 8, MAX_WIDTH)))
+    fixed_accumulators = narrowed(_fixed_accumulators(a, b, min(2 * max_width + 8, MAX_WIDTH)))
+    acc = draw(st.just(a) | float_accumulators | fixed_accumulators)
     if isinstance(acc, FixedFormat):
-        overflow = st.sampled_from(["saturate", "wrap"])
+        overflow = st.sampled_from(["saturate"] if acc.narrow else ["saturate", "wrap"])
     else:
-        overflow = st.sampled_from(["saturate", "infinity"] if acc.has_infinity else ["saturate"])
+        special = ["infinity"] if acc.has_infinity else ["nan"] if acc.has_nan else []
+        overflow = st.sampled_from(["saturate", *special])
     try:
         return MacSpec(
             a=a,
@@ -133,7 +151,7 @@ def family_specs(draw, **limits):
 
     def near(top):
         """Formats whose largest magnitude is about 2**top."""
-        return st.builds(_moved_to, floats, st.integers(top - 3, top + 3)) | fixed_formats(24)
+        return st.builds(_moved_to, floats, st.integers(top - 3, top + 3)) | narrowed(fixed_formats(24))
 
     def change(**values):
         nonlocal spec
@@ -152,7 +170,8 @@ def family_specs(draw, **limits):
         change(outer=draw(near(spec.acc.max_exponent)))
     change(outer_rounding=draw(st.none() | roundings()))
     if draw(st.booleans()):
-        change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | st.sampled_from(["e4m3fn", "e5m2", "e4m3:none"])))
+        floats_of_scales = st.sampled_from(["e4m3fn", "e5m2", "e4m3:none", "fp16", "bf16", "fp32"])
+        change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | floats_of_scales))
     if draw(st.booleans()):
         change(out=draw(near(spec.outer_format.max_exponent)))
     change(interleave=draw(st.integers(1, MAX_INTERLEAVE)))
@@ -163,7 +182,7 @@ def corner_codes(fmt):
     """Return the codes at which something changes: zeros, ends of subnormals, normals and range, one, infinity, NaN."""
     top = 1 << fmt.width - 1
     if isinstance(fmt, FixedFormat):
-        one = 1 << fmt.frac_bits
+        one = 1 << max(fmt.frac_bits, 0)
         near = {0, 1, 2, one - 1, one, one + 1, fmt.max_integer - 1, fmt.max_integer}
         near |= {-x for x in near} | {fmt.min_integer, fmt.min_integer + 1}
         return sorted({x % (2 * top) for x in near if fmt.min_integer <= x <= fmt.max_integer})
@@ -176,4 +195,7 @@ def corner_codes(fmt):
 
 def codes(fmt):
     """Every code of a format, the corners often."""
-    return st.sampled_from(corner_codes(fmt)) | st.integers(0, (1 << fmt.width) - 1)
+    every = st.integers(0, (1 << fmt.width) - 1)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        every = every.filter(lambda code: code != fmt.missing_code)
+    return st.sampled_from(corner_codes(fmt)) | every

@@ -132,7 +132,7 @@ def test_the_wheel_works_where_it_is_unpacked(wheel, tmp_path):
         "assert pathlib.Path(macgen.__file__).is_relative_to(home)\n"
         "assert (share_directory('sim') / 'Makefile').is_relative_to(home)\n"
         "assert list(share_directory('constraints').glob('*.sdc'))\n"
-        "from macgen.cli.main import main\n"
+        "from macgen.__main__ import main\n"
         "sys.argv[1:] = ['build', '--rows', '1', '--cols', '1', '-o', str(home / 'built' / 'mac')]\n"
         "main()\n"
         "from macgen.emulate import exact\n"

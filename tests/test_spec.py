@@ -122,18 +122,36 @@ def test_init_enormous_values_are_refused_in_a_short_sentence(field, value):
 
 @pytest.mark.parametrize("value", ["RNE", "nearest", None, 0, ["rne"]])
 def test_init_wrong_rounding(value):
-    refuses(f"rounding {value!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32", rounding=value)
+    refuses(f"rounding {value!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32", rounding=value)
 
 
 @pytest.mark.parametrize("value", ["clamp", None, True])
 def test_init_wrong_overflow(value):
-    refuses(f"overflow {value!r} is not one of saturate, infinity, wrap", overflow=value)
+    refuses(f"overflow {value!r} is not one of saturate, infinity, nan, wrap", overflow=value)
 
 
 def test_init_wrong_overflow_for_acc():
     refuses("overflow 'wrap' does not go with acc e6m5; accepted is saturate or infinity", overflow="wrap")
-    refuses("overflow 'infinity' does not go with acc e6m5fn; accepted is saturate", acc="e6m5fn", overflow="infinity")
-    refuses("overflow 'infinity' does not go with acc int32; accepted is saturate or wrap", FIXED, overflow="infinity")
+    for overflow in ("infinity", "wrap"):
+        refuses(
+            f"overflow '{overflow}' does not go with acc e6m5fn; accepted is saturate or nan",
+            acc="e6m5fn",
+            overflow=overflow,
+        )
+    refuses("overflow 'nan' does not go with acc e6m5; accepted is saturate or infinity", overflow="nan")
+    refuses("overflow 'nan' does not go with acc e6m5finite; accepted is saturate", acc="e6m5finite", overflow="nan")
+    for overflow in ("infinity", "nan"):
+        refuses(
+            f"overflow '{overflow}' does not go with acc int32; accepted is saturate or wrap", FIXED, overflow=overflow
+        )
+
+
+@pytest.mark.parametrize("acc", ["e5m3fn", "e5m3fnuz"])
+def test_where_nan_is_unknown_overflow_saturates(acc):
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc=acc, overflow="nan")
+    assert spec.overflow_into(spec.acc) == "nan"
+    for other in ("e5m2", "e5m2finite", "fix8.8"):
+        assert spec.overflow_into(parse_format(other)) == "saturate"
 
 
 @pytest.mark.parametrize("value", ["stall", None, 1])
@@ -184,6 +202,39 @@ def test_init_wrong_acc_width(a, b, acc, end, bits):
     )
     accepted = parse_format(acc)
     assert MacSpec(a=a, b=b, acc=dataclasses.replace(accepted, int_bits=bits)).acc.int_bits == bits
+
+
+def test_accumulators_of_narrow_operands():
+    """128 x 127 = 16256 needs 15 bits, 128 x 128 a bit more; a narrow one of 2^7 and more needs a bit more, too."""
+    MacSpec(a="int8", b="int8narrow", acc="int15")
+    refuses(
+        "acc int15 is too narrow: it ends at 16383, but products of a int8 and b int8 reach beyond; accepted are at "
+        "least 16 bits before the point",
+        a="int8",
+        b="int8",
+        acc="int15",
+    )
+    MacSpec(a="int8", b="uint1", acc="int8")
+    refuses(
+        "acc int8narrow is too narrow: it ends at 127, but products of a int8 and b uint1 reach beyond; accepted are "
+        "at least 9 bits before the point",
+        a="int8",
+        b="uint1",
+        acc="int8narrow",
+    )
+    MacSpec(a="int8", b="uint1", acc="int9narrow")
+    assert list(map(str, MacSpec(a="int8", b="fix2.6narrow", acc="fp32").port_formats)) == ["int8", "fix2.6"]
+
+
+def test_narrow_formats_do_not_wrap():
+    refuses(
+        "overflow 'wrap' does not go with acc int32narrow; accepted is saturate",
+        FIXED,
+        acc="int32narrow",
+        overflow="wrap",
+    )
+    spec = MacSpec(**FIXED, out="int8narrow", overflow="wrap")
+    assert [spec.overflow_into(fmt) for fmt in (spec.acc, spec.out)] == ["wrap", "saturate"]
 
 
 @given(formats(5, 4, 16), formats(5, 4, 16), st.integers(1, 80), st.integers(0, 8))
@@ -239,8 +290,11 @@ def test_exact_products_have_no_format():
         ("e1m0fnu", "scale: exp_bits 1 is not an integer from 2 to 8 (scales)"),
         ("e4m3fnu", "scale: format 'e4m3fnu' is not a scale; accepted are e2m0fnu to e8m0fnu"),
         ("e8m0", "scale 'e8m0' is no format; perhaps e8m0fnu, powers of two, is meant"),
-        ("e5m3", "scale e5m3 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
-        ("int8", "scale int8 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 8 bits"),
+        (
+            "e8m24",
+            "scale e8m24 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 32 bits",
+        ),
+        ("int8", "scale int8 is not accepted; accepted are powers of two such as e8m0fnu, and floats of up to 32 bits"),
         (8, "scale: format 8 is not a string; accepted are strings such as e5m2, fp16, int8 or fix8.8"),
     ],
 )
@@ -292,7 +346,7 @@ def test_trees_have_a_power_of_two_of_lanes():
 
 
 def test_aligned_sums_are_for_float_accumulators_and_not_for_drop():
-    sentence = "accepted are float accumulators, and rne, rtz or stochastic:r"
+    sentence = "accepted are float accumulators, and rne, rtz, floor or stochastic:r"
     refuses(
         f"lane_sum 'aligned:7' does not go with acc int32 and rounding 'rne'; {sentence}", FIXED, lane_sum="aligned:7"
     )
@@ -373,7 +427,8 @@ def test_what_is_signed_stays_signed():
 @pytest.mark.parametrize("value", ["RNE", "stochastic", "stochastic:33", 0, ["rne"]])
 def test_init_wrong_outer_rounding(value):
     refuses(
-        f"outer_rounding {value!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32", outer_rounding=value
+        f"outer_rounding {value!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+        outer_rounding=value,
     )
 
 
@@ -665,11 +720,11 @@ def test_from_json_no_json(text):
         ("rows", 1e300, "rows 1e+300 is not an integer from 1 to 256"),
         ("rows", {}, "rows {} is not an integer from 1 to 256"),
         ("chunk", "none", "chunk 'none' is not an integer from 1 to 1048576 or none"),
-        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
+        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
         ("lanes", "4", "lanes '4' is not an integer from 1 to 32"),
         ("lane_sum", 4, "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64"),
-        ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
+        ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
     ],
 )
 def test_from_json_wrong_type(key, value, message):

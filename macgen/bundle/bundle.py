@@ -9,8 +9,8 @@ from macgen.bundle.manifest import MANIFEST, Manifest
 from macgen.bundle.names import check_name
 from macgen.bundle.opening import digest
 from macgen.bundle.replacing import Place
-from macgen.errors import MacgenError, shown_path
-from macgen.spec import MacSpec
+from macgen.errors import MacgenError, check_flag, check_path, shown_path
+from macgen.spec import MacSpec, check_spec
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
 
     Everything is written into a temporary directory beside the target, which is then renamed, or with `force` exchanged
     with the old bundle. So at every moment, even if the process is killed, the final name has nothing, the old bundle
-    or the new one, and never a part of one. Without a kill nothing else is left, unless it cannot be deleted.
+    or the new one, and never a part of one. Without a kill nothing else is left, unless it cannot be deleted; what a
+    killed build left goes with the next one of this name.
 
     Where the system cannot exchange directories (other than Linux; some network file systems), the old bundle is moved
     aside first. A kill in the very moment between leaves it there, and the next build of this name moves it back first.
@@ -58,20 +59,20 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
         MacgenError: the name is refused, the directory exists or cannot be written.
         ToolError: Yosys failed.
     """
-    target = Path(directory)
+    check_spec(spec)
+    target, force = check_path("output", directory), check_flag("force", force)
     name = check_name(target.name if name is None else name)
-    place = Place(target, name)
     try:
-        place.prepare(force)
-        manifest = _write(spec, name, place.staging)
-        place.take(force)
-    except BaseException as error:
-        place.clean_up()
-        if isinstance(error, OSError):
-            raise _unwritable(target, error.strerror or str(error)) from None
-        if isinstance(error, ValueError) and not isinstance(error, MacgenError):
-            raise _unwritable(target, "no path of this system") from None
+        with Place(target, name) as place:
+            place.prepare(force)
+            manifest = _write(spec, name, place.staging)
+            place.take(force)
+    except OSError as error:
+        raise _unwritable(target, error.strerror or str(error)) from None
+    except MacgenError:
         raise
+    except ValueError:
+        raise _unwritable(target, "no path of this system") from None
     return Bundle(target, manifest)
 
 

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In
 
 from macgen.bundle.constraints import constraint_paths
 from macgen.bundle.names import check_name
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.spec import MacSpec, object_of_distinct_keys
@@ -182,7 +182,7 @@ def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
     Raises:
         MacgenError: the directory holds none that can be read, one of its files is missing or lies outside of it.
     """
-    directory = Path(directory)
+    directory = check_path("bundle", directory)
     try:
         text = _read(directory)
     except (OSError, ValueError) as error:

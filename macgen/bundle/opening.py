@@ -13,7 +13,7 @@ from pathlib import Path
 
 from macgen.bundle.contents import verilog_of
 from macgen.bundle.manifest import MANIFEST, Manifest, load_manifest, versions
-from macgen.errors import MacgenError, shown_path
+from macgen.errors import MacgenError, check_flag, check_path, shown_path
 
 MAX_FILE_BYTES = 1 << 28
 """A hundred times the Verilog of the largest arrays; a larger file is not read."""
@@ -66,16 +66,15 @@ def open_bundle(directory: str | os.PathLike[str], *, trust: bool = False) -> Op
         MacgenError: the directory holds no complete bundle, or Verilog that nobody said to trust.
         ToolError: Yosys failed at the Verilog to compare with.
     """
-    directory = Path(directory)
+    directory, trust = check_path("bundle", directory), check_flag("trust", trust)
     manifest = load_manifest(directory)
     contents = {path: _read(directory, path) for path in manifest.files}
     changed = [path for path, data in contents.items() if digest(data) != manifest.files[path]]
     notes = [f"{path} was changed after it was built: its checksum is not the manifest's" for path in changed]
-    opened = OpenBundle(directory, manifest, contents, tuple(notes))
     if trust:
-        unseen = f"{manifest.verilog} was not compared with what macgen writes of its spec: it is trusted"
-        return opened if manifest.verilog in changed else OpenBundle(directory, manifest, contents, (unseen, *notes))
-    if (problem := _problem(opened, manifest.verilog in changed)) is not None:
+        notes.insert(0, f"{manifest.verilog} was not compared with what macgen writes of its spec: it is trusted")
+    opened = OpenBundle(directory, manifest, contents, tuple(notes))
+    if not trust and (problem := _problem(opened, manifest.verilog in changed)) is not None:
         raise MacgenError(
             f"bundle {shown_path(directory)}: {manifest.verilog} {problem}, and to simulate Verilog is to run whatever "
             f"it says; accepted is what macgen build writes, or with --trust Verilog that you trust"

@@ -1,12 +1,14 @@
 """How a finished bundle comes to its place: at once, and in the place of another bundle only.
 
 The new bundle is made beside its target, as `.NAME.XXXXXXXX.partial`. A rename brings it to its place; where an old
-one stands there, the two are exchanged. What is deleted is deleted by its name, and only a bundle's files are.
+one stands there, the two are exchanged. What is deleted is deleted by its name, and only a bundle's files are. While a
+build runs, it holds a lock on its directories; so the next one can tell what a killed one left.
 """
 
 import contextlib
 import ctypes
 import errno
+import fcntl
 import glob
 import hashlib
 import os
@@ -14,6 +16,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from macgen.bundle.manifest import MANIFEST, bundle_paths, name_of_bundle
 from macgen.errors import MacgenError, shown, shown_path
@@ -130,7 +133,11 @@ def _remove(directory: Path, name: str) -> None:
 
 
 class Place:
-    """Where a bundle goes, and where it is made.
+    """Where a bundle goes, and where it is made: a context, which cleans up after a stop at any moment.
+
+    Then the old bundle is back, unless the new one has been put in its place. Directories are known by their inodes, so
+    that a second interrupt, or a file system that refuses to go back, cannot have a directory deleted that has not been
+    looked at. It then stays as it is, under the name of `staging`.
 
     Attributes:
         target: the final name.
@@ -140,14 +147,24 @@ class Place:
     def __init__(self, target: Path, name: str) -> None:
         text = target.name.encode(errors="surrogatepass")
         stem = target.name if len(text) <= _MOST_BYTES else hashlib.sha256(text).hexdigest()[:16]
-        self._name, self._stem = name, f".{stem}"
         self.target = target
-        self.staging = target.parent / f".{stem}.{secrets.token_hex(4)}{_PARTIAL}"
-        self._aside = self.staging.with_suffix(_ASIDE)
+        self._name, self._stem = name, f".{stem}"
+        self.staging = self._fresh()
+        self._new: tuple[int, int] | None = None
+        self._old_may_go = False
         self._made: list[Path] = []
+        self._locks = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with self._locks:
+            if error is not None:
+                self._clean_up()
 
     def prepare(self, force: bool) -> None:
-        """Mend what a killed replacement left, look at what stands at the target, and make the parents and `staging`.
+        """Mend what killed builds left, look at what stands at the target, and make the parents and `staging`.
 
         Raises:
             MacgenError: what stands there must not be replaced.
@@ -157,7 +174,13 @@ class Place:
         check_target(self.target, self.target, force)
         self._made = [parent for parent in self.target.parents if not parent.exists()]
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        self.staging.mkdir()
+        while self._new is None:
+            self.staging = self._fresh()
+            self.staging.mkdir()
+            # Before it is locked, another build may take it for a killed one's and remove it.
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                self._locks.enter_context(_locked(self.staging))
+                self._new = _inode(self.staging)
 
     def take(self, force: bool) -> None:
         """Give the finished bundle its name, and delete the one that had it.
@@ -173,42 +196,90 @@ class Place:
             if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         self._exchange()
-        try:
-            check_target(self.staging, self.target, force)  # nobody writes into it any more
-        except BaseException:
-            self._exchange()
-            raise
+        check_target(self.staging, self.target, force)  # nobody writes into it any more
+        self._old_may_go = True
         _remove(self.staging, self._name)
+
+    def _fresh(self) -> Path:
+        return self.target.parent / f"{self._stem}.{secrets.token_hex(4)}{_PARTIAL}"
 
     def _exchange(self) -> None:
         try:
             exchange(self.staging, self.target)
         except OSError:
+            with contextlib.suppress(OSError):
+                self._locks.enter_context(_locked(self.target))
             self.target.rename(self._aside)
             self.staging.rename(self.target)
             self._aside.rename(self.staging)  # else it could be recovered while it is being deleted
 
-    def clean_up(self) -> None:
-        """After a stop at any moment: remove what was begun; the old bundle is back unless the new one is there."""
+    @property
+    def _aside(self) -> Path:
+        return self.staging.with_suffix(_ASIDE)
+
+    def _clean_up(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            if self._aside.exists():
-                self._aside.rename(self.staging if self.target.exists() else self.target)
+            if not self._old_may_go:
+                self._put_back()
         with contextlib.suppress(OSError, ValueError):
-            _remove(self.staging, self._name)
+            if self._old_may_go or _inode(self.staging) == self._new:
+                _remove(self.staging, self._name)
+            else:
+                self.staging.rmdir()  # if it is empty
         for parent in self._made:  # deepest first; those that hold something stay
             with contextlib.suppress(OSError, ValueError):
                 parent.rmdir()
 
+    def _put_back(self) -> None:
+        if self._aside.exists():
+            if self.target.exists() and _inode(self.target) == self._new:
+                self.target.rename(self.staging)
+            self._aside.rename(self.target)
+        elif self._new is not None and _inode(self.staging) != self._new:
+            self._exchange()
+
     def _recover(self) -> None:
-        """Where two renames replaced the bundle, they may have been killed between: give the old one its name back."""
-        for aside in self.target.parent.glob(f"{glob.escape(self._stem)}.????????{_ASIDE}"):
-            if name_of_bundle(aside) is None:
-                continue
-            there, rest = os.path.lexists(self.target), aside.with_suffix(_PARTIAL)
-            with contextlib.suppress(OSError):  # others may do the same
-                aside.rename(rest if there else self.target)
-            if there:
-                _remove(rest, self._name)
+        """Look for what builds of this name left that were killed: an old bundle gets its name back, the rest goes."""
+        beside = f"{glob.escape(self._stem)}.????????"
+        for aside in self.target.parent.glob(beside + _ASIDE):
+            with contextlib.suppress(OSError), _locked(aside):
+                if name_of_bundle(aside) is not None:
+                    aside.rename(aside.with_suffix(_PARTIAL) if os.path.lexists(self.target) else self.target)
+        for rest in self.target.parent.glob(beside + _PARTIAL):
+            with contextlib.suppress(OSError), _locked(rest) as locked:
+                name = name_of_bundle(rest) or self._name
+                if locked and (not any(rest.iterdir()) or not any(_others(rest, name))):
+                    _remove(rest, name)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[bool]:
+    """Lock a directory, under whatever name, until the block or the process ends, however it does.
+
+    Yields:
+        Whether it is locked: not every file system can.
+
+    Raises:
+        BlockingIOError: another build has locked it.
+        OSError: it is not there.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            raise
+        except OSError:
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.lstat()
+    return status.st_dev, status.st_ino
 
 
 def exchange(one: Path, other: Path) -> None:

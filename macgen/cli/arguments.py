@@ -1,7 +1,7 @@
 """What the options of `macgen build` mean together: one MacSpec, and a name for it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,12 @@ from macgen.bundle.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, shown
 from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MacSpec, Scale, check_operand, least_int_bits
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale, check_operand, least_int_bits
 
 if TYPE_CHECKING:
     from macgen.width.automatic import Outline
+    from macgen.width.goal import Sum
 
 ACC_EXP_BITS = 6
 """Exponent bits that a bare accumulator width means: the (1,6,m) accumulators of FP8 training."""
@@ -91,7 +93,7 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
         if "acc_bits" in automatic and name in given:
             raise MacgenError(f"acc-bits 'auto' contradicts {name} {shown(given[name])}; accepted is one of the two")
     from macgen.width.automatic import choose
-    from macgen.width.planning import Sum
+    from macgen.width.goal import Sum
 
     chosen = choose(_outline(base, given), Sum(length=length), acc="acc_bits" in automatic)
     options, reasons = {**given, "chunk": chosen.chunk}, [f"Warning: {text}" for text in chosen.warnings]
@@ -109,6 +111,25 @@ def warnings_of_plan(base: MacSpec, given: Mapping[str, Any]) -> tuple[str, ...]
     from macgen.width.automatic import beyond_theory
 
     return tuple(f"Warning: {text}" for text in beyond_theory(_outline(base, given)))
+
+
+def about_outer(spec: MacSpec, length: int | None, planned: "Sequence[Sum]") -> tuple[str, ...]:
+    """Return what is known of a spec's outer accumulator: a sentence (without its full stop) on the largest sum.
+
+    Parameters:
+        spec: the array.
+        length: products of its longest dot product, if that was given.
+        planned: its dot products, if there is a plan.
+    """
+    if spec.outer is None or (length is None and not planned):
+        return ()
+    from macgen.width.goal import Sum
+    from macgen.width.outer import judge
+
+    sums = planned if length is None else [Sum(length=length)]
+    verdicts = [verdict for dot in sums if (verdict := judge(spec, dot)) is not None]
+    largest = max(verdicts, key=lambda verdict: (not verdict.holds, verdict.bits or 0))
+    return (f"{largest.reason[:1].upper()}{largest.reason[1:]}" if largest.holds else f"Warning: {largest.reason}",)
 
 
 def _outline(base: MacSpec, given: Mapping[str, Any]) -> "Outline":
@@ -150,8 +171,15 @@ def default_name(spec: MacSpec) -> str:
 
     Where it would be too long, biases and what becomes of subnormals are left out, and then it is cut.
     """
-    name = _joined_name(spec, str)
-    return name if len(name) <= MAX_LENGTH else _joined_name(spec, lambda fmt: str(fmt).partition(":")[0])[:MAX_LENGTH]
+    name = _joined_name(spec, _plain_name)
+    if len(name) <= MAX_LENGTH:
+        return name
+    return _joined_name(spec, lambda fmt: _plain_name(fmt).partition(":")[0])[:MAX_LENGTH]
+
+
+def _plain_name(fmt: Format | Scale) -> str:
+    """Return a format's string, in which fix12.-4 is not to become what fix12.4 does."""
+    return str(fmt).replace("-", "m") if isinstance(fmt, FixedFormat) else str(fmt)
 
 
 def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
@@ -203,4 +231,6 @@ def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format
 def _overflow_fits(overflow: str, acc: Format) -> bool:
     if overflow == "infinity":
         return acc.has_infinity
-    return overflow == "saturate" or isinstance(acc, FixedFormat)
+    if overflow == "nan":
+        return isinstance(acc, FloatFormat) and acc.overflows_to_nan
+    return overflow == "saturate" or (isinstance(acc, FixedFormat) and not acc.narrow)

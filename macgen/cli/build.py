@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
+    from macgen.width.goal import Sum
 
 MAX_SPEC_BYTES = 1 << 20
 
@@ -75,7 +76,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     "--scale",
     metavar="FORMAT|none",
     help="Give each chunk of a row of A and of a column of B a scale: a power of two (e8m0fnu, up to 8 bits), or a "
-    "float of up to 8 bits (e4m3fn).",
+    "float of up to 32 bits (e4m3fn, bf16).",
 )
 @click.option(
     "--outer", metavar="FORMAT|none", help="Format of the accumulator of chunk sums.  [default: the accumulator's]"
@@ -89,19 +90,20 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
 )
 @click.option(
     "--rounding",
-    metavar="rne|rtz|drop|stochastic:R",
-    help="Round to nearest even, toward zero, align and drop, or at random with R bits, 1 to 32.",
+    metavar="rne|rtz|floor|drop|stochastic:R",
+    help="Round to nearest even, toward zero, toward minus infinity, align and drop, or at random with R bits, "
+    "1 to 32.",
 )
 @click.option(
     "--outer-rounding",
-    metavar="rne|rtz|drop|stochastic:R|none",
+    metavar="rne|rtz|floor|drop|stochastic:R|none",
     help="Rounding of the accumulator of chunk sums, and of results with a format of their own.  [default: --rounding]",
 )
 @click.option(
     "--overflow",
-    metavar="saturate|infinity|wrap",
-    help="Sums that are too large: the largest value, infinity (float formats that have it), or modulo 2^N (fixed "
-    "point).",
+    metavar="saturate|infinity|nan|wrap",
+    help="Sums that are too large: the largest value, infinity (float formats that have it), NaN (those that have it "
+    "and no infinity), or modulo 2^N (fixed point).",
 )
 @click.option(
     "--lanes", type=integer, metavar="N", help="Products that a step adds, 1 to 32; chunks are multiples of it."
@@ -166,12 +168,13 @@ def build(
     """
     from macgen.bundle.bundle import build as build_bundle
     from macgen.cli import console
-    from macgen.cli.arguments import name_and_directory, replace_auto, resolve_spec, warnings_of_plan
+    from macgen.cli.arguments import about_outer, name_and_directory, replace_auto, resolve_spec, warnings_of_plan
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
-    base = _base(preset, spec, plan, layer, widest)
-    if plan is not None and (others := [option for option in _PLANNED if option in given]):
+    base, sums = _base(preset, spec, plan, layer, widest)
+    planned = _PLANNED if base.outer is None else (*_PLANNED, "outer")
+    if plan is not None and (others := [option for option in planned if option in given]):
         raise MacgenError(
             f"{others[0].replace('_', '-')} {shown(options[others[0]])} does not go with plan {shown_path(plan)}, "
             f"which was made for its own; accepted is a plan made with it"
@@ -180,13 +183,17 @@ def build(
     if plan is not None:
         reasons = warnings_of_plan(base, given)
     resolved = resolve_spec(base, given)
+    reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
         built = build_bundle(resolved, directory, name=name, force=force)
     _summarize(built, reasons)
 
 
-def _base(preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool) -> "MacSpec":
+def _base(
+    preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool
+) -> "tuple[MacSpec, Sequence[Sum]]":
+    """Return the spec to start from and, with a plan, the dot products that it is for."""
     given = [(name, value) for name, value in (("preset", preset), ("spec", path), ("plan", plan)) if value is not None]
     if len(given) > 1:
         both = " and ".join(f"{name} {shown(value)}" for name, value in given)
@@ -200,12 +207,12 @@ def _base(preset: str | None, path: str | None, plan: str | None, layer: str | N
         from macgen.width.plan_file import load_plan, read_plan
 
         loaded = read_plan(_standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
-        return loaded.spec(layer)
+        return loaded.spec(layer), loaded.sums(layer)
     if path is not None:
-        return _read_spec(path)
+        return _read_spec(path), ()
     from macgen.catalogue import preset as find_preset
 
-    return find_preset("default" if preset is None else preset)
+    return find_preset("default" if preset is None else preset), ()
 
 
 def _read_spec(path: str) -> "MacSpec":

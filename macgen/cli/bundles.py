@@ -1,5 +1,6 @@
 """Bundles that commands read: looked at, and what is unusual said, before anything of them runs."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -20,4 +21,4 @@ def look_at(directory: Path, trust: bool) -> None:
     with console.progress(f"Looking at {click.format_filename(directory)}"):
         opened = open_bundle(directory, trust=trust)
     for note in opened.notes:
-        click.echo(f"macgen: note: {note}", err=True)
+        click.echo(f"macgen: note: {note}", file=sys.stderr)

@@ -6,18 +6,20 @@ sentence on standard error; 130, interrupted.
 
 import errno
 import importlib
+import io
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from macgen.errors import MacgenError, escaped
+from macgen.interrupts import EXIT_INTERRUPTED
 from macgen.version import __version__
 
 EXIT_REFUSED = 2
-EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "plan": "Compute how wide accumulators have to be, for a length, a network or an ONNX model.",
@@ -48,6 +50,9 @@ class _Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         extra |= {"prog_name": "macgen", "standalone_mode": False}
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # what does not know a character gets its code
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(args, *rest, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -61,18 +66,29 @@ class _Commands(click.Group):
         except MacgenError as error:
             code = _refuse(str(error))
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno == errno.ENOSPC:
+                code = _refuse(f"standard output cannot be written ({error.strerror}); accepted is one with room")
+            elif not _working_directory_exists():
+                code = _refuse("the working directory has been removed; accepted is one that exists")
+            else:
                 raise
-            code = _refuse(f"standard output cannot be written ({error.strerror}); accepted is one with room")
         except click.Abort:
-            click.echo("macgen: interrupted", err=True)
+            click.echo("macgen: interrupted", file=sys.stderr)
             warnings.simplefilter("ignore")  # Amaranth would warn of modules that were never finished
             code = EXIT_INTERRUPTED
         sys.exit(code)
 
 
+def _working_directory_exists() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
 def _refuse(message: str) -> int:
-    click.echo(f"macgen: error: {escaped(' '.join(message.split()))}", err=True)
+    click.echo(f"macgen: error: {escaped(' '.join(message.split()))}", file=sys.stderr)
     return EXIT_REFUSED
 
 
@@ -92,14 +108,10 @@ def cli() -> None:
       macgen report build/mac12
 
     Numbers are written as the field does: e5m2 (a float with 5 exponent and 2 mantissa bits), e4m3fn, fp16, bf16,
-    fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point).
+    fp32, int8, uint4, fix8.8 (two's complement with 8 bits before and after the point), fix12.-4 (8 bits, the last
+    one counts 16).
 
     \b
     Exit codes: 0 done; 1 verification failed or undecided, or doctor misses a tool; 2 refused,
     with one sentence that says why; 130 interrupted.
     """
-
-
-def main() -> NoReturn:
-    """Run the command line of this process."""
-    cli.main()

@@ -16,7 +16,7 @@ from macgen.errors import MacgenError, shown, shown_path
     cls=SectionedCommand,
     sections={
         "What is summed": ["model", "length", "network", "batch", "dims", "data", "only"],
-        "Arithmetic": ["a", "b", "chunk", "rounding"],
+        "Arithmetic": ["a", "b", "chunk", "outer", "rounding"],
         "Criteria": ["nsr", "limit", "reading", "nzr", "overflow_probability", "monte_carlo"],
         "Output": ["json_path", "plot"],
     },
@@ -50,10 +50,20 @@ from macgen.errors import MacgenError, shown, shown_path
     type=integer_or("none", "auto"),
     metavar="N|none|auto",
     default="none",
-    help="Products a chunk; auto: the power of two near sqrt(length), where the noise is least.  [default: none]",
+    help="Products a chunk; auto: the power of two with the least noise, near sqrt(length).  [default: none]",
 )
 @click.option(
-    "--rounding", metavar="rne|rtz|drop|stochastic:R", default="rne", help="Rounding of the adder.  [default: rne]"
+    "--outer",
+    metavar="FORMAT|none",
+    default="none",
+    help="Accumulator of chunk sums: the other one is planned for a chunk, and for integers and fixed point it is said "
+    "whether this one is wide enough.  [default: none]",
+)
+@click.option(
+    "--rounding",
+    metavar="rne|rtz|floor|drop|stochastic:R",
+    default="rne",
+    help="Rounding of the adder.  [default: rne]",
 )
 @click.option(
     "--nsr",
@@ -88,6 +98,7 @@ def plan(
     model: Path | None,
     dims: tuple[str, ...],
     chunk: Any,
+    outer: str,
     json_path: str | None,
     plot: str | None,
     **options: Any,
@@ -115,6 +126,7 @@ def plan(
             model,
             dims=_dimensions(dims),
             chunk=None if chunk == "none" else chunk,
+            outer=None if outer == "none" else outer,
             progress=stage,
             **options,
         )

@@ -1,8 +1,6 @@
 """What an array costs, next to the same array with an accumulator of 32 bits."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from macgen.bundle.contents import verilog_of
 from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
@@ -159,42 +157,41 @@ def report(
         MacgenError: an argument is refused.
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
-    if seed < 0:
-        raise MacgenError(f"seed {seed} is negative; accepted are integers from 0")
+    check_function("progress", progress)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
     manifest = opened.manifest
     spec = manifest.spec
-    if not 1e-3 <= clock_mhz <= 1e5:
-        raise MacgenError(f"clock-mhz {clock_mhz!r} is not from 0.001 to 100000")
-    workload = random_workload(spec, seed) if data is None else data_workload(spec, Path(data), seed)
+    if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
+        raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
+    library = None if liberty is None else check_path("liberty", liberty)
+    workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
     notes = list(opened.notes)
-    work = Path(tempfile.mkdtemp(prefix="macgen-report-"))
-    price = _Pricer(work, None if liberty is None else Path(liberty), clock_mhz, workload, progress)
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:
         other, unavailable = None, str(error)
+    with tools.work_directory(None, "report") as work:
+        price = _Pricer(work.path, library, float(clock_mhz), workload, progress)
 
-    def price_own() -> tuple[Cost, dict[str, Any]]:
-        verilog = work / "array.v"
-        verilog.write_bytes(opened.verilog)
-        return price.cost("array", spec, verilog, manifest.top)
+        def price_own() -> tuple[Cost, dict[str, Any]]:
+            verilog = work.path / "array.v"
+            verilog.write_bytes(opened.verilog)
+            return price.cost("array", spec, verilog, manifest.top)
 
-    def price_baseline() -> tuple[Cost, dict[str, Any]]:
-        assert other is not None
-        verilog = work / "baseline.v"
-        verilog.write_text(verilog_of(other, "baseline"), encoding="utf-8")
-        return price.cost("baseline", other, verilog, "baseline")
+        def price_baseline() -> tuple[Cost, dict[str, Any]]:
+            assert other is not None
+            verilog = work.path / "baseline.v"
+            verilog.write_text(verilog_of(other, "baseline"), encoding="utf-8")
+            return price.cost("baseline", other, verilog, "baseline")
 
-    jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]
-    try:
-        (cost, conditions), *others = tools.side_by_side(*jobs)
-    except ToolError:
-        raise  # with the log that it names kept
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    shutil.rmtree(work)
+        jobs = [price_own] if other is None or other == spec else [price_own, price_baseline]
+        work.keep = False
+        try:
+            (cost, conditions), *others = tools.side_by_side(*jobs)
+        except ToolError:
+            work.keep = True  # with the log that it names
+            raise
     baseline = others[0][0] if others else cost if other == spec else None
     if cost.minimum_period_ns is not None and cost.minimum_period_ns > 1e3 / clock_mhz:
         notes.append(

@@ -9,16 +9,16 @@ import json
 import re
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from macgen import tools
 from macgen.cost.library import liberty, liberty_grammar
 from macgen.cost.netlist.buffers import insert_buffers
+from macgen.cost.netlist.hierarchy import read_modules, repeated_modules, total_cells
 from macgen.cost.netlist.netlist import Netlist, read_netlist
 from macgen.cost.netlist.structural_verilog import structural_verilog
 from macgen.errors import MacgenError
@@ -82,7 +82,6 @@ _CARRIES = r"SB_CARRY|CCU2C|CARRY4"
 _FLIP_FLOPS = r"SB_DFF.*|TRELLIS_FF|FD[RSCP]E(_1)?"
 _DSPS = r"SB_MAC16|MULT18X18D|ALU54B|DSP48E1"
 _MEMORIES = r"SB_RAM.*|TRELLIS_DPR16X4|DP16KD|PDPW16KD|RAM\d.*|RAMB.*"
-_REGISTERS = r"\$(a|s|al)?dff\w*|\$ff|\$mem\w*"
 _IGNORED = r"PFUMX|L6MUX21|MUXF[78]|GND|VCC|VLO|VHI"
 
 
@@ -230,8 +229,8 @@ def synthesize_luts(
     command = f"{_FAMILY_COMMANDS[family]} {_DSP_OPTIONS[family][dsp]} -top {top}"
     commands = [f"{command} {part}".rstrip() for part in _FAMILY_PARTS[family]]
     run.yosys("synthesis", [*design, *commands, "write_json netlist.json"])
-    modules = _modules(workdir / "netlist.json")
-    cells = _total_cells(modules, top)
+    modules = read_modules(workdir / "netlist.json")
+    cells = total_cells(modules, top)
 
     def count(pattern: str) -> int:
         return sum(number for name, number in cells.items() if re.fullmatch(pattern, name))
@@ -281,8 +280,7 @@ class _Run:
             cwd=self.workdir,
             log=self.workdir / f"{name}.log",
             timeout=self.timeout,
-            # A killed run then leaves its temporary files where the user looks for the log.
-            env={**yosys.environment(), "TMPDIR": str(self.workdir.resolve())},
+            env=yosys.environment(),
             name="Yosys",
         )
 
@@ -301,80 +299,9 @@ def _read_design(sources: Sequence[Path], top: str, run: _Run) -> list[str]:
             raise MacgenError(f"Verilog file {source} cannot be read: {error.strerror or error}") from error
     commands = [f"read_verilog {' '.join(names)}", f"hierarchy -check -top {top}", "proc"]
     run.yosys("hierarchy", [*commands, "write_json hierarchy.json"])
-    for module in repeated_modules(_modules(run.workdir / "hierarchy.json"), top):
+    for module in repeated_modules(read_modules(run.workdir / "hierarchy.json"), top):
         commands.append(f"setattr -mod -set keep_hierarchy 1 {module}")
     return [*commands, "flatten -noscopeinfo"]
-
-
-def _modules(path: Path) -> dict[str, Any]:
-    modules: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["modules"]
-    return modules
-
-
-def _children(modules: Mapping[str, Any], name: str) -> Counter[str]:
-    """Number of instances of each cell type or module in one module."""
-    return Counter(
-        cell["type"] for cell in modules[name]["cells"].values() if cell["type"] not in ("$scopeinfo", "$print")
-    )
-
-
-def repeated_modules(modules: Mapping[str, Any], top: str) -> tuple[str, ...]:
-    """Return the modules worth keeping: those with registers, at any depth, of which one level has several instances.
-
-    A level is the top module or a kept one, with every module that is not kept dissolved into it. Modules without
-    registers are not kept, as their logic belongs together with what is around them.
-
-    Parameters:
-        modules: the modules of Yosys's JSON after `proc`.
-        top: the top module.
-    """
-
-    @cache
-    def children(name: str) -> Counter[str]:
-        return Counter({child: n for child, n in _children(modules, name).items() if child in modules})
-
-    @cache
-    def has_registers(name: str) -> bool:
-        cells = _children(modules, name)
-        return any(re.fullmatch(_REGISTERS, cell) or (cell in modules and has_registers(cell)) for cell in cells)
-
-    order: dict[str, None] = {}  # children before their parents
-
-    def visit(name: str) -> None:
-        for child in children(name):
-            if child not in order:
-                visit(child)
-        order[name] = None
-
-    visit(top)
-    kept: list[str] = []
-    levels = [top]
-    for level in levels:
-        inside = children(level).copy()
-        for name in reversed(order):
-            # All that could hold the module have been looked at, so its number of instances is known.
-            if inside[name] > 1 and has_registers(name):
-                if name not in kept:
-                    kept.append(name)
-                    levels.append(name)
-            else:
-                inside.update({child: n * inside[name] for child, n in children(name).items() if inside[name]})
-    return tuple(sorted(kept))
-
-
-def _total_cells(modules: Mapping[str, Any], top: str) -> dict[str, int]:
-    """Number of cells of each type in the whole hierarchy."""
-
-    @cache
-    def total(name: str) -> Counter[str]:
-        cells: Counter[str] = Counter()
-        for child, count in _children(modules, name).items():
-            is_module = child in modules and not modules[child]["attributes"].get("blackbox")
-            inside = total(child) if is_module else {child: 1}
-            cells.update({cell: count * number for cell, number in inside.items()})
-        return cells
-
-    return dict(sorted(total(top).items()))
 
 
 def _liberty_mapping(library: liberty.Library, workdir: Path, liberty_file: Path, period_ns: float) -> list[str]:

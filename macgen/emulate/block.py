@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from macgen.emulate.dispatch import Adder, KernelChoice, Shape
 from macgen.emulate.float_adder import FloatAdder
 from macgen.emulate.random_numbers import RandomNumbers, States, shifts_to_next
-from macgen.spec import MacSpec, RandomPlace
+from macgen.spec import MacSpec
+from macgen.spec_fields import RandomPlace
 
 Multiply = Callable[[int, NDArray[Any]], object]
 """`multiply(k, out)` writes a block's k-th products."""
 
-Scale = Callable[[int, NDArray[Any]], object]
-"""`scale(c, sums)` multiplies a block's c-th chunk sums by their scales."""
+Scale = Callable[[int, NDArray[Any]], NDArray[Any] | None]
+"""`scale(c, sums)` multiplies a block's c-th chunk sums by their scales; returns what remains where that is split."""
 
 
 def accumulate(
@@ -50,9 +51,11 @@ def accumulate(
                     adder.fold(outer, inner, random("steps"))
                 continue
             sums = adder.values(inner).astype(outer_adder.dtype)
-            if scale is not None:
-                scale(index, sums)
-            if spec.has_outer_adder:
+            rest = None if scale is None else scale(index, sums)
+            if rest is not None:
+                assert isinstance(outer_adder, FloatAdder)
+                outer_adder.step(outer, sums, random("chunks"), rest)
+            elif spec.has_outer_adder:
                 outer_adder.fold(outer, sums, random("chunks"))
             elif index == 0:
                 outer[...] = sums

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan, FixedValueAdder, FixedValuePlan
-from macgen.emulate.float_adder import CARRIERS, FLOAT64, Carrier, FloatAdder, FloatPlan
+from macgen.emulate.float_adder import CARRIERS, FLOAT64, OVERFLOW_SPECIAL, Carrier, FloatAdder, FloatPlan
 from macgen.emulate.value_range import ValueRange
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
@@ -54,12 +54,14 @@ class KernelChoice:
         operands: brings operands into its type.
         product: makes what rounds products, in the same type; None: they are exact.
         outer: makes the adder of chunk sums; None: the inner one's `fold`.
+        split: whether that is a FloatAdder that takes chunk sums times scales as `long_products` does.
     """
 
     inner: Callable[[Shape], Adder]
     operands: Operands
     product: Callable[[Shape], Rounder] | None = None
     outer: Callable[[Shape], Adder] | None = None
+    split: bool = False
 
 
 def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> KernelChoice | None:
@@ -81,7 +83,10 @@ def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> 
         held += [chunk_sums.scaled(spec.scale), chunk_sums.scaled(spec.scale).scaled(spec.scale)]
     specials = not (math.isfinite(bound) and finite_scales)
     outer = _adder(spec, spec.outer_format, held, spec.fold_rounding, specials=specials)
-    return None if outer is None else KernelChoice(inner.inner, inner.operands, inner.product, outer)
+    if outer is not None:
+        return KernelChoice(inner.inner, inner.operands, inner.product, outer)
+    split = _split_adder(spec, held, specials=specials)
+    return None if split is None else KernelChoice(inner.inner, inner.operands, inner.product, split, split=True)
 
 
 def choose_out(spec: MacSpec) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
@@ -111,7 +116,7 @@ def _within(carrier: Carrier, spec: MacSpec, finite: bool) -> KernelChoice | Non
     addend = ValueRange.of_products(spec.a, spec.b)
     if not all(carrier.holds(values) for values in (addend, *map(ValueRange.of_format, (spec.a, spec.b)))):
         return None
-    specials = not finite or spec.overflow == "infinity"
+    specials = not finite or spec.overflow in OVERFLOW_SPECIAL
     product = None
     if spec.product is not None:
         product = _adder_within(carrier, spec, spec.product, addend, spec.rounding.of_numbers, specials=specials)
@@ -131,13 +136,26 @@ def _adder(
     spec: MacSpec, fmt: Format, held: list[ValueRange], rounding: Rounding, *, specials: bool
 ) -> Callable[[Shape], FloatAdder | FixedValueAdder] | None:
     """Return what makes the adder of the last of some numbers into a format; its type holds all of them."""
-    specials = specials or spec.overflow == "infinity"
+    specials = specials or spec.overflow in OVERFLOW_SPECIAL
     for carrier in CARRIERS:
         if all(carrier.holds(values) for values in held):
             make = _adder_within(carrier, spec, fmt, held[-1], rounding, specials=specials)
             if make is not None:
                 return make
     return None
+
+
+def _split_adder(spec: MacSpec, held: list[ValueRange], *, specials: bool) -> Callable[[Shape], FloatAdder] | None:
+    """Return what makes the adder of chunk sums whose product with two float scales one float64 does not hold, but that
+    with the first scale it does."""
+    fmt, rounding = spec.outer_format, spec.fold_rounding
+    if not isinstance(fmt, FloatFormat) or not isinstance(spec.scale, FloatFormat) or rounding == "drop":
+        return None
+    if not all(map(FLOAT64.holds, held[:-1])):
+        return None
+    overflow, specials = spec.overflow_into(fmt), specials or spec.overflow == "infinity"
+    plan = FloatPlan.within(FLOAT64, fmt, held[-1], rounding, overflow, specials=specials, split=True)
+    return None if plan is None else partial(FloatAdder, plan)
 
 
 def _adder_within(

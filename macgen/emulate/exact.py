@@ -14,7 +14,8 @@ from macgen.emulate.kernel_cache import load
 from macgen.emulate.random_numbers import States
 from macgen.emulate.side_by_side import side_by_side
 from macgen.numerics import Format
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 _INTEGERS = ((64, "Word"), (128, "Double"), (384, "Long<6>"))
 """How many bits the integers have in which sums can be formed, and their names in cpp/integers.h."""

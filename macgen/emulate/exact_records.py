@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from macgen.emulate.random_numbers import shifts_to_next
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, ScaleFormat
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 _SUBNORMALS = {"gradual": 0, "flush": 1, "none": 2}
 _ROUNDINGS = {"rne": 0, "rtz": 1, "drop": 1, "floor": 2, "stochastic": 3}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from macgen.emulate.value_range import ValueRange
 from macgen.numerics import FixedFormat, Rounding
+from macgen.numerics.arrays import integer_rounding
 from macgen.spec import MacSpec
 
 
@@ -17,7 +18,7 @@ class FixedPlan:
 
     Attributes:
         acc: the accumulator's format.
-        rounding: `rne`, `rtz`, `drop` or `stochastic:r`, of the bits below the accumulator's last.
+        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`, of the bits below the accumulator's last.
         overflow: `saturate` or `wrap`.
         cut_bits: fraction bits of a product below the accumulator's last.
         scale_a: power of two that makes the left operands integers, products then count units of
@@ -98,6 +99,8 @@ class FixedAdder:
                 np.right_shift(acc, self._cut, out=acc)
             elif random is not None:
                 self._round_at_random(acc, product, random)
+            elif plan.rounding == "floor":
+                np.right_shift(acc, self._cut, out=acc)
             else:
                 self._cut_toward_zero(acc, product)
         self._limit(acc)
@@ -146,7 +149,7 @@ class FixedValuePlan:
 
     Attributes:
         acc: the format that is rounded to.
-        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
         overflow: `saturate` or `wrap`.
     """
 
@@ -199,7 +202,7 @@ class FixedValueAdder:
             np.trunc(x, out=x)
             np.add(x, np.copysign(random, x), out=x)
             np.divide(x, self._random_scale, out=x)
-        (np.rint if self._plan.rounding == "rne" else np.trunc)(x, out=x)
+        integer_rounding(self._plan.rounding)(x, out=x)
         if self._plan.overflow == "wrap":
             period = 2.0**acc.width
             np.subtract(x, np.floor((x - acc.min_integer) / period) * period, out=x, where=np.isfinite(x))

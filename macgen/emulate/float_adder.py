@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from macgen.emulate.value_range import ValueRange
 from macgen.numerics import FloatFormat, Rounding
+from macgen.numerics.arrays import integer_rounding
 from macgen.spec import MacSpec
 
 
@@ -48,6 +49,9 @@ class Carrier:
         return np.dtype(self.bits).itemsize * 8 - 1
 
 
+OVERFLOW_SPECIAL = ("infinity", "nan")
+"""What becomes of numbers that are too large and is none itself."""
+
 FLOAT32 = Carrier(np.float32, np.uint32, 24, -126, 127)
 FLOAT64 = Carrier(np.float64, np.uint64, 53, -1022, 1023)
 CARRIERS = (FLOAT32, FLOAT64)
@@ -77,8 +81,8 @@ class FloatPlan:
     Attributes:
         acc: the accumulator's format.
         carrier: the type of all arrays.
-        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
-        overflow: `saturate` or `infinity`; None when it is known that no sum exceeds the largest value.
+        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        overflow: `saturate`, `infinity` or `nan`; None when it is known that no sum exceeds the largest value.
         specials: whether infinities and NaN can occur.
         to_odd: whether sums are rounded to odd.
         subnormal_grid: whether sums can be rounded on the grid of the subnormals.
@@ -112,7 +116,7 @@ class FloatPlan:
                 products,
                 spec.rounding,
                 spec.overflow if overflows else None,
-                specials=not math.isfinite(bound) or (overflows and spec.overflow == "infinity"),
+                specials=not math.isfinite(bound) or (overflows and spec.overflow in OVERFLOW_SPECIAL),
             )
             if plan is not None and all(carrier.holds(ValueRange.of_format(fmt)) for fmt in (spec.a, spec.b)):
                 return plan
@@ -129,6 +133,7 @@ class FloatPlan:
         *,
         specials: bool,
         aligned: tuple[int, int] | None = None,
+        split: bool = False,
     ) -> Self | None:
         """Return the plan to add addends to an accumulator within a carrier, or None where it is not proved right.
 
@@ -137,10 +142,11 @@ class FloatPlan:
             acc: the format that is rounded to.
             addends: what is added.
             rounding: of sums.
-            overflow: `saturate` or `infinity`; None when no sum can be too large.
+            overflow: `saturate`, `infinity` or `nan`; None when no sum can be too large.
             specials: whether infinities and NaN can occur.
             aligned: W of `aligned:W` and how many addends there are beside the accumulator: all are cut before they
                 are added, and what is left of them adds up exactly.
+            split: whether each addend is given as the carrier's nearest number and what remains of it.
         """
         p, q, bits = acc.precision, carrier.precision, rounding.random_bits
         lsb = min(addends.lsb_exponent, acc.lsb_exponent)
@@ -151,9 +157,11 @@ class FloatPlan:
             if places + 1 + count.bit_length() > q:
                 return None
             lsb, top, exact = lsb - places, top + count.bit_length(), True
-        if not carrier.holds(ValueRange(addends.precision, lsb, top)) or q < p + 1 + max(bits, 1):
+        precision = min(addends.precision, q) if split else addends.precision
+        if not carrier.holds(ValueRange(precision, lsb, top)) or q < p + 1 + max(bits, 1):
             return None
-        if bits and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
+        looks_below = bits > 0 or rounding == "floor"  # the bits below the place, or half the subnormals' unit
+        if looks_below and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
             return None
         innocuous = rounding == "rne" and addends.precision <= p and q >= 2 * p + 2
         return cls(
@@ -174,13 +182,15 @@ class FloatPlan:
 def _grown(bound: float, length: int, spec: MacSpec, acc: FloatFormat) -> float:
     """Return a bound of every sum after the roundings.
 
-    Each adds at most half a unit in the last place, with random numbers a whole one.
+    Each adds at most half a unit in the last place, with random numbers or `floor` a whole one.
     """
     chunk = spec.chunk or length
     chunks = -(-length // chunk)
     with np.errstate(over="ignore"):
         tiny = 2 * length * float(np.ldexp(1.0, acc.lsb_exponent))
-        growth = np.exp((min(chunk, length) + chunks) * np.ldexp(1.0, (spec.random_bits > 0) - acc.precision))
+        roundings = (spec.rounding, spec.fold_rounding)
+        whole = any(rounding.random_bits or rounding == "floor" for rounding in roundings)
+        growth = np.exp((min(chunk, length) + chunks) * np.ldexp(1.0, whole - acc.precision))
         return float((bound + tiny) * growth * (1 + 2.0**-40))
 
 
@@ -211,14 +221,22 @@ class FloatAdder:
         least_cut = acc.min_exponent if acc.subnormals == "gradual" else carrier.min_exponent + acc.man_bits
         self._least_cut_binade = real(2.0**least_cut)
         self._max = real(acc.max)
-        # Sums below half the smallest normal number are flushed wherever they are rounded to.
-        self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and plan.rounding.random_bits else 1))
+        # Sums below half the smallest normal number are flushed wherever they are rounded to. Those above, which are
+        # tiny unless they round up to it at full precision, have half its unit where more than a half is rounded up.
+        rounds_far = plan.rounding.random_bits or plan.rounding == "floor"
+        self._least_unit = real(least_binade / (2 if acc.subnormals == "flush" and rounds_far else 1))
         self._random_scale = real(2.0**plan.rounding.random_bits)
         self._tiniest = np.finfo(real).tiny
         self._scratch = [np.empty(shape, real) for _ in range(1 if plan.rounding == "drop" else 2 * plan.to_odd)]
 
-    def step(self, acc: NDArray[Any], addend: NDArray[Any], random: NDArray[Any] | None = None) -> None:
-        """Replace `acc` by R(acc + addend), with these random numbers; `addend` is used up."""
+    def step(
+        self,
+        acc: NDArray[Any],
+        addend: NDArray[Any],
+        random: NDArray[Any] | None = None,
+        rest: NDArray[Any] | None = None,
+    ) -> None:
+        """Replace `acc` by R(acc + addend + rest), with these random numbers; `addend` and `rest` are used up."""
         plan = self._plan
         total = self._scratch[0] if self._scratch else acc
         np.add(acc, addend, out=total)
@@ -226,6 +244,8 @@ class FloatAdder:
         if plan.specials and not (finite := np.isfinite(total)).all():
             special = ~finite
             passed = total[special]
+        if rest is not None:
+            self._join(acc, addend, rest)
         if plan.to_odd:
             self._round_to_odd(acc, addend)
         elif plan.rounding == "drop":
@@ -292,6 +312,21 @@ class FloatAdder:
         np.add(acc, addend, out=acc)
         np.multiply(acc, unit, out=acc)
 
+    def _join(self, acc: NDArray[Any], addend: NDArray[Any], rest: NDArray[Any]) -> None:
+        """Make `acc` the sum of `acc` and `addend` rounded to nearest, and `addend` its error plus the rest, rounded to
+        odd; the first scratch array is the sum of these two, rounded to nearest.
+
+        Rounded to odd, they give what all three do. The error and the rest have more bits than one number only where
+        the sum is inexact. Then it has cancelled by one bit at most, and both together are below twice its last place.
+        """
+        total = self._scratch[0]
+        nearest, part = total.copy(), total - acc
+        error = (acc - (total - part)) + (addend - part)
+        np.add(error, rest, out=total)
+        self._round_to_odd(error, rest)
+        acc[...], addend[...] = nearest, error
+        np.add(acc, addend, out=total)
+
     def _round_to_odd(self, acc: NDArray[Any], addend: NDArray[Any]) -> None:
         """Replace `acc` by the sum rounded to odd, given the sum rounded to nearest in the first scratch array."""
         total, part = self._scratch
@@ -329,7 +364,7 @@ class FloatAdder:
             np.trunc(acc, out=acc)
             np.add(acc, np.copysign(random.astype(self.dtype), acc), out=acc)
             np.divide(acc, self._random_scale, out=acc)
-        (np.rint if plan.rounding == "rne" else np.trunc)(acc, out=acc)
+        integer_rounding(plan.rounding)(acc, out=acc)
         np.multiply(acc, ulp, out=acc)
         if plan.acc.encoding == "fnuz":
             np.add(acc, 0, out=acc)
@@ -340,17 +375,25 @@ class FloatAdder:
         if plan.acc.subnormals != "gradual":
             np.abs(acc, out=scratch)
             np.copyto(acc, 0, where=scratch < self._min_normal)
-        if plan.overflow == "infinity" and (plan.rounding == "rne" or plan.rounding.random_bits):
+        if plan.overflow == "nan":
+            np.abs(acc, out=scratch)
+            np.copyto(acc, np.nan, where=scratch > self._max)
+        elif plan.overflow == "infinity" and (plan.rounding == "rne" or plan.rounding.random_bits):
             np.abs(acc, out=scratch)
             if (over := scratch > self._max).any():
                 acc[over] = np.copysign(self.dtype(np.inf), acc[over])
         elif plan.overflow is not None:
             np.minimum(acc, self._max, out=acc)
-            np.maximum(acc, -self._max, out=acc)
+            if plan.overflow == "infinity" and plan.rounding == "floor":
+                np.copyto(acc, -np.inf, where=acc < -self._max)
+            else:
+                np.maximum(acc, -self._max, out=acc)
 
     def _resolve(self, special: NDArray[Any]) -> NDArray[Any]:
         """Return what infinite and NaN sums become in the accumulator (docs/arithmetic.md section 4)."""
         acc = self._plan.acc
-        if not acc.has_infinity:
+        if self._plan.overflow == "nan":
+            special = np.full_like(special, np.nan)
+        elif not acc.has_infinity:
             special = np.clip(special, -self._max, self._max)
         return special if acc.has_nan else np.where(np.isnan(special), self._max, special)

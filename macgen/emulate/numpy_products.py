@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate import long_products
 from macgen.emulate.block import accumulate
 from macgen.emulate.dispatch import KernelChoice, choose, choose_out
 from macgen.emulate.random_numbers import RandomNumbers, States, shifts_to_next
@@ -69,9 +70,9 @@ def dots(
         part_a, part_b = a[:, block], b[:, block]
         shape = (1, part_a.shape[1])
 
-        def scale(chunk: int, sums: NDArray[Any]) -> None:
-            for of_operand in scales or ():
-                np.multiply(sums, of_operand[block, chunk], out=sums, casting="same_kind")
+        def scale(chunk: int, sums: NDArray[Any]) -> NDArray[Any] | None:
+            assert scales is not None
+            return _scaled(kernels, sums, *(of_operand[block, chunk] for of_operand in scales))
 
         values[block] = accumulate(
             spec,
@@ -136,10 +137,9 @@ def _in_blocks(
         a, b = A[:, block[0]], B[:, block[1]]
         shape = a.shape[1], b.shape[1]
 
-        def scale(chunk: int, sums: NDArray[Any]) -> None:
+        def scale(chunk: int, sums: NDArray[Any]) -> NDArray[Any] | None:
             assert scales is not None
-            np.multiply(sums, scales[0][block[0], chunk, np.newaxis], out=sums, casting="same_kind")
-            np.multiply(sums, scales[1][chunk, block[1]], out=sums, casting="same_kind")
+            return _scaled(kernels, sums, scales[0][block[0], chunk, np.newaxis], scales[1][chunk, block[1]])
 
         values[block] = accumulate(
             spec,
@@ -156,3 +156,12 @@ def _in_blocks(
         threads,
     )
     return values
+
+
+def _scaled(kernels: KernelChoice, sums: NDArray[Any], first: Values, second: Values) -> NDArray[Any] | None:
+    """Multiply chunk sums by both scales in place; return what remains of the products where the kernels split them."""
+    np.multiply(sums, first, out=sums, casting="same_kind")
+    if kernels.split:
+        return long_products.multiply(sums, second)
+    np.multiply(sums, second, out=sums, casting="same_kind")
+    return None

@@ -12,7 +12,8 @@ from macgen.emulate.random_numbers import States, dots_states, matmul_states
 from macgen.emulate.side_by_side import available_processors
 from macgen.errors import MacgenError, check_integer
 from macgen.numerics import FloatFormat, Format, ScaleFormat
-from macgen.spec import MacSpec
+from macgen.numerics.arrays import plain_array
+from macgen.spec import MacSpec, check_spec
 
 Values = NDArray[np.float64]
 FlagBits = NDArray[np.uint8]
@@ -101,6 +102,7 @@ def matmul(
         MacgenError: the shapes do not fit or are empty, a value is not on its format's grid, or memory does not
             suffice.
     """
+    check_spec(spec)
     a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
@@ -192,6 +194,7 @@ def dots(
     Raises:
         MacgenError: the shapes differ or are empty, a value is not on its format's grid, or memory does not suffice.
     """
+    check_spec(spec)
     a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
@@ -315,18 +318,14 @@ def _scales(
 def _thread_count(threads: int | None) -> int:
     if threads is None:
         return available_processors()
-    check_integer("threads", threads, 1, also=", or none")
-    return threads
+    return check_integer("threads", threads, 1, also=", or none")
 
 
 def _matrix(name: str, values: ArrayLike, fmt: Format | ScaleFormat) -> NDArray[Any]:
     """Return a matrix of values of a real type of up to 64 bits, in this machine's byte order."""
-    try:
-        matrix = np.asarray(values)
-        if matrix.dtype.kind not in "biuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise MacgenError(f"{name} is not a matrix of real numbers; accepted are values on the grid of {fmt}") from None
+    matrix = plain_array(name, values)
+    if matrix.dtype.kind not in "biuf":
+        raise MacgenError(f"{name} is not a matrix of real numbers; accepted are values on the grid of {fmt}")
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
     if matrix.dtype.itemsize > 8:

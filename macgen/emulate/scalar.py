@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from macgen.emulate.counts import Counts, Events
 from macgen.emulate.random_numbers import States, shifts_to_next
 from macgen.numerics import Flags, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind
-from macgen.spec import MacSpec, RandomPlace
+from macgen.spec import MacSpec
+from macgen.spec_fields import RandomPlace
 
 Special = Literal["+inf", "-inf", "nan", "signalling"]
 Value = Fraction | Special

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from itertools import repeat
 
+from macgen.errors import check_flag, check_integer
 from macgen.numerics import Lfsr
-from macgen.spec import MacSpec
+from macgen.spec import MacSpec, check_spec
 
 
 def draws(spec: MacSpec, length: int, *, complete: bool = True) -> int:
@@ -17,7 +18,12 @@ def draws(spec: MacSpec, length: int, *, complete: bool = True) -> int:
         spec: the array.
         length: products of each dot product.
         complete: whether they end with them; if they are dropped after them, the last chunk is folded only when full.
+
+    Raises:
+        MacgenError: an argument is refused.
     """
+    check_spec(spec)
+    length, complete = check_integer("length", length, 0), check_flag("complete", complete)
     chunks = 1
     if spec.chunk is not None:
         chunks = -(-length // spec.chunk) if complete else length // spec.chunk

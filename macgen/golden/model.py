@@ -18,7 +18,7 @@ from macgen.numerics import (
     ScaleFormat,
     shift_right,
 )
-from macgen.spec import MacSpec
+from macgen.spec import MacSpec, check_spec
 
 _CACHED_CODES = 1 << 16
 _NO_FLAGS, _OVERFLOW, _UNDERFLOW, _INVALID = 0, int(Flags.OVERFLOW), int(Flags.UNDERFLOW), int(Flags.INVALID)
@@ -37,12 +37,17 @@ class Model:
     Parameters:
         spec: the array; rows, cols, interleave, pipeline and fold do not change the result of a dot product but for
             its random numbers.
+
+    Raises:
+        MacgenError: spec is none.
     """
 
     def __init__(self, spec: MacSpec) -> None:
+        check_spec(spec)
         self.spec = spec
         self._acc = RoundedSum(spec.acc, spec.rounding, spec.overflow_into(spec.acc))
-        self._outer = RoundedSum(spec.outer_format, spec.fold_rounding, spec.overflow_into(spec.outer_format))
+        folding = spec.fold_rounding if spec.has_outer_adder else spec.rounding
+        self._outer = RoundedSum(spec.outer_format, folding, spec.overflow_into(spec.outer_format), "outer")
         self._out = RoundedSum(spec.out_format, spec.fold_rounding, spec.overflow_into(spec.out_format))
         self._rounded_product: RoundedSum | None = None
         if spec.product is not None:
@@ -93,9 +98,10 @@ class Model:
 
     def convert(self, outer_code: int, random: int = 0) -> Result:
         """Return the result that an outer accumulator's code becomes: the same code, if `out` is its format."""
+        outer = self._outer.number(outer_code)
         if self._out.format == self._outer.format:
             return outer_code, _NO_FLAGS
-        return self._out.of((self._outer.number(outer_code),), random)
+        return self._out.of((outer,), random)
 
     def dot(
         self,
@@ -165,11 +171,12 @@ class RoundedSum:
         fmt: the format.
         rounding: of the sums.
         overflow: what becomes of those that are too large.
+        name: of the format in a refusal of a code.
     """
 
-    def __init__(self, fmt: Format, rounding: Rounding, overflow: Overflow) -> None:
+    def __init__(self, fmt: Format, rounding: Rounding, overflow: Overflow, name: str = "acc") -> None:
         self.format = fmt
-        self.number = _decoder("acc", fmt)
+        self.number = _decoder(name, fmt)
         self._drops = rounding.kind is RoundingKind.DROP
         self._rounding = rounding
         self._plain = None if rounding.random_bits else rounding.with_random(0)
@@ -192,8 +199,11 @@ class RoundedSum:
         if len(signs) == 2:
             return self._nan(_INVALID)
         (sign,) = signs
-        if isinstance(self.format, FloatFormat) and self.format.has_infinity:
-            return self.format.infinity_code(sign), _NO_FLAGS
+        if isinstance(self.format, FloatFormat):
+            if self.format.has_infinity:
+                return self.format.infinity_code(sign), _NO_FLAGS
+            if self._overflow is Overflow.NAN:
+                return self.format.nan_code, _OVERFLOW
         return self.format.largest_code(sign), _OVERFLOW
 
     def _sum_finite(self, addends: Sequence[Number], random: int, aligned: int | None) -> Result:

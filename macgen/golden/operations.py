@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_integer, shown
 from macgen.golden.draws import draws, random_numbers
 from macgen.golden.model import Model
 from macgen.numerics import Flags
-from macgen.numerics.arrays import code_dtype
-from macgen.spec import MAX_SIDE, MacSpec, RandomPlace
+from macgen.numerics.arrays import code_dtype, plain_array
+from macgen.spec import MacSpec, check_spec
+from macgen.spec_fields import MAX_SIDE, RandomPlace
 
 _FLAGS = tuple(Flags(bits) for bits in range(8))
 
@@ -43,6 +44,7 @@ def step(
         MacgenError: a code is no integer or not one of its format's, the lanes do not fit, or the random number does
             not fit the rounding.
     """
+    check_spec(spec)
     acc = _integer("acc_code", acc_code)
     a, b = (_lane_codes(spec, *named) for named in (("a_code", a_code), ("b_code", b_code)))
     if len(a) != len(b):
@@ -76,6 +78,7 @@ def fold(
         MacgenError: a code is no integer or not one of its format's, scales are missing or not the spec's, or the
             random number does not fit the rounding.
     """
+    check_spec(spec)
     codes = _integer("outer_code", outer_code), _integer("inner_code", inner_code)
     scales: list[int | None] = []
     for name, scale in (("a_scale", a_scale), ("b_scale", b_scale)):
@@ -102,6 +105,7 @@ def convert(spec: MacSpec, outer_code: int, random: int | None = None) -> tuple[
     Raises:
         MacgenError: the code is no integer or not one of the format's, or the random number does not fit the rounding.
     """
+    check_spec(spec)
     code, flags = _model(spec).convert(_integer("outer_code", outer_code), _random(spec, random, "out"))
     return code, _FLAGS[flags]
 
@@ -136,6 +140,7 @@ def dot(
         MacgenError: K is 0, the lengths differ, a code is no integer or not one of its format's, or there is no such
             PE, start or turn.
     """
+    check_spec(spec)
     a, b = _integers("a_codes", a_codes), _integers("b_codes", b_codes)
     if len(a) != len(b):
         raise MacgenError(f"b_codes has {len(b)} codes and a_codes {len(a)}; accepted are sequences of equal length")
@@ -144,8 +149,7 @@ def dot(
     scales = [_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
     for name, codes in zip(("a_scales", "b_scales"), scales, strict=True):
         _check_scale_count(spec, name, len(codes), len(a))
-    if isinstance(turn, bool) or not 0 <= _integer("turn", turn) < spec.interleave:
-        raise MacgenError(f"turn {shown(turn)} is not an integer from 0 to {spec.interleave - 1}")
+    turn = check_integer("turn", turn, 0, spec.interleave - 1)
     row, col = _pe(pe)
     numbers = random_numbers(spec, (0 if spec.random_place == "out" else row, col), _start(start), turn)
     code, flags = _model(spec).dot(a, b, numbers, *scales)
@@ -182,6 +186,7 @@ def matmul(
         MacgenError: the shapes do not fit or are empty, a code is no integer or not one of its format's, or there is no
             such start.
     """
+    check_spec(spec)
     a, b = _matrix("A", A), _matrix("B", B)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
@@ -267,7 +272,7 @@ def _integer(name: str, code: int) -> int:
     try:
         return operator.index(code)
     except TypeError:
-        raise MacgenError(f"{name} {code!r} is not an integer; accepted are unsigned codes") from None
+        raise MacgenError(f"{name} {shown(code)} is not an integer; accepted are unsigned codes") from None
 
 
 def _integers(name: str, codes: Iterable[int]) -> list[int]:
@@ -280,10 +285,7 @@ def _integers(name: str, codes: Iterable[int]) -> list[int]:
 
 
 def _matrix(name: str, codes: ArrayLike) -> NDArray[Any]:
-    try:
-        matrix = np.asarray(codes)
-    except ValueError:
-        raise MacgenError(f"{name} has rows of different lengths; accepted are matrices") from None
+    matrix = plain_array(name, codes)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
     return matrix

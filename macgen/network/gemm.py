@@ -7,9 +7,9 @@ gradient of its weights. Sizes count all of one batch.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, is_integer, shown
 from macgen.network.measurement import Measurement
 from macgen.network.operand_format import OperandFormat
 from macgen.network.taps import Scatter
@@ -41,18 +41,17 @@ class Gemm:
     macs: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise MacgenError(f"kind {shown(self.kind)} is not one of {', '.join(KINDS)}")
-        check_integer("length", self.length, 1)
-        check_integer("outputs", self.outputs, 1)
-        if self.macs == 0:
-            object.__setattr__(self, "macs", self.length * self.outputs)
-        check_integer("macs", self.macs, 1)
-        if self.macs > self.length * self.outputs:
+        check_choice("kind", self.kind, KINDS)
+        length, outputs = check_integer("length", self.length, 1), check_integer("outputs", self.outputs, 1)
+        open_macs = is_integer(self.macs) and self.macs == 0
+        macs = length * outputs if open_macs else check_integer("macs", self.macs, 1)
+        if macs > length * outputs:
             raise MacgenError(
-                f"macs {self.macs} are more than {self.outputs} dot products of {self.length} products hold; accepted "
-                f"are at most {self.length * self.outputs}"
+                f"macs {shown(macs)} are more than {shown(outputs)} dot products of {shown(length)} products hold; "
+                f"accepted are at most {shown(length * outputs)}"
             )
+        for name, value in (("length", length), ("outputs", outputs), ("macs", macs)):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,9 @@ class Layer:
         measured: its operands on sample inputs, if it was run.
         formats: what the model says of the formats of the activation operand and of the weights (or of the left and
             the right one); None: nothing.
+
+    Raises:
+        MacgenError: a field is of another type.
     """
 
     name: str
@@ -74,6 +76,13 @@ class Layer:
     gemms: tuple[Gemm, ...]
     measured: Measurement | None = None
     formats: tuple[OperandFormat | None, OperandFormat | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        _check_texts(name=self.name, op=self.op)
+        _check_members("gemms", self.gemms, Gemm)
+        if self.measured is not None:
+            check_type("measured", self.measured, Measurement, "a Measurement, or None")
+        _check_members("formats", self.formats, OperandFormat, 2, none=True)
 
     @property
     def forward(self) -> Gemm:
@@ -101,6 +110,9 @@ class Network:
         skipped: how often each other operation occurs, by name; operations outside ONNX's own set as `domain::name`.
         uncounted: those names among them that have multiply-accumulates.
         unknown: those names among them of which it is not known.
+
+    Raises:
+        MacgenError: the batch is no integer from 1, or a field is of another type.
     """
 
     name: str
@@ -109,6 +121,14 @@ class Network:
     skipped: Mapping[str, int] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_texts(name=self.name)
+        object.__setattr__(self, "batch", check_integer("batch", self.batch, 1))
+        _check_members("layers", self.layers, Layer)
+        _check_members("uncounted", self.uncounted, str)
+        _check_members("unknown", self.unknown, str)
+        check_type("skipped", self.skipped, Mapping, "a mapping of names to counts")
 
     def gemms(self) -> Iterator[tuple[Layer, Gemm]]:
         """Yield every GEMM with its layer."""
@@ -159,21 +179,29 @@ def conv_layer(
         MacgenError: a size is not a positive integer, the dimensions differ in number, or the groups do not divide the
             channels.
     """
-    in_size = out_size if in_size is None else in_size
-    for what, size in (("kernel", kernel), ("out_size", out_size), ("in_size", in_size)):
-        for value in size:
-            check_integer(f"{what} of layer {shown(name)}", value, 1)
+    kernel = _sizes(f"kernel of layer {shown(name)}", kernel)
+    out_size = _sizes(f"out_size of layer {shown(name)}", out_size)
+    in_size = out_size if in_size is None else _sizes(f"in_size of layer {shown(name)}", in_size)
+    if scatters is not None:
+        check_type("scatters", scatters, Sequence, "a sequence of Scatter")
+        _check_members("scatters", tuple(scatters), Scatter, len(kernel))
+    for what, size in (("out_size", out_size), ("in_size", in_size)):
         if len(size) != len(kernel):
             raise MacgenError(
                 f"{what} {shown(size)} of layer {shown(name)} is of {len(size)} dimensions; accepted are those of "
                 f"kernel, {len(kernel)}"
             )
-    check_integer(f"batch of layer {shown(name)}", batch, 1)
-    check_integer(f"groups of layer {shown(name)}", groups, 1)
+    batch = check_integer(f"batch of layer {shown(name)}", batch, 1)
+    groups = check_integer(f"groups of layer {shown(name)}", groups, 1)
+    in_channels = check_integer(f"in_channels of layer {shown(name)}", in_channels, 1)
+    out_channels = check_integer(f"out_channels of layer {shown(name)}", out_channels, 1)
     for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        check_integer(f"{what} of layer {shown(name)}", channels, 1)
         if channels % groups:
-            raise MacgenError(f"{what} {channels} of layer {shown(name)} is not a multiple of groups {groups}")
+            raise MacgenError(
+                f"{what} {shown(channels)} of layer {shown(name)} is not a multiple of groups {shown(groups)}"
+            )
+    transposed = check_flag("transposed", transposed)
+    input_gradient = check_flag("input_gradient", input_gradient)
     taps = math.prod(kernel)
     met = taps if scatters is None else math.prod(scatter.most() for scatter in scatters)
     forward, backward = (met, taps) if transposed else (taps, met)
@@ -188,7 +216,7 @@ def conv_layer(
     if input_gradient:
         gemms.append(strided("backward", out_channels // groups * backward, batch * in_channels * math.prod(in_size)))
     gemms.append(Gemm("gradient", steps, in_channels * out_channels // groups * taps))
-    return Layer(name, op or ("ConvTranspose" if transposed else "Conv"), tuple(gemms))
+    return Layer(name, ("ConvTranspose" if transposed else "Conv") if op is None else op, tuple(gemms))
 
 
 def linear_layer(
@@ -236,6 +264,8 @@ def matmul_layer(
     Raises:
         MacgenError: a size is not a positive integer, or the shapes do not fit.
     """
+    a_shape = _sizes(f"a_shape of layer {shown(name)}", a_shape)
+    b_shape = _sizes(f"b_shape of layer {shown(name)}", b_shape)
     shapes = f"shapes {shown(tuple(a_shape))} and {shown(tuple(b_shape))} of layer {shown(name)}"
     a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)
     b = (*b_shape, 1) if len(b_shape) == 1 else tuple(b_shape)
@@ -283,8 +313,21 @@ def contraction_layer(
     Raises:
         MacgenError: a size is not a positive integer.
     """
-    for label, size in sizes.items():
-        check_integer(f"size {label} of layer {shown(name)}", size, 1)
+    check_type("sizes", sizes, Mapping, "a mapping of labels to sizes")
+    sizes = {
+        label: check_integer(f"size {shown(label)[1:-1]} of layer {shown(name)}", size, 1)
+        for label, size in sizes.items()
+    }
+    check_type("labels", labels, tuple, "a tuple of three sequences of labels")
+    if len(labels) != 3 or not all(isinstance(some, Sequence) for some in labels):
+        raise MacgenError(f"labels {shown(labels)} of layer {shown(name)} are not those of two operands and a result")
+    if unknown := [label for some in labels for label in some if not isinstance(label, str) or label not in sizes]:
+        raise MacgenError(
+            f"label {shown(unknown[0])} of layer {shown(name)} has no size; accepted are {shown([*sizes])}"
+        )
+    if weight is not None:
+        check_choice("weight", weight, ("a", "b"))
+    input_gradient = check_flag("input_gradient", input_gradient)
     macs = math.prod(sizes.values())
 
     def gemm(kind: Kind, dimensions: Sequence[str]) -> Gemm:
@@ -297,3 +340,23 @@ def contraction_layer(
         gemms += [gemm("backward", dimensions) for which, dimensions in operands if which != weight]
     gemms += [gemm("gradient", dimensions) for which, dimensions in operands if which == weight]
     return Layer(name, op, tuple(gemms))
+
+
+def _check_texts(**texts: object) -> None:
+    for field_name, text in texts.items():
+        check_type(field_name, text, str, "a text")
+
+
+def _check_members(field: str, values: Any, kind: type, count: int | None = None, none: bool = False) -> None:
+    """Refuse what is no tuple of members of a type (with `none` of these and None), of so many if `count` is given."""
+    members = isinstance(values, tuple) and count in (None, len(values))
+    if members and all(isinstance(value, kind) or (none and value is None) for value in values):
+        return
+    number = "" if count is None else f"{count} "
+    what = f"{number}{kind.__name__}{' or None' * none}"
+    raise MacgenError(f"{field} {shown(values)} are of other types; accepted is a tuple of {what}")
+
+
+def _sizes(field: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    check_type(field, sizes, Sequence, "a sequence of integers")
+    return tuple(check_integer(field, size, 1) for size in sizes)

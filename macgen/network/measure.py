@@ -11,27 +11,28 @@ import dataclasses
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from macgen.errors import MacgenError, ToolError, shown, shown_path
+from macgen.errors import MacgenError, ToolError, check_choice, is_real, shown, shown_path
+from macgen.lifetime import started, temporary_directory
 from macgen.network.gemm import Gemm, Layer, Network
 from macgen.network.measurement import Measurement, OperandStatistics
+from macgen.network.onnx_file import model_file
 from macgen.network.operand_format import OperandFormat
 from macgen.network.operand_statistics import Engine, measure_here
 from macgen.network.samples import Samples
 
 MAX_MEMORY = 1 << 34
 """Bytes that the process may take; as many as the machine has, if that is less."""
+
+_LONGEST_S = 1e9
 
 
 def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None, time_limit: float = 600.0) -> Network:
@@ -55,22 +56,35 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
         ToolError: the engine's package is missing.
     """
     named = samples if isinstance(samples, Mapping) else {None: samples}
-    arrays = [np.asarray(x) for x in named.values()]
+    if any(np.ma.is_masked(x) for x in named.values()):
+        raise MacgenError("elements of samples are masked; accepted are arrays without a mask")
+    try:
+        arrays = [np.asarray(x) for x in named.values()]
+    except Exception as error:  # whatever an object's own conversion raises
+        raise MacgenError(f"samples are no arrays ({shown(str(error))}); accepted are arrays by input name") from None
+    if engine is not None:
+        check_choice("engine", engine, get_args(Engine))
+    if not is_real(time_limit) or not 0 < time_limit <= _LONGEST_S:
+        raise MacgenError(f"time_limit {shown(time_limit)} is not a positive number of seconds, up to {_LONGEST_S:g}")
+    time_limit = float(time_limit)
     if any(x.dtype.kind not in "biuf" for x in arrays):
         raise MacgenError(f"samples are of types {shown([str(x.dtype) for x in arrays])}; accepted are numbers")
-    with tempfile.TemporaryDirectory(prefix="macgen-") as folder:
-        np.savez(Path(folder) / "samples.npz", *arrays)
+    path = model_file(path)
+    with temporary_directory() as temporary:
+        folder = temporary.path
+        np.savez(folder / "samples.npz", *arrays)
         request = {"path": str(path), "names": list(named), "engine": engine, "time_limit": time_limit}
-        (Path(folder) / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        with subprocess.Popen(
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        with started(
             [sys.executable, "-P", "-c", "from macgen.network.measure import answer; answer()", folder],
-            stdin=subprocess.PIPE,  # never written to: it ends when this process does
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would report the model's name and more to its makers
+                "TMPDIR": str(folder),
             },
         ) as process:
             try:
@@ -80,10 +94,8 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
                     f"model {shown_path(path)} ran longer than {time_limit:g} s; accepted are fewer samples or more "
                     f"time"
                 ) from None
-            finally:
-                process.kill()
         try:
-            answer = json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
+            answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise MacgenError(
                 f"model {shown_path(path)} cannot be run: its process ended with {_ending(code)}; accepted are "
@@ -97,7 +109,6 @@ def measure(path: str | Path, samples: Samples, *, engine: Engine | None = None,
 def answer() -> None:
     """Do what `measure` asks for in the folder that is the first argument; runs in the other process."""
     folder = Path(sys.argv[1])
-    threading.Thread(target=_end_with_parent, args=[folder], daemon=True).start()
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     _limit_resources(request["time_limit"])
     with np.load(folder / "samples.npz", allow_pickle=False) as loaded:
@@ -108,13 +119,6 @@ def answer() -> None:
     except MacgenError as error:
         result = {"error": str(error), "tool": isinstance(error, ToolError)}
     (folder / "answer.json").write_text(json.dumps(result), encoding="utf-8")
-
-
-def _end_with_parent(folder: Path) -> None:
-    """Wait for the end of the process at the other end of standard input, then leave nothing behind."""
-    os.read(sys.stdin.fileno(), 1)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)
 
 
 def _limit_resources(time_limit: float) -> None:

@@ -63,7 +63,7 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
             no multiple of the fixed one.
     """
     if batch is not None:
-        check_integer("batch", batch, 1, MAX_BATCH)
+        batch = check_integer("batch", batch, 1, MAX_BATCH)
     inputs = graph_inputs(model)
     for value in inputs:
         if not value.type.tensor_type.HasField("shape"):
@@ -79,6 +79,7 @@ def size_inputs(model: ModelProto, name: str, batch: int | None, dims: Mapping[s
             known = ", ".join([*sorted(symbols), *axes]) or "none"
             raise MacgenError(f"dim {shown(key)} is no dimension of model {name}; accepted are {shown(known, 300)}")
         check_integer(f"dim {shown(key)} of", size, 0, MAX_DIMENSION)
+    dims = {key: int(size) for key, size in dims.items()}
     sizes = {key: _size(dim) if (given := _given(key, dim, dims)) is None else given for key, dim in axes.items()}
     first = next((f"{value.name}:0" for value in inputs if value.type.tensor_type.shape.dim), None)
     open_batch = first is not None and sizes[first] is None

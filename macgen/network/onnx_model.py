@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, check_type, shown, shown_path
 from macgen.network.dequantized import stored_formats
 from macgen.network.gemm import Layer, Network, conv_layer, linear_layer, matmul_layer
 from macgen.network.onnx_attention import ATTENTIONS
@@ -126,6 +126,8 @@ def from_onnx(path: str | Path, *, batch: int | None = None, dims: Mapping[str, 
             layer is found.
         ToolError: the package onnx is missing.
     """
+    if dims is not None:
+        check_type("dims", dims, Mapping, "a mapping of names to sizes")
     model = read_model(path)
     name = shown_path(path)
     inputs = size_inputs(model, name, batch, dims or {})

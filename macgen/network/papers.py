@@ -85,7 +85,7 @@ def paper_network(name: str, batch: int) -> Network:
     Raises:
         MacgenError: there is none of this name, or the batch is not an integer from 1 to 2**24.
     """
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise MacgenError(f"network {shown(name)} is unknown; accepted are {', '.join(NETWORKS)} or an ONNX file")
     check_integer("batch", batch, 1, MAX_BATCH)
     return NETWORKS[name](batch)

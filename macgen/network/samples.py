@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_path, shown
 from macgen.network.numpy_file import NumpyFile
 from macgen.network.onnx_file import onnx_module
 from macgen.network.onnx_inputs import Inputs, graph_inputs, size_inputs
@@ -31,7 +31,7 @@ def load_samples(path: str | Path) -> Samples:
     Raises:
         MacgenError: the file cannot be read, is none of the two, holds other than numbers, or more than 4 GiB.
     """
-    file = NumpyFile(Path(path), "an .npy or .npz of NumPy with numbers")
+    file = NumpyFile(check_path("data", path), "an .npy or .npz of NumPy with numbers")
     if file.unpacked_bytes > MAX_SAMPLE_BYTES:
         raise MacgenError(f"{file.name} holds {file.unpacked_bytes} bytes; accepted are at most {MAX_SAMPLE_BYTES}")
     if not file.names:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_type, shown
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.choices import (
     MAX_ALIGNED_BITS,
@@ -82,14 +82,18 @@ def as_format(field: str, value: Format | str) -> Format:
 
 
 def all_codes(fmt: Format | ScaleFormat) -> NDArray[Any]:
-    """Return every code of a format in ascending order.
+    """Return every code of a format in ascending order, but for that which a narrow format lacks.
 
     Raises:
         MacgenError: the format has more than 24 bits.
     """
+    check_type("format", fmt, (FloatFormat, FixedFormat, ScaleFormat), "a format, such as parse_format's")
     if fmt.width > 24:
         raise MacgenError(f"format {fmt} has 2^{fmt.width} codes, too many to enumerate; accepted are up to 24 bits")
-    return np.arange(1 << fmt.width, dtype=np.int64).astype(code_dtype(fmt.width))
+    codes = np.arange(1 << fmt.width, dtype=np.int64)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes = codes[codes != fmt.missing_code]
+    return codes.astype(code_dtype(fmt.width))
 
 
 def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
@@ -98,7 +102,8 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
     Raises:
         MacgenError: the format has more than 24 bits.
     """
-    values = fmt.decode(all_codes(fmt))
+    codes = all_codes(fmt)
+    values = fmt.decode(codes)
     return np.unique(values[np.isfinite(values)] + 0.0)
 
 

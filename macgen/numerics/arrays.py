@@ -16,6 +16,42 @@ def code_dtype(width: int) -> Any:
     return object
 
 
+_MOST_NESTED = 4
+"""Levels of lists that are searched for masked arrays: those of a stack of matrices, and one more."""
+
+
+_MOST_DIMENSIONS = 32
+"""As many as NumPy's iterators take."""
+
+
+def plain_array(name: str, values: object, dtype: Any = None) -> NDArray[Any]:
+    """Return what NumPy makes an array of, if nothing in it is masked: what a mask hides would count otherwise.
+
+    Raises:
+        MacgenError: it has masked elements, or NumPy makes no array of it.
+    """
+    if _has_mask(values, _MOST_NESTED):
+        raise MacgenError(f"elements of {name} are masked; accepted are arrays without a mask, such as filled() gives")
+    try:
+        array = np.asarray(values, dtype=dtype)
+    except ValueError:
+        raise MacgenError(f"rows of {name} differ in length; accepted are equal lengths") from None
+    except Exception as error:  # whatever an object's own conversion raises
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MacgenError(
+            f"no array can be made of {name} ({reason:.100}); accepted are arrays and nested lists"
+        ) from None
+    if array.ndim > _MOST_DIMENSIONS:
+        raise MacgenError(f"{name} has {array.ndim} dimensions; accepted are up to {_MOST_DIMENSIONS}")
+    return array
+
+
+def _has_mask(values: object, levels: int) -> bool:
+    if isinstance(values, np.ma.MaskedArray):
+        return bool(np.ma.is_masked(values))
+    return levels > 0 and isinstance(values, list | tuple) and any(_has_mask(item, levels - 1) for item in values)
+
+
 def checked_codes(codes: ArrayLike, width: int, name: str) -> NDArray[Any]:
     """Return codes as an array of int64 (Python integers from 63 bits on), each checked to fit the width.
 
@@ -23,7 +59,7 @@ def checked_codes(codes: ArrayLike, width: int, name: str) -> NDArray[Any]:
         MacgenError: a code is no integer or does not fit.
     """
     # As objects first: NumPy makes floats of a list of 64-bit integers.
-    c = codes if isinstance(codes, np.ndarray) else np.asarray(codes, dtype=object)
+    c = plain_array(f"codes of {name}", codes, None if isinstance(codes, np.ndarray) else object)
     if c.dtype == object or c.size == 0:
         integers = all(isinstance(code, (int, np.integer)) and not isinstance(code, bool) for code in c.flat)
     else:
@@ -39,7 +75,7 @@ def checked_codes(codes: ArrayLike, width: int, name: str) -> NDArray[Any]:
     )
     if outside.any():
         where, value = first_index_text(c, np.broadcast_to(outside, c.shape))
-        raise MacgenError(f"code{where} = {value} is not from 0 to {(1 << width) - 1}, the codes of {name}")
+        raise MacgenError(f"code{where} = {shown(value)} is not from 0 to {(1 << width) - 1}, the codes of {name}")
     return c if wide else c.astype(np.int64)
 
 
@@ -49,8 +85,8 @@ def real_values(values: ArrayLike) -> NDArray[np.float64]:
     Raises:
         MacgenError: a value is no real number, or an integer that binary64 does not hold exactly.
     """
+    given = plain_array("values", values)
     try:
-        given = np.asarray(values)
         if given.dtype.kind in "cSUMm":  # complex, text, dates: NumPy would convert some of them
             raise TypeError
         x = given.astype(np.float64)
@@ -75,3 +111,30 @@ def first_index_text(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[str
     return (f"[{', '.join(map(str, index))}]" if index else ""), value.item() if isinstance(
         value, np.generic
     ) else value
+
+
+def integer_rounding(rounding: str) -> np.ufunc:
+    """Return NumPy's function that rounds to integers so: `rne` to nearest even, `floor` down, others toward zero."""
+    match rounding:
+        case "rne":
+            return np.rint
+        case "floor":
+            return np.floor
+    return np.trunc
+
+
+def rounded_to_integers(
+    x: NDArray[np.float64], exponent: int | NDArray[np.int64], rounding: str
+) -> NDArray[np.float64]:
+    """Return x * 2**exponent rounded to integers; zeros and results of zero keep the sign of x.
+
+    Parameters:
+        x: finite values.
+        exponent: of one or of each.
+        rounding: `rne`, `rtz` or `floor`.
+    """
+    scaled = np.ldexp(x, exponent)
+    integers = np.asarray(integer_rounding(rounding)(scaled))
+    if rounding == "floor":  # a product below binary64's range has become zero, whatever its sign
+        integers = np.where((scaled == 0) & (x < 0), -1.0, integers)
+    return integers

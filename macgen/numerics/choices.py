@@ -4,7 +4,7 @@ Every choice is a string too: it equals, hashes, prints and goes into JSON as th
 """
 
 import re
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from typing import Any, Never, Self, TypeVar
 
 from macgen.errors import MacgenError, shown
@@ -14,7 +14,14 @@ MAX_RANDOM_BITS = 32
 MAX_ALIGNED_BITS = 64
 
 
-class Choice(StrEnum):
+class _ChoiceType(EnumType):
+    """Refuses what is no word before the search for it, which compares and prints whatever it is given."""
+
+    def __call__(cls, value: object, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(value, *args, **kwargs) if isinstance(value, str) else cls._missing_(value)  # type: ignore[attr-defined]
+
+
+class Choice(StrEnum, metaclass=_ChoiceType):
     """One of a few words.
 
     Raises:
@@ -59,7 +66,10 @@ class Overflow(Choice):
     SATURATE = "saturate"
     """The largest finite value of its sign."""
     INFINITY = "infinity"
-    """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number. Floats with infinities only."""
+    """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number, `floor` none of a positive one. Floats
+    with infinities only."""
+    NAN = "nan"
+    """NaN, in every rounding. Floats that have NaN and no infinities only."""
     WRAP = "wrap"
     """The value modulo 2**width. Fixed point only."""
 
@@ -71,6 +81,8 @@ class RoundingKind(Choice):
     """To the nearest value, of two equally near ones to that with an even last bit."""
     RTZ = "rtz"
     """Toward zero."""
+    FLOOR = "floor"
+    """Toward minus infinity."""
     DROP = "drop"
     """Align and drop: the addends are cut, toward zero, at the larger one's last place before they are added."""
     STOCHASTIC = "stochastic"
@@ -101,14 +113,14 @@ class _ParsedText(str):
 
 
 class Rounding(_ParsedText):
-    """How sums are rounded: `rne`, `rtz`, `drop` or `stochastic:R`.
+    """How sums are rounded: `rne`, `rtz`, `floor`, `drop` or `stochastic:R`.
 
     Parameters:
         text: the rounding.
         field: what a refusal calls it.
 
     Attributes:
-        kind: which of the four.
+        kind: which of the five.
         random_bits: R, the bits of a random number, 1 to 32; 0 for the others.
 
     Raises:
@@ -125,7 +137,8 @@ class Rounding(_ParsedText):
         kind, number = _kind_and_number(text, RoundingKind, RoundingKind.STOCHASTIC, MAX_RANDOM_BITS)
         if kind is None:
             raise MacgenError(
-                f"{field} {shown(text)} is not one of rne, rtz, drop, stochastic:r with r from 1 to {MAX_RANDOM_BITS}"
+                f"{field} {shown(text)} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to "
+                f"{MAX_RANDOM_BITS}"
             )
         self = super().__new__(cls, text)
         object.__setattr__(self, "kind", kind)
@@ -144,6 +157,8 @@ class Rounding(_ParsedText):
                 return Stochastic(self.random_bits, number)
             case RoundingKind.RNE:
                 return "rne"
+            case RoundingKind.FLOOR:
+                return "floor"
         return "rtz"
 
 

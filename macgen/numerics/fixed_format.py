@@ -8,15 +8,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Overflow
-from macgen.numerics.number import Number, Rounded
+from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_WIDTH = 256
 
-_PATTERN = re.compile(r"(u?)(?:int(\d{1,4})|fix(\d{1,4})\.(\d{1,4}))", re.ASCII)
+_PATTERN = re.compile(r"(u?)(?:int(\d{1,4})|fix(-?\d{1,4})\.(-?\d{1,4}))(narrow)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,11 @@ class FixedFormat:
     """An integer or fixed-point format; instances are immutable, comparable and hashable.
 
     Parameters:
-        int_bits: bits before the binary point, the sign's included.
-        frac_bits: bits after it.
+        int_bits: bits before the binary point, the sign's included; negative where the highest bit is further below it.
+        frac_bits: bits after it, -256 to 256 as `int_bits`; negative where the last bit is further above it. The two
+            add up to the width, 1 to 256.
         signed: two's complement, or unsigned.
+        narrow: without the lowest value, so that the range is symmetric: signed formats from 2 bits on.
 
     Raises:
         MacgenError: a field is out of range.
@@ -35,40 +37,43 @@ class FixedFormat:
     int_bits: int
     frac_bits: int = 0
     signed: bool = True
+    narrow: bool = False
 
     def __post_init__(self) -> None:
         for field, value in (("int_bits", self.int_bits), ("frac_bits", self.frac_bits)):
-            check_integer(field, value, 0, MAX_WIDTH)
-        if not isinstance(self.signed, bool):
-            raise MacgenError(f"signed {shown(self.signed)} is not true or false")
-        if not 1 <= self.width <= MAX_WIDTH or self.signed > self.int_bits:
-            raise MacgenError(
-                f"format {self} has {self.width} bits, {self.int_bits} before the point; accepted are 1 to "
-                f"{MAX_WIDTH} bits, with the sign before the point"
-            )
+            self.__dict__[field] = check_integer(field, value, -MAX_WIDTH, MAX_WIDTH)  # the instance is frozen
+        for field, flag in (("signed", self.signed), ("narrow", self.narrow)):
+            self.__dict__[field] = check_flag(field, flag)
+        if not 1 <= self.width <= MAX_WIDTH:
+            summed = ", the sum of its two numbers" if self.frac_bits else ""
+            raise MacgenError(f"format {self} has {self.width} bits{summed}; accepted are 1 to {MAX_WIDTH}")
+        if self.narrow and (not self.signed or self.width < 2):
+            raise MacgenError(f"format {self} cannot be narrow; accepted are signed formats of at least 2 bits")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the format that a string such as `int8`, `uint4`, `fix8.8` or `ufix0.8` names.
+        """Return the format that a string such as `int8`, `uint4`, `fix8.8`, `ufix-2.10` or `int8narrow` names.
 
         Raises:
             MacgenError: the string names no fixed-point format.
         """
+        check_type("format", text, str, "a string such as int8 or fix8.8")
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise MacgenError(
                 f"format {shown(text)} is not an integer or fixed-point format; accepted are intN, uintN, "
-                f"fixI.F and ufixI.F"
+                f"fixI.F and ufixI.F (I and F may be negative and add up to the bits), intNnarrow and fixI.Fnarrow"
             )
-        unsigned, integer, int_bits, frac_bits = match.groups()
-        return cls(int(integer or int_bits), int(frac_bits or 0), signed=not unsigned)
+        unsigned, integer, int_bits, frac_bits, narrow = match.groups()
+        return cls(int(integer or int_bits), int(frac_bits or 0), signed=not unsigned, narrow=bool(narrow))
 
     def __repr__(self) -> str:
         return f"FixedFormat.parse({str(self)!r})"
 
     def __str__(self) -> str:
-        prefix = "" if self.signed else "u"
-        return f"{prefix}fix{self.int_bits}.{self.frac_bits}" if self.frac_bits else f"{prefix}int{self.int_bits}"
+        prefix, suffix = "" if self.signed else "u", "narrow" if self.narrow else ""
+        digits = f"fix{self.int_bits}.{self.frac_bits}" if self.frac_bits else f"int{self.int_bits}"
+        return prefix + digits + suffix
 
     # -- limits --------------------------------------------------------------------------------------------------
 
@@ -85,7 +90,12 @@ class FixedFormat:
     @cached_property
     def min_integer(self) -> int:
         """Lowest value in units of the last bit."""
-        return -(1 << (self.width - 1)) if self.signed else 0
+        return -(1 << (self.width - 1)) + self.narrow if self.signed else 0
+
+    @property
+    def missing_code(self) -> int | None:
+        """The code that is no number of a narrow format; None of others, whose codes are all numbers."""
+        return 1 << (self.width - 1) if self.narrow else None
 
     @property
     def _end(self) -> float:
@@ -139,10 +149,11 @@ class FixedFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer, does not fit the width, or is that which a narrow format lacks.
         """
-        if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
+        if code == self.missing_code:
+            raise MacgenError(f"code {code!r} is no number of {self}; accepted are all others of {self.width} bits")
         integer = code - (1 << self.width) if code > self.max_integer else code
         return Number("finite", int(integer < 0), abs(integer), self.lsb_exponent)
 
@@ -155,10 +166,10 @@ class FixedFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz` or a random number.
-            overflow: `saturate` or `wrap`.
+            rounding: `rne`, `rtz`, `floor` or a random number.
+            overflow: `saturate` or, unless the format is narrow, `wrap`.
         """
-        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding)
+        magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=sign == 1)
         integer = -magnitude if sign else magnitude
         if self.min_integer <= integer <= self.max_integer:
             return Rounded(self._code(integer))
@@ -176,9 +187,13 @@ class FixedFormat:
             Values of the same shape.
 
         Raises:
-            MacgenError: a code is no integer or does not fit the width.
+            MacgenError: a code is no integer, does not fit the width, or is that which a narrow format lacks.
         """
         c = checked_codes(codes, self.width, str(self))
+        missing = np.asarray(c == self.missing_code, dtype=bool)
+        if self.narrow and missing.any():
+            where, value = first_index_text(c, missing)
+            raise MacgenError(f"code{where} = {value} is no number of {self}; accepted are all others")
         integers = np.where(c > self.max_integer, c - (1 << self.width), c)
         return np.asarray(np.ldexp(integers.astype(np.float64), self.lsb_exponent))
 
@@ -189,7 +204,7 @@ class FixedFormat:
 
         Parameters:
             values: real numbers of any shape, infinities too unless they wrap.
-            rounding: `rne` or `rtz`.
+            rounding: `rne`, `rtz` or `floor`.
             overflow: `saturate` or `wrap`.
 
         Returns:
@@ -198,22 +213,21 @@ class FixedFormat:
         Raises:
             MacgenError: a value is no number, an infinity is to wrap, or an argument is not one of its choices.
         """
-        if rounding not in PLAIN_ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
-        if overflow not in ("saturate", "wrap"):
-            raise MacgenError(
-                f"overflow {shown(overflow)} is not one of saturate, wrap (integer and fixed-point formats)"
-            )
+        check_choice("rounding", rounding, PLAIN_ROUNDINGS)
+        accepted = ["saturate"] if self.narrow else ["saturate", "wrap"]
+        if not isinstance(overflow, str) or overflow not in accepted:
+            kind = "narrow formats" if self.narrow else "integer and fixed-point formats"
+            raise MacgenError(f"overflow {shown(overflow)} is not one of {', '.join(accepted)} ({kind})")
         x = real_values(values)
         refused = np.isnan(x) if overflow == "saturate" else ~np.isfinite(x)
         if refused.any():
             where, value = first_index_text(x, refused)
-            accepted = "numbers and infinities" if overflow == "saturate" else "finite numbers"
-            raise MacgenError(f"value{where} = {value!r} cannot be held by format {self}; accepted are {accepted}")
+            held = "numbers and infinities" if overflow == "saturate" else "finite numbers"
+            raise MacgenError(f"value{where} = {value!r} cannot be held by format {self}; accepted are {held}")
         if overflow == "wrap":
             x = np.fmod(x, 2.0**self.int_bits)  # exact, and keeps the scaling below from overflowing
         with np.errstate(over="ignore"):
-            scaled = (np.rint if rounding == "rne" else np.trunc)(np.ldexp(x, self.frac_bits))
+            scaled = rounded_to_integers(x, self.frac_bits, rounding)
         if overflow == "wrap":
             scaled = np.where(scaled >= self._end, scaled - 2.0**self.width, scaled)
             scaled = np.where(scaled < self.min_integer, scaled + 2.0**self.width, scaled)
@@ -236,6 +250,7 @@ class FixedFormat:
         with np.errstate(over="ignore"):
             scaled = np.ldexp(x, self.frac_bits)
         off_grid = np.isnan(x) | (np.trunc(scaled) != scaled) | (scaled >= self._end) | (scaled < self.min_integer)
+        off_grid |= (scaled == 0) & (x != 0)  # scaled down below binary64
         if off_grid.any():
             where, value = first_index_text(x, off_grid)
             raise MacgenError(

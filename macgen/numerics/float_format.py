@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_integer, shown
+from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Encoding, Overflow, Subnormals
-from macgen.numerics.number import Number, Rounded
+from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
 
 MAX_MAN_BITS = 52
@@ -52,15 +52,13 @@ class FloatFormat:
         encoding: Encoding | str = "ieee",
         subnormals: Subnormals | str = "gradual",
     ) -> None:
-        self.__dict__.update(
-            exp_bits=exp_bits, man_bits=man_bits, encoding=Encoding(encoding), subnormals=Subnormals(subnormals)
-        )
+        self.__dict__.update(encoding=Encoding(encoding), subnormals=Subnormals(subnormals))
         least = 1 if self.encoding == Encoding.IEEE else 0
         for field, value, low, high in (
             ("exp_bits", exp_bits, least + 1, 11),
             ("man_bits", man_bits, least, MAX_MAN_BITS),
         ):
-            check_integer(field, value, low, high, also=f" (encoding {self.encoding!r})")
+            self.__dict__[field] = check_integer(field, value, low, high, also=f" (encoding {self.encoding!r})")
         if self.encoding == Encoding.FN and exp_bits + man_bits < 2:
             raise MacgenError(f"man_bits 0 leaves e1m0fn no number but zero; accepted are 1 to {MAX_MAN_BITS}")
         if self.subnormals == Subnormals.NONE and man_bits == 0:
@@ -68,9 +66,9 @@ class FloatFormat:
                 f"man_bits 0 leaves no number of exponent field 0, which subnormals 'none' would add; accepted are 1 "
                 f"to {MAX_MAN_BITS}, or subnormals 'flush'"
             )
-        self.__dict__["bias"] = self.default_bias if bias is None else bias
-        if isinstance(bias, bool) or not isinstance(self.bias, int):
+        if bias is not None and not is_integer(bias):
             raise MacgenError(f"bias {shown(bias)} is not an integer")
+        self.__dict__["bias"] = self.default_bias if bias is None else int(bias)
         if not (self.min_exponent - man_bits >= -1074 and self.max_exponent <= 1023):
             raise MacgenError(
                 f"bias {shown(self.bias)} puts values of e{exp_bits}m{man_bits} outside binary64; accepted are biases "
@@ -86,6 +84,7 @@ class FloatFormat:
         Raises:
             MacgenError: the string names no float format.
         """
+        check_type("format", text, str, "a string such as e5m2")
         name, colon, options = text.partition(":")
         match = _PATTERN.fullmatch(ALIASES.get(name, name) + colon + options)
         if match is None:
@@ -137,6 +136,11 @@ class FloatFormat:
     def has_nan(self) -> bool:
         """Whether some code is NaN."""
         return self.encoding != Encoding.FINITE
+
+    @property
+    def overflows_to_nan(self) -> bool:
+        """Whether numbers that are too large can become NaN: the encoding has it and no infinities."""
+        return self.has_nan and not self.has_infinity
 
     @cached_property
     def least_normal_field(self) -> int:
@@ -250,10 +254,9 @@ class FloatFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer or does not fit the width.
         """
-        if not 0 <= code < 1 << self.width:
-            raise MacgenError(f"code {code!r} is not from 0 to {(1 << self.width) - 1}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         sign, magnitude = code >> (self.width - 1), code & (self._sign_bit - 1)
         if self.encoding == Encoding.FNUZ and code == self._sign_bit:
             return Number("nan", 1)
@@ -285,14 +288,15 @@ class FloatFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz` or a random number.
-            overflow: `saturate` or `infinity`.
+            rounding: `rne`, `rtz`, `floor` or a random number.
+            overflow: `saturate`, or `infinity` or `nan` where the encoding has that.
         """
+        negative = sign == 1
         if significand == 0:
             return Rounded(self.zero_code(sign))
         value_exponent = exponent + significand.bit_length() - 1
         lsb = value_exponent - self.man_bits
-        kept, _ = shift_right(significand, lsb - exponent, rounding)
+        kept, _ = shift_right(significand, lsb - exponent, rounding, negative=negative)
         if kept >> self.precision:  # rounding carried into the next binade
             kept, lsb = kept >> 1, lsb + 1
         # Counted in codes from zero, whose place is the power of two that `none` lacks.
@@ -300,12 +304,14 @@ class FloatFormat:
         if lsb < self.lsb_exponent or magnitude == 0:  # tiny after rounding with unbounded exponent range
             if not self._gradual:
                 return Rounded(self.zero_code(), underflow=True)
-            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding)
+            kept, inexact = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=negative)
             code = self.zero_code(sign) if kept == 0 else self._signed(sign, kept)
             return Rounded(code, underflow=inexact)
         if magnitude <= self.max_code:
             return Rounded(self._signed(sign, magnitude))
-        if overflow == "infinity" and rounding != "rtz":
+        if overflow == "nan":
+            return Rounded(self.nan_code, overflow=True)
+        if overflow == "infinity" and rounding != "rtz" and (negative or rounding != "floor"):
             return Rounded(self.infinity_code(sign), overflow=True)
         return Rounded(self.largest_code(sign), overflow=True)
 
@@ -352,7 +358,8 @@ class FloatFormat:
             rounding: `rne` or `rtz`.
             overflow: `saturate` to the largest finite value (infinite values too, where the encoding has no
                 infinity), or `infinity`: infinity where the encoding has it, NaN in `fn` and `fnuz`, the largest
-                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4).
+                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4), nor does
+                `floor` a positive one. `nan`, in `fn` and `fnuz`: NaN in every rounding.
 
         Returns:
             Values of the same shape; NaN stays NaN.
@@ -360,11 +367,11 @@ class FloatFormat:
         Raises:
             MacgenError: a value is NaN and the encoding has none, or an argument is not one of its choices.
         """
-        if rounding not in PLAIN_ROUNDINGS:
-            raise MacgenError(f"rounding {shown(rounding)} is not one of {', '.join(PLAIN_ROUNDINGS)}")
-        if overflow not in ("saturate", "infinity"):
+        check_choice("rounding", rounding, PLAIN_ROUNDINGS)
+        accepted = ["saturate", "infinity", *(["nan"] if self.overflows_to_nan else [])]
+        if not isinstance(overflow, str) or overflow not in accepted:
             raise MacgenError(
-                f"overflow {shown(overflow)} is not one of saturate, infinity (formats with a float encoding)"
+                f"overflow {shown(overflow)} is not one of {', '.join(accepted)} (formats with a float encoding)"
             )
         x = real_values(values)
         if not self.has_nan and np.isnan(x).any():
@@ -372,22 +379,23 @@ class FloatFormat:
             raise MacgenError(
                 f"value{where} is NaN, which format {self} cannot hold; accepted are numbers and infinities"
             )
-        round_integer = np.rint if rounding == "rne" else np.trunc
         finite = np.isfinite(x)
         safe = np.where(finite, x, 0.0)
         lsb = np.frexp(safe)[1].astype(np.int64) - 1 - self.man_bits
         with np.errstate(over="ignore", under="ignore"):
-            normal = np.ldexp(round_integer(np.ldexp(safe, -lsb)), lsb)
+            normal = np.ldexp(rounded_to_integers(safe, -lsb, rounding), lsb)
             tiny = np.abs(normal) < self.min_normal
             if self._gradual:
-                small = np.ldexp(
-                    round_integer(np.ldexp(np.where(tiny, safe, 0.0), -self.lsb_exponent)), self.lsb_exponent
-                )
+                below = np.where(tiny, safe, 0.0)
+                small = np.ldexp(rounded_to_integers(below, -self.lsb_exponent, rounding), self.lsb_exponent)
                 rounded = np.where(tiny, np.copysign(small, safe), normal)
             else:
                 rounded = np.where(tiny & (safe != 0), 0.0, normal)
-        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow == "infinity" else self.max
-        limit = special if overflow == "infinity" and rounding == "rne" else self.max
+        special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow != "saturate" else self.max
+        reached = (overflow == "nan") | (
+            (overflow == "infinity") & ((rounding == "rne") | ((rounding == "floor") & (safe < 0)))
+        )
+        limit = np.where(reached, special, self.max)
         rounded = np.where(np.abs(rounded) > self.max, np.copysign(limit, safe), rounded)
         rounded = np.where(finite, rounded, np.where(np.isnan(x), x, np.copysign(special, x)))
         return np.asarray(rounded + 0.0 if self.encoding == Encoding.FNUZ else rounded)

@@ -3,6 +3,8 @@
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from macgen.errors import MacgenError, is_integer, shown
+
 Kind = Literal["finite", "infinite", "nan", "signalling"]
 
 
@@ -40,3 +42,23 @@ class Rounded(NamedTuple):
     code: int
     overflow: bool = False
     underflow: bool = False
+
+
+def checked_code(code: object, width: int, name: str) -> int:
+    """Return a code as a Python integer.
+
+    Parameters:
+        code: any integer, NumPy's too.
+        width: bits of the format.
+        name: what a refusal calls it.
+
+    Raises:
+        MacgenError: it is no integer, or none of so many bits.
+    """
+    largest = (1 << width) - 1
+    if not is_integer(code):
+        raise MacgenError(f"code {shown(code)} is not an integer from 0 to {largest}, the codes of {name}")
+    integer: int = int(code)  # type: ignore[call-overload]
+    if not 0 <= integer <= largest:
+        raise MacgenError(f"code {shown(integer)} is not from 0 to {largest}, the codes of {name}")
+    return integer

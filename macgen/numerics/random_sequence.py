@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from macgen.errors import check_integer
+
 
 @dataclass(frozen=True)
 class Lfsr:
@@ -29,7 +31,12 @@ class Lfsr:
 
     @classmethod
     def of(cls, random_bits: int) -> "Lfsr":
-        """Return the register of the PEs that round with this many random bits, 1 to 32."""
+        """Return the register of the PEs that round with this many random bits, 1 to 32.
+
+        Raises:
+            MacgenError: they are more or fewer.
+        """
+        random_bits = check_integer("random_bits", random_bits, 1, _LFSRS[-1].width)
         return next(lfsr for lfsr in _LFSRS if lfsr.width >= random_bits)
 
     @property

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-PlainRounding = Literal["rne", "rtz"]
-"""How one number is rounded without a random number: `rne`, to nearest, ties to even; `rtz`, toward zero
-(docs/arithmetic.md section 3)."""
+PlainRounding = Literal["rne", "rtz", "floor"]
+"""How one number is rounded without a random number: `rne`, to nearest, ties to even; `rtz`, toward zero; `floor`,
+toward minus infinity (docs/arithmetic.md section 3)."""
 
 PLAIN_ROUNDINGS: tuple[PlainRounding, ...] = get_args(PlainRounding)
 
@@ -27,13 +27,14 @@ NumberRounding = PlainRounding | Stochastic
 """How one number is rounded."""
 
 
-def shift_right(magnitude: int, distance: int, rounding: NumberRounding) -> tuple[int, bool]:
+def shift_right(magnitude: int, distance: int, rounding: NumberRounding, *, negative: bool = False) -> tuple[int, bool]:
     """Divide a magnitude by 2**distance and round to an integer.
 
     Parameters:
         magnitude: non-negative integer.
         distance: bits to drop; a negative distance multiplies exactly.
-        rounding: `rne`, `rtz` or a random number.
+        rounding: `rne`, `rtz`, `floor` or a random number.
+        negative: whether it is that of a negative number, which `floor` alone asks.
 
     Returns:
         The rounded quotient and whether it is inexact.
@@ -44,6 +45,8 @@ def shift_right(magnitude: int, distance: int, rounding: NumberRounding) -> tupl
     if isinstance(rounding, Stochastic):
         cut, _ = shift_right(magnitude, distance - rounding.bits, "rtz")
         return (cut + rounding.number) >> rounding.bits, dropped != 0
+    if rounding == "floor":
+        return kept + (negative and dropped != 0), dropped != 0
     half = 1 << (distance - 1)
     round_up = rounding == "rne" and (dropped > half or (dropped == half and kept & 1 == 1))
     return kept + round_up, dropped != 0

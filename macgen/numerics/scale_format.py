@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
-from macgen.numerics.number import Number
+from macgen.numerics.number import Number, checked_code
 
 MAX_SCALE_BITS = 8
 
@@ -32,7 +32,8 @@ class ScaleFormat:
     exp_bits: int = 8
 
     def __post_init__(self) -> None:
-        check_integer("exp_bits", self.exp_bits, 2, MAX_SCALE_BITS, also=" (scales)")
+        bits = check_integer("exp_bits", self.exp_bits, 2, MAX_SCALE_BITS, also=" (scales)")
+        self.__dict__["exp_bits"] = bits  # the instance is frozen
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -41,6 +42,7 @@ class ScaleFormat:
         Raises:
             MacgenError: it names none.
         """
+        check_type("format", text, str, "a string such as e8m0fnu")
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise MacgenError(f"format {shown(text)} is not a scale; accepted are e2m0fnu to e{MAX_SCALE_BITS}m0fnu")
@@ -71,10 +73,9 @@ class ScaleFormat:
         """Decode one code exactly.
 
         Raises:
-            MacgenError: the code does not fit the width.
+            MacgenError: the code is no integer or does not fit the width.
         """
-        if not 0 <= code <= self.nan_code:
-            raise MacgenError(f"code {code!r} is not from 0 to {self.nan_code}, the codes of {self}")
+        code = checked_code(code, self.width, str(self))
         return Number("nan", 0) if code == self.nan_code else Number("finite", 0, 1, code - self.bias)
 
     def decode(self, codes: ArrayLike) -> NDArray[np.float64]:

@@ -19,11 +19,13 @@ _OTHER_SPELLINGS = (
     (r"(?:mx)?(?:fp|float)[46](e\dm\d)(?:fn)?", lambda m: f"{m[1]}finite"),  # as ml_dtypes and PyTorch name them
     (r"(?:mx)?fp8(e4m3)", lambda m: f"{m[1]}fn"),  # OCP's
     (r"(?:mx)?(?:fp|float)8(e\dm\d(?:fnuz|fn)?)", lambda m: m[1]),
-    (r"(?:s?int|i|s)(\d+)t?", lambda m: f"int{m[1]}"),
+    (r"(?:s?int|i|s)(\d+)t?(narrow)?", lambda m: f"int{m[1]}{m[2] or ''}"),
     (r"u(?:int)?(\d+)t?", lambda m: f"uint{m[1]}"),
-    (r"(u?)s?(?:q|int|fix|fixed)(\d+)\.(\d+)", lambda m: f"{m[1]}fix{m[2]}.{m[3]}"),
-    (r"(u?)fix(?:ed)?(\d+)", lambda m: f"{m[1]}int{m[2]}"),
+    (r"(u?)s?(?:q|int|fix|fixed)(-?\d+)[.,]\+?(-?\d+)(narrow)?", lambda m: f"{m[1]}fix{m[2]}.{m[3]}{m[4] or ''}"),
+    (r"(u?)fix(?:ed)?(\d+)(narrow)?", lambda m: f"{m[1]}int{m[2]}{m[3] or ''}"),
 )
+
+_MINUS = dict.fromkeys(map(ord, "\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}\N{NON-BREAKING HYPHEN}"), "-")
 
 
 def perhaps_meant(text: str, parse: Callable[[str], object]) -> str | None:
@@ -43,8 +45,8 @@ def perhaps_meant(text: str, parse: Callable[[str], object]) -> str | None:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    name = re.sub(r"[\s_]", "", text.lower())
-    if "." not in name and ":" not in name:  # there it is a sign
+    name = re.sub(r"[\s_]", "", text.lower()).translate(_MINUS)
+    if not any(mark in name for mark in ".,:"):  # there it is a sign
         name = name.replace("-", "")
     yield name
     yield f"{name}finite"

@@ -10,8 +10,8 @@ from macgen.errors import MacgenError, ToolError, shown
 from macgen.numerics import FloatFormat
 from macgen.presentation.plan_table import chunks_in_words
 from macgen.width import variance
+from macgen.width.goal import Sum
 from macgen.width.network_plan import NetworkPlan
-from macgen.width.planning import Sum
 from macgen.width.planning import plan as plan_sum
 
 if TYPE_CHECKING:

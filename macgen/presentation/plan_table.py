@@ -7,8 +7,9 @@ from rich.console import Console
 
 from macgen.numerics import FloatFormat
 from macgen.presentation.tables import new_table, print_table
+from macgen.width.goal import Goal
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
-from macgen.width.planning import Answer, Goal, Method, Plan
+from macgen.width.planning import Answer, Method, Plan
 
 _TITLES: dict[Method, str] = {
     "vrr": "VRR",
@@ -76,7 +77,9 @@ def chunks_in_words(goal: Goal) -> str:
     """Return how a goal's sums are chunked."""
     if goal.chunk is None:
         return "no chunks"
-    return "chunks of the power of two near sqrt(length)" if goal.chunk == "auto" else f"chunks of {goal.chunk}"
+    if goal.chunk != "auto":
+        return f"chunks of {goal.chunk}"
+    return f"chunks of the power of two near {'(4 length)^(1/3)' if goal.rounding == 'floor' else 'sqrt(length)'}"
 
 
 def _saved(saving: float) -> str:
@@ -122,6 +125,8 @@ def _bits(answer: Answer | None) -> str:
 def _conclusions(plan: NetworkPlan) -> list[str]:
     goal = plan.goal
     chunk = chunks_in_words(goal)
+    if goal.outer is not None:
+        chunk += f" into outer {goal.outer}" if goal.chunk is not None else f", then outer {goal.outer}"
     chosen = [row.plan.chosen for row in plan.rows]
     lines = [f"Operands {goal.a} x {goal.b}, rounding {goal.rounding}, {chunk}; widths are mantissa bits."]
     if any(answer.method == "vrr" for row in plan.rows for answer in row.plan.answers):
@@ -129,9 +134,11 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"VRR: the adder aligns and drops; smallest width with v(n) < {goal.limit:g}"
             + (f", chunks judged {goal.reading}." if goal.chunk is not None else ".")
         )
-        what = {"rtz": "every sum truncated", "drop": "at most, where the adder aligns and drops"}.get(
-            goal.rounding, "every sum rounded to nearest"
-        )
+        what = {
+            "rtz": "every sum truncated",
+            "floor": "every sum rounded down",
+            "drop": "at most, where the adder aligns and drops",
+        }.get(goal.rounding, "every sum rounded to nearest")
         lines.append(f"Noise: {what}; smallest width with a noise-to-signal ratio of at most {goal.nsr:g}.")
     methods = dict.fromkeys(_TITLES[answer.method] for answer in chosen)
     lines.append(f"Decided by {' and '.join(methods)}.")
@@ -146,6 +153,10 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"{plan.widest} ({plan.widest.width} bits) does for {which}; each at its own width, a multiply-accumulate "
             f"has {plan.mean_bits:.1f} accumulator bits on average."
         )
+    longest = max((row.plan for row in plan.rows), key=lambda item: item.sum.length)
+    verdicts = [row.plan.outer for row in plan.rows]
+    if (verdict := longest.outer) is not None and all(item is not None and item.holds for item in verdicts):
+        lines.append(f"{verdict.reason[:1].upper()}{verdict.reason[1:]}.")
     lines.append(f"Against {BASELINE_BITS} bits: {_saved(plan.saving)}.")
     lines += [*_stated(plan), *_passed_over(plan)]
     longest_first = sorted(plan.rows, key=lambda row: -row.gemm.length)

@@ -233,14 +233,17 @@ class ArrayCore(wiring.Component):
         m.d.comb += [self.c_valid.eq(valid), taken.eq(valid & self.c_ready)]
 
         # -- Wait: from a tile's last beat until its results have left, the next tile's last beat is held
-        with m.If(sequencer.ending):
-            m.d.sync += busy.eq(1)
-        with m.If(complete):
-            m.d.sync += valid.eq(1)
+        tile_ended = Signal()
+        results_wait = Signal()
+        tile_leaves = Signal()
+        m.d.comb += [
+            tile_ended.eq(busy | sequencer.ending),
+            results_wait.eq(valid | complete),
+            tile_leaves.eq(taken & self.c_last),
+        ]
+        m.d.sync += [busy.eq(tile_ended & ~tile_leaves), valid.eq(results_wait & ~tile_leaves)]
         with m.If(taken):
-            m.d.sync += count.eq(count + 1)
-            with m.If(self.c_last):
-                m.d.sync += [count.eq(0), valid.eq(0), busy.eq(0)]
+            m.d.sync += count.eq(Mux(tile_leaves, 0, count + 1))
         for row in rows:
             m.d.comb += row.shift.eq(taken)
 

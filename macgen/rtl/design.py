@@ -22,6 +22,7 @@ from macgen.rtl.units.exact_number import Addend, Window
 from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
+from macgen.spec_fields import least_int_bits
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Design:
         spec, fmt = self.spec, self.spec.product
         if fmt is None:
             return None
-        exact = Addend.of_product(spec.a, spec.b, integer=isinstance(fmt, FixedFormat))
+        exact = Addend.of_product(*spec.port_formats, integer=isinstance(fmt, FixedFormat))
         return Conversion(RoundedSum(exact, fmt, spec.rounding, spec.overflow_into(fmt), prefix="rounding_"))
 
     @cached_property
@@ -61,7 +62,7 @@ class Design:
             return self.product_rounding.rounded_sum.rounded(integer=integer)
         # Only where nothing else has to be aligned before the accumulator.
         normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
-        product = Addend.of_product(spec.a, spec.b, integer=integer, normalised=normalised)
+        product = Addend.of_product(*spec.port_formats, integer=integer, normalised=normalised)
         return replace(product, has_tiny_pairs=normalised and self._has_tiny_pairs)
 
     @property
@@ -141,7 +142,21 @@ class Design:
     @property
     def loads_products(self) -> bool:
         """Whether a chunk's first product then becomes the accumulator as it is."""
-        return self.folds_overlap and self.window is None and self.steps.loads_exactly
+        return self.folds_overlap and self.window is None and self.steps.loads_exactly and self._holds_products
+
+    @property
+    def _holds_products(self) -> bool:
+        """Whether a fixed-point accumulator holds products also of the codes that narrow operands lack.
+
+        Of a narrow accumulator this is not claimed: products are proved to have its bits, not to leave one code out.
+        """
+        spec, acc = self.spec, self.spec.acc
+        if not isinstance(acc, FixedFormat) or acc.narrow:
+            return isinstance(acc, FloatFormat)
+        if spec.product is not None:
+            return True
+        least = least_int_bits(*spec.port_formats, frac_bits=acc.frac_bits, signed=acc.signed)
+        return least <= acc.int_bits
 
     @cached_property
     def outer(self) -> AnyDatapath | None:

@@ -121,7 +121,7 @@ class Pe(wiring.Component):
                 platform,
                 f"multiplier{suffix}",
                 "multiplier",
-                lambda: Multiplier(spec.a, spec.b, design.exact_product),
+                lambda: Multiplier(*spec.port_formats, design.exact_product),
             )
             m.d.comb += [
                 multiplier.a.eq(self.a_in.word_select(lane, spec.a.width)),
@@ -174,13 +174,15 @@ class Pe(wiring.Component):
         signature, turns = self._design.results.value, self._design.spec.interleave
         # -- Result registers: one for each turn, a part of the column's shift register
         from_below, flags_from_below = self._design.unpack_result(self.result_in)
+        result_moves = Signal()
+        m.d.comb += result_moves.eq(done | self.shift)
         for turn in reversed(range(turns)):
             result = registers(signature, f"result_{turn}")
             result_flags = Signal(FLAG_BITS, reset_less=True, name=f"result_{turn}_flags")
             if turn == turns - 1:
                 source = select(done, value, from_below, signature)
                 source_flags: Value = Mux(done, flags, flags_from_below)
-            with m.If(done | self.shift):
+            with m.If(result_moves):
                 clock_in(m, result, source)
                 m.d.sync += result_flags.eq(source_flags)
             source, source_flags = result, result_flags

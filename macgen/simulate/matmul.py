@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import MacgenError
-from macgen.numerics.arrays import checked_codes
+from macgen.errors import MacgenError, check_path
+from macgen.numerics.arrays import checked_codes, plain_array
 from macgen.simulate.session import DEFAULT_TIMEOUT, simulate
-from macgen.simulate.simulators import SimulatorChoice, choose
+from macgen.simulate.simulators import SimulatorChoice, check_simulator, choose
 from macgen.spec import MacSpec
 
 LARGE_PRODUCT = 400_000
@@ -79,11 +79,12 @@ def run_matmul(
         MacgenError: an argument is refused, or a result is not the golden model's; the sentence names the log.
         ToolError: the simulator is missing, failed or ran out of time; the sentence names the log.
     """
-    directory = Path(bundle).resolve()
+    directory = check_path("bundle", bundle).resolve()
     opened = open_bundle(directory, trust=trust)
     spec = opened.manifest.spec
     tools.check_timeout(timeout)
-    a, b = np.asarray(A), np.asarray(B)
+    check_simulator(simulator)
+    a, b = plain_array("A", A), plain_array("B", B)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
         raise MacgenError(f"A has the shape {a.shape} and B {b.shape}; accepted are (M, K) and (K, N)")
     a = checked_codes(a, spec.a.width, f"A, format {spec.a}")
@@ -120,7 +121,7 @@ def _checked_scales(spec: MacSpec, name: str, scales: ArrayLike | None, shape: t
         if spec.scale is not None:
             raise MacgenError(f"{name} are missing; accepted are codes of {spec.scale} of shape {shape}")
         return None
-    codes = np.asarray(scales)
+    codes = plain_array(name, scales)
     if codes.shape != shape:
         raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, a scale for each chunk")
     return checked_codes(codes, spec.scale.width, f"{name}, format {spec.scale}")

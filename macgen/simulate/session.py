@@ -19,6 +19,9 @@ from macgen.simulate.simulators import version_of
 
 DEFAULT_TIMEOUT = 1800.0
 
+VERDICTS = ("AssertionError", "MismatchError", "ProtocolError")
+"""Exceptions by which a test says that the array is wrong. Any other one says that the test did not get that far."""
+
 
 @dataclass(frozen=True)
 class TestOutcome:
@@ -72,7 +75,11 @@ class SimulatorRun:
 def simulate(
     bundle: OpenBundle, simulator: str, module: str, work: tools.Work, settings: Mapping[str, str], timeout: float
 ) -> tuple[SimulatorRun, list[str]]:
-    """Run one test module on a bundle in a process of its own; return what it did and its notes."""
+    """Run one test module on a bundle in a process of its own; return what it did and its notes.
+
+    Raises:
+        ToolError: the simulator failed or ran out of time, or a test broke off and none found a difference.
+    """
     statistics, log = work.path / "statistics.json", work.path / "log.txt"
     command: list[str | Path] = [sys.executable, share_directory("sim") / "run.py", bundle.copy(work.path / "bundle")]
     command += ["--trust", "--simulator", simulator, "--module", module, "--work", work.path]
@@ -88,18 +95,19 @@ def simulate(
         check=False,
     )
     seconds = time.monotonic() - started
+    failure = f"(exit code {code}): {tools.last_message(log)}; its log is {log}"
     try:
-        tests = _read_results(work.path / "results.xml")
+        tests, broken = read_results(work.path / "results.xml")
+        if broken and all(test.passed or test in broken for test in tests):
+            raise ToolError(
+                f"the testbench broke off in {broken[0].name} with {simulator}, which is no difference of the array: "
+                f"{' '.join(broken[0].message.split())}; its log is {log}"
+            )
         done = json.loads(statistics.read_text(encoding="utf-8"))
-    except (OSError, ValueError, ElementTree.ParseError):
-        raise ToolError(
-            f"simulation with {simulator} did not end normally (exit code {code}): {tools.last_message(log)}; its log "
-            f"is {log}"
-        ) from None
+    except (OSError, json.JSONDecodeError, ElementTree.ParseError):
+        raise ToolError(f"simulation with {simulator} did not end normally {failure}") from None
     if code not in (0, 1) or not tests:
-        raise ToolError(
-            f"simulation with {simulator} failed with exit code {code}: {tools.last_message(log)}; its log is {log}"
-        )
+        raise ToolError(f"simulation with {simulator} failed {failure}")
     run = SimulatorRun(
         simulator=simulator,
         version=version_of(simulator),
@@ -114,14 +122,23 @@ def simulate(
     return run, done["notes"]
 
 
-def _read_results(path: Path) -> tuple[TestOutcome, ...]:
-    """Read cocotb's xUnit file."""
-    outcomes = []
+def read_results(path: Path) -> tuple[tuple[TestOutcome, ...], tuple[TestOutcome, ...]]:
+    """Read cocotb's xUnit file: all tests, and those of them that ended with an exception that is no verdict.
+
+    Raises:
+        OSError, ElementTree.ParseError: there is none, or it is damaged.
+    """
+    outcomes, broken = [], []
     for case in ElementTree.parse(path).iter("testcase"):
         if case.find("skipped") is not None:
             continue
         problem = case.find("failure")
         problem = case.find("error") if problem is None else problem
         message = "" if problem is None else problem.get("message", "")
+        breaks = problem is not None and problem.get("type") not in VERDICTS
+        if problem is not None and breaks:
+            message = f"{problem.get('type', 'an error')}: {message}"
         outcomes.append(TestOutcome(case.get("name", ""), problem is None, message, float(case.get("time", 0))))
-    return tuple(outcomes)
+        if breaks:
+            broken.append(outcomes[-1])
+    return tuple(outcomes), tuple(broken)

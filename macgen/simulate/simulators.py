@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from macgen import tools
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, shown
 from macgen.spec import MacSpec
 
 SimulatorChoice = Literal["auto", "icarus", "verilator", "all"]
@@ -23,6 +23,17 @@ SMALL_ARRAY = 16
 """PEs up to which Icarus, which needs no compile, is done sooner than Verilator (2 000 cycles/s at 16 PEs)."""
 
 
+def check_simulator(simulator: object) -> None:
+    """Refuse what is no choice of simulators.
+
+    Raises:
+        MacgenError: it is none.
+    """
+    choices = get_args(SimulatorChoice)
+    if not isinstance(simulator, str) or simulator not in choices:
+        raise MacgenError(f"simulator {shown(simulator)} is unknown; accepted are {', '.join(choices)}")
+
+
 def choose(simulator: str, spec: MacSpec) -> tuple[str, ...]:
     """Return the names of the simulators that a choice means for an array on this machine.
 
@@ -30,8 +41,7 @@ def choose(simulator: str, spec: MacSpec) -> tuple[str, ...]:
         MacgenError: the choice is unknown.
         ToolError: the simulator is missing, or something that it needs.
     """
-    if simulator not in get_args(SimulatorChoice):
-        raise MacgenError(f"simulator {simulator!r} is unknown; accepted are {', '.join(get_args(SimulatorChoice))}")
+    check_simulator(simulator)
     found = tuple(name for name, tool in SIMULATORS.items() if tools.find(tool).available)
     small = spec.rows * spec.cols <= SMALL_ARRAY
     auto = "icarus" if "icarus" in found and (small or "verilator" not in found) else "verilator"

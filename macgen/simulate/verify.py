@@ -9,7 +9,7 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import check_integer
+from macgen.errors import MAX_COUNT, check_flag, check_integer, check_path
 from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
 from macgen.simulate.simulators import SimulatorChoice, choose
 
@@ -77,10 +77,11 @@ def verify(
         MacgenError: the bundle or an argument is refused.
         ToolError: a simulator is missing, failed or ran out of time; the sentence names the log.
     """
-    for name, number in (("seed", seed), ("tiles", 0 if tiles is None else tiles)):
-        check_integer(name, number, 0)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
+    tiles = None if tiles is None else check_integer("tiles", tiles, 0, MAX_COUNT)
     tools.check_timeout(timeout)
-    opened = open_bundle(Path(bundle).resolve(), trust=trust)
+    stop_at_first_failure = check_flag("stop_at_first_failure", stop_at_first_failure)
+    opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     settings = {"MACGEN_SEED": str(seed)}
     if tiles is not None:
         settings["MACGEN_TILES"] = str(tiles)

@@ -2,13 +2,14 @@
 
 from macgen.tools.commands import check_timeout, last_message, run, side_by_side
 from macgen.tools.executables import NAMES, Tool, all_tools, find, require, require_all
-from macgen.tools.work import Work, work_directory
+from macgen.tools.work import Work, cache_variables, work_directory
 
 __all__ = [
     "NAMES",
     "Tool",
     "Work",
     "all_tools",
+    "cache_variables",
     "check_timeout",
     "find",
     "last_message",

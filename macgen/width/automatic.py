@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from macgen.errors import check_flag, check_type
 from macgen.numerics import Format, ScaleFormat
-from macgen.width.planning import Goal, Sum, plan, why_chunk
+from macgen.width.goal import Goal, Sum, why_chunk
+from macgen.width.planning import plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,8 @@ class Chosen:
         acc_reason: why this one: a sentence without its full stop.
         chunk: the chunk length, the outline's or the chosen one.
         chunk_reason: why, where it was chosen: a clause.
-        warnings: sentences, without their full stop, on what the width does not cover.
+        warnings: sentences, without their full stop, on what the width does not cover; `outer.judge` has the one on
+            the outer accumulator.
     """
 
     acc: Format | None = None
@@ -50,7 +53,7 @@ class Chosen:
 def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
     """Choose what an outline leaves open.
 
-    An automatic chunk length is the power of two near sqrt(length), rounded up to a multiple of the lanes.
+    An automatic chunk length is the power of two of `Goal.chunk_for`, rounded up to a multiple of the lanes.
 
     Parameters:
         outline: the array.
@@ -60,6 +63,9 @@ def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
     Raises:
         MacgenError: a field is refused, or no accumulator is wide enough.
     """
+    check_type("outline", outline, Outline, "an Outline")
+    check_type("longest", longest, Sum, "a Sum")
+    acc = check_flag("acc", acc)
     goal = Goal(a=outline.a, b=outline.b, chunk=outline.chunk, rounding=outline.rounding)
     chunk, chunk_reason = goal.chunk_for(longest.length), None
     if chunk is not None and outline.chunk == "auto":
@@ -84,11 +90,7 @@ def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
 
 def beyond_theory(outline: Outline) -> Iterator[str]:
     """Yield, for each thing that the theory of widths does not know, a sentence (without its full stop)."""
-    if outline.outer is not None:
-        yield (
-            f"the width is that of the inner accumulator, and nothing says whether outer {outline.outer} is wide enough"
-        )
-    elif outline.scale is not None:
+    if outline.scale is not None and outline.outer is None:
         yield (
             f"the width is that for sums without scales, but the outer accumulator takes those scaled by "
             f"{outline.scale}"

@@ -6,13 +6,14 @@ them; they are never smaller.
 """
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.errors import MacgenError, check_flag, check_integer, check_type, is_integer, shown
+from macgen.numerics import FixedFormat, FloatFormat, Format, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 
 Range = tuple[int, int]
@@ -23,6 +24,7 @@ Range = tuple[int, int]
 
 def operand_range(fmt: Format) -> Range:
     """Return the lowest and the largest finite value of a format in units of 2**lsb_exponent."""
+    fmt = as_format("format", fmt)
     ends = []
     for sign in (1, 0):
         number = fmt.number(fmt.largest_code(sign))
@@ -32,8 +34,10 @@ def operand_range(fmt: Format) -> Range:
 
 
 def holds(fmt: FixedFormat, values: Range) -> bool:
-    """Whether a fixed-point format holds every integer of a range."""
-    return fmt.min <= values[0] and values[1] <= fmt.max
+    """Return whether a fixed-point format reaches both ends of a range of integers."""
+    fmt, values = _fixed("format", fmt), checked_range("values", values)
+    unit = Fraction(2) ** fmt.lsb_exponent
+    return fmt.min_integer * unit <= values[0] and values[1] <= fmt.max_integer * unit
 
 
 def sum_range(a: Range, b: Range, n: int) -> Range:
@@ -47,9 +51,8 @@ def sum_range(a: Range, b: Range, n: int) -> Range:
     Raises:
         MacgenError: n or a range is refused.
     """
-    check_range("a", a)
-    check_range("b", b)
-    check_integer("n", n, 1)
+    a, b = checked_range("a", a), checked_range("b", b)
+    n = check_integer("n", n, 1)
     products = [x * y for x in a for y in b]
     return n * min(0, *products), n * max(0, *products)
 
@@ -66,10 +69,20 @@ def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Ran
     Raises:
         MacgenError: a weight is no integer or the range is refused.
     """
-    check_range("x", x)
+    x = checked_range("x", x)
     positive, negative = _signed_norms(weights)
     low, high = min(0, x[0]), max(0, x[1])
     return positive * low - negative * high, positive * high - negative * low
+
+
+def carries(fmt: FixedFormat, values: Range) -> bool:
+    """Return whether every integer of a range is a number of a fixed-point format.
+
+    Where the last bit counts 2 or more, only a range of one integer can be.
+    """
+    fmt, values = _fixed("format", fmt), checked_range("values", values)
+    between = fmt.lsb_exponent > 0 and (values[0] != values[1] or values[0] % (1 << fmt.lsb_exponent) != 0)
+    return holds(fmt, values) and not between
 
 
 # -- widths ----------------------------------------------------------------------------------------------------------
@@ -85,9 +98,8 @@ def bits(sums: Range, signed: bool = True) -> int:
     Raises:
         MacgenError: the range is refused, or negative for unsigned integers.
     """
-    check_range("sums", sums)
-    low, high = sums
-    if not signed:
+    low, high = checked_range("sums", sums)
+    if not check_flag("signed", signed):
         if low < 0:
             raise MacgenError(f"sums {shown(sums)} are negative; accepted for unsigned are sums from 0")
         return max(high.bit_length(), 1)
@@ -108,6 +120,7 @@ def exact_bits(a: Format, b: Format, n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
+    a, b = as_format("a", a), as_format("b", b)
     return bits(sum_range(operand_range(a), operand_range(b), n))
 
 
@@ -124,18 +137,21 @@ def exact_format(a: Format, b: Format, n: int) -> FixedFormat:
     Raises:
         MacgenError: n is refused, or the format would have more bits than `FixedFormat` takes.
     """
+    a, b = as_format("a", a), as_format("b", b)
     low, high = sum_range(operand_range(a), operand_range(b), n)
     lsb_exponent = a.lsb_exponent + b.lsb_exponent
-    if lsb_exponent > 0:  # FixedFormat's last bit counts 1 at most
-        low, high, lsb_exponent = low << lsb_exponent, high << lsb_exponent, 0
     signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b))
-    int_bits = max(bits((low, high), signed) + lsb_exponent, int(signed))
-    if int_bits - lsb_exponent > MAX_WIDTH:
+    width = bits((low, high), signed)
+    if width > MAX_WIDTH:
         raise MacgenError(
-            f"sums of {shown(n)} products of a {a} and b {b} need {int_bits - lsb_exponent} bits; accepted are up to "
-            f"{MAX_WIDTH}"
+            f"sums of {shown(n)} products of a {a} and b {b} need {width} bits; accepted are up to {MAX_WIDTH}"
         )
-    return FixedFormat(int_bits, -lsb_exponent, signed)
+    if max(abs(lsb_exponent), abs(width + lsb_exponent)) > MAX_WIDTH:
+        raise MacgenError(
+            f"sums of {shown(n)} products of a {a} and b {b} reach from 2^{lsb_exponent} to 2^{width + lsb_exponent}; "
+            f"accepted are fixed-point numbers from 2^-{MAX_WIDTH} to 2^{MAX_WIDTH}"
+        )
+    return FixedFormat(width + lsb_exponent, -lsb_exponent, signed)
 
 
 def exact_bits_of_weights(weights: Iterable[int] | NDArray[Any], x: FixedFormat) -> int:
@@ -148,7 +164,7 @@ def exact_bits_of_weights(weights: Iterable[int] | NDArray[Any], x: FixedFormat)
     Raises:
         MacgenError: a weight is no integer.
     """
-    return bits(sum_range_of_weights(weights, operand_range(x)))
+    return bits(sum_range_of_weights(weights, operand_range(_fixed("x", x))))
 
 
 # -- the published formulas ------------------------------------------------------------------------------------------
@@ -170,7 +186,7 @@ def a2q_bits(x: FixedFormat, w: FixedFormat, n: int) -> int:
     Raises:
         MacgenError: n is refused or the weights are unsigned, for which the formula is not stated.
     """
-    check_integer("n", n, 1)
+    x, w, n = _fixed("x", x), _fixed("w", w), check_integer("n", n, 1)
     if not w.signed:
         raise MacgenError(f"w {w} is unsigned; accepted are signed weights")
     return (n << (x.width + w.width - 1 - x.signed)).bit_length() + 1
@@ -188,7 +204,7 @@ def a2q_bits_of_weights(l1_norm: int, x: FixedFormat) -> int:
     Raises:
         MacgenError: the norm is refused.
     """
-    check_integer("l1_norm", l1_norm, 0)
+    l1_norm, x = check_integer("l1_norm", l1_norm, 0), _fixed("x", x)
     return (l1_norm << (x.width - x.signed)).bit_length() + 1
 
 
@@ -215,34 +231,44 @@ def kulisch_bits(a: FloatFormat, b: FloatFormat, n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
-    check_integer("n", n, 1)
+    for name, fmt in (("a", a), ("b", b)):
+        check_type(name, fmt, FloatFormat, "a FloatFormat")
+    n = check_integer("n", n, 1)
     return (1 << a.exp_bits) + a.man_bits + (1 << b.exp_bits) + b.man_bits + (n - 1).bit_length() - 1
 
 
 # -- checks ----------------------------------------------------------------------------------------------------------
 
 
-def check_range(field: str, limits: Range) -> None:
-    """Refuse what is no range.
+def _fixed(field: str, fmt: FixedFormat) -> FixedFormat:
+    check_type(field, fmt, FixedFormat, "a FixedFormat")
+    return fmt
+
+
+def checked_range(field: str, limits: Range) -> Range:
+    """Return a range as Python's integers.
 
     Raises:
         MacgenError: it is no pair of integers, the lowest first.
     """
-    integers = isinstance(limits, tuple) and all(isinstance(x, int) and not isinstance(x, bool) for x in limits)
+    integers = isinstance(limits, tuple) and all(map(is_integer, limits))
     if not integers or len(limits) != 2 or limits[0] > limits[1]:
         raise MacgenError(f"{field} {shown(limits)} is not a range; accepted are two integers, the lowest first")
+    return int(limits[0]), int(limits[1])
 
 
 def _signed_norms(weights: Iterable[int] | NDArray[Any]) -> Range:
     """Return the sums of the magnitudes of the positive and of the negative weights."""
+    check_type("weights", weights, Iterable, "a sequence of integers")
     if isinstance(weights, np.ndarray):
         if weights.ndim != 1:
             raise MacgenError(f"weights have the shape {weights.shape}; accepted are those of one dot product")
         weights = weights.tolist()  # Python integers, which do not overflow
     positive = negative = 0
     for k, weight in enumerate(weights):
-        if isinstance(weight, bool) or not isinstance(weight, int):
+        if not is_integer(weight):
             raise MacgenError(f"weight[{k}] {shown(weight)} is not an integer")
+        weight = int(weight)
         if weight > 0:
             positive += weight
         else:

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from macgen.errors import check_type
 from macgen.network.gemm import Layer
 from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, Format, parse_format
 from macgen.width import bounds
-from macgen.width.planning import Goal, Sum
+from macgen.width.goal import Goal, Sum
 
 
 def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
@@ -20,7 +21,12 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
     the sum by their own sums. A fixed-point format that is the integers' own type is taken to carry them as they are
     stored, and so is one that holds them only in this way; any other one carries them less their zero points. What does
     not fit a fixed-point format is named in the plan's warnings.
+
+    Raises:
+        MacgenError: an argument is refused.
     """
+    check_type("measured", measured, Measurement, "a Measurement")
+    check_type("goal", goal, Goal, "a Goal")
     carried = [_carried(measured, goal, which) for which in "ab"]
     rms, reach = 1.0, list[bounds.Range | None]()
     for statistics, fmt in zip((carried[0].a, carried[1].b), goal.formats, strict=True):
@@ -28,9 +34,10 @@ def measured_sum(length: int, measured: Measurement, goal: Goal) -> Sum:
         rms *= statistics.rms * scale
         reach.append(_reach(statistics, fmt, scale))
     nzr = carried[0].a.nonzero * carried[1].b.nonzero
+    l1, by_sign = carried[1].weight_l1, carried[1].weight_range
     known: dict[str, Any] = {
-        "weight_l1": carried[1].weight_l1,
-        "weight_range": carried[1].weight_range,
+        "weight_l1": None if l1 is None else _in_codes(l1, goal.b),
+        "weight_range": None if by_sign is None else tuple(_in_codes(total, goal.b) for total in by_sign),
         "reach": tuple(reach),
     }
     if nzr <= 0 or rms <= 0:  # nothing but zeros: any accumulator does
@@ -45,13 +52,12 @@ def stated_reach(layer: Layer, goal: Goal) -> tuple[bounds.Range | None, bounds.
     """
 
     def reach(stated: OperandFormat | None, fmt: Format) -> bounds.Range | None:
-        own = None if stated is None else parse_format(stated.name)
+        own = None if stated is None else parse_format(str(stated))
         if not isinstance(own, FixedFormat) or not isinstance(fmt, FixedFormat):
             return None
         if fmt.signed and not own.signed and fmt.int_bits >= own.int_bits:
             return None
-        low, high = bounds.operand_range(own)
-        return low + (stated is not None and stated.narrow), high
+        return bounds.operand_range(own)
 
     a, b = layer.formats
     return reach(a, goal.a), reach(b, goal.b)
@@ -81,8 +87,18 @@ def _carried(measured: Measurement, goal: Goal, which: str) -> Measurement:
     if not stored.integers:
         return measured
     own = str(fmt) == stored.dtype
-    fits, stored_fits = (bounds.holds(fmt, (int(x.lowest), int(x.highest))) for x in (plain, stored))
+    fits, stored_fits = (bounds.carries(fmt, (int(x.lowest), int(x.highest))) for x in (plain, stored))
     return codes if stored_fits and (own or not fits) else measured
+
+
+def _in_codes(total: int, fmt: Format) -> int:
+    """Return a sum of a model's integers, which are values, as a sum of the integers that a fixed-point port carries.
+
+    Where these are fewer, the quotient is exact if the port carries the integers at all.
+    """
+    if not isinstance(fmt, FixedFormat):
+        return total
+    return total << fmt.frac_bits if fmt.frac_bits >= 0 else total >> -fmt.frac_bits
 
 
 def _scale(statistics: OperandStatistics, fmt: Format) -> float:

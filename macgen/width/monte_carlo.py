@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen import emulate
-from macgen.errors import MacgenError, check_integer, shown, significant
+from macgen.errors import MAX_COUNT, MacgenError, check_function, check_integer, check_type, is_real, shown, significant
 from macgen.numerics import MAX_MAN_BITS, FloatFormat, Format
-from macgen.spec import MacSpec
+from macgen.numerics.arrays import plain_array
+from macgen.spec import MacSpec, check_spec
 from macgen.width.exponent import default_rms
-from macgen.width.planning import Answer, Goal, Plan, Sum
+from macgen.width.goal import Goal, Sum
+from macgen.width.planning import Answer, Plan
 
 DEFAULT_TRIALS = 4000
 MAX_LENGTH = 1 << 24
@@ -94,11 +96,15 @@ def simulate(
     Raises:
         MacgenError: an argument is refused, or all exact sums are equal, so that there is no variance to compare with.
     """
-    check_integer("length", length, 1, MAX_LENGTH)
-    check_integer("trials", trials, 2, MAX_TRIALS)
-    check_integer("seed", seed, 0, 1 << 63)
-    if not isinstance(confidence, float) or not 0 < confidence < 1:
+    check_spec(spec)
+    if progress is not None:
+        check_function("progress", progress)
+    length = check_integer("length", length, 1, MAX_LENGTH)
+    trials = check_integer("trials", trials, 2, MAX_TRIALS)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
+    if not is_real(confidence) or not 0 < confidence < 1:
         raise MacgenError(f"confidence {shown(confidence)} is not a number between 0 and 1")
+    confidence = float(confidence)
     given = (None, None) if samples is None else samples
     if not isinstance(given, tuple) or len(given) != 2:
         raise MacgenError(f"samples {shown(samples)} are not a pair; accepted are values of a and values of b")
@@ -148,14 +154,18 @@ def confirm(planned: Plan, *, trials: int = DEFAULT_TRIALS, progress: Progress |
     Raises:
         MacgenError: the plan's accumulator is fixed-point, or no mantissa is enough, since the range is not.
     """
+    check_type("planned", planned, Plan, "a Plan")
     acc = planned.chosen.acc
     if not isinstance(acc, FloatFormat):
         raise MacgenError(f"monte-carlo does not go with acc {acc}, which is exact; accepted are float accumulators")
 
     def measured(man_bits: int) -> Estimate:
-        spec = replace(planned.spec(), acc=replace(acc, man_bits=man_bits))
-        return simulate(spec, planned.sum.length, trials=trials, samples=samples, progress=progress)
+        spec = replace(inner, acc=replace(acc, man_bits=man_bits))
+        return simulate(spec, planned.summed.length, trials=trials, samples=samples, progress=progress)
 
+    inner = planned.spec()
+    if inner.outer is not None:  # what enters the outer accumulator is what decides
+        inner = replace(inner, outer=None, chunk=None)
     samples = _samples(planned.goal, planned.sum)
     bits = acc.man_bits
     estimate = measured(bits)
@@ -198,10 +208,7 @@ def _source(name: str, fmt: Format, samples: ArrayLike | None) -> _Draw:
     if samples is None:
         scale = default_rms(fmt)
         return lambda rng, shape: fmt.quantize(rng.normal(scale=scale, size=shape))
-    try:
-        values = np.asarray(samples)
-    except ValueError:  # rows of different lengths
-        values = np.asarray(None)
+    values = plain_array(f"samples of {name}", samples)
     if values.dtype.kind not in "biuf" or values.size == 0 or not np.isfinite(values).all():
         raise MacgenError(f"samples of {name} are not finite numbers; accepted are arrays with at least one number")
     grid = fmt.quantize(values.astype(np.float64).ravel())

@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, check_choices, check_function, check_type, shown
 from macgen.network.gemm import KINDS, Gemm, Kind, Network
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.width.goal import Goal, Sum
 from macgen.width.measured import measured_sum, notes, stated_reach
-from macgen.width.planning import Answer, Goal, Plan, Sum, plan
+from macgen.width.planning import Answer, Plan, plan
 
 SCHEMA = 1
 BASELINE_BITS = 32
@@ -75,7 +76,9 @@ class NetworkPlan:
 
     def to_json(self) -> str:
         """Return all of it as a JSON text; `plan_file` reads it back."""
-        goal = asdict(self.goal) | {name: str(getattr(self.goal, name)) for name in ("a", "b")}
+        goal = asdict(self.goal) | {
+            name: None if (fmt := getattr(self.goal, name)) is None else str(fmt) for name in ("a", "b", "outer")
+        }
         values = {
             "schema": SCHEMA,
             "network": self.network,
@@ -113,6 +116,11 @@ def plan_network(
     Raises:
         MacgenError: a GEMM is longer than any accumulator can hold, or the network has none of these kinds.
     """
+    check_type("network", network, Network, "a Network, such as paper_network's or from_onnx's")
+    check_type("goal", goal, Goal, "a Goal")
+    kinds = check_choices("kinds", kinds, KINDS)
+    if progress is not None:
+        check_function("progress", progress)
     chosen = [(layer, gemm) for layer, gemm in network.gemms() if gemm.kind in kinds]
     if not chosen:
         raise MacgenError(
@@ -137,7 +145,11 @@ def plan_network(
 
 
 def plan_length(length: int, goal: Goal, *, nzr: float = 1.0, rms: float | None = None) -> NetworkPlan:
-    """Plan the accumulator of a single dot product, as a network of one GEMM."""
+    """Plan the accumulator of a single dot product, as a network of one GEMM.
+
+    Raises:
+        MacgenError: an argument is refused, or no accumulator is wide enough.
+    """
     planned = plan(goal, Sum(length=length, nzr=nzr, rms=rms))
     row = Row("sum", "dot", Gemm("forward", length, 1), planned)
     return NetworkPlan("", 1, goal, (row,), {})
@@ -147,8 +159,13 @@ def widest_format(formats: Sequence[Format]) -> Format:
     """Return the format that does for all of these: plain floats, or integers and fixed point.
 
     Raises:
-        MacgenError: they differ and are neither.
+        MacgenError: they differ and are neither, or they are no formats.
     """
+    check_type("formats", formats, Sequence, "a sequence of formats")
+    for fmt in formats:
+        check_type("format", fmt, (FloatFormat, FixedFormat), "a FloatFormat or FixedFormat")
+    if not formats:
+        raise MacgenError("formats are none; accepted is at least one")
     floats = [fmt for fmt in formats if isinstance(fmt, FloatFormat)]
     fixed = [fmt for fmt in formats if isinstance(fmt, FixedFormat)]
     if len(set(formats)) == 1:
@@ -175,6 +192,9 @@ def _row_values(row: Row) -> dict[str, Any]:
         "stated": [None if stated is None else str(stated) for stated in row.stated],
         "nzr": planned.sum.nzr,
         "rms": planned.sum.rms,
+        "weight_l1": planned.sum.weight_l1,
+        "weight_range": planned.sum.weight_range,
+        "reach": planned.sum.reach,
         "chunk": planned.chunk,
         "acc": str(planned.chosen.acc),
         "decided_by": planned.chosen.method,

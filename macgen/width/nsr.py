@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, checked_lengths, levels
 
 VALID_BELOW = 0.05
 """The closed form is fitted where it gives less than this."""
@@ -61,7 +61,8 @@ def estimate(n: int, m_acc: int, rounding: str = "rne", chunk: int | None = None
     Raises:
         MacgenError: an argument is refused, or the rounding has no closed form here.
     """
-    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    n, chunk = checked_lengths(n, chunk)
     return NoiseEstimate(math.ldexp(_at_no_bits(n, rounding, chunk), -2 * m_acc))
 
 
@@ -78,7 +79,8 @@ def min_man_bits(n: int, target: float, rounding: str = "rne", chunk: int | None
     Raises:
         MacgenError: an argument is refused, the rounding has no closed form, or more than 64 bits are needed.
     """
-    check_real("target", target, 0, 1)
+    target = check_real("target", target, 0, 1)
+    n, chunk = checked_lengths(n, chunk)
     at_no_bits = _at_no_bits(n, rounding, chunk)
     for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
         if math.ldexp(at_no_bits, -2 * m_acc) <= target:
@@ -101,7 +103,7 @@ def best_chunk(n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
-    check_integer("n", n, 1, MAX_LENGTH)
+    n = check_integer("n", n, 1, MAX_LENGTH)
     powers = (1 << exponent for exponent in range(n.bit_length() + 1))
     return min(powers, key=lambda chunk: (chunk - (-n // chunk), -chunk))
 
@@ -113,15 +115,18 @@ def _at_no_bits(n: int, rounding: str, chunk: int | None) -> float:
 
 
 def _factor(rounding: str, chunked: bool) -> float:
+    if not isinstance(rounding, str):
+        raise MacgenError(f"rounding {shown(rounding)} is not one of rne, drop, stochastic")
     if rounding == "rne":
         return _RNE
-    if isinstance(rounding, str) and rounding.partition(":")[0] == "stochastic":
+    if rounding.partition(":")[0] == "stochastic":
         return 2 * _RNE
     if rounding == "drop":
         return _DROP_IN_CHUNKS if chunked else _DROP
-    if rounding == "rtz":
+    if rounding in ("rtz", "floor"):
+        module = "truncation" if rounding == "rtz" else "flooring"
         raise MacgenError(
-            "rounding 'rtz' has another closed form, since its errors do not average out; accepted are rne, drop and "
-            "stochastic (macgen.width.truncation has the other)"
+            f"rounding {rounding!r} has another closed form, since its errors do not average out; accepted are rne, "
+            f"drop and stochastic (macgen.width.{module} has the other)"
         )
     raise MacgenError(f"rounding {shown(rounding)} is not one of rne, drop, stochastic")

@@ -5,12 +5,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.errors import MacgenError, check_path, check_type, shown, shown_path
 from macgen.network.gemm import KINDS, Kind
 from macgen.numerics import Format
 from macgen.spec import MacSpec
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import SCHEMA, widest_format
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 MAX_BYTES = 1 << 26
 """Of a plan; one GEMM takes about 1500."""
@@ -58,16 +59,26 @@ class PlanFile:
         Raises:
             MacgenError: there is no such layer, or no accumulator does for all of its rows.
         """
-        rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
-        if not rows:
-            known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
-            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
+        rows = self._rows_of(layer)
         longest = max(rows, key=lambda row: row.dot.length).spec
         formats: list[Format] = [row.spec.acc for row in rows]
         if any(row.spec.chunk != longest.chunk for row in rows):
             goal = replace(self.goal, chunk=longest.chunk)
             formats = [plan(goal, row.dot).chosen.acc for row in rows]
         return replace(longest, acc=widest_format(formats))
+
+    def sums(self, layer: str | None = None) -> tuple[Sum, ...]:
+        """Return the dot products of a layer, or of all rows; parameters and errors of `spec`."""
+        return tuple(row.dot for row in self._rows_of(layer))
+
+    def _rows_of(self, layer: str | None) -> list[PlannedRow]:
+        if layer is not None:
+            check_type("layer", layer, str, "a layer's name")
+        rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
+        if not rows:
+            known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
+            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
+        return rows
 
 
 def load_plan(path: Path | str) -> PlanFile:
@@ -76,9 +87,9 @@ def load_plan(path: Path | str) -> PlanFile:
     Raises:
         MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` writes.
     """
-    name = f"plan {shown_path(path)}"
+    file = check_path("plan", path)
+    name = f"plan {shown_path(file)}"
     try:
-        file = Path(path)
         if not file.is_file():
             raise MacgenError(f"{name} is no file; {_ACCEPTED}")
         with file.open("rb") as stream:
@@ -119,6 +130,8 @@ def parse_plan(text: str, name: str) -> PlanFile:
     Raises:
         MacgenError: it is something else.
     """
+    check_type("name", name, str, "a text")
+    check_type("plan", text, (str, bytes, bytearray), "the text of a plan")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -139,7 +152,7 @@ def parse_plan(text: str, name: str) -> PlanFile:
     return PlanFile(goal, tuple(_row(f"{name}, row {number}", row, goal) for number, row in enumerate(rows, start=1)))
 
 
-def _row(name: str, values: object, goal: Goal) -> PlannedRow:
+def _row(name: str, values: Any, goal: Goal) -> PlannedRow:
     _require(name, values, "", dict)
     layer = _member(name, values, "layer", str)
     kind = _member(name, values, "kind", str)
@@ -152,12 +165,20 @@ def _row(name: str, values: object, goal: Goal) -> PlannedRow:
             length=_member(name, values, "length", int),
             nzr=_member(name, values, "nzr", int, float),
             rms=_member(name, values, "rms", int, float, type(None)),
+            weight_l1=values.get("weight_l1"),
+            weight_range=_tuples(values.get("weight_range")),
+            reach=_tuples(values.get("reach", (None, None))),
         )
         a, b = goal.formats
-        spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, rounding=goal.rounding)
+        spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, outer=goal.outer, rounding=goal.rounding)
     except MacgenError as error:
         raise error if str(error).startswith(name) else MacgenError(f"{name}: {error}") from None
     return PlannedRow(layer, kind, dot, spec)
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists, and lists in them, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _member(name: str, values: Any, key: str, *types: type) -> Any:

@@ -1,151 +1,28 @@
 """The smallest accumulator for a length: what each method asks for, which of them decides, and why."""
 
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
-from macgen.emulate.value_range import ValueRange
-from macgen.errors import MacgenError, check_integer, shown, significant
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Rounding, as_format
+from macgen.errors import MacgenError, check_type, shown, significant
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, RoundingKind
 from macgen.numerics.fixed_format import MAX_WIDTH
-from macgen.spec import MAX_CHUNK, MacSpec, check_operand, least_int_bits
-from macgen.width import bounds, exponent, nsr, truncation, variance
-from macgen.width.checks import MAX_LENGTH, check_real
+from macgen.spec import MacSpec
+from macgen.spec_fields import least_int_bits
+from macgen.width import bounds, exponent, flooring, nsr, truncation, variance
+from macgen.width.goal import Goal, Sum, why_chunk
+from macgen.width.outer import Verdict, judge
 
 Method = Literal["vrr", "noise", "exact", "weights", "monte-carlo"]
 """`vrr`: variance retention ratio, the adder that aligns and drops; `noise`: the closed form of the rounding's own
 noise; `exact`: no information lost, whatever the operands; `weights`: the same for known integer weights;
 `monte-carlo`: the bit-exact accumulator on random operands."""
 
-DEFAULT_NSR = 0.01
-"""Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
-asks for at 128 products, 1 to 2 less from 200 to 50 000, and 5 less at three million."""
-
-LARGEST_NSR = nsr.VALID_BELOW
-"""Largest noise-to-signal ratio that a goal may be: up to it the closed forms hold."""
-
 _LEAST_VRR = 0.95
 
-
-@dataclass(frozen=True, init=False)
-class Goal:
-    """What an accumulator is for, the length aside.
-
-    Parameters:
-        a, b: formats of the operands, or their strings.
-        chunk: products a chunk; None: no chunks; `auto`: the power of two near sqrt(length).
-        rounding: of the adder, as in MacSpec.
-        nsr: largest noise-to-signal ratio accepted, above 0 and at most `LARGEST_NSR`.
-        limit: of v(n) in the VRR's criterion.
-        reading: of that criterion for chunks, `per-level` (the paper's practice) or `total` (the safe one).
-        overflow_probability: of an overflow in one dot product, above 0 and at most 0.5.
-
-    Raises:
-        MacgenError: a field is refused.
-    """
-
-    a: Format
-    b: Format
-    chunk: int | Literal["auto"] | None
-    rounding: Rounding
-    nsr: float
-    limit: float
-    reading: variance.Reading
-    overflow_probability: float
-
-    def __init__(
-        self,
-        *,
-        a: Format | str = "e5m2",
-        b: Format | str = "e5m2",
-        chunk: int | Literal["auto"] | None = None,
-        rounding: Rounding | str = "rne",
-        nsr: float = DEFAULT_NSR,
-        limit: float = variance.LIMIT,
-        reading: variance.Reading = "per-level",
-        overflow_probability: float = exponent.OVERFLOW_PROBABILITY,
-    ) -> None:
-        self.__dict__.update(  # the instance is frozen
-            a=as_format("a", a),
-            b=as_format("b", b),
-            chunk=chunk,
-            rounding=Rounding(rounding),
-            nsr=nsr,
-            limit=limit,
-            reading=reading,
-            overflow_probability=overflow_probability,
-        )
-        check_operand("a", self.a)
-        check_operand("b", self.b)
-        if chunk is not None and chunk != "auto":
-            check_integer("chunk", chunk, 1, MAX_CHUNK)
-        check_real("nsr", nsr, 0, LARGEST_NSR)
-        check_real("limit", limit, 1, variance.MOST_LIMIT)
-        variance.check_reading(reading)
-        check_real("overflow_probability", overflow_probability, 0, 0.5)
-
-    @property
-    def formats(self) -> tuple[Format, Format]:
-        """Both operands' formats."""
-        return self.a, self.b
-
-    @property
-    def product_man_bits(self) -> int:
-        """m_p: mantissa bits of an exact product, without the hidden one."""
-        return max(ValueRange.of_products(*self.formats).precision - 1, 1)
-
-    def chunk_for(self, length: int) -> int | None:
-        """Return the chunk length for a dot product."""
-        if self.chunk == "auto":
-            return min(nsr.best_chunk(length), MAX_CHUNK)
-        return self.chunk
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sum:
-    """A dot product to plan for.
-
-    Parameters:
-        length: products, 1 to 2**40.
-        nzr: share of products that are not zero, above 0 and at most 1.
-        rms: of the products, zeros included; None: `exponent.default_rms` of both operands times sqrt(nzr).
-        weight_l1: largest sum of the magnitudes of one output's integer weights (b), if known.
-        weight_range: largest magnitude of the sum of one output's negative integer weights and largest sum of its
-            positive ones, if known; not without weight_l1.
-        reach: lowest and highest of the operands a and b as their formats are to carry them, if known.
-
-    Raises:
-        MacgenError: a field is refused.
-    """
-
-    length: int
-    nzr: float = 1.0
-    rms: float | None = None
-    weight_l1: int | None = None
-    weight_range: tuple[int, int] | None = None
-    reach: tuple[bounds.Range | None, bounds.Range | None] = (None, None)
-
-    def __post_init__(self) -> None:
-        check_integer("length", self.length, 1, MAX_LENGTH)
-        check_real("nzr", self.nzr, 0, 1)
-        if self.rms is not None:
-            check_real("rms", self.rms, 0, sys.float_info.max)
-        if self.weight_l1 is not None:
-            check_integer("weight_l1", self.weight_l1, 0)
-        for norm in self.weight_range or ():
-            check_integer("weight_range", norm, 0)
-        for reach in self.reach:
-            if reach is not None:
-                bounds.check_range("reach", reach)
-
-    def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
-        """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks."""
-        if chunk is None or chunk >= self.length:
-            return max(1, round(self.nzr * self.length)), None
-        inner = max(1, round(self.nzr * chunk))
-        return min(inner * -(-self.length // chunk), self.length), inner
+_MOST_DRIFT = 0.1
+"""Of sums that `floor` moves down, in their standard deviations: from here on a plan says so."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +55,8 @@ class Plan:
         goal: formats, rounding, limits.
         sum: the dot product.
         chunk: the chunk length taken.
-        answers: of every method that applies, without chunks and, if there are some, with them.
+        answers: of every method that applies, without chunks and, if there are some, with them; with an outer
+            accumulator those for a chunk's sum.
         chosen: the answer that decides.
         warnings: sentences on what the figures do not say by themselves.
     """
@@ -201,84 +79,93 @@ class Plan:
             return None
         return why_chunk(self.chunk, self.sum.length, self.goal.rounding)
 
+    @property
+    def summed(self) -> Sum:
+        """The sum that the accumulator takes: with an outer one a chunk's, else the dot product."""
+        return _summed(self.goal, self.sum, self.chunk)[0]
+
+    @property
+    def outer(self) -> Verdict | None:
+        """Whether the outer accumulator is wide enough; None without one."""
+        return judge(self.spec(), self.sum)
+
     def spec(self) -> MacSpec:
-        """Return a spec with the chosen accumulator."""
+        """Return a spec with the chosen accumulator.
+
+        Raises:
+            MacgenError: the outer accumulator does not go with it.
+        """
         a, b = self.goal.formats
-        return MacSpec(a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, rounding=self.goal.rounding)
+        return MacSpec(
+            a=a, b=b, acc=self.chosen.acc, chunk=self.chunk, outer=self.goal.outer, rounding=self.goal.rounding
+        )
 
 
-def why_chunk(chunk: int, length: int, rounding: str) -> str:
-    """Return, as a clause, why an automatic chunk length is what it is."""
-    grows = "truncation's noise grows with nearly its square" if rounding == "rtz" else "the noise grows with it"
-    least = chunk + -(-length // chunk)
-    return f"of all powers of two, {chunk} makes chunk + ceil({length} / chunk) = {least} least; {grows}"
-
-
-@lru_cache(maxsize=4096)
 def plan(goal: Goal, dot: Sum) -> Plan:
     """Return the smallest accumulator of each method for a dot product, and the one that decides.
 
     Two fixed-point operands: the exact bound decides, or that of the known weights if smaller. Otherwise the
     rounding says which method is right: `rne` the closed form of its noise, `drop` the VRR unless its noise asks for
-    more, `rtz` the closed form of the truncation.
+    more, `rtz` and `floor` the closed form of what they take off every sum.
 
     Raises:
-        MacgenError: no accumulator of macgen is wide enough.
+        MacgenError: no accumulator of macgen is wide enough, or the outer one does not go with it.
     """
+    check_type("goal", goal, Goal, "a Goal")
+    check_type("dot", dot, Sum, "a Sum")
+    return _plan(goal, dot)
+
+
+@lru_cache(maxsize=4096)
+def _plan(goal: Goal, dot: Sum) -> Plan:
     chunk = goal.chunk_for(dot.length)
+    planned = Plan(goal, dot, chunk, *_answers(goal, *_summed(goal, dot, chunk)))
+    if (verdict := planned.outer) is not None and not verdict.holds:
+        return replace(planned, warnings=(*planned.warnings, verdict.reason))
+    return planned
+
+
+def _summed(goal: Goal, dot: Sum, chunk: int | None) -> tuple[Sum, int | None]:
+    """Return what the accumulator sums, and in chunks of how many."""
+    if goal.outer is None or chunk is None:
+        return dot, chunk
+    return replace(dot, length=min(chunk, dot.length)), None
+
+
+def _answers(goal: Goal, dot: Sum, chunk: int | None) -> tuple[tuple[Answer, ...], Answer, tuple[str, ...]]:
+    """Return every method's answer, the one that decides, and warnings."""
     answers = list(_exact_answers(goal, dot))
     deciding = {item.method: item for item in answers}
     if all(isinstance(fmt, FixedFormat) for fmt in goal.formats):
+        if not answers:
+            bounds.exact_format(*goal.formats, dot.length)  # says why there is none
         chosen = min(answers, key=lambda item: item.acc.width)  # of equal ones the first, that of the weights
-        return Plan(goal, dot, chunk, tuple(answers), chosen, tuple(_beyond(goal, dot)))
+        return tuple(answers), chosen, tuple(_beyond(goal, dot))
     for part in dict.fromkeys((None, chunk)):
         answers += list(_float_answers(goal, dot, part))
     deciding |= {item.method: item for item in answers if item.chunk == chunk}
     chosen = deciding["noise"]
     if goal.rounding == "drop":
         chosen = max(deciding["vrr"], chosen, key=lambda answer: answer.acc.width)
-    return Plan(
-        goal, dot, chunk, tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
-    )
+    return tuple(answers), chosen, (*_beyond(goal, dot), *_warnings(goal, dot, chunk, deciding, chosen))
 
 
 def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
     """Yield the fixed-point accumulators that lose nothing, as far as macgen builds them."""
     a, b = goal.formats
-    if dot.weight_l1 is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat) and _weights_fit(b, dot):
+    sums = dot.range_by_weights(a, b)
+    if sums is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat):
         frac_bits, signed = a.frac_bits + b.frac_bits, a.signed or b.signed
-        by_sign = dot.weight_range if b.signed else (0, dot.weight_l1)
-        int_bits, held = (
-            bounds.a2q_bits_of_weights(dot.weight_l1, a),
-            f"A2Q's bound for sum |w| = {shown(dot.weight_l1)}",
-        )
-        if by_sign is not None:
-            int_bits = bounds.bits(_range_of_weights(dot.weight_l1, by_sign, bounds.operand_range(a)), signed)
-            held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
-        int_bits -= frac_bits
+        int_bits = bounds.bits(sums, signed) - frac_bits
+        held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
         if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=signed)) > int_bits:
             int_bits, held = least, "holds every product"
-        if int_bits + frac_bits <= MAX_WIDTH:
+        if int_bits + frac_bits <= MAX_WIDTH and max(abs(int_bits), abs(frac_bits)) <= MAX_WIDTH:
             yield Answer("weights", None, FixedFormat(int_bits, frac_bits, signed), held)
     try:
         yield Answer("exact", None, bounds.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
     except MacgenError:
         return
-
-
-def _weights_fit(b: FixedFormat, dot: Sum) -> bool:
-    """Whether known weights are within their format: of others it is not known what the array is given."""
-    negative = dot.weight_range is not None and dot.weight_range[0] > 0
-    reach = dot.reach[1]
-    return (reach is None or bounds.holds(b, reach)) and (b.signed or not negative)
-
-
-def _range_of_weights(l1: int, weights: tuple[int, int], x: bounds.Range) -> bounds.Range:
-    """Return what sums of outputs lie between whose weights have these largest sums, of magnitudes and by sign."""
-    negative, positive = weights
-    reach = l1 * max(map(abs, x))
-    low, high = positive * min(x[0], 0) - negative * x[1], positive * x[1] - negative * min(x[0], 0)
-    return max(low, -reach), min(high, reach)
 
 
 def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
@@ -294,13 +181,15 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
             f"from {significant(least, 2)}"
         )
-    if goal.rounding == "rtz":
-        man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
-    else:
-        man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
+    match goal.rounding.kind:
+        case RoundingKind.RTZ:
+            man_bits = truncation.min_man_bits(counted, goal.nsr, counted_chunk)
+        case RoundingKind.FLOOR:
+            man_bits = flooring.min_man_bits(counted, goal.nsr, counted_chunk)
+        case _:
+            man_bits = nsr.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
     text = f"NSR {significant(_noise(goal, counted, man_bits, counted_chunk), 2)}"
-    if goal.rounding == "rtz":
-        text += ", each sum truncated"
+    text += {"rtz": ", each sum truncated", "floor": ", each sum rounded down"}.get(goal.rounding, "")
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
 
 
@@ -308,6 +197,8 @@ def _noise(goal: Goal, n: int, man_bits: int, chunk: int | None) -> float:
     """Return the noise-to-signal ratio of a goal's rounding by its closed form."""
     if goal.rounding == "rtz":
         return truncation.nsr(n, man_bits, chunk)
+    if goal.rounding == "floor":
+        return flooring.nsr(n, man_bits, chunk)
     return nsr.estimate(n, man_bits, goal.rounding, chunk).nsr
 
 
@@ -335,10 +226,11 @@ def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
     for name, fmt, reach in zip("ab", goal.formats, dot.reach, strict=True):
         if not isinstance(fmt, FixedFormat):
             continue
-        limits = f"{name} {fmt}, which holds {fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
-        if reach is not None and not bounds.holds(fmt, reach):
+        grid = f"multiples of {1 << fmt.lsb_exponent} from " if fmt.lsb_exponent > 0 else ""
+        limits = f"{name} {fmt}, which holds {grid}{fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
+        if reach is not None and not bounds.carries(fmt, reach):
             yield f"operands reach from {reach[0]} to {reach[1]}, beyond {limits}"
-        elif name == "b" and not _weights_fit(fmt, dot):
+        elif name == "b" and not dot.weights_fit(fmt):
             yield f"weights are negative, beyond {limits}"
 
 
@@ -358,6 +250,12 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
             f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
         )
     rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
+    if goal.rounding == "floor" and (low := flooring.drift(counted, vrr, counted_chunk)) > _MOST_DRIFT:
+        yield (
+            f"floor rounds every sum down: with the {vrr} mantissa bits that VRR accepts, sums of {dot.length} "
+            f"products are on average {significant(low, 2)} of their standard deviation too low; it takes {noise} "
+            f"bits, with rne {rne}"
+        )
     if goal.rounding == "drop" and max(vrr, noise) > rne:
         kept = variance.vrr(rne, goal.product_man_bits, dot.length, chunk, dot.nzr)
         lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from macgen.errors import MacgenError
 from macgen.network.gemm import KINDS, Kind, Layer, Network
+from macgen.network.operand_format import integer_format
 from macgen.numerics import FixedFormat, Format, parse_format
+from macgen.width import bounds
 from macgen.width.network_plan import NetworkPlan
 
 _MOST_NAMES = 3
@@ -46,8 +48,8 @@ class Stated:
                 f"operands {which} of the model are {names:.200}, which no one format holds; accepted is --{which} "
                 f"FORMAT, which says what to plan for"
             )
-        signed = any(fmt.signed for fmt in fixed)
-        return FixedFormat(max(fmt.int_bits + (signed and not fmt.signed) for fmt in fixed), 0, signed)
+        ranges = [bounds.operand_range(fmt) for fmt in fixed]
+        return parse_format(str(integer_format(min(low for low, _ in ranges), max(high for _, high in ranges))))
 
     def remark(self, planned: NetworkPlan) -> NetworkPlan:
         """Return a plan with a warning for the layers that it takes the others' formats for."""
@@ -83,4 +85,4 @@ def stated_formats(network: Network, kinds: Collection[Kind] = KINDS) -> Stated:
 
 def _pair(layer: Layer) -> tuple[Format, Format] | None:
     a, b = layer.formats
-    return None if a is None or b is None else (parse_format(a.name), parse_format(b.name))
+    return None if a is None or b is None else (parse_format(str(a)), parse_format(str(b)))

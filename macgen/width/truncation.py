@@ -8,7 +8,7 @@ addends have bits below that place. A product that takes part in j additions, it
 import math
 
 from macgen.errors import MacgenError, check_integer
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, check_real, levels
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, check_real, checked_lengths, levels
 
 _LOSS = 0.5 / math.log(4)
 """Half a unit in the last place, over a significand that is log-uniform between 1 and 2: 1/2 * E[1/significand]."""
@@ -22,7 +22,8 @@ _SMALL = 1e-5
 
 def vrr(n: int, m_acc: int, chunk: int | None = None) -> float:
     """Return Var(sum) / Var(ideal sum); see `nsr`."""
-    return _moments(n, m_acc, chunk)[1]
+    m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    return _moments(_loss(m_acc), levels(*checked_lengths(n, chunk)))[1]
 
 
 def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
@@ -40,8 +41,9 @@ def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
     Raises:
         MacgenError: an argument is refused.
     """
-    mean, square = _moments(n, m_acc, chunk)
-    loss, lengths = _loss(m_acc), levels(n, chunk)
+    m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    loss, lengths = _loss(m_acc), levels(*checked_lengths(n, chunk))
+    mean, square = _moments(loss, lengths)
     cuts = (sum(lengths) + 1) / 2  # that a product meets, on average
     spread = math.ldexp(_SPREAD, -2 * m_acc) * cuts * square
     if loss * 2 * cuts < _SMALL:  # the series' first term, too large by no more than that; 1 - 2 + 1 keeps no digits
@@ -55,20 +57,18 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    check_real("target", target, 0, 1)
+    target = check_real("target", target, 0, 1)
     for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
         if nsr(n, m_acc, chunk) <= target:
             return m_acc
     raise MacgenError(f"target {target:g} needs more than {MAX_FORMULA_MAN_BITS} mantissa bits at n {n} with rtz")
 
 
-def _moments(n: int, m_acc: int, chunk: int | None) -> tuple[float, float]:
+def _moments(loss: float, lengths: tuple[int, ...]) -> tuple[float, float]:
     """Return the mean of the products' final weights and of their squares.
 
     Of n additions, a product meets 1 to n. A fold counts half a cut less: the first one cuts nothing.
     """
-    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
-    loss, lengths = _loss(m_acc), levels(n, chunk)
 
     def mean(loss: float) -> float:
         terms = (math.expm1(-loss * length) / (length * math.expm1(-loss)) for length in lengths)

@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, levels
+from macgen.errors import check_choice, check_integer
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, checked_lengths, levels
 
 Reading = Literal["per-level", "total"]
 """Which criterion a chunked sum has to pass: `per-level`, each of the two sums the criterion of its own length (what
@@ -39,8 +39,9 @@ def vrr(m_acc: int, m_p: int, n: int, chunk: int | None = None, nzr: float = 1.0
     chunk sums, whose mantissas have min(m_acc, m_p + log2(chunk)) bits (the logarithm rounded up). A chunk of n or
     more is no chunk. A sum of one addend keeps everything.
 
-    Sparsity: of n (chunked: of chunk, also in the logarithm) only the share `nzr` is counted. The product is not
-    rounded; the theorem's sum over i = 2 .. n - 1 then ends at the integer below or at it.
+    Sparsity: of each sum's length (n; chunked: chunk, also in the logarithm, and ceil(n / chunk)) only the share `nzr`
+    is counted. A length so shortened is not rounded; the theorem's sum over i = 2 .. n - 1 then ends at the integer
+    below or at it. That the chunk sums count so too is what the paper's table shows; few of them are zero.
 
     Parameters:
         m_acc: mantissa bits of the accumulator, without the hidden one, 1 to 64; its exponent is wide enough.
@@ -60,7 +61,7 @@ def vrr(m_acc: int, m_p: int, n: int, chunk: int | None = None, nzr: float = 1.0
 
 def loss(m_acc: int, m_p: int, n: int, chunk: int | None = None, nzr: float = 1.0) -> float:
     """Return 1 - VRR to twelve digits, however small it is; parameters and errors as of `vrr`."""
-    _check(m_acc, m_p, n, chunk, nzr)
+    m_acc, m_p, n, chunk, nzr = _checked(m_acc, m_p, n, chunk, nzr)
     kept_losses = [level_loss for _, level_loss in _levels(m_acc, m_p, n, chunk, nzr)]
     return _joint(kept_losses)
 
@@ -78,7 +79,7 @@ def ln_v(
     Raises:
         MacgenError: an argument is refused.
     """
-    _check(m_acc, m_p, n, chunk, nzr)
+    m_acc, m_p, n, chunk, nzr = _checked(m_acc, m_p, n, chunk, nzr)
     check_reading(reading)
     return _ln_v(m_acc, m_p, n, chunk, nzr, reading)
 
@@ -106,12 +107,13 @@ def min_man_bits(
     Raises:
         MacgenError: an argument is refused.
     """
-    _check(1, m_p, n, chunk, nzr)
+    m_acc, m_p, n, chunk, nzr = _checked(1, m_p, n, chunk, nzr)
     check_reading(reading)
-    check_real("limit", limit, 1, MOST_LIMIT)
+    limit = check_real("limit", limit, 1, MOST_LIMIT)
     if least is not None:
-        check_integer("least", least, 1, MAX_FORMULA_MAN_BITS)
-    m_acc = least if least is not None else (1 if chunk is None else m_p)
+        m_acc = check_integer("least", least, 1, MAX_FORMULA_MAN_BITS)
+    elif chunk is not None:
+        m_acc = m_p
     while _ln_v(m_acc, m_p, n, chunk, nzr, reading) >= math.log(limit):  # ends: v falls to 1 in the end
         m_acc += 1
     return m_acc
@@ -128,8 +130,8 @@ def knee(m_acc: int, m_p: int, limit: float = LIMIT) -> int:
     Raises:
         MacgenError: an argument is refused.
     """
-    _check(m_acc, m_p, 1, None, 1.0)
-    check_real("limit", limit, 1, MOST_LIMIT)
+    m_acc, m_p, *_ = _checked(m_acc, m_p, 1, None, 1.0)
+    limit = check_real("limit", limit, 1, MOST_LIMIT)
     passes, fails = 1, MAX_LENGTH + 1
     while fails - passes > 1:
         # Upwards by doubling until a length fails, then by halving what is left.
@@ -156,7 +158,7 @@ def vrr_full_swamping(m_acc: int, n: int) -> float:
 
 def loss_full_swamping(m_acc: int, n: int) -> float:
     """Return 1 - VRR of Lemma 1 to twelve digits; parameters and errors as of `vrr_full_swamping`."""
-    _check(m_acc, 1, n, None, 1.0)
+    m_acc, _, n, *_ = _checked(m_acc, 1, n, None, 1.0)
     swamped, lost = _sums(m_acc, 2, n - 1, float(n))
     return lost / ((swamped + _within(m_acc, n)) * n)
 
@@ -164,14 +166,20 @@ def loss_full_swamping(m_acc: int, n: int) -> float:
 # -- the two levels --------------------------------------------------------------------------------------------------
 
 
+def _ln_v(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float, reading: Reading) -> float:
+    results = _levels(m_acc, m_p, n, chunk, nzr)
+    if reading == "total":
+        return n * nzr * _joint([level_loss for _, level_loss in results])
+    return max(length * level_loss for length, level_loss in results)
+
+
 def _levels(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> list[tuple[float, float]]:
-    """Return (length, 1 - VRR) of each level; sparsity shortens the first."""
-    first, *rest = levels(n, chunk)
-    shortened = first * nzr
-    result = [(shortened, _theorem_loss(m_acc, m_p, shortened))]
+    """Return (length, 1 - VRR) of each level; sparsity shortens both."""
+    first, *rest = (length * nzr for length in levels(n, chunk))
+    result = [(first, _theorem_loss(m_acc, m_p, first))]
     for second in rest:
-        grown = m_p + max(_ceil_log2(shortened), 0)
-        result.append((float(second), _theorem_loss(m_acc, min(m_acc, grown), float(second))))
+        grown = m_p + max(_ceil_log2(first), 0)
+        result.append((second, _theorem_loss(m_acc, min(m_acc, grown), second)))
     return result
 
 
@@ -187,13 +195,6 @@ def _joint(losses: list[float]) -> float:
         lost += kept * level_loss
         kept *= 1.0 - level_loss
     return lost
-
-
-def _ln_v(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float, reading: Reading) -> float:
-    results = _levels(m_acc, m_p, n, chunk, nzr)
-    if reading == "total":
-        return n * nzr * _joint([level_loss for _, level_loss in results])
-    return max(length * level_loss for length, level_loss in results)
 
 
 # -- Theorem 1 -------------------------------------------------------------------------------------------------------
@@ -293,11 +294,11 @@ def _rule(length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 # -- checks ----------------------------------------------------------------------------------------------------------
 
 
-def _check(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> None:
-    check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
-    check_integer("m_p", m_p, 1, MAX_FORMULA_MAN_BITS)
-    levels(n, chunk)
-    check_real("nzr", nzr, 0, 1)
+def _checked(m_acc: int, m_p: int, n: int, chunk: int | None, nzr: float) -> tuple[int, int, int, int | None, float]:
+    """Return the arguments of `vrr`, each checked."""
+    m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
+    m_p = check_integer("m_p", m_p, 1, MAX_FORMULA_MAN_BITS)
+    return m_acc, m_p, *checked_lengths(n, chunk), check_real("nzr", nzr, 0, 1)
 
 
 def check_reading(reading: object) -> None:
@@ -306,5 +307,4 @@ def check_reading(reading: object) -> None:
     Raises:
         MacgenError: it is none of `READINGS`.
     """
-    if reading not in READINGS:
-        raise MacgenError(f"reading {shown(reading)} is not one of {', '.join(READINGS)}")
+    check_choice("reading", reading, READINGS)

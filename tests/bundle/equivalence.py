@@ -23,6 +23,7 @@ opt_clean
 GATE = """\
 read_verilog -noautowire gate.v
 proc
+check -assert
 opt_expr
 opt_merge
 wreduce t:$mul

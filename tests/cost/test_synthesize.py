@@ -6,9 +6,9 @@ import pytest
 
 from macgen import tools
 from macgen.cost import synthesize
-from macgen.cost.synthesize import repeated_modules, synthesize_gates, synthesize_luts
+from macgen.cost.synthesize import synthesize_gates, synthesize_luts
 from macgen.errors import MacgenError, ToolError
-from tests.designs import GRID, module, verilog
+from tests.designs import GRID, verilog
 from tests.optional import TINY_LIBERTY, osu018
 
 FLATTEN = "setattr -mod -unset keep_hierarchy unit; flatten -noscopeinfo"
@@ -27,39 +27,6 @@ def statistics(directory, script: str) -> dict:
     yosys(directory, f"{script}; tee -o stat.json stat -json")
     text = (directory / "stat.json").read_text()
     return json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
-
-
-def test_repeated_modules():
-    def instances(*kinds):
-        return module({}, [(kind, {}) for kind in kinds])
-
-    modules = {
-        "top": instances("wrapper", "shifter", "converter", "$not", "$not"),
-        "wrapper": instances("row", "row", "row", "control"),
-        "control": instances("counter", "shifter", "converter"),
-        "counter": instances("$sdffe"),
-        "shifter": instances("counter", "$dff"),
-        "converter": instances("$add"),
-        "row": instances("pe", "pe", "$dff"),
-        "pe": instances("multiplier", "decoder", "decoder", "delay", "$dff"),
-        "multiplier": instances("$mul"),
-        "decoder": instances("$shl", "$shl"),
-        "delay": instances("$adff"),
-    }
-    # The shifter stands once in the top and once in control, which is dissolved; converters and decoders hold nothing.
-    assert repeated_modules(modules, "top") == ("pe", "row", "shifter")
-    assert repeated_modules(modules, "row") == ("pe",)
-    assert repeated_modules(modules, "pe") == ()
-    twice = modules | {"wrapper": instances("pair", "pair"), "pair": instances("counter")}
-    assert repeated_modules(twice, "wrapper") == ("pair",)
-    # Dissolved modules take their contents along: two converters with two counters each are four counters.
-    loose = {
-        "top": instances("a", "b"),
-        "a": instances("counter"),
-        "b": instances("counter"),
-        "counter": instances("$ff"),
-    }
-    assert repeated_modules(loose, "top") == ("counter",)
 
 
 @pytest.mark.parametrize("liberty_file", [None, TINY_LIBERTY])

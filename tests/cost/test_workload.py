@@ -87,8 +87,8 @@ def test_scales_are_streamed_and_results_of_another_format_compared(tmp_path):
 
 def test_a_wrong_netlist_is_not_priced(tmp_path):
     def change(text: str) -> str:
-        assert text.count("assign result__up = ") == 1
-        return text.replace("assign result__up = ", "assign result__up = 1'h1 ^ ")
+        assert text.count("assign result__round_up = ") == 1
+        return text.replace("assign result__round_up = ", "assign result__round_up = 1'h1 ^ ")
 
     netlist = netlist_of(SPEC, tmp_path, change)
     with pytest.raises(MacgenError, match=r"^netlist array computes other results than the golden model"):

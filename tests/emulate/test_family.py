@@ -24,7 +24,7 @@ def random_scales(rng, spec, shape, finite):
     if isinstance(spec.scale, ScaleFormat):
         near = np.clip(spec.scale.bias + rng.integers(-3, 4, shape), 0, spec.scale.nan_code - finite)
     else:
-        near = spec.scale.encode(np.ldexp(1.0, rng.integers(-2, 3, shape)))
+        near = spec.scale.encode(spec.scale.quantize(np.ldexp(rng.uniform(1, 2, shape), rng.integers(-2, 3, shape))))
     if finite or rng.integers(2):
         return near
     return np.where(rng.integers(0, 4, shape), near, rng.integers(0, 1 << spec.scale.width, shape))
@@ -100,6 +100,22 @@ FAMILY = {
     ),
     "mxfp8": MacSpec(a="e4m3fn", b="e4m3fn", scale="e8m0fnu", acc="e8m13", outer="fp32", chunk=32, out="bf16"),
     "nvfp4": MacSpec(a="e2m1finite", b="e2m1finite", scale="e4m3fn", acc="fix9.2", outer="fp32", chunk=16),
+    "fp32 scales": MacSpec(a="e4m3fn", b="e4m3fn", scale="fp32", acc="e6m9", outer="fp32", chunk=8, out="bf16"),
+    "fp32 scales, toward zero": MacSpec(
+        a="e2m1finite", b="e2m1finite", scale="fp32", acc="fix9.2", outer="bf16", chunk=4, outer_rounding="rtz"
+    ),
+    "fp32 scales, at random": MacSpec(
+        a="e4m3fn",
+        b="e4m3fn",
+        scale="fp32",
+        acc="fp32",
+        outer="fp16",
+        chunk=4,
+        outer_rounding="stochastic:9",
+        overflow="infinity",
+        rows=2,
+        cols=3,
+    ),
     "hopper": MacSpec(
         a="e4m3fn",
         b="e4m3fn",
@@ -174,6 +190,35 @@ def test_blocks_with_scales_in_either_direction():
     for m, k, n in ((3, 9, 1100), (1100, 9, 3)):
         a, b = random_codes(rng, spec.a, (m, k), "finite"), random_codes(rng, spec.b, (k, n), "finite")
         assert_same(spec, a, b, [random_scales(rng, spec, of, True) for of in ((m, 3), (3, n))], threads=2)
+
+
+@pytest.mark.parametrize("rounding", ["rne", "rtz", "stochastic:5"])
+def test_long_products_that_cancel(rounding):
+    """The second chunk takes away what the first one gave, but for its rounding: then the last of 58 bits count."""
+    spec = MacSpec(
+        a="e2m9",
+        b="e2m1",
+        acc="e6m9",
+        scale="fp32",
+        outer="fp32",
+        chunk=1,
+        outer_rounding=rounding,
+        overflow="infinity",
+    )
+    rng, count = np.random.default_rng(6), 150
+    a = np.repeat(1 + rng.integers(0, 1 << 9, (count, 1)) / (1 << 9), 2, axis=1)
+    b = np.tile([1.0, -1.0], (count, 1))
+    few = rng.integers(0, 2, (2, count, 1)) * rng.integers(0, 1 << 23, (2, count, 1))
+    near = (few + rng.integers(0, 4, (2, count, 1))) % (1 << 23) / (1 << 23)
+    of_a, of_b = np.repeat(1 + near, 2, axis=2)
+    codes = [spec.a.encode(a), spec.b.encode(b), spec.scale.encode(of_a), spec.scale.encode(of_b)]
+    expected = [
+        golden.dot(spec, x, y, start=2 * t, a_scales=s, b_scales=r)[0]
+        for t, (x, y, s, r) in enumerate(zip(*codes, strict=True))
+    ]
+    found = emulate.dots(spec, a, b, A_scales=of_a, B_scales=of_b)
+    np.testing.assert_array_equal(found, spec.outer.decode(expected))
+    assert len(set(found.tolist())) > 20
 
 
 # -- refused input -----------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_rounding_to_nearest_first_would_be_wrong_there():
 
 
 @pytest.mark.thinned(5)
-@pytest.mark.parametrize("rounding", ["rne", "rtz"])
+@pytest.mark.parametrize("rounding", ["rne", "rtz", "floor"])
 @pytest.mark.parametrize(
     ("operand", "acc"),
     [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
-from macgen.numerics import SUM_ROUNDINGS
+from macgen.numerics import SUM_ROUNDINGS, FixedFormat
 from tests.strategies import corner_codes, specs
 
 KINDS = ["any", "finite", "corners", "near one", "few values"]
@@ -18,6 +18,8 @@ KINDS = ["any", "finite", "corners", "near one", "few values"]
 def random_codes(rng, fmt, shape, kind):
     """Return codes of a format: of any value, of numbers, of corners, of numbers around 1, or of only four numbers."""
     codes = rng.integers(0, 1 << fmt.width, shape)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes[codes == fmt.missing_code] = 0
     if kind == "any":
         return codes
     if kind == "corners":
@@ -236,7 +238,7 @@ ONES = [[1.0, 1.0]]
         (ONES, ONES, {}, r"B has 1 rows and A 2 columns; accepted are A of shape \(M, K\) and B of shape \(K, N\)"),
         (1.0, ONES, {}, r"A has the shape \(\); accepted are matrices with rows and columns"),
         (np.zeros((0, 2)), ONES, {}, r"A has the shape \(0, 2\); accepted are matrices with rows and columns"),
-        ([[1.0], [1.0, 2.0]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
+        ([[1.0], [1.0, 2.0]], ONES, {}, "rows of A differ in length; accepted are equal lengths"),
         ([["1"]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
         ([[1j]], ONES, {}, "A is not a matrix of real numbers; accepted are values on the grid of e5m2"),
         (ONES, [[1.0], [1.0]], {"threads": 0}, "threads 0 is not an integer from 1, or none"),

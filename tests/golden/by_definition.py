@@ -49,42 +49,44 @@ def multiply(a, b):
     return sign, NAN if NAN in special else INFINITY
 
 
-def specials(*terms):
-    """Return which of NAN, SIGNALLING and INFINITY are among decoded terms; to ask of each fraction takes long."""
-    return [value for _, value in terms if isinstance(value, str)]
+def specials(*addends):
+    """Return which of NAN, SIGNALLING and INFINITY are among decoded addends; to ask of each fraction takes long."""
+    return [value for _, value in addends if isinstance(value, str)]
 
 
 class Rounded:
-    """The sums that are rounded to a format, and the special values among their terms.
+    """The sums that are rounded to a format, and the special values among their addends.
 
     Parameters:
         fmt: the format.
-        rounding: `rne`, `rtz`, `drop` or `stochastic:r`.
-        overflow: `saturate`, `infinity` or `wrap`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        overflow: `saturate`, `infinity`, `nan` or `wrap`.
     """
 
     def __init__(self, fmt, rounding, overflow):
         self.fmt, self.rounding, self.overflow = fmt, rounding, overflow
 
     def add(self, acc, addend, random=0):
-        """Return (code, flags) of the sum of two decoded terms, rounded with a random number."""
+        """Return (code, flags) of the sum of two decoded addends, rounded with a random number."""
         return self.sum([acc, addend], random)
 
-    def sum(self, terms, random=0, aligned=None):
-        """Return (code, flags) of the sum of decoded terms; `drop` takes all but the first for one."""
-        if special := specials(*terms):
+    def sum(self, addends, random=0, aligned=None):
+        """Return (code, flags) of the sum of decoded addends; `drop` takes all but the first for one."""
+        if special := specials(*addends):
             if SIGNALLING in special:
                 return self.not_a_number(INVALID)
             if NAN in special:
                 return self.not_a_number(0)
-            infinite = {sign for sign, value in terms if value == INFINITY}
+            infinite = {sign for sign, value in addends if value == INFINITY}
             if len(infinite) == 2:
                 return self.not_a_number(INVALID)
             (sign,) = infinite
             if getattr(self.fmt, "encoding", None) == "ieee":
                 return self.infinity(sign), 0
+            if self.overflow == "nan":
+                return self.not_a_number(0)[0], OVERFLOW
             return self.end_of_range(sign), OVERFLOW
-        signed = [-value if sign else value for sign, value in terms]
+        signed = [-value if sign else value for sign, value in addends]
         if aligned is not None and any(signed):
             exponent = binade(max(map(abs, signed)))
             signed = [math.trunc(x / Fraction(2) ** (exponent - aligned)) * Fraction(2) ** (exponent - aligned)
@@ -112,7 +114,7 @@ class FixedPoint(Rounded):
     def round_to_finite(self, total, random):
         """Return (code, flags) of a finite exact sum."""
         fmt = self.fmt
-        scaled = abs(total) * 2**fmt.frac_bits
+        scaled = abs(total) * Fraction(2) ** fmt.frac_bits
         below, rest = scaled.numerator // scaled.denominator, scaled % 1
         if self.rounding == "rne":
             up = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and below % 2 == 1)
@@ -120,7 +122,7 @@ class FixedPoint(Rounded):
             numbers = 2 ** int(self.rounding.partition(":")[2])
             up = int(rest * numbers) + random >= numbers
         else:
-            up = False
+            up = self.rounding == "floor" and total < 0 and rest > 0
         integer = (below + up) * (-1 if total < 0 else 1)
         low = -(2 ** (fmt.width - 1)) if fmt.signed else 0
         high = 2 ** (fmt.width - 1) - 1 if fmt.signed else 2**fmt.width - 1
@@ -143,7 +145,7 @@ class FixedPoint(Rounded):
     def cut(self, value, other):
         """Return a magnitude without what lies below the format's last place, whatever the other one is."""
         del other
-        return math.floor(value * 2**self.fmt.frac_bits) * Fraction(2) ** -self.fmt.frac_bits
+        return math.floor(value * Fraction(2) ** self.fmt.frac_bits) * Fraction(2) ** -self.fmt.frac_bits
 
 
 class Accumulator(Rounded):
@@ -178,7 +180,7 @@ class Accumulator(Rounded):
         )
         self.round_to_finite, self.last_place = cache(self.round_to_finite), cache(self.last_place)
 
-    def nearest(self, magnitude, grid, random):
+    def nearest(self, magnitude, sign, grid, random):
         values, even = grid
         index = bisect_right(values, magnitude)
         below, above = values[index - 1], values[index]
@@ -186,6 +188,8 @@ class Accumulator(Rounded):
             numbers = 2 ** int(self.rounding.partition(":")[2])
             share = (magnitude - below) / (above - below)
             return above if int(share * numbers) >= numbers - random else below
+        if self.rounding == "floor" and sign and below != magnitude:
+            return above
         if self.rounding != "rne" or below == magnitude:
             return below
         if magnitude - below != above - magnitude:
@@ -199,16 +203,18 @@ class Accumulator(Rounded):
         if total == 0:
             return 0, 0
         sign, magnitude = int(total < 0), abs(total)
-        rounded = self.nearest(magnitude, self.unbounded, random)
+        rounded = self.nearest(magnitude, sign, self.unbounded, random)
         if rounded > self.largest:
-            if self.overflow == "infinity" and self.rounding not in ("rtz", "drop"):
+            if self.overflow == "nan":
+                return self.not_a_number(0)[0], OVERFLOW
+            if self.overflow == "infinity" and self.rounding not in ("rtz", "drop", *([] if sign else ["floor"])):
                 return sign * self.sign_bit + (2**fmt.exp_bits - 1) * 2**fmt.man_bits, OVERFLOW
             return self.end_of_range(sign), OVERFLOW
         flags = 0
         if rounded < self.min_normal:
             if fmt.subnormals != "gradual":
                 return 0, UNDERFLOW
-            rounded = self.nearest(magnitude, self.subnormal_grid, random)
+            rounded = self.nearest(magnitude, sign, self.subnormal_grid, random)
             flags = UNDERFLOW if rounded != magnitude else 0
         if rounded == 0 and fmt.encoding == "fnuz":
             sign = 0
@@ -248,8 +254,8 @@ def rounded(fmt, rounding, overflow):
     """Return how sums are rounded to a format; what it does not know as overflow saturates."""
     if hasattr(fmt, "frac_bits"):
         return FixedPoint(fmt, rounding, "wrap" if overflow == "wrap" else "saturate")
-    knows = overflow == "infinity" and fmt.encoding == "ieee"
-    return Accumulator(fmt, rounding, "infinity" if knows else "saturate", octaves=60)
+    known = {"ieee": "infinity", "fn": "nan", "fnuz": "nan"}.get(fmt.encoding)
+    return Accumulator(fmt, rounding, overflow if overflow == known else "saturate", octaves=60)
 
 
 class Definition:
@@ -263,7 +269,7 @@ class Definition:
         same_adder = self.outer_format == spec.acc and (outer_rounding == spec.rounding or spec.chunk is None)
         self.own_adder = spec.scale is not None or not same_adder
         self.acc = rounded(spec.acc, spec.rounding, spec.overflow)
-        self.outer = rounded(self.outer_format, outer_rounding, spec.overflow)
+        self.outer = rounded(self.outer_format, outer_rounding if self.own_adder else spec.rounding, spec.overflow)
         self.out = rounded(self.out_format, outer_rounding, spec.overflow)
         self.product = spec.product and rounded(spec.product, spec.rounding, spec.overflow)
         bits = [int(x.partition(":")[2]) for x in (spec.rounding, outer_rounding) if x.startswith("stochastic:")]
@@ -300,7 +306,7 @@ class Definition:
         for a, b in zip(a_codes, b_codes, strict=True):
             product = multiply(decode(spec.a, a), decode(spec.b, b))
             if self.product:
-                code, raised = self.product.sum([product])  # a single term: `drop` is `rtz`
+                code, raised = self.product.sum([product])  # a single addend: `drop` is `rtz`
                 product, flags = decode(spec.product, code), flags | raised
             products.append(product)
         aligned = int(spec.lane_sum.partition(":")[2]) if spec.lane_sum.startswith("aligned:") else None
@@ -311,12 +317,12 @@ class Definition:
         code, raised = self.acc.sum([decode(spec.acc, acc), *products], number, aligned)
         return code, flags | raised
 
-    def tree(self, terms):
+    def tree(self, addends):
         """Return the rounded sum of both halves' sums and its flags; a single product is none."""
-        if len(terms) == 1:
-            return terms[0], 0
-        half = len(terms) // 2
-        (left, left_flags), (right, right_flags) = self.tree(terms[:half]), self.tree(terms[half:])
+        if len(addends) == 1:
+            return addends[0], 0
+        half = len(addends) // 2
+        (left, left_flags), (right, right_flags) = self.tree(addends[:half]), self.tree(addends[half:])
         code, flags = self.acc.sum([left, right])
         return decode(self.spec.acc, code), flags | left_flags | right_flags
 

@@ -6,7 +6,16 @@ import pytest
 
 from macgen import MacSpec, golden
 
-QUANTIZATION = {"rne": apy.QuantizationMode.TIES_EVEN, "rtz": apy.QuantizationMode.TO_ZERO}
+QUANTIZATION = {
+    "rne": apy.QuantizationMode.TIES_EVEN,
+    "rtz": apy.QuantizationMode.TO_ZERO,
+    "floor": apy.QuantizationMode.TO_NEG,
+}
+FIXED_QUANTIZATION = {
+    "rne": apy.QuantizationMode.RND_CONV,
+    "rtz": apy.QuantizationMode.TRN_ZERO,
+    "floor": apy.QuantizationMode.TRN,
+}
 ROWS, COLUMNS, LENGTH = 6, 12, 200
 KINDS = ["any numbers", "like weights"]
 
@@ -69,3 +78,27 @@ def test_exact_sums_cast(operand, acc, rounding):
         rounded = sums.cast(spec.acc.exp_bits, spec.acc.man_bits, quantization=QUANTIZATION[rounding])
         total = rounded.cast(*exact)
     assert_golden_gives(spec, a, b, np.array(rounded.to_bits()))
+
+
+@pytest.mark.parametrize("rounding", QUANTIZATION)
+@pytest.mark.parametrize(
+    ("a", "b", "acc"),
+    [("fix10.-4", "ufix3.-1", "fix13.-3"), ("fix-2.7", "ufix-1.5", "fix-1.9"), ("fix10.-4", "fix-2.7", "fix10.-1")],
+)
+def test_fixed_point_beyond_the_bits(a, b, acc, rounding):
+    """Every product of every pair of codes, added to a few accumulators, rounded once and saturated."""
+    spec = MacSpec(a=a, b=b, acc=acc, rounding=rounding)
+
+    def array(fmt, codes):  # an unsigned number is a signed one with a bit more
+        return apy.APyFixedArray(codes, int_bits=fmt.int_bits + (not fmt.signed), frac_bits=fmt.frac_bits)
+
+    rng = np.random.default_rng(1)
+    pairs = np.array(list(np.ndindex(1 << spec.a.width, 1 << spec.b.width)))
+    accs = rng.integers(0, 1 << spec.acc.width, len(pairs))
+    theirs = array(spec.acc, accs.tolist()) + array(spec.a, pairs[:, 0].tolist()) * array(spec.b, pairs[:, 1].tolist())
+    theirs = theirs.cast(
+        int_bits=spec.acc.int_bits, frac_bits=spec.acc.frac_bits, quantization=FIXED_QUANTIZATION[rounding],
+        overflow=apy.OverflowMode.SAT,
+    )  # fmt: skip
+    ours = [golden.step(spec, *map(int, case))[0] for case in zip(accs, *pairs.T, strict=True)]
+    assert ours == np.array(theirs.to_bits()).tolist()

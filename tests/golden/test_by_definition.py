@@ -26,9 +26,8 @@ OPERANDS = [
 
 
 def specs_of(acc, a, b):
-    for rounding, overflow in itertools.product(SUM_ROUNDINGS, ("saturate", "infinity")):
-        if overflow == "saturate" or parse_format(acc).has_infinity:
-            yield MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow)
+    for rounding, overflow in itertools.product(SUM_ROUNDINGS, overflows_of(acc)):
+        yield MacSpec(a=a, b=b, acc=acc, rounding=rounding, overflow=overflow)
 
 
 @pytest.mark.thinned(3)
@@ -80,9 +79,11 @@ TINY = ["e3m2", "e3m2fn:flush", "e2m2fnuz", "e3m1finite", "e3m0finite", "fix4.2"
 
 
 def overflows_of(*names):
-    """Yield every overflow that the first one of these formats can have."""
+    """Return every overflow that the first one of these formats can have."""
     fmt = parse_format(names[0])
-    return ["saturate", *(["infinity"] if fmt.has_infinity else ["wrap"] if not hasattr(fmt, "man_bits") else [])]
+    if not hasattr(fmt, "man_bits"):
+        return ["saturate", "wrap"]
+    return ["saturate", *{"ieee": ["infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
 
 
 @pytest.mark.thinned(3)
@@ -91,7 +92,7 @@ def test_every_product_rounded_to_a_format(product):
     """In an accumulator that holds all of them exactly, and with each rounding and overflow."""
     unsigned = product.startswith("u")
     operands = [("ufix2.2", "ufix1.2")] if unsigned else [("e2m1", "e2m2"), ("fix2.3", "e2m1finite"), ("e2m1fnuz",) * 2]
-    overflows = {"wrap": "fix14.8", "infinity": "e5m9", "saturate": "e5m9"}
+    overflows = {"wrap": "fix14.8", "infinity": "e5m9", "saturate": "e5m9", "nan": "e5m9fn"}
     for (a, b), rounding, overflow in itertools.product(operands, SUM_ROUNDINGS, overflows_of(product)):
         spec = MacSpec(a=a, b=b, product=product, acc=overflows[overflow], rounding=rounding, overflow=overflow)
         definition = Definition(spec)
@@ -130,7 +131,7 @@ def test_every_result_converted_to_a_format(out):
 def test_every_scaled_fold(acc, outer, scale):
     """Every chunk sum by every pair of scales, NaN, infinities and zeros among them, on a few outer codes each."""
     operand = "e1m0finite:bias=2"
-    for phase, rounding in enumerate(("rne", "rtz", "drop", "stochastic:2")):
+    for phase, rounding in enumerate(("rne", "rtz", "drop", "stochastic:2", "floor")):
         spec = MacSpec(a=operand, b=operand, acc=acc, scale=scale, chunk=2, outer=outer, outer_rounding=rounding)
         definition = Definition(spec)
         codes = itertools.product(range(2**spec.acc.width), *[range(2**spec.scale.width)] * 2)
@@ -202,7 +203,7 @@ def specs_of_dots(draw):
             out=draw(optional),
             rounding=draw(rounding),
             outer_rounding=draw(st.none() | rounding),
-            overflow=draw(st.sampled_from(["saturate", "infinity", "wrap"])),
+            overflow=draw(st.sampled_from(["saturate", "infinity", "wrap", "nan"])),
             lanes=lanes,
             lane_sum=draw(st.sampled_from(["fused", "tree", "aligned:2", "aligned:7"])),
             rows=2,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macgen import FixedFormat, MacSpec, golden
+from macgen import FixedFormat, MacSpec, emulate, golden
 from macgen.numerics import SUM_ROUNDINGS
 from tests.golden.by_definition import decode
 from tests.strategies import codes, specs
@@ -20,7 +20,7 @@ def value_of(fmt, code):
     """Return a code's value as a fraction; None for infinities and NaN."""
     if isinstance(fmt, FixedFormat):
         integer = code - 2**fmt.width if fmt.signed and code >= 2 ** (fmt.width - 1) else code
-        return Fraction(integer, 2**fmt.frac_bits)
+        return integer / Fraction(2) ** fmt.frac_bits
     sign, value = decode(fmt, code)
     return (-1) ** sign * value if isinstance(value, Fraction) else None
 
@@ -33,15 +33,18 @@ def rounded(spec, acc_value, addend, random=None):
     """Return (code, flags) of a sum."""
     acc = spec.acc
     if spec.rounding == "drop":
-        addend = Fraction(math.trunc(addend * 2**acc.frac_bits), 2**acc.frac_bits)
+        unit = Fraction(2) ** -acc.frac_bits
+        addend = math.trunc(addend / unit) * unit
     total = acc_value + addend
-    units = total * 2**acc.frac_bits
-    integer = round(units) if spec.rounding == "rne" else math.trunc(units)
+    units = total * Fraction(2) ** acc.frac_bits
+    integer = {"rne": round, "floor": math.floor}.get(spec.rounding, math.trunc)(units)
     if random is not None:
         numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
         away = math.trunc(abs(units - integer) * numbers) + random >= numbers
         integer += away * (-1 if units < 0 else 1)
-    lowest, largest = (-(2 ** (acc.width - 1)), 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
+    lowest, largest = (
+        (-(2 ** (acc.width - 1)) + acc.narrow, 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)
+    )
     if lowest <= integer <= largest:
         return integer % 2**acc.width, 0
     if spec.overflow == "wrap":
@@ -137,3 +140,12 @@ def test_infinities_and_nans_of_float_operands(overflow):
 def test_an_unsigned_accumulator_cannot_have_an_infinite_operand():
     with pytest.raises(ValueError, match="unsigned"):
         MacSpec(a="e3m2", b="e3m2", acc="ufix12.4")
+
+
+@pytest.mark.parametrize(("rounding", "sixteenths"), [("floor", -3), ("rtz", -1)])
+def test_floor_goes_down_where_truncation_goes_to_zero(rounding, sixteenths):
+    """-1/128, 3/128 and -5/64 with 4 fraction bits, added up one after the other."""
+    spec = MacSpec(a="fix1.7", b="int2", acc="fix4.4", rounding=rounding)
+    code, flags = golden.dot(spec, [-1 % 256, 3, -10 % 256], [1, 1, 1])
+    assert (code, flags) == (sixteenths % 256, golden.Flags(0))
+    assert emulate.dots(spec, [[-1 / 128, 3 / 128, -5 / 64]], [[1, 1, 1]]).tolist() == [sixteenths / 16]

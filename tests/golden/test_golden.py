@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macgen import MacgenError, MacSpec, golden
+from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.golden import Flags
 from macgen.golden.model import random_numbers
@@ -130,6 +130,47 @@ def test_corner_codes_hold_every_kind_of_value():
     assert kinds == set(itertools.product(("finite", "infinite", "nan", "signalling"), (0, 1)))
 
 
+@pytest.mark.parametrize(
+    ("inner", "a_scale", "b_scale", "flags"),
+    [
+        ("one", "zero", "inf", Flags.INVALID),
+        ("one", "inf", "zero", Flags.INVALID),
+        ("zero", "inf", "one", Flags.INVALID),
+        ("zero", "one", "inf", Flags.INVALID),
+        ("inf", "zero", "one", Flags.INVALID),
+        ("inf", "one", "zero", Flags.INVALID),
+        ("zero", "inf", "nan", Flags.INVALID),
+        ("inf", "zero", "nan", Flags.INVALID),
+        ("nan", "zero", "inf", Flags(0)),
+        ("nan", "inf", "zero", Flags(0)),
+        ("zero", "nan", "inf", Flags(0)),
+        ("inf", "nan", "zero", Flags(0)),
+        ("nan", "zero", "signalling", Flags.INVALID),
+        ("signalling", "nan", "nan", Flags.INVALID),
+        ("one", "nan", "one", Flags(0)),
+    ],
+)
+def test_a_chunk_sum_times_its_scales_is_formed_from_the_left(inner, a_scale, b_scale, flags):
+    """Section 4: a quiet NaN that is met first hides what would be 0 times infinity after it."""
+    spec = MacSpec(a="e5m2", b="e5m2", acc="e5m2", scale="e5m2", chunk=4, outer="fp16")
+    code = {"zero": 0, "one": 0x3C, "inf": 0x7C, "nan": 0x7E, "signalling": 0x7D}
+    wanted = NAN, flags
+    assert golden.fold(spec, 0, code[inner], a_scale=code[a_scale], b_scale=code[b_scale]) == wanted
+
+
+# -- what rounds folds -------------------------------------------------------------------------------------------
+
+
+def test_folds_by_the_accumulators_own_adder_take_its_rounding():
+    """Section 2: 1 + 1 is 2, no number of `outer_rounding` stochastic:1; without chunks that is of `out` alone."""
+    spec = MacSpec(a="e5m2", b="e5m2", acc="e5m2", rounding="stochastic:12", outer_rounding="stochastic:1")
+    assert not spec.has_outer_adder
+    assert golden.fold(spec, 0x3C, 0x3C, 4095) == (0x40, Flags(0))
+    cut = MacSpec(a="e5m2", b="e5m2", acc="e5m2", rounding="rtz", outer_rounding="rne", out="e5m1")
+    assert golden.fold(cut, 0x3C, 0x2B) == (0x3C, Flags(0))  # 1 + 0.21875: 0.875 of the way to 1.25
+    assert golden.convert(cut, 0x3D | 2) == (0x20, Flags(0))  # 1.75 to nearest: 2
+
+
 # -- matrices ----------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +275,10 @@ def test_wide_accumulators_give_python_integers():
         ),
         (lambda: golden.dot(FP16, 5, [1]), "a_codes is not a sequence of integers; accepted are unsigned codes"),
         (lambda: golden.dot(FP16, [1.5], [1]), "a_codes is not a sequence of integers; accepted are unsigned codes"),
-        (lambda: golden.matmul(FP16, [[1, 2], [3]], [[1]]), "A has rows of different lengths; accepted are matrices"),
+        (
+            lambda: golden.matmul(FP16, [[1, 2], [3]], [[1]]),
+            "rows of A differ in length; accepted are equal lengths",
+        ),
         (
             lambda: golden.matmul(FP16, [1, 2], [[1]]),
             r"A has the shape \(2,\); accepted are matrices with rows and columns",
@@ -247,6 +291,16 @@ def test_wide_accumulators_give_python_integers():
             lambda: golden.matmul(FP16, [[1, 2]], [[1]]),
             r"B has 1 rows and A 2 columns; accepted are A of shape \(M, K\) and B of shape \(K, N\)",
         ),
+        (lambda: golden.fold(FP16, -1, 0), "outer: code -1 is not from 0 to 65535, the codes of e5m10"),
+        (lambda: golden.convert(FP16, 10**9), "outer: code 1000000000 is not from 0 to 65535, the codes of e5m10"),
+        (lambda: golden.convert(presets["default"], -1), "outer: code -1 is not from 0 to 4095, the codes of e6m5"),
+        (
+            lambda: golden.convert(presets["gupta2015"], -1, 0),
+            f"outer: code -1 is not from 0 to {2**48 - 1}, the codes of fix32.16",
+        ),
+        (lambda: golden.Model(FP16).convert(1 << 16), "outer: code 65536 is not from 0 to 65535, the codes of e5m10"),
+        (lambda: golden.draws(STOCHASTIC, -1), "length -1 is not an integer from 0"),
+        (lambda: golden.draws(STOCHASTIC, 1.5), "length 1.5 is not an integer from 0"),
         (lambda: golden.step(FP16, 0, 0, 0, 0), "random 0 does not go with rounding 'rne'; accepted is none"),
         (
             lambda: golden.step(STOCHASTIC, 0, 0, 0),
@@ -274,3 +328,13 @@ def test_numpy_integers_are_codes():
     assert golden.step(FP16, np.uint16(ONE), np.int64(ONE), np.uint8(0)) == (ONE, Flags(0))
     assert isinstance(golden.step(FP16, np.uint16(ONE), np.int64(ONE), np.uint8(0))[0], int)
     assert operator.index(golden.dot(FP16, np.array([ONE]), np.array([ONE], np.uint16))[0]) == ONE
+
+
+def test_the_code_that_a_narrow_operand_lacks_is_refused():
+    spec = MacSpec(a="int8", b="int8narrow", acc="int19", out="int8narrow")
+    with pytest.raises(MacgenError, match=r"^b: code 128 is no number of int8narrow; accepted are all others of 8 "):
+        golden.dot(spec, [1], [128])
+    assert golden.dot(spec, [128], [127]) == (129, golden.Flags.OVERFLOW)  # -128 x 127 becomes -127, the lowest value
+    with pytest.raises(MacgenError, match=r"^B: value\[0, 0\] = -128.0 is not a value of format int8narrow; "):
+        emulate.matmul(spec, [[1.0]], [[-128.0]])
+    assert emulate.matmul(spec, [[-128.0]], [[127.0]]) == -127

@@ -13,8 +13,8 @@ from macgen.errors import MacgenError
 from macgen.network import from_onnx
 from macgen.network.operand_statistics import measure_here
 from macgen.numerics import parse_format
+from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
 from tests.network.models import model, node, of_kind, saved, value, weight
 
 

@@ -7,8 +7,8 @@ from onnx import TensorProto
 from macgen.network.measurement import OperandStatistics
 from macgen.network.operand_statistics import ENGINES, measure_here
 from macgen.numerics import parse_format
+from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
 from tests.network.models import constant, model, node, saved, value
 
 BYTE = TensorProto.UINT8

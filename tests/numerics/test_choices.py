@@ -17,7 +17,7 @@ from macgen.numerics import (
     Stochastic,
     Subnormals,
 )
-from macgen.spec import Fold
+from macgen.spec_fields import Fold
 
 CHOICES = [Encoding, Subnormals, Overflow, RoundingKind, LaneSumKind, Fold]
 
@@ -36,8 +36,8 @@ def test_the_words():
     assert [list(choice) for choice in CHOICES] == [
         ["ieee", "fn", "fnuz", "finite"],
         ["gradual", "flush", "none"],
-        ["saturate", "infinity", "wrap"],
-        ["rne", "rtz", "drop", "stochastic"],
+        ["saturate", "infinity", "nan", "wrap"],
+        ["rne", "rtz", "floor", "drop", "stochastic"],
         ["fused", "tree", "aligned"],
         ["bubble", "overlap"],
     ]
@@ -74,6 +74,7 @@ def test_wrong_words(choice, value):
         ("rne", RoundingKind.RNE, 0),
         ("rtz", RoundingKind.RTZ, 0),
         ("drop", RoundingKind.DROP, 0),
+        ("floor", RoundingKind.FLOOR, 0),
         ("stochastic:1", RoundingKind.STOCHASTIC, 1),
         ("stochastic:13", RoundingKind.STOCHASTIC, 13),
         ("stochastic:32", RoundingKind.STOCHASTIC, 32),
@@ -96,12 +97,14 @@ def test_wrong_roundings(text):
     for field in ("rounding", "outer_rounding"):
         with pytest.raises(MacgenError) as caught:
             Rounding(text, field=field)
-        assert str(caught.value) == (f"{field} {text!r} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32")
+        assert str(caught.value) == (
+            f"{field} {text!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"
+        )
 
 
 def test_single_numbers_are_rounded_as_sums_but_for_drop():
-    assert [rounding.of_numbers for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "rtz"]
-    assert [rounding.with_random(5) for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "rtz"]
+    assert [rounding.of_numbers for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "floor", "rtz"]
+    assert [rounding.with_random(5) for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "floor", "rtz"]
     stochastic = Rounding("stochastic:7")
     assert stochastic.of_numbers is stochastic
     assert stochastic.with_random(5) == Stochastic(7, 5)

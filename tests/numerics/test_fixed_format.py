@@ -17,11 +17,11 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @pytest.mark.parametrize("field", ["int_bits", "frac_bits"])
-@pytest.mark.parametrize("value", [-1, 257, 2.0, True, "8", None])
+@pytest.mark.parametrize("value", [-257, 257, 2.0, True, "8", None])
 def test_init_wrong_bits(field, value):
     with pytest.raises(MacgenError) as caught:
         FixedFormat(**({"int_bits": 8, "frac_bits": 8} | {field: value}))
-    assert str(caught.value) == f"{field} {value!r} is not an integer from 0 to 256"
+    assert str(caught.value) == f"{field} {value!r} is not an integer from -256 to 256"
 
 
 def test_init_wrong_signed():
@@ -31,15 +31,18 @@ def test_init_wrong_signed():
 
 @pytest.mark.parametrize(
     ("args", "signed", "name", "width"),
-    [((0, 0), False, "uint0", 0), ((0, 8), True, "fix0.8", 8), ((200, 57), True, "fix200.57", 257)],
+    [
+        ((0, 0), False, "uint0", 0),
+        ((4, -4), True, "fix4.-4", 0),
+        ((-8, 6), True, "fix-8.6", -2),
+        ((200, 57), True, "fix200.57", 257),
+    ],
 )
 def test_init_wrong_width(args, signed, name, width):
     with pytest.raises(MacgenError) as caught:
         FixedFormat(*args, signed=signed)
-    assert str(caught.value) == (
-        f"format {name} has {width} bits, {args[0]} before the point; accepted are 1 to 256 bits, with the sign before "
-        f"the point"
-    )
+    summed = ", the sum of its two numbers" if args[1] else ""
+    assert str(caught.value) == f"format {name} has {width} bits{summed}; accepted are 1 to 256"
 
 
 @pytest.mark.parametrize("field", ["int_bits", "frac_bits"])
@@ -57,6 +60,11 @@ def test_init_enormous_integers_are_refused_in_a_short_sentence(field):
         ("fix8.8", FixedFormat(8, 8)),
         ("fix8.0", FixedFormat(8)),
         ("ufix0.8", FixedFormat(0, 8, signed=False)),
+        ("fix0.8", FixedFormat(0, 8)),
+        ("fix12.-4", FixedFormat(12, -4)),
+        ("fix-2.10", FixedFormat(-2, 10)),
+        ("ufix12.-4", FixedFormat(12, -4, signed=False)),
+        ("ufix-2.10", FixedFormat(-2, 10, signed=False)),
         ("int1", FixedFormat(1)),
         ("int256", FixedFormat(256)),
     ],
@@ -68,13 +76,29 @@ def test_parse(text, fmt):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "int", "int-8", "int8.8", "fix8", "fix8.", "fix.8", "fix-1.8", "sint8", "INT8", "int8 ", "int8\n", "int٨"],
+    [
+        "",
+        "int",
+        "int-8",
+        "int8.8",
+        "fix8",
+        "fix8.",
+        "fix.8",
+        "fix--1.8",
+        "fix8.-",
+        "sint8",
+        "INT8",
+        "int8 ",
+        "int8\n",
+        "int٨",
+    ],
 )
 def test_parse_wrong_text(text):
     with pytest.raises(MacgenError) as caught:
         FixedFormat.parse(text)
     assert str(caught.value) == (
-        f"format {text!r} is not an integer or fixed-point format; accepted are intN, uintN, fixI.F and ufixI.F"
+        f"format {text!r} is not an integer or fixed-point format; accepted are intN, uintN, fixI.F and ufixI.F "
+        f"(I and F may be negative and add up to the bits), intNnarrow and fixI.Fnarrow"
     )
 
 
@@ -141,7 +165,7 @@ def test_ulp_is_the_gap_between_values(fmt):
 def contract_round(fmt, value, rounding, overflow):
     """R of docs/arithmetic.md section 3 on fractions: (value, overflow)."""
     scaled = value * Fraction(2) ** fmt.frac_bits
-    integer = round(scaled) if rounding == "rne" else int(scaled)
+    integer = {"rne": round, "rtz": int, "floor": math.floor}[rounding](scaled)
     if fmt.min_integer <= integer <= fmt.max_integer:
         return integer, False
     if overflow == "saturate":
@@ -159,7 +183,7 @@ def contract_round(fmt, value, rounding, overflow):
     st.sampled_from(OVERFLOWS),
 )
 def test_round_follows_the_contract(data, fmt, significand, sign, rounding, overflow):
-    exponent = data.draw(st.integers(-fmt.frac_bits - 310, 20))
+    exponent = data.draw(st.integers(-fmt.frac_bits - 310, 20 - min(fmt.frac_bits, 0)))
     value = (-1) ** sign * significand * Fraction(2) ** exponent
     rounded = fmt.round(int(sign), significand, exponent, rounding, overflow)
     integer, overflows = contract_round(fmt, value, rounding, overflow)
@@ -219,6 +243,9 @@ def test_encode_refuses_what_is_off_the_grid(fmt, seed):
         ("int64", -1, -1),
         ("int64", 2.0**63, -(2.0**63)),
         ("int64", -(2.0**63) - 2048, 2.0**63 - 2048),
+        ("fix12.-4", 2048.0, -2048.0),
+        ("fix12.-4", 1e300, 0.0),
+        ("fix-2.10", 0.125, -0.125),
     ],
 )
 def test_wrap(text, x, expected):
@@ -227,10 +254,86 @@ def test_wrap(text, x, expected):
 
 @pytest.mark.parametrize(
     ("text", "low", "high"),
-    [("int8", -128, 127), ("uint8", 0, 255), ("fix4.4", -8, 7.9375), ("int64", -(2.0**63), 2.0**63 - 1024)],
+    [
+        ("int8", -128, 127),
+        ("uint8", 0, 255),
+        ("fix4.4", -8, 7.9375),
+        ("int64", -(2.0**63), 2.0**63 - 1024),
+        ("fix12.-4", -2048, 2032),
+        ("fix-2.10", -0.125, 0.125 - 2.0**-10),
+        ("ufix-2.10", 0, 0.25 - 2.0**-10),
+    ],
 )
 def test_saturate(text, low, high):
     np.testing.assert_array_equal(parse_format(text).quantize([-np.inf, -1e308, 1e308, np.inf]), [low, low, high, high])
+
+
+def test_every_code_of_formats_whose_point_is_beyond_their_bits():
+    """The three formats of docs/arithmetic.md, against integers times a power of two."""
+    codes = np.arange(256)
+    signed = np.where(codes > 127, codes - 256, codes)
+    for text, integers, unit in (
+        ("fix12.-4", signed, 16.0),
+        ("fix-2.10", signed, 2.0**-10),
+        ("ufix12.-4", codes, 16.0),
+    ):
+        fmt = parse_format(text)
+        assert fmt.width == 8
+        np.testing.assert_array_equal(fmt.decode(codes), integers * unit)
+        np.testing.assert_array_equal(fmt.encode(integers * unit), codes)
+        assert str(fmt) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "lowest", "largest", "missing"),
+    [
+        ("int8narrow", -127, 127, 128),
+        ("fix4.4narrow", -7.9375, 7.9375, 128),
+        ("fix-2.10narrow", -127 / 1024, 127 / 1024, 128),
+        ("fix12.-4narrow", -2032, 2032, 128),
+        ("int2narrow", -1, 1, 2),
+    ],
+)
+def test_narrow_formats_lack_the_lowest_code(text, lowest, largest, missing):
+    fmt = parse_format(text)
+    assert str(fmt) == text
+    assert (fmt.min, fmt.max) == (lowest, largest)
+    codes = [code for code in range(1 << fmt.width) if code != missing]
+    assert all_codes(fmt).tolist() == codes
+    assert fmt.encode(fmt.decode(codes)).tolist() == codes
+    wide = FixedFormat(fmt.int_bits, fmt.frac_bits)
+    assert [fmt.number(code) for code in codes] == [wide.number(code) for code in codes]
+    for refused in (fmt.number, fmt.decode):
+        with pytest.raises(MacgenError, match=rf"^code.* {missing} is no number of {text}; accepted are all others"):
+            refused(missing)
+    with pytest.raises(MacgenError, match=rf"is not a value of format {text}; accepted are values on its grid$"):
+        fmt.encode(wide.min)
+    # Rounding stops at the lowest value of the range, which is symmetric.
+    assert fmt.quantize([-np.inf, wide.min, lowest]).tolist() == [lowest] * 3
+    rounded = fmt.round(1, -wide.min_integer, -fmt.frac_bits, "rne", "saturate")
+    assert (rounded.code, rounded.overflow) == (missing + 1, True)
+
+
+@pytest.mark.parametrize("text", ["uint8narrow", "int1narrow", "ufix4.4narrow"])
+def test_formats_that_cannot_be_narrow(text):
+    with pytest.raises(MacgenError) as caught:
+        FixedFormat.parse(text)
+    assert str(caught.value) == f"format {text} cannot be narrow; accepted are signed formats of at least 2 bits"
+
+
+def test_narrow_formats_do_not_wrap():
+    with pytest.raises(MacgenError, match=r"^overflow 'wrap' is not one of saturate \(narrow formats\)$"):
+        parse_format("int8narrow").quantize(1.0, overflow="wrap")
+
+
+def test_init_wrong_narrow():
+    with pytest.raises(MacgenError, match=r"^narrow 1 is not true or false$"):
+        FixedFormat(8, narrow=1)
+
+
+def test_values_too_small_for_binary64_once_scaled_are_off_the_grid():
+    with pytest.raises(MacgenError, match=r"^value = 5e-324 is not a value of format fix12\.-4; "):
+        parse_format("fix12.-4").encode(5e-324)
 
 
 def test_zeros_are_positive():
@@ -238,7 +341,7 @@ def test_zeros_are_positive():
 
 
 def test_quantize_wrong_rounding():
-    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz$"):
+    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor$"):
         parse_format("int8").quantize(1.0, "up")
 
 

@@ -351,28 +351,31 @@ def test_all_codes_of_wide_formats_are_refused():
 
 def contract_round(fmt, value, rounding, overflow):
     """R of docs/arithmetic.md section 3 on fractions: (value or infinity, sign, overflow, underflow)."""
-    nearest = (lambda q: Fraction(round(q))) if rounding == "rne" else (lambda q: Fraction(int(q)))
     sign, magnitude = int(value < 0), abs(value)
+    to_integer = {"rne": round, "rtz": int, "floor": math.ceil if sign else math.floor}[rounding]
     exponent = 0
     while Fraction(2) ** exponent > magnitude:
         exponent -= 1
     while Fraction(2) ** (exponent + 1) <= magnitude:
         exponent += 1
     quantum = Fraction(2) ** (exponent - fmt.man_bits)
-    unbounded = nearest(magnitude / quantum) * quantum
+    unbounded = to_integer(magnitude / quantum) * quantum
     if unbounded > Fraction(fmt.max):
-        return math.inf if overflow == "infinity" and rounding == "rne" else Fraction(fmt.max), sign, True, False
+        if overflow == "nan":
+            return math.nan, sign, True, False
+        infinite = overflow == "infinity" and (rounding == "rne" or (rounding == "floor" and sign == 1))
+        return math.inf if infinite else Fraction(fmt.max), sign, True, False
     if unbounded < Fraction(fmt.min_normal):
         if fmt.subnormals != "gradual":
             return Fraction(0), 0, False, True
         grid = Fraction(2) ** fmt.lsb_exponent
-        result = nearest(magnitude / grid) * grid
+        result = to_integer(magnitude / grid) * grid
         return result, sign, False, result != magnitude
     return unbounded, sign, False, False
 
 
 def overflows_of(fmt):
-    return ["saturate", "infinity"] if fmt.has_infinity else ["saturate"]
+    return ["saturate", *{"ieee": ["infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
 
 
 @given(
@@ -387,6 +390,9 @@ def test_round_follows_the_contract(data, fmt, significand, sign, rounding):
     expected, expected_sign, overflows, underflows = contract_round(fmt, value, rounding, overflow)
     number = fmt.number(rounded.code)
     assert (rounded.overflow, rounded.underflow) == (overflows, underflows)
+    if expected is math.nan:
+        assert rounded.code == fmt.nan_code
+        return
     if expected == math.inf:
         assert number.kind == "infinite"
     else:
@@ -403,7 +409,7 @@ def test_round_gives_a_neighbour_and_the_nearest_one(fmt, significand, exponent,
     below = max(x for x in grid if x <= value)
     above = min((x for x in grid if x >= value), default=below)
     assert result in (below, above)
-    if rounding == "rtz":
+    if rounding != "rne":
         assert result == below or fmt.subnormals == "flush"
     elif value >= Fraction(fmt.min_normal) or fmt.subnormals == "gradual":
         assert abs(result - value) == min(value - below, above - value) or value > grid[-1]
@@ -422,9 +428,9 @@ def test_round_infinitely_large_and_small(rounding, overflow):
     fmt = parse_format("e5m2")
     huge = fmt.round(1, 1, 100_000, rounding, overflow)
     assert huge.overflow
-    assert huge.code == (0xFC if (rounding, overflow) == ("rne", "infinity") else 0xFB)
+    assert huge.code == (0xFC if rounding != "rtz" and overflow == "infinity" else 0xFB)
     tiny = fmt.round(1, 1, -100_000, rounding, overflow)
-    assert (tiny.code, tiny.underflow) == (0x80, True)
+    assert (tiny.code, tiny.underflow) == (0x81 if rounding == "floor" else 0x80, True)
 
 
 # -- arrays against single values --------------------------------------------------------------------------------
@@ -457,7 +463,7 @@ def test_encode_inverts_decode(fmt, seed):
 def test_quantize_keeps_what_is_on_the_grid(fmt, seed):
     values = fmt.decode([code for code in some_codes(fmt, seed) if fmt.number(code).kind == "finite"])
     for rounding in PLAIN_ROUNDINGS:
-        for overflow in ("saturate", "infinity"):
+        for overflow in overflows_of(fmt):
             kept = fmt.quantize(values, rounding, overflow)
             np.testing.assert_array_equal(kept, values)
             np.testing.assert_array_equal(np.signbit(kept), np.signbit(values))
@@ -475,12 +481,16 @@ def test_encode_refuses_what_is_off_the_grid(fmt, seed):
         )
 
 
-@pytest.mark.parametrize(("overflow", "rounding"), [("saturate", "rne"), ("infinity", "rne"), ("infinity", "rtz")])
+@pytest.mark.parametrize(
+    ("overflow", "rounding"),
+    [("saturate", "floor"), ("saturate", "rne"), ("infinity", "rne"), ("infinity", "rtz"), ("nan", "floor")],
+)
 def test_infinities_where_the_encoding_has_none(overflow, rounding):
     e4m3fn, finite = parse_format("e4m3fn"), parse_format("e2m1finite")
     expected = 448.0 if overflow == "saturate" else np.nan
     np.testing.assert_array_equal(e4m3fn.quantize([np.inf, -np.inf], rounding, overflow), [expected, -expected])
-    np.testing.assert_array_equal(finite.quantize([np.inf, -np.inf], rounding, overflow), [6.0, -6.0])
+    if overflow != "nan":
+        np.testing.assert_array_equal(finite.quantize([np.inf, -np.inf], rounding, overflow), [6.0, -6.0])
 
 
 def test_infinities_stay_where_the_encoding_has_them():
@@ -502,7 +512,13 @@ def test_flushed_subnormals_of_fnuz_are_plus_zero(text):
     assert fmt.number(code).sign == 0
 
 
-@pytest.mark.parametrize("bad", ["x", [1.0, "x"], [[1.0], [1.0, 2.0]], 1j, [None, object()], 10**400])
+@pytest.mark.parametrize("method", ["quantize", "encode", "ulp"])
+def test_ragged_values(method):
+    with pytest.raises(MacgenError, match=r"^rows of values differ in length; accepted are equal lengths$"):
+        getattr(parse_format("e5m2"), method)([[1.0], [1.0, 2.0]])
+
+
+@pytest.mark.parametrize("bad", ["x", [1.0, "x"], 1j, [None, object()], 10**400])
 @pytest.mark.parametrize("method", ["quantize", "encode", "ulp"])
 def test_values_that_are_no_numbers(method, bad):
     with pytest.raises(MacgenError, match=r"^values .* accepted are real numbers"):
@@ -555,14 +571,20 @@ def test_shapes_and_types():
 
 
 def test_quantize_wrong_rounding():
-    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz$"):
+    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor$"):
         parse_format("e5m2").quantize(1.0, "up")
 
 
 def test_quantize_wrong_overflow():
-    message = r"^overflow 'wrap' is not one of saturate, infinity \(formats with a float encoding\)$"
-    with pytest.raises(MacgenError, match=message):
-        parse_format("e5m2").quantize(1.0, overflow="wrap")
+    for text, overflow, accepted in [
+        ("e5m2", "wrap", "saturate, infinity"),
+        ("e5m2", "nan", "saturate, infinity"),
+        ("e2m1finite", "nan", "saturate, infinity"),
+        ("e4m3fn", "wrap", "saturate, infinity, nan"),
+    ]:
+        message = rf"^overflow '{overflow}' is not one of {accepted} \(formats with a float encoding\)$"
+        with pytest.raises(MacgenError, match=message):
+            parse_format(text).quantize(1.0, overflow=overflow)
 
 
 def test_quantize_nan_without_nan():

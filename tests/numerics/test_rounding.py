@@ -1,3 +1,4 @@
+import math
 from fractions import Fraction
 
 import pytest
@@ -17,6 +18,13 @@ def test_rne_is_the_nearest_integer_with_ties_to_even(magnitude, distance):
 def test_rtz_is_the_integer_part(magnitude, distance):
     exact = Fraction(magnitude) / Fraction(2) ** distance
     assert shift_right(magnitude, distance, "rtz") == (int(exact), int(exact) != exact)
+
+
+@given(st.integers(0, 1 << 80), st.integers(-40, 100), st.booleans())
+def test_floor_is_the_next_integer_down(magnitude, distance, negative):
+    exact = Fraction(magnitude) / Fraction(2) ** distance * (-1 if negative else 1)
+    found, inexact = shift_right(magnitude, distance, "floor", negative=negative)
+    assert ((-found if negative else found), inexact) == (math.floor(exact), int(exact) != exact)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import softfloatpy as sf
 from macgen.numerics import parse_format
 from tests.numerics.samples import values_around
 
-MODES = {"rne": sf.RoundingMode.NEAR_EVEN, "rtz": sf.RoundingMode.MIN_MAG}
+MODES = {"rne": sf.RoundingMode.NEAR_EVEN, "rtz": sf.RoundingMode.MIN_MAG, "floor": sf.RoundingMode.MIN}
 TYPES = {"fp16": sf.Float16, "fp32": sf.Float32}
 RANDOM = 20_000
 

@@ -41,6 +41,15 @@ MEANT = {
     "int4.4": "fix4.4",
     "fixed8.8": "fix8.8",
     "fix8": "int8",
+    "q12.-4": "fix12.-4",
+    "Fix-2.10": "fix-2.10",
+    "fix8.\N{MINUS SIGN}4": "fix8.-4",
+    "fix8,-4": "fix8.-4",
+    "fix8.+4": "fix8.4",
+    "int8_narrow": "int8narrow",
+    "int8 Narrow": "int8narrow",
+    "i8narrow": "int8narrow",
+    "q4.4narrow": "fix4.4narrow",
 }
 
 
@@ -65,6 +74,9 @@ def test_close_names_are_told(text, meant):
         "e5m2:up",
         "fix-300.8",
         "fix8.-300",
+        "fix8.-8",
+        "q4.-4",
+        "uint8narrow",
         "e5m2:bias=-1000",
     ],
 )

@@ -15,8 +15,8 @@ from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.presentation.plan_plot import draw_plan
 from macgen.presentation.plan_table import print_plan
+from macgen.width.goal import Goal
 from macgen.width.network_plan import NetworkPlan, plan_length, plan_network
-from macgen.width.planning import Goal
 
 GOAL = Goal(chunk=64)
 

@@ -351,4 +351,4 @@ def ties_to_odd(verilog: str) -> str:
     Raises:
         LookupError: the Verilog does not round up by `below & (rest | last place)`.
     """
-    return edit(verilog, "result__up", r"\| ([\w\[\]]+)\)$", r"| ~\1)", module=f"{NAME}_rounder").verilog
+    return edit(verilog, "result__round_up", r"\| ([\w\[\]]+)\)$", r"| ~\1)", module=f"{NAME}_rounder").verilog

@@ -11,7 +11,8 @@ from macgen import golden
 from macgen.catalogue import CATALOGUE
 from macgen.rtl import ArrayCore, Design, MacArray, Skew
 from macgen.rtl.parts.hierarchy import Modules
-from macgen.spec import Fold, MacSpec
+from macgen.spec import MacSpec
+from macgen.spec_fields import Fold
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import DifferenceError, beats_of, check, operands, play, scales
 

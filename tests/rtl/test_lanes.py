@@ -48,6 +48,12 @@ PROOFS = [
     ("e3m2", "e2m1", "e4m4", 4, "aligned:1", "stochastic:2", "saturate", {}),
     ("int4", "int4", "e4m3", 2, "aligned:5", "rne", "saturate", {}),
     ("e3m2", "e3m2", "e4m3finite", 2, "aligned:4", "rtz", "saturate", {"product": "e3m1:flush"}),
+    ("e3m2", "e3m2", "e4m3", 2, "aligned:4", "floor", "infinity", {"product": "e3m1:flush"}),
+    ("e3m2", "e2m1", "e4m2", 4, "tree", "floor", "infinity", {}),
+    ("e2m2", "e3m2", "e4m2fnuz:none", 2, "fused", "floor", "nan", {}),
+    ("e3m2", "e2m1fn", "e4m2fn", 2, "tree", "rne", "nan", {"product": "e3m1fnuz"}),
+    ("e3m2fn", "e3m2", "e4m2fn:flush", 2, "aligned:3", "rtz", "nan", {}),
+    ("e2m2", "e2m2", "fix8.1", 4, "tree", "floor", "wrap", {}),
     # Products overflow to infinities of both signs, of operands that are all finite.
     ("e2m1finite", "e2m1finite", "e4m3", 2, "fused", "rne", "infinity", {"product": "e2m1"}),
     ("e2m1finite", "e2m1finite", "e4m3", 2, "tree", "rne", "infinity", {"product": "e2m1"}),

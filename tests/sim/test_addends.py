@@ -47,6 +47,18 @@ def test_operands_have_the_product_asked_for(a, b, sign, significand, exponent):
         assert product == (-1) ** sign * significand * Fraction(2) ** exponent
 
 
+def test_a_format_without_a_positive_number_has_addends():
+    """int1 is -1 or 0: int1 x int1 gives 0 and 1, int4 x int1 -7 to 8."""
+    one_bit = Aim(MacSpec(a="int1", b="int1", acc="int2"), "steps")
+    assert (one_bit.width, one_bit.largest, one_bit.largest_power, one_bit.repeats) == (1, 1, 0, 2)
+    assert factors_of(one_bit, Addend(0, 1, 0)) == ((1, 1), (0, 0))
+    assert factors_of(one_bit, Addend(1, 1, 0)) is None
+    four_bits = Aim(MacSpec(a="int4", b="int1", acc="int6"), "steps")
+    assert four_bits.width == 3
+    assert factors_of(four_bits, Addend(1, 7, 0)) == ((7, 1), (0, 0))
+    assert factors_of(four_bits, Addend(0, 1, 3)) == ((8, 1), (0, 0))  # -8 times -1
+
+
 def test_powers_of_two_have_operands_over_the_whole_range():
     fmt = parse_format("e5m2")
     for exponent in range(-32, 31):

@@ -81,6 +81,16 @@ def test_corners_raise_every_flag_that_finite_operands_can(spec, flags):
     assert flags <= raised
 
 
+@pytest.mark.parametrize("b", ["int1", "uint1", "int4", "e2m1finite"])
+@pytest.mark.parametrize("a", ["int1", "uint1"])
+def test_operands_of_one_bit_have_corners_everywhere(a, b):
+    for acc, fields in (("int8", {"chunk": 2}), ("e5m2", {"out": "int4"}), ("fix8.2", {"chunk": 2, "outer": "fp32"})):
+        spec = MacSpec(a=a, b=b, acc=acc, overflow="saturate", **fields)
+        found = {code for corner in corners(spec) for code, _ in [dot(spec, corner)]}
+        assert len(found) > 1
+        assert corners(spec, "folds")
+
+
 @pytest.mark.parametrize("place", ["steps", "folds"])
 @pytest.mark.parametrize(("a", "b"), [("e5m2", "e5m2"), ("e5m2", "e2m1finite"), ("int4", "e3m2")])
 def test_infinities_and_nans_follow_each_other(a, b, place):

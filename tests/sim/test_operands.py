@@ -209,3 +209,21 @@ def test_fixed_formats_have_their_ends_among_the_special_codes():
     for fmt in (FixedFormat(8), FixedFormat(4, 4), FixedFormat(0, 8, signed=False)):
         integers = {fmt.number(code).to_fraction() * 2**fmt.frac_bits for code in special_codes(fmt)}
         assert {0, 1, fmt.max_integer, fmt.min_integer} <= integers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_narrow_operands_never_have_the_code_that_they_lack(kind):
+    fmt = FixedFormat(4, narrow=True)
+    codes = draw(kind, np.random.default_rng(1), fmt, (1000,))
+    assert fmt.missing_code not in codes
+    assert fmt.missing_code not in special_codes(fmt)
+
+
+@pytest.mark.parametrize("name", ["fp16", "bf16", "fp32"])
+def test_scales_with_a_wide_range_are_most_often_near_one(name):
+    fmt = parse_format(name)
+    values = np.abs(fmt.decode(draw_scales("finite", np.random.default_rng(1), fmt, (1000,))))
+    assert np.mean((values > 2**-14) & (values < 2**14)) > 0.95
+    assert len(np.unique(values)) > 500
+    specials = fmt.decode(draw_scales("rare", np.random.default_rng(1), fmt, (2000, 1)))
+    assert np.isnan(specials).any() or np.isinf(specials).any()

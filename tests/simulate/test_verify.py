@@ -16,6 +16,7 @@ from macgen.bundle import build
 from macgen.errors import MacgenError, ToolError
 from macgen.share import share_directory
 from macgen.simulate.matmul import run_matmul
+from macgen.simulate.session import read_results
 from macgen.simulate.simulators import choose
 from macgen.simulate.verify import VerifyResult, verify
 from tests.mutants import Mutant, connect, drive, edit, keep_in_reset, load, random_mutants
@@ -51,6 +52,10 @@ OTHERS = {
         a="fp16", b="e4m3fn", product="fp16", acc="fp16", lanes=4, lane_sum="tree", chunk=8, fold="overlap", rows=1,
         cols=2,
     ),
+    # int1 is -1 or 0: it has no positive number, and with int1 no negative product.
+    "one bit": MacSpec(a="int1", b="int1", acc="int2", rows=2, cols=1),
+    "four bits by one": MacSpec(a="int4", b="int1", acc="int6", chunk=3, overflow="wrap", rows=1, cols=2),
+    "one bit unsigned": MacSpec(a="uint1", b="int1", acc="int1", rows=1, cols=1),
     "aligned turns": MacSpec(
         a="e4m3fn", b="e4m3fn", acc="e5m5", lanes=2, lane_sum="aligned:6", chunk=4, interleave=2, rows=2, cols=1
     ),
@@ -100,7 +105,7 @@ def test_presets_pass_under_icarus(name, fold, tmp_path):
     )
 
 
-@pytest.mark.thinned("fixed", "scaled", "aligned turns")
+@pytest.mark.thinned("fixed", "scaled", "one bit", "aligned turns")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_pass_under_icarus(name, tmp_path):
     need("iverilog")
@@ -139,11 +144,11 @@ def lose_overflow(verilog: str) -> Mutant:
 
 # What is wrong, in which array, a part of the name of the test that finds it (where only one can), the change.
 NAMED_MUTANTS = [
-    ("rounding increment lost", "small", "", lambda v: drive(v, "result__up", "1'b0")),
+    ("rounding increment lost", "small", "", lambda v: drive(v, "result__round_up", "1'b0")),
     ("sticky bit lost", "small", "", lambda v: drive(v, "align_sticky", "1'b0")),
     ("chunk ends one early", "small", "", lambda v: edit(v, "chunk_end", r"== ([\w']+)", r"== (\1 - 1'b1)")),
     ("beats lost while results wait", "small", "", lambda v: drive(v, "control__step", "{} & ~busy")),
-    ("ties away from even", "small", "", lambda v: edit(v, "result__up", r"(\w+\[1\]) & .*", r"\1")),
+    ("ties away from even", "small", "", lambda v: edit(v, "result__round_up", r"(\w+\[1\]) & .*", r"\1")),
     ("overflow flag lost", "small", "", lambda v: drive(v, "flags", "3'b000", module="dut_output")),
     ("invalid flag lost", "small", "", lambda v: drive(v, "flags", "3'b000", module="dut_rounder")),
     ("underflow flag lost", "fp16", "", lambda v: drive(v, "flags", "{} & 3'b101", module="dut_rounder")),
@@ -171,7 +176,12 @@ NAMED_MUTANTS = [
     ("random numbers of a wrong seed", "random", "", lambda v: connect(v, "row_0", "seeds", "{} ^ 38'd1")),
     ("random numbers of one seed", "random", "", lambda v: connect(v, "pe_1", "seed", "seeds[18:0]")),
     ("random numbers survive a reset", "random", "", lambda v: keep_in_reset(v, "begun")),
-    ("random numbers not mirrored", "random", "", lambda v: edit(v, "result__up", r"random \^ \{.*?\}\}", "random")),
+    (
+        "random numbers not mirrored",
+        "random",
+        "",
+        lambda v: edit(v, "result__round_up", r"random \^ \{.*?\}\}", "random"),
+    ),
     (
         "chunk position survives a reset",
         "overlap",
@@ -291,6 +301,41 @@ def test_verilog_that_does_not_compile_is_a_tool_error(bundles, tmp_path):
     assert "dut.v" in next(tmp_path.glob("*/log.txt")).read_text()
 
 
+def test_a_testbench_that_breaks_off_is_no_difference(bundles, tmp_path, monkeypatch):
+    monkeypatch.setenv("MACGEN_BUDGET", "plenty")
+    with pytest.raises(ToolError) as caught:
+        quick(bundles / "small", workdir=tmp_path, stop_at_first_failure=True)
+    start, _, log = str(caught.value).partition("; its log is ")
+    assert re.fullmatch(
+        r"the testbench broke off in idle_after_reset with \w+, which is no difference of the array: "
+        r"MacgenError: MACGEN_BUDGET is 'plenty'; accepted is a non-negative integer",
+        start,
+    )
+    assert Path(log).is_file()
+    assert run_py(bundles / "small", tmp_path / "alone") == 2
+
+
+def run_py(bundle: Path, work: Path) -> int:
+    command = [sys.executable, share_directory("sim") / "run.py", bundle, "--work", work]
+    return subprocess.run(command, capture_output=True, timeout=500, check=False).returncode
+
+
+def test_differences_come_before_tests_that_break_off(tmp_path):
+    results = tmp_path / "results.xml"
+    results.write_text(
+        '<testsuites><testsuite><testcase name="one" time="1"><failure message="boom" type="KeyError" /></testcase>'
+        '<testcase name="two" time="1"><failure message="tile 1" type="MismatchError" /></testcase>'
+        '<testcase name="three" time="1" /></testsuite></testsuites>'
+    )
+    tests, broken = read_results(results)
+    assert [(test.name, test.passed, test.message) for test in tests] == [
+        ("one", False, "KeyError: boom"),
+        ("two", False, "tile 1"),
+        ("three", True, ""),
+    ]
+    assert broken == tests[:1]
+
+
 def test_time_limit(bundles, tmp_path):
     with pytest.raises(ToolError, match=r"was stopped after its limit of 0.2 s; its log is"):
         quick(bundles / "small", workdir=tmp_path, timeout=0.2)
@@ -373,7 +418,7 @@ def test_matmul_of_wrong_hardware_is_an_error(bundles, tmp_path):
     changed = tmp_path / "mutant"
     shutil.copytree(bundles / "small", changed)
     file = changed / "rtl" / "dut.v"
-    file.write_text(drive(file.read_text(), "result__up", "1'b0").verilog)
+    file.write_text(drive(file.read_text(), "result__round_up", "1'b0").verilog)
     ones = np.full((4, 40), 0x3D)
     with pytest.raises(MacgenError, match=r"golden does: tile 'rows 0.*are wrong \[0, 0\] expected .*its log is"):
         run_matmul(changed, ones, ones.T, trust=True, workdir=tmp_path)

@@ -187,17 +187,19 @@ def test_jobs_run_side_by_side_and_answer_in_order(tmp_path):
     assert tools.side_by_side(lambda: job("slow", 1.0), lambda: job("quick", 0.0)) == ["slow", "quick"]
 
 
-def test_a_failing_job_stops_the_others_commands(tmp_path):
-    followed = []
+def test_a_failing_job_stops_the_others_commands_and_their_directories_go(tmp_path, monkeypatch):
+    places = tmp_path / "places"
+    places.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(places))
+    seen = []
 
     def long():
-        try:
-            sleeper(50, tmp_path, "long")
-        finally:
+        with tools.work_directory(None, "long") as work:
+            seen.append(work.path.parent)
             try:
+                sleeper(50, tmp_path, "long")
+            finally:
                 sleeper(50, tmp_path, "next")
-            except ToolError as error:
-                followed.append(str(error))
 
     def failing():
         tools.run([sys.executable, "-c", "raise SystemExit(1)"], cwd=tmp_path, log=tmp_path / "f", timeout=60, name="f")
@@ -206,7 +208,8 @@ def test_a_failing_job_stops_the_others_commands(tmp_path):
     with pytest.raises(ToolError, match=r"^f failed with exit code 1"):
         tools.side_by_side(long, failing)
     assert time.monotonic() - started < 30
-    assert followed == [f"next was stopped, as what ran beside it failed; its log is {tmp_path / 'next.log'}"]
+    assert seen == [places]
+    assert list(places.iterdir()) == []
 
 
 def test_an_interrupt_stops_all_jobs(tmp_path):

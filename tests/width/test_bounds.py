@@ -16,6 +16,7 @@ from macgen.width.bounds import (
     exact_bits,
     exact_bits_of_weights,
     exact_format,
+    holds,
     kulisch_bits,
     l1_norm,
     operand_range,
@@ -75,6 +76,25 @@ def test_operand_range_is_that_of_all_values(fmt):
 SMALL_RANGES = st.tuples(st.integers(-9, 9), st.integers(-9, 9)).map(lambda ends: (min(ends), max(ends)))
 
 
+@pytest.mark.parametrize(
+    ("fmt", "values", "held"),
+    [
+        ("int8", (-128, 127), True),
+        ("int8", (-129, 0), False),
+        ("int8", (0, 128), False),
+        ("uint8", (0, 255), True),
+        ("uint8", (-1, 1), False),
+        ("fix4.4", (-8, 7), True),
+        ("fix4.4", (0, 8), False),
+        ("int64", (-(2**63), 2**63 - 1), True),
+        ("int64", (0, 2**63), False),  # which is the float next to 2^63 - 1
+        ("uint256", (0, 2**256), False),
+    ],
+)
+def test_what_a_format_holds(fmt, values, held):
+    assert holds(parse_format(fmt), values) is held
+
+
 @given(SMALL_RANGES, SMALL_RANGES, st.integers(1, 4))
 def test_sum_range_is_that_of_all_sums(a, b, n):
     products = {x * y for x in range(a[0], a[1] + 1) for y in range(b[0], b[1] + 1)}
@@ -106,9 +126,9 @@ def test_exact_format_is_the_smallest(a, b, n):
     assert ends[1] <= fmt.max_integer
     assert fmt.signed == any(isinstance(operand, FloatFormat) or operand.signed for operand in (a, b))
     # One bit less after the point misses a product, one less before it an end.
-    if fmt.frac_bits:
+    if all(any((x / Fraction(2) ** f.lsb_exponent) % 2 for x in all_fractions(f)) for f in (a, b)):  # not e1m1fn:flush
         assert any((p / (2 * unit)).denominator != 1 for p in products)
-    if fmt.int_bits > fmt.signed and fmt.width > 1:
+    if fmt.width > 1:
         less = FixedFormat(fmt.int_bits - 1, fmt.frac_bits, fmt.signed)
         assert ends[0] < less.min_integer or ends[1] > less.max_integer
 
@@ -137,7 +157,15 @@ def test_exact_bits_of_huge_sums(a, b, n):
         ("e4m3fn", "e4m3fn", 4608, "fix31.18"),
         ("e2m3finite", "e2m3finite", 4608, "fix19.6"),
         ("e5m2", "int8", 10, "fix28.16"),
-        ("e2m1finite:bias=-3", "e2m1finite:bias=-3", 1, "int15"),
+        ("int8", "int8narrow", 1024, "int25"),  # 1024 * 128 * 127 < 2^24
+        ("int8", "int8narrow", 9, "int19"),  # 9 * 128 * 127 < 2^18
+        ("int8", "int8", 1024, "int26"),
+        ("int8", "int8", 9, "int19"),
+        ("int2narrow", "int2narrow", 7, "int4"),
+        ("fix12.-4", "ufix12.-4", 16, "fix28.-8"),
+        ("fix-2.10", "fix-2.10", 1, "fix-4.20"),
+        ("fix12.-4", "fix-2.10", 3, "fix11.6"),
+        ("e2m1finite:bias=-3", "e2m1finite:bias=-3", 1, "fix15.-6"),
     ],
 )
 def test_exact_formats(a, b, n, expected):

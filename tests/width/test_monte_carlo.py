@@ -10,8 +10,9 @@ from macgen import MacSpec, golden
 from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat
 from macgen.width import monte_carlo, nsr, truncation, variance
+from macgen.width.goal import Goal, Sum
 from macgen.width.monte_carlo import confirm, simulate
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 RNE = MacSpec(a="e5m2", b="e4m3", acc="e6m4")
 NORMAL = np.random.default_rng(11).standard_normal(1 << 16)
@@ -220,8 +221,8 @@ def test_progress_is_called_after_each_block(monkeypatch):
         ({"length": True}, "length True is not an integer from 1 to 2^24"),
         ({"trials": 1}, "trials 1 is not an integer from 2 to 1048576"),
         ({"trials": 1 << 21}, "trials 2097152 is not an integer from 2 to 1048576"),
-        ({"seed": -1}, "seed -1 is not an integer from 0 to 2^63"),
-        ({"seed": "1"}, "seed '1' is not an integer from 0 to 2^63"),
+        ({"seed": -1}, "seed -1 is not an integer from 0 to 2^63 - 1"),
+        ({"seed": "1"}, "seed '1' is not an integer from 0 to 2^63 - 1"),
         ({"confidence": 1.0}, "confidence 1.0 is not a number between 0 and 1"),
         ({"confidence": 0}, "confidence 0 is not a number between 0 and 1"),
         ({"confidence": "0.9"}, "confidence '0.9' is not a number between 0 and 1"),
@@ -240,7 +241,7 @@ def test_progress_is_called_after_each_block(monkeypatch):
         ),
         (
             {"samples": ([[1.0], [1.0, 2.0]], [1.0])},
-            "samples of a are not finite numbers; accepted are arrays with at least one number",
+            "rows of samples of a differ in length; accepted are equal lengths",
         ),
         ({"samples": ([1.0],)}, "samples ([1.0],) are not a pair; accepted are values of a and values of b"),
         ({"samples": 7}, "samples 7 are not a pair; accepted are values of a and values of b"),

@@ -1,5 +1,7 @@
+import itertools
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -8,11 +10,12 @@ from macgen.network.gemm import Gemm, Layer, Network
 from macgen.network.measurement import Measurement, OperandStatistics
 from macgen.network.operand_format import OperandFormat
 from macgen.network.papers import paper_network
-from macgen.numerics import FixedFormat, FloatFormat
+from macgen.numerics import FixedFormat, FloatFormat, all_values, parse_format
 from macgen.width import exponent, nsr
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import measured_sum, plan_length, plan_network
 from macgen.width.plan_file import parse_plan
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 
 SMALL = Network(
     "small",
@@ -143,6 +146,52 @@ def test_measured_weights_bound_integers():
     assert found.rows[1].plan.chosen.method == "exact"
 
 
+def integers(weights):
+    """Return figures of one output's integer weights."""
+    dtype = "int8" if min(weights) < 0 else "uint8"
+    return OperandStatistics(1.0, float(min(weights)), float(max(weights)), 1.0, 1.0, dtype)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "acc"),
+    [
+        ("int2", "int8", "int10"),  # every product: -2 * -128 = 256
+        ("int2", "int4", "int6"),  # -2 * 5 - 1 * 7 = -17 and 1 * 5 + 2 * 7 = 19
+        ("int2", "fix4.4", "fix6.4"),
+        ("fix1.1", "fix4.1", "fix5.2"),  # -1 * 5 - 0.5 * 7 = -8.5 and 9.5
+        ("uint1", "ufix3.2", "ufix4.2"),
+        ("ufix-1.2", "fix4.3", "fix2.5"),
+    ],
+)
+def test_weights_of_a_model_are_values_whatever_the_format(a, b, acc):
+    """The accumulator holds all sums of the weights as numbers, and one bit less does not, nor every product."""
+    weights = (5, -7) if parse_format(b).signed else (5, 7)
+    operands = [Fraction(float(x)) for x in all_values(parse_format(a))]
+    sums = [x * weights[0] + y * weights[1] for x, y in itertools.product(operands, repeat=2)]
+    products = [x * Fraction(end) for x in operands for end in (parse_format(b).min, parse_format(b).max)]
+    known = Measurement(integers((-1, 1)), integers(weights), 12, (7, 5) if min(weights) < 0 else (0, 12))
+    found = plan(Goal(a=a, b=b), measured_sum(2, known, Goal(a=a, b=b))).answer("weights", None).acc
+    ends = min(sums + products), max(sums + products)
+    assert found.frac_bits == parse_format(a).frac_bits + parse_format(b).frac_bits
+    assert found.min <= ends[0] <= ends[1] <= found.max
+    less = replace(found, int_bits=found.int_bits - 1)
+    assert ends[0] < less.min or less.max < ends[1]
+    assert str(found) == acc
+
+
+@pytest.mark.parametrize(("weights", "fit"), [((5, -7), False), ((16, -32), False), ((0, 0), True)])
+def test_integers_between_the_numbers_of_a_format_do_not_fit(weights, fit):
+    """Between 16 and -32 there may be others, which fix8.-4 does not have; of nothing but zeros that is known."""
+    positive, negative = max(*weights, 0), -min(*weights, 0)
+    known = Measurement(integers((0, 1)), integers(weights), positive + negative, (negative, positive))
+    found = plan(Goal(a="uint1", b="fix8.-4"), measured_sum(2, known, Goal(a="uint1", b="fix8.-4")))
+    assert (found.answer("weights", None) is not None) is fit
+    assert found.warnings == (() if fit else (
+        f"operands reach from {min(weights)} to {max(weights)}, beyond b fix8.-4, which holds multiples of 16 from "
+        f"-128 to 112: the plan is for operands that fit",
+    ))  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("a", "b", "goal", "rms"),
     [
@@ -171,6 +220,15 @@ def test_integers_beyond_their_format_warn():
         found = plan_network(with_measurement(Measurement(integers, b)), Goal(a="int8", b="int4"))
         assert any("reach from -127 to 127, beyond b int4" in text for text in found.rows[0].plan.warnings) is warned
         assert found.rows[1].plan.warnings == ()
+
+
+def test_integer_weights_that_fixed_point_carries():
+    """Five weights of 7 with any int8 reach from -4480 to 4445, in sixteenths."""
+    a = statistics(largest=127.0, rms=30.0, dtype="int8")
+    b = OperandStatistics(0.5, 0.0, 7.0, 7.0, 5.0, "int8")
+    dot = measured_sum(10, Measurement(a, b, weight_l1=35, weight_range=(0, 35)), Goal(a="int8", b="fix4.4"))
+    found = plan(Goal(a="int8", b="fix4.4"), dot)
+    assert (found.chosen.method, str(found.chosen.acc)) == ("weights", "fix14.4")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +267,7 @@ def test_json_says_everything():
         "a": "e5m2",
         "b": "e5m2",
         "chunk": 64,
+        "outer": None,
         "rounding": "rtz",
         "nsr": 0.01,
         "limit": 50.0,

@@ -11,9 +11,10 @@ from macgen import MacSpec
 from macgen.errors import MacgenError, shown_path
 from macgen.network.measurement import Measurement
 from macgen.numerics import FloatFormat
+from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import plan_network
 from macgen.width.plan_file import PlanFile, PlannedRow, load_plan, parse_plan
-from macgen.width.planning import Goal, Sum, plan
+from macgen.width.planning import plan
 from tests.width.test_network_plan import SMALL, statistics, with_measurement
 
 WRITES = "accepted is what macgen plan --json writes"
@@ -55,6 +56,37 @@ def test_measured_plans_are_read_back(tmp_path):
     found = plan_network(network, Goal(chunk=64))
     first = load_plan(written(tmp_path, found)).rows[0]
     assert (first.spec, first.dot) == (found.rows[0].plan.spec(), found.rows[0].plan.sum)
+
+
+def test_what_is_known_of_weights_is_read_back(tmp_path):
+    numbers = statistics(largest=100.0, rms=30.0, dtype="int8")
+    measured = Measurement(numbers, numbers, weight_l1=1000, weight_range=(400, 600))
+    found = plan_network(with_measurement(measured), Goal(a="int8", b="int8", chunk=64, outer="int18"))
+    loaded = load_plan(written(tmp_path, found))
+    assert loaded.sums() == tuple(row.plan.sum for row in found.rows)
+    assert loaded.sums()[0] == Sum(
+        length=4608, rms=900.0, weight_l1=1000, weight_range=(400, 600), reach=((-100, 100),) * 2
+    )
+    assert loaded.rows[0].spec == found.rows[0].plan.spec()
+
+
+def test_plans_without_weights_are_read(tmp_path):
+    values = json.loads(plan_network(SMALL, Goal()).to_json())
+    for row in values["rows"]:
+        del row["weight_l1"], row["weight_range"], row["reach"]
+    del values["goal"]["outer"]
+    assert parse_plan(json.dumps(values), "plan").rows == parse_plan(plan_network(SMALL, Goal()).to_json(), "plan").rows
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("weight_l1", -1), ("weight_l1", "9"), ("weight_range", [1]), ("weight_range", 3), ("reach", [[2, 1], None])],
+)
+def test_weights_that_cannot_be(key, value):
+    values = json.loads(plan_network(SMALL, Goal()).to_json())
+    values["rows"][1][key] = value
+    with pytest.raises(MacgenError, match=f"^plan, row 2: {key} "):
+        parse_plan(json.dumps(values), "plan")
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------
@@ -135,7 +167,7 @@ def in_row(**fields):
         (in_row(acc="e" + "9" * 100000), None),
         (
             lambda values: values["goal"].update(rounding={}),
-            "plan {path}, goal: rounding {{}} is not one of rne, rtz, drop, stochastic:r with r from 1 to 32",
+            "plan {path}, goal: rounding {{}} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
         ),
         (lambda values: values["goal"].update(a="\n"), None),
     ],

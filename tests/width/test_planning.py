@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
 from macgen.width import bounds, exponent, monte_carlo, nsr, planning, truncation, variance
+from macgen.width.goal import Goal, Sum
 from macgen.width.monte_carlo import simulate
-from macgen.width.planning import Goal, Sum
 from tests.strategies import formats
 
 INTEGERS = Goal(a="uint8", b="int8")
@@ -183,7 +183,7 @@ def test_other_integers(a, b, length, acc):
 def test_known_weights_decide():
     found = planning.plan(INTEGERS, Sum(length=4608, weight_l1=20000))
     assert (found.chosen.method, str(found.chosen.acc)) == ("weights", "int24")
-    assert found.chosen.reason == "A2Q's bound for sum |w| = 20000"
+    assert found.chosen.reason == "holds every sum of weights with sum |w| = 20000"
     assert 20000 * 255 < 1 << 23
     assert found.answer("exact", None).acc == FixedFormat(29)
 
@@ -258,6 +258,23 @@ def test_one_output_of_unsigned_weights_is_held_exactly(weights, a):
 def test_chunks_are_justified_by_the_roundings_noise():
     assert planned(4608, chunk="auto").chunk_reason.endswith("= 136 least; the noise grows with it")
     assert planned(4608, chunk="auto", rounding="rtz").chunk_reason.endswith("noise grows with nearly its square")
+
+
+def test_exact_sums_of_digits_beyond_the_point():
+    """100 products of up to 2^11 x 2^11 = 2^22 in units of 2^8: 100 x 2^14 < 2^21, and the sign."""
+    assert str(planned(100, a="fix12.-4", b="fix12.-4").chosen.acc) == "fix30.-8"
+
+
+@pytest.mark.parametrize(("length", "acc"), [(1024, "int25"), (9, "int19"), (8, "int18")])
+def test_exact_sums_of_narrow_operands(length, acc):
+    """1024 x 128 x 127 < 2^24, 9 x 128 x 127 < 2^18, 8 x 128 x 127 < 2^17; and that accumulator is accepted."""
+    found = planned(length, a="int8", b="int8narrow")
+    assert str(found.spec().acc) == str(found.chosen.acc) == acc
+
+
+def test_operands_whose_products_no_fixed_point_format_holds_are_refused():
+    with pytest.raises(MacgenError, match=r"^sums of 3 products of a fix-200.208 .* reach from 2\^-416 to "):
+        planned(3, a="fix-200.208", b="fix-200.208")
 
 
 @given(
@@ -345,8 +362,11 @@ def test_without_zeros_nothing_changes(length, nzr, chunk):
         ({"chunk": 0}, "chunk 0 is not an integer from 1 to 1048576"),
         ({"chunk": "some"}, "chunk 'some' is not an integer from 1 to 1048576"),
         ({"chunk": True}, "chunk True is not an integer from 1 to 1048576"),
-        ({"rounding": "nearest"}, "rounding 'nearest' is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
-        ({"rounding": []}, "rounding [] is not one of rne, rtz, drop, stochastic:r with r from 1 to 32"),
+        (
+            {"rounding": "nearest"},
+            "rounding 'nearest' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+        ),
+        ({"rounding": []}, "rounding [] is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
         ({"nsr": 0.0}, "nsr 0.0 is not a number above 0 and at most 0.05"),
         ({"nsr": 0.06}, "nsr 0.06 is not a number above 0 and at most 0.05"),
         ({"nsr": float("nan")}, "nsr nan is not a number above 0 and at most 0.05"),

@@ -9,17 +9,19 @@ from macgen.network import from_onnx
 from macgen.network.gemm import Gemm, Layer, Network
 from macgen.network.operand_format import OperandFormat
 from macgen.numerics import parse_format
+from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
-from macgen.width.planning import Goal
 from macgen.width.stated import stated_formats
 from tests.network.models import constant, model, node, saved, value, weight
+from tests.network.test_foreign_shapes import foreign
 
 
 def network(*pairs):
     """Return a network of layers of 80 products with these formats of their operands; None: real numbers."""
     layers = [
         Layer(f"l{number}", "MatMul", (Gemm("forward", 80, 10),), formats=tuple(
-            None if name is None else OperandFormat(name) for name in pair))
+            None if name is None else OperandFormat(name.removesuffix("narrow"), name.endswith("narrow"))
+            for name in pair))
         for number, pair in enumerate(pairs)
     ]  # fmt: skip
     return Network("stated", 1, tuple(layers))
@@ -37,8 +39,13 @@ def planned(*pairs, **options):
         ([("uint8", "int8")], "uint8 x int8", "int23"),  # 80 * 255 * 128 = 2 611 200 < 2^22
         ([("uint8", "uint8")], "uint8 x uint8", "uint23"),  # 80 * 255 * 255 = 5 202 000
         ([("int4", "int4"), ("int8", "int4")], "int8 x int4", "int18"),  # 80 * 128 * 8 = 81 920
-        # One array takes both kinds of weights.
-        ([("uint8", "int8"), ("uint8", "uint8")], "uint8 x int9", "int24"),
+        # One array takes both kinds of weights, -128 to 255: 80 * 255 * 255 < 2^23.
+        ([("uint8", "int8"), ("uint8", "uint8")], "uint8 x int9narrow", "int24"),
+        ([("int8", "uint4"), ("int8", "int4")], "int8 x int5narrow", "int19"),  # 80 * 128 * 15 = 153 600 < 2^18
+        # Narrow only if none takes the lowest value: 80 * 128 * 127 = 1 300 480 < 2^21.
+        ([("int8", "int8narrow"), ("int8", "int4")], "int8 x int8narrow", "int22"),
+        ([("int8", "int8narrow"), ("int8", "uint7")], "int8 x int8narrow", "int22"),
+        ([("int8", "int8narrow"), ("int8", "int8")], "int8 x int8", "int22"),
         ([("e4m3fn", "e4m3fn")], "e4m3fn x e4m3fn", None),
         ([(None, None)], "e5m2 x e5m2", None),
         ([(None, "int4")], "e5m2 x e5m2", None),  # real numbers times integers
@@ -94,10 +101,10 @@ def test_formats_that_do_not_hold_the_models_operands(stated, a, b, warned):
 
 
 def test_narrow_integers_reach_less():
-    layers = network(("int4", "int4")).layers
-    narrow = Layer("n", "MatMul", layers[0].gemms, formats=(OperandFormat("int8", narrow=True), None))
-    (row,) = plan_network(Network("n", 1, (narrow,)), Goal(a="int4", b="int8")).rows
+    (row,) = plan_network(network(("int8narrow", None)), Goal(a="int4", b="int8")).rows
     assert "reach from -127 to 127, beyond a int4" in row.plan.warnings[0]
+    (row,) = plan_network(network(("int8", None)), Goal(a="int8narrow", b="int8")).rows
+    assert "reach from -128 to 127, beyond a int8narrow, which holds -127 to 127" in row.plan.warnings[0]
 
 
 # -- from files --------------------------------------------------------------------------------------------------------
@@ -155,3 +162,22 @@ def test_a_quantised_model_is_planned_in_its_types(tmp_path):
     found = macgen.plan(path, only=("forward",))
     assert (found.goal.a, found.goal.b) == (parse_format("uint8"), parse_format("int8"))
     assert str(found.rows[0].plan.chosen.acc) == "int23"
+
+
+@pytest.mark.parametrize(("length", "acc"), [(1024, "int25"), (9, "int19")])
+@pytest.mark.parametrize("domain", ["onnx.brevitas", "qonnx.custom_op.general"])
+def test_narrow_quantisers_save_a_bit(tmp_path, domain, length, acc):
+    """1024 * 128 * 127 < 2^24, where 1024 * 128 * 128 is 2^24; 9 * 128 * 127 = 146 304 is above 2^17 either way."""
+    nodes = [
+        foreign("Quant", "x s z n8", "xq", domain, signed=1, narrow=0),
+        foreign("Quant", "w s z n8", "wq", domain, signed=1, narrow=1),
+        node("MatMul", "xq wq", "y"),
+    ]
+    weights = [
+        weight("w", length, 2), constant("s", 0.25, "float32"), constant("z", 0.0, "float32"),
+        constant("n8", 8.0, "float32"),
+    ]  # fmt: skip
+    path = saved(tmp_path, model(nodes, [value("x", (1, length))], weights, domains=(domain,)))
+    found = macgen.plan(path, only=("forward",))
+    assert (str(found.goal.a), str(found.goal.b), str(found.widest)) == ("int8", "int8narrow", acc)
+    assert str(macgen.plan(path, only=("forward",), a="int8", b="int8").widest) == {1024: "int26", 9: "int19"}[length]

@@ -188,16 +188,16 @@ def test_a_broken_length_is_kept(nzr):
     assert loss(5, M_P, 500, nzr=nzr) == pytest.approx(float(1 - slow_vrr(5, M_P, exact)), rel=1e-11)
 
 
-def test_sparsity_of_chunks_counts_inside_them():
-    # 64 products of which 20 are not zero: ceil(log2 20) = 5 more bits in the sums of chunks.
-    inner, outer = slow_vrr(12, M_P, 20), slow_vrr(12, M_P + 5, 72)
+def test_sparsity_shortens_both_sums_of_chunks():
+    # 64 products of which 20 are not zero: ceil(log2 20) = 5 more bits in the sums of chunks; and 72 of these.
+    inner, outer = slow_vrr(12, M_P, 20), slow_vrr(12, M_P + 5, Fraction(72) * Fraction(0.3125))
     assert loss(12, M_P, 4608, 64, nzr=0.3125) == pytest.approx(float(1 - inner * outer), rel=1e-11)
     total = 4608 * 0.3125 * float(1 - inner * outer)
     assert ln_v(12, M_P, 4608, 64, 0.3125, "total") == pytest.approx(total, rel=1e-11)
 
 
 def test_chunks_with_less_than_one_product():
-    assert loss(6, M_P, 5000, 10, nzr=0.05) == loss(6, M_P, 500)
+    assert loss(6, M_P, 20_000, 10, nzr=0.05) == loss(6, M_P, 100)
 
 
 def test_one_addend_keeps_everything():
@@ -230,6 +230,32 @@ def test_widths_of_resnet_18_forward():
     assert [min_man_bits(n, M_P) for n in (576, 1152, 2304, 4608)] == [7, 7, 8, 9]
     assert [min_man_bits(n, M_P, 64) for n in (576, 1152, 2304, 4608)] == [5, 5, 5, 5]
     assert [min_man_bits(n, M_P, 64, reading="total") for n in (576, 1152, 2304, 4608)] == [6, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(5.5, [7, 8, 8, 9]), (8.0, [7, 8, 8, 9]), (11.0, [7, 8, 8, 9]), (50.0, [7, 7, 8, 9])],
+)
+def test_the_paper_s_forward_column_of_resnet_18_follows_for_lower_limits(limit, expected):
+    assert [min_man_bits(n, M_P, limit=limit) for n in (576, 1152, 2304, 4608)] == expected
+
+
+@pytest.mark.parametrize(
+    ("nzr", "follows"), [(0.29, False), (0.3, True), (0.4, True), (0.48, True), (0.49, False), (1.0, False)]
+)
+def test_the_paper_s_longest_weight_gradient_of_resnet_18_follows_for_sparse_products(nzr, follows):
+    length = 256 * 112 * 112  # of the first layer, at batch 256
+    assert ((min_man_bits(length, M_P, nzr=nzr), min_man_bits(length, M_P, 64, nzr)) == (15, 10)) is follows
+
+
+def test_the_paper_s_first_layer_of_resnet_18_follows_from_nothing():
+    """9 bits, 6 with chunks of 64, for 147 products: for no product width, non-zero ratio, limit or reading."""
+    tried = itertools.product(
+        (1, 3, 5, 8, 9, 12), (1.0, 0.5, 0.3, 0.1), (1.0001, 1.1, 5.5, 11.0, 50.0), variance.READINGS
+    )
+    for m_p, nzr, limit, reading in tried:
+        chunked = min_man_bits(147, m_p, 64, nzr, reading, limit)
+        assert (min_man_bits(147, m_p, nzr=nzr, limit=limit), chunked) != (9, 6)
 
 
 def test_the_search_stops_at_the_first_pass():

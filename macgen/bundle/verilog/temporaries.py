@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from macgen.bundle.names import KEYWORDS
 from macgen.bundle.verilog.expressions import Binary, Choice, Constant, Expression, Reference, Signed, Unary
 from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Wire
@@ -144,7 +145,7 @@ class Temporaries:
 
     def _unique(self, name: str) -> str:
         unique, number = name, 2
-        while unique in self._taken:
+        while unique in self._taken or unique in KEYWORDS or unique.startswith("unused"):
             unique, number = f"{name}_{number}", number + 1
         self._taken.add(unique)
         return unique

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from macgen.golden import Model
-from macgen.numerics import Flags, Format
-from macgen.spec import MacSpec, Scale
+from macgen.numerics import FixedFormat, Flags, Format
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 
 def first_difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
@@ -16,14 +17,25 @@ def first_difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
     difference = found["difference"]
     if difference is not None:
         wanted = int(difference["code"], 16), difference["flags"]
-        if difference["compares"] and _golden(model, difference["comparison"]) != wanted:
+        compares = difference["compares"] and _has_numbers(spec, difference["comparison"])
+        if compares and _golden(model, difference["comparison"]) != wanted:
             raise AssertionError(f"the compiled model of {spec} is not golden's: {difference}")
         return _sentence(spec, difference["what"], difference["comparison"], wanted, difference)
     for comparison in found["audit"]:
+        if not _has_numbers(spec, comparison):
+            continue
         wanted = _golden(model, comparison)
         if wanted != (int(comparison["code"], 16), comparison["flags"]):
             return _sentence(spec, comparison["what"], comparison, wanted)
     return None
+
+
+def _has_numbers(spec: MacSpec, comparison: dict[str, Any]) -> bool:
+    """Whether the operands of a step are numbers, and none the code that a narrow format lacks: golden refuses that."""
+    if comparison["what"] != "step":
+        return True
+    sides = ((comparison[side], fmt) for side, fmt in (("a", spec.a), ("b", spec.b)))
+    return not any(isinstance(fmt, FixedFormat) and fmt.missing_code in codes for codes, fmt in sides)
 
 
 def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:

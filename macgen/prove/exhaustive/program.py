@@ -19,7 +19,8 @@ from macgen.numerics import (
 )
 from macgen.prove.exhaustive.step_wrapper import StepWrapper, Vectors, step_wrapper
 from macgen.rtl import Design
-from macgen.spec import MacSpec, Scale
+from macgen.spec import MacSpec
+from macgen.spec_fields import Scale
 
 PROVER = Path(__file__).parent / "cpp"
 
@@ -101,12 +102,12 @@ def compile_program(spec: MacSpec, name: str, verilog: Path, work: Path, timeout
 def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
     """Return a format as the integers of `Format` in cpp/numbers.h."""
     if isinstance(fmt, ScaleFormat):
-        return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0)
+        return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0, 0)
     if isinstance(fmt, FloatFormat):
         encoding = list(Encoding).index(fmt.encoding)
         subnormals = list(Subnormals).index(fmt.subnormals)
-        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.bias, encoding, subnormals, 0, 0)
-    return (0, fmt.width, 0, 0, 0, 0, 0, fmt.frac_bits, int(fmt.signed))
+        return (1, fmt.width, fmt.exp_bits, fmt.man_bits, fmt.bias, encoding, subnormals, 0, 0, 0)
+    return (0, fmt.width, 0, 0, 0, 0, 0, fmt.frac_bits, int(fmt.signed), int(fmt.narrow))
 
 
 def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
@@ -125,8 +126,7 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
 
     lane_sums = ("fused", "tree")
     return (
-        *format_numbers(spec.a),
-        *format_numbers(spec.b),
+        *(number for fmt in spec.port_formats for number in format_numbers(fmt)),
         *(unused if spec.scale is None else format_numbers(spec.scale)),
         *target(spec.product, spec.rounding.of_numbers),
         *target(spec.acc, spec.rounding),

@@ -18,7 +18,7 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import check_integer
+from macgen.errors import MAX_COUNT, check_function, check_integer, check_path
 from macgen.prove.exhaustive.difference import first_difference
 from macgen.prove.exhaustive.program import check_widths, compile_program
 
@@ -151,11 +151,12 @@ def exhaustive(
         ToolError: a tool is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
-    opened = open_bundle(Path(bundle).resolve(), trust=trust)
+    check_function("progress", progress)
+    opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     manifest = opened.manifest
     spec = manifest.spec
-    for name, number, least in (("seed", seed, 0), ("draws", draws, 1), ("most", most, 0)):
-        check_integer(name, number, least, (1 << 63) - 1)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
+    draws, most = check_integer("draws", draws, 1, MAX_COUNT), check_integer("most", most, 0, MAX_COUNT)
     tools.check_timeout(timeout)
     check_widths(spec)
     tools.require_all("verilator", "g++", "perl", needed_by="exhaustive verification")

@@ -187,8 +187,11 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         held, claims = [], []
         if isinstance(rounding.acc, FloatFormat):
             held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
-            kinds = "NaN" if rounding.overflow == "infinity" else "NaN or infinity"
-            claims.append(f"every result is one of {rounding.acc}; of a finite sum no {kinds}")
+            kinds = {"infinity": "no NaN", "nan": "no NaN but by overflow"}.get(rounding.overflow, "no NaN or infinity")
+            claims.append(f"every result is one of {rounding.acc}; of a finite sum {kinds}")
+        elif rounding.acc.narrow:
+            held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
+            claims.append(f"every result is one of {rounding.acc}")
         if rounding.overflow != "wrap" and (isinstance(rounding.acc, FloatFormat) or rounding.acc.signed):
             held.append(_same_sign(rounding, finite))
             claims.append("no result has the other sign than its sum")
@@ -203,7 +206,10 @@ def _same_sign(rounding: RoundedSum, finite: str) -> str:
     fmt, integer = rounding.acc, rounding.addend.integer_bits
     magnitude = fmt.width - 1 if isinstance(fmt, FloatFormat) else fmt.width
     negative = f"result__integer[{integer - 1}]" if integer else "result__negative"
-    return f"(~({finite}) | result_code[{magnitude - 1}:0] == 0 | result_code[{fmt.width - 1}] == {negative})"
+    others = f"result_code[{magnitude - 1}:0] == 0"
+    if isinstance(fmt, FloatFormat) and rounding.overflow == "nan":
+        others += f" | result_code == {fmt.nan_code}"
+    return f"(~({finite}) | {others} | result_code[{fmt.width - 1}] == {negative})"
 
 
 def _lanes(bench: _Bench, design: Design) -> None:
@@ -237,7 +243,7 @@ def _accumulator(bench: _Bench, arithmetic: AnyDatapath, product: str, adder: st
         output: the module that gives a state's code.
         cycles: that an addition takes.
     """
-    rounded_sum, acc = arithmetic.rounded_sum, arithmetic.rounded_sum.acc
+    rounded_sum = arithmetic.rounded_sum
     operand, state = bench.members(product, "operand"), bench.members(adder, "acc")
     bench.any_number("raw", product, "product", rounded_sum.addend)
     bench.free("addend", operand)
@@ -261,7 +267,7 @@ def _accumulator(bench: _Bench, arithmetic: AnyDatapath, product: str, adder: st
     numbers = {"sum": f"acc_valid & addend_valid & ~{special('acc', state)} & ~{special('addend', operand)}"}
     _states(bench, arithmetic, given, numbers, state, output, cycles)
     if rounded_sum.overflow != "wrap":
-        bench.body += _direction(acc, operand, cycles)
+        bench.body += _direction(rounded_sum, operand, cycles)
         bench.properties.append(
             Property(
                 "direction", "a positive addend never lowers a sum, a negative one never raises it, none leaves it"
@@ -373,18 +379,25 @@ def _order(acc: Format, bundle: str) -> str:
     return f"  wire signed [{bits}:0] {bundle}_order = {order};\n"
 
 
-def _direction(acc: Format, operand: Mapping[str, int], cycles: int) -> list[str]:
+def _direction(rounded_sum: RoundedSum, operand: Mapping[str, int], cycles: int) -> list[str]:
     """Return Verilog for `ok_direction`."""
+    acc = rounded_sum.acc
     key, late = "integer" if isinstance(acc, FixedFormat) else "significand", cycles - 1
     addend = f"addend__{key}"
     before = f"$signed(acc_order_{late})"
+    lost, found = "1'b0", []
+    if isinstance(acc, FloatFormat) and rounded_sum.overflow == "nan":
+        # NaN has no direction; of a state that overflowed only its code says that it is one.
+        lost = f"acc_lost_{late} | sum_code == {acc.nan_code}"
+        found = [f"  wire acc_lost = acc_code == {acc.nan_code};\n", delayed("acc_lost", late, False)]
     return [
         *(_order(acc, bundle) for bundle in ("acc", "sum")),
+        *found,
         f"  wire lowers = {addend}[{operand[key] - 1}], nothing = {addend} == 0;\n",
         delayed("acc_order", late, False, acc.width + 1),
         delayed("lowers", late, False),
         delayed("nothing", late, False),
-        f"  wire ok_direction = ~sum_numbers_{late} | (nothing_{late} ? sum_order == {before}\n"
+        f"  wire ok_direction = ~sum_numbers_{late} | {lost} | (nothing_{late} ? sum_order == {before}\n"
         f"    : lowers_{late} ? sum_order <= {before} : sum_order >= {before});\n",
     ]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import ToolError
+from macgen.errors import ToolError, check_function, check_path
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
 from macgen.prove.formal.harness import Harness, Property
@@ -122,7 +122,8 @@ def formal(
         ToolError: Yosys is missing, failed or ran out of time; the sentence names the log.
     """
     started = time.monotonic()
-    opened = open_bundle(Path(bundle).resolve(), trust=trust)
+    check_function("progress", progress)
+    opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     manifest = opened.manifest
     tools.check_timeout(timeout)
     tools.require("yosys", needed_by="formal verification")
@@ -307,6 +308,6 @@ def _yosys(place: Path, name: str, commands: Sequence[str], timeout: float) -> N
         cwd=place,
         log=place / f"{name}.txt",
         timeout=timeout,
-        env={**yosys.environment(), "TMPDIR": str(place)},
+        env=yosys.environment(),
         name="Yosys",
     )

@@ -93,12 +93,13 @@ class FloatStates:
     def state(self, bundle: str, members: Mapping[str, int]) -> str:
         """Return Verilog for `<bundle>_valid` of an accumulator state.
 
-        Of a number the significand is normalised, and once `up` has been added it has no bits below the grid; the
+        Of a number the significand is normalised, and once `round_up` has been added it has no bits below the grid; the
         exponent is at most one more than an addend's. Anything not normalised has the exponent of zero. Beside NaN and
         infinity anything may stand.
         """
         g, least = self.geometry, self.least_exponent
-        significand, exponent, up = f"{bundle}__significand", f"{bundle}__exponent", f"{bundle}__up"
+        significand, exponent = f"{bundle}__significand", f"{bundle}__exponent"
+        up = f"{bundle}__round_up" if "round_up" in members else "1'b0"
         top = g.precision
         rounded = f"{bundle}_rounded"
         text = f"  wire [{top + 1}:0] {rounded} = {{{significand}[{top}], {significand}}} + {up};\n"
@@ -131,17 +132,19 @@ class FloatStates:
         """Return the condition that a state's code, `<bundle>_code`, is one of the format, and of the kind it tells."""
         acc = self.geometry.acc
         code, magnitude = f"{bundle}_code", f"{bundle}_code[{acc.width - 2}:0]"
-        found = _finite(code, acc, may_overflow=self.geometry.overflow_infinite)
+        found = _finite(code, acc, self.geometry.rounded_sum.overflow, infinite=self.geometry.overflow_infinite)
         if "positive_infinity" in members:
             found = f"({special(bundle, members)} ? {magnitude} == {acc.infinity_code(0)} : {found})"
         return f"({_nan(bundle, members)} ? {code} == {acc.nan_code} : {found})" if acc.has_nan else found
 
 
-def _finite(code: str, fmt: FloatFormat, *, may_overflow: bool) -> str:
-    """Return the condition that a code is a finite number's, or of an infinity where overflow makes it."""
-    numbers = f"{code}[{fmt.width - 2}:0] <= {fmt.infinity_code(0) if may_overflow else fmt.max_code}"
+def _finite(code: str, fmt: FloatFormat, overflow: Overflow, *, infinite: bool) -> str:
+    """Return the condition that a code is a finite number's, or what overflow makes of one: NaN, or an infinity."""
+    numbers = f"{code}[{fmt.width - 2}:0] <= {fmt.infinity_code(0) if infinite else fmt.max_code}"
     if fmt.encoding == "fnuz":
         numbers += f" & {code} != {fmt.nan_code}"
+    if overflow == "nan":
+        numbers = f"{numbers} | {code} == {fmt.nan_code}"
     return f"({numbers})"
 
 
@@ -155,8 +158,8 @@ def code_valid(code: str, fmt: Format, finite: str, overflow: Overflow) -> str:
         overflow: what becomes of numbers that are too large.
     """
     if not isinstance(fmt, FloatFormat):
-        return "1'b1"  # of a fixed-point format every code is a number
-    found = _finite(code, fmt, may_overflow=overflow == "infinity")
+        return f"({code} != {fmt.missing_code})" if fmt.narrow else "1'b1"
+    found = _finite(code, fmt, overflow, infinite=overflow == "infinity")
     others = ["1'b0"]
     if fmt.has_infinity:
         others.append(f"{code}[{fmt.width - 2}:0] == {fmt.infinity_code(0)}")

@@ -203,7 +203,8 @@ class AlignedAdder(wiring.Component):
 
         # -- Add: signs become two's complement
         addends = [(negatives[index], aligned.word_select(index, kept)) for index in range(self._lanes + 1)]
-        total = signed_sum(addends, g.rounded_sum.addend.significand_bits + 1)
+        total: Value = Signal(g.rounded_sum.addend.significand_bits + 1)
+        m.d.comb += total.eq(signed_sum(addends, len(total)))
         total, largest = pipeline.after("added", total=total, largest=largest)
 
         # -- Normalise and round: in a module of its own

@@ -135,16 +135,22 @@ class FloatConversion(wiring.Component):
             flushed = tiny
         infinite, nan = member(self.number, "infinite"), member(self.number, "nan")
         overflow = too_large | (Const(0, 1) if fmt.has_infinity else infinite)
-        largest: Value = Const(fmt.max_code, fmt.width - 1)
-        if self._rounded_sum.overflow == "infinity" and self._rounded_sum.rounds_up:
-            largest = Const(fmt.max_code + 1, fmt.width - 1)
+        ends = [
+            Const(fmt.max_code + (self._rounded_sum.overflown(negative=sign) == "infinity"), fmt.width - 1)
+            for sign in (False, True)
+        ]
+        largest: Value = ends[0] if ends[0].value == ends[1].value else Mux(self.number.negative, ends[1], ends[0])
 
         # -- Code: sign and magnitude, the largest number in place of a larger one, infinities and NaN
         absolute = Signal(fmt.width - 1)
+        remains = Signal()  # it is neither 0 nor flushed
+        m.d.comb += remains.eq(nonzero & ~flushed)
         negative = self.number.negative & ~(is_zero(absolute) if fmt.encoding == "fnuz" else Const(0, 1))
-        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(nonzero & ~flushed, rounded[: fmt.width - 1], 0)))
-        code: Value = Cat(absolute, negative & nonzero & ~flushed)
-        if addend.infinite:
+        m.d.comb += absolute.eq(Mux(too_large, largest, Mux(remains, rounded[: fmt.width - 1], 0)))
+        code: Value = Cat(absolute, negative & remains)
+        if self._rounded_sum.overflow_nan:
+            code = Mux(overflow, Const(fmt.nan_code, fmt.width), code)
+        elif addend.infinite:
             of_infinity = fmt.max_code + fmt.has_infinity
             code = Mux(infinite, Cat(Const(of_infinity, fmt.width - 1), self.number.negative), code)
         if addend.nan:
@@ -159,6 +165,8 @@ class FloatConversion(wiring.Component):
             return below[-1] & (below[:-1].any() | sticky | last)
         if self._rounded_sum.random_bits:
             return rounds_away(below, self.random, Const(0, 1))
+        if self._rounded_sum.floors:
+            return self.number.negative & (below.any() | sticky)
         return Const(0, 1)
 
 

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from macgen.numerics import FixedFormat, FloatFormat, Format
-from macgen.spec import Scale
+from macgen.spec_fields import Scale
 
 
 def significand_bits(fmt: Format) -> int:

@@ -46,9 +46,9 @@ class FloatNumber(wiring.Component):
         if g.flush:
             exponent = Mux(value.flushed, g.zero_exponent, exponent)
             magnitude = Mux(value.flushed, 0, magnitude)
-        if not g.overflow_infinite:
-            exponent = Mux(value.outside, g.max_exponent, exponent)
-            magnitude = Mux(value.outside, g.max_significand, magnitude)
+        if value.saturated is not None:
+            exponent = Mux(value.saturated, g.max_exponent, exponent)
+            magnitude = Mux(value.saturated, g.max_significand, magnitude)
         m.d.comb += [
             self.number.exponent.eq(exponent),
             self.number.magnitude.eq(Mux(value.specials.any, 0, magnitude)),

@@ -1,6 +1,7 @@
 """The datapath of an integer or fixed-point accumulator (docs/arithmetic.md section 3)."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,8 +30,9 @@ class FixedGeometry:
         acc_bits: width of the accumulator.
         acc_signed: whether it is two's complement.
         extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
-            kept, the lower one sticky (with stochastic rounding one more than random bits); of an integer product all.
-            None with `drop`.
+            kept, the lower one sticky (with stochastic rounding one more than random bits, with `floor` the sticky one
+            alone); of an integer product all. None with `drop`, and of an integer product with `floor`: then addends
+            are rounded as they come, since the accumulator is on its grid.
         random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
         clipped: whether an addend that is no integer can be too large for an operand. The operand's top bit then tells
@@ -56,11 +58,12 @@ class FixedGeometry:
         addend, acc = rounded_sum.addend, rounded_sum.acc
         assert isinstance(acc, FixedFormat)
         finer = max(0, acc.lsb_exponent - addend.lsb_exponent)
-        extra = finer if addend.integer_bits else min(finer, max(rounded_sum.random_bits, 1) + 1)
-        if rounded_sum.drops:
+        below = 1 if rounded_sum.floors else max(rounded_sum.random_bits, 1) + 1
+        extra = finer if addend.integer_bits else min(finer, below)
+        if rounded_sum.drops or (rounded_sum.floors and addend.integer_bits):
             extra = 0
         coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
-        clipped = not addend.integer_bits and addend.largest >= 1 << acc.int_bits
+        clipped = not addend.integer_bits and addend.largest >= Fraction(2) ** acc.int_bits
         addend_bits = acc.width + extra + 1 + 2 * clipped
         if addend.integer_bits:
             addend_bits = addend.integer_bits + coarser
@@ -187,7 +190,7 @@ class FixedAdder(wiring.Component):
                 m.d.comb += increment.eq(dropped[-1] & (dropped[:-1].any() | kept[0]))
             elif g.random_bits:
                 m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
-            else:
+            elif not rounded_sum.floors:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
 
         # -- Range: sums that the accumulator does not hold, infinities and NaN
@@ -265,7 +268,9 @@ class FixedProduct(wiring.Component):
             # -- Align: an integer product to the accumulator's grid
             finer = max(grid - addend.lsb_exponent, 0)
             value = self.product.integer << max(addend.lsb_exponent - grid, 0)
-            if finer:  # `drop` cuts toward zero, the shift toward minus infinity
+            if finer and g.rounded_sum.floors:
+                value = value[finer:].as_signed()
+            elif finer:  # `drop` cuts toward zero, the shift toward minus infinity
                 negative, lost = value[-1], value[:finer].any()
                 value = value[finer:].as_signed() + extend(negative & lost, 2).as_signed()
         else:

@@ -123,7 +123,9 @@ class FloatOutput(wiring.Component):
                 distance.eq(Mux(below_normal, Const(g.min_exponent, bits) - value.exponent, 0)),
             ]
             low = max(p - 1 - binades, 0)
-            shifted = Cat(value.magnitude[:low], value.magnitude[low:] >> distance)
+            moved = Signal(p + 1 - low, name="moved_magnitude")
+            m.d.comb += moved.eq(value.magnitude[low:] >> distance)
+            shifted = Cat(value.magnitude[:low], moved)
 
         # -- Exponent field: the exponent with the format's bias; of a subnormal number 0
         field = Signal(fmt.exp_bits)
@@ -137,8 +139,8 @@ class FloatOutput(wiring.Component):
         absolute: Value = Cat(shifted[: p - 1], field)
         if g.flush:
             absolute = Mux(value.flushed, 0, absolute)
-        if not g.overflow_infinite:
-            absolute = Mux(value.outside, fmt.max_code, absolute)
+        if value.saturated is not None:
+            absolute = Mux(value.saturated, fmt.max_code, absolute)
         if g.infinite:
             absolute = Mux(value.specials.infinite, fmt.infinity_code(0), absolute)
         code: Value = Cat(absolute[: fmt.width - 1], value.negative)

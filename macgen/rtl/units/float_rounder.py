@@ -9,7 +9,7 @@ The worked example of FloatAdder goes on, with its sum 001011.11, the sticky bit
     Exponent               normalised_exponent  1010      the larger addend's, as one place was to spare
     Round                  up                   1         more than a half lies below: 11 becomes 12
 
-The result stays as 01011 with the bit `up`; whoever reads it adds that (FloatAdder's first stage).
+The result stays as 01011 with the bit `round_up`; whoever reads it adds that (FloatAdder's first stage).
 """
 
 from types import SimpleNamespace
@@ -65,7 +65,7 @@ class FloatRounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, rounding = self._geometry, self._geometry.rounded_sum.rounding
+        g, rounding, floors = self._geometry, self._geometry.rounded_sum.rounding, self._geometry.rounded_sum.floors
         specials_in = {name: getattr(self.specials, name) for name in self.specials.signature.members}
         pipeline = PipelineRegisters(m, self._registers_after, specials_in)
         kept, below, exponent, nonzero = self._normalise(m, pipeline)
@@ -79,7 +79,7 @@ class FloatRounder(wiring.Component):
             m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
             m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
-        else:
+        elif not floors:  # a cut sum is rounded down, which is toward zero where it is positive
             m.d.comb += up.eq(kept[-1] & inexact)
         if rounding == "drop":
             # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
@@ -87,11 +87,13 @@ class FloatRounder(wiring.Component):
             m.d.comb += lowest.eq(kept[-1] & is_zero(kept[:-1]) & ~inexact)
             m.d.comb += [
                 self.result.significand.eq(Mux(lowest, Const(-(1 << (p - 1)) - 1, signed(p + 1)), kept)),
-                self.result.up.eq(up | lowest),
+                self.result.round_up.eq(up | lowest),
                 self.result.exponent.eq(exponent + extend(lowest, g.exponent_bits)),
             ]
         else:
-            m.d.comb += [self.result.significand.eq(kept), self.result.up.eq(up), self.result.exponent.eq(exponent)]
+            m.d.comb += [self.result.significand.eq(kept), self.result.exponent.eq(exponent)]
+            if not floors:
+                m.d.comb += self.result.round_up.eq(up)
 
         # -- Underflow: an inexact sum below the smallest normal number, unless rounding at full precision reaches it
         specials = SimpleNamespace(**pipeline.carried)
@@ -106,12 +108,17 @@ class FloatRounder(wiring.Component):
             if name in self.result.signature.members:
                 m.d.comb += getattr(self.result, name).eq(getattr(specials, name))
         if "clamped" in self.specials.signature.members:
+            negative = member(specials, "negative")
             with m.If(clamped):
-                m.d.comb += [
-                    self.result.significand.eq(g.max_significand ^ member(specials, "negative").replicate(p + 1)),
-                    self.result.up.eq(member(specials, "negative")),
-                    self.result.exponent.eq(g.max_exponent),
-                ]
+                if floors:
+                    least = Const(-g.max_significand, signed(p + 1))
+                    m.d.comb += self.result.significand.eq(Mux(negative, least, g.max_significand))
+                else:
+                    m.d.comb += [
+                        self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
+                        self.result.round_up.eq(negative),
+                    ]
+                m.d.comb += self.result.exponent.eq(g.max_exponent)
         if "negative" in self.result.signature.members:
             of_zero = ~nonzero & ~clamped
             m.d.comb += self.result.negative.eq(specials.negative & of_zero)
@@ -139,7 +146,8 @@ class FloatRounder(wiring.Component):
             marker = Signal(bits)
             m.d.comb += room.eq(self.exponent - g.min_exponent)
             m.d.comb += Cat(*reversed(marker[:-1])).eq(Cat(*(room == i for i in range(bits - 1))))
-            stops = transitions | marker
+            stops = Signal(bits)
+            m.d.comb += stops.eq(transitions | marker)
 
         # -- Bits below: those that rounding looks at, from the sum as it stands where its shift is short
         # As many as rounding looks at; tininess is a matter of the place below.
@@ -187,6 +195,8 @@ class FloatRounder(wiring.Component):
             positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
             negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
             return positive | negative
+        if self._geometry.rounded_sum.floors:  # away from zero where it is negative, by less than half a unit here
+            return (kept == -(1 << (p - 1))) & ~below[-1]
         if self._geometry.rounded_sum.rounding != "rne":
             return Const(0, 1)
         positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()

@@ -18,7 +18,7 @@ class FloatValue(wiring.Signature):
 
     Members:
         significand: two's complement, rounded down. It has p + 1 bits; the two top bits differ in normal numbers only.
-        up: one is still to be added to the significand.
+        round_up: one is still to be added to the significand. Not there with `floor`, where none ever is.
         exponent: with an offset, so that none is negative. See FloatGeometry:
             `zero_exponent` where the significand is not normal, but beside infinities and NaN, where it does not
             matter. Beyond the range of the format it stands for what overflow or flushing makes of it.
@@ -31,9 +31,11 @@ class FloatValue(wiring.Signature):
     def __init__(self, geometry: FloatGeometry) -> None:
         members: dict[str, Any] = {
             "significand": Out(signed(geometry.precision + 1)),
-            "up": Out(1),
+            "round_up": Out(1),
             "exponent": Out(unsigned(geometry.exponent_bits)),
         }
+        if geometry.rounded_sum.floors:
+            del members["round_up"]
         members |= special_members(infinite=geometry.infinite, nan=geometry.nan)
         if geometry.signed_zero:
             members["negative"] = Out(1)
@@ -86,7 +88,7 @@ class SumSpecials(wiring.Signature):
 
     def __init__(self, geometry: FloatGeometry) -> None:
         g = geometry
-        clamped = (g.operand_infinite and not g.infinite) or (g.operand_nan and not g.nan)
+        clamped = (g.operand_infinite and not g.infinite and not g.overflow_nan) or (g.operand_nan and not g.nan)
         present = {
             "clamped": clamped,
             "negative": g.signed_zero or clamped,
@@ -112,8 +114,10 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", oper
     added = Specials(m, operand, "operand")
     positive = old.positive_infinity | added.positive_infinity
     negative = old.negative_infinity | added.negative_infinity
-    clamped: Value = Const(0, 1)
-    if not g.infinite:
+    nan, clamped = old.nan | added.nan, Const(0, 1)
+    if g.overflow_nan:
+        nan = nan | added.infinite
+    elif not g.infinite:
         clamped = added.infinite
     if not g.nan:  # an encoding without NaN takes its largest value instead
         clamped = clamped | added.nan
@@ -124,7 +128,7 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", oper
     found = {
         "positive_infinity": positive,
         "negative_infinity": negative,
-        "nan": old.nan | added.nan,
+        "nan": nan,
         "clamped": clamped,
         "negative": (added.negative_infinity & ~added.nan) | sign_of_zero,
         "overflow": added.infinite & ~old.nan,
@@ -134,13 +138,14 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", oper
 
 
 class SettledRange:
-    """Where the number that `up` makes of an accumulator state stands in the format's range.
+    """Where the number that `round_up` makes of an accumulator state stands in the format's range.
 
     Attributes:
-        normal: the significand, without `up`, is normalised.
+        normal: the significand, without `round_up`, is normalised.
         carry: with it, its magnitude is 2**p.
         beyond: the exponent is above the largest.
         outside: the number overflows.
+        saturated: it does so and becomes the largest of its sign; None where none does.
         flushed: it becomes 0.
         exponent: see FloatGeometry; neither saturated nor flushed.
         specials: what stands beside it, an infinity by overflow included.
@@ -149,7 +154,7 @@ class SettledRange:
 
     def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
         g, p = geometry, geometry.precision
-        kept, up, negative = value.significand, value.up, value.significand[-1]
+        kept, up, negative = value.significand, member(value, "round_up"), value.significand[-1]
         self.exponent: Value = value.exponent
 
         # -- Settle: what the pending increment makes of the significand
@@ -188,12 +193,29 @@ class SettledRange:
         self.specials = Specials(m, value, name)
         finite = ~self.specials.any
         m.d.comb += overflow.eq(self.outside & finite)
-        if g.overflow_infinite:
+        above, below = (g.rounded_sum.overflown(negative=sign) for sign in (False, True))
+        self.saturated: Value | None = self.outside
+        if above == below == "infinity":
+            self.saturated = None
+            positive = Signal(name=f"{name}_settled_positive_infinity")
+            negative_infinity = Signal(name=f"{name}_settled_negative_infinity")
+            m.d.comb += [
+                positive.eq(value.positive_infinity | (overflow & ~negative)),
+                negative_infinity.eq(value.negative_infinity | (overflow & negative)),
+            ]
+            overflown = SimpleNamespace(positive_infinity=positive, negative_infinity=negative_infinity)
+            self.specials = Specials(m, overflown, f"{name}_settled")
+        elif below == "infinity":
+            self.saturated = Signal(name=f"{name}_saturated")
+            m.d.comb += self.saturated.eq(self.outside & ~negative)
             overflown = SimpleNamespace(
-                positive_infinity=value.positive_infinity | (overflow & ~negative),
+                positive_infinity=value.positive_infinity,
                 negative_infinity=value.negative_infinity | (overflow & negative),
             )
             self.specials = Specials(m, overflown, f"{name}_settled")
+        elif g.overflow_nan:
+            self.saturated = None
+            self.specials = Specials(m, SimpleNamespace(nan=value.nan | overflow), f"{name}_settled")
         self.flags = Cat(overflow, self.flushed & finite if g.flush else Const(0, 1), Const(0, 1))
         self._chopped, self._away = chopped, away
 
@@ -216,14 +238,14 @@ class Settled(SettledRange):
 
         # -- Round: the pending increment is added
         self.rounded = Signal(signed(p + 2), name=f"{name}_rounded")
-        m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(value.up, p + 2))
+        m.d.comb += self.rounded.eq(extend(kept, p + 2) + extend(member(value, "round_up"), p + 2))
 
         # -- Saturate: the largest number in place of one above it, 0 in place of one below the smallest
         significand: Value = self.rounded
-        if not g.overflow_infinite:
+        if self.saturated is not None:
             exponent = Mux(self.beyond, g.max_exponent, exponent)
             largest = Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand)
-            significand = Mux(self.outside, largest, significand)
+            significand = Mux(self.saturated, largest, significand)
         if g.flush:
             exponent = Mux(self.flushed, g.zero_exponent, exponent)
             significand = Mux(self.flushed, 0, significand)

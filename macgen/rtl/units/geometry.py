@@ -53,6 +53,7 @@ class FloatGeometry:
         nan: whether the accumulator can become NaN and stay so.
         infinite: whether the accumulator can become infinite and stay so.
         overflow_infinite: whether finite numbers can make it so.
+        overflow_nan: whether numbers that are too large, and infinite addends, make it NaN.
         operand_infinite: whether an addend can be infinite.
         operand_nan: whether an addend can be NaN.
         operand_opposite: whether it can be one that is invalid only beside a number or an infinity.
@@ -79,6 +80,7 @@ class FloatGeometry:
     nan: bool
     infinite: bool
     overflow_infinite: bool
+    overflow_nan: bool
     operand_infinite: bool
     operand_nan: bool
     operand_opposite: bool
@@ -126,8 +128,7 @@ class FloatGeometry:
         # A sum may have one more than the largest; the exponent below the least is that of zero and of -1.0 beneath it.
         exponent_bits = (largest + 1 - (least - 1)).bit_length()
         min_exponent = (1 << exponent_bits) - 1 - (largest + 1)
-        overflow_infinite = rounded_sum.overflow == "infinity" and rounded_sum.rounds_up
-        infinite = acc.has_infinity and (addend.infinite or overflow_infinite)
+        infinite = acc.has_infinity and (addend.infinite or rounded_sum.overflow_infinite)
         return cls(
             rounded_sum=rounded_sum,
             acc=acc,
@@ -146,10 +147,11 @@ class FloatGeometry:
             capped=capped,
             flush=not gradual,
             least_missing=acc.subnormals == "none",
-            signed_zero=capped and acc.encoding != "fnuz" and not drops,
-            nan=acc.has_nan and (addend.nan or infinite),
+            signed_zero=capped and acc.encoding != "fnuz" and not drops and not rounded_sum.floors,
+            nan=acc.has_nan and (addend.nan or infinite or rounded_sum.overflow_nan),
             infinite=infinite,
-            overflow_infinite=overflow_infinite,
+            overflow_infinite=rounded_sum.overflow_infinite,
+            overflow_nan=rounded_sum.overflow_nan,
             operand_infinite=addend.infinite,
             operand_nan=addend.nan,
             operand_opposite=addend.opposite,

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import add, mul, or_
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, shift_left
 from macgen.rtl.parts.interfaces import member
 from macgen.rtl.units.exact_number import Addend, ExactNumber, significand_bits
-from macgen.spec import Scale
+from macgen.spec_fields import Scale
 
 
 class Multiplier(wiring.Component):
@@ -224,7 +224,10 @@ def decoded(m: Module, code: Value, fmt: Format | ScaleFormat, name: str, *, nor
     """
     none = Const(0, 1)
     if isinstance(fmt, ScaleFormat):
-        return Factor(none, None, code, zero=none, infinite=none, nan=code.all(), signalling=none)
+        # -- Decode: a scale is an exponent alone, or NaN
+        is_nan = Signal(name=f"{name}_is_nan")
+        m.d.comb += is_nan.eq(code.all())
+        return Factor(none, None, code, zero=none, infinite=none, nan=is_nan, signalling=none)
     # -- Decode: sign, significand and exponent of an operand
     significand = Signal(significand_bits(fmt), name=f"{name}_significand")
     zero = Signal(name=f"{name}_zero")
@@ -264,9 +267,11 @@ def _decoded_float(
         shifted = Cat(Const(0, 1), shift_left(m, mantissa, zeros, f"{name}_normalise")[:-1])
         exponent = Signal(range(1 - fmt.man_bits, 1 << fmt.exp_bits), name=f"{name}_exponent")
         no_bits = ~normal & ~hidden
+        subnormal_exponent = Signal(signed(len(zeros) + 1), name=f"{name}_subnormal_exponent")  # 0 of a normal number
         m.d.comb += [
             significand.eq(Cat(Mux(normal, mantissa, shifted), Const(1, 1))),
-            exponent.eq(field | Mux(normal, 0, -zeros)),
+            subnormal_exponent.eq(Mux(normal, 0, -zeros)),
+            exponent.eq(field | subnormal_exponent),
             zero.eq(no_bits & ~nan if fmt.encoding == "fnuz" else no_bits),  # whose NaN is the code of -0
         ]
     else:
@@ -283,9 +288,13 @@ def _decoded_float(
         case "ieee":
             infinite = Signal(name=f"{name}_infinite")
             signalling = Signal(name=f"{name}_signalling")
+            field_all_ones = Signal(name=f"{name}_field_all_ones")
+            mantissa_nonzero = Signal(name=f"{name}_mantissa_nonzero")
             m.d.comb += [
-                infinite.eq(field.all() & ~mantissa.any()),
-                nan.eq(field.all() & mantissa.any()),
+                field_all_ones.eq(field.all()),
+                mantissa_nonzero.eq(mantissa.any()),
+                infinite.eq(field_all_ones & ~mantissa_nonzero),
+                nan.eq(field_all_ones & mantissa_nonzero),
                 signalling.eq(nan & ~mantissa[-1]),
             ]
         case "fn":

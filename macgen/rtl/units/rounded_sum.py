@@ -18,7 +18,7 @@ class RoundedSum:
         addend: the exact numbers that are added.
         acc: the accumulator's format.
         rounding: a rounding of sums.
-        overflow: `saturate`, `infinity` or `wrap`.
+        overflow: what becomes of sums that are too large.
         folds: whether accumulator states are added, too, by the same adder.
         prefix: of the names of its modules, where a PE has several kinds.
     """
@@ -35,10 +35,25 @@ class RoundedSum:
         """Bits of the random number that the rounding takes, else 0."""
         return self.rounding.random_bits
 
+    def overflown(self, *, negative: bool) -> Overflow:
+        """Return what becomes of a sum of a sign that is too large: `infinity` only where it is rounded that way."""
+        toward_infinity = self.rounding == "rne" or self.random_bits > 0 or (self.floors and negative)
+        return Overflow.SATURATE if self.overflow == "infinity" and not toward_infinity else self.overflow
+
     @property
-    def rounds_up(self) -> bool:
-        """Whether a sum can be rounded away from zero, and so to infinity."""
-        return self.rounding == "rne" or self.random_bits > 0
+    def overflow_infinite(self) -> bool:
+        """Whether finite numbers can make a sum infinite."""
+        return any(self.overflown(negative=negative) == "infinity" for negative in (False, True))
+
+    @property
+    def overflow_nan(self) -> bool:
+        """Whether what is too large, infinite addends too, makes a sum NaN."""
+        return self.overflow == "nan"
+
+    @property
+    def floors(self) -> bool:
+        """Whether sums are rounded toward minus infinity, which is to cut what is two's complement."""
+        return self.rounding == "floor"
 
     @property
     def drops(self) -> bool:
@@ -57,9 +72,10 @@ class RoundedSum:
     @property
     def states(self) -> Addend:
         """What an accumulator can become that starts at 0 and to which the addends are added."""
-        infinite = self.acc.has_infinity and (self.addend.infinite or (self.overflow == "infinity" and self.rounds_up))
+        infinite = self.acc.has_infinity and (self.addend.infinite or self.overflow_infinite)
         values = Addend.of_format(self.acc, integer=True)
-        return replace(values, infinite=infinite, nan=self.acc.has_nan and (infinite or self.addend.nan))
+        nan = infinite or self.addend.nan or self.overflow_nan
+        return replace(values, infinite=infinite, nan=self.acc.has_nan and nan)
 
     def rounded(self, *, integer: bool) -> Addend:
         """Describe the values that single addends are rounded to.
@@ -68,5 +84,5 @@ class RoundedSum:
             integer: whether integer or fixed-point ones shall be signed integers.
         """
         values, fmt = Addend.of_format(self.acc, integer=integer), self.acc
-        infinite = self.addend.infinite or (self.overflow == "infinity" and self.rounds_up)
-        return replace(values, infinite=fmt.has_infinity and infinite, nan=fmt.has_nan and self.addend.nan)
+        infinite, nan = self.addend.infinite or self.overflow_infinite, self.addend.nan or self.overflow_nan
+        return replace(values, infinite=fmt.has_infinity and infinite, nan=fmt.has_nan and nan)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from macgen import MacSpec, presets, tools
 from macgen.errors import MacgenError
 from macgen.golden import Model
+from macgen.numerics import all_codes
 from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
 from tests.strategies import codes, float_formats, formats, roundings, specs
 
@@ -95,11 +96,18 @@ SMALL = [
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.0", rounding="rtz", overflow="wrap"),
     MacSpec(a="fix2.2", b="uint2", acc="fix5.1", rounding="drop"),
+    MacSpec(a="fix5.-2", b="ufix-1.3", acc="fix5.-1"),
+    MacSpec(a="fix-1.4", b="fix-2.5", acc="fix-2.7", rounding="drop", overflow="wrap"),
+    MacSpec(a="int4", b="uint2", acc="fix6.0narrow", rounding="rtz"),
     MacSpec(a="uint3", b="ufix1.2", acc="ufix5.1", overflow="wrap"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2", rounding="stochastic:3", overflow="infinity"),
     MacSpec(a="e2m1", b="e3m0finite", acc="e4m1", rounding="stochastic:1"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="stochastic:2"),
     MacSpec(a="e2m1", b="e2m0finite", acc="fix5.0", rounding="stochastic:2", overflow="wrap"),
+    MacSpec(a="e2m1", b="e3m1", acc="e4m1", rounding="floor", overflow="infinity"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="floor", overflow="nan"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m1fn", overflow="nan"),
+    MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="floor"),
 ]
 
 
@@ -115,7 +123,7 @@ def random_numbers(spec, place):
 @pytest.mark.parametrize("spec", SMALL, ids=name_of)
 def test_every_step_and_fold_of_small_formats(library, spec):
     model = Model(spec)
-    accs, a, b = (range(1 << fmt.width) for fmt in (spec.acc, spec.a, spec.b))
+    accs, a, b = (all_codes(fmt).tolist() for fmt in (spec.acc, spec.a, spec.b))
     cases = list(itertools.product(accs, a, b, random_numbers(spec, "steps")))
     acc, a, b, random = zip(*cases, strict=True)
     found = steps(library, spec, acc, [[code] for code in a], [[code] for code in b], random)
@@ -161,7 +169,7 @@ def families(draw):
             fields[name] = draw(formats(*formats_of))
     if "scale" in some:
         powers = st.integers(2, 8).map("e{}m0fnu".format)
-        fields["scale"] = draw(powers | float_formats(4, 6).filter(lambda fmt: fmt.width <= 8).map(str))
+        fields["scale"] = draw(powers | float_formats(11, 23).filter(lambda fmt: fmt.width <= 32).map(str))
     if "rounding" in some:
         fields["outer_rounding"] = draw(roundings())
         if spec.random_bits:
@@ -192,12 +200,11 @@ def test_any_spec(library, data, spec):
     expected = [model.step(acc, *zip(*step, strict=True), number) for acc, step, number in cases]
     assert steps(library, spec, acc, *sides, r) == expected
 
-    if spec.has_outer_adder or spec.fold_rounding == spec.rounding:  # else `outer_rounding` is that of results alone
-        scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
-        number = random("chunks" if spec.has_outer_adder else "steps")
-        cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
-        expected = [model.fold(*case) for case in cases]
-        assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
+    scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
+    number = random("chunks" if spec.has_outer_adder else "steps")
+    cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
+    expected = [model.fold(*case) for case in cases]
+    assert folds(library, spec, outer, inner, *(scale_codes or (None, None)), r) == expected
 
     if spec.out_format != spec.outer_format:
         cases, outer, r = some(codes(spec.outer_format), random("out"))

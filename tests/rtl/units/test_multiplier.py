@@ -50,7 +50,7 @@ def all_pairs(spec):
 def decoded(fmt, code):
     """Return sign and magnitude, straight from docs/arithmetic.md section 1."""
     if isinstance(fmt, FixedFormat):
-        value = Fraction(code - (1 << fmt.width) * (fmt.signed and code >> (fmt.width - 1)), 1 << fmt.frac_bits)
+        value = (code - (1 << fmt.width) * (fmt.signed and code >> (fmt.width - 1))) / Fraction(2) ** fmt.frac_bits
         return int(value < 0), abs(value)
     return decode(fmt, code)
 

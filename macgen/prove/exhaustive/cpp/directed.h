@@ -55,7 +55,7 @@ inline int max_exponent(const Format& f) {
 // The code nearest to a value, or that of the end of the range.
 inline u128 nearest_code(const Format& f, double x) {
     const double magnitude = std::fabs(x);
-    if (magnitude == 0) return 0;
+    if (!(magnitude > 0)) return 0;  // NaN, of a value that is divided by scales, likewise
     if (!f.is_float) {
         const double limit = std::ldexp(1.0, f.width - f.is_signed), scaled = std::rint(std::ldexp(magnitude, f.frac_bits));
         if (x < 0 && !f.is_signed) return 0;

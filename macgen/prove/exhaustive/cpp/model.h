@@ -3,8 +3,8 @@
 //
 // An addition is formed exactly first, then rounded: with one random number or, in turn, with several.
 //
-// Limits: operands of up to 32 bits, products' and accumulators' significands of up to 64, or fixed-point accumulators
-// that have 120 bits together with those of the random number, of the lanes' carries and of scales' significands.
+// Limits: operands and scales of up to 32 bits, products' and accumulators' significands of up to 64, or fixed-point
+// accumulators that have 120 bits together with those of the random number, of the lanes' carries and of scales' significands.
 
 #pragma once
 
@@ -20,8 +20,8 @@ inline u128 first_bits(u128 x, int place, int r) {
     return (place >= r ? x >> (place - r) : x << (r - place)) & ones(r);
 }
 
-// Divide by 2^distance and round; a negative distance multiplies. `x` is below 2^126.
-inline u128 shift_right(const RoundedSum& t, u128 x, int distance, uint32_t random, bool& inexact) {
+// Divide the magnitude of a number by 2^distance and round; a negative distance multiplies. `x` is below 2^126.
+inline u128 shift_right(const RoundedSum& t, bool negative, u128 x, int distance, uint32_t random, bool& inexact) {
     if (distance <= 0) {
         inexact = false;
         return x << -distance;
@@ -30,6 +30,7 @@ inline u128 shift_right(const RoundedSum& t, u128 x, int distance, uint32_t rand
     const u128 kept = far ? 0 : x >> distance, dropped = far ? x : x & ones(distance);
     inexact = dropped != 0;
     if (t.rounding == STOCHASTIC) return kept + ((first_bits(x, distance, t.random_bits) + random) >> t.random_bits);
+    if (t.rounding == FLOOR) return kept + (negative && inexact);
     if (t.rounding != RNE || far) return kept;
     const u128 half = u128(1) << (distance - 1);
     return kept + (dropped > half || (dropped == half && (kept & 1)));
@@ -45,7 +46,7 @@ inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude,
     const u128 sign = negative ? sign_bit(f) : 0;
     bool inexact;
     int lsb = last_place(f, magnitude, exponent);
-    u128 significand = shift_right(t, magnitude, lsb - exponent, random, inexact);
+    u128 significand = shift_right(t, negative, magnitude, lsb - exponent, random, inexact);
     if (significand >> (f.man_bits + 1)) {
         significand >>= 1;
         ++lsb;
@@ -54,7 +55,7 @@ inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude,
     if (f.subnormals == NONE && lsb + f.man_bits == min_exponent(f) && is_power) return {0, UNDERFLOWS};
     if (lsb + f.man_bits < min_exponent(f)) {
         if (f.subnormals != GRADUAL) return {0, UNDERFLOWS};
-        significand = shift_right(t, magnitude, lsb_exponent(f) - exponent, random, inexact);
+        significand = shift_right(t, negative, magnitude, lsb_exponent(f) - exponent, random, inexact);
         if (significand == 0 && f.encoding == FNUZ) return {0, inexact ? UNDERFLOWS : 0u};
         return {significand | sign, inexact ? UNDERFLOWS : 0u};
     }
@@ -63,7 +64,9 @@ inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude,
     const bool beyond = field >= 1 << f.exp_bits;
     const u128 code = beyond ? 0 : (u128(field) << f.man_bits) | (significand & ones(f.man_bits));
     if (beyond || code > largest_magnitude(f)) {
-        const bool to_infinity = t.overflow == INFINITY_ && (t.rounding == RNE || t.rounding == STOCHASTIC);
+        if (t.overflow == NAN_) return {canonical_nan(f), OVERFLOWS};
+        const bool rounds_there = t.rounding == RNE || t.rounding == STOCHASTIC || (t.rounding == FLOOR && negative);
+        const bool to_infinity = t.overflow == INFINITY_ && rounds_there;
         return {to_infinity ? infinity(f, negative) : largest(f, negative), OVERFLOWS};
     }
     return {code | sign, 0};
@@ -72,9 +75,9 @@ inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude,
 inline Result round_to_fixed(const RoundedSum& t, bool negative, u128 magnitude, int exponent, uint32_t random) {
     const Format& f = t.format;
     bool inexact;
-    const i128 rounded = shift_right(t, magnitude, -f.frac_bits - exponent, random, inexact);
+    const i128 rounded = shift_right(t, negative, magnitude, -f.frac_bits - exponent, random, inexact);
     const i128 integer = negative ? -rounded : rounded;
-    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) : 0;
+    const i128 highest = ones(f.width - f.is_signed), lowest = f.is_signed ? -(i128(1) << (f.width - 1)) + f.is_narrow : 0;
     if (lowest <= integer && integer <= highest) return {u128(integer) & ones(f.width), 0};
     return {t.overflow == WRAP ? u128(integer) & ones(f.width) : largest(f, integer < 0), OVERFLOWS};
 }
@@ -168,11 +171,12 @@ ExactSum add_to_fixed(const RoundedSum& t, const NumberOf<Integer>& x, const Num
     for (const NumberOf<Integer>* n : {&x, &y}) {
         if (is_zero(*n)) continue;
         if (top(*n) - lsb > 126) {
+            if (t.overflow != WRAP) return finished(largest(f, n->negative), OVERFLOWS);
             const int distance = n->exponent + f.frac_bits;
             const u128 addend = distance > 127 ? 0 : static_cast<u128>(n->magnitude) << distance;
             const u128 other = sum >> below;
             const u128 wrapped = (n->negative ? -addend : addend) + (negative ? -other : other);
-            return finished(t.overflow == WRAP ? wrapped & ones(f.width) : largest(f, n->negative), OVERFLOWS);
+            return finished(wrapped & ones(f.width), OVERFLOWS);
         }
         u128 addend = static_cast<u128>(shift_right_sticky(n->magnitude, lsb - n->exponent));
         if (t.rounding == DROP) addend &= ~ones(below);
@@ -200,6 +204,7 @@ inline ExactSum add_specials(const RoundedSum& t, const Number* addends, int cou
     if (kinds[QUIET_NAN]) return not_a_number(t, 0);
     if (signs[0] && signs[1]) return not_a_number(t, INVALID);
     if (has_infinity(t.format)) return finished(infinity(t.format, signs[1]));
+    if (t.overflow == NAN_) return finished(canonical_nan(t.format), OVERFLOWS);
     return finished(largest(t.format, signs[1]), OVERFLOWS);
 }
 

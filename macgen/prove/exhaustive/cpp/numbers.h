@@ -10,8 +10,8 @@ typedef __int128 i128;
 
 enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
 enum Subnormals { GRADUAL, FLUSH, NONE };
-enum Rounding { RNE, RTZ, DROP, STOCHASTIC };
-enum Overflow { SATURATE, INFINITY_, WRAP };
+enum Rounding { RNE, RTZ, FLOOR, DROP, STOCHASTIC };
+enum Overflow { SATURATE, INFINITY_, NAN_, WRAP };
 enum LaneSum { FUSED, TREE, ALIGNED };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
@@ -22,7 +22,7 @@ constexpr int MOST_LANES = 32;
 struct Format {
     int is_float, width;
     int exp_bits, man_bits, bias, encoding, subnormals;
-    int frac_bits, is_signed;
+    int frac_bits, is_signed, is_narrow;
 };
 
 // A format that numbers are rounded to, and how; `random_bits` is 0 where not at random.
@@ -89,7 +89,7 @@ inline u128 largest_magnitude(const Format& f) {
 
 inline u128 largest(const Format& f, bool negative) {
     if (f.is_float) return largest_magnitude(f) | (negative ? sign_bit(f) : 0);
-    if (negative) return f.is_signed ? sign_bit(f) : 0;
+    if (negative) return f.is_signed ? sign_bit(f) + f.is_narrow : 0;
     return ones(f.width - f.is_signed);
 }
 

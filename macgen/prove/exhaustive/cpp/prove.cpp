@@ -1,12 +1,11 @@
 // Compares the hardware of one PE's loop with the contract: completely by induction, or where the space is too large
 // with operands chosen for many states. Arguments: threads, most pairs to complete, pairs to draw, seed, result file.
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <string>
 
 #include "closure.h"
+#include "result.h"
 #include "sampled.h"
 
 namespace {
@@ -15,28 +14,10 @@ struct Settings {
     uint64_t most, draws, seed;
 };
 
-struct Phase {
-    const char* name;
-    uint64_t states = 0, addends = 0;
-    bool complete = true;
-    const char* numbers = "";
-    uint64_t pairs = 0, sums = 0;
-    double seconds = 0;
-};
-
 constexpr uint64_t MOST_PRODUCTS = uint64_t(1) << 22;     // combinations of operand codes that are all driven
 constexpr uint64_t MOST_CHUNK_SUMS = uint64_t(1) << 26;   // chunk sums times scales that are all driven
 constexpr uint64_t MOST_DISTINCT = uint64_t(1) << 21;     // of which so many may be distinct
 constexpr double STATES_PER_CODE = 8;                     // of a float accumulator, about
-
-// In the names of the result.
-template <int BITS>
-const char* name_of(Numbers numbers) {
-    return BITS == 0 ? "" : numbers == EVERY ? "every" : "switches";
-}
-
-template <int BITS>
-constexpr const char* DRAWN = BITS ? "drawn" : "";
 
 // A total as the adder that folds and the contract see it.
 struct Total {
@@ -48,26 +29,13 @@ struct Total {
 
 uint64_t hash(const Total& total) { return mix(hash(total.operand) ^ uint64_t(total.code)); }
 
-class Clock {
-  public:
-    double lap() {
-        const auto now = std::chrono::steady_clock::now();
-        const double seconds = std::chrono::duration<double>(now - start_).count();
-        start_ = now;
-        return seconds;
-    }
-
-  private:
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
 class Prover {
   public:
     Prover(int threads, Settings settings) : crew_(threads), settings_(settings) {}
 
     void run() { start() && products() && loads() && steps() && folds() && results(); }
 
-    void write(const char* path) const;
+    void write(const char* path) const { write_result(path, phases_, crew_); }
 
   private:
     Crew crew_;
@@ -377,7 +345,8 @@ class Prover {
     // Every chunk sum, times scales, as the outer adder's operand; none where there are too many.
     bool scaled_sums(std::vector<ScaledSum>& sums) {
         const uint64_t scales = SPEC.has_scales ? uint64_t(1) << SPEC.scale.width : 1;
-        const double space = static_cast<double>(states_.size()) * static_cast<double>(scales * scales);
+        const double pairs = static_cast<double>(scales) * static_cast<double>(scales);
+        const double space = static_cast<double>(states_.size()) * pairs;
         if (!complete_ || space > static_cast<double>(std::min(settings_.most, MOST_CHUNK_SUMS))) return true;
         Gatherer<ScaledSum> found(crew_.workers.size());
         std::atomic<bool> too_many{false};
@@ -430,80 +399,6 @@ class Prover {
     bool results() { return true; }
 #endif
 };
-
-std::string hex(const uint64_t* words, int count) {
-    std::string text;
-    for (int i = count - 1; i >= 0; --i) {
-        char digits[17];
-        std::snprintf(digits, sizeof digits, text.empty() ? "%llx" : "%016llx", static_cast<unsigned long long>(words[i]));
-        if (words[i] != 0 || !text.empty() || i == 0) text += digits;
-    }
-    return "\"0x" + text + "\"";
-}
-
-std::string hex(u128 x) {
-    const uint64_t words[2] = {static_cast<uint64_t>(x), static_cast<uint64_t>(x >> 64)};
-    return hex(words, 2);
-}
-
-std::string list(const uint32_t* codes) {
-    std::string text;
-    for (int i = 0; i < LANES; ++i) text += (i ? ", " : "") + std::to_string(codes[i]);
-    return "[" + text + "]";
-}
-
-std::string json(const Comparison& c) {
-    const char* const names[] = {"step", "result", "fold"};
-    return "{\"what\": \"" + std::string(names[c.what]) + "\", \"acc\": " + hex(c.acc) + ", \"addend\": " +
-           hex(c.addend) + ", \"a\": " + list(c.lanes.a) + ", \"b\": " + list(c.lanes.b) + ", \"a_scale\": " +
-           std::to_string(c.a_scale) + ", \"b_scale\": " + std::to_string(c.b_scale) + ", \"random\": " +
-           std::to_string(c.random) + ", \"code\": " + hex(c.result.code) + ", \"flags\": " +
-           std::to_string(c.result.flags) + "}";
-}
-
-void Prover::write(const char* path) const {
-    std::FILE* file = std::fopen(path, "w");
-    if (file == nullptr) {
-        std::perror("error: the result cannot be written");
-        std::exit(2);
-    }
-    std::fputs("{\"phases\": [", file);
-    const char* comma = "";
-    for (const Phase& p : phases_) {
-        std::fprintf(file,
-                     "%s\n{\"name\": \"%s\", \"states\": %llu, \"addends\": %llu, \"pairs\": %llu, \"sums\": %llu, "
-                     "\"complete\": %s, \"numbers\": \"%s\", \"seconds\": %.3f}",
-                     comma, p.name, static_cast<unsigned long long>(p.states),
-                     static_cast<unsigned long long>(p.addends), static_cast<unsigned long long>(p.pairs),
-                     static_cast<unsigned long long>(p.sums), p.complete ? "true" : "false", p.numbers, p.seconds);
-        comma = ",";
-    }
-    std::fputs("],\n\"audit\": [", file);
-    comma = "";
-    for (const Worker& worker : crew_.workers) {
-        for (const Comparison& c : worker.audit.kept) {
-            std::fprintf(file, "%s\n%s", comma, json(c).c_str());
-            comma = ",";
-        }
-    }
-    std::fputs("],\n\"difference\": ", file);
-    const Difference& d = crew_.difference;
-    if (d.found) {
-        std::fprintf(file,
-                     "{\"what\": \"%s\", \"compares\": %s, \"state\": %s, \"operand\": %s, \"comparison\": %s, "
-                     "\"code\": %s, \"flags\": %u}",
-                     d.what, d.compares ? "true" : "false", hex(d.state.data(), static_cast<int>(d.state.size())).c_str(),
-                     hex(d.operand.data(), static_cast<int>(d.operand.size())).c_str(), json(d.comparison).c_str(),
-                     hex(d.wanted.code).c_str(), d.wanted.flags);
-    } else {
-        std::fputs("null", file);
-    }
-    std::fputs("}\n", file);
-    if (std::fclose(file) != 0) {
-        std::perror("error: the result cannot be written");
-        std::exit(2);
-    }
-}
 
 }  // namespace
 

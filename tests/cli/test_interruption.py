@@ -1,0 +1,86 @@
+"""Commands that are stopped at any moment leave no process, no temporary file and no half-written bundle."""
+
+import random
+import re
+import signal
+
+import numpy as np
+import pytest
+
+from tests.cli.interruption import Outcome, stop
+from tests.cli.runner import invoke, tree
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+
+# The command line ({bundle} and {model} are made for it), and about how many seconds it takes.
+COMMANDS = {
+    "plan": ("plan --network resnet18", 2),
+    "plan from data": ("plan {model} --data {samples} --a int8 --b int8", 3),
+    "build": ("build --rows 8 --cols 8 -o x", 4),
+    "icarus": ("verify {bundle} --simulator icarus --tiles 2", 3),
+    "verilator": ("verify {bundle} --simulator verilator --tiles 2", 12),
+    "exhaustive": ("verify {bundle} --exhaustive", 20),
+    "formal": ("verify {bundle} --formal", 8),
+    "report": ("report {bundle}", 16),
+    "doctor": ("doctor", 1),
+}
+
+TRY_OF_TEMPFILE = re.compile(r"[a-z0-9_]{8}")
+"""The file by which Python's tempfile finds out whether it can write; it is there for less than a millisecond."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """What the command lines name."""
+    from onnx import save
+
+    from tests.network.models import model, node, value, weight
+
+    place = tmp_path_factory.mktemp("files")
+    assert invoke("build", "--rows", 1, "--cols", 1, "-o", place / "mac").exit_code == 0
+    save(model([node("MatMul", "x w", "y")], [value("x", (1, 4))], [weight("w", 4, 4)]), place / "m.onnx")
+    np.save(place / "x.npy", np.ones((1, 4), np.float32))
+    return {"bundle": place / "mac", "model": place / "m.onnx", "samples": place / "x.npy"}
+
+
+def stopped(files, name: str, number: int, delay: float, place) -> Outcome:
+    """Stop a command, and see that nothing is left."""
+    run = place / f"{int(number)}-{delay:.6f}"
+    run.mkdir(parents=True)
+    args = COMMANDS[name][0].format(**files).split()
+    outcome = stop(args, number, delay, run, place / f"{run.name}-tmp")
+    assert outcome.processes == (), outcome
+    if number == signal.SIGKILL:
+        assert all(TRY_OF_TEMPFILE.fullmatch(file) for file in outcome.files), outcome
+        assert all(name == "x" or name.endswith(".partial") for name in tree(run) if "/" not in name), outcome
+        return outcome
+    assert outcome.files == (), outcome
+    assert {file.partition("/")[0] for file in tree(run)} <= {"x"}, outcome
+    if outcome.caught and outcome.code != 0:
+        # Where an interrupt passes through `exec`, Python ends by the signal itself; to a shell both are 130.
+        assert outcome.code in (130, -signal.SIGINT), outcome
+        assert (outcome.stdout, outcome.stderr.strip()) == ("", "macgen: interrupted"), outcome
+        assert outcome.seconds < 10, outcome
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "delay"),
+    [
+        ("icarus", signal.SIGTERM, 1.2),
+        ("formal", signal.SIGKILL, 1.5),
+        ("report", signal.SIGHUP, 1.5),
+        ("build", signal.SIGTERM, 1.0),
+    ],
+)
+def test_a_stopped_command_leaves_nothing(name, number, delay, files, tmp_path):
+    stopped(files, name, number, delay, tmp_path)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_stopped_at_many_moments_leave_nothing(name, files, tmp_path):
+    draw = random.Random(name)
+    longest = COMMANDS[name][1]
+    for _ in range(min(40, 8 + 60 // longest)):
+        stopped(files, name, draw.choice(SIGNALS), draw.uniform(0, longest), tmp_path)
