@@ -215,7 +215,7 @@ class _Work:
         self._result = result
         self._decide = decide
         self._labels = labels
-        self._alone = min(alone, model.batches[0].rows.stop)
+        self._alone = min(alone, model.most_alone)
         self._threads = threads
         self._record = record
         self._progress = progress
@@ -320,8 +320,7 @@ class _Work:
 
     def _each_alone(self, setting: _Setting, scales: Sequence[Scales]) -> list[float | None]:
         """Return the error of the network's result with only one layer on its arithmetic, for each layer."""
-        batch = self._model.batches[0]
-        few = self._model.part(batch, self._alone)
+        few = self._model.first(self._alone)
         kept: dict[str, Array] | None = None
         errors: list[float | None] = []
         for index in range(len(scales)):

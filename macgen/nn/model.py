@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Feed = Mapping[str, Array]
 
-BATCH_VALUES = 1 << 24
+BATCH_VALUES = 1 << 25
 """Values of all tensors of one run together, from which the number of examples that are computed together follows."""
 
 MOST_TOGETHER = 256
@@ -121,9 +121,14 @@ class EmulatedModel:
         first = 0 if first_layer is None else self._cut.stage_of(self.layers[first_layer].output)
         return self._cut.run(feed, compute, first=first, keep=keep)
 
-    def part(self, batch: Batch, count: int) -> Feed:
-        """Return the inputs of a batch's first examples; of all, where the model fixes their number."""
-        return self._slice.part(slice(batch.rows.start, batch.rows.start + count)) if self._slice.axes else batch.feed
+    @property
+    def most_alone(self) -> int:
+        """How many examples one run can have; those of its batch, where the model fixes that."""
+        return int(self.examples if self._slice.axes else self.batches[0].rows.stop)
+
+    def first(self, count: int) -> Feed:
+        """Return the inputs of the first examples; of a batch, where the model fixes it."""
+        return self._slice.part(slice(0, count)) if self._slice.axes else self.batches[0].feed
 
     def check_cut(self, feed: Feed, results: Mapping[str, Array]) -> None:
         """Compare the results of a run in float32 with those of the whole model in onnxruntime.
