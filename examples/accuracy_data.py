@@ -201,7 +201,7 @@ def direction(count: int) -> Task:
     pictures = []
     for label in labels:
         text = " ".join(random.choice(WORDS, int(random.integers(1, 4))))
-        picture = _line(text, 192, random, noise=0.12)
+        picture = _line(text, 192, random, noise=0.04)
         if label:
             width = int(np.flatnonzero(picture.any(axis=(0, 1))).max()) + 1
             picture[:, :, :width] = picture[:, ::-1, :width][:, :, ::-1]

@@ -87,9 +87,10 @@ class Watched(Float32):
             MacgenError: one is infinite or NaN.
         """
         self.seen.integers = all(x.dtype.kind in "iu" for x in (a, b))
-        self.seen.a = max(self.seen.a, float(np.abs(a).max(initial=0)))
+        most_a = float(np.abs(a).max(initial=0))
+        self.seen.a = max(self.seen.a, most_a)
         most = np.abs(np.asarray(b, dtype=np.float64)).max(axis=-2, keepdims=True, initial=0)
-        if not (np.isfinite(self.seen.a) and np.isfinite(most).all()):
+        if not (np.isfinite(most_a) and np.isfinite(most).all()):
             raise MacgenError(
                 f"layer {shown(self._name)} has operands that are infinite or NaN on the samples in float32; accepted "
                 f"are finite ones"

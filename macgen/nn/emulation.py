@@ -273,7 +273,7 @@ class _Work:
     def _check_labels(self, result: Array, batch: Batch) -> None:
         answers = self._decide(result)
         count = batch.rows.stop - batch.rows.start
-        if len(result) == 0 or answers.ndim == 0 or len(answers) != count:
+        if answers.shape[:1] != (count,):
             raise MacgenError(
                 f"result {shown(self._result)} of model {self._model.name} has the shape {result.shape} for {count} "
                 f"examples; accepted are results whose first axis counts examples"

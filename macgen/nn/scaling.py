@@ -179,6 +179,4 @@ def block_scales(x: Array, fmt: Format, scale: ScaleFormat | FloatFormat, chunk:
 def _positive_values(scale: ScaleFormat | FloatFormat) -> Array:
     values = np.asarray(scale.decode(np.arange(1 << scale.width)), dtype=np.float64)
     values = values[np.isfinite(values) & (values > 0)]
-    if isinstance(scale, FloatFormat):
-        values = values[values >= scale.min_normal]
     return np.unique(values[(values > 2.0**-500) & (values < 2.0**500)])

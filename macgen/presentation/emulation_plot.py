@@ -125,11 +125,13 @@ def _draw_layers(axes: "Axes", run: Run) -> None:
         axes.plot(alone, places, "^", color=_FLOAT, label="error of the result, this layer alone")
     axes.set_xscale("log")
     axes.set_yticks(places, [_short(layer.name) for layer in run.layers], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlabel("noise-to-signal ratio")
     axes.set_title(run.label)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12 if len(run.layers) < 20 else -0.05), ncols=3, fontsize=9)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
 
 
 def _short(name: str) -> str:
