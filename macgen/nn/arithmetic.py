@@ -103,26 +103,25 @@ class Watched(Float32):
     def matmul(self, a: Array, b: Array, index: Index = (), columns: slice = ALL) -> Array:
         """Note the largest results and an upper bound of the products."""
         y = super().matmul(a, b, index)
-        self._note(np.abs(a).max(axis=0, initial=0), b, np.abs(y).max(axis=0, initial=0), index, columns)
+        products = (np.abs(a).max(axis=0, initial=0)[:, np.newaxis] * np.abs(b)).max(axis=0, initial=0)
+        self._note(np.abs(y).max(axis=0, initial=0), products, index, columns)
         return y
 
     def each(self, a: Array, b: Array) -> Array:
         """Note the same of dot products."""
         y = super().each(a, b)
-        for group in range(len(a)):
-            self._note(np.abs(a[group]).max(axis=0, initial=0), b[group], np.abs(y[group]).max(initial=0), (group,))
+        products = (np.abs(a).max(axis=1, initial=0) * np.abs(b[..., 0])).max(axis=1, initial=0)
+        self._note(np.abs(y).max(axis=1, initial=0)[:, np.newaxis], products[:, np.newaxis], (slice(None),), ALL)
         return y
 
-    def _note(self, most_a: Array, b: Array, results: Array, index: Index, columns: slice = ALL) -> None:
+    def _note(self, results: Array, products: Array, index: tuple[int | slice, ...], columns: slice) -> None:
         seen = self.seen
         assert seen.b is not None
         if seen.result is None or seen.product is None:
             seen.result, seen.product = np.zeros_like(seen.b), np.zeros_like(seen.b)
-        index = index if seen.b.ndim > 2 else ()
-        products = (most_a[:, np.newaxis] * np.abs(b)).max(axis=0, initial=0)
+        place = (*(index if seen.b.ndim > 2 else ()), 0, columns if self._weights else ALL)
         for total, values in ((seen.result, results), (seen.product, products)):
-            values = np.asarray(values) if self._weights else np.asarray(values).max(initial=0)
-            place: tuple[int | slice, ...] = (*index, 0, columns if self._weights else ALL)
+            values = values if self._weights else values.max(initial=0)
             total[place] = np.maximum(total[place], values)
 
 
@@ -229,18 +228,18 @@ class OnSpec:
 
     def _tallied(self, y: Array, ideal: Array, unit: Array, length: int, nonzero: int) -> Array:
         with np.errstate(all="ignore"):
-            y, ideal = y / unit, ideal / unit
-            kept = np.isfinite(y) & np.isfinite(ideal)
-            wrong, right = (y - ideal)[kept], ideal[kept]
+            wrong = (y - ideal) / unit
+            right = ideal / unit
+            noise, signal = float(np.vdot(wrong, wrong)), float(np.vdot(right, right))
+            lost = 0
+            if not np.isfinite(noise + signal):
+                kept = np.isfinite(wrong) & np.isfinite(right)
+                lost = y.size - int(kept.sum())
+                wrong, right = wrong[kept], right[kept]
+                noise, signal = float(np.vdot(wrong, wrong)), float(np.vdot(right, right))
+            y = y / unit
         self.tally.add(
-            Tally(
-                macs=y.size * length,
-                nonzero=nonzero,
-                noise=float(wrong @ wrong),
-                signal=float(right @ right),
-                results=y.size,
-                lost=y.size - int(kept.sum()),
-            )
+            Tally(macs=y.size * length, nonzero=nonzero, noise=noise, signal=signal, results=y.size, lost=lost)
         )
         return y
 

@@ -114,12 +114,18 @@ def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach],
     """
     groups, length, channels = b.shape
     sizes = [reach.outputs.size for reach in places]
-    padded = np.pad(x, [(0, 0), (0, 0), *[(0, 1)] * len(places)])  # -1 is the zero at the end
+    plain = all(_is_plain(reach, size) for reach, size in zip(places, x.shape[2:], strict=True))
+    padded = x if plain else np.pad(x, [(0, 0), (0, 0), *[(0, 1)] * len(places)])  # -1 is the zero at the end
     for examples, first in _blocks(x.shape[0], sizes, groups * length):
         cut = (Reach(places[0].outputs[first], places[0].taps, places[0].inputs[first]), *places[1:])
         found = padded[examples]
         for axis, reach in enumerate(cut):
-            found = np.take(found, reach.inputs, axis=2 + 2 * axis)
+            if plain:
+                first_input, last_input = reach.inputs[0, 0], reach.inputs[-1, 0]
+                lines = (slice(None),) * (2 + 2 * axis) + (slice(first_input, last_input + 1), np.newaxis)
+                found = found[lines]
+            else:
+                found = np.take(found, reach.inputs, axis=2 + 2 * axis)
         count, rank = found.shape[0], len(cut)
         outputs = [reach.outputs.size for reach in cut]
         found = found.reshape(count, groups, -1, *found.shape[2:])
@@ -133,6 +139,11 @@ def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach],
         result = np.moveaxis(np.moveaxis(result, 0, 1), -1, 2).reshape(count, groups * channels, *outputs)
         where = np.ix_(np.arange(len(y))[examples], np.arange(groups * channels), *(reach.outputs for reach in cut))
         y[where] = result
+
+
+def _is_plain(reach: Reach, size: int) -> bool:
+    """Whether each output takes one input, its own."""
+    return reach.taps.size == 1 and np.array_equal(reach.inputs[:, 0], np.arange(size))
 
 
 def _blocks(count: int, sizes: Sequence[int], length: int) -> Iterator[tuple[slice, slice]]:
