@@ -179,7 +179,8 @@ def test_what_stays_in_float32_is_named(tmp_path):
     assert emulate(saved(tmp_path, made), X, spec=SPEC).passed_over == {"DFT": 1}
 
 
-def test_a_trained_network(tmp_path):
+@pytest.mark.prove
+def test_a_trained_network():
     """The text-direction network: all 54 layers, depthwise convolutions among them."""
     x = np.random.default_rng(0).normal(size=(1, 3, 48, 32)).astype("float32")
     (run,) = emulate(trained("_cls_"), x, spec=MacSpec(a="fp16", b="fp16", acc="e8m12"), alone=0).runs
