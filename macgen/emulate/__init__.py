@@ -1,5 +1,6 @@
-"""The array model: matrix products and many dot products on values, bit-equal to golden and fast. NumPy only."""
+"""The array model: matrix products and many dot products on values, bit-equal to golden and fast."""
 
+from macgen.emulate.counts import Counts, Events
 from macgen.emulate.products import dots, matmul
 
-__all__ = ["dots", "matmul"]
+__all__ = ["Counts", "Events", "dots", "matmul"]

@@ -1,27 +1,71 @@
-"""Matrix and dot products on values: checks, the choice of the fastest proved kernels, blocks and threads."""
+"""Matrix and dot products on values: checks, and the choice between what computes them."""
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.emulate import scalar
-from macgen.emulate.block import accumulate
-from macgen.emulate.dispatch import KernelChoice, choose, choose_out
-from macgen.emulate.random_numbers import RandomNumbers, States, dots_states, matmul_states, shifts_to_next
-from macgen.emulate.value_range import magnitude_bound, products_bound, sums_are_exact
+from macgen.emulate import exact, numpy_products, scalar
+from macgen.emulate.counts import Counts
+from macgen.emulate.random_numbers import States, dots_states, matmul_states
+from macgen.emulate.side_by_side import available_processors
 from macgen.errors import MacgenError, check_integer
 from macgen.numerics import FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
 
 Values = NDArray[np.float64]
+FlagBits = NDArray[np.uint8]
 
-_BLOCK_COLUMNS = 1024
-_BLOCK_BYTES = 1 << 17  # of one array; the three to six of a block stay in a level-2 cache
+
+@overload
+def matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[False] = False,
+    counts: Literal[False] = False,
+) -> Values: ...
+@overload
+def matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[True],
+    counts: Literal[False] = False,
+) -> tuple[Values, FlagBits]: ...
+@overload
+def matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[False] = False,
+    counts: Literal[True],
+) -> tuple[Values, Counts]: ...
+@overload
+def matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[True],
+    counts: Literal[True],
+) -> tuple[Values, FlagBits, Counts]: ...
 
 
 def matmul(
@@ -32,41 +76,89 @@ def matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
-) -> Values:
+    flags: bool = False,
+    counts: bool = False,
+) -> Any:
     """Return the product of two matrices as the array computes it, bit-equal to `golden.matmul` on their codes.
 
     Parameters:
         spec: the formats, roundings, overflow, chunk length and lanes; the shapes need not be the array's, which
             matters with stochastic rounding only.
-        A: (M, K) values on the grid of `spec.a`, infinities and NaN where it has them.
+        A: (M, K) values on the grid of `spec.a`, of any real type; infinities and (quiet) NaN where it has them.
         B: (K, N) values on the grid of `spec.b`.
         threads: how many blocks are computed at a time, at least 1; None: one per available processor.
         A_scales: (M, chunks) values on the grid of `spec.scale`, NaN too where it has it; None where the spec has no
             scales.
         B_scales: (chunks, N) values.
+        flags: whether to return flags, too.
+        counts: whether to return counts, too.
 
     Returns:
         (M, N) values of `spec.out_format`, the sign of zeros included (fixed point above 53 bits: the nearest doubles).
+        With `flags` a tuple of these and (M, N) bits of `numerics.Flags`; with `counts` `Counts` are its last member.
 
     Raises:
-        MacgenError: the shapes do not fit or are empty, or a value is not on its format's grid.
+        MacgenError: the shapes do not fit or are empty, a value is not on its format's grid, or memory does not
+            suffice.
     """
-    a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
+    a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
             f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
         )
     chunks = -(-a.shape[1] // (spec.chunk or a.shape[1]))
     scales = _scales(spec, (A_scales, (a.shape[0], chunks)), (B_scales, (chunks, b.shape[1])))
-    threads = _thread_count(threads)
-    bound = magnitude_bound(a, b) if _finite(a, b) else np.inf
-    states = matmul_states(spec, a.shape[0], b.shape[1], a.shape[1]) if spec.random_bits else None
-    if sums_are_exact(spec, bound) and _has_quick_out(spec):
-        return _converted(spec, np.asarray(a @ b + 0.0), states)
-    kernels = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
-    if kernels is None or not _has_quick_out(spec):
-        return scalar.matmul(spec, a, b, states, scales)
-    return _converted(spec, _in_blocks(spec, kernels, *kernels.operands(a, b), scales, states, threads), states)
+    return _results(_Call(spec, a, b.T, *scales, pairwise=False), threads, flags=flags, counts=counts)
+
+
+@overload
+def dots(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[False] = False,
+    counts: Literal[False] = False,
+) -> Values: ...
+@overload
+def dots(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[True],
+    counts: Literal[False] = False,
+) -> tuple[Values, FlagBits]: ...
+@overload
+def dots(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[False] = False,
+    counts: Literal[True],
+) -> tuple[Values, Counts]: ...
+@overload
+def dots(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    threads: int | None = None,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+    flags: Literal[True],
+    counts: Literal[True],
+) -> tuple[Values, FlagBits, Counts]: ...
 
 
 def dots(
@@ -77,122 +169,158 @@ def dots(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
-) -> Values:
+    flags: bool = False,
+    counts: bool = False,
+) -> Any:
     """Return independent dot products, row by row, bit-equal to `golden.dot` on their codes.
 
     With stochastic rounding they are those of turn 0 of PE (0, 0), one after the other from a reset on.
 
     Parameters:
         spec: the formats, roundings, overflow, chunk length and lanes.
-        A: (T, K) values on the grid of `spec.a`, infinities and NaN where it has them.
+        A: (T, K) values on the grid of `spec.a`, of any real type; infinities and (quiet) NaN where it has them.
         B: (T, K) values on the grid of `spec.b`.
         threads: how many blocks of rows are computed at a time, at least 1; None: one per available processor.
         A_scales: (T, chunks) values on the grid of `spec.scale`; None where the spec has no scales.
         B_scales: (T, chunks) values.
+        flags: whether to return flags, too.
+        counts: whether to return counts, too.
 
     Returns:
-        (T,) values of `spec.out_format`, as `matmul`'s.
+        (T,) values of `spec.out_format`, flags and counts as of `matmul`.
 
     Raises:
-        MacgenError: the shapes differ or are empty, or a value is not on its format's grid.
+        MacgenError: the shapes differ or are empty, a value is not on its format's grid, or memory does not suffice.
     """
-    a, b = _operand("A", A, spec.a), _operand("B", B, spec.b)
+    a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
     shape = len(a), -(-a.shape[1] // (spec.chunk or a.shape[1]))
-    scales = _scales(spec, (A_scales, shape), (B_scales, shape))
+    a_scales, b_scales = _scales(spec, (A_scales, shape), (B_scales, shape))
+    call = _Call(spec, a, b, a_scales, None if b_scales is None else b_scales.T, pairwise=True)
+    return _results(call, threads, flags=flags, counts=counts)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Checked matrices of values, not yet compared with their grids.
+
+    Attributes:
+        spec: the array.
+        a: (M, K).
+        b: (N, K).
+        a_scales: (M, chunks), where the spec has scales.
+        b_scales: (chunks, N).
+        pairwise: whether result i is of row i of both; else result (i, j) is of rows i and j.
+    """
+
+    spec: MacSpec
+    a: NDArray[Any]
+    b: NDArray[Any]
+    a_scales: NDArray[Any] | None
+    b_scales: NDArray[Any] | None
+    pairwise: bool
+
+    def states(self) -> States | None:
+        """Return the states of registers with which the results begin, where the spec has random numbers."""
+        if not self.spec.random_bits:
+            return None
+        if self.pairwise:
+            return dots_states(self.spec, *self.a.shape)
+        return matmul_states(self.spec, len(self.a), len(self.b), self.a.shape[1])
+
+
+def _results(call: _Call, threads: int | None, *, flags: bool, counts: bool) -> Any:
+    """Return results as the caller asked for them."""
     threads = _thread_count(threads)
-    bound = products_bound(a, b) if _finite(a, b) else np.inf
-    states = dots_states(spec, *a.shape) if spec.random_bits else None
-    kernels = choose(spec, a.shape[1], bound, finite_scales=scales is None or _finite(*scales))
-    if kernels is None or not _has_quick_out(spec):
-        parts = [slice(t, t + 1) for t in range(len(a))]
-        begins = [None if states is None else states[np.newaxis, t] for t in parts]
-        of_parts = [None if scales is None else (scales[0][t], scales[1][t].T) for t in parts]
-        sums = [
-            scalar.matmul(spec, a[t], b[t].T, begin, some)
-            for t, begin, some in zip(parts, begins, of_parts, strict=True)
-        ]
-        return np.concatenate([row[0] for row in sums])
-    a, b = (np.ascontiguousarray(x.T) for x in kernels.operands(a, b))
-    rows = min(_BLOCK_BYTES // a.itemsize, -(-a.shape[1] // threads))
-    values = np.empty(a.shape[1])
-
-    def compute(first: int) -> None:
-        block = slice(first, first + rows)
-        part_a, part_b = a[:, block], b[:, block]
-        shape = (1, part_a.shape[1])
-
-        def scale(chunk: int, sums: NDArray[Any]) -> None:
-            for of_operand in scales or ():
-                np.multiply(sums, of_operand[block, chunk], out=sums, casting="same_kind")
-
-        values[block] = accumulate(
-            spec,
-            kernels,
-            shape,
-            len(a),
-            lambda k, out: np.multiply(part_a[k], part_b[k], out=out[0]),
-            None if scales is None else scale,
-            None if states is None else states[np.newaxis, block],
-        )[0]
-
-    _side_by_side([partial(compute, first) for first in range(0, len(values), rows)], threads)
-    return _converted(spec, values, states)
-
-
-def _has_quick_out(spec: MacSpec) -> bool:
-    """Whether outer accumulators can be made results on arrays."""
-    return spec.out_format == spec.outer_format or choose_out(spec) is not None
-
-
-def _converted(spec: MacSpec, values: Values, states: States | None) -> Values:
-    """Return outer accumulators as results."""
-    if spec.out_format == spec.outer_format:
+    try:
+        states = call.states()
+        if not (flags or counts):
+            values = _quick_results(call, states, threads)
+            if values is not None:
+                return values
+        values, raised, counted = _all_results(call, states, threads, flags=flags, counts=counts)
+    except MemoryError:
+        shape = (len(call.a),) if call.pairwise else (len(call.a), len(call.b))
+        raise MacgenError(
+            f"A and B give results of the shape {shape}, for which memory does not suffice; accepted are matrices of "
+            f"which it does"
+        ) from None
+    if not (flags or counts):
         return values
-    make = choose_out(spec)
-    assert make is not None
-    random = None
-    if states is not None and spec.random_place == "out":
-        random = RandomNumbers(spec.random_bits, shifts_to_next(spec), states)()
-    rounder = make((0, 0))
-    results = values.astype(rounder.dtype)
-    with np.errstate(all="ignore"):
-        rounder.round(results, random)
-    return results.astype(np.float64)
+    return (values, *([raised] if flags else []), *([counted] if counts else []))
+
+
+def _quick_results(call: _Call, states: States | None, threads: int) -> Values | None:
+    """Return results without flags and counts; None where no quick way is proved."""
+    spec = call.spec
+    a, b = _on_grid("A", call.a, spec.a), _on_grid("B", call.b if call.pairwise else call.b.T, spec.b)
+    scales = None
+    if call.a_scales is not None and call.b_scales is not None and spec.scale is not None:
+        b_scales = call.b_scales.T if call.pairwise else call.b_scales
+        scales = _on_grid("A_scales", call.a_scales, spec.scale), _on_grid("B_scales", b_scales, spec.scale)
+    of_shape = numpy_products.dots if call.pairwise else numpy_products.matmul
+    return of_shape(spec, a, b, scales, states, threads)
+
+
+def _all_results(
+    call: _Call, states: States | None, threads: int, *, flags: bool, counts: bool
+) -> tuple[Values, FlagBits | None, Counts | None]:
+    """Return results of any spec, with flags and counts if asked for: compiled, or else in Python."""
+    spec, library = call.spec, exact.kernel(call.spec)
+    b_scales = None if call.b_scales is None else call.b_scales.T
+    named = (
+        ("A", call.a, spec.a),
+        ("B", call.b if call.pairwise else call.b.T, spec.b),
+        ("A_scales", call.a_scales, spec.scale),
+        ("B_scales", b_scales if call.pairwise else call.b_scales, spec.scale),
+    )
+    given = [(name, matrix, fmt) for name, matrix, fmt in named if matrix is not None and fmt is not None]
+    if library is None:
+        a, b, *scales = [_on_grid(*of) for of in given]
+        if not call.pairwise:
+            b, scales = b.T, [scales[0], scales[1].T] if scales else []
+        of_rows = (scales[0], scales[1]) if scales else None
+        return scalar.dot_products(spec, a, b, of_rows, states, pairwise=call.pairwise)
+    for name, matrix, fmt in given:
+        if not exact.is_on_grid(library, matrix, fmt):
+            _on_grid(name, matrix, fmt)
+            raise AssertionError(f"a value of {name} is on the grid of {fmt}, but the kernel refuses it")
+    operands = exact.Operands(call.a, call.b, call.a_scales, b_scales)
+    return exact.dot_products(
+        library, spec, operands, states, pairwise=call.pairwise, threads=threads, flags=flags, counts=counts
+    )
 
 
 def _scales(
     spec: MacSpec, a: tuple[ArrayLike | None, tuple[int, int]], b: tuple[ArrayLike | None, tuple[int, int]]
-) -> tuple[Values, Values] | None:
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """Return the scales of both operands, given with the shapes that they have to have."""
-    checked = []
+    checked: list[NDArray[Any] | None] = []
     for name, (values, shape) in (("A_scales", a), ("B_scales", b)):
         if (values is None) != (spec.scale is None):
             given = "missing" if values is None else "given, but the spec has no scale"
             wanted = "none" if spec.scale is None else f"values of {spec.scale} in the shape {shape}"
             raise MacgenError(f"{name} is {given}; accepted is {wanted}")
-        if values is not None and spec.scale is not None:
-            checked.append(_operand(name, values, spec.scale))
-            if checked[-1].shape != shape:
-                raise MacgenError(
-                    f"{name} has the shape {checked[-1].shape}; accepted is {shape}, one scale for each chunk"
-                )
-    return (checked[0], checked[1]) if checked else None
-
-
-def _finite(*operands: NDArray[np.float64]) -> bool:
-    return all(bool(np.isfinite(x).all()) for x in operands)
+        if values is None or spec.scale is None:
+            checked.append(None)
+            continue
+        matrix = _matrix(name, values, spec.scale)
+        if matrix.shape != shape:
+            raise MacgenError(f"{name} has the shape {matrix.shape}; accepted is {shape}, one scale for each chunk")
+        checked.append(matrix)
+    return checked[0], checked[1]
 
 
 def _thread_count(threads: int | None) -> int:
     if threads is None:
-        return _available_processors()
+        return available_processors()
     check_integer("threads", threads, 1, also=", or none")
     return threads
 
 
-def _operand(name: str, values: ArrayLike, fmt: Format | ScaleFormat) -> Values:
+def _matrix(name: str, values: ArrayLike, fmt: Format | ScaleFormat) -> NDArray[Any]:
+    """Return a matrix of values of a real type of up to 64 bits, in this machine's byte order."""
     try:
         matrix = np.asarray(values)
         if matrix.dtype.kind not in "biuf":
@@ -201,16 +329,37 @@ def _operand(name: str, values: ArrayLike, fmt: Format | ScaleFormat) -> Values:
         raise MacgenError(f"{name} is not a matrix of real numbers; accepted are values on the grid of {fmt}") from None
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
+    if matrix.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):
+            rounded = matrix.astype(np.float64)
+        off_grid = (rounded != matrix) & ~np.isnan(matrix)
+        if off_grid.any():
+            row, column = (int(i) for i in np.argwhere(off_grid)[0])
+            raise MacgenError(
+                f"{name}: value[{row}, {column}] = {matrix[row, column]!s} is not a value of format {fmt}; accepted "
+                f"are values on its grid"
+            )
+        return rounded
+    return matrix.astype(matrix.dtype.newbyteorder("="), copy=False)
+
+
+def _on_grid(name: str, matrix: NDArray[Any], fmt: Format | ScaleFormat) -> Values:
+    """Return values as doubles.
+
+    Raises:
+        MacgenError: one is not of the format.
+    """
     x = matrix.astype(np.float64, order="C", copy=False)
-    if not (isinstance(fmt, FloatFormat) and _clearly_on_grid(x, fmt)):
+    may_be_rounded = matrix.dtype.kind in "iu" and matrix.dtype.itemsize == 8
+    if may_be_rounded or not (isinstance(fmt, FloatFormat) and _clearly_on_grid(x, fmt)):
         try:
-            fmt.encode(x)
+            fmt.encode(matrix)
         except MacgenError as error:
             raise MacgenError(f"{name}: {error}") from None
     return x
 
 
-def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
+def _clearly_on_grid(x: Values, fmt: FloatFormat) -> bool:
     """Return whether all values are zeros or normal numbers of a float format; much quicker than encoding them."""
     extra_bits = np.uint64((1 << (52 - fmt.man_bits)) - 1)
     magnitude = np.abs(x)
@@ -219,63 +368,3 @@ def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
         and magnitude.min(where=magnitude > 0, initial=np.inf) >= fmt.min_normal
         and not (x.view(np.uint64) & extra_bits).any()
     )
-
-
-def _in_blocks(
-    spec: MacSpec,
-    kernels: KernelChoice,
-    A: NDArray[Any],
-    B: NDArray[Any],
-    scales: tuple[Values, Values] | None,
-    states: States | None,
-    threads: int,
-) -> Values:
-    """Return the outer accumulators of operands in the kernels' type, (M, K) and (K, N), block by block of outputs."""
-    if A.shape[0] > B.shape[1]:  # products commute, and long rows of outputs make long inner loops
-        swapped = None if scales is None else (scales[1].T, scales[0].T)
-        return _in_blocks(spec, kernels, B.T, A.T, swapped, None if states is None else states.T, threads).T
-    A, B = np.ascontiguousarray(A.T), np.ascontiguousarray(B)
-    m, n = A.shape[1], B.shape[1]
-    columns = min(n, _BLOCK_COLUMNS)
-    rows = max(1, min(_BLOCK_BYTES // (columns * A.itemsize), -(-m // threads)))
-    values = np.empty((m, n))
-
-    def compute(top: int, left: int) -> None:
-        block = slice(top, top + rows), slice(left, left + columns)
-        a, b = A[:, block[0]], B[:, block[1]]
-        shape = a.shape[1], b.shape[1]
-
-        def scale(chunk: int, sums: NDArray[Any]) -> None:
-            assert scales is not None
-            np.multiply(sums, scales[0][block[0], chunk, np.newaxis], out=sums, casting="same_kind")
-            np.multiply(sums, scales[1][chunk, block[1]], out=sums, casting="same_kind")
-
-        values[block] = accumulate(
-            spec,
-            kernels,
-            shape,
-            len(a),
-            lambda k, out: np.multiply(a[k][:, np.newaxis], b[k], out=out),
-            None if scales is None else scale,
-            None if states is None else states[block],
-        )
-
-    corners = [(top, left) for left in range(0, n, columns) for top in range(0, m, rows)]
-    _side_by_side([partial(compute, *corner) for corner in corners], threads)
-    return values
-
-
-def _side_by_side(jobs: Sequence[Callable[[], None]], threads: int) -> None:
-    """Do jobs in threads; the first failure or interrupt drops those that have not begun."""
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(job) for job in jobs]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _available_processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,57 +1,262 @@
-"""Matrix products one element at a time in exact fractions: slow, for every spec and operand."""
+"""Dot products one at a time in exact fractions: for every spec, where no compiler makes the exact kernel."""
 
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.counts import Counts, Events
 from macgen.emulate.random_numbers import States, shifts_to_next
-from macgen.numerics import FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind
+from macgen.numerics import Flags, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind
 from macgen.spec import MacSpec, RandomPlace
 
-Value = Fraction | float
-"""An exact finite value, or an infinity or NaN."""
+Special = Literal["+inf", "-inf", "nan", "signalling"]
+Value = Fraction | Special
+"""An exact finite value; or an infinity, a quiet NaN, or what raises `invalid` as a signalling NaN does."""
 
-Values = NDArray[np.float64]
+Result = tuple[int, Flags]
+"""A code and its flags."""
+
+_NONE, _LOST = Flags(0), Flags.OVERFLOW | Flags.UNDERFLOW
 
 
-def matmul(
-    spec: MacSpec,
-    A: Values,
-    B: Values,
-    states: States | None = None,
-    scales: tuple[Values, Values] | None = None,
-) -> Values:
-    """Return the product of A (M, K) and B (K, N) as values (M, N).
+class Scalar:
+    """The dot products of one spec.
 
     Parameters:
         spec: the array.
-        A, B: values on their grids.
-        states: (M, N) of random numbers, where the spec has any.
-        scales: (M, chunks) of A and (chunks, N) of B, where the spec has any.
+
+    Attributes:
+        counts: what happened in all of them so far.
     """
-    rows = [[_exact(x) for x in row] for row in A.tolist()]
-    columns = [[_exact(x) for x in column] for column in B.T.tolist()]
-    row_scales: list[list[Value]] = [[]] * len(rows)
-    column_scales: list[list[Value]] = [[]] * len(columns)
-    if scales is not None:
-        row_scales = [[_exact(x) for x in row] for row in scales[0].tolist()]
-        column_scales = [[_exact(x) for x in column] for column in scales[1].T.tolist()]
-    codes: NDArray[Any] = np.empty((len(rows), len(columns)), dtype=object)
-    for m, row in enumerate(rows):
-        for n, column in enumerate(columns):
-            numbers = repeat(0) if states is None else _random_numbers(spec, int(states[m, n]))
-            chunk_scales = list(zip(row_scales[m], column_scales[n], strict=True))
-            codes[m, n] = _dot(spec, row, column, chunk_scales, numbers)
-    return spec.out_format.decode(codes)
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.counts = Counts()
+        self._spec = spec
+
+    def dot(
+        self,
+        row: NDArray[np.float64],
+        column: NDArray[np.float64],
+        scales: Sequence[NDArray[np.float64]] = (),
+        state: int = 0,
+    ) -> Result:
+        """Return the code and flags of a dot product of values, with one scale of each for each chunk.
+
+        Parameters:
+            row, column: values on their grids.
+            scales: those of the row and of the column, where the spec has any.
+            state: of the register of random numbers, where it has any.
+        """
+        spec, flags = self._spec, _NONE
+        numbers = _random_numbers(spec, state) if spec.random_bits else repeat(0)
+
+        def number(place: RandomPlace) -> int:
+            return next(numbers) if spec.random_place == place else 0
+
+        a, b = (list(map(_exact, values.tolist())) for values in (row, column))
+        exact_scales = [list(map(_exact, values.tolist())) for values in scales]
+        chunk = spec.chunk or len(a)
+        outer = spec.outer_format.zero_code()
+        for index, start in enumerate(range(0, len(a), chunk)):
+            inner = spec.acc.zero_code()
+            for first in range(start, min(start + chunk, len(a)), spec.lanes):
+                lanes = slice(first, min(first + spec.lanes, start + chunk))
+                inner, raised = self._step(inner, a[lanes], b[lanes], number("steps"))
+                flags |= raised
+            if not spec.has_outer_adder and index == 0:
+                outer = inner
+                continue
+            addend = _value(spec.acc, inner)
+            for of_operand in exact_scales:
+                addend = _times(addend, of_operand[index])
+            rounding = spec.fold_rounding if spec.has_outer_adder else spec.rounding
+            random = number("chunks" if spec.has_outer_adder else "steps")
+            before, terms = outer, [_value(spec.outer_format, outer), addend]
+            outer, raised = _rounded_sum(spec, spec.outer_format, rounding, terms, random)
+            self.counts += Counts(folds=_events(before == outer, terms[0], [addend], raised))
+            flags |= raised
+        if spec.out_format == spec.outer_format:
+            return outer, flags
+        out, raised = _rounded_sum(
+            spec, spec.out_format, spec.fold_rounding, [_value(spec.outer_format, outer)], number("out")
+        )
+        return out, flags | raised
+
+    def _step(self, inner: int, a: Sequence[Value], b: Sequence[Value], random: int) -> Result:
+        """Return the accumulator's code after a step, and the flags of all its roundings."""
+        spec, acc, earlier = self._spec, _value(self._spec.acc, inner), _NONE
+        products: list[Value] = [_times(x, y) for x, y in zip(a, b, strict=True)]
+        if spec.product is not None:
+            rounded = [_rounded_sum(spec, spec.product, spec.rounding, [product], 0) for product in products]
+            products = [_value(spec.product, code) for code, _ in rounded]
+            earlier = _joined(rounded)
+        if spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1:
+            products += [Fraction(0)] * (spec.lanes - len(products))
+            while len(products) > 1:
+                pairs = zip(products[::2], products[1::2], strict=True)
+                nodes = [_rounded_sum(spec, spec.acc, spec.rounding, pair, 0) for pair in pairs]
+                products = [_value(spec.acc, code) for code, _ in nodes]
+                earlier |= _joined(nodes)
+        terms = [acc, *products]
+        if spec.aligned_bits is not None:
+            terms = _cut(terms, _largest_binade(terms) - spec.aligned_bits)
+        elif spec.rounding.kind is RoundingKind.DROP and isinstance(total := _total(products), Fraction):
+            terms = [acc, total]
+        code, raised = _rounded_sum(spec, spec.acc, spec.rounding, terms, random)
+        self.counts += Counts(steps=_events(code == inner, acc, products, raised))
+        return code, earlier | raised
+
+
+def dot_products(
+    spec: MacSpec,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    scales: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    states: States | None,
+    *,
+    pairwise: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.uint8], Counts]:
+    """Return results as values, with flags and counts.
+
+    Parameters:
+        spec: the array.
+        a, b: (M, K) and (N, K) values on their grids.
+        scales: (M, chunks) and (N, chunks) of them, where the spec has any.
+        states: of registers, of the results' shape, where the spec has random numbers.
+        pairwise: whether result i is of row i of both, (M,); else results are (M, N).
+    """
+    of_spec = Scalar(spec)
+    shape = (len(a),) if pairwise else (len(a), len(b))
+    codes: NDArray[Any] = np.empty(shape, dtype=object)
+    flags = np.empty(shape, np.uint8)
+    for place in np.ndindex(*shape):
+        i, j = place[0], place[-1]
+        of_rows = () if scales is None else (scales[0][i], scales[1][j])
+        state = 0 if states is None else int(states[place])
+        codes[place], raised = of_spec.dot(a[i], b[j], of_rows, state)
+        flags[place] = raised.value
+    return spec.out_format.decode(codes), flags, of_spec.counts
+
+
+# -- values --------------------------------------------------------------------------------------------------------
 
 
 def _exact(x: float) -> Value:
-    return Fraction(x) if math.isfinite(x) else x
+    if math.isfinite(x):
+        return Fraction(x)
+    return "nan" if math.isnan(x) else _infinity(x < 0)
+
+
+def _infinity(negative: bool) -> Special:
+    return "-inf" if negative else "+inf"
+
+
+def _value(fmt: Format, code: int) -> Value:
+    number = fmt.number(code)
+    if number.kind == "finite":
+        return number.to_fraction()
+    return "nan" if number.is_nan else _infinity(number.sign == 1)
+
+
+def _times(a: Value, b: Value) -> Value:
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a * b
+    factors = {a, b}
+    if "signalling" in factors or (0 in factors and factors & {"+inf", "-inf"}):
+        return "signalling"
+    if "nan" in factors:
+        return "nan"
+    return _infinity(_is_negative(a) != _is_negative(b))
+
+
+def _is_negative(x: Value) -> bool:
+    return x < 0 if isinstance(x, Fraction) else x == "-inf"
+
+
+def _total(terms: Sequence[Value]) -> Value:
+    """Return an exact sum; where infinities or NaN are among the terms, what they make of it."""
+    specials = {x for x in terms if not isinstance(x, Fraction)}
+    if "signalling" in specials:
+        return "signalling"
+    if "nan" in specials:
+        return "nan"
+    if len(specials) == 2:
+        return "signalling"
+    return specials.pop() if specials else sum((x for x in terms if isinstance(x, Fraction)), Fraction(0))
+
+
+def _binade(x: Fraction) -> int:
+    """Return the exponent of a value that is not zero; its denominator is a power of two."""
+    return abs(x.numerator).bit_length() - x.denominator.bit_length()
+
+
+def _largest_binade(terms: Sequence[Value]) -> int:
+    return max((_binade(x) for x in terms if isinstance(x, Fraction) and x), default=0)
+
+
+def _cut(terms: Sequence[Value], place: int) -> list[Value]:
+    """Return terms without what lies below 2**place."""
+    unit = Fraction(2) ** place
+    return [math.trunc(x / unit) * unit if isinstance(x, Fraction) else x for x in terms]
+
+
+# -- rounding ------------------------------------------------------------------------------------------------------
+
+
+def _rounded_sum(spec: MacSpec, fmt: Format, rounding: Rounding, terms: Sequence[Value], random: int) -> Result:
+    """Return R(sum of the terms) in a format."""
+    if rounding.kind is RoundingKind.DROP and len(terms) == 2:
+        terms = _cut(terms, _last_place(fmt, terms))
+    total, overflow = _total(terms), spec.overflow_into(fmt)
+    if isinstance(total, Fraction):
+        if total == 0:
+            return fmt.zero_code(), _NONE
+        exponent = 1 - total.denominator.bit_length()
+        rounded = fmt.round(int(total < 0), abs(total.numerator), exponent, rounding.with_random(random), overflow)
+        raised = (Flags.OVERFLOW if rounded.overflow else _NONE) | (Flags.UNDERFLOW if rounded.underflow else _NONE)
+        return rounded.code, raised
+    if total in ("nan", "signalling"):
+        if isinstance(fmt, FloatFormat) and fmt.has_nan:
+            return fmt.nan_code, Flags.INVALID if total == "signalling" else _NONE
+        return fmt.largest_code(0), Flags.INVALID
+    sign = int(total == "-inf")
+    if isinstance(fmt, FloatFormat):
+        if fmt.has_infinity:
+            return fmt.infinity_code(sign), _NONE
+        if overflow == "nan":
+            return fmt.nan_code, Flags.OVERFLOW
+    return fmt.largest_code(sign), Flags.OVERFLOW
+
+
+def _last_place(fmt: Format, terms: Sequence[Value]) -> int:
+    """Return the exponent of the place at which `drop` cuts terms."""
+    if not isinstance(fmt, FloatFormat):
+        return fmt.lsb_exponent
+    place = _largest_binade(terms) - fmt.man_bits
+    return max(place, fmt.lsb_exponent) if fmt.subnormals == "gradual" else place
+
+
+def _joined(results: Sequence[Result]) -> Flags:
+    flags = _NONE
+    for _, raised in results:
+        flags |= raised
+    return flags
+
+
+def _events(unchanged: bool, before: Value, addends: Sequence[Value], raised: Flags) -> Events:
+    """Return the events of one addition."""
+    numbers = isinstance(before, Fraction) and before != 0 and isinstance(total := _total(addends), Fraction) and total
+    return Events(
+        additions=1,
+        saturated=int(Flags.OVERFLOW in raised),
+        flushed=int(Flags.UNDERFLOW in raised),
+        swamped=int(unchanged and bool(numbers) and not raised & _LOST),
+    )
 
 
 def _random_numbers(spec: MacSpec, state: int) -> Iterator[int]:
@@ -59,120 +264,3 @@ def _random_numbers(spec: MacSpec, state: int) -> Iterator[int]:
     while True:
         yield state % (1 << spec.random_bits)
         state = lfsr.advance(state, shifts)
-
-
-def _dot(
-    spec: MacSpec,
-    row: Sequence[Value],
-    column: Sequence[Value],
-    scales: Sequence[tuple[Value, Value]],
-    random: Iterator[int],
-) -> int:
-    """Return the code of one dot product."""
-
-    def number(place: RandomPlace) -> int:
-        return next(random) if spec.random_place == place else 0
-
-    def into(fmt: Format, rounding: Rounding, addends: Sequence[Value], place: RandomPlace) -> int:
-        return _rounded_sum(spec, fmt, rounding, addends, number(place))
-
-    chunk = spec.chunk or len(row)
-    outer = spec.outer_format.zero_code()
-    for index, start in enumerate(range(0, len(row), chunk)):
-        inner = spec.acc.zero_code()
-        for first in range(start, min(start + chunk, len(row)), spec.lanes):
-            lanes = slice(first, min(first + spec.lanes, start + chunk))
-            products = [_product(spec, a, b) for a, b in zip(row[lanes], column[lanes], strict=True)]
-            inner = _step(spec, inner, products, number("steps"))
-        if spec.has_outer_adder:
-            addend = _value(spec.acc, inner)
-            for scale in scales[index] if scales else ():
-                addend = _times(addend, scale)
-            addends = [_value(spec.outer_format, outer), addend]
-            outer = into(spec.outer_format, spec.fold_rounding, addends, "chunks")
-        elif index == 0:
-            outer = inner
-        else:
-            outer = into(spec.acc, spec.rounding, [_value(spec.acc, code) for code in (outer, inner)], "steps")
-    if spec.out_format == spec.outer_format:
-        return outer
-    return into(spec.out_format, spec.fold_rounding, [_value(spec.outer_format, outer)], "out")
-
-
-def _product(spec: MacSpec, a: Value, b: Value) -> Value:
-    exact = _times(a, b)
-    if spec.product is None:
-        return exact
-    return _value(spec.product, _rounded_sum(spec, spec.product, spec.rounding, [exact], 0))
-
-
-def _step(spec: MacSpec, inner: int, products: list[Value], random: int) -> int:
-    """Return the accumulator's code after a step."""
-    acc = _value(spec.acc, inner)
-    if spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1:
-        nodes = products + [Fraction(0)] * (spec.lanes - len(products))
-        while len(nodes) > 1:
-            pairs = zip(nodes[::2], nodes[1::2], strict=True)
-            nodes = [_value(spec.acc, _rounded_sum(spec, spec.acc, spec.rounding, pair, 0)) for pair in pairs]
-        return _rounded_sum(spec, spec.acc, spec.rounding, [acc, *nodes], random)
-    addends = [acc, *products]
-    if spec.aligned_bits is not None and all(isinstance(x, Fraction) for x in addends):
-        place = Fraction(2) ** (max((_binade(x) for x in addends if x), default=0) - spec.aligned_bits)
-        addends = [math.trunc(x / place) * place for x in addends]
-    elif spec.rounding.kind is RoundingKind.DROP:
-        addends = [acc, _total(products)]
-    return _rounded_sum(spec, spec.acc, spec.rounding, addends, random)
-
-
-def _times(a: Value, b: Value) -> Value:
-    if isinstance(a, Fraction) and isinstance(b, Fraction):
-        return a * b
-    signs = ((x > 0) - (x < 0) if isinstance(x, Fraction) else x for x in (a, b))  # a fraction may exceed binary64
-    return math.prod(map(float, signs))
-
-
-def _total(addends: Sequence[Value]) -> Value:
-    """Return an exact sum; where infinities or NaN are among the addends, what they make of it."""
-    special = [x for x in addends if not isinstance(x, Fraction)]
-    return sum(special) if special else sum((Fraction(x) for x in addends), Fraction(0))
-
-
-def _value(fmt: Format, code: int) -> Value:
-    number = fmt.number(code)
-    if number.kind == "finite":
-        return number.to_fraction()
-    return math.nan if number.is_nan else -math.inf if number.sign else math.inf
-
-
-def _rounded_sum(spec: MacSpec, fmt: Format, rounding: Rounding, addends: Sequence[Value], random: int) -> int:
-    """Return the code of R(sum of the addends) in a format."""
-    if rounding.kind is RoundingKind.DROP and len(addends) == 2 and all(isinstance(x, Fraction) for x in addends):
-        place = _last_place(fmt, addends)
-        addends = [math.trunc(x / place) * place for x in addends]
-    total = _total(addends)
-    if isinstance(total, Fraction):
-        if total == 0:
-            return fmt.zero_code()
-        mode = rounding.with_random(random)
-        exponent = 1 - total.denominator.bit_length()
-        return fmt.round(int(total < 0), abs(total.numerator), exponent, mode, spec.overflow_into(fmt)).code
-    if math.isnan(total):
-        return fmt.nan_code if isinstance(fmt, FloatFormat) and fmt.has_nan else fmt.largest_code(0)
-    sign = int(total < 0)
-    if isinstance(fmt, FloatFormat) and fmt.has_infinity:
-        return fmt.infinity_code(sign)
-    return fmt.largest_code(sign)
-
-
-def _last_place(fmt: Format, addends: Sequence[Value]) -> Fraction:
-    """Return the unit at which `drop` cuts finite addends."""
-    if not isinstance(fmt, FloatFormat):
-        return Fraction(2) ** fmt.lsb_exponent
-    place = max((_binade(x) for x in addends if x), default=0) - fmt.man_bits
-    return Fraction(2) ** (max(place, fmt.lsb_exponent) if fmt.subnormals == "gradual" else place)
-
-
-def _binade(x: Value) -> int:
-    """Return the exponent of a finite value that is not zero; its denominator is a power of two."""
-    magnitude = abs(Fraction(x))
-    return magnitude.numerator.bit_length() - magnitude.denominator.bit_length()

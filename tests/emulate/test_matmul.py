@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
-from macgen.emulate import scalar
-from macgen.emulate.random_numbers import matmul_states
 from macgen.numerics import SUM_ROUNDINGS
 from tests.strategies import corner_codes, specs
 
@@ -183,21 +181,6 @@ def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
     spec = MacSpec(a=a, b=b, acc=acc, overflow=overflow, rounding=rounding, chunk=9)
     rng = np.random.default_rng(12)
     assert_same(spec, random_codes(rng, spec.a, (6, 40), kind), random_codes(rng, spec.b, (40, 5), kind))
-
-
-@pytest.mark.parametrize("name", presets)
-def test_the_scalar_way_agrees_with_all_others(name):
-    spec = with_chunk(presets[name], 7)
-    rng = np.random.default_rng(13)
-    for kind in KINDS:
-        a, b = (
-            fmt.decode(random_codes(rng, fmt, shape, kind)) for fmt, shape in ((spec.a, (4, 30)), (spec.b, (30, 3)))
-        )
-        states = matmul_states(spec, 4, 3, 30) if spec.random_bits else None
-        codes = scales_of_one(spec, 4, 30, 3)
-        scales = None if codes is None else tuple(map(spec.scale.decode, codes))
-        named = {} if scales is None else dict(zip(("A_scales", "B_scales"), scales, strict=True))
-        np.testing.assert_array_equal(scalar.matmul(spec, a, b, states, scales), emulate.matmul(spec, a, b, **named))
 
 
 def test_sums_proved_exact_are_one_numpy_product():

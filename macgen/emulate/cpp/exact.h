@@ -1,0 +1,362 @@
+// Dot products of any spec, addition by addition (docs/arithmetic.md section 2), with flags and counts.
+#pragma once
+#include "values.h"
+#include <cstdlib>
+
+enum LaneSum { FUSED, TREE, ALIGNED };
+enum Place { NOWHERE, STEPS, CHUNKS, RESULTS };
+
+constexpr int MAX_LANES = 32, MAX_TAPS = 4;
+
+struct Spec {
+    Format a, b, scale;
+    Target product, acc, outer, out;
+    int64_t rounds_products, has_scale, has_outer_adder, converts;
+    int64_t lanes, lane_sum, aligned_bits, products_lsb, chunk;
+    int64_t random_place, random_bits, register_width, shifts, tap[MAX_TAPS];
+};
+
+// What happened in additions to an accumulator: steps first, then folds.
+struct Counts {
+    int64_t additions, saturated, flushed, swamped;
+};
+
+template <class T> struct State {
+    Number<T> inner, outer;
+    uint32_t shift_register;
+    int32_t flags;
+};
+
+// The next random number of a PE's register.
+INLINE uint32_t draw(const Spec& s, uint32_t& state)
+{
+    const Word number = state & ((Word(1) << s.random_bits) - 1), mask = (Word(1) << s.register_width) - 1;
+    const int most = int(s.tap[MAX_TAPS - 1]);  // so many shifts are independent of each other
+    Word now = state;
+    for (int rest = int(s.shifts); rest > 0; rest -= most) {
+        const int by = rest < most ? rest : most;
+        const Word fresh = now >> (s.tap[0] - by) ^ now >> (s.tap[1] - by) ^ now >> (s.tap[2] - by) ^ now >> (s.tap[3] - by);
+        now = (now << by & mask) | (fresh & ((Word(1) << by) - 1));
+    }
+    state = uint32_t(now);
+    return uint32_t(number);
+}
+
+// -- products --------------------------------------------------------------------------------------------------------
+
+// Kind of a product, not both factors of which are finite.
+INLINE int kind_of_product(int x, bool x_zero, bool x_negative, int y, bool y_zero, bool y_negative)
+{
+    const bool zero_times_infinity = (x & INFINITE && y_zero) || (y & INFINITE && x_zero);
+    if ((x | y) & SIGNALLING || zero_times_infinity) return SIGNALLING;
+    if ((x | y) & QUIET) return QUIET;
+    return x_negative != y_negative ? NEGATIVE_INFINITY : POSITIVE_INFINITY;
+}
+
+template <class T> INLINE Number<T> exact_product(const Operand& a, const Operand& b)
+{
+    if (UNLIKELY(a.kind | b.kind))
+        return special<T>(kind_of_product(a.kind, !a.kind && !a.magnitude, a.negative, b.kind, !b.kind && !b.magnitude, b.negative));
+    return finite(a.negative != b.negative, T(Word(a.magnitude) * b.magnitude), a.exponent + b.exponent);
+}
+
+template <class T> APART Number<T> rounded_product(const Spec& s, const Operand& a, const Operand& b, int& flags)
+{
+    return convert(s.product, exact_product<T>(a, b), 0, flags);
+}
+
+template <class T> INLINE Number<T> product(const Spec& s, const Operand& a, const Operand& b, int& flags)
+{
+    return s.rounds_products ? rounded_product<T>(s, a, b, flags) : exact_product<T>(a, b);
+}
+
+template <class T> inline Number<T> scaled(const Number<T>& x, const Operand& scale)
+{
+    if (UNLIKELY(x.kind | scale.kind))
+        return special<T>(kind_of_product(x.kind, is_zero(x), x.negative, scale.kind, !scale.kind && !scale.magnitude, scale.negative));
+    return finite(x.negative != scale.negative, x.magnitude * T(Word(scale.magnitude)), x.exponent + scale.exponent);
+}
+
+// -- sums of lanes -----------------------------------------------------------------------------------------------------
+
+// The exact sum of products, which has no more bits than T.
+template <class T> APART Number<T> fused_sum(const Spec& s, const Number<T>* products, int count)
+{
+    int kinds = 0;
+    T sum(Word(0));
+    for (int lane = 0; lane < count; lane++) {
+        const Number<T>& p = products[lane];
+        kinds |= p.kind;
+        if (any(p.magnitude)) sum = sum + negated_if(p.negative, left(p.magnitude, p.exponent - int(s.products_lsb)));
+    }
+    if (UNLIKELY(kinds)) return special<T>(kinds);
+    const bool negative = is_negative(sum);
+    return finite(negative, negated_if(negative, sum), int(s.products_lsb));
+}
+
+template <class T> APART Number<T> tree_sum(const Spec& s, Number<T>* nodes, int count, int& flags)
+{
+    for (int lane = count; lane < s.lanes; lane++) nodes[lane] = zero<T>();
+    for (int width = int(s.lanes); width > 1; width /= 2)
+        for (int i = 0; i < width / 2; i++) nodes[i] = add_any(s.acc, nodes[2 * i], nodes[2 * i + 1], flags);
+    return nodes[0];
+}
+
+template <class T> INLINE T cut_at(const Number<T>& x, int place)
+{
+    const int down = place - x.exponent;
+    const T kept = !any(x.magnitude) ? T(Word(0)) : down >= 0 ? right(x.magnitude, down) : left(x.magnitude, -down);
+    return negated_if(x.negative, kept);
+}
+
+// R of the sum of accumulator and products, each cut W bits below the leading bit of the largest.
+template <class T>
+APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T>* products, int count, uint32_t random, int& flags)
+{
+    int kinds = acc.kind, largest = -(1 << 20);
+    const auto look = [&](const Number<T>& x) {
+        const int top = top_bit(x.magnitude);
+        if (top >= 0 && x.exponent + top > largest) largest = x.exponent + top;
+    };
+    look(acc);
+    for (int lane = 0; lane < count; lane++) {
+        kinds |= products[lane].kind;
+        look(products[lane]);
+    }
+    if (UNLIKELY(kinds)) return sum_of_specials<T>(s.acc, kinds, flags);
+    const int place = largest - int(s.aligned_bits);
+    T sum = cut_at(acc, place);
+    for (int lane = 0; lane < count; lane++) sum = sum + cut_at(products[lane], place);
+    const bool negative = is_negative(sum);
+    return round_float(s.acc, negative, negated_if(negative, sum), place, random, flags);
+}
+
+// -- additions ---------------------------------------------------------------------------------------------------------
+
+template <class T> INLINE bool same(const Number<T>& x, const Number<T>& y)
+{
+    return x.magnitude == y.magnitude && x.exponent == y.exponent && x.negative == y.negative;
+}
+
+// Whether products of any range add to zero.
+template <class T> APART bool cancel(const Spec& s, const Number<T>* products, int count)
+{
+    constexpr int DIGITS = 160;  // of 32 bits: the products of two formats with values within binary64 take 133
+    int64_t digit[DIGITS] = {};
+    for (int lane = 0; lane < count; lane++) {
+        const Number<T>& p = products[lane];
+        if (!any(p.magnitude)) continue;
+        const int up = p.exponent - int(s.products_lsb), into = up % 32;
+        for (int i = up / 32, bit = -into; bit <= top_bit(p.magnitude); i++, bit += 32) {
+            const T part = bit < 0 ? left(p.magnitude, -bit) : right(p.magnitude, bit);
+            const int64_t value = uint32_t(low_word(part));
+            digit[i] += p.negative ? -value : value;
+        }
+    }
+    for (int i = 0; i < DIGITS - 1; i++) {
+        if (uint32_t(digit[i])) return false;
+        digit[i + 1] += digit[i] >> 32;
+    }
+    return true;
+}
+
+// Counts an addition; `is_zero_addend` is asked only where the answer matters.
+template <class T, class Ask>
+inline void count(Counts& counts, const Number<T>& before, const Number<T>& after, int flags, int kinds, const Ask& is_zero_addend)
+{
+    counts.additions++;
+    counts.saturated += (flags & OVERFLOWED) != 0;
+    counts.flushed += (flags & UNDERFLOWED) != 0;
+    if (flags || kinds || before.kind || !any(before.magnitude) || !same(before, after)) return;
+    counts.swamped += !is_zero_addend();
+}
+
+// A step: takes `lanes` products, the factors of the next one `a_step` and `b_step` further.
+template <class T>
+INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes, Counts* counts)
+{
+    const uint32_t random = s.random_place == STEPS ? draw(s, state.shift_register) : 0;
+    const Number<T> before = state.inner;
+    int flags = 0;  // of this addition
+    if (s.lane_sum == ALIGNED) {
+        Number<T> products[MAX_LANES];
+        int kinds = 0;
+        for (int lane = 0; lane < lanes; lane++) {
+            products[lane] = product<T>(s, a[lane * a_step], b[lane * b_step], state.flags);
+            kinds |= products[lane].kind;
+        }
+        state.inner = aligned_step(s, before, products, lanes, random, flags);
+        if (counts) count(counts[0], before, state.inner, flags, kinds, [&] { return cancel(s, products, lanes); });
+    } else {
+        Number<T> addend;
+        if (s.lanes == 1) {
+            addend = product<T>(s, *a, *b, state.flags);
+        } else {
+            Number<T> products[MAX_LANES];
+            for (int lane = 0; lane < lanes; lane++) products[lane] = product<T>(s, a[lane * a_step], b[lane * b_step], state.flags);
+            addend = s.lane_sum == TREE ? tree_sum(s, products, lanes, state.flags) : fused_sum(s, products, lanes);
+        }
+        state.inner = add(s.acc, before, addend, random, flags);
+        if (counts) count(counts[0], before, state.inner, flags, addend.kind, [&] { return is_zero(addend); });
+    }
+    state.flags |= flags;
+}
+
+template <class T>
+APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_scale, const Operand* b_scale, Counts* counts)
+{
+    if (first && !s.has_outer_adder) {
+        state.outer = state.inner;
+    } else {
+        const bool draws = s.random_place == (s.has_outer_adder ? CHUNKS : STEPS);
+        const uint32_t random = draws ? draw(s, state.shift_register) : 0;
+        Number<T> addend = state.inner;
+        if (s.has_scale) addend = scaled(scaled(addend, *a_scale), *b_scale);
+        const Number<T> before = state.outer;
+        int flags = 0;
+        state.outer = add(s.outer, before, addend, random, flags);
+        state.flags |= flags;
+        if (counts) count(counts[1], before, state.outer, flags, addend.kind, [&] { return is_zero(addend); });
+    }
+    state.inner = zero<T>();
+}
+
+template <class T> double to_double(const Number<T>& x)
+{
+    if (x.kind) return x.kind & NAN_KINDS ? __builtin_nan("") : x.negative ? -__builtin_inf() : __builtin_inf();
+    const int beyond = top_bit(x.magnitude) - 63;
+    const Word kept = low_word(beyond > 0 ? right_sticky(x.magnitude, beyond) : x.magnitude);
+    const double magnitude = __builtin_ldexp(double(kept), x.exponent + (beyond > 0 ? beyond : 0));
+    return x.negative ? -magnitude : magnitude;
+}
+
+// -- a block of dot products -------------------------------------------------------------------------------------------
+
+// Results side by side in the innermost loop, so that their additions overlap in the processor.
+constexpr int GROUP = 8;
+constexpr int64_t SEGMENT = 1024;  // products of each that are read at a time, about
+
+struct Job {
+    Matrix a, b, a_scales, b_scales;  // those of b transposed
+    const uint32_t* states;           // of registers; null where nothing is random
+    double* values;
+    uint8_t* flags;                   // null if not asked for
+    int64_t states_row, states_column, values_row, values_column, flags_row, flags_column;  // strides, in elements
+    int64_t length;
+    int64_t pairwise;  // result i is of row i of both operands; else result (i, j) of rows i and j
+};
+
+// Operands of dot products side by side.
+struct Lines {
+    const Operand* data;
+    int64_t step;  // to the next product's
+    int64_t line;  // to the next dot product's
+};
+
+// Reads `count` values from `first` on of each of some rows: groups of rows side by side, value by value.
+inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t rows, int64_t first, int64_t count, int64_t group, Operand* to)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        const char* from = m.data + (row + i) * m.row_stride + first * m.column_stride;
+        read(f, m, from, m.column_stride, count, to + i / group * group * count + i % group, group);
+    }
+}
+
+// Some products of `length`, from the first one up to the last one, and the chunks that end among them.
+struct Segment {
+    int64_t length, first, last, chunk;
+    int64_t first_chunk() const { return first / chunk; }
+    int64_t chunks() const { return (last - 1) / chunk - first_chunk() + 1; }
+};
+
+// Takes a segment's products into the sums of a few dot products; the scales' steps are those from chunk to chunk.
+template <class T>
+inline void take_segment(const Spec& s, const Segment& segment, State<T>* states, int width, Lines a, Lines b, Lines a_scales, Lines b_scales, Counts* counts)
+{
+    for (int64_t k = segment.first; k < segment.last; k += s.lanes) {
+        const int lanes = int(segment.last - k < s.lanes ? segment.last - k : s.lanes);
+        const Operand *of_a = a.data + (k - segment.first) * a.step, *of_b = b.data + (k - segment.first) * b.step;
+        for (int i = 0; i < width; i++) step(s, states[i], of_a + i * a.line, a.step, of_b + i * b.line, b.step, lanes, counts);
+        if (k + lanes != segment.length && (k + lanes) % segment.chunk) continue;
+        const int64_t chunk = k / segment.chunk, here = chunk - segment.first_chunk();
+        for (int i = 0; i < width; i++)
+            fold(s, states[i], chunk == 0, a_scales.data + here * a_scales.step + i * a_scales.line, b_scales.data + here * b_scales.step + i * b_scales.line, counts);
+    }
+}
+
+template <class T> void finish(const Spec& s, const Job& job, State<T>& state, int64_t row, int64_t column)
+{
+    int flags = state.flags;
+    Number<T> result = state.outer;
+    if (s.converts) {
+        const uint32_t random = s.random_place == RESULTS ? draw(s, state.shift_register) : 0;
+        result = convert(s.out, result, random, flags);
+    }
+    job.values[row * job.values_row + column * job.values_column] = to_double(result);
+    if (job.flags) job.flags[row * job.flags_row + column * job.flags_column] = uint8_t(flags);
+}
+
+INLINE int64_t smaller_of(int64_t x, int64_t y) { return x < y ? x : y; }
+INLINE int64_t rounded_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+// Computes the results of `rows` rows of a and `columns` rows of b (pairwise: of so many rows of both, from `row` on).
+// Returns 0, or 1 where there is not enough memory.
+template <class T>
+int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_t column, int64_t columns, Counts* counts)
+{
+    const bool pairwise = job.pairwise;
+    if (pairwise) columns = 1;
+    const int64_t K = job.length, chunk = s.chunk ? s.chunk : K, most = smaller_of(SEGMENT / s.lanes * s.lanes, K);
+    const int64_t b_row = pairwise ? row : column, b_rows = pairwise ? rows : columns;
+    const int64_t a_group = pairwise ? GROUP : 1, most_chunks = s.has_scale ? most / chunk + 2 : 1;
+    const int64_t a_room = rounded_up(rows, a_group), b_room = rounded_up(b_rows, GROUP);
+    State<T>* states = (State<T>*)malloc(rows * columns * sizeof(State<T>));
+    Operand* a = (Operand*)malloc((a_room + b_room) * most * sizeof(Operand));
+    Operand* a_scales = (Operand*)malloc((a_room + b_room) * most_chunks * sizeof(Operand));
+    const bool enough = states && a && a_scales;
+    if (enough) {
+        Operand *b = a + a_room * most, *b_scales = a_scales + a_room * most_chunks;
+        for (int64_t i = 0; i < rows * columns; i++) {
+            const int64_t place = (row + i / columns) * job.states_row + (column + i % columns) * job.states_column;
+            states[i] = {zero<T>(), zero<T>(), job.states ? job.states[place] : 0, 0};
+        }
+        for (int64_t first = 0; first < K; first += most) {
+            const Segment segment = {K, first, smaller_of(first + most, K), chunk};
+            const int64_t count = segment.last - first, chunks = s.has_scale ? segment.chunks() : 0;
+            read_lines(s.a, job.a, row, rows, first, count, a_group, a);
+            read_lines(s.b, job.b, b_row, b_rows, first, count, GROUP, b);
+            if (s.has_scale) {
+                read_lines(s.scale, job.a_scales, row, rows, segment.first_chunk(), chunks, a_group, a_scales);
+                read_lines(s.scale, job.b_scales, b_row, b_rows, segment.first_chunk(), chunks, GROUP, b_scales);
+            }
+            for (int64_t i = 0; i < (pairwise ? 1 : rows); i++)
+                for (int64_t j = 0; j < b_rows; j += GROUP) {
+                    const int64_t line = pairwise ? j : i;
+                    const auto of_a = [&](const Operand* all, int64_t n) { return Lines{all + line * n, a_group, pairwise}; };
+                    const auto of_b = [&](const Operand* all, int64_t n) { return Lines{all + j * n, GROUP, 1}; };
+                    take_segment(s, segment, states + i * columns + j, int(smaller_of(b_rows - j, GROUP)), of_a(a, count), of_b(b, count), of_a(a_scales, chunks), of_b(b_scales, chunks), counts);
+                }
+        }
+        for (int64_t i = 0; i < rows * columns; i++) finish(s, job, states[i], row + i / columns, column + i % columns);
+    }
+    free(states);
+    free(a);
+    free(a_scales);
+    return !enough;
+}
+
+// The functions of a kernel whose sums are formed in T.
+#define EXACT_KERNEL(T)                                                                                                \
+    extern "C" {                                                                                                       \
+    int64_t spec_size() { return sizeof(Spec); }                                                                       \
+    int64_t job_size() { return sizeof(Job); }                                                                         \
+    int64_t check_values(const Format* f, const Matrix* m, int64_t rows, int64_t columns)                              \
+    {                                                                                                                  \
+        return check(*f, *m, rows, columns);                                                                           \
+    }                                                                                                                  \
+    int64_t dot_products(const Spec* s, const Job* job, int64_t row, int64_t rows, int64_t column, int64_t columns,    \
+                         Counts* counts)                                                                               \
+    {                                                                                                                  \
+        return compute<T>(*s, *job, row, rows, column, columns, counts);                                               \
+    }                                                                                                                  \
+    }
