@@ -79,8 +79,8 @@ _ARITHMETIC = ("a", "b", "acc", "chunk", "rounding")
     "--alone",
     type=integer,
     metavar="N",
-    help="Examples on which each layer runs alone on the arithmetic, to see which hurts most; 0: none.  [default: 16, "
-    "with --sweep-mantissa 0]",
+    help="Examples on which each layer runs alone on the arithmetic, to see which hurts most and to count additions; "
+    "0: none.  [default: 1 to 16, by the model's size; with --sweep-mantissa 0]",
 )
 @click.option(
     "--json",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macgen import emulate
+from macgen.emulate.exact import kernel
 from macgen.errors import MacgenError, shown
 from macgen.nn.scaling import Scales, Seen, block_scales
 from macgen.numerics import FloatFormat, Format
@@ -163,6 +165,7 @@ class OnSpec:
         spec: the arithmetic.
         scales: of its operands.
         exact: whether sums are exact, so that only the operands' formats count.
+        counts: whether additions are counted, where a kernel does that: it is slower than the one that does not.
         threads: as for `macgen.emulate.matmul`.
 
     Attributes:
@@ -170,12 +173,20 @@ class OnSpec:
     """
 
     def __init__(
-        self, name: str, spec: MacSpec, scales: Scales, *, exact: bool = False, threads: int | None = None
+        self,
+        name: str,
+        spec: MacSpec,
+        scales: Scales,
+        *,
+        exact: bool = False,
+        counts: bool = False,
+        threads: int | None = None,
     ) -> None:
         self._name = name
         self._spec = spec
         self._scales = scales
         self._exact = exact
+        self._counts = counts and not exact and kernel(spec) is not None
         self._threads = threads
         self._given_b, self._made_b = np.empty(0), np.empty(0)
         self.tally = Tally()
@@ -208,7 +219,7 @@ class OnSpec:
             exact_b = b * _spread(of_b, spec.chunk, b.shape[0]).T
         with np.errstate(all="ignore"):
             ideal = np.asarray(exact_a, np.float64) @ np.asarray(exact_b, np.float64)
-        y = ideal if self._exact else emulate.matmul(spec, a, b, self._threads, **scales)
+        y = ideal if self._exact else self._counted(emulate.matmul, a, b, scales)
         nonzero = np.count_nonzero(a, axis=0).astype(np.int64) @ np.count_nonzero(b, axis=1).astype(np.int64)
         return self._tallied(y, ideal, unit, a.shape[1], int(nonzero))
 
@@ -221,10 +232,18 @@ class OnSpec:
         left = a.reshape(groups * rows, length)
         with np.errstate(all="ignore"):
             ideal = np.einsum("gmk,gk->gm", np.asarray(a, np.float64), np.asarray(b[..., 0], np.float64))
-        y = ideal if self._exact else emulate.dots(self._spec, left, columns, self._threads).reshape(groups, rows)
+        y = ideal if self._exact else self._counted(emulate.dots, left, columns, {}).reshape(groups, rows)
         unit = np.broadcast_to(self._scales.both, (groups, 1, 1))[..., 0]
         nonzero = int((np.count_nonzero(a, axis=1) * (b[..., 0] != 0)).sum())
         return self._tallied(y, ideal, unit, length, nonzero)
+
+    def _counted(self, function: Callable[..., Any], a: Array, b: Array, scales: Mapping[str, Array]) -> Array:
+        """Return products or dot products, their additions counted if they are to be."""
+        if not self._counts:
+            return np.asarray(function(self._spec, a, b, self._threads, **scales))
+        y, counts = function(self._spec, a, b, self._threads, **scales, counts=True)
+        self.tally.add(Tally(counts=asdict(counts.all)))
+        return np.asarray(y)
 
     def _tallied(self, y: Array, ideal: Array, unit: Array, length: int, nonzero: int) -> Array:
         with np.errstate(all="ignore"):

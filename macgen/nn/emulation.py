@@ -34,6 +34,8 @@ Progress = Callable[[int, int, str], None]
 """Told the steps done, all steps, and what is being done."""
 
 ALONE_EXAMPLES = 16
+ALONE_MACS = 1 << 30
+"""Examples on which each layer runs alone: as many as have so many multiply-accumulates, up to 16."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def emulate(
         batch: examples computed together; None: as many as memory suggests. With stochastic rounding, random numbers
             begin anew with each product of a batch.
         alone: examples on which each layer runs alone on the arithmetic, all others in float32, to see which hurts
-            most; None: 16, and with a sweep 0.
+            most; there, additions are counted too. None: 1 to 16, as many as have 2**30 multiply-accumulates, and with
+            a sweep 0.
         threads: as for `macgen.emulate.matmul`.
         record: a file to which results are written as they come; if it is there, an interrupted run goes on.
         progress: told what is being done.
@@ -100,7 +103,7 @@ def emulate(
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
     if alone is None:
-        alone = 0 if len(settings) > 1 else ALONE_EXAMPLES
+        alone = 0 if len(settings) > 1 else max(1, min(ALONE_EXAMPLES, ALONE_MACS // loaded.macs))
     check_integer("alone", alone, 0)
     measure(model, loaded.batches[0].feed)  # in a process of its own: a damaged model may take it down
     run = _fingerprint(loaded, Path(model), settings, rule, right, chosen, alone)
@@ -191,6 +194,19 @@ def _decide(result: Array) -> Array:
     if result.shape[-1] == 1:
         return np.asarray(result[..., 0] > 0.5)
     return np.asarray(result.argmax(axis=-1))
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """What a layer does that runs alone on its arithmetic.
+
+    Attributes:
+        error: of the network's result; None: it did not run alone.
+        counts: its additions.
+    """
+
+    error: float | None
+    counts: Mapping[str, int]
 
 
 class _Work:
@@ -297,13 +313,16 @@ class _Work:
                 piece["layers"] = [asdict(each.tally) for each in products]
                 self._record.put(name, piece)
             pieces.append(piece)
-        alone = [None] * len(scales) if setting.exact or not self._alone else self._each_alone(setting, scales)
+        alone = [_Alone(None, {})] * len(scales)
+        if self._alone and not setting.exact:
+            alone = self._each_alone(setting, scales)
         layers = []
-        for index, (layer, spec, error) in enumerate(zip(self._model.layers, setting.specs, alone, strict=True)):
+        for index, (layer, spec, own) in enumerate(zip(self._model.layers, setting.specs, alone, strict=True)):
             tally = Tally()
             for piece in pieces:
                 tally.add(Tally(**piece["layers"][index]))
-            layers.append(LayerResult(layer.layer.name, layer.layer.op, spec, layer.layer.forward.length, tally, error))
+            length = layer.layer.forward.length
+            layers.append(LayerResult(layer.layer.name, layer.layer.op, spec, length, tally, own.error, own.counts))
         return Run(
             label=setting.label,
             man_bits=setting.man_bits,
@@ -314,15 +333,15 @@ class _Work:
             layers=tuple(layers),
         )
 
-    def _products(self, index: int, setting: _Setting, scales: Sequence[Scales]) -> OnSpec:
-        name = self._model.layers[index].layer.name
-        return OnSpec(name, setting.specs[index], scales[index], exact=setting.exact, threads=self._threads)
+    def _products(self, index: int, setting: _Setting, scales: Sequence[Scales], *, counts: bool = False) -> OnSpec:
+        name, spec = self._model.layers[index].layer.name, setting.specs[index]
+        return OnSpec(name, spec, scales[index], exact=setting.exact, counts=counts, threads=self._threads)
 
-    def _each_alone(self, setting: _Setting, scales: Sequence[Scales]) -> list[float | None]:
-        """Return the error of the network's result with only one layer on its arithmetic, for each layer."""
+    def _each_alone(self, setting: _Setting, scales: Sequence[Scales]) -> list[_Alone]:
+        """Return what becomes of the network's result with only one layer on its arithmetic, for each layer."""
         few = self._model.first(self._alone)
         kept: dict[str, Array] | None = None
-        errors: list[float | None] = []
+        found: list[_Alone] = []
         for index in range(len(scales)):
             self._step(f"{setting.label}, layer {index + 1} alone")
             name = f"{setting.label}/alone/{index}"
@@ -332,12 +351,12 @@ class _Work:
                 if kept is None:
                     kept = self._model.run(few, products, keep=True)
                 reference = np.asarray(kept[self._result], np.float64)
-                products[index] = self._products(index, setting, scales)
+                products[index] = own = self._products(index, setting, scales, counts=True)
                 result = np.asarray(self._model.run(kept, products, first_layer=index)[self._result], np.float64)
-                piece = _errors(result, reference)
+                piece = {**_errors(result, reference), "counts": own.tally.counts}
                 self._record.put(name, piece)
-            errors.append(_ratio(piece["error"], piece["signal"]))
-        return errors
+            found.append(_Alone(_ratio(piece["error"], piece["signal"]), piece["counts"]))
+        return found
 
     def _piece_of(self, result: Array, reference: Array, batch: Batch) -> dict[str, Any]:
         answers, expected = self._decide(result), self._decide(reference)

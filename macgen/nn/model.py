@@ -63,6 +63,7 @@ class EmulatedModel:
             often each occurs.
         batches: the examples.
         examples: their number.
+        macs: multiply-accumulates of one example; of a batch, where the model fixes it.
 
     Raises:
         MacgenError: the file or the samples are refused, or a layer cannot run on an arithmetic.
@@ -89,6 +90,7 @@ class EmulatedModel:
             self._of_node.setdefault(layer.output, []).append(index)
         values = sum(count_of(found.tensors.shape(tensor)) for tensor in found.tensors.types)
         self._slice = one
+        self.macs = sum(layer.layer.forward.macs for layer in self.layers)
         self.batches = _batches(feeds, one, batch or max(1, min(MOST_TOGETHER, BATCH_VALUES // max(values, 1))))
         self.examples = self.batches[-1].rows.stop
         self._cut = CutModel(self._model, self.name, self._of_node)

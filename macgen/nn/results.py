@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from macgen.nn.arithmetic import Tally
@@ -51,6 +52,7 @@ class LayerResult:
         tally: what happened in it.
         alone_error: error of the network's result, over the result in float32, where only this layer runs on its
             arithmetic; None: not measured.
+        counts: its additions there, and those that saturated, were flushed or swamped; empty: not counted.
     """
 
     name: str
@@ -59,6 +61,7 @@ class LayerResult:
     length: int
     tally: Tally
     alone_error: float | None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def nonzero(self) -> float:
@@ -82,8 +85,8 @@ class LayerResult:
 
     def share(self, event: str) -> float | None:
         """Return the share of additions that saturated, were flushed or swamped; None where they were not counted."""
-        additions = self.tally.counts.get("additions", 0)
-        return self.tally.counts.get(event, 0) / additions if additions else None
+        additions = self.counts.get("additions", 0)
+        return self.counts.get(event, 0) / additions if additions else None
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,6 @@ def _layer(layer: LayerResult) -> dict[str, Any]:
         "prediction_valid": None if predicted is None else predicted.valid,
         "results": layer.tally.results,
         "lost": layer.tally.lost,
-        "counts": layer.tally.counts,
+        "counts": dict(layer.counts),
         "alone_error": layer.alone_error,
     }

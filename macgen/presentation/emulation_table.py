@@ -103,6 +103,10 @@ def _conclusions(emulation: Emulation) -> list[str]:
         if any((p := layer.predicted) is not None and not p.valid for layer in runs[0].layers):
             lines.append("!: beyond the range in which the formulas hold, 0.05.")
         if (worst := runs[0].worst) is not None:
+            if runs[0].layers[0].counts:
+                lines.append(
+                    "Saturated, flushed, swamped: shares of additions; a swamped one leaves the accumulator as it was."
+                )
             how = (
                 f"alone on its arithmetic, it makes the largest error of the result ({emulation.alone_examples} "
                 f"examples)"

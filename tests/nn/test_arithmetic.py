@@ -74,6 +74,17 @@ def test_dot_products_are_the_columns_of_matrix_products():
     assert tallies[0].nonzero == np.count_nonzero(qa * qb[..., 0][:, np.newaxis])
 
 
+def test_additions_are_counted():
+    """64 and then ones, which the accumulator's three bits do not see: each is swamped."""
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m3")
+    ones = np.ones((1, 9))
+    ones[0, 0] = 64
+    y, tally = product(spec, Scales(1.0, np.ones((1, 1))), ones, np.ones((9, 2)), counts=True)
+    assert y.tolist() == [[64, 64]]
+    assert tally.counts == {"additions": 18, "saturated": 0, "flushed": 0, "swamped": 16}
+    assert product(spec, Scales(1.0, np.ones((1, 1))), ones, np.ones((9, 2)))[1].counts == {}
+
+
 def test_infinite_results_are_counted_apart():
     spec = MacSpec(a="fp16", b="fp16", acc="fp16", overflow="infinity")
     _, tally = product(spec, Scales(1.0, np.ones((1, 1))), 300 * np.ones((2, 9)), np.eye(9) * 300 + 1)
