@@ -3,161 +3,104 @@
     python examples/accuracy.py files direction recognition speech --output build/accuracy
 
 Runs the network of each task in float32, with exact sums of narrow operands, and on accumulators of every mantissa
-width, bit for bit as the hardware computes them. Each task gives a table (TASK.md), a picture (TASK.svg), all figures
-(TASK-CHUNK.json), and what macgen emulate takes (TASK.npz, TASK-labels.npy). What an interrupted run has computed is
-not computed again.
+width, bit for bit as the hardware computes them. Each task gives a table (TASK.md), a picture (TASK.svg, TASK.png), all
+figures (TASK.json), and what macgen emulate takes (TASK.npz, TASK-labels.npy, plans). What an interrupted run has
+computed is not computed again.
 """
 
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from accuracy_data import TASKS, Task
-from matplotlib.figure import Figure
 from rich.console import Console
 
 import macgen
 from macgen.errors import MacgenError, significant
 from macgen.nn import Emulation, Run, emulate
 from macgen.numerics import FloatFormat
+from macgen.presentation.emulation_plot import draw_emulation
 from macgen.width.network_plan import NetworkPlan
 
-COLOURS = {None: "#0072B2", "chunks": "#D55E00"}  # of the Okabe-Ito palette
 
-
-@dataclass(frozen=True)
-class Curve:
-    """A sweep of accumulators.
-
-    Attributes:
-        chunk: products a chunk; None: no chunks.
-        sweep: accuracy at each width.
-        planned: the plan for the whole network.
-        by_plan: accuracy with each layer on its own planned accumulator.
-    """
-
-    chunk: int | None
-    sweep: Emulation
-    planned: NetworkPlan
-    by_plan: Run
-
-    @property
-    def planned_bits(self) -> int:
-        """Mantissa bits that do for all layers by the plan."""
-        widest = self.planned.widest
-        assert isinstance(widest, FloatFormat)
-        return widest.man_bits
-
-    @property
-    def title(self) -> str:
-        """How legends and tables call it."""
-        return "no chunks" if self.chunk is None else f"chunks of {self.chunk}"
-
-
-def curve(name: str, task: Task, chunk: int | None, options: argparse.Namespace, console: Console) -> Curve:
-    """Return a sweep of one task, taken up where an earlier run stopped."""
-    spec = macgen.MacSpec(a=options.a, b=options.b, acc=f"e6m{options.widths[1]}", chunk=chunk)
-    where = options.output / f"{name}-{chunk or 'none'}"
+def plans(name: str, task: Task, options: argparse.Namespace) -> dict[Path, NetworkPlan]:
+    """Return the plans of a task without chunks and with them, measured on a few examples, by their files."""
     few = options.output / f"{name}-few.npz"
-    only = {key: x[: task.few] if len(x) == len(task.labels) else x for key, x in task.samples.items()}
-    np.savez(few, allow_pickle=False, **only)
-    planned = macgen.plan(task.model, data=few, only=["forward"], a=options.a, b=options.b, chunk=chunk)
-    plan = where.with_name(f"{where.name}-plan.json")
-    plan.write_text(planned.to_json(), encoding="utf-8")
-    shared = {
-        "labels": task.labels, "decide": task.decide, "batch": task.batch, "scales": options.scales, "per": options.per
-    }  # fmt: skip
+    first = {key: x[: task.few] if len(x) == len(task.labels) else x for key, x in task.samples.items()}
+    np.savez(few, allow_pickle=False, **first)
+    found = {}
+    for chunk in (None, options.chunk):
+        plan = macgen.plan(task.model, data=few, only=["forward"], a=options.a, b=options.b, chunk=chunk)
+        path = options.output / f"{name}-plan-{chunk or 'none'}.json"
+        path.write_text(plan.to_json(), encoding="utf-8")
+        found[path] = plan
+    return found
+
+
+def run(
+    name: str, task: Task, planned: dict[Path, NetworkPlan], options: argparse.Namespace, console: Console
+) -> Emulation:
+    """Return the task's network on all accumulators, taken up where an earlier run stopped."""
+    low, high = options.widths
+    specs = [macgen.MacSpec(a=options.a, b=options.b, acc=f"e6m{high}", chunk=chunk) for chunk in (None, options.chunk)]
     begun = time.monotonic()
-    with console.status(f"{name}") as status:
+    with console.status(name) as status:
 
         def tell(done: int, steps: int, what: str) -> None:
             status.update(f"{name}: {what}, step {done} of {steps}, {time.monotonic() - begun:.0f} s")
 
-        low, high = options.widths
-        sweep = emulate(
-            task.model, task.samples, spec=spec, sweep_mantissa=range(low, high + 1),
-            record=where.with_name(f"{where.name}.part"), progress=tell, **shared,
-        )  # fmt: skip
-        by_plan = emulate(
-            task.model, task.samples, plan=plan, alone=0,
-            record=where.with_name(f"{where.name}-plan.part"), progress=tell, **shared,
-        )  # fmt: skip
-    where.with_suffix(".json").write_text(sweep.to_json(), encoding="utf-8")
-    return Curve(chunk, sweep, planned, by_plan.runs[0])
+        return emulate(
+            task.model,
+            task.samples,
+            spec=specs,
+            plan=list(planned),
+            labels=task.labels,
+            sweep_mantissa=range(low, high + 1),
+            scales=options.scales,
+            per=options.per,
+            decide=task.decide,
+            batch=task.batch,
+            record=options.output / f"{name}.part",
+            progress=tell,
+        )
 
 
-def largest(run: Run) -> tuple[float, float]:
-    """Return the largest noise-to-signal ratio of a run's layers, measured and predicted."""
-    predicted = [layer.predicted.nsr for layer in run.layers if layer.predicted is not None]
-    return max(layer.measured for layer in run.layers), max(predicted)
+def widest_bits(plan: NetworkPlan) -> int:
+    """Return the mantissa bits that do for all layers by a plan."""
+    widest = plan.widest
+    assert isinstance(widest, FloatFormat)
+    return widest.man_bits
 
 
-def table(task: Task, curves: list[Curve]) -> str:
+def table(task: Task, done: Emulation, planned: dict[Path, NetworkPlan]) -> str:
     """Return the figures of a task as a table in Markdown."""
-    first = curves[0].sweep
-    accuracy = [
-        f"{answers.accuracy:.1%}" for answers in (first.float32, first.exact.answers) if answers.accuracy is not None
-    ]
+    spec = done.exact.layers[0].spec
     lines = [
-        f"{task.title}. Right: float32 {accuracy[0]}, exact sums of {first.exact.layers[0].spec.a} x "
-        f"{first.exact.layers[0].spec.b} operands {accuracy[1]}, best constant guess {task.chance:.1%}.",
+        f"{task.title}. Right: float32 {done.float32.accuracy:.1%}, exact sums of {spec.a} x {spec.b} operands "
+        f"{done.exact.answers.accuracy:.1%}, best constant guess {task.chance:.1%}.",
         "",
-        "| mantissa | "
-        + " | ".join(f"{item.title}: right | as float32 | largest NSR (predicted)" for item in curves)
-        + " |",
-        "|---|" + "---|" * 3 * len(curves),
+        "| accumulator | right | as float32 | layers' NSR, median (predicted) | largest (predicted) |",
+        "|---|---|---|---|---|",
     ]
-    for runs in zip(*(reversed(item.sweep.runs) for item in curves), strict=True):
-        cells = [str(runs[0].man_bits)]
-        for run in runs:
-            measured, predicted = (significant(value, 2) for value in largest(run))
-            cells += [f"{run.answers.accuracy:.1%}", f"{run.answers.agreement:.1%}", f"{measured} ({predicted})"]
-        lines.append("| " + " | ".join(cells) + " |")
-    cells = ["plan, each layer"]
-    for item in curves:
-        measured, predicted = (significant(value, 2) for value in largest(item.by_plan))
-        answers = item.by_plan.answers
-        cells += [f"{answers.accuracy:.1%}", f"{answers.agreement:.1%}", f"{measured} ({predicted})"]
-    lines.append("| " + " | ".join(cells) + " |")
-    for item in curves:
-        lines += ["", f"plan, {item.title}: {item.planned_bits} mantissa bits do for all layers."]
+    lines += [f"| {each.label} | {' | '.join(cells(each))} |" for each in done.runs]
+    for plan in planned.values():
+        chunk = "no chunks" if plan.goal.chunk is None else f"chunks of {plan.goal.chunk}"
+        lines += ["", f"The plan, {chunk}: {widest_bits(plan)} mantissa bits do for all layers."]
     return "\n".join(lines) + "\n"
 
 
-def draw(task: Task, curves: list[Curve], path: Path) -> None:
-    """Draw accuracy, and the layers' largest noise, over the mantissa's width."""
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.hashsalt": "macgen", "svg.fonttype": "none", "font.size": 11}):
-        figure = Figure(figsize=(8, 8), layout="constrained")
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        for item, colour, mark in zip(curves, COLOURS.values(), "os", strict=True):
-            bits = [run.man_bits or 0 for run in item.sweep.runs]
-            upper.plot(
-                bits, [run.answers.accuracy or 0 for run in item.sweep.runs], f"{mark}-", color=colour, label=item.title
-            )
-            upper.axvline(
-                item.planned_bits, color=colour, linestyle=":", label=f"plan, {item.title}: {item.planned_bits} bits"
-            )
-            noise = [largest(run) for run in item.sweep.runs]
-            lower.semilogy(bits, [x for x, _ in noise], f"{mark}-", color=colour, label=f"measured, {item.title}")
-            lower.semilogy(bits, [x for _, x in noise], "--", color=colour, label=f"predicted, {item.title}")
-        first = curves[0].sweep
-        upper.axhline(first.exact.answers.accuracy or 0, color="#009E73", linestyle="--", label="exact sums")
-        upper.axhline(first.float32.accuracy or 0, color="#555555", linestyle="-.", linewidth=1, label="float32")
-        upper.axhline(task.chance, color="#AAAAAA", linewidth=1, label="best constant guess")
-        spec = first.exact.layers[0].spec
-        upper.set(ylabel="accuracy", ylim=(0, 1.02), title=f"{task.title}; operands {spec.a} x {spec.b}")
-        lower.set(xlabel="mantissa bits of the accumulator", ylabel="largest noise-to-signal ratio of a layer")
-        lower.set_xticks(bits)
-        for axes in (upper, lower):
-            axes.grid(alpha=0.3)
-            axes.legend(loc="best", fontsize=9)
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=100, metadata=metadata)
+def cells(each: Run) -> list[str]:
+    """Return what a table shows of a run."""
+    measured = [layer.measured for layer in each.layers]
+    predicted = [layer.predicted.nsr for layer in each.layers if layer.predicted is not None]
+    pairs = [(np.median(measured), np.median(predicted)), (max(measured), max(predicted))]
+    return [
+        f"{each.answers.accuracy:.1%}",
+        f"{each.answers.agreement:.1%}",
+        *(f"{significant(float(one), 2)} ({significant(float(other), 2)})" for one, other in pairs),
+    ]
 
 
 def main() -> int:
@@ -165,7 +108,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("tasks", nargs="+", choices=[*TASKS], help="which networks")
     parser.add_argument("--output", type=Path, default=Path("build/accuracy"), help="directory of what is made")
-    parser.add_argument("--examples", type=int, help="how many (default: 600, 400, 100 and 2000)")
+    counts = ", ".join(f"{name} {count}" for name, (_, count) in TASKS.items())
+    parser.add_argument("--examples", type=int, help=f"how many (default: {counts})")
     parser.add_argument("--widths", type=int, nargs=2, default=(1, 8), help="mantissa bits from, to (default: 1 8)")
     parser.add_argument("--chunk", type=int, default=64, help="products a chunk (default: %(default)s)")
     parser.add_argument("--a", default="e4m3fn", help="format of the activations (default: %(default)s)")
@@ -181,15 +125,19 @@ def main() -> int:
             task = make(options.examples or count)
             np.savez(options.output / f"{name}.npz", allow_pickle=False, **task.samples)
             np.save(options.output / f"{name}-labels.npy", task.labels)
-            curves = [curve(name, task, chunk, options, console) for chunk in (None, options.chunk)]
+            planned = plans(name, task, options)
+            done = run(name, task, planned, options, console)
         except MacgenError as error:
             print(f"accuracy.py: {name}: {error}", file=sys.stderr)
             return 2
-        text = table(task, curves)
+        (options.output / f"{name}.json").write_text(done.to_json(), encoding="utf-8")
+        text = table(task, done, planned)
         (options.output / f"{name}.md").write_text(text, encoding="utf-8")
         for suffix in (".svg", ".png"):
-            draw(task, curves, (options.output / name).with_suffix(suffix))
-        console.print(text)
+            bits = [widest_bits(plan) for plan in planned.values()]
+            picture = draw_emulation(done, suffix, title=task.title, planned=bits, chance=task.chance)
+            (options.output / name).with_suffix(suffix).write_bytes(picture)
+        console.print(text, markup=False, highlight=False)
     return 0
 
 

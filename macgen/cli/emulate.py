@@ -9,14 +9,14 @@ from macgen.cli.files import STANDARD, write_file
 from macgen.cli.parameters import SectionedCommand, integer, integer_or
 from macgen.errors import MacgenError, shown, shown_path
 
-_ARITHMETIC = ("a", "b", "acc", "chunk", "rounding")
+_ARITHMETIC = ("a", "b", "acc", "rounding")
 
 
 @click.command(
     cls=SectionedCommand,
     sections={
         "What is run": ["data", "labels", "result", "batch"],
-        "Arithmetic": ["preset", "spec", "plan", "a", "b", "acc", "chunk", "rounding", "sweep"],
+        "Arithmetic": ["preset", "spec", "plan", "a", "b", "acc", "chunks", "rounding", "sweep"],
         "Scales of operands": ["scales", "per"],
         "Output": ["alone", "json_path", "plot"],
         "Speed": ["threads"],
@@ -53,7 +53,14 @@ _ARITHMETIC = ("a", "b", "acc", "chunk", "rounding")
 @click.option("--a", metavar="FORMAT", help="Format of the activations (of the left operands).")
 @click.option("--b", metavar="FORMAT", help="Format of the weights (of the right operands).")
 @click.option("--acc", metavar="FORMAT", help="Format of the accumulator: e6m5, int20 ...")
-@click.option("--chunk", type=integer_or("none"), metavar="N|none", help="Products summed before a sum is folded.")
+@click.option(
+    "--chunk",
+    "chunks",
+    type=integer_or("none"),
+    metavar="N|none",
+    multiple=True,
+    help="Products summed before a sum is folded; repeatable, one run each.",
+)
 @click.option("--rounding", metavar="rne|rtz|drop|stochastic:R", help="Rounding of the adder.")
 @click.option(
     "--sweep-mantissa",
@@ -100,6 +107,7 @@ def emulate(
     preset: str | None,
     spec: str | None,
     plan: str | None,
+    chunks: tuple[int | str, ...],
     sweep: str | None,
     json_path: str | None,
     plot: str | None,
@@ -114,7 +122,7 @@ def emulate(
     Examples:
       macgen emulate model.onnx --preset lba-m7e4 --data images.npy --labels classes.npy
       macgen emulate model.onnx --data images.npy --a e4m3fn --b e4m3fn --acc e6m5 --chunk 64
-      macgen emulate model.onnx --data images.npy --labels classes.npy --sweep-mantissa 2..10 --plot sweep.svg
+      macgen emulate model.onnx --data images.npy --chunk none --chunk 64 --sweep-mantissa 2..8 --plot sweep.svg
       macgen plan model.onnx --data images.npy --only forward --json plan.json
       macgen emulate model.onnx --data images.npy --plan plan.json --json run.json
 
@@ -126,7 +134,7 @@ def emulate(
     if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
         raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
     given = {name: value for name in _ARITHMETIC if (value := options.pop(name)) is not None}
-    arithmetic = _arithmetic(preset, spec, plan, given)
+    arithmetic = _arithmetic(preset, spec, plan, given, chunks)
     if plot is not None:
         from macgen.presentation.emulation_plot import figure_type
 
@@ -160,8 +168,10 @@ def emulate(
         print_emulation(done, console.output())
 
 
-def _arithmetic(preset: str | None, spec: str | None, plan: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the spec or the plan, as `macgen.nn.emulate` takes it."""
+def _arithmetic(
+    preset: str | None, spec: str | None, plan: str | None, given: dict[str, Any], chunks: tuple[int | str, ...]
+) -> dict[str, Any]:
+    """Return the specs or the plan, as `macgen.nn.emulate` takes it."""
     from macgen.cli.spec_file import read_spec, standard_input
 
     named = [(name, value) for name, value in (("preset", preset), ("spec", spec), ("plan", plan)) if value is not None]
@@ -171,8 +181,7 @@ def _arithmetic(preset: str | None, spec: str | None, plan: str | None, given: d
     if plan is not None:
         from macgen.width.plan_file import load_plan, read_plan
 
-        if given:
-            name, value = next(iter(given.items()))
+        for name, value in [*given.items(), *(("chunk", chunk) for chunk in chunks)]:
             raise MacgenError(
                 f"{name} {shown(value)} does not go with plan {shown_path(plan)}, which was made for its own; accepted "
                 f"is a plan made with it"
@@ -182,9 +191,8 @@ def _arithmetic(preset: str | None, spec: str | None, plan: str | None, given: d
     from macgen.cli.arguments import resolve_spec
 
     base = read_spec(spec) if spec is not None else find_preset("default" if preset is None else preset)
-    if given.get("chunk") == "none":
-        given["chunk"] = None
-    return {"spec": resolve_spec(base, given)}
+    options = [{"chunk": None if chunk == "none" else chunk} for chunk in chunks] or [{}]
+    return {"spec": [resolve_spec(base, {**given, **option}) for option in options]}
 
 
 def _labels(path: Path) -> Any:

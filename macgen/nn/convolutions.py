@@ -20,7 +20,7 @@ from macgen.nn.arithmetic import Products
 
 Array = NDArray[Any]
 
-BLOCK_VALUES = 1 << 22
+BLOCK_VALUES = 1 << 20
 """Gathered inputs that are held at a time."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ def emulate(
     model: str | Path,
     data: Samples | str | Path,
     *,
-    spec: MacSpec | None = None,
-    plan: PlanFile | str | Path | None = None,
+    spec: MacSpec | Sequence[MacSpec] | None = None,
+    plan: PlanFile | str | Path | Sequence[PlanFile | str | Path] | None = None,
     labels: ArrayLike | None = None,
     sweep_mantissa: Collection[int] = (),
     scales: ScaleKind = "pow2",
@@ -74,8 +74,8 @@ def emulate(
     Parameters:
         model: an ONNX file.
         data: its inputs, as `macgen.network.load_samples` reads them, or the file.
-        spec: the arithmetic of all layers.
-        plan: instead, what `macgen plan --json` wrote of this model: each layer on its own accumulator.
+        spec: the arithmetic of all layers, or several, one run each; all with the same operands.
+        plan: what `macgen plan --json` wrote of this model, or several: each layer on its own accumulator.
         labels: the right answers, of the shape of the answers.
         sweep_mantissa: with a spec, mantissa bits that its accumulator has instead, one run each.
         scales: of operands, see `ScaleKind`.
@@ -99,7 +99,8 @@ def emulate(
     rule = ScaleRule(scales, per)
     samples = load_samples(data) if isinstance(data, (str, Path)) else data
     loaded = EmulatedModel(model, samples, batch=batch)
-    settings = _settings(loaded, spec, plan, sweep_mantissa)
+    plans = [each if isinstance(each, PlanFile) else load_plan(each) for each in _several(plan)]
+    settings = _settings(loaded, _several(spec), plans, sweep_mantissa)
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
     if alone is None:
@@ -115,36 +116,50 @@ def emulate(
 
 
 def _settings(
-    model: EmulatedModel, spec: MacSpec | None, plan: PlanFile | str | Path | None, sweep: Collection[int]
+    model: EmulatedModel, specs: Sequence[MacSpec], plans: Sequence[PlanFile], sweep: Collection[int]
 ) -> list[_Setting]:
-    if (spec is None) == (plan is None):
-        given = "nothing" if spec is None else "spec and plan"
-        raise MacgenError(f"{given} given to run on; accepted is one of a spec and a plan")
+    if not specs and not plans:
+        raise MacgenError("nothing given to run on; accepted are a spec and a plan")
+    if sweep and not specs:
+        raise MacgenError("sweep-mantissa does not go with plan, which has widths of its own; accepted is a spec")
     names = [layer.layer.name for layer in model.layers]
-    if plan is not None:
-        if sweep:
-            raise MacgenError("sweep-mantissa does not go with plan, which has widths of its own; accepted is a spec")
-        return [_Setting("plan", None, _planned(plan if isinstance(plan, PlanFile) else load_plan(plan), names))]
-    assert spec is not None
-    if not sweep:
-        return [_Setting(_label(spec), None, (spec,) * len(names))]
-    if not isinstance(spec.acc, FloatFormat):
-        raise MacgenError(f"sweep-mantissa does not go with acc {spec.acc}; accepted are float accumulators")
-    settings = []
-    for bits in sorted(set(sweep)):
-        check_integer("sweep-mantissa", bits, 1, MAX_MAN_BITS)
-        acc = FloatFormat(spec.acc.exp_bits, bits, **_rest(spec.acc))
-        narrow = spec.replace(acc=acc)
-        settings.append(_Setting(_label(narrow), bits, (narrow,) * len(names)))
+    swept = [narrow for spec in specs for narrow in (_sweep(spec, sweep) if sweep else [spec])]
+    settings = [_Setting(_label(spec), _mantissa(spec) if sweep else None, (spec,) * len(names)) for spec in swept]
+    for plan in plans:
+        planned = _planned(plan, names)
+        settings.append(_Setting(f"plan, {_chunks({spec.chunk for spec in planned})}", None, planned))
+    for setting in settings:
+        operands = [{(str(spec.a), str(spec.b)) for spec in each.specs} for each in (settings[0], setting)]
+        if operands[0] != operands[1]:
+            raise MacgenError(f"operands are {shown(operands)}; accepted are those of one pair of formats")
+    for setting in settings:
+        if sum(other.label == setting.label for other in settings) > 1:
+            raise MacgenError(f"{setting.label} is given twice; accepted is each accumulator once")
     return settings
 
 
-def _rest(acc: FloatFormat) -> dict[str, Any]:
-    return {"bias": acc.bias, "encoding": acc.encoding, "subnormals": acc.subnormals}
+def _sweep(spec: MacSpec, sweep: Collection[int]) -> Iterator[MacSpec]:
+    acc = spec.acc
+    if not isinstance(acc, FloatFormat):
+        raise MacgenError(f"sweep-mantissa does not go with acc {acc}; accepted are float accumulators")
+    for bits in sorted(set(sweep)):
+        check_integer("sweep-mantissa", bits, 1, MAX_MAN_BITS)
+        yield spec.replace(acc=replace(acc, man_bits=bits))
+
+
+def _mantissa(spec: MacSpec) -> int | None:
+    return spec.acc.man_bits if isinstance(spec.acc, FloatFormat) else None
 
 
 def _label(spec: MacSpec) -> str:
-    return f"{spec.acc}, {'no chunks' if spec.chunk is None else f'chunks of {spec.chunk}'}"
+    return f"{spec.acc}, {_chunks({spec.chunk})}"
+
+
+def _chunks(lengths: Collection[int | None]) -> str:
+    if len(lengths) > 1:
+        return "chunks of its own for each layer"
+    (chunk,) = lengths
+    return "no chunks" if chunk is None else f"chunks of {chunk}"
 
 
 def _planned(plan: PlanFile, names: Sequence[str]) -> tuple[MacSpec, ...]:
@@ -156,6 +171,13 @@ def _planned(plan: PlanFile, names: Sequence[str]) -> tuple[MacSpec, ...]:
             f"forward GEMMs"
         )
     return tuple(forward[name] for name in names)
+
+
+def _several(given: Any) -> list[Any]:
+    """Return what was given alone, several times or not at all as a list."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, (MacSpec, PlanFile, str, Path)) else list(given)
 
 
 def _result(model: EmulatedModel, result: str | None) -> str:

@@ -13,6 +13,7 @@ from macgen.errors import MacgenError
 from macgen.nn import emulate, emulation, operations
 from macgen.nn.model import EmulatedModel
 from macgen.spec import MacSpec
+from macgen.width.plan_file import parse_plan
 from macgen.width.planning import Goal
 from tests.network.models import constant, model, node, saved, trained, value
 
@@ -101,6 +102,20 @@ def test_a_sweep_gets_better_with_every_bit(path):
     assert result.runs[-1].error == pytest.approx(result.exact.error, rel=0.1)
 
 
+def test_with_and_without_chunks_and_by_plan_in_one_run(path):
+    planned = macgen.plan(path, batch=1, only=["forward"], a="e4m3fn", b="e4m3fn", chunk=8).to_json()
+    plan = parse_plan(planned, "plan")
+    specs = [SPEC, SPEC.replace(chunk=8)]
+    result = emulate(path, X, spec=specs, plan=plan, sweep_mantissa=[3, 5])
+    assert [run.label for run in result.runs] == [
+        "e6m3, no chunks", "e6m5, no chunks", "e6m3, chunks of 8", "e6m5, chunks of 8", "plan, chunks of 8"
+    ]  # fmt: skip
+    assert [run.man_bits for run in result.runs] == [3, 5, 3, 5, None]
+    alone = emulate(path, X, spec=specs[1], sweep_mantissa=[5], alone=0)
+    assert result.runs[3] == alone.runs[0]
+    assert result.runs[2].layers[1].measured < result.runs[0].layers[1].measured
+
+
 def test_each_layer_on_its_planned_accumulator(path, tmp_path):
     plan = tmp_path / "plan.json"
     planned = macgen.plan(path, batch=1, only=["forward"], a="e4m3fn", b="e4m3fn", nsr=0.04)
@@ -108,7 +123,7 @@ def test_each_layer_on_its_planned_accumulator(path, tmp_path):
     (run,) = emulate(path, X, plan=plan).runs
     assert [str(layer.spec.acc) for layer in run.layers] == [str(row.plan.chosen.acc) for row in planned.rows]
     assert [layer.spec.acc.man_bits for layer in run.layers] == [2, 3]
-    assert run.label == "plan"
+    assert run.label == "plan, no chunks"
 
 
 def test_a_plan_of_another_model(path, tmp_path):
@@ -235,8 +250,10 @@ def test_a_record_of_another_run_is_refused(change, path, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({}, "nothing given to run on; accepted is one of a spec and a plan"),
-    ({"spec": SPEC, "plan": "p"}, "spec and plan given to run on; accepted is one of a spec and a plan"),
+    ({}, "nothing given to run on; accepted are a spec and a plan"),
+    ({"spec": [SPEC, SPEC]}, "e6m4, no chunks is given twice; accepted is each accumulator once"),
+    ({"spec": [SPEC, SPEC.replace(a="e5m2")]},
+     "operands are [{('e4m3fn', 'e4m3fn')}, {('e5m2', 'e4m3fn')}]; accepted are those of one pair of formats"),
     ({"spec": MacSpec(a="int8", b="int8", acc="int32"), "sweep_mantissa": [3]},
      "sweep-mantissa does not go with acc int32; accepted are float accumulators"),
     ({"spec": SPEC, "sweep_mantissa": [0]}, "sweep-mantissa 0 is not an integer from 1 to 52"),
