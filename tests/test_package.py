@@ -109,6 +109,10 @@ def test_the_wheel_holds_what_is_no_python(wheel):
         "macgen/prove/exhaustive/cpp/prove.cpp",
         "macgen/prove/exhaustive/cpp/model.h",
         "macgen/prove/exhaustive/cpp/model_library.cpp",
+        "macgen/emulate/cpp/exact.h",
+        "macgen/emulate/cpp/integers.h",
+        "macgen/emulate/cpp/rounding.h",
+        "macgen/emulate/cpp/values.h",
         "macgen/cost/library/generic45.lib",
         "macgen/_share/sim/Makefile",
         "macgen/_share/sim/test_mac.py",
@@ -131,6 +135,10 @@ def test_the_wheel_works_where_it_is_unpacked(wheel, tmp_path):
         "from macgen.cli.main import main\n"
         "sys.argv[1:] = ['build', '--rows', '1', '--cols', '1', '-o', str(home / 'built' / 'mac')]\n"
         "main()\n"
+        "from macgen.emulate import exact\n"
+        "values, flags = macgen.emulate.matmul(macgen.presets['default'], [[1.5, 3.0]], [[2.0], [-0.5]], flags=True)\n"
+        "assert (values.item(), flags.item()) == (1.5, 0)\n"
+        "assert exact.kernel(macgen.presets['default']) is not None\n"
     )
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, sys.argv[1])\n{script}", str(tmp_path)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)

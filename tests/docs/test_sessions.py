@@ -118,3 +118,10 @@ def test_the_readme_s_python_runs(whole, tmp_path, monkeypatch, capsys):
     assert names["Y"].tolist() == [[1.5]]
     assert names["bundle"].verilog.is_file()
     assert not whole or 0.4 < float(capsys.readouterr().out) < 0.6
+
+
+def test_the_python_of_the_page_on_emulation_runs():
+    (snippet,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "emulation.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    exec(compile(snippet, "emulation.md", "exec"), {})

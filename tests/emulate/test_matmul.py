@@ -228,7 +228,7 @@ ONES = [[1.0, 1.0]]
     [
         (
             [[1.0, 1.1]],
-            ONES,
+            [[1.0], [1.0]],
             {},
             r"A: value\[0, 1\] = 1.1 is not a value of format e5m2; accepted are values on its grid",
         ),

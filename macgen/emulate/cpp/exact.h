@@ -1,7 +1,7 @@
 // Dot products of any spec, addition by addition (docs/arithmetic.md section 2), with flags and counts.
 #pragma once
 #include "values.h"
-#include <cstdlib>
+#include <stdlib.h>
 
 enum LaneSum { FUSED, TREE, ALIGNED };
 enum Place { NOWHERE, STEPS, CHUNKS, RESULTS };

@@ -1,6 +1,6 @@
 // Unsigned integers of 64, 128 and more bits: what the sums of a spec are formed in.
 #pragma once
-#include <cstdint>
+#include <stdint.h>
 
 // What the innermost loop is made of; the rest stays apart, for the compiler's time.
 #ifndef INLINE

@@ -1,7 +1,7 @@
 // Matrices of values in any real type: read, and looked whether they are numbers of their format.
 #pragma once
 #include "rounding.h"
-#include <cstring>
+#include <string.h>
 
 enum Type { FLOAT64, FLOAT32, FLOAT16, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64 };
 
