@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from macgen import bundle, cost, emulate, golden, network, numerics, prove, rtl, simulate, width
+    from macgen import bundle, cost, emulate, golden, network, nn, numerics, prove, rtl, simulate, width
     from macgen.bundle.bundle import Bundle, build
     from macgen.catalogue import presets
     from macgen.cost.estimate import report
@@ -38,7 +38,7 @@ _HOMES = {
     "report": "macgen.cost.estimate",
     "verify": "macgen.verbs",
 }
-_MODULES = ("bundle", "cost", "emulate", "golden", "network", "numerics", "prove", "rtl", "simulate", "width")
+_MODULES = ("bundle", "cost", "emulate", "golden", "network", "nn", "numerics", "prove", "rtl", "simulate", "width")
 
 __all__ = [
     "Bundle",
@@ -53,6 +53,7 @@ __all__ = [
     "emulate",
     "golden",
     "network",
+    "nn",
     "numerics",
     "parse_format",
     "plan",
