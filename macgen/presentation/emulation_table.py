@@ -110,7 +110,7 @@ def _conclusions(emulation: Emulation) -> list[str]:
             how = (
                 f"alone on its arithmetic, it makes the largest error of the result ({emulation.alone_examples} "
                 f"examples)"
-                if emulation.alone_examples
+                if worst.alone_error is not None
                 else "its sums have the largest NSR"
             )
             lines.append(f"Hurts most: {worst.name}; {how}.")
