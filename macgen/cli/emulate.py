@@ -120,11 +120,11 @@ def emulate(
 
     \b
     Examples:
-      macgen emulate model.onnx --preset lba-m7e4 --data images.npy --labels classes.npy
-      macgen emulate model.onnx --data images.npy --a e4m3fn --b e4m3fn --acc e6m5 --chunk 64
-      macgen emulate model.onnx --data images.npy --chunk none --chunk 64 --sweep-mantissa 2..8 --plot sweep.svg
-      macgen plan model.onnx --data images.npy --only forward --json plan.json
-      macgen emulate model.onnx --data images.npy --plan plan.json --json run.json
+      macgen emulate model.onnx --preset lba-m7e4 --data x.npy --labels y.npy
+      macgen emulate model.onnx --data x.npy --a e4m3fn --b e4m3fn --acc e6m5 --chunk 64
+      macgen emulate model.onnx --data x.npy --chunk none --chunk 64 --sweep-mantissa 2..8
+      macgen plan model.onnx --data x.npy --only forward --json plan.json
+      macgen emulate model.onnx --data x.npy --plan plan.json --json run.json --plot run.svg
 
     docs/accuracy.md shows it on trained networks.
     """

@@ -107,7 +107,7 @@ def emulate(
         alone = 0 if len(settings) > 1 else max(1, min(ALONE_EXAMPLES, ALONE_MACS // loaded.macs))
     check_integer("alone", alone, 0)
     measure(model, loaded.batches[0].feed)  # in a process of its own: a damaged model may take it down
-    run = _fingerprint(loaded, Path(model), settings, rule, right, chosen, alone)
+    run = _fingerprint(loaded, Path(model), settings, rule, right, (chosen, alone, getattr(decide, "__qualname__", "")))
     kept = Record(None if record is None else Path(record), run)
     try:
         return _Work(loaded, settings, rule, chosen, decide or _decide, right, alone, threads, kept, progress).done()
@@ -194,8 +194,7 @@ def _fingerprint(
     settings: Sequence[_Setting],
     rule: ScaleRule,
     labels: Array | None,
-    result: str,
-    alone: int,
+    choices: tuple[object, ...],
 ) -> str:
     digest = hashlib.sha256(path.read_bytes())
     for batch in model.batches:
@@ -206,7 +205,7 @@ def _fingerprint(
         digest.update(f"{labels.dtype} {labels.shape}".encode() + np.ascontiguousarray(labels).tobytes())
     for setting in settings:
         digest.update("".join(spec.to_json() for spec in setting.specs).encode())
-    digest.update(f"{__version__} {rule} {result} {alone}".encode())
+    digest.update(f"{__version__} {rule} {choices}".encode())
     return digest.hexdigest()
 
 
