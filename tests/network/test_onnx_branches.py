@@ -11,17 +11,17 @@ from macgen.nn.cut_model import run_whole
 from tests.network.models import constant, model, node, value
 
 
-def branch(weight, *nodes, result="y"):
-    """Return a branch whose weight `w` hides what the other branch calls so."""
-    return helper.make_graph([*nodes, node("MatMul", "x w", result)], "branch", [], [value(result)], [weight])
+def branch(weight, result="y"):
+    """Return a branch with a weight, whose name the other branch may have, too."""
+    return helper.make_graph([node("MatMul", f"x {weight.name}", result)], "branch", [], [value(result)], [weight])
 
 
 def branching(seed=0):
     """Return a model that takes its first branch for two rows; within, the branch takes one of its own."""
     random = np.random.default_rng(seed)
-    first, second, third = (constant("w", random.normal(size=(3, 4)), "float32") for _ in range(3))
+    first, second, third = (constant(name, random.normal(size=(3, 4)), "float32") for name in "wvw")
     inner = helper.make_node(
-        "If", ["two"], ["z"], then_branch=branch(second, result="z"), else_branch=branch(third, result="z")
+        "If", ["two"], ["z"], then_branch=branch(second, result="z"), else_branch=branch(second, result="z")
     )
     then_graph = helper.make_graph(
         [node("MatMul", "x w", "h"), inner, node("Add", "h z", "y")], "then", [], [value("y")], [first]
