@@ -1,13 +1,12 @@
 """`macgen build`: from options, a preset or a spec file to a bundle on disk."""
 
-import sys
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from macgen.cli.parameters import SectionedCommand, integer, integer_or, word_of_path
+from macgen.cli.spec_file import read_spec, standard_input
 from macgen.errors import MacgenError, shown, shown_path
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
     from macgen.width.goal import Sum
-
-MAX_SPEC_BYTES = 1 << 20
 
 _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
 """What a plan's width was computed for, and that width."""
@@ -206,44 +203,13 @@ def _base(
     if plan is not None:
         from macgen.width.plan_file import load_plan, read_plan
 
-        loaded = read_plan(_standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
+        loaded = read_plan(standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
         return loaded.spec(layer), loaded.sums(layer)
     if path is not None:
-        return _read_spec(path), ()
+        return read_spec(path), ()
     from macgen.catalogue import preset as find_preset
 
     return find_preset("default" if preset is None else preset), ()
-
-
-def _read_spec(path: str) -> "MacSpec":
-    from macgen.spec import MacSpec
-
-    accepted = f"accepted is a JSON file of up to {MAX_SPEC_BYTES} bytes"
-    try:
-        with nullcontext(_standard_input("spec")) if path == "-" else Path(path).open("rb") as file:
-            data = file.read(MAX_SPEC_BYTES + 1)
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise MacgenError(f"spec {shown(path)} is not UTF-8 text; {accepted}") from None
-    except OSError as error:
-        raise MacgenError(f"spec {shown(path)} cannot be read ({error.strerror}); {accepted}") from None
-    if len(data) > MAX_SPEC_BYTES:
-        raise MacgenError(f"spec {shown(path)} is larger than {MAX_SPEC_BYTES} bytes; {accepted}")
-    try:
-        return MacSpec.from_json(text)
-    except MacgenError as error:
-        raise MacgenError(f"spec {shown(path)}: {error}") from None
-
-
-def _standard_input(option: str) -> BinaryIO:
-    """Return standard input, which an option asks for.
-
-    Raises:
-        MacgenError: it is closed.
-    """
-    if sys.stdin is None:
-        raise MacgenError(f"{option} '-' cannot be read (standard input is closed); accepted is a file, or one there")
-    return sys.stdin.buffer
 
 
 def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:
