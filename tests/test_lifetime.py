@@ -1,6 +1,7 @@
 """What ends with its process, seen from another one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from macgen import lifetime
 from macgen.errors import MacgenError, ToolError
 from macgen.interrupts import SIGNALS
 from macgen.lifetime import started, temporary_directory
@@ -135,16 +137,20 @@ def test_commands_and_directories_end_with_a_process_that_cannot_tidy_up(tmp_pat
 
 
 def test_a_directory_goes_although_its_last_file_comes_late(tmp_path):
-    """Something that is no command of ours may write a little longer."""
-    late = "for i in 1 2 3 4 5 6 7 8; do mkdir -p $0/x$i; sleep 0.1; done"
-    begin = f"import subprocess; subprocess.Popen(['/bin/sh', '-c', {late!r}, str(directory.path)])"
-    process = parent(tmp_path, f"{begin}; time.sleep(60)")
-    process.stdout.readline()
-    process.kill()
-    process.wait(60)
-    wait_until(lambda: not in_session(process.pid))
-    assert list(tmp_path.iterdir()) == []
-    process.communicate()
+    """Something that is no command of ours may write a little longer: here once while the directory is removed."""
+    directory, tools = tmp_path / "directory", tmp_path / "tools"
+    directory.mkdir()
+    tools.mkdir()
+    remover = tools / "rm"
+    remover.write_text(
+        f'#!/bin/sh\n{shutil.which("rm")} "$@"\nmkdir {tmp_path}/late 2>/dev/null && mkdir {directory}\n'
+    )
+    remover.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
+    command = ["/bin/sh", "-c", lifetime._REMOVE, "macgen", str(directory)]
+    subprocess.run(command, input=b"", env=environment, timeout=60, check=False)
+    assert (tmp_path / "late").exists()
+    assert not directory.exists()
 
 
 def test_all_of_a_command_ends_with_the_block(tmp_path):
