@@ -246,17 +246,20 @@ class OnSpec:
         return np.asarray(y)
 
     def _tallied(self, y: Array, ideal: Array, unit: Array, length: int, nonzero: int) -> Array:
+        # In place: new memory costs more here than the arithmetic.
+        lost = 0
         with np.errstate(all="ignore"):
-            wrong = (y - ideal) / unit
-            right = ideal / unit
-            noise, signal = float(np.vdot(wrong, wrong)), float(np.vdot(right, right))
-            lost = 0
+            wrong = np.zeros(1) if y is ideal else y - ideal
+            if y is not ideal:
+                wrong /= unit
+                y /= unit
+            ideal /= unit
+            noise, signal = float(np.vdot(wrong, wrong)), float(np.vdot(ideal, ideal))
             if not np.isfinite(noise + signal):
-                kept = np.isfinite(wrong) & np.isfinite(right)
+                kept = np.isfinite(y) & np.isfinite(ideal)
                 lost = y.size - int(kept.sum())
-                wrong, right = wrong[kept], right[kept]
+                right, wrong = ideal[kept], (y - ideal)[kept]
                 noise, signal = float(np.vdot(wrong, wrong)), float(np.vdot(right, right))
-            y = y / unit
         self.tally.add(
             Tally(macs=y.size * length, nonzero=nonzero, noise=noise, signal=signal, results=y.size, lost=lost)
         )
