@@ -13,8 +13,8 @@ from macgen.errors import MacgenError
 from macgen.nn import emulate, emulation, operations
 from macgen.nn.model import EmulatedModel
 from macgen.spec import MacSpec
-from macgen.width.plan_file import parse_plan
 from macgen.width.goal import Goal
+from macgen.width.plan_file import parse_plan
 from tests.network.models import constant, model, node, saved, trained, value
 
 RANDOM = np.random.default_rng(7)
