@@ -151,8 +151,8 @@ def _grid(fmt: Format | ScaleFormat, element: str) -> tuple[float, float, float,
     if isinstance(fmt, FixedFormat):
         finest = power(fmt.lsb_exponent + precision - 1)  # above, every number of the type is on the grid
         unit = math.ldexp(1.0, fmt.lsb_exponent)
-        limits = (_cut(_cut(integer, 53) * unit, precision) for integer in (fmt.max_integer, fmt.min_integer))
-        return *limits, finest, finest, 0, 0, 0
+        largest, lowest = (_cut(_cut(integer, 53) * unit, precision) for integer in (fmt.max_integer, fmt.min_integer))
+        return largest, lowest, finest, finest, 0, 0, 0
     if isinstance(fmt, ScaleFormat):
         return power(fmt.bias), math.ldexp(1.0, -fmt.bias), math.ldexp(1.0, -fmt.bias), 0.0, 52, 0, 1
     extra = max(52 - fmt.man_bits, 0)
