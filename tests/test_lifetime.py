@@ -14,31 +14,12 @@ from macgen import lifetime
 from macgen.errors import MacgenError, ToolError
 from macgen.interrupts import SIGNALS
 from macgen.lifetime import started, temporary_directory
+from tests.processes import in_session, wait_until
 
 FAMILY = (
     "import os, subprocess, sys, time; subprocess.Popen(['sleep', '60']); open('begun', 'w').close(); time.sleep(60)"
 )
 """A command with a child of its own."""
-
-
-def in_session(session: int) -> list[int]:
-    """Return the processes of a session that are not dead."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, of_session = file.read_text().rpartition(")")[2].split()[:4]
-        except OSError:  # ended meanwhile
-            continue
-        if int(of_session) == session and state not in "XZ":
-            found.append(int(file.parent.name))
-    return found
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def parent(directory: Path, body: str) -> subprocess.Popen[str]:

@@ -1,4 +1,7 @@
-"""One block of results: products, lanes, chunks and the outer accumulator, on arrays."""
+"""One block of results: products, lanes, chunks and the outer accumulator, on arrays.
+
+This is the way without a compiler; with one, vector kernels take it.
+"""
 
 from collections.abc import Callable
 from typing import Any

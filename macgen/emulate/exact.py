@@ -80,7 +80,7 @@ def is_on_grid(library: ctypes.CDLL, values: NDArray[Any], fmt: Format | Scale) 
     rows, columns = (ctypes.c_int64(size) for size in values.shape)
     record = format_record(fmt)
     found = library.check_values(ctypes.c_void_p(record.ctypes.data), ctypes.byref(_matrix(values)), rows, columns)
-    return bool(found != 1)
+    return bool(found)
 
 
 def dot_products(
@@ -125,18 +125,19 @@ def dot_products(
     tallies: list[NDArray[np.int64]] = []
 
     def compute(top: int, left: int) -> None:
-        tally = np.zeros((2, 4), np.int64)
+        tally = np.zeros((2, 4), np.int64) if counts else None
         sizes = min(tile_rows, rows - top), min(tile_columns, columns - left)
         places = (ctypes.c_int64(number) for number in (top, sizes[0], left, sizes[1]))
         failed = library.dot_products(
             ctypes.c_void_p(record.ctypes.data),
             ctypes.byref(job),
             *places,
-            ctypes.c_void_p(tally.ctypes.data if counts else None),
+            ctypes.c_void_p(None if tally is None else tally.ctypes.data),
         )
         if failed:
             raise MemoryError
-        tallies.append(tally)
+        if tally is not None:
+            tallies.append(tally)
 
     if pairwise:
         tile_rows, tile_columns = max(8, min(_TILE_PRODUCTS // min(length, 1024), -(-rows // threads))), 1

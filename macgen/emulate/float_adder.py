@@ -1,4 +1,7 @@
-"""Additions into a float accumulator on arrays of float32 or float64, each equal to one rounding of the exact sum."""
+"""Additions into a float accumulator on arrays of float32 or float64, each equal to one rounding of the exact sum.
+
+This is the way without a compiler; with one, vector kernels add, and only results are rounded to `out` here.
+"""
 
 import math
 from collections.abc import Sequence

@@ -11,6 +11,9 @@ from macgen.emulate.vector_plan import Constants, grown_bound
 from macgen.numerics import FixedFormat
 from macgen.spec import MacSpec
 
+MOST_SCALED = 126
+"""Largest exponent of what operands are multiplied with: a normal number, as its reciprocal is, in float32, too."""
+
 
 @dataclass(frozen=True)
 class IntegerPlan:
@@ -41,13 +44,15 @@ def choose_integers(spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts
     ranges = ValueRange.of_values(spec.a, a), ValueRange.of_values(spec.b, b)
     if any(some.top_exponent - some.lsb_exponent > 15 for some in ranges):
         return None
+    if any(abs(some.lsb_exponent) > MOST_SCALED for some in ranges):
+        return None
     unit = sum(some.lsb_exponent for some in ranges)
     acc, unused, signed = spec.acc, 0, True
     if isinstance(acc, FixedFormat):
         exact = unit >= acc.lsb_exponent
     else:
         exact = unit >= acc.sum_exponent and bound <= math.ldexp(1.0, min(acc.precision + unit, 1023))
-    if not exact or not -900 < unit < 900:
+    if not exact:
         return None
     if not bound < math.ldexp(1.0, 31 + unit) or grown_bound(bound, length, spec) == math.inf:
         if not isinstance(acc, FixedFormat) or spec.overflow_into(acc) != "wrap" or spec.outer_format != acc:

@@ -20,10 +20,27 @@ SLOWER = "some 10 to 3000 times"
 """How much slower results are without a kernel, as the notice says it: on NumPy's arrays 10 to 40 times, in Python's
 fractions 2000 to 3000 times."""
 
+FAILURES = 2
+"""A compiler that failed so many times, one after the other, is not waited for again."""
+
+LEFTOVER_S = 3600.0
+"""A file that is only begun, and so old, is nobody's any more."""
+
 _lock = threading.Lock()
 _loaded: dict[tuple[str, str], ctypes.CDLL | None] = {}
-_failed: dict[Compiler, str] = {}  # a compiler that failed once is not waited for again
+_failures: dict[Compiler, list[str]] = {}  # since it last made something
+_unusable: set[Path] = set()  # folders in which something failed that went well elsewhere
 _told: set[str] = set()
+
+
+def _new_lock() -> None:
+    """Forget who compiles: in a forked process the thread that does is missing."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def load(source: str, *, optimise: str = "-O3") -> ctypes.CDLL | None:
@@ -47,54 +64,66 @@ def load(source: str, *, optimise: str = "-O3") -> ctypes.CDLL | None:
 def _load(source: str, optimise: str) -> ctypes.CDLL | None:
     library, reasons = None, []
     for compiler in compilers():
-        if compiler not in _failed:
-            try:
-                library = _of_compiler(compiler, source, optimise)
-                break
-            except (ToolError, OSError) as error:
-                _failed[compiler] = str(error)
-        reasons.append((compiler, _failed[compiler]))
+        failures = _failures.setdefault(compiler, [])
+        try:
+            library = _of_compiler(compiler, source, optimise, may_compile=len(failures) < FAILURES)
+        except (ToolError, OSError) as error:
+            failures.append(str(error))
+        if library is not None:
+            break
+        reasons.append((compiler, failures[-1]))
     if library is None:
         why = "; ".join(reason for _, reason in reasons)
         why = why or "no C++ compiler was found (looked for $CXX, g++, clang++ and the ziglang wheel)"
         _tell(
+            "none",
             f"{why}. macgen.emulate computes with NumPy instead, {SLOWER} slower; install a compiler with `apt install "
-            f"g++` or `pip install macgen[fast]`"
+            f"g++` or `pip install macgen[fast]`",
         )
     elif reasons and reasons[0][0].name.startswith("$CXX"):
-        _tell(f"{reasons[0][1]}. macgen.emulate compiles with {compiler.name} instead")
+        _tell("another", f"{reasons[0][1]}. macgen.emulate compiles with {compiler.name} instead")
     return library
 
 
-def _tell(text: str) -> None:
-    if text not in _told:
-        _told.add(text)
+def _tell(subject: str, text: str) -> None:
+    """Warn of a subject, once a process."""
+    if subject not in _told:
+        _told.add(subject)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-def _of_compiler(compiler: Compiler, source: str, optimise: str) -> ctypes.CDLL:
-    """Return the library that a compiler makes of a source, or made of it before."""
+def _of_compiler(compiler: Compiler, source: str, optimise: str, *, may_compile: bool) -> ctypes.CDLL | None:
+    """Return the library that a compiler made of a source before, or else makes of it if it may."""
     import hashlib
 
     named = "\0".join((source, optimise, compiler.identity, _processor(), _headers()))
     name = hashlib.sha256(named.encode()).hexdigest()[:32]
     folder = _folder()
-    if (library := _open(folder / f"{name}.so")) is not None:
+    if (library := _open(folder / f"{name}.so")) is not None or not may_compile:
         return library
-    try:
-        return _make(compiler, source, optimise, folder / f"{name}.so")
-    except OSError:  # no space left, or nothing there may be executed
-        return _make(compiler, source, optimise, _temporary_folder() / f"{name}.so")
+    if folder in _unusable:
+        library = _make(compiler, source, optimise, _temporary_folder() / f"{name}.so")
+    else:
+        try:
+            library = _make(compiler, source, optimise, folder / f"{name}.so")
+        except OSError:  # no space left, or nothing there may be executed
+            library = _make(compiler, source, optimise, _temporary_folder() / f"{name}.so")
+            _unusable.add(folder)
+    _failures.pop(compiler, None)
+    return library
 
 
 def _make(compiler: Compiler, source: str, optimise: str, path: Path) -> ctypes.CDLL:
     """Compile a source and put the library where it stays, whole or not at all."""
+    _remove_leftovers(path.parent)
     mark = f"{os.getpid()}-{threading.get_ident()}"
     part, note = path.with_suffix(f".{mark}.so"), path.with_suffix(f".{mark}.sha256")
     try:
         compiler.compile(source, part, optimise)
-        digest = _digest(part)
+        part.chmod(0o700)
+        digest = _digest(part.read_bytes())
         note.write_text(digest, encoding="ascii")
+        note.chmod(0o600)
         part.replace(path)
         note.replace(path.with_suffix(".sha256"))
     finally:
@@ -103,20 +132,46 @@ def _make(compiler: Compiler, source: str, optimise: str, path: Path) -> ctypes.
     return ctypes.CDLL(str(path))
 
 
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes had begun that were killed."""
+    import time
+
+    for path in folder.glob("*.*-*.*"):
+        try:
+            if time.time() - path.stat().st_mtime > LEFTOVER_S:
+                path.unlink()
+        except OSError:
+            continue
+
+
 def _open(path: Path) -> ctypes.CDLL | None:
     """Return a kept library; None where there is none, or not the one that was put there."""
     try:
-        if path.with_suffix(".sha256").read_text(encoding="ascii") != _digest(path):
+        if _own_bytes(path.with_suffix(".sha256")).decode("ascii") != _digest(_own_bytes(path)):
             return None  # half a library may open, and end the process later
         return ctypes.CDLL(str(path))
     except (OSError, ValueError):
         return None
 
 
-def _digest(path: Path) -> str:
+def _own_bytes(path: Path) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+        PermissionError: it is no file of the user's own, or others may write to it.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        mine = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if not mine or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"others may write to {path}")
+        return file.read()
+
+
+def _digest(content: bytes) -> str:
     import hashlib
 
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(content).hexdigest()
 
 
 # -- where kernels are kept ----------------------------------------------------------------------------------------
@@ -134,8 +189,9 @@ def _folder() -> Path:
             return _temporary_folder()
         if (open_to_others := _open_to_others(folder)) is not None:
             _tell(
+                "folder",
                 f"others may write to {open_to_others}, so macgen.emulate compiles its kernels anew in each process; "
-                f"`chmod go-w` that folder"
+                f"`chmod go-w` that folder",
             )
             return _temporary_folder()
     except (OSError, RuntimeError):  # no home, or it cannot be written

@@ -18,6 +18,7 @@ Scales = tuple[Values, Values]
 
 _BLOCK_COLUMNS = 1024
 _BLOCK_BYTES = 1 << 17  # of one array; the three to six of a block stay in a level-2 cache
+_CONVERTED_TOGETHER = 1 << 16
 
 
 def matmul(
@@ -94,19 +95,29 @@ def has_quick_out(spec: MacSpec) -> bool:
 
 
 def converted(spec: MacSpec, values: Values, states: States | None) -> Values:
-    """Return outer accumulators as results."""
+    """Return outer accumulators (1 or 2 axes) as results, in the same memory."""
     if spec.out_format == spec.outer_format:
         return values
     make = choose_out(spec)
     assert make is not None
-    random = None
-    if states is not None and spec.random_place == "out":
-        random = RandomNumbers(spec.random_bits, shifts_to_next(spec), states)()
     rounder = make((0, 0))
-    results = values.astype(rounder.dtype)
-    with np.errstate(all="ignore"):
-        rounder.round(results, random)
-    return results.astype(np.float64)
+    random = states if spec.random_place == "out" else None
+    lines, random_lines = np.atleast_2d(values), None if random is None else np.atleast_2d(random)
+    if lines.strides[0] < lines.strides[1]:  # a transposed one
+        lines, random_lines = lines.T, None if random_lines is None else random_lines.T
+    columns = min(lines.shape[1], _CONVERTED_TOGETHER)
+    rows = _CONVERTED_TOGETHER // columns
+    for top in range(0, lines.shape[0], rows):
+        for left in range(0, lines.shape[1], columns):
+            block = slice(top, top + rows), slice(left, left + columns)
+            numbers = None
+            if random_lines is not None:
+                numbers = RandomNumbers(spec.random_bits, shifts_to_next(spec), random_lines[block])()
+            results = lines[block].astype(rounder.dtype)
+            with np.errstate(all="ignore"):
+                rounder.round(results, numbers)
+            lines[block] = results
+    return values
 
 
 def _finite(*operands: Values) -> bool:

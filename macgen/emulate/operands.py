@@ -86,11 +86,11 @@ class Operand:
         """Return the operand of an array of real numbers, as it is where its type is read."""
         if array.dtype == np.bool_:
             array = array.view(np.uint8)
-        misplaced = any(stride % array.itemsize for stride in array.strides)
+        misplaced = not array.flags.aligned or any(stride % array.itemsize for stride in array.strides)
         rounded = False
         if array.dtype.name not in ELEMENTS or not array.dtype.isnative or misplaced:
             values = array.astype(np.float64)
-            rounded = array.dtype.kind in "iu" and bool((np.abs(values) > 2.0**53).any())
+            rounded = array.dtype.kind in "iu" and bool((np.abs(values) >= 2.0**53).any())  # 2**53 + 1 became 2**53
             array = values
         return cls(array, fmt, rounded)
 
@@ -151,7 +151,8 @@ def _grid(fmt: Format | ScaleFormat, element: str) -> tuple[float, float, float,
     if isinstance(fmt, FixedFormat):
         finest = power(fmt.lsb_exponent + precision - 1)  # above, every number of the type is on the grid
         unit = math.ldexp(1.0, fmt.lsb_exponent)
-        return fmt.max_integer * unit, fmt.min_integer * unit, finest, finest, 0, 0, 0
+        largest, lowest = (_cut(_cut(integer, 53) * unit, precision) for integer in (fmt.max_integer, fmt.min_integer))
+        return largest, lowest, finest, finest, 0, 0, 0
     if isinstance(fmt, ScaleFormat):
         return power(fmt.bias), math.ldexp(1.0, -fmt.bias), math.ldexp(1.0, -fmt.bias), 0.0, 52, 0, 1
     extra = max(52 - fmt.man_bits, 0)
@@ -159,7 +160,16 @@ def _grid(fmt: Format | ScaleFormat, element: str) -> tuple[float, float, float,
         grid = power(fmt.lsb_exponent + precision - 1)
     else:  # nothing below the smallest normal value is left alone but zero
         grid = power(fmt.min_exponent + precision + 1)
-    return fmt.max, -fmt.max, fmt.min_normal, grid, extra, int(fmt.has_infinity), int(fmt.has_nan)
+    largest = _cut(fmt.max, precision)
+    return largest, -largest, fmt.min_normal, grid, extra, int(fmt.has_infinity), int(fmt.has_nan)
+
+
+def _cut(number: float, precision: int) -> float:
+    """Return a number cut toward zero to binary64 or, of 24 bits, binary32: no limit is beyond the format's."""
+    kind: Any = np.float64 if precision == 53 else np.float32
+    with np.errstate(over="ignore", under="ignore"):
+        near = kind(number)
+    return float(np.nextafter(near, kind(0)) if abs(float(near)) > abs(number) else near)
 
 
 __all__ = ["Operand", "Seen", "available"]

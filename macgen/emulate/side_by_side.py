@@ -1,8 +1,8 @@
 """Work of NumPy and of kernels, which release the GIL, in threads."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 Job = tuple[Callable[..., None], tuple[Any, ...]]
@@ -10,18 +10,45 @@ Job = tuple[Callable[..., None], tuple[Any, ...]]
 
 
 def side_by_side(jobs: Sequence[Job], threads: int) -> None:
-    """Do jobs in threads; the first failure or interrupt drops those that have not begun."""
-    if threads == 1 or len(jobs) == 1:
-        for job, arguments in jobs:
-            job(*arguments)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(job, *arguments) for job, arguments in jobs]
+    """Do jobs in up to so many threads, of which the caller's is one; fewer where the system refuses them.
+
+    The first failure or interrupt drops the jobs that have not begun, and is raised.
+    """
+    waiting, lock = iter(jobs), threading.Lock()
+    failures: list[BaseException] = []
+
+    def work() -> None:
         try:
-            for future in futures:
-                future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            while not failures:
+                with lock:
+                    job, arguments = next(waiting, (None, ()))
+                if job is None:
+                    return
+                job(*arguments)
+        except BaseException as error:
+            failures.append(error)
+
+    others: list[threading.Thread] = []
+    try:
+        for _ in range(min(threads, len(jobs)) - 1):
+            thread = threading.Thread(target=work)
+            try:
+                thread.start()
+            except RuntimeError:
+                break
+            others.append(thread)
+        work()
+        for thread in others:
+            thread.join()
+    except BaseException as error:
+        failures.append(error)
+        for thread in others:
+            thread.join()
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        failures.clear()  # its traceback leads here: without this, arrays would stay for a while
 
 
 def available_processors() -> int:

@@ -195,6 +195,8 @@ def _within(
         return None
     if product is not None and {product.mode, inner.mode} == {"nearest", "down"}:
         return None
+    if product is not None and product.mode == "down" and inner.mode is None:
+        return None  # x - x would be -0, and the rule `none` leaves that alone
     return VectorPlan(carrier, product, inner, None, True, addends.lsb_exponent)
 
 

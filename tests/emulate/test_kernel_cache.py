@@ -3,10 +3,12 @@
 import ctypes
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 
 from macgen.emulate import compiler, kernel_cache
 
-PATH, CP, SLEEP = os.environ["PATH"], shutil.which("cp"), shutil.which("sleep")
+PATH, CP, SLEEP, GREP = os.environ["PATH"], *map(shutil.which, ("cp", "sleep", "grep"))
 
 ANSWER = 'extern "C" int answer() { return 42; }'
 
@@ -32,7 +34,8 @@ def _fresh(monkeypatch, tmp_path, answer):
     """A process that has not compiled anything, with a cache folder of its own; its g++ is quick."""
     only(monkeypatch, tmp_path / "quick", gxx=f"echo x >> {tmp_path}/runs; exec {CP} {answer} kernel.so")
     monkeypatch.setattr(kernel_cache, "_loaded", {})
-    monkeypatch.setattr(kernel_cache, "_failed", {})
+    monkeypatch.setattr(kernel_cache, "_failures", {})
+    monkeypatch.setattr(kernel_cache, "_unusable", set())
     monkeypatch.setattr(kernel_cache, "_told", set())
     kernel_cache._remove_temporary_folder()
     monkeypatch.delenv("CXX", raising=False)
@@ -126,6 +129,66 @@ def test_a_broken_file_is_made_anew(spoil, tmp_path):
     assert library.read_bytes() == whole
 
 
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+@pytest.mark.parametrize("which", [0, 1], ids=["digest", "library"])
+def test_a_file_that_others_may_write_to_is_made_anew(which, mode, tmp_path):
+    kernel_cache.load(ANSWER)
+    kept(tmp_path)[which].chmod(mode)
+    kernel_cache._loaded.clear()
+    assert kernel_cache.load(ANSWER).answer() == 42
+    assert runs(tmp_path) == 2
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept(tmp_path)] == [0o600, 0o700]
+
+
+def test_a_file_that_is_a_link_is_made_anew(tmp_path):
+    kernel_cache.load(ANSWER)
+    library = kept(tmp_path)[1]
+    library.replace(tmp_path / "elsewhere")
+    library.symlink_to(tmp_path / "elsewhere")
+    kernel_cache._loaded.clear()
+    assert kernel_cache.load(ANSWER).answer() == 42
+    assert runs(tmp_path) == 2
+    assert not library.is_symlink()
+
+
+def test_leftovers_of_killed_processes_go(tmp_path):
+    kernel_cache.load(ANSWER)
+    folder = kept(tmp_path)[0].parent
+    old, new = folder / "ab.1-2.so", folder / "ab.1-3.sha256"
+    for path in (old, new):
+        path.touch()
+    for path in (old, *kept(tmp_path)[-2:]):
+        os.utime(path, (0, 0))
+    os.utime(new)
+    kernel_cache.load(ANSWER + " ")
+    assert not old.exists()
+    assert new.exists()
+    assert len(kept(tmp_path)) == 5
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_a_thread_compiles(monkeypatch, tmp_path, answer):
+    hold = tmp_path / "hold"
+    hold.touch()
+    wait = f"while [ -e {hold} ]; do {SLEEP} 0.02; done"
+    only(monkeypatch, tmp_path / "bin", gxx=f"echo x >> {tmp_path}/runs; {wait}; exec {CP} {answer} kernel.so")
+    thread = threading.Thread(target=kernel_cache.load, args=(ANSWER,))
+    thread.start()
+    while not (tmp_path / "runs").exists():
+        time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        try:
+            os._exit(kernel_cache.load(ANSWER).answer())
+        finally:
+            os._exit(1)
+    hold.unlink()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    thread.join()
+
+
 # -- compilers ---------------------------------------------------------------------------------------------------
 
 
@@ -169,9 +232,23 @@ def test_a_compiler_that_fails_is_not_asked_again(text, message, monkeypatch, tm
     with pytest.warns(RuntimeWarning, match=f"^{message}.*NumPy instead"):
         assert kernel_cache.load(ANSWER) is None
     assert calls.read_text() == "x\nx\n"  # with the processor's own instructions, and without
-    assert kernel_cache.load(ANSWER + " ") is None
-    assert calls.read_text() == "x\nx\n"
+    for spaces in range(1, 4):
+        assert kernel_cache.load(ANSWER + spaces * " ") is None  # a second warning would be an error
+    assert calls.read_text() == "x\n" * 2 * kernel_cache.FAILURES
     assert kept(tmp_path) == []
+
+
+def test_a_compiler_that_failed_keeps_its_kernels_and_may_make_others(monkeypatch, tmp_path, answer):
+    only(monkeypatch, tmp_path / "bin", gxx=f"{GREP} -q poor kernel.cpp || exec {CP} {answer} kernel.so; exit 1")
+    kernel_cache.load(ANSWER)
+    kernel_cache._loaded.clear()
+    with pytest.warns(RuntimeWarning, match="NumPy instead"):
+        assert kernel_cache.load("poor") is None
+    assert kernel_cache.load(ANSWER + " ").answer() == 42
+    for number in range(kernel_cache.FAILURES):
+        assert kernel_cache.load(f"poor {number}") is None
+    assert kernel_cache.load(ANSWER + "  ") is None
+    assert kernel_cache.load(ANSWER).answer() == 42
 
 
 def test_a_compiler_that_hangs(monkeypatch, tmp_path):
@@ -254,8 +331,11 @@ def test_no_space_is_left_in_the_folder(monkeypatch, tmp_path):
             raise OSError(28, "No space left on device")
         return real(compiler, source, optimise, path)
 
-    monkeypatch.setattr(kernel_cache, "_make", make)
+    tried = []
+    monkeypatch.setattr(kernel_cache, "_make", lambda *of: (tried.append(of[-1]), make(*of))[1])
     assert kernel_cache.load(ANSWER).answer() == 42
+    assert kernel_cache.load(ANSWER + " ").answer() == 42
+    assert [path.is_relative_to(tmp_path / "cache") for path in tried] == [True, False, False]
 
 
 def test_folders_are_the_users_own(tmp_path):

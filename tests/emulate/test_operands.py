@@ -1,11 +1,14 @@
 """Packing of operands: every type, order and layout, and which values are seen as on their grid."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from macgen.emulate.operands import ELEMENTS, Operand
 from macgen.errors import MacgenError
-from macgen.numerics import as_format
+from macgen.numerics import FixedFormat, as_format
 
 
 def in_order(x, order):
@@ -85,6 +88,49 @@ def test_values_beside_the_grid_are_seen(text):
                 assert Operand.of(np.array([[x]]), fmt).look(1).off_grid, (text, x)
 
 
-def test_large_integers_that_doubles_round_are_not_taken_for_others():
-    x = np.array([[2**60 + 1]])
-    assert Operand.of(x, as_format("a", "fp32")).look(1).off_grid
+def just_outside(fmt, element):
+    """Return the first value above a format's largest one and below its lowest one, of those that an array has."""
+    largest = fmt.max_integer if isinstance(fmt, FixedFormat) else fmt.max
+    lowest = fmt.min_integer if isinstance(fmt, FixedFormat) else -fmt.max
+    unit = Fraction(2) ** fmt.lsb_exponent if isinstance(fmt, FixedFormat) else 1
+    kind = np.dtype(element).type
+    for limit, way in ((largest * unit, 1), (lowest * unit, -1)):
+        if np.dtype(element).kind != "f":
+            x = math.floor(limit) + 1 if way > 0 else math.ceil(limit) - 1
+            if np.iinfo(element).min <= x <= np.iinfo(element).max:
+                yield kind(x)
+            continue
+        with np.errstate(over="ignore", under="ignore"):
+            x = kind(float(limit))
+            while np.isfinite(x) and (Fraction(float(x)) - Fraction(limit)) * way <= 0:
+                x = np.nextafter(x, kind(way * np.inf))
+        if np.isfinite(x):
+            yield x
+
+
+LIMITED = (
+    *("int32", "uint32", "int31narrow", "int40", "int64", "fix2.30", "fix40.-8", "ufix1.24", "int8", "uint16"),
+    *("e5m26finite", "e5m24", "fp32", "e8m30finite", "e5m10", "e4m3fn", "e5m2"),
+)
+
+
+@pytest.mark.parametrize("element", [*ELEMENTS, "int64", "uint64"])
+def test_values_just_outside_a_format_are_seen(element):
+    for text in LIMITED:
+        fmt = as_format("a", text)
+        for x in just_outside(fmt, element):
+            assert Operand.of(np.array([[x]]), fmt).look(1).off_grid, (text, x)
+
+
+@pytest.mark.parametrize("x", [2**53 + 1, -(2**53) - 1, 2**60 + 1])
+def test_large_integers_that_doubles_round_are_not_taken_for_others(x):
+    assert Operand.of(np.array([[x]]), as_format("a", "fp32")).look(1).off_grid
+
+
+@pytest.mark.parametrize("element", [name for name in ELEMENTS if name[-1] != "8"])
+def test_elements_that_are_not_aligned_are_copied(element):
+    right = np.arange(30, dtype=element).reshape(5, 6)
+    x = np.frombuffer(b"-" + right.tobytes(), element, offset=1).reshape(5, 6)
+    operand = Operand.of(x, as_format("a", "fix9.0"))
+    assert operand.array.flags.aligned
+    np.testing.assert_array_equal(operand.rows(np.float32, 1)[0], right)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from macgen.errors import MacgenError, ToolError
 from macgen.network import load_samples, measure
 from macgen.network.operand_statistics import ENGINES, measure_here
 from tests.network.models import constant, model, node, saved, trained, value, weight
+from tests.processes import in_session, wait_until
 
 
 def test_the_same_figures(tmp_path):
@@ -74,26 +74,6 @@ def test_without_end(engine, tmp_path):
         measure(path, np.ones((1, 4)), engine=engine, time_limit=2)
 
 
-def members(session):
-    """Return the processes of a session that are not dead."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, of_session = file.read_text().rpartition(")")[2].split()[:4]
-        except OSError:  # ended meanwhile
-            continue
-        if int(of_session) == session and state not in "XZ":
-            found.append(int(file.parent.name))
-    return found
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_process_ends_with_its_parent(engine, tmp_path):
     """Of a parent that is ended by a signal, neither the process nor its folder stays."""
@@ -105,14 +85,14 @@ def test_the_process_ends_with_its_parent(engine, tmp_path):
         [sys.executable, "-c", script], start_new_session=True, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     )
     try:
-        wait_until(lambda: len(members(parent.pid)) == 4)  # two of them shells that wait for the parent's end
+        wait_until(lambda: len(in_session(parent.pid)) == 4)  # two of them shells that wait for the parent's end
         time.sleep(1)  # in the loop, or nearly so
         parent.terminate()
         assert parent.wait() == -signal.SIGTERM
-        wait_until(lambda: not members(parent.pid))
+        wait_until(lambda: not in_session(parent.pid))
         assert os.listdir(tmp_path / "tmp") == []
     finally:
-        for process in members(parent.pid):
+        for process in in_session(parent.pid):
             os.kill(process, signal.SIGKILL)
 
 

@@ -248,7 +248,7 @@ def check(spec, beats, log):
     Raises:
         DifferenceError: at the first difference.
     """
-    model, compared, turns = _model(spec), 0, spec.interleave
+    model, compared, turns = port_model(spec), 0, spec.interleave
     for lane in range(len(log.results)):
         results = iter(log.results[lane])
         pending = next(results, None)
@@ -286,7 +286,7 @@ def check(spec, beats, log):
                 columns = [beats.b[lane, col, elements].tolist() for col in range(spec.cols)]
                 dots = [
                     model.dot(
-                        a, b, _numbers(spec, row, col, before, turn), *_scales(spec, beats, lane, row, col, places)
+                        a, b, numbers_of(spec, row, col, before, turn), *_scales(spec, beats, lane, row, col, places)
                     )
                     for col, b in enumerate(columns)
                 ]
@@ -304,14 +304,14 @@ def check(spec, beats, log):
     return compared
 
 
-def _model(spec):
+def port_model(spec):
     """Return the golden model of the array, whose ports take the lowest value that narrow operands lack."""
     model = Model(spec)
     model._decode_a, model._decode_b = (fmt.number for fmt in spec.port_formats)
     return model
 
 
-def _numbers(spec, row, col, before, turn):
+def numbers_of(spec, row, col, before, turn):
     """Return the random numbers of a dot product, `before` of which have been taken."""
     if spec.random_place == "out":
         return random_numbers(spec, (0, col), before + row, turn)

@@ -14,7 +14,7 @@ from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import MacSpec
 from macgen.spec_fields import Fold
 from tests.rtl.gates import from_rtlil
-from tests.rtl.streams import DifferenceError, beats_of, check, operands, play, scales
+from tests.rtl.streams import DifferenceError, beats_of, check, numbers_of, operands, play, port_model, scales
 
 
 class Bench:
@@ -187,15 +187,13 @@ def test_presets_in_simulation(name, fold, pipeline):
 
 def compare(spec, results, tiles):
     """Compare what came out of an array since a reset with the golden model."""
-    added = 0
+    model, added = port_model(spec), 0
     for index, ((codes, flags), (a, b, *of_chunks)) in enumerate(zip(results, tiles, strict=True)):
         turn = index % spec.interleave
         for row, col in np.ndindex(codes.shape):
-            named = {}
-            if of_chunks:
-                named = {"a_scales": of_chunks[0][row].tolist(), "b_scales": of_chunks[1][:, col].tolist()}
-            before = added + row if spec.random_place == "out" else added
-            wanted = golden.dot(spec, a[row], b[:, col], (row, col), before, turn, **named)
+            scales = [of_chunks[0][row].tolist(), of_chunks[1][:, col].tolist()] if of_chunks else []
+            numbers = numbers_of(spec, row, col, added, turn)
+            wanted = model.dot(a[row].tolist(), b[:, col].tolist(), numbers, *scales)
             assert (codes[row, col], flags[row, col]) == wanted
         added += golden.draws(spec, a.shape[1]) if turn == spec.interleave - 1 else 0
 

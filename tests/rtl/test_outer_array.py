@@ -45,6 +45,7 @@ def extended_specs(draw):
 @pytest.mark.prove
 @settings(max_examples=15)
 @given(extended_specs())
+@example(MacSpec(a="fix1.1narrow", b="fix1.1narrow", acc="fix1.1narrow", out="e2m1", rows=1, cols=1))
 @example(MacSpec(a="e3m2", b="e3m2", acc="e4m3", scale="e5m2", chunk=1, outer="e5m3", out="e4m2fnuz", rows=2, cols=1))
 @example(
     MacSpec(

@@ -2,7 +2,7 @@
 #pragma once
 #include "integers.h"
 
-// The records below are filled by exact_spec.py, in this order; each member is one integer.
+// The records below are filled by exact_records.py, in this order; each member is one integer.
 struct Format {
     int64_t is_fixed, is_scale;
     int64_t man_bits, min_exponent, max_exponent;  // of floats, as of scales

@@ -84,27 +84,22 @@ APART inline bool take(const Format& f, const Value& v, Operand& o)
     return top >= f.min_exponent && !(f.subnormals == NONE && top == f.min_exponent && kept == Word(1) << f.man_bits);
 }
 
-struct Found {
-    bool off_grid;
-    bool special;  // an infinity or NaN
-};
-
-// Reads a line of `count` values, a row's or a column's, into every `to_step`-th operand.
+// Reads a line of `count` values, a row's or a column's, into every `to_step`-th operand; returns whether all are of
+// the format.
 template <class V>
-Found read_line(const Format& f, const char* from, int64_t stride, int64_t count, Operand* to, int64_t to_step)
+bool read_line(const Format& f, const char* from, int64_t stride, int64_t count, Operand* to, int64_t to_step)
 {
-    Found found = {false, false};
+    bool all = true;
     for (int64_t i = 0; i < count; i++) {
         V x;
         memcpy(&x, from + i * stride, sizeof x);
         Operand& o = to[i * to_step];
-        found.off_grid |= !take(f, value_of(x), o);
-        found.special |= o.kind != 0;
+        all &= take(f, value_of(x), o);
     }
-    return found;
+    return all;
 }
 
-inline Found read(const Format& f, const Matrix& m, const char* from, int64_t stride, int64_t count, Operand* to, int64_t to_step)
+inline bool read(const Format& f, const Matrix& m, const char* from, int64_t stride, int64_t count, Operand* to, int64_t to_step)
 {
     switch (m.type) {
     case FLOAT64: return read_line<double>(f, from, stride, count, to, to_step);
@@ -121,18 +116,15 @@ inline Found read(const Format& f, const Matrix& m, const char* from, int64_t st
     return read_line<uint64_t>(f, from, stride, count, to, to_step);
 }
 
-// Looks at every value of a matrix: 1, one is no number of the format; 2, one is an infinity or NaN; 0, neither.
-inline int64_t check(const Format& f, const Matrix& m, int64_t rows, int64_t columns)
+// Returns whether all values of a matrix are of a format.
+inline bool check(const Format& f, const Matrix& m, int64_t rows, int64_t columns)
 {
     Operand unused[1024];
-    int64_t special = 0;
     for (int64_t row = 0; row < rows; row++)
         for (int64_t first = 0; first < columns; first += 1024) {
             const int64_t count = columns - first < 1024 ? columns - first : 1024;
             const char* from = m.data + row * m.row_stride + first * m.column_stride;
-            const Found found = read(f, m, from, m.column_stride, count, unused, 1);
-            if (found.off_grid) return 1;
-            if (found.special) special = 2;
+            if (!read(f, m, from, m.column_stride, count, unused, 1)) return false;
         }
-    return special;
+    return true;
 }

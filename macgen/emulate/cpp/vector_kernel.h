@@ -196,7 +196,10 @@ struct Kernel {
                         store(&sums.states[i][j * of_vector], state);
                     }
                 }
-                outer = task.copies && index == 0 ? sum : adder.add(outer, sum, random);
+                if (task.copies && index == 0)
+                    outer = sum;
+                else  // a copy may be -0, and -0 + -0 is +0
+                    outer = adder.add(outer, sum + VO{}, random);
             }
         }
     }

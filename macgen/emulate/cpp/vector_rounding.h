@@ -1,5 +1,5 @@
 // R, the rounding of a sum into a format, on vectors of a carrier. What makes each rule exact is proved, for a spec and
-// its data, where it is chosen (macgen/emulate/float_adder.py and fixed_adder.py).
+// its data, where it is chosen (macgen/emulate/vector_plan.py).
 #pragma once
 
 #include "vector_types.h"
