@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from macgen import emulate
 from macgen.emulate.exact import kernel
 from macgen.errors import MacgenError, shown
-from macgen.nn.scaling import Scales, Seen, block_scales
+from macgen.nn.scaling import Scales, Seen, block_scales, ends
 from macgen.numerics import FloatFormat, Format
 from macgen.spec import MacSpec
 
@@ -48,12 +48,17 @@ class Products(Protocol):
         """Return (G, M) dot products of rows (G, M, K) with columns (G, K, 1): a depthwise convolution's."""
 
 
+def working_type(x: Array) -> type[np.float32 | np.float64]:
+    """Return the type in which sums of a network's tensors are held; float32 would round integers and float64."""
+    return np.float64 if x.dtype.kind in "iu" or x.dtype == np.float64 else np.float32
+
+
 class Float32:
-    """Products in float32, as NumPy's BLAS computes them."""
+    """Products in float32, as NumPy's BLAS computes them; of integers and float64 in float64."""
 
     def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """Return both as float32."""
-        return np.asarray(a, dtype=np.float32), np.asarray(b, dtype=np.float32)
+        """Return both in their working type."""
+        return np.asarray(a, dtype=working_type(a)), np.asarray(b, dtype=working_type(b))
 
     def matmul(self, a: Array, b: Array, index: Index = (), columns: slice = ALL) -> Array:
         """Return the product."""
@@ -74,7 +79,7 @@ class Watched(Float32):
         weights: whether b holds weights; if not, nothing is told apart by channel.
 
     Attributes:
-        seen: the largest magnitudes.
+        seen: the ends of its values.
     """
 
     def __init__(self, name: str, weights: bool) -> None:
@@ -83,23 +88,27 @@ class Watched(Float32):
         self.seen = Seen()
 
     def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """Note the largest operands.
+        """Note the ends of the operands.
 
         Raises:
             MacgenError: one is infinite or NaN.
         """
-        self.seen.integers = all(x.dtype.kind in "iu" for x in (a, b))
-        most_a = float(np.abs(a).max(initial=0))
-        self.seen.a = max(self.seen.a, most_a)
-        most = np.abs(np.asarray(b, dtype=np.float64)).max(axis=-2, keepdims=True, initial=0)
-        if not (np.isfinite(most_a) and np.isfinite(most).all()):
+        seen = self.seen
+        seen.integers = all(x.dtype.kind in "iu" for x in (a, b))
+        # A minimum or maximum with NaN in it is NaN, so the ends show every operand that is not finite.
+        seen.a_least = float(np.minimum(seen.a_least, a.min(initial=0)))
+        seen.a_most = float(np.maximum(seen.a_most, a.max(initial=0)))
+        wide = np.asarray(b, dtype=np.float64)
+        least, most = (end(axis=-2, keepdims=True, initial=0) for end in (wide.min, wide.max))
+        if not all(np.isfinite(end).all() for end in (seen.a_least, seen.a_most, least, most)):
             raise MacgenError(
                 f"layer {shown(self._name)} has operands that are infinite or NaN on the samples in float32; accepted "
                 f"are finite ones"
             )
         if not self._weights:
-            most = most.max(initial=0).reshape(1, 1)
-        self.seen.b = most if self.seen.b is None else np.maximum(self.seen.b, most)
+            least, most = least.min(initial=0).reshape(1, 1), most.max(initial=0).reshape(1, 1)
+        seen.b_least = least if seen.b_least is None else np.minimum(seen.b_least, least)
+        seen.b_most = most if seen.b_most is None else np.maximum(seen.b_most, most)
         return super().operands(a, b)
 
     def matmul(self, a: Array, b: Array, index: Index = (), columns: slice = ALL) -> Array:
@@ -118,10 +127,10 @@ class Watched(Float32):
 
     def _note(self, results: Array, products: Array, index: tuple[int | slice, ...], columns: slice) -> None:
         seen = self.seen
-        assert seen.b is not None
+        assert seen.b_most is not None
         if seen.result is None or seen.product is None:
-            seen.result, seen.product = np.zeros_like(seen.b), np.zeros_like(seen.b)
-        place = (*(index if seen.b.ndim > 2 else ()), 0, columns if self._weights else ALL)
+            seen.result, seen.product = np.zeros_like(seen.b_most), np.zeros_like(seen.b_most)
+        place = (*(index if seen.b_most.ndim > 2 else ()), 0, columns if self._weights else ALL)
         for total, values in ((seen.result, results), (seen.product, products)):
             values = values if self._weights else values.max(initial=0)
             total[place] = np.maximum(total[place], values)
@@ -276,7 +285,8 @@ class OnSpec:
                 f"layer {shown(self._name)} has operands {which} that are NaN, which format {fmt} cannot hold; "
                 f"accepted are specs whose sums stay finite, or formats with NaN"
             )
-        rounded = fmt.quantize(np.nan_to_num(x, nan=np.nan, posinf=fmt.max, neginf=-fmt.max))
+        least, most = ends(fmt)
+        rounded = fmt.quantize(np.nan_to_num(x, nan=np.nan, posinf=most, neginf=least))
         narrow = isinstance(fmt, FloatFormat) and fmt.precision <= 24 and fmt.exp_bits < 8
         return rounded.astype(np.float32) if narrow else rounded
 

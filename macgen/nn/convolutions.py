@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.network.onnx_strides import scatters
-from macgen.nn.arithmetic import Products
+from macgen.nn.arithmetic import Products, working_type
 
 Array = NDArray[Any]
 
@@ -57,7 +57,7 @@ def convolve(products: Products, x: Array, w: Array, given: Mapping[str, Any], w
     channels = w.shape[0] // groups
     b = w.reshape(groups, channels, -1).transpose(0, 2, 1)
     a, b = products.operands(x, b)
-    y = np.zeros((x.shape[0], w.shape[0], *out_size), dtype=np.float32)
+    y = np.zeros((x.shape[0], w.shape[0], *out_size), dtype=working_type(x))
     _accumulate(products, a, b, places, y)
     return y
 
@@ -81,7 +81,7 @@ def convolve_transposed(products: Products, x: Array, w: Array, given: Mapping[s
     inner, channels = w.shape[0] // groups, w.shape[1]
     b = w.reshape(groups, inner, channels, -1).transpose(0, 1, 3, 2).reshape(groups, -1, channels)
     a, b = products.operands(x, b)
-    y = np.zeros((x.shape[0], groups * channels, *out_size), dtype=np.float32)
+    y = np.zeros((x.shape[0], groups * channels, *out_size), dtype=working_type(x))
     by_tap = b.reshape(groups, inner, *kernel, channels)
     phases = []
     for d in dimensions:

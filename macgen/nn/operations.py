@@ -14,7 +14,7 @@ from macgen.network.onnx_einsum import parsed_equation
 from macgen.network.onnx_file import attributes
 from macgen.network.onnx_operation import Operation
 from macgen.network.operator_table import operator_key
-from macgen.nn.arithmetic import Products
+from macgen.nn.arithmetic import Products, working_type
 from macgen.nn.convolutions import convolve, convolve_transposed
 from macgen.nn.recurrent import recur
 
@@ -112,7 +112,7 @@ def _product(products: Products, a: Array, b: Array) -> Array:
         rows = qa.reshape(-1, qa.shape[-1])
         return np.asarray(products.matmul(rows, qb).reshape(*qa.shape[:-1], qb.shape[-1]))
     stack = np.broadcast_shapes(qa.shape[:-2], qb.shape[:-2])
-    y = np.empty((*stack, qa.shape[-2], qb.shape[-1]), dtype=np.float32)
+    y = np.empty((*stack, qa.shape[-2], qb.shape[-1]), dtype=working_type(a))
     left = np.broadcast_to(qa, (*stack, *qa.shape[-2:]))
     right = np.broadcast_to(qb, (*stack, *qb.shape[-2:]))
     extra = len(stack) - (qb.ndim - 2)
@@ -124,7 +124,7 @@ def _product(products: Products, a: Array, b: Array) -> Array:
 
 def _matmul(call: Call) -> list[Array]:
     a, b = call.input(0), call.input(1)
-    return [multiply(call.products[0], a, b, call.weight).astype(a.dtype, copy=False)]
+    return [_typed(multiply(call.products[0], a, b, call.weight), a.dtype)]
 
 
 def _gemm(call: Call) -> list[Array]:
@@ -134,7 +134,7 @@ def _gemm(call: Call) -> list[Array]:
     y = multiply(call.products[0], left, right, call.weight) * call.given.get("alpha", 1.0)
     if c is not None:
         y = y + c * call.given.get("beta", 1.0)
-    return [y.astype(a.dtype)]
+    return [_typed(y, a.dtype)]
 
 
 def _einsum(call: Call) -> list[Array]:
@@ -166,7 +166,7 @@ def _einsum(call: Call) -> list[Array]:
         products = layers[last - 1] if last <= len(layers) else None
         weight = call.weight if number == 0 else None
         left, own = _contract(products, left, own, right, its, kept_labels, size, weight), kept_labels
-    return [np.einsum(left, own, out).astype(operands[0].dtype)]
+    return [_typed(np.einsum(left, own, out), operands[0].dtype)]
 
 
 def _contract(
@@ -237,9 +237,17 @@ def _less_zero(x: Array, zero: Array | None, axis: int) -> Array:
     return x - zero
 
 
-def _whole(y: Array) -> Array:
-    limits = np.iinfo(np.int32)
-    return np.clip(np.rint(np.nan_to_num(np.asarray(y, np.float64))), limits.min, limits.max)
+def _whole(y: Array, dtype: Any = np.int32) -> Array:
+    """Return the nearest integers that a type holds, as float64; of NaN, 0."""
+    limits = np.iinfo(dtype)
+    most = float(limits.max)
+    most = most if most <= limits.max else float(np.nextafter(most, 0))  # 2^63 is beyond int64
+    return np.clip(np.rint(np.nan_to_num(np.asarray(y, np.float64), posinf=np.inf, neginf=-np.inf)), limits.min, most)
+
+
+def _typed(y: Array, dtype: np.dtype[Any]) -> Array:
+    """Return sums in the type of a result; a cast alone would cut what lies between integers."""
+    return np.asarray(_whole(y, dtype) if dtype.kind in "iu" else y).astype(dtype, copy=False)
 
 
 def _matmul_integer(call: Call) -> list[Array]:
@@ -256,9 +264,8 @@ def _conv_integer(call: Call) -> list[Array]:
 def _requantized(call: Call, y: Array, scale: Array, zero: Array | None) -> Array:
     """Return real values as the integers of a quantised result."""
     dtype = np.dtype(np.uint8) if zero is None else zero.dtype
-    limits = np.iinfo(dtype)
     shift = 0 if zero is None else int(zero.reshape(()))
-    return np.asarray(np.clip(np.rint(y / float(scale.reshape(()))) + shift, limits.min, limits.max), dtype=dtype)
+    return _typed(np.rint(y / float(scale.reshape(()))) + shift, dtype)
 
 
 def _qlinear_matmul(call: Call) -> list[Array]:

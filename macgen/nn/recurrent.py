@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, shown
-from macgen.nn.arithmetic import Products
+from macgen.nn.arithmetic import Products, working_type
 
 Array = NDArray[Any]
 
@@ -60,8 +60,8 @@ def recur(
     bias = np.zeros((directions, 2 * _GATES[op] * hidden), np.float32) if bias is None else bias
     p = np.zeros((directions, 3 * hidden), np.float32) if peepholes is None else peepholes
     a, b = products[0].operands(x.reshape(steps * batch, -1), np.swapaxes(w, 1, 2))
-    y = np.zeros((steps, directions, batch, hidden), np.float32)
-    last = np.zeros((2, directions, batch, hidden), np.float32)
+    y = np.zeros((steps, directions, batch, hidden), working_type(x))
+    last = np.zeros((2, directions, batch, hidden), working_type(x))
     for direction in range(directions):
         of_inputs = products[0].matmul(a, b[direction], (direction,)).reshape(steps, batch, -1)
         w_bias, r_bias = np.split(bias[direction], 2)

@@ -54,18 +54,22 @@ class ScaleRule:
 
 @dataclass
 class Seen:
-    """The largest magnitudes of a layer in the float32 run; arrays are (..., 1, N), one for each output channel.
+    """The ends of what a layer computed in the float32 run; arrays are (..., 1, N), one for each output channel.
 
     Attributes:
-        a: of the operands a.
-        b: of the operands b, by channel.
-        product: an upper bound of the products, by channel.
-        result: of the results, by channel.
+        a_least: the lowest operand a, or 0.
+        a_most: the largest one, or 0.
+        b_least: the lowest operands b, or 0, by channel.
+        b_most: the largest ones, or 0, by channel.
+        product: an upper bound of the products' magnitudes, by channel.
+        result: the largest magnitudes of results, by channel.
         integers: whether both operands are integers by their type.
     """
 
-    a: float = 0.0
-    b: Array | None = None
+    a_least: float = 0.0
+    a_most: float = 0.0
+    b_least: Array | None = None
+    b_most: Array | None = None
     product: Array | None = None
     result: Array | None = None
     integers: bool = False
@@ -92,8 +96,9 @@ class Scales:
 def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> Scales:
     """Return the scales of a layer.
 
-    The largest operand seen just fits its format. Where products then reach beyond `product`, or `HEADROOM` times the
-    largest result beyond a float accumulator, operands in float formats get smaller by a power of two, both alike.
+    The largest and the lowest operand seen just fit their format. Where products then reach beyond `product`, or
+    `HEADROOM` times the largest result beyond a float accumulator, operands in float formats get smaller by a power of
+    two, both alike.
     Integers that a fixed-point format holds are taken as they are. Where the spec has scales of its own for each
     chunk, operands come to about 1 and the chunks' scales do the rest.
 
@@ -103,17 +108,21 @@ def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> 
         rule: powers of two or not, for tensors or channels.
         weights: whether b holds weights, which alone can have a scale for each channel.
     """
-    assert seen.b is not None
-    assert seen.result is not None
-    assert seen.product is not None
-    by_channel = seen.b if weights and rule.per == "channel" else np.full_like(seen.b, seen.b.max(initial=0.0))
+    assert seen.b_least is not None
+    assert seen.b_most is not None
+    least, most = seen.b_least, seen.b_most
+    if not (weights and rule.per == "channel"):
+        least, most = np.full_like(least, least.min(initial=0.0)), np.full_like(most, most.max(initial=0.0))
     if spec.scale is not None:
-        return Scales(
-            _power(1 / seen.a if seen.a > 0 else 1.0),
-            np.vectorize(_power)(1 / np.where(by_channel > 0, by_channel, 1.0)),
-        )
-    a = _scale(seen.a, spec.a, rule, seen.integers)
-    b = np.vectorize(lambda most: _scale(most, spec.b, rule, seen.integers), otypes=[float])(by_channel)
+        sizes = max(-seen.a_least, seen.a_most), np.maximum(-least, most)
+        a, b = (np.vectorize(_power)(1 / np.where(size > 0, size, 1.0)) for size in sizes)
+        return Scales(float(a), b)
+
+    def scale(least: float, most: float, fmt: Format) -> float:
+        return _scale(least, most, fmt, rule, seen.integers)
+
+    a = scale(seen.a_least, seen.a_most, spec.a)
+    b = np.vectorize(lambda *ends: scale(*ends, spec.b), otypes=[float])(least, most)
     excess = float(np.max(_excess(spec, seen, a * b), initial=1.0))
     shift = math.ceil(math.log2(excess)) if excess > 1 else 0
     movable = [isinstance(fmt, FloatFormat) for fmt in (spec.a, spec.b)]
@@ -124,12 +133,20 @@ def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> 
     return Scales(a, b)
 
 
-def _scale(most: float, fmt: Format, rule: ScaleRule, integers: bool) -> float:
-    if integers and isinstance(fmt, FixedFormat) and most <= fmt.max_integer:
+def _scale(least: float, most: float, fmt: Format, rule: ScaleRule, integers: bool) -> float:
+    if integers and isinstance(fmt, FixedFormat) and fmt.min_integer <= least and most <= fmt.max_integer:
         return 2.0**-fmt.frac_bits
-    if most <= 0:
+    # An unsigned format has nothing for negative operands, whatever their scale.
+    pairs = [(end, limit) for end, limit in zip((least, most), ends(fmt), strict=True) if end and limit]
+    if not pairs:
         return 1.0
-    return _power(fmt.max / most) if rule.kind == "pow2" else fmt.max / most
+    largest = min(limit / end for end, limit in pairs)
+    return _power(largest) if rule.kind == "pow2" else largest
+
+
+def ends(fmt: Format) -> tuple[float, float]:
+    """Return a format's lowest and largest finite value."""
+    return (fmt.min if isinstance(fmt, FixedFormat) else -fmt.max), fmt.max
 
 
 def _power(value: float) -> float:
@@ -168,9 +185,10 @@ def block_scales(x: Array, fmt: Format, scale: ScaleFormat | FloatFormat, chunk:
     rows, length = x.shape
     size = length if chunk is None else chunk
     chunks = -(-length // size)
-    padded = np.zeros((rows, chunks * size))
-    padded[:, :length] = np.abs(x)
-    wanted = padded.reshape(rows, chunks, size).max(axis=2) / fmt.max
+    least, most = ends(fmt)
+    wanted = np.zeros((rows, chunks * size))
+    wanted[:, :length] = np.where(x < 0, x / least if least else 0.0, x / most)
+    wanted = wanted.reshape(rows, chunks, size).max(axis=2)
     grid = _positive_values(scale)
     scales = grid[np.minimum(np.searchsorted(grid, wanted), len(grid) - 1)]
     return x / np.repeat(scales, size, axis=1)[:, :length], scales

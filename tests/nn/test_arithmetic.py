@@ -96,6 +96,13 @@ def test_infinite_results_are_counted_apart():
     assert y[0, 0] == 65504
 
 
+def test_infinite_operands_are_the_ends_of_fixed_point():
+    spec = MacSpec(a="int8", b="uint8", acc="int32")
+    ends = np.array([[-np.inf], [np.inf]])
+    y, _ = product(spec, Scales(1.0, np.ones((1, 1))), ends, np.array([[1.0, -np.inf]]))
+    assert y.tolist() == [[-128, 0], [127, 0]]
+
+
 def test_nan_where_the_format_has_none():
     spec = MacSpec(a="int8", b="int8", acc="int32")
     with pytest.raises(MacgenError, match=r"^layer 'layer' has operands a that are NaN, which format int8 cannot hold"):
@@ -106,14 +113,15 @@ def test_what_is_watched():
     layer = Watched("layer", weights=True)
     a, b = layer.operands(A, B)
     np.testing.assert_array_equal(layer.matmul(a, b), A @ B)
-    assert layer.seen.a == np.abs(A).max()
-    np.testing.assert_array_equal(layer.seen.b, np.abs(B).max(axis=0, keepdims=True))
+    assert (layer.seen.a_least, layer.seen.a_most) == (A.min(), A.max())
+    np.testing.assert_array_equal(layer.seen.b_least, B.min(axis=0, keepdims=True))
+    np.testing.assert_array_equal(layer.seen.b_most, B.max(axis=0, keepdims=True))
     np.testing.assert_array_equal(layer.seen.result, np.abs(A @ B).max(axis=0, keepdims=True))
     products = np.abs(A[:, :, np.newaxis] * B).max(axis=(0, 1))
     np.testing.assert_allclose(layer.seen.product[0], products, rtol=1e-6)
     whole = Watched("layer", weights=False)
     whole.matmul(*whole.operands(A, B))
-    assert whole.seen.b.shape == whole.seen.result.shape == (1, 1)
+    assert whole.seen.b_least.shape == whole.seen.b_most.shape == whole.seen.result.shape == (1, 1)
     assert whole.seen.result[0, 0] == np.abs(A @ B).max()
 
 

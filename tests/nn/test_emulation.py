@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 import macgen
 from macgen import golden
@@ -20,6 +20,7 @@ from tests.network.models import constant, model, node, saved, trained, value
 RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(40, 16)).astype("float32")
 SPEC = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m4")
+INTEGERS = MacSpec(a="int8", b="int8", acc="int32")
 
 
 def perceptron(hidden=32, classes=5, open_batch=True):
@@ -192,6 +193,49 @@ def test_what_stays_in_float32_is_named(tmp_path):
     made.graph.initializer.append(constant("last", [2]))
     made.graph.output.append(value("d"))
     assert emulate(saved(tmp_path, made), X, spec=SPEC).passed_over == {"DFT": 1}
+
+
+def integer_model(folder, op, x_type, w, zero=None):
+    """Return a model of one integer operation, with a zero point of x."""
+    weights = [numpy_helper.from_array(w, "w"), *([] if zero is None else [numpy_helper.from_array(zero, "zero")])]
+    shape = ("N", w.shape[-2]) if op == "MatMulInteger" else ("N", *w.shape[1:])
+    nodes = [node(op, "x w" if zero is None else "x w zero", "y", name="first")]
+    return saved(folder, model(nodes, [value("x", shape, x_type)], weights, [value("y", None, TensorProto.INT32)]))
+
+
+@pytest.mark.parametrize(("x_type", "zero"), [(TensorProto.INT8, None), (TensorProto.UINT8, np.uint8(128))])
+def test_the_lowest_int8_is_no_reason_to_halve_operands(x_type, zero, tmp_path):
+    """-128 times weights that have -128, too: an int8 array whose sums fit computes what the model does."""
+    random = np.random.default_rng(0)
+    w = random.integers(-128, 128, (32, 8)).astype("int8")
+    x = random.integers(-128, 128, (5, 32))
+    x[0, 0] = w[0, 0] = -128
+    x = x.astype("int8") if zero is None else (x + 128).astype("uint8")
+    result = emulate(integer_model(tmp_path, "MatMulInteger", x_type, w, zero), x, spec=INTEGERS, alone=0)
+    assert result.layer_scales == ((1.0, 1.0, 1.0),)
+    assert (result.exact.error, result.runs[0].error) == (0, 0)
+
+
+@pytest.mark.parametrize("op", ["MatMulInteger", "ConvInteger"])
+def test_integer_sums_beyond_float32(op, tmp_path):
+    """Odd sums above 2^24, which float32 does not hold, come out as they are."""
+    x = np.random.default_rng(1).integers(101, 128, (3, 2048)).astype("uint8")
+    w = np.full((2048, 2), 127, "int8")
+    expected = x.astype(np.int64) @ w
+    assert (expected > 1 << 24).all()
+    assert (expected % 2).any()
+    if op == "ConvInteger":
+        x, w, expected = x[..., np.newaxis], np.ascontiguousarray(w.T)[..., np.newaxis], expected[..., np.newaxis]
+    path = integer_model(tmp_path, op, TensorProto.UINT8, w)
+    result = emulate(path, x, spec=INTEGERS, decide=lambda y: y, labels=expected, alone=0)
+    assert result.float32.accuracy == result.exact.answers.accuracy == result.runs[0].answers.accuracy == 1.0
+
+
+def test_integer_results_that_are_cut_wrongly(tmp_path, monkeypatch):
+    path = integer_model(tmp_path, "MatMulInteger", TensorProto.UINT8, np.ones((4, 2), "int8"))
+    monkeypatch.setitem(operations.OPERATIONS, "MatMulInteger", lambda call: [np.full((3, 2), 7, np.int32)])
+    with pytest.raises(MacgenError, match=r"^result 'y' of model .* is not what onnxruntime computes once the layers"):
+        emulate(path, np.ones((3, 4), "uint8"), spec=INTEGERS)
 
 
 @pytest.mark.prove

@@ -219,6 +219,51 @@ def test_depthwise_is_golden(tmp_path):
         assert result[0, channel, row, column] == np.float32(spec.acc.decode(code)) + bias[channel]
 
 
+@pytest.mark.parametrize("op", ["MatMul", "Gemm", "Einsum"])
+def test_results_of_integer_matrices_are_rounded(op, tmp_path):
+    """Sums of a network of int32 that come out a little below an integer are that integer, and not one less."""
+    attributes = {"equation": "ij,jk->ik"} if op == "Einsum" else {}
+    x, w = np.array([[3, -3]], np.int32), np.array([[5, -4], [0, 0]], np.int32)
+    made = model([node(op, "x w", "y", **attributes)], [value("x", ("N", 2), TensorProto.INT32)], constants(w=w),
+                 [value("y", None, TensorProto.INT32)])  # fmt: skip
+    emulated = EmulatedModel(saved(tmp_path, made), x)
+    scales = Scales(127 / 3 - 0.1, np.full((1, 1), 127 / 5))  # 127 x 127 / (scales) is 15.04, 127 x -102 / ... -12.08
+    y = emulated.run(emulated.batches[0].feed, [OnSpec("y", MacSpec(a="int8", b="int8", acc="int32"), scales)])["y"]
+    assert y.dtype == np.int32
+    assert y.tolist() == [[15, -12]]
+    scales = Scales(127 / 3 + 0.1, np.full((1, 1), 127 / 5))  # 14.96 and -12.02
+    y = emulated.run(emulated.batches[0].feed, [OnSpec("y", MacSpec(a="int8", b="int8", acc="int32"), scales)])["y"]
+    assert y.tolist() == [[15, -12]]
+
+
+def test_integers_beyond_their_type(tmp_path):
+    """Infinite sums and such as int64 does not hold are its ends; NaN is 0."""
+    made = model([node("MatMul", "x w", "y")], [value("x", ("N", 2), TensorProto.INT64)],
+                 constants(w=np.ones((2, 1), np.int64)), [value("y", None, TensorProto.INT64)])  # fmt: skip
+    emulated = EmulatedModel(saved(tmp_path, made), np.ones((4, 2), np.int64))
+
+    class Given(Float32):
+        def matmul(self, a, b, *rest):
+            return np.array([[np.inf], [-np.inf], [np.nan], [2.0**63]])
+
+    y = emulated.run(emulated.batches[0].feed, [Given()])["y"]
+    assert y[:, 0].tolist() == [(1 << 63) - 1024, -(1 << 63), 0, (1 << 63) - 1024]
+
+
+@pytest.mark.parametrize(("made_node", "weights", "x"), [
+    (node("Conv", "x w", "y"), constants(w=np.full((1, 2, 1), 1.0)), np.array([[[1.0], [2.0**-30]]])),
+    (node("MatMul", "x w", "y"), constants(w=np.full((1, 2, 1), 1.0)), np.array([[[1.0, 2.0**-30]]])),
+], ids=["conv", "matmul"])  # fmt: skip
+def test_networks_of_float64_keep_it(made_node, weights, x, tmp_path):
+    made = model([made_node], [value("x", ("N", *x.shape[1:]), TensorProto.DOUBLE)], weights,
+                 [value("y", None, TensorProto.DOUBLE)])  # fmt: skip
+    emulated = EmulatedModel(saved(tmp_path, made), x)
+    spec = MacSpec(a="fp32", b="fp32", acc="e11m52")
+    for products in (Float32(), OnSpec("y", spec, Scales(1.0, np.ones((1, 1, 1))))):
+        y = emulated.run(emulated.batches[0].feed, [products])["y"]
+        assert y.ravel().tolist() == [1 + 2.0**-30]
+
+
 @pytest.mark.parametrize(("attributes", "message"), [
     ({"clip": 1.0}, "clip 1.0; accepted is it without"),
     ({"activations": ["Elu", "Tanh"]}, "activations ['Elu', 'Tanh']; accepted are 2 of Sigmoid, Tanh and Relu"),

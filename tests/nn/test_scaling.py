@@ -11,9 +11,10 @@ from macgen.spec import MacSpec
 WIDE = MacSpec(a="e4m3fn", b="e4m3fn", acc="e8m20")
 
 
-def seen(a=3.0, b=(0.7, 0.2), result=(1.0, 1.0), product=(2.0, 1.0), integers=False):
-    arrays = (np.array([values], dtype=float) for values in (b, product, result))
-    return Seen(a, *arrays, integers)
+def seen(a=3.0, b=(0.7, 0.2), result=(1.0, 1.0), product=(2.0, 1.0), integers=False, a_least=0.0, b_least=None):
+    b_least = np.zeros(len(b)) if b_least is None else b_least
+    arrays = (np.array([values], dtype=float) for values in (b_least, b, product, result))
+    return Seen(a_least, a, *arrays, integers)
 
 
 def test_the_largest_operand_just_fits():
@@ -40,6 +41,38 @@ def test_integers_are_taken_as_they_are():
     assert choose_scales(spec, seen(200, (100, 3), integers=True), ScaleRule(), weights=True).both.tolist() == [[1, 1]]
     fraction = MacSpec(a="fix2.6", b="fix2.6", acc="fix20.12")
     assert choose_scales(fraction, seen(100, (100, 3), integers=True), ScaleRule(), weights=True).a == 2.0**-6
+
+
+@pytest.mark.parametrize(("fmt", "least", "most", "scale"), [
+    ("int8", -128, 127, 1.0),
+    ("int8", -128, 0, 1.0),
+    ("int8narrow", -127, 127, 1.0),
+    ("int8narrow", -128, 127, 0.5),
+    ("uint8", 0, 255, 1.0),
+    ("fix2.6", -128, 127, 2.0**-6),
+    ("int8", -129, 0, 0.5),
+])  # fmt: skip
+def test_the_lowest_integer_is_taken_as_it_is(fmt, least, most, scale):
+    spec = MacSpec(a=fmt, b=fmt, acc="fix30.12")
+    found = seen(most, (most,), (1.0,), (1.0,), integers=True, a_least=least, b_least=(least,))
+    assert choose_scales(spec, found, ScaleRule(), weights=True).both.tolist() == [[scale**2]]
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("pow2", 128.0), ("amax", 127 / 0.99)])
+def test_the_lowest_value_just_fits(kind, scale):
+    """-1 to 0.99 on int8: -128 is there, and so is 127."""
+    found = seen(0.99, (0.99,), (1.0,), (1.0,), a_least=-1.0, b_least=(-1.0,))
+    scales = choose_scales(MacSpec(a="int8", b="int8", acc="int32"), found, ScaleRule(kind), weights=True)
+    assert scales.a == pytest.approx(min(scale, 128))
+    assert scales.b.tolist() == [[scales.a]]
+
+
+def test_chunks_whose_lowest_value_just_fits():
+    """The smallest scale of a chunk of -2 to 1.98 on fix2.6, the elements of MXINT8, is 1."""
+    x = np.array([[-2.0, 1.984375, 0.5, -0.25]])
+    values, scales = block_scales(x, parse_format("fix2.6"), ScaleFormat.parse("e8m0fnu"), 4)
+    assert scales.tolist() == [[1.0]]
+    np.testing.assert_array_equal(values, x)
 
 
 def test_results_fit_the_accumulator_twice():
