@@ -35,7 +35,7 @@ _TOLERANCE = 1e-3
 """Of the results' root mean square: how far the cut model may be from the whole one in float32."""
 
 _DIFFERENT = 0.1
-"""Share of integer results that may differ: what lies near a tie is rounded to one of two integers, or an argmax moves."""
+"""Share of integer results that may differ: near a tie, rounding goes to one of two integers, or an argmax moves."""
 
 
 @dataclass(frozen=True)

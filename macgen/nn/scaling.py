@@ -122,7 +122,7 @@ def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> 
         return _scale(least, most, fmt, rule, seen.integers)
 
     a = scale(seen.a_least, seen.a_most, spec.a)
-    b = np.vectorize(lambda *ends: scale(*ends, spec.b), otypes=[float])(least, most)
+    b = np.vectorize(lambda low, high: scale(low, high, spec.b), otypes=[float])(least, most)
     excess = float(np.max(_excess(spec, seen, a * b), initial=1.0))
     shift = math.ceil(math.log2(excess)) if excess > 1 else 0
     movable = [isinstance(fmt, FloatFormat) for fmt in (spec.a, spec.b)]
