@@ -1,11 +1,12 @@
 """`macgen emulate`: what a network of an ONNX file computes on an arithmetic, bit for bit."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from macgen.cli.files import STANDARD, write_file
+from macgen.cli.files import STANDARD, check_writable, write_file
 from macgen.cli.parameters import SectionedCommand, integer, integer_or
 from macgen.errors import MacgenError, shown, shown_path
 
@@ -34,8 +35,8 @@ _ARITHMETIC = ("a", "b", "acc", "rounding")
     "--labels",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The right answers (.npy): the index of the largest value along the last axis of the result or, where that "
-    "has one value, whether it is above one half.",
+    help="The right answers (.npy): the index of the largest value along the last axis of the result; where that has "
+    "one value, whether it is above one half; of a result of classes (int64) or truth values, these.",
 )
 @click.option("--result", metavar="NAME", help="The model's result that is compared.  [default: its first]")
 @click.option("--batch", type=integer, metavar="N", help="Examples computed together.  [default: as memory suggests]")
@@ -87,7 +88,7 @@ _ARITHMETIC = ("a", "b", "acc", "rounding")
     type=integer,
     metavar="N",
     help="Examples on which each layer runs alone on the arithmetic, to see which hurts most and to count additions; "
-    "0: none.  [default: 1 to 16, by the model's size; with --sweep-mantissa 0]",
+    "at most those computed together; 0: none.  [default: 1 to 16, by the model's size; 0 of several runs]",
 )
 @click.option(
     "--json",
@@ -97,7 +98,9 @@ _ARITHMETIC = ("a", "b", "acc", "rounding")
     "goes on after an interrupt.",
 )
 @click.option(
-    "--plot", metavar="FILE", help="Draw the noise of the layers or, of a sweep, accuracy (.svg, .png, .pdf)."
+    "--plot",
+    metavar="FILE",
+    help="Draw the noise of the layers in each run or, of a sweep, accuracy (.svg, .png, .pdf).",
 )
 @click.option("--threads", type=integer, metavar="N", help="Threads of the products.  [default: one per processor]")
 def emulate(
@@ -139,7 +142,12 @@ def emulate(
         from macgen.presentation.emulation_plot import figure_type
 
         figure_type(Path(plot).suffix)
-    part = None if json_path in (None, STANDARD) else Path(f"{json_path}.part")
+        check_writable("plot", plot)
+    part = None
+    if json_path is not None and json_path != STANDARD:
+        check_writable("json", json_path)
+        if Path(json_path).is_file() or not Path(json_path).exists():  # beside a device or a pipe it has no place
+            part = Path(f"{json_path}.part")
     from macgen.nn.emulation import emulate as run
 
     with console.progress_bar("Emulating") as progress:
@@ -153,19 +161,40 @@ def emulate(
             **arithmetic,
             **options,
         )
-    files: dict[tuple[str, str], bytes] = {}
-    if plot is not None:
-        from macgen.presentation.emulation_plot import draw_emulation
 
-        files["plot", plot] = draw_emulation(done, Path(plot).suffix)
-    if json_path is not None:
-        files["json", json_path] = done.to_json().encode()
-    for (option, path), content in files.items():
-        write_file(option, path, content)
-    if part is not None:
-        part.unlink(missing_ok=True)
-    if json_path != STANDARD:
-        print_emulation(done, console.output())
+    def write_json() -> None:
+        if json_path is not None:
+            write_file("json", json_path, done.to_json().encode())
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+    def print_tables() -> None:
+        if json_path != STANDARD:
+            print_emulation(done, console.output())
+
+    def draw() -> None:
+        if plot is not None:
+            from macgen.presentation.emulation_plot import draw_emulation
+
+            write_file("plot", plot, draw_emulation(done, Path(plot).suffix))
+
+    _give_all(write_json, print_tables, draw)
+
+
+def _give_all(*outputs: Callable[[], None]) -> None:
+    """Give every output, also where another cannot be given: what they hold may have taken hours.
+
+    Raises:
+        MacgenError: some could not be given, and why.
+    """
+    reasons = []
+    for give in outputs:
+        try:
+            give()
+        except MacgenError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise MacgenError("; ".join(reasons))
 
 
 def _arithmetic(

@@ -158,6 +158,11 @@ class Tally:
     lost: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def lost_share(self) -> float:
+        """Share of results that are infinite or NaN."""
+        return self.lost / self.results if self.results else 0.0
+
     def add(self, other: Tally) -> None:
         """Add another one."""
         for name in ("macs", "nonzero", "noise", "signal", "results", "lost"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,9 @@ from macgen.nn.arithmetic import Float32, OnSpec, Products, Tally, Watched
 from macgen.nn.model import Batch, EmulatedModel
 from macgen.nn.record import Record
 from macgen.nn.results import Answers, Emulation, LayerResult, Run
-from macgen.nn.scaling import Per, ScaleKind, ScaleRule, Scales, choose_scales
-from macgen.numerics import MAX_MAN_BITS, FloatFormat
-from macgen.spec import MacSpec
+from macgen.nn.scaling import Per, ScaleKind, ScaleRule, Scales, check_signs, choose_scales
+from macgen.nn.settings import Plans, Setting, Specs, make_settings
 from macgen.version import __version__
-from macgen.width.plan_file import PlanFile, load_plan
 
 Array = NDArray[Any]
 
@@ -38,22 +36,12 @@ ALONE_MACS = 1 << 30
 """Examples on which each layer runs alone: as many as have so many multiply-accumulates, up to 16."""
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """An arithmetic of the whole network."""
-
-    label: str
-    man_bits: int | None
-    specs: tuple[MacSpec, ...]
-    exact: bool = False
-
-
 def emulate(
     model: str | Path,
     data: Samples | str | Path,
     *,
-    spec: MacSpec | Sequence[MacSpec] | None = None,
-    plan: PlanFile | str | Path | Sequence[PlanFile | str | Path] | None = None,
+    spec: Specs = None,
+    plan: Plans = None,
     labels: ArrayLike | None = None,
     sweep_mantissa: Collection[int] = (),
     scales: ScaleKind = "pow2",
@@ -81,13 +69,15 @@ def emulate(
         scales: of operands, see `ScaleKind`.
         per: `tensor`, or `channel` for a scale of each output channel of weights.
         result: name of the model's result that is compared; None: the first.
-        decide: makes answers of a batch's result; None: the index of the largest value along the last axis; where that
-            has one value or there is one axis, whether a value is above one half.
+        decide: makes answers of a batch's result; a record knows it by its name. None: truth values and int64, such as
+            an ArgMax has, are answers themselves. Else it is the index of the largest value along the last axis; where
+            that has one value or there is one axis, whether it is above one half, or the integer.
         batch: examples computed together; None: as many as memory suggests. With stochastic rounding, random numbers
             begin anew with each product of a batch.
         alone: examples on which each layer runs alone on the arithmetic, all others in float32, to see which hurts
-            most; there, additions are counted too. None: 1 to 16, as many as have 2**30 multiply-accumulates, and with
-            a sweep 0.
+            most; there, additions are counted too. At most those that are computed together; all of these, where the
+            model fixes the batch. None: 1 to 16, as many as have 2**30 multiply-accumulates, and 0 of several
+            arithmetics.
         threads: as for `macgen.emulate.matmul`.
         record: a file to which results are written as they come; if it is there, an interrupted run goes on.
         progress: told what is being done.
@@ -99,85 +89,20 @@ def emulate(
     rule = ScaleRule(scales, per)
     samples = load_samples(data) if isinstance(data, (str, Path)) else data
     loaded = EmulatedModel(model, samples, batch=batch)
-    plans = [each if isinstance(each, PlanFile) else load_plan(each) for each in _several(plan)]
-    settings = _settings(loaded, _several(spec), plans, sweep_mantissa)
+    settings = make_settings([layer.layer.name for layer in loaded.layers], spec, plan, sweep_mantissa)
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
     if alone is None:
         alone = 0 if len(settings) > 1 else max(1, min(ALONE_EXAMPLES, ALONE_MACS // loaded.macs))
     check_integer("alone", alone, 0)
+    few = loaded.first(alone) if alone else None
     measure(model, loaded.batches[0].feed)  # in a process of its own: a damaged model may take it down
-    run = _fingerprint(loaded, Path(model), settings, rule, right, (chosen, alone, getattr(decide, "__qualname__", "")))
+    run = _fingerprint(loaded, settings, rule, right, (chosen, alone, getattr(decide, "__qualname__", "")))
     kept = Record(None if record is None else Path(record), run)
     try:
-        return _Work(loaded, settings, rule, chosen, decide or _decide, right, alone, threads, kept, progress).done()
+        return _Work(loaded, settings, rule, chosen, decide or _decide, right, few, threads, kept, progress).done()
     finally:
         kept.close()
-
-
-def _settings(
-    model: EmulatedModel, specs: Sequence[MacSpec], plans: Sequence[PlanFile], sweep: Collection[int]
-) -> list[_Setting]:
-    if not specs and not plans:
-        raise MacgenError("nothing given to run on; accepted are a spec and a plan")
-    if sweep and not specs:
-        raise MacgenError("sweep-mantissa does not go with plan, which has widths of its own; accepted is a spec")
-    names = [layer.layer.name for layer in model.layers]
-    swept = [narrow for spec in specs for narrow in (_sweep(spec, sweep) if sweep else [spec])]
-    settings = [_Setting(_label(spec), _mantissa(spec) if sweep else None, (spec,) * len(names)) for spec in swept]
-    for plan in plans:
-        planned = _planned(plan, names)
-        settings.append(_Setting(f"plan, {_chunks({spec.chunk for spec in planned})}", None, planned))
-    for setting in settings:
-        operands = [{(str(spec.a), str(spec.b)) for spec in each.specs} for each in (settings[0], setting)]
-        if operands[0] != operands[1]:
-            raise MacgenError(f"operands are {shown(operands)}; accepted are those of one pair of formats")
-    for setting in settings:
-        if sum(other.label == setting.label for other in settings) > 1:
-            raise MacgenError(f"{setting.label} is given twice; accepted is each accumulator once")
-    return settings
-
-
-def _sweep(spec: MacSpec, sweep: Collection[int]) -> Iterator[MacSpec]:
-    acc = spec.acc
-    if not isinstance(acc, FloatFormat):
-        raise MacgenError(f"sweep-mantissa does not go with acc {acc}; accepted are float accumulators")
-    for bits in sorted(set(sweep)):
-        check_integer("sweep-mantissa", bits, 1, MAX_MAN_BITS)
-        yield spec.replace(acc=replace(acc, man_bits=bits))
-
-
-def _mantissa(spec: MacSpec) -> int | None:
-    return spec.acc.man_bits if isinstance(spec.acc, FloatFormat) else None
-
-
-def _label(spec: MacSpec) -> str:
-    return f"{spec.acc}, {_chunks({spec.chunk})}"
-
-
-def _chunks(lengths: Collection[int | None]) -> str:
-    if len(lengths) > 1:
-        return "chunks of its own for each layer"
-    (chunk,) = lengths
-    return "no chunks" if chunk is None else f"chunks of {chunk}"
-
-
-def _planned(plan: PlanFile, names: Sequence[str]) -> tuple[MacSpec, ...]:
-    forward = {row.layer: row.spec for row in plan.rows if row.kind == "forward"}
-    missing = [name for name in names if name not in forward]
-    if missing:
-        raise MacgenError(
-            f"plan has no forward GEMM of layer {shown(missing[0])}; accepted is a plan of this model, made with its "
-            f"forward GEMMs"
-        )
-    return tuple(forward[name] for name in names)
-
-
-def _several(given: Any) -> list[Any]:
-    """Return what was given alone, several times or not at all as a list."""
-    if given is None:
-        return []
-    return [given] if isinstance(given, (MacSpec, PlanFile, str, Path)) else list(given)
 
 
 def _result(model: EmulatedModel, result: str | None) -> str:
@@ -190,13 +115,12 @@ def _result(model: EmulatedModel, result: str | None) -> str:
 
 def _fingerprint(
     model: EmulatedModel,
-    path: Path,
-    settings: Sequence[_Setting],
+    settings: Sequence[Setting],
     rule: ScaleRule,
     labels: Array | None,
     choices: tuple[object, ...],
 ) -> str:
-    digest = hashlib.sha256(path.read_bytes())
+    digest = hashlib.sha256(model.digest)
     for batch in model.batches:
         for name, x in sorted(batch.feed.items()):
             digest.update(f"{name} {x.dtype} {x.shape} {batch.rows}".encode())
@@ -210,11 +134,12 @@ def _fingerprint(
 
 
 def _decide(result: Array) -> Array:
-    if result.ndim < 2:
-        return np.asarray(result > 0.5)
-    if result.shape[-1] == 1:
-        return np.asarray(result[..., 0] > 0.5)
-    return np.asarray(result.argmax(axis=-1))
+    """Return the answers of a result, as `emulate` says."""
+    one = result.ndim < 2 or result.shape[-1] == 1
+    values = result[..., 0] if result.ndim > 1 and one else result
+    if result.dtype.kind == "b" or result.dtype == np.int64 or (one and result.dtype.kind in "iu"):
+        return np.asarray(values)
+    return np.asarray(values > 0.5 if one else result.argmax(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -223,10 +148,12 @@ class _Alone:
 
     Attributes:
         error: of the network's result; None: it did not run alone.
+        lost: values of the result that are infinite or NaN.
         counts: its additions.
     """
 
     error: float | None
+    lost: int
     counts: Mapping[str, int]
 
 
@@ -236,12 +163,12 @@ class _Work:
     def __init__(
         self,
         model: EmulatedModel,
-        settings: Sequence[_Setting],
+        settings: Sequence[Setting],
         rule: ScaleRule,
         result: str,
         decide: Decide,
         labels: Array | None,
-        alone: int,
+        few: Batch | None,
         threads: int | None,
         record: Record,
         progress: Progress,
@@ -252,13 +179,13 @@ class _Work:
         self._result = result
         self._decide = decide
         self._labels = labels
-        self._alone = min(alone, model.most_alone)
+        self._few = few
         self._threads = threads
         self._record = record
         self._progress = progress
-        exact = _Setting("exact sums", None, settings[0].specs, exact=True)
+        exact = Setting("exact sums", None, settings[0].specs, exact=True)
         self._all = [exact, *settings]
-        layers = len(model.layers) if self._alone else 0
+        layers = len(model.layers) if few else 0
         self._steps = len(model.batches) * (1 + len(self._all)) + layers * len(settings)
         self._done = 0
         self._float: list[Array] = []
@@ -266,23 +193,20 @@ class _Work:
     def done(self) -> Emulation:
         """Compute everything and return it."""
         seen = self._in_float32()
-        weights = [layer.weight is not None for layer in self._model.layers]
-        runs, scales = [], [Scales(1.0, np.ones((1, 1)))] * len(weights)
+        runs = []
         for setting in self._all:
-            own = [
-                choose_scales(spec, each, self._rule, weight)
-                for spec, each, weight in zip(setting.specs, seen, weights, strict=True)
-            ]
-            scales = own if setting.exact else scales
-            runs.append(self._run(setting, own))
+            scales = []
+            for layer, spec, each in zip(self._model.layers, setting.specs, seen, strict=True):
+                check_signs(layer.layer.name, spec, each)
+                scales.append(choose_scales(spec, each, self._rule, layer.weight is not None))
+            runs.append(self._run(setting, scales))
         return Emulation(
             model=self._model.name,
             result=self._result,
             examples=self._model.examples,
-            batch=max(batch.rows.stop - batch.rows.start for batch in self._model.batches),
-            alone_examples=self._alone,
+            batch=max(batch.examples for batch in self._model.batches),
+            alone_examples=0 if self._few is None else self._few.examples,
             scales=str(self._rule),
-            layer_scales=tuple((each.a, float(each.b.min()), float(each.b.max())) for each in scales),
             float32=self._answers([self._piece_of(x, x, batch) for x, batch in self._float_results()]),
             exact=runs[0],
             runs=tuple(runs[1:]),
@@ -298,7 +222,7 @@ class _Work:
             results = self._model.run(batch.feed, watched)
             if number == 0:
                 self._model.check_cut(batch.feed, results)
-                self._check_labels(results[self._result], batch)
+                self._check_labels(np.asarray(results[self._result]), batch)
             self._float.append(np.asarray(results[self._result]))
         for each in watched:
             if each.seen.result is None:
@@ -308,8 +232,12 @@ class _Work:
         return [each.seen for each in watched]
 
     def _check_labels(self, result: Array, batch: Batch) -> None:
-        answers = self._decide(result)
-        count = batch.rows.stop - batch.rows.start
+        if result.dtype.kind not in "biuf":
+            raise MacgenError(
+                f"result {shown(self._result)} of model {self._model.name} holds no numbers but {result.dtype}; "
+                f"accepted are results of integers, floats and truth values"
+            )
+        answers, count = self._decide(result), batch.examples
         if answers.shape[:1] != (count,):
             raise MacgenError(
                 f"result {shown(self._result)} of model {self._model.name} has the shape {result.shape} for {count} "
@@ -321,7 +249,7 @@ class _Work:
                 f"labels have the shape {self._labels.shape}; accepted is {expected}, one for each answer"
             )
 
-    def _run(self, setting: _Setting, scales: Sequence[Scales]) -> Run:
+    def _run(self, setting: Setting, scales: Sequence[Scales]) -> Run:
         pieces = []
         for number, batch in enumerate(self._model.batches):
             self._step(setting.label)
@@ -334,16 +262,27 @@ class _Work:
                 piece["layers"] = [asdict(each.tally) for each in products]
                 self._record.put(name, piece)
             pieces.append(piece)
-        alone = [_Alone(None, {})] * len(scales)
-        if self._alone and not setting.exact:
-            alone = self._each_alone(setting, scales)
+        alone = [_Alone(None, 0, {})] * len(scales)
+        if self._few is not None and not setting.exact:
+            alone = self._each_alone(self._few, setting, scales)
         layers = []
         for index, (layer, spec, own) in enumerate(zip(self._model.layers, setting.specs, alone, strict=True)):
             tally = Tally()
             for piece in pieces:
                 tally.add(Tally(**piece["layers"][index]))
-            length = layer.layer.forward.length
-            layers.append(LayerResult(layer.layer.name, layer.layer.op, spec, length, tally, own.error, own.counts))
+            layers.append(
+                LayerResult(
+                    name=layer.layer.name,
+                    op=layer.layer.op,
+                    spec=spec,
+                    length=layer.layer.forward.length,
+                    scales=(scales[index].a, float(scales[index].b.min()), float(scales[index].b.max())),
+                    tally=tally,
+                    alone_error=own.error,
+                    alone_lost=own.lost,
+                    counts=own.counts,
+                )
+            )
         return Run(
             label=setting.label,
             man_bits=setting.man_bits,
@@ -354,13 +293,12 @@ class _Work:
             layers=tuple(layers),
         )
 
-    def _products(self, index: int, setting: _Setting, scales: Sequence[Scales], *, counts: bool = False) -> OnSpec:
+    def _products(self, index: int, setting: Setting, scales: Sequence[Scales], *, counts: bool = False) -> OnSpec:
         name, spec = self._model.layers[index].layer.name, setting.specs[index]
         return OnSpec(name, spec, scales[index], exact=setting.exact, counts=counts, threads=self._threads)
 
-    def _each_alone(self, setting: _Setting, scales: Sequence[Scales]) -> list[_Alone]:
+    def _each_alone(self, few: Batch, setting: Setting, scales: Sequence[Scales]) -> list[_Alone]:
         """Return what becomes of the network's result with only one layer on its arithmetic, for each layer."""
-        few = self._model.first(self._alone)
         kept: dict[str, Array] | None = None
         found: list[_Alone] = []
         for index in range(len(scales)):
@@ -370,13 +308,13 @@ class _Work:
             if piece is None:
                 products: list[Products] = [Float32()] * len(scales)
                 if kept is None:
-                    kept = self._model.run(few, products, keep=True)
+                    kept = self._model.run(few.feed, products, keep=True)
                 reference = np.asarray(kept[self._result], np.float64)
                 products[index] = own = self._products(index, setting, scales, counts=True)
                 result = np.asarray(self._model.run(kept, products, first_layer=index)[self._result], np.float64)
                 piece = {**_errors(result, reference), "counts": own.tally.counts}
                 self._record.put(name, piece)
-            found.append(_Alone(_ratio(piece["error"], piece["signal"]), piece["counts"]))
+            found.append(_Alone(_ratio(piece["error"], piece["signal"]), piece["lost"], piece["counts"]))
         return found
 
     def _piece_of(self, result: Array, reference: Array, batch: Batch) -> dict[str, Any]:

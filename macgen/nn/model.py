@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,11 @@ class Batch:
 
     rows: slice
     feed: Feed
+
+    @property
+    def examples(self) -> int:
+        """Their number."""
+        return int(self.rows.stop - self.rows.start)
 
 
 class EmulatedModel:
@@ -127,13 +133,16 @@ class EmulatedModel:
         return self._cut.run(feed, compute, first=first, keep=keep)
 
     @property
-    def most_alone(self) -> int:
-        """How many examples one run can have; those of its batch, where the model fixes that."""
-        return int(self.examples if self._slice.axes else self.batches[0].rows.stop)
+    def digest(self) -> bytes:
+        """What tells the model from others: a hash of its graph and weights, wherever they are stored."""
+        return hashlib.sha256(self._model.SerializeToString(deterministic=True)).digest()
 
-    def first(self, count: int) -> Feed:
-        """Return the inputs of the first examples; of a batch, where the model fixes it."""
-        return self._slice.part(slice(0, count)) if self._slice.axes else self.batches[0].feed
+    def first(self, count: int) -> Batch:
+        """Return the first examples, at most a batch of them; just a batch, where the model fixes it."""
+        batch = self.batches[0]
+        if not self._slice.axes or count >= batch.examples:
+            return batch
+        return Batch(slice(0, count), self._slice.part(slice(0, count)))
 
     def check_cut(self, feed: Feed, results: Mapping[str, Array]) -> None:
         """Compare the results of a run in float32 with those of the whole model in onnxruntime.

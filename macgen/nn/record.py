@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import re
+import zlib
+from collections.abc import Iterator
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
 from macgen.errors import MacgenError, shown_path
 
-MAX_BYTES = 1 << 30
+_START = b'{"macgen emulate": "'
+_HEAD = re.compile(re.escape(_START) + rb'[^"\\]*"\}\n')
+_LONGEST_HEAD = 1 << 12
 
 
 class Record:
     """Pieces of a run by their names, in memory and, if there is a file, in it.
 
-    The first line says which run it is, each other one is a piece. A line that was not finished is dropped.
+    The first line says which run it is, each other one is a piece with its checksum. A line that was not finished is
+    dropped. A file that has no pieces is as good as none, whichever run it was begun for; so `close` removes it.
 
     Parameters:
         path: the file; None: none.
@@ -26,36 +34,21 @@ class Record:
         found: how many pieces the file had.
 
     Raises:
-        MacgenError: the file cannot be read or written, or is of another run.
+        MacgenError: the file cannot be read or written, is of another run, or another process is writing it.
     """
 
     def __init__(self, path: Path | None, run: str) -> None:
         self._path = path
         self._pieces: dict[str, Any] = {}
-        self._file = None
-        if path is None:
-            self.found = 0
-            return
-        head = json.dumps({"macgen emulate": run})
-        with self._refused("read"):
-            data = path.read_bytes() if path.exists() else b""
-        lines, _, _ = data.rpartition(b"\n")
-        if lines:
-            first, *rest = lines.split(b"\n")
-            if first.decode("utf-8", "replace") != head:
-                raise MacgenError(
-                    f"{shown_path(path)} is there, and not of this run; accepted is it deleted, or the model, data and "
-                    f"options that it was begun with"
-                )
-            self._read(rest)
+        self._file: BufferedRandom | None = None
+        if path is not None:
+            head = json.dumps({"macgen emulate": run}).encode()
+            with contextlib.ExitStack() as until_read:
+                self._file = self._opened(path)
+                until_read.callback(self._file.close)
+                self._take_up(self._file, head)
+                until_read.pop_all()
         self.found = len(self._pieces)
-        with self._refused("written"):
-            self._file = path.open("r+b" if lines else "wb")
-            if lines:
-                self._file.truncate(len(lines) + 1)
-                self._file.seek(0, os.SEEK_END)
-            else:
-                self._write(head)
 
     def get(self, name: str) -> Any | None:
         """Return a piece, or None if it has not been computed."""
@@ -70,37 +63,75 @@ class Record:
         self._pieces[name] = piece
         if self._file is not None:
             with self._refused("written"):
-                self._write(json.dumps([name, piece]))
+                line = json.dumps([name, piece]).encode()
+                self._file.write(b"%08x %s\n" % (zlib.crc32(line), line))
+                self._file.flush()
 
     def close(self) -> None:
-        """Close the file; it stays where it is."""
-        if self._file is not None:
+        """Close the file; it stays where it is if there are pieces in it."""
+        if self._file is not None and not self._file.closed:
+            if not self._pieces and self._path is not None:
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
             self._file.close()
 
-    def remove(self) -> None:
-        """Delete the file: all that it has is elsewhere."""
-        self.close()
-        if self._path is not None:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+    # -- the file ------------------------------------------------------------------------------------------------------
 
-    def _read(self, lines: list[bytes]) -> None:
-        for line in lines:
+    def _opened(self, path: Path) -> BufferedRandom:
+        with self._refused("written"):
+            if path.exists() and not path.is_file():
+                raise MacgenError(f"{shown_path(path)} is there, and no file; accepted is it deleted, or another name")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                name, piece = json.loads(line)
-            except ValueError:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
                 raise MacgenError(
-                    f"{shown_path(self._path)} is damaged; accepted is what an interrupted run left, or no such file"
+                    f"{shown_path(path)} is being written by another run; accepted is one at a time"
                 ) from None
-            self._pieces[name] = piece
+            except OSError:  # a file system without locks
+                pass
+            return os.fdopen(descriptor, "r+b")
 
-    def _write(self, line: str) -> None:
-        assert self._file is not None
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+    def _take_up(self, file: BufferedRandom, head: bytes) -> None:
+        """Read what an earlier run left, and have the file end behind it."""
+        with self._refused("read"):
+            first = file.readline(_LONGEST_HEAD)
+            ours = first == head + b"\n"
+            of_some_run = _HEAD.fullmatch(first) is not None
+            rest = file.read() if of_some_run else b""
+            unfinished_head = b"\n" not in first and (_START.startswith(first) or first.startswith(_START))
+            if not (ours or unfinished_head or (of_some_run and b"\n" not in rest)):
+                raise MacgenError(
+                    f"{shown_path(self._path)} is there, and not of this run; accepted is it deleted, or the model, "
+                    f"data and options that it was begun with"
+                )
+        *lines, unfinished = rest.split(b"\n")
+        if ours:
+            for line in lines:
+                name, piece = self._piece(line)
+                self._pieces[name] = piece
+        with self._refused("written"):
+            if ours:
+                file.seek(-len(unfinished), os.SEEK_END)
+                file.truncate()
+            else:
+                file.seek(0)
+                file.truncate()
+                file.write(head + b"\n")
+                file.flush()
+
+    def _piece(self, line: bytes) -> tuple[str, Any]:
+        checksum, _, text = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
+            raise MacgenError(
+                f"{shown_path(self._path)} is damaged; accepted is what an interrupted run left, or no such file"
+            )
+        name, piece = json.loads(text)
+        return name, piece
 
     @contextlib.contextmanager
-    def _refused(self, what: str) -> Any:
+    def _refused(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -49,9 +49,11 @@ class LayerResult:
         op: its operation.
         spec: its arithmetic.
         length: products of its longest sum.
+        scales: what its operands a were multiplied by, and b at least and at most.
         tally: what happened in it.
         alone_error: error of the network's result, over the result in float32, where only this layer runs on its
             arithmetic; None: not measured.
+        alone_lost: values of the result that are infinite or NaN then; they are not in the error.
         counts: its additions there, and those that saturated, were flushed or swamped; empty: not counted.
     """
 
@@ -59,8 +61,10 @@ class LayerResult:
     op: str
     spec: MacSpec
     length: int
+    scales: tuple[float, float, float]
     tally: Tally
     alone_error: float | None
+    alone_lost: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -113,11 +117,14 @@ class Run:
 
     @property
     def worst(self) -> LayerResult | None:
-        """The layer that hurts most: whose `alone_error` is largest or, where none was measured, whose noise."""
+        """The layer that hurts most: that loses most of the result alone, then by `alone_error`.
+
+        Where no layer ran alone, that with the largest share of lost sums, then by their noise.
+        """
         alone = [layer for layer in self.layers if layer.alone_error is not None]
         if alone:
-            return max(alone, key=lambda layer: layer.alone_error or 0.0)
-        return max(self.layers, key=lambda layer: layer.measured, default=None)
+            return max(alone, key=lambda layer: (layer.alone_lost, layer.alone_error))
+        return max(self.layers, key=lambda layer: (layer.tally.lost_share, layer.measured), default=None)
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,6 @@ class Emulation:
         batch: examples computed together at most.
         alone_examples: examples on which each layer ran alone; 0: none did.
         scales: how operands were scaled, in words.
-        layer_scales: of each layer, what the operands a were multiplied by, and b at least and at most.
         float32: its answers.
         exact: with operands in their formats and exact sums.
         runs: on each arithmetic.
@@ -144,14 +150,13 @@ class Emulation:
     batch: int
     alone_examples: int
     scales: str
-    layer_scales: tuple[tuple[float, float, float], ...]
     float32: Answers
     exact: Run
     runs: tuple[Run, ...]
     passed_over: dict[str, int]
 
     def to_json(self) -> str:
-        """Return all of it as a JSON text."""
+        """Return all of it as a JSON text; what is infinite is null."""
         values = {
             "schema": SCHEMA,
             "model": self.model,
@@ -160,7 +165,6 @@ class Emulation:
             "batch": self.batch,
             "alone_examples": self.alone_examples,
             "scales": self.scales,
-            "layer_scales": [dict(zip(("a", "b_least", "b_most"), each, strict=True)) for each in self.layer_scales],
             "float32": _answers(self.float32),
             "exact_sums": _run(self.exact),
             "runs": [_run(run) for run in self.runs],
@@ -184,7 +188,7 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "label": run.label,
         "man_bits": run.man_bits,
-        "error": run.error if math.isfinite(run.error) else None,
+        "error": _finite(run.error),
         "lost": run.lost,
         **_answers(run.answers),
         "worst_layer": None if worst is None else worst.name,
@@ -201,11 +205,17 @@ def _layer(layer: LayerResult) -> dict[str, Any]:
         "spec": layer.spec.to_dict(),
         "macs": layer.tally.macs,
         "nonzero": layer.nonzero,
-        "nsr": layer.measured if math.isfinite(layer.measured) else None,
-        "nsr_predicted": None if predicted is None else predicted.nsr,
+        "nsr": _finite(layer.measured),
+        "nsr_predicted": None if predicted is None else _finite(predicted.nsr),
         "prediction_valid": None if predicted is None else predicted.valid,
         "results": layer.tally.results,
         "lost": layer.tally.lost,
+        "scales": dict(zip(("a", "b_least", "b_most"), map(_finite, layer.scales), strict=True)),
         "counts": dict(layer.counts),
-        "alone_error": layer.alone_error,
+        "alone_error": _finite(layer.alone_error),
+        "alone_lost": None if layer.alone_error is None else layer.alone_lost,
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

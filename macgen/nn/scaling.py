@@ -133,6 +133,21 @@ def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> 
     return Scales(a, b)
 
 
+def check_signs(layer: str, spec: MacSpec, seen: Seen) -> None:
+    """Refuse negative operands in a format that has no negative numbers: no scale helps them.
+
+    Raises:
+        MacgenError: the sentence names the layer.
+    """
+    assert seen.b_least is not None
+    for which, fmt, least in (("a", spec.a, seen.a_least), ("b", spec.b, float(seen.b_least.min(initial=0.0)))):
+        if least < 0 and ends(fmt)[0] == 0:
+            raise MacgenError(
+                f"layer {shown(layer)} has operands {which} down to {least:.6g}, where format {fmt} has no negative "
+                f"numbers; accepted are formats that have"
+            )
+
+
 def _scale(least: float, most: float, fmt: Format, rule: ScaleRule, integers: bool) -> float:
     if integers and isinstance(fmt, FixedFormat) and fmt.min_integer <= least and most <= fmt.max_integer:
         return 2.0**-fmt.frac_bits

@@ -44,7 +44,7 @@ def draw_emulation(
     emulation: Emulation, suffix: str, *, title: str | None = None, planned: Sequence[int] = (), chance: float = 0.0
 ) -> bytes:
     """Draw an emulation: of sweeps accuracy (without labels, agreement with float32) and noise over the mantissa, else
-    the noise of each layer.
+    the noise of each layer in every run.
 
     Parameters:
         emulation: what `macgen.nn.emulate` returned.
@@ -72,9 +72,9 @@ def draw_emulation(
             spec = emulation.exact.layers[0].spec
             upper.set_title(title or f"{emulation.examples} examples; operands {spec.a} x {spec.b}")
         else:
-            run = emulation.runs[0]
-            figure = figure_class(figsize=(8, 2.5 + 0.28 * len(run.layers)), layout="constrained")
-            _draw_layers(figure, run)
+            height = 2.2 + 0.3 * len(emulation.runs) + 0.28 * len(emulation.runs[0].layers)
+            figure = figure_class(figsize=(8, height), layout="constrained")
+            _draw_layers(figure, emulation.runs)
         buffer = io.BytesIO()
         no_date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_type, {})
         figure.savefig(buffer, format=file_type, dpi=100, metadata=no_date)
@@ -136,23 +136,29 @@ def _predicted(layer: Any) -> float:
     return np.nan if layer.predicted is None else max(layer.predicted.nsr, _LEAST)
 
 
-def _draw_layers(figure: "Figure", run: Run) -> None:
+def _draw_layers(figure: "Figure", runs: Sequence[Run]) -> None:
+    """Draw each run in a colour of its own, its marks beside those of the others."""
     axes = figure.subplots()
-    places = np.arange(len(run.layers))
-    measured = [max(layer.measured, _LEAST) for layer in run.layers]
-    axes.plot(measured, places, "o", color=_COLOURS[0], label="NSR measured")
-    predicted = [_predicted(layer) for layer in run.layers]
-    axes.plot(predicted, places, "|", markersize=11, markeredgewidth=2, color=_COLOURS[1], label="NSR predicted")
-    alone = [np.nan if layer.alone_error is None else max(layer.alone_error, _LEAST) for layer in run.layers]
-    if not np.isnan(alone).all():
-        axes.plot(alone, places, "^", color=_FLOAT, label="error of the result, this layer alone")
+    names = [layer.name for layer in runs[0].layers]
+    for number, run in enumerate(runs):
+        colour = _COLOURS[number % len(_COLOURS)]
+        places = np.arange(len(names)) + 0.6 * ((number + 0.5) / len(runs) - 0.5)
+        what = "" if len(runs) == 1 else f", {run.label}"
+        measured = [max(layer.measured, _LEAST) for layer in run.layers]
+        axes.plot(measured, places, _MARKS[number % len(_MARKS)], color=colour, label=f"NSR measured{what}")
+        predicted = [_predicted(layer) for layer in run.layers]
+        axes.plot(predicted, places, "|", markersize=11, markeredgewidth=2, color=colour, label=f"NSR predicted{what}")
+        alone = [np.nan if layer.alone_error is None else max(layer.alone_error, _LEAST) for layer in run.layers]
+        if not np.isnan(alone).all():
+            label = f"error of the result, this layer alone{what}"
+            axes.plot(alone, places, "x", color=_FLOAT if len(runs) == 1 else colour, label=label)
     axes.set_xscale("log")
-    axes.set_yticks(places, [_short(layer.name) for layer in run.layers], fontsize=8)
-    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_yticks(np.arange(len(names)), [_short(name) for name in names], fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("noise-to-signal ratio")
-    axes.set_title(run.label)
+    axes.set_title(runs[0].label if len(runs) == 1 else "Noise of each layer")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3 if len(runs) == 1 else 2, fontsize=9)
 
 
 def _short(name: str) -> str:

@@ -71,7 +71,7 @@ def _print_layers(run: Run, console: Console) -> None:
             significant(layer.measured, 2) + ("*" if layer.tally.lost else ""),
             _predicted(layer),
             *([_share(layer.share(event)) for event in _EVENTS] if counted else []),
-            *([significant(layer.alone_error or 0.0, 2)] if alone else []),
+            *([significant(layer.alone_error or 0.0, 2) + ("*" if layer.alone_lost else "")] if alone else []),
         )
     print_table(table, console, [table.columns[-1]] if alone else [])
 
@@ -85,6 +85,19 @@ def _predicted(layer: LayerResult) -> str:
 
 def _share(share: float | None) -> str:
     return "-" if share is None else "0" if share == 0 else f"{share:.1%}" if share >= 0.001 else f"{share:.0e}"
+
+
+def _how(worst: LayerResult, examples: int) -> str:
+    if worst.alone_error is None:
+        return (
+            "the largest share of its sums is infinite or NaN" if worst.tally.lost else "its sums have the largest NSR"
+        )
+    does = (
+        "makes the most values of the result infinite or NaN"
+        if worst.alone_lost
+        else "makes the largest error of the result"
+    )
+    return f"alone on its arithmetic, it {does} ({examples} examples)"
 
 
 def _conclusions(emulation: Emulation) -> list[str]:
@@ -107,14 +120,8 @@ def _conclusions(emulation: Emulation) -> list[str]:
                 lines.append(
                     "Saturated, flushed, swamped: shares of additions; a swamped one leaves the accumulator as it was."
                 )
-            how = (
-                f"alone on its arithmetic, it makes the largest error of the result ({emulation.alone_examples} "
-                f"examples)"
-                if worst.alone_error is not None
-                else "its sums have the largest NSR"
-            )
-            lines.append(f"Hurts most: {worst.name}; {how}.")
-    if any(run.lost or any(layer.tally.lost for layer in run.layers) for run in runs):
+            lines.append(f"Hurts most: {worst.name}; {_how(worst, emulation.alone_examples)}.")
+    if any(run.lost or any(layer.tally.lost or layer.alone_lost for layer in run.layers) for run in runs):
         lines.append("*: without values that are infinite or NaN.")
     if emulation.passed_over:
         names = ", ".join(f"{count} {name}" for name, count in emulation.passed_over.items())

@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from macgen.cli.files import write_file
+from macgen.errors import MacgenError
 from macgen.nn import emulation
+from macgen.presentation import emulation_plot
 from tests.cli.runner import command, invoke, refused
 from tests.network.models import constant, model, node, saved, value
 from tests.nn.test_emulation import X, in_float32, perceptron
@@ -118,6 +122,50 @@ def test_killed_and_taken_up_again(folder):
     assert kept >= 5
 
 
+def test_each_output_is_given_whatever_becomes_of_others(folder, monkeypatch):
+    """The picture cannot be drawn, the JSON file not be written: the rest is there, and what was computed stays."""
+    arguments = ("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "out.json", "--plot", "out.svg")
+
+    def no_picture(*arguments):
+        raise MacgenError("no picture today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(emulation_plot, "draw_emulation", no_picture)
+        result = invoke(*arguments)
+    assert (result.exit_code, result.stderr) == (2, "macgen: error: no picture today\n")
+    assert "e6m4, no chunks" in result.stdout
+    assert json.loads((folder / "out.json").read_text())["examples"] == 40
+
+    def full(option, path, data):
+        if option == "json":
+            raise MacgenError("json: no space left")
+        write_file(option, path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("macgen.cli.emulate.write_file", full)
+        result = invoke(*arguments)
+    assert (result.exit_code, result.stderr) == (2, "macgen: error: json: no space left\n")
+    assert "e6m4, no chunks" in result.stdout
+    assert (folder / "out.svg").exists()
+    assert (folder / "out.json.part").exists()
+    assert invoke(*arguments).exit_code == 0
+    assert not (folder / "out.json.part").exists()
+
+
+def test_beside_a_device_nothing_is_kept():
+    result = invoke("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "/dev/null")
+    assert result.exit_code == 0, result.stderr
+    assert not Path("/dev/null.part").exists()
+
+
+def test_a_refused_command_does_not_stand_in_the_way(folder):
+    options = ("--data", "x.npy", *OPERANDS, "--json", "later.json")
+    assert "labels have the shape" in refused("emulate", "model.onnx", *options, "--labels", "x.npy")
+    assert not (folder / "later.json.part").exists()
+    (folder / "later.json.part").write_text(json.dumps({"macgen emulate": "another"}) + "\n")
+    assert invoke("emulate", "model.onnx", *options, "--labels", "y.npy").exit_code == 0
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--data", "none.npy"), "none.npy"),
     (("--data", "x.npy", "--labels", "named.npz"), "labels 'named.npz' holds arrays by name; accepted is an .npy"),
@@ -132,7 +180,10 @@ def test_killed_and_taken_up_again(folder):
     (("--data", "x.npy", "--preset", "int8", "--sweep-mantissa", "2..3"), "sweep-mantissa does not go with acc int28"),
     (("--data", "x.npy", "--plot", "p.txt"), "plot has the suffix '.txt'; accepted are .svg, .png, .pdf"),
     (("--data", "x.npy", "--plot", "p.svg", "--json", "p.svg"), "json and plot are both 'p.svg'"),
-    (("--data", "x.npy", "--json", "nowhere/r.json"), "nowhere/r.json.part' cannot be written (No such file"),
+    (("--data", "x.npy", "--plot", "nowhere/p.svg"), "plot 'nowhere/p.svg' cannot be written (No such file"),
+    (("--data", "x.npy", "--plot", "x.npy/p.svg"), "plot 'x.npy/p.svg' cannot be written (Not a directory"),
+    (("--data", "x.npy", "--json", "nowhere/r.json"), "json 'nowhere/r.json' cannot be written (No such file"),
+    (("--data", "x.npy", "--json", "."), "json '.' cannot be written (Is a directory"),
     (("--data", "x.npy", "--result", "q"), "result 'q' is not one of model 'model.onnx''s"),
     (("--data", "x.npy", "--batch", "0"), "batch 0 is not an integer from 1"),
     (("--data", "x.npy", "--acc", "e2m4"), "acc e2m4 is too narrow"),

@@ -4,6 +4,7 @@ import itertools
 import json
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
@@ -63,8 +64,9 @@ def test_by_golden_step_by_step(path):
         codes, _ = golden.matmul(SPEC, SPEC.a.encode(a), SPEC.b.encode(b))
         return (SPEC.acc.decode(codes) / (scales[0] * scales[1])).astype("float32")
 
-    hidden = np.maximum(product(X, w1.astype(float), result.layer_scales[0]) + b1, 0)
-    z = product(hidden, w2.astype(float), result.layer_scales[1])
+    scales = [layer.scales for layer in result.runs[0].layers]
+    hidden = np.maximum(product(X, w1.astype(float), scales[0]) + b1, 0)
+    z = product(hidden, w2.astype(float), scales[1])
     expected = np.exp(z - z.max(axis=1, keepdims=True))
     expected = expected / expected.sum(axis=1, keepdims=True)
     reference = in_float32(made)
@@ -186,6 +188,56 @@ def test_another_result(path):
         emulate(path, X, spec=SPEC, result="q")
 
 
+@pytest.mark.parametrize(("result", "expected"), [
+    (np.float32([[0.1, 0.7, 0.2], [3, -1, 2]]), [1, 0]),
+    (np.float32([[0.4], [0.6]]), [False, True]),
+    (np.float32([0.4, 0.6]), [False, True]),
+    (np.uint8([[1, 200, 3], [9, 8, 7]]), [1, 0]),  # quantised scores
+    (np.int32([[1, 200, 3], [9, 8, 7]]), [1, 0]),
+    (np.uint8([4, 7]), [4, 7]),
+    (np.int64([4, 0]), [4, 0]),  # ArgMax
+    (np.int64([[4], [0]]), [4, 0]),
+    (np.int64([[4, 1], [0, 2]]), [[4, 1], [0, 2]]),  # of each pixel
+    (np.array([[True, False], [False, False]]), [[True, False], [False, False]]),
+])  # fmt: skip
+def test_what_is_an_answer(result, expected):
+    answers = emulation._decide(result)
+    assert answers.tolist() == expected
+    assert (answers.dtype.kind == "b") == isinstance(np.ravel(expected)[0], np.bool_)
+
+
+def classifier(folder, *, last, out, w=None):
+    """Return a model whose answers come of an ArgMax or another operation behind its only layer."""
+    w = np.random.default_rng(0).normal(size=(16, 4)) if w is None else w
+    made = model([node("MatMul", "x w", "h", name="first"), last], [value("x", ("N", 16))],
+                 [constant("w", w, "float32")], [out])  # fmt: skip
+    return saved(folder, made)
+
+
+def argmax_model(folder):
+    return classifier(
+        folder, last=node("ArgMax", "h", "y", axis=1, keepdims=0), out=value("y", ["N"], TensorProto.INT64)
+    )
+
+
+def test_classes_are_answers(tmp_path):
+    path = argmax_model(tmp_path)
+    w = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    labels = (X @ w).argmax(axis=1)
+    labels[0] = (labels[0] + 1) % 4
+    result = emulate(path, X, spec=SPEC, labels=labels, alone=0)
+    assert result.float32.right == 39
+    assert result.runs[0].answers.same < 40
+
+
+def test_results_that_are_no_numbers(tmp_path):
+    path = classifier(
+        tmp_path, last=node("Cast", "h", "y", to=TensorProto.STRING), out=value("y", None, TensorProto.STRING)
+    )
+    with pytest.raises(MacgenError, match=r"^result 'y' of model .*' holds no numbers but .*; accepted are results of"):
+        emulate(path, X, spec=SPEC)
+
+
 def test_what_stays_in_float32_is_named(tmp_path):
     made = perceptron()
     made.graph.node.insert(0, node("DFT", "x3", "d", axis=1))
@@ -212,7 +264,7 @@ def test_the_lowest_int8_is_no_reason_to_halve_operands(x_type, zero, tmp_path):
     x[0, 0] = w[0, 0] = -128
     x = x.astype("int8") if zero is None else (x + 128).astype("uint8")
     result = emulate(integer_model(tmp_path, "MatMulInteger", x_type, w, zero), x, spec=INTEGERS, alone=0)
-    assert result.layer_scales == ((1.0, 1.0, 1.0),)
+    assert result.runs[0].layers[0].scales == (1.0, 1.0, 1.0)
     assert (result.exact.error, result.runs[0].error) == (0, 0)
 
 
@@ -245,6 +297,48 @@ def test_a_trained_network():
     (run,) = emulate(trained("_cls_"), x, spec=MacSpec(a="fp16", b="fp16", acc="e8m12"), alone=0).runs
     assert len(run.layers) == 54
     assert run.error < 1e-4
+
+
+def test_examples_on_which_layers_ran_alone(tmp_path, path):
+    """A fixed batch is whole; else there are at most as many as are computed together."""
+    fixed = emulate(saved(tmp_path, perceptron(open_batch=False)), X, spec=SPEC, alone=1)
+    assert fixed.alone_examples == 8
+    assert fixed.runs[0].layers[0].counts["additions"] == 8 * 16 * 32
+    assert emulate(path, X, spec=SPEC, batch=3, alone=5).alone_examples == 3
+    assert emulate(path, X, spec=SPEC, alone=100).alone_examples == 40
+    assert emulate(path, X, spec=SPEC, alone=0).alone_examples == 0
+
+
+def two_layers(folder):
+    """Return a model whose first layer has large sums of small operands, and whose second has sums near 1."""
+    weights = [constant("w", np.ones((16, 4)), "float32"), constant("v", np.eye(4) + 0.3, "float32"),
+               constant("small", 0.01, "float32")]  # fmt: skip
+    nodes = [node("MatMul", "x w", "h", name="first"), node("Mul", "h small", "s"),
+             node("MatMul", "s v", "y", name="second")]  # fmt: skip
+    return saved(folder, model(nodes, [value("x", ("N", 16))], weights))
+
+
+def test_a_layer_that_loses_the_result_hurts_most(tmp_path):
+    """Alone, the first makes everything infinite, which is in no error; the second only rounds."""
+    x = np.repeat(np.float32([[1.0] * 8 + [-1.0] * 7 + [-0.5]]), 3, axis=0)
+    spec = MacSpec(a="fp16", b="fp16", acc="e5m4", overflow="infinity")
+    (run,) = emulate(two_layers(tmp_path), x, spec=spec, alone=3).runs
+    first, second = run.layers
+    assert (first.alone_lost, first.alone_error) == (12, 0)
+    assert second.alone_lost == 0
+    assert second.alone_error > 0
+    assert run.worst.name == "first"
+    (run,) = emulate(two_layers(tmp_path), x, spec=spec, alone=0).runs
+    assert run.worst.name == "first"
+
+
+def test_scales_of_each_arithmetic(path):
+    """An accumulator whose largest number is small has smaller operands."""
+    wide, narrow = emulate(path, X, spec=[SPEC, SPEC.replace(acc="e5m4")]).runs
+    assert all(one.scales[0] * one.scales[1] > other.scales[0] * other.scales[1]
+               for one, other in zip(wide.layers, narrow.layers, strict=True))  # fmt: skip
+    again = emulate(path, X, spec=SPEC.replace(acc="e5m4"), alone=0).runs[0]
+    assert [layer.scales for layer in narrow.layers] == [layer.scales for layer in again.layers]
 
 
 # -- a long run --------------------------------------------------------------------------------------------------------
@@ -290,12 +384,31 @@ def test_a_record_of_another_run_is_refused(change, path, tmp_path):
         emulate(path, **{**arguments, **change}, record=tmp_path / "run.part")
 
 
+def test_a_record_of_other_weights_is_refused(tmp_path):
+    """Weights in a file of their own are the model, too."""
+    made = perceptron()
+    path = tmp_path / "model.onnx"
+    onnx.save(made, path, save_as_external_data=True, location="weights", size_threshold=0)
+    emulate(path, X, spec=SPEC, alone=0, record=tmp_path / "run.part")
+    weights = np.fromfile(tmp_path / "weights", "float32")
+    (weights * np.float32(0.5)).tofile(tmp_path / "weights")
+    with pytest.raises(MacgenError, match="is there, and not of this run"):
+        emulate(path, X, spec=SPEC, alone=0, record=tmp_path / "run.part")
+
+
+def test_a_refused_run_leaves_no_record(path, tmp_path):
+    with pytest.raises(MacgenError, match="labels have the shape"):
+        emulate(path, X, spec=SPEC, labels=np.zeros(39), record=tmp_path / "run.part")
+    assert not list(tmp_path.iterdir())
+    emulate(path, X, spec=SPEC, labels=np.zeros(40), alone=0, record=tmp_path / "run.part")
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ({}, "nothing given to run on; accepted are a spec and a plan"),
-    ({"spec": [SPEC, SPEC]}, "e6m4, no chunks is given twice; accepted is each accumulator once"),
+    ({"spec": [SPEC, SPEC]}, "e6m4, no chunks is given twice; accepted is each arithmetic once"),
     ({"spec": [SPEC, SPEC.replace(a="e5m2")]},
      "operands are [{('e4m3fn', 'e4m3fn')}, {('e5m2', 'e4m3fn')}]; accepted are those of one pair of formats"),
     ({"spec": MacSpec(a="int8", b="int8", acc="int32"), "sweep_mantissa": [3]},
@@ -323,6 +436,16 @@ def test_operands_that_are_not_finite(tmp_path):
     made = model(nodes, [value("x", ("N", 16))], [constant("w", np.ones((16, 2)), "float32")])
     with pytest.raises(MacgenError, match=r"^layer 'first' has operands that are infinite or NaN on the samples"):
         emulate(saved(tmp_path, made), X, spec=SPEC)
+
+
+@pytest.mark.parametrize("which", ["a", "b"])
+def test_negative_operands_in_unsigned_formats(which, path):
+    spec = MacSpec(**{"a": "int8", "b": "int8", "acc": "int32", which: "uint8"})
+    expected = (
+        rf"^layer 'first' has operands {which} down to -[\d.]+, where format uint8 has no negative numbers; accepted"
+    )
+    with pytest.raises(MacgenError, match=expected):
+        emulate(path, X, spec=spec)
 
 
 def test_a_result_without_an_axis_of_examples(tmp_path):
@@ -364,3 +487,15 @@ def test_a_result_without_numbers_left(tmp_path):
     assert result.runs[0].lost == 6
     run = json.loads(result.to_json())["runs"][0]
     assert (run["lost"], run["error"], run["layers"][0]["alone_error"]) == (6, 0, 0)
+
+
+def test_infinite_errors_are_null(tmp_path):
+    """A reference of zeros only: the first class, and errors on an arithmetic that has another class at times."""
+    path = argmax_model(tmp_path)
+    w = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    x = np.random.default_rng(5).normal(size=(400, 16)).astype("float32")
+    x = x[(x @ w).argmax(axis=1) == 0]
+    result = emulate(path, x, spec=MacSpec(a="e2m1", b="e2m1", acc="e5m1"), alone=16)
+    assert result.runs[0].layers[0].alone_error == np.inf
+    run = json.loads(result.to_json())["runs"][0]
+    assert run["error"] is run["layers"][0]["alone_error"] is None

@@ -1,5 +1,7 @@
 """The file of an interrupted run: what it holds is not computed again, what it cannot be is refused."""
 
+import os
+
 import pytest
 
 from macgen.errors import MacgenError
@@ -19,8 +21,8 @@ def test_pieces_are_found_again(tmp_path):
         [1, 2],
         None,
     )
-    second.remove()
-    assert not path.exists()
+    second.close()
+    assert path.exists()
 
 
 @pytest.mark.parametrize("cut", range(1, 20))
@@ -44,10 +46,13 @@ def test_without_a_file():
     record = Record(None, "run")
     record.put("one", 1)
     assert record.get("one") == 1
-    record.remove()
+    record.close()
 
 
-@pytest.mark.parametrize("content", [b'{"macgen emulate": "another"}\n', b"my notes\n", b"\xff\xfe\n"])
+@pytest.mark.parametrize("content", [
+    b'{"macgen emulate": "another"}\n12345678 ["one", 1]\n', b"my notes\n", b"my notes", b"\xff\xfe\n", b"\n",
+    b"0" * 100_000, b'{"macgen emulate": "another", "more": 1}\n', b'[{"macgen emulate": "run"}]\n',
+], ids=lambda content: content[:12].hex())  # fmt: skip
 def test_another_file_is_not_written_over(content, tmp_path):
     path = tmp_path / "run.part"
     path.write_bytes(content)
@@ -56,9 +61,44 @@ def test_another_file_is_not_written_over(content, tmp_path):
     assert path.read_bytes() == content
 
 
-def test_a_damaged_file(tmp_path):
+@pytest.mark.parametrize("content", [
+    b"", b'{"macg', b'{"macgen emulate": "ru', b'{"macgen emulate": "another"}', b'{"macgen emulate": "another"}\n',
+    b'{"macgen emulate": "another"}\n12345678 ["on', b'{"macgen emulate": "run"}\n',
+])  # fmt: skip
+def test_a_file_without_pieces_is_as_good_as_none(content, tmp_path):
     path = tmp_path / "run.part"
-    path.write_bytes(b'{"macgen emulate": "run"}\nnonsense\n')
+    path.write_bytes(content)
+    first = Record(path, "run")
+    assert first.found == 0
+    first.put("one", 1)
+    first.close()
+    second = Record(path, "run")
+    assert second.get("one") == 1
+    second.close()
+
+
+def test_nothing_stays_of_a_run_without_pieces(tmp_path):
+    Record(tmp_path / "run.part", "run").close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_run_at_a_time(tmp_path):
+    first = Record(tmp_path / "run.part", "run")
+    with pytest.raises(MacgenError, match=r"run.part' is being written by another run; accepted is one at a time$"):
+        Record(tmp_path / "run.part", "run")
+    first.close()
+    Record(tmp_path / "run.part", "run").close()
+
+
+@pytest.mark.parametrize("line", [
+    b"nonsense", b"5", b'["one", 1]', b'00000000 ["one", 1]', b"", b"6f9b9af8", b'{"a": 1, "b": 2}', b"\xff",
+])  # fmt: skip
+def test_a_damaged_file(line, tmp_path):
+    path = tmp_path / "run.part"
+    record = Record(path, "run")
+    record.put("one", 1)
+    record.close()
+    path.write_bytes(path.read_bytes() + line + b"\n")
     with pytest.raises(MacgenError, match=r"run.part' is damaged; accepted is what an interrupted run left"):
         Record(path, "run")
 
@@ -66,5 +106,8 @@ def test_a_damaged_file(tmp_path):
 def test_where_nothing_can_be_written(tmp_path):
     with pytest.raises(MacgenError, match=r"cannot be written \(No such file or directory\); accepted is a file in a"):
         Record(tmp_path / "nowhere" / "run.part", "run")
-    with pytest.raises(MacgenError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(MacgenError, match=r"is there, and no file; accepted is it deleted, or another name$"):
         Record(tmp_path, "run")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MacgenError, match=r"pipe' is there, and no file"):
+        Record(tmp_path / "pipe", "run")

@@ -14,10 +14,10 @@ from macgen.presentation.emulation_table import print_emulation
 from macgen.spec import MacSpec
 
 
-def layer(name, noise, *, man_bits=4, alone=None, counts=None, lost=0, chunk=None, lane_sum="fused"):
+def layer(name, noise, *, man_bits=4, alone=None, alone_lost=0, counts=None, lost=0, chunk=None, lane_sum="fused"):
     spec = MacSpec(a="e4m3fn", b="e4m3fn", acc=f"e6m{man_bits}", chunk=chunk, lane_sum=lane_sum)
     tally = Tally(macs=1000, nonzero=500, noise=noise, signal=1.0, results=10, lost=lost)
-    return LayerResult(name, "Conv", spec, 1280, tally, alone, counts or {})
+    return LayerResult(name, "Conv", spec, 1280, (1.0, 1.0, 1.0), tally, alone, alone_lost, counts or {})
 
 
 def run(label, *layers, right=80, man_bits=None, exact=False, lost=0):
@@ -27,7 +27,7 @@ def run(label, *layers, right=80, man_bits=None, exact=False, lost=0):
 def emulation(*runs, right=95, passed_over=None):
     exact = run("exact sums", *(layer(each.name, 0.0) for each in runs[0].layers), right=right and 94, exact=True)
     return Emulation(
-        "'m.onnx'", "y", 100, 10, 4, "powers of two, one for each tensor", ((1.0, 1.0, 1.0),),
+        "'m.onnx'", "y", 100, 10, 4, "powers of two, one for each tensor",
         Answers(100, 100, right), exact, runs, passed_over or {},
     )  # fmt: skip
 
@@ -71,6 +71,16 @@ def test_values_that_were_lost_are_marked():
     text = printed(emulation(run("e6m4", layer("one", 0.01, lost=3), lost=1)))
     assert row(text, "one")[3] == "0.010*"
     assert "*: without values that are infinite or NaN." in text
+
+
+def test_a_layer_that_loses_the_result_hurts_most():
+    losing = run("e6m4", layer("one", 0.01, alone=0.0, alone_lost=3), layer("two", 0.01, alone=0.5))
+    text = printed(emulation(losing))
+    assert row(text, "one")[-1] == "0.0*"
+    assert "Hurts most: one; alone on its arithmetic, it makes the most values of the result infinite or NaN (4" in text
+    assert "*: without values that are infinite or NaN." in text
+    text = printed(emulation(run("e6m4", layer("one", 0.01, lost=3), layer("two", 0.5))))
+    assert "Hurts most: one; the largest share of its sums is infinite or NaN." in text
 
 
 def test_no_formula_is_a_dash():
@@ -123,6 +133,14 @@ def test_layers_of_a_run():
     assert "error of the result, this layer alone" in text
     assert draw_emulation(emulation(long), ".png").startswith(b"\x89PNG")
     assert draw_emulation(emulation(long), ".svg") == draw_emulation(emulation(long), ".svg")
+
+
+def test_layers_of_several_runs():
+    runs = [run(label, layer("one", 0.01), layer("two", 0.02)) for label in ("e6m4, no chunks", "e6m4, chunks of 64")]
+    text = texts(draw_emulation(emulation(*runs), ".svg"))
+    for shown in runs:
+        assert f"NSR measured, {shown.label}" in text
+        assert f"NSR predicted, {shown.label}" in text
 
 
 def test_another_type_of_file():
