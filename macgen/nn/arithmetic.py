@@ -14,6 +14,7 @@ from macgen.emulate.exact import kernel
 from macgen.errors import MacgenError, shown
 from macgen.nn.scaling import Scales, Seen, block_scales, ends
 from macgen.numerics import FloatFormat, Format
+from macgen.numerics.nearest import applies, nearest
 from macgen.spec import MacSpec
 
 Array = NDArray[Any]
@@ -285,13 +286,17 @@ class OnSpec:
         return np.asarray(both[:, columns] if both.shape[1] > 1 else both)
 
     def _rounded(self, which: str, x: Array, fmt: Format) -> Array:
-        if not fmt.has_nan and np.isnan(x).any():
+        lost = bool(np.isnan(x).any())
+        if lost and not fmt.has_nan:
             raise MacgenError(
                 f"layer {shown(self._name)} has operands {which} that are NaN, which format {fmt} cannot hold; "
                 f"accepted are specs whose sums stay finite, or formats with NaN"
             )
         least, most = ends(fmt)
-        rounded = fmt.quantize(np.nan_to_num(x, nan=np.nan, posinf=most, neginf=least))
+        x = np.clip(x, least, most)  # infinities are the format's ends
+        if isinstance(fmt, FloatFormat) and applies(fmt) and not lost:
+            return nearest(fmt, x)
+        rounded = fmt.quantize(x)
         narrow = isinstance(fmt, FloatFormat) and fmt.precision <= 24 and fmt.exp_bits < 8
         return rounded.astype(np.float32) if narrow else rounded
 
