@@ -19,6 +19,7 @@ from rich.console import Console
 
 import macgen
 from macgen.errors import MacgenError, significant
+from macgen.interrupts import run_program
 from macgen.nn import Emulation, Run, emulate
 from macgen.numerics import FloatFormat
 from macgen.presentation.emulation_plot import draw_emulation
@@ -142,4 +143,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -4,9 +4,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError
+from macgen.lifetime import temporary_directory
+from macgen.tools.commands import run
 
 Array = NDArray[Any]
 
@@ -293,9 +293,9 @@ def _pieces(random: np.random.Generator) -> Iterator[tuple[Array, Array]]:
 
 
 def _spoken(text: str, voice: str, speed: int) -> Array:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "speech.wav")
-        subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", path, text], check=True, capture_output=True)
+    with temporary_directory() as folder:
+        path, log = folder.path / "speech.wav", folder.path / "log"
+        run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", path, text], cwd=folder.path, log=log, timeout=60)
         with wave.open(str(path)) as file:
             rate, frames = file.getframerate(), file.readframes(file.getnframes())
     values = np.frombuffer(frames, np.int16).astype(np.float64) / 32768

@@ -114,15 +114,11 @@ def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> 
     if not (weights and rule.per == "channel"):
         least, most = np.full_like(least, least.min(initial=0.0)), np.full_like(most, most.max(initial=0.0))
     if spec.scale is not None:
-        sizes = max(-seen.a_least, seen.a_most), np.maximum(-least, most)
-        a, b = (np.vectorize(_power)(1 / np.where(size > 0, size, 1.0)) for size in sizes)
-        return Scales(float(a), b)
-
-    def scale(least: float, most: float, fmt: Format) -> float:
-        return _scale(least, most, fmt, rule, seen.integers)
-
-    a = scale(seen.a_least, seen.a_most, spec.a)
-    b = np.vectorize(lambda low, high: scale(low, high, spec.b), otypes=[float])(least, most)
+        sizes = np.asarray(max(-seen.a_least, seen.a_most)), np.maximum(-least, most)
+        for_a, for_b = (_power(1 / np.where(size > 0, size, 1.0)) for size in sizes)
+        return Scales(float(for_a), for_b)
+    a = float(_scale(np.asarray(seen.a_least), np.asarray(seen.a_most), spec.a, rule, seen.integers))
+    b = _scale(least, most, spec.b, rule, seen.integers)
     excess = float(np.max(_excess(spec, seen, a * b), initial=1.0))
     shift = math.ceil(math.log2(excess)) if excess > 1 else 0
     movable = [isinstance(fmt, FloatFormat) for fmt in (spec.a, spec.b)]
@@ -148,15 +144,18 @@ def check_signs(layer: str, spec: MacSpec, seen: Seen) -> None:
             )
 
 
-def _scale(least: float, most: float, fmt: Format, rule: ScaleRule, integers: bool) -> float:
-    if integers and isinstance(fmt, FixedFormat) and fmt.min_integer <= least and most <= fmt.max_integer:
-        return 2.0**-fmt.frac_bits
-    # An unsigned format has nothing for negative operands, whatever their scale.
-    pairs = [(end, limit) for end, limit in zip((least, most), ends(fmt), strict=True) if end and limit]
-    if not pairs:
-        return 1.0
-    largest = min(limit / end for end, limit in pairs)
-    return _power(largest) if rule.kind == "pow2" else largest
+def _scale(least: Array, most: Array, fmt: Format, rule: ScaleRule, integers: bool) -> Array:
+    low, high = ends(fmt)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        by_most = np.where(most > 0, high / most, np.inf)
+        # An unsigned format has nothing for negative operands, whatever their scale.
+        by_least = np.where((least < 0) & (low < 0), low / least, np.inf)
+    largest = np.minimum(by_most, by_least)
+    scale = np.where(np.isfinite(largest), _power(largest) if rule.kind == "pow2" else largest, 1.0)
+    if integers and isinstance(fmt, FixedFormat):
+        held = (least >= fmt.min_integer) & (most <= fmt.max_integer)
+        scale = np.where(held, 2.0**-fmt.frac_bits, scale)
+    return scale
 
 
 def ends(fmt: Format) -> tuple[float, float]:
@@ -164,9 +163,9 @@ def ends(fmt: Format) -> tuple[float, float]:
     return (fmt.min if isinstance(fmt, FixedFormat) else -fmt.max), fmt.max
 
 
-def _power(value: float) -> float:
-    """Return the largest power of two that is no larger."""
-    return math.ldexp(1.0, math.frexp(value)[1] - 1)
+def _power(values: Array) -> Array:
+    """Return the largest powers of two that are no larger."""
+    return np.asarray(np.ldexp(1.0, np.frexp(values)[1] - 1))
 
 
 def _excess(spec: MacSpec, seen: Seen, both: Array) -> Array:
