@@ -227,7 +227,7 @@ def _arithmetic(
 def _labels(path: Path) -> Any:
     from macgen.network.samples import load_samples
 
-    loaded = load_samples(path)
+    loaded = load_samples(path, "labels")
     if isinstance(loaded, dict):
         raise MacgenError(f"labels {shown_path(path)} holds arrays by name; accepted is an .npy file with one")
     return loaded

@@ -92,6 +92,8 @@ def emulate(
     settings = make_settings([layer.layer.name for layer in loaded.layers], spec, plan, sweep_mantissa)
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
+    if right is not None and right.dtype.kind == "f" and not np.isfinite(right).all():
+        raise MacgenError("labels hold infinities or NaN; accepted are right answers")
     if alone is None:
         alone = 0 if len(settings) > 1 else max(1, min(ALONE_EXAMPLES, ALONE_MACS // loaded.macs))
     check_integer("alone", alone, 0)
@@ -234,8 +236,8 @@ class _Work:
     def _check_labels(self, result: Array, batch: Batch) -> None:
         if result.dtype.kind not in "biuf":
             raise MacgenError(
-                f"result {shown(self._result)} of model {self._model.name} holds no numbers but {result.dtype}; "
-                f"accepted are results of integers, floats and truth values"
+                f"result {shown(self._result)} of model {self._model.name} holds no numbers; accepted are results of "
+                f"integers, floats and truth values"
             )
         answers, count = self._decide(result), batch.examples
         if answers.shape[:1] != (count,):

@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
     np.save(folder / "x.npy", X)
     np.save(folder / "y.npy", in_float32(perceptron()).argmax(axis=1))
     np.savez(folder / "named.npz", x=X)
+    np.save(folder / "words.npy", np.array(["one", "two"]))
     return folder
 
 
@@ -169,6 +170,8 @@ def test_a_refused_command_does_not_stand_in_the_way(folder):
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--data", "none.npy"), "none.npy"),
     (("--data", "x.npy", "--labels", "named.npz"), "labels 'named.npz' holds arrays by name; accepted is an .npy"),
+    (("--data", "x.npy", "--labels", "none.npy"), "labels 'none.npy' does not exist; accepted is an .npy or .npz"),
+    (("--data", "x.npy", "--labels", "words.npy"), "labels 'words.npy' holds other than numbers; accepted is an .npy"),
     (("--data", "x.npy", "--labels", "x.npy"), "labels have the shape (40, 16); accepted is (40,)"),
     (("--data", "x.npy", "--preset", "fp7"), "preset 'fp7' is unknown"),
     (("--data", "x.npy", "--preset", "fp16", "--plan", "p"), "preset 'fp16' and plan 'p' are both given"),

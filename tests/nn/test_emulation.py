@@ -234,7 +234,7 @@ def test_results_that_are_no_numbers(tmp_path):
     path = classifier(
         tmp_path, last=node("Cast", "h", "y", to=TensorProto.STRING), out=value("y", None, TensorProto.STRING)
     )
-    with pytest.raises(MacgenError, match=r"^result 'y' of model .*' holds no numbers but .*; accepted are results of"):
+    with pytest.raises(MacgenError, match=r"^result 'y' of model .*' holds no numbers; accepted are results of"):
         emulate(path, X, spec=SPEC)
 
 
@@ -417,6 +417,7 @@ def test_a_refused_run_leaves_no_record(path, tmp_path):
     ({"spec": SPEC, "alone": -1}, "alone -1 is not an integer from 0"),
     ({"spec": SPEC, "batch": 0}, "batch 0 is not an integer from 1"),
     ({"spec": SPEC, "labels": [1, 2]}, "labels have the shape (2,); accepted is (40,), one for each answer"),
+    ({"spec": SPEC, "labels": [np.nan] * 40}, "labels hold infinities or NaN; accepted are right answers"),
     ({"spec": SPEC, "per": "row"}, "per 'row' is not one of tensor, channel"),
 ])  # fmt: skip
 def test_arguments_that_are_refused(arguments, message, path):
