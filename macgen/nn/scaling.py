@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -158,6 +159,7 @@ def _scale(least: Array, most: Array, fmt: Format, rule: ScaleRule, integers: bo
     return scale
 
 
+@lru_cache(64)
 def ends(fmt: Format) -> tuple[float, float]:
     """Return a format's lowest and largest finite value."""
     return (fmt.min if isinstance(fmt, FixedFormat) else -fmt.max), fmt.max
