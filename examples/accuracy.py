@@ -24,6 +24,10 @@ from macgen.nn import Emulation, Run, emulate
 from macgen.numerics import FloatFormat
 from macgen.presentation.emulation_plot import draw_emulation
 from macgen.width.network_plan import NetworkPlan
+from macgen.width.nsr import VALID_BELOW
+
+POINT = 0.01
+"""By how much less often than exact sums an accumulator may be right that counts as wide enough."""
 
 
 def plans(name: str, task: Task, options: argparse.Namespace) -> dict[Path, NetworkPlan]:
@@ -88,8 +92,38 @@ def table(task: Task, done: Emulation, planned: dict[Path, NetworkPlan]) -> str:
     lines += [f"| {each.label} | {' | '.join(cells(each))} |" for each in done.runs]
     for plan in planned.values():
         chunk = "no chunks" if plan.goal.chunk is None else f"chunks of {plan.goal.chunk}"
-        lines += ["", f"The plan, {chunk}: {widest_bits(plan)} mantissa bits do for all layers."]
+        runs = [each for each in done.runs if each.man_bits is not None and each.label.endswith(chunk)]
+        lines += [
+            "",
+            f"With {chunk}, the plan has {widest_bits(plan)} mantissa bits for the layer that needs most. "
+            f"{enough(done.exact, runs)} {ratios(runs)}",
+        ]
     return "\n".join(lines) + "\n"
+
+
+def enough(exact: Run, runs: list[Run]) -> str:
+    """Return a sentence on the narrowest accumulator that, as all wider ones, is about as often right as exact sums."""
+    least = (exact.answers.accuracy or 0.0) - POINT
+    bits = None
+    for each in sorted(runs, key=lambda one: -(one.man_bits or 0)):
+        if (each.answers.accuracy or 0.0) < least:
+            break
+        bits = each.man_bits
+    start = "Within a point of exact sums"
+    return f"{start} are {bits} bits and more." if bits is not None else f"{start} is none of these widths."
+
+
+def ratios(runs: list[Run]) -> str:
+    """Return a sentence on the measured NSR of layers over the predicted one, where the formulas are to hold."""
+    pairs = [(layer.measured, layer.predicted) for each in runs for layer in each.layers]
+    found = [one / other.nsr for one, other in pairs if other is not None and other.valid and other.nsr > 0]
+    if not found:
+        return "No prediction is in the range in which the formulas hold."
+    low, middle, high = (significant(float(value), 2) for value in np.percentile(found, [5, 50, 95]))
+    return (
+        f"Measured over predicted NSR, of {len(found)} layers and widths with at most {VALID_BELOW} predicted: median "
+        f"{middle}, 5th to 95th percentile {low} to {high}."
+    )
 
 
 def cells(each: Run) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.examples.runner import EXAMPLES, output_of
+from tests.presentation.test_emulation import emulation, layer, run
 
 
 @pytest.fixture
@@ -56,6 +57,24 @@ def test_words_are_read(data):
     (word,) = task.decide(signs)
     assert len(word) == 3
     assert word[0] == word[1] != word[2]
+
+
+def test_what_is_enough_and_how_near_predictions_are(monkeypatch):
+    """Exact sums are right in 94 of 100; 0.541 / 24 * 641 / 4^6 is predicted for six bits, beyond 0.05 for four."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import accuracy
+
+    def of_width(bits, right, noise):
+        return run(f"e6m{bits}, no chunks", layer("one", noise, man_bits=bits), man_bits=bits, right=right)
+
+    runs = [of_width(4, 94, 0.02), of_width(5, 92, 0.0141), of_width(6, 93, 0.00141), of_width(7, 94, 0.00088)]
+    exact = emulation(*runs).exact
+    assert accuracy.enough(exact, runs) == "Within a point of exact sums are 6 bits and more."
+    assert accuracy.enough(exact, runs[:2]) == "Within a point of exact sums is none of these widths."
+    assert accuracy.ratios(runs).startswith(
+        "Measured over predicted NSR, of 3 layers and widths with at most 0.05 predicted: median 1.0, 5th to 95th"
+    )
+    assert accuracy.ratios(runs[:1]) == "No prediction is in the range in which the formulas hold."
 
 
 @pytest.mark.prove
