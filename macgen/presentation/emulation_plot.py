@@ -147,7 +147,9 @@ def _draw_layers(figure: "Figure", runs: Sequence[Run]) -> None:
         measured = [max(layer.measured, _LEAST) for layer in run.layers]
         axes.plot(measured, places, _MARKS[number % len(_MARKS)], color=colour, label=f"NSR measured{what}")
         predicted = [_predicted(layer) for layer in run.layers]
-        axes.plot(predicted, places, "|", markersize=11, markeredgewidth=2, color=colour, label=f"NSR predicted{what}")
+        bar: dict[str, Any] = {"markersize": 11 if len(runs) == 1 else 8, "markeredgewidth": 2}
+        other = _COLOURS[1] if len(runs) == 1 else colour
+        axes.plot(predicted, places, "|", color=other, label=f"NSR predicted{what}", **bar)
         alone = [np.nan if layer.alone_error is None else max(layer.alone_error, _LEAST) for layer in run.layers]
         if not np.isnan(alone).all():
             label = f"error of the result, this layer alone{what}"
