@@ -225,9 +225,9 @@ def _arithmetic(
 
 
 def _labels(path: Path) -> Any:
-    from macgen.network.samples import load_samples
+    from macgen.network.samples import read_arrays
 
-    loaded = load_samples(path, "labels")
+    loaded = read_arrays("labels", path)
     if isinstance(loaded, dict):
         raise MacgenError(f"labels {shown_path(path)} holds arrays by name; accepted is an .npy file with one")
     return loaded

@@ -25,16 +25,17 @@ Samples = Mapping[str, NDArray[Any]] | NDArray[Any]
 """One array per input by name, or the array of the only input; the first dimension counts examples."""
 
 
-def load_samples(path: str | Path, field: str = "data") -> Samples:
+def load_samples(path: str | Path) -> Samples:
     """Return the array of an .npy file, or the arrays of an .npz file by name; nothing is unpickled.
-
-    Parameters:
-        path: the file.
-        field: what it was given as, for sentences.
 
     Raises:
         MacgenError: the file cannot be read, is none of the two, holds other than numbers, or more than 4 GiB.
     """
+    return read_arrays("data", path)
+
+
+def read_arrays(field: str, path: str | Path) -> Samples:
+    """Return the same of a file that sentences call by another field than `data`."""
     file = NumpyFile(check_path(field, path), "an .npy or .npz of NumPy with numbers", field)
     if file.unpacked_bytes > MAX_SAMPLE_BYTES:
         raise MacgenError(f"{file.name} holds {file.unpacked_bytes} bytes; accepted are at most {MAX_SAMPLE_BYTES}")
