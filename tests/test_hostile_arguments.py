@@ -140,7 +140,6 @@ CALLS = [
         width.Sum,
         {"length": 64, "nzr": 0.5, "rms": 1.0, "weight_l1": 9, "weight_range": (4, 5), "reach": ((-3, 4), None)},
     ),
-    (SUM.nonzero, {"chunk": 8}),
     (width.plan, {"goal": GOAL, "dot": SUM}),
     (width.plan_network, {"network": NETWORK, "goal": GOAL, "kinds": ("forward",), "progress": None}),
     (network_plans.plan_length, {"length": 100, "goal": GOAL, "nzr": 0.5, "rms": 1.0}),

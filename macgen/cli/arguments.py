@@ -95,7 +95,8 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
     from macgen.width.automatic import choose
     from macgen.width.goal import Sum
 
-    chosen = choose(_outline(base, given), Sum(length=length), acc="acc_bits" in automatic)
+    outline = _outline(base, given)
+    chosen = choose(outline, Sum(length=length), acc="acc_bits" in automatic)
     options, reasons = {**given, "chunk": chosen.chunk}, [f"Warning: {text}" for text in chosen.warnings]
     if chosen.acc is not None:
         del options["acc_bits"]
