@@ -266,7 +266,7 @@ def _vector_results(call: _Call, states: States | None, threads: int) -> Values 
         scales = _on_grid("A_scales", call.a_scales, spec.scale), _on_grid("B_scales", call.b_scales, spec.scale).T
     if states is not None and call.pairwise:
         states = states[np.newaxis]
-    operands = Operand.of(call.a, spec.a), Operand.of(call.b, spec.b)
+    operands = Operand(call.a, spec.a), Operand(call.b, spec.b)
     try:
         values = vectors.compute(vectors.Problem(spec, *operands, call.pairwise, scales, states, threads))
     except vectors.OffGridError:

@@ -209,7 +209,7 @@ class Kernel:
             carry=None if block.carry is None else block.carry.ctypes.data,
             rows=rows,
             columns=columns,
-            left_stride=left.shape[1],
+            left_stride=left.strides[0] // left.itemsize,
             result_row_stride=results.strides[0] // 8,
             result_col_stride=results.strides[1] // 8,
             begin=block.begin,

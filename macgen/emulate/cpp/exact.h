@@ -256,10 +256,7 @@ struct Lines {
 // Reads `count` values from `first` on of each of some rows: groups of rows side by side, value by value.
 inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t rows, int64_t first, int64_t count, int64_t group, Operand* to)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        const char* from = m.data + (row + i) * m.row_stride + first * m.column_stride;
-        read(f, m, from, m.column_stride, count, to + i / group * group * count + i % group, group);
-    }
+    for (int64_t i = 0; i < rows; i++) read(f, m, row + i, first, count, to + i / group * group * count + i % group, group);
 }
 
 // Some products of `length`, from the first one up to the last one, and the chunks that end among them.
@@ -350,10 +347,7 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
     extern "C" {                                                                                                       \
     int64_t spec_size() { return sizeof(Spec); }                                                                       \
     int64_t job_size() { return sizeof(Job); }                                                                         \
-    int64_t check_values(const Format* f, const Matrix* m, int64_t rows, int64_t columns)                              \
-    {                                                                                                                  \
-        return check(*f, *m, rows, columns);                                                                           \
-    }                                                                                                                  \
+    int64_t check_values(const Format* f, const Matrix* m) { return check(*f, *m); }                                   \
     int64_t dot_products(const Spec* s, const Job* job, int64_t row, int64_t rows, int64_t column, int64_t columns,    \
                          Counts* counts)                                                                               \
     {                                                                                                                  \
