@@ -116,7 +116,7 @@ def enough(exact: Run, runs: list[Run]) -> str:
 def ratios(runs: list[Run]) -> str:
     """Return a sentence on the measured NSR of layers over the predicted one, where the formulas are to hold."""
     pairs = [(layer.measured, layer.predicted) for each in runs for layer in each.layers]
-    found = [one / other.nsr for one, other in pairs if other is not None and other.valid and other.nsr > 0]
+    found = [one / other.nsr for one, other in pairs if one > 0 and other is not None and other.valid]
     if not found:
         return "No prediction is in the range in which the formulas hold."
     low, middle, high = (significant(float(value), 2) for value in np.percentile(found, [5, 50, 95]))
@@ -127,9 +127,10 @@ def ratios(runs: list[Run]) -> str:
 
 
 def cells(each: Run) -> list[str]:
-    """Return what a table shows of a run."""
-    measured = [layer.measured for layer in each.layers]
-    predicted = [layer.predicted.nsr for layer in each.layers if layer.predicted is not None]
+    """Return what a table shows of a run; its NSR is that of layers that lose anything."""
+    losing = [layer for layer in each.layers if layer.measured > 0]
+    measured = [layer.measured for layer in losing] or [0.0]
+    predicted = [layer.predicted.nsr for layer in losing if layer.predicted is not None] or [0.0]
     pairs = [(np.median(measured), np.median(predicted)), (max(measured), max(predicted))]
     return [
         f"{each.answers.accuracy:.1%}",

@@ -109,6 +109,7 @@ def _draw_accuracy(
     axes.axhline(_share(emulation.float32), color=_FLOAT, linestyle="-.", linewidth=1, label="float32")
     if chance:
         axes.axhline(chance, color="#AAAAAA", linewidth=1, label="best constant guess")
+    axes.set_xticks(sorted({run.man_bits or 0 for runs in curves.values() for run in runs}))
     axes.set_ylabel("agreement with float32" if emulation.float32.accuracy is None else "accuracy")
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
@@ -116,20 +117,26 @@ def _draw_accuracy(
 
 
 def _draw_noise(axes: "Axes", curves: dict[str, list[Run]]) -> None:
-    """Draw the median NSR of the layers and the largest one, measured and predicted."""
+    """Draw the median NSR of the layers and the largest one, measured and predicted; without those that lose nothing.
+
+    Sums with one product that is not zero, such as those of one-hot vectors, are exact on every accumulator.
+    """
     for number, (name, runs) in enumerate(curves.items()):
         colour, mark = _COLOURS[number % len(_COLOURS)], _MARKS[number % len(_MARKS)]
         widths = [run.man_bits or 0 for run in runs]
-        measured = [[max(layer.measured, _LEAST) for layer in run.layers] for run in runs]
-        predicted = [[_predicted(run.layers[index]) for index in range(len(run.layers))] for run in runs]
+        noisy = [index for index in range(len(runs[0].layers)) if any(run.layers[index].measured for run in runs)]
+        if not noisy:
+            continue
+        measured = [[max(run.layers[index].measured, _LEAST) for index in noisy] for run in runs]
+        predicted = [[_predicted(run.layers[index]) for index in noisy] for run in runs]
         axes.semilogy(widths, np.median(measured, axis=1), f"{mark}-", color=colour, label=f"median layer, {name}")
         axes.semilogy(widths, np.nanmedian(predicted, axis=1), "--", color=colour, label=f"predicted, {name}")
         axes.fill_between(widths, np.min(measured, axis=1), np.max(measured, axis=1), color=colour, alpha=0.12)
-        axes.set_xticks(widths)
     axes.set_ylabel("noise-to-signal ratio of sums")
-    axes.set_xlabel("mantissa bits of the accumulator (shaded: from the least to the largest layer)")
+    axes.set_xlabel("mantissa bits of the accumulator (shaded: all layers that lose anything)")
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize=9)
+    if axes.lines:
+        axes.legend(loc="best", fontsize=9)
 
 
 def _predicted(layer: Any) -> float:

@@ -126,6 +126,20 @@ def test_curves_of_a_sweep():
     assert "agreement with float32" in texts(draw_emulation(emulation(*unlabelled, right=None), ".svg"))
 
 
+def test_layers_that_lose_nothing_are_in_no_range():
+    """Else a range from 0 on would leave no room for all others."""
+    pictures = []
+    for layers in ([("one", 1.0)], [("one", 1.0), ("exact", 0.0)]):
+        runs = [
+            run(f"e6m{bits}, no chunks", *(layer(name, share * 0.1**bits) for name, share in layers), man_bits=bits)
+            for bits in (2, 3)
+        ]
+        pictures.append(texts(draw_emulation(emulation(*runs), ".svg")))
+    assert pictures[0] == pictures[1]
+    silent = [run(f"e6m{bits}, no chunks", layer("exact", 0.0), man_bits=bits) for bits in (2, 3)]
+    assert "accuracy" in texts(draw_emulation(emulation(*silent), ".svg"))
+
+
 def test_layers_of_a_run():
     long = run("e6m4, no chunks", layer("a/very/long/name/of/a/layer/that/goes/on", 0.01, alone=0.1))
     text = texts(draw_emulation(emulation(long), ".svg"))
