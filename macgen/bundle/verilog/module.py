@@ -112,19 +112,22 @@ class Description:
             yield from part.inputs.values()
 
 
-def describe(netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str]) -> Description:
+def describe(
+    netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str], top: str
+) -> Description:
     """Return a module's statements.
 
     Parameters:
         netlist: the module.
         places: by name, where a signal belongs.
         constants: by width and value, names of constants.
+        top: the top module's name, which no wire gets.
     """
     forced: set[Cell] = set()
     wires = dict(netlist.wires)
     while True:
         netlist.wires = dict(wires)
-        builder = _Builder(netlist, places, constants, forced)
+        builder = _Builder(netlist, places, constants, top, forced)
         description = builder.describe()
         longer = _too_long(description) - forced
         if not longer:
@@ -179,6 +182,7 @@ class _Builder:
         netlist: Netlist,
         places: Mapping[str, Place],
         constants: Mapping[tuple[int, int], str],
+        top: str,
         forced: set[Cell],
     ) -> None:
         self._netlist = netlist
@@ -188,7 +192,8 @@ class _Builder:
             if not wire.direction:
                 self._declared(wire)
         self._aliases = self._find_aliases()
-        reserved = {netlist.name, *netlist.wires, *constants.values(), *(item.name for item in netlist.instances)}
+        instances = (instance.name for instance in netlist.instances)
+        reserved = {top, netlist.name, *netlist.wires, *constants.values(), *instances}
         Temporaries(self._names, self._logic, list(self._roots()), forced).give(reserved)
         mixed = [wire for wire in self._names.owners.values() if not wire.direction and self._holds_others(wire)]
         for alias in [*self._aliases.values(), *mixed]:

@@ -92,20 +92,22 @@ class Modules:
         name: the top module's name; the others get it as a prefix.
 
     Attributes:
+        name: the top module's name.
         components: by module, what it was emitted from.
         sources: by module, where each of its signals and instances is made, by name and in the order in which the
             module's statements come to them. The texts hold no path.
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._texts: dict[str, str] = {}
+        self._domain: dict[str, tuple[str, ...]] = {}
         self.components: dict[str, wiring.Component] = {}
         self.sources: dict[str, dict[str, Source]] = {}
 
     def convert(self, top: wiring.Component) -> str:
         """Return the RTLIL of a component and of all that it contains."""
-        text = self._emit(top, self._name)
+        text = self._emit(top, self.name)
         return "\n".join([*self._texts.values(), text])
 
     def _emit(self, component: wiring.Component, module: str) -> str:
@@ -119,15 +121,20 @@ class Modules:
         self, m: Module, name: str, kind: str, make: Callable[[], wiring.Component], src_loc_at: int = 0
     ) -> Any:
         """Add an Instance of a kind and return its ports."""
-        module = f"{self._name}_{kind}"
+        module = f"{self.name}_{kind}"
         if kind not in self._texts:
-            self._texts[kind] = self._emit(make(), module)
+            text = self._texts[kind] = self._emit(make(), module)
+            self._domain[kind] = tuple(port for port in ("clk", "rst") if _has_input(text, port))
         ports = self.components[module].signature.create(path=(name,))
         connections: dict[str, Any] = {}
         for port, is_input, signal in ports_of(ports):
             connections[f"{'i' if is_input else 'o'}_{port}"] = signal
-        for port, signal in (("clk", ClockSignal()), ("rst", ResetSignal())):
-            if re.search(rf"^\s*wire .*\binput \d+\s+\\{port}$", self._texts[kind], re.MULTILINE):
-                connections[f"i_{port}"] = signal
+        for port in self._domain[kind]:
+            connections[f"i_{port}"] = ClockSignal() if port == "clk" else ResetSignal()
         m.submodules[name] = Instance(module, src_loc_at=src_loc_at + 1, **connections)
         return ports
+
+
+def _has_input(text: str, port: str) -> bool:
+    """Return whether a module in RTLIL has an input of this name."""
+    return re.search(rf"^\s*wire .*\binput \d+\s+\\{port}$", text, re.MULTILINE) is not None
