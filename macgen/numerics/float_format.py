@@ -190,7 +190,7 @@ class FloatFormat:
     @property
     def max(self) -> float:
         """Largest finite value."""
-        return float(self.decode(self.max_code))
+        return float(self.number(self.max_code).to_fraction())
 
     @property
     def min_normal(self) -> float:
