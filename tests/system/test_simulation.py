@@ -85,7 +85,8 @@ def test_random_sizes_up_to_300(name, tmp_path):
             rows, cols, length = (int(np.exp(rng.uniform(0, np.log(300)))) for _ in range(3))
             stalls = Stalls(*(int(percent) for percent in rng.integers(0, 91, 3)), seed=int(rng.integers(1000)))
             check(array, rows, cols, length, rng, stalls)
-        check(array, 300, 299, 298, rng, Stalls(a=20, b=20, c=20))
+        if array.spec.lanes > 1:  # which is the quickest to simulate
+            check(array, 300, 299, 298, rng, Stalls(a=20, b=20, c=20))
 
 
 @pytest.mark.prove
@@ -121,7 +122,7 @@ def test_random_numbers_begin_anew_with_each_product(tmp_path):
         (lambda: Stalls(seed=-1), "seed -1 is not an integer from 0 to 2^63 - 1"),
         (lambda: matmul("/nowhere", [[1]], [[1]]), "bundle '/nowhere' "),
         (lambda: matmul("/nowhere", [[1]], [[1]], flags=1), "flags 1 is not true or false"),
-        (lambda: matmul("/nowhere", [[1]], [[1]], timeout=0), "timeout 0 is not a positive number of seconds"),
+        (lambda: compiled("/nowhere", timeout=0).__enter__(), "timeout 0 is not a positive number of seconds"),
     ],
 )
 def test_refusals(make, sentence):
