@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import macgen
-from macgen import emulate, golden, network, numerics, width
+from macgen import emulate, golden, network, numerics, system, width
 from macgen.bundle import load_manifest
 from macgen.errors import MacgenError
 from macgen.network.gemm import contraction_layer
@@ -120,6 +120,15 @@ CALLS = [
     *((fmt.encode, {"values": [2.0, 4.0]}) for fmt in (E5M2, INT8, E8M0)),
     *((fmt.ulp, {"values": [2.0, 4.0]}) for fmt in (E5M2, INT8)),
     *((fmt.quantize, {"values": [2.0, 4.1], "rounding": "rne", "overflow": "saturate"}) for fmt in (E5M2, INT8)),
+    # system
+    (system.MatrixProduct, {"rows": 2, "length": 3, "cols": 4, "count": 5}),
+    (system.Tiling, {"spec": SPEC, "product": system.MatrixProduct(2, 3, 4)}),
+    (system.cycles, {"tiling": system.Tiling(SPEC, system.MatrixProduct(2, 3, 4))}),
+    (system.cycles(system.Tiling(SPEC, system.MatrixProduct(2, 3, 4))).most, {"stalls": 3}),
+    (system.Stalls, {"a": 1, "b": 2, "c": 3, "seed": 4}),
+    (system.schedule, {"array": SPEC, "gemms": [(2, 3, 4)], "report": None, "progress": lambda _: None}),
+    (system.schedule, {"array": SPEC, "network": "resnet32", "batch": 2, "only": ["forward"]}),
+    (system.schedule, {"array": SPEC, "model": "model.onnx", "dims": {"n": 2}}),
     # width
     (
         width.Goal,
@@ -206,7 +215,7 @@ CALLS = [
     ),
     (monte_carlo.confirm, {"planned": PLANNED.rows[0].plan, "trials": 4, "progress": None}),
     # network
-    (network.Gemm, {"kind": "forward", "length": 3, "outputs": 4, "macs": 12}),
+    (network.Gemm, {"kind": "forward", "length": 3, "outputs": 4, "macs": 12, "rows": 2, "cols": 1}),
     (
         network.Layer,
         {
@@ -305,6 +314,20 @@ CALLS_ON_A_BUNDLE = [
     (
         run_matmul,
         {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "A_scales": [[127]], "B_scales": [[127]], "simulator": "verilator"},
+    ),
+    (system.compiled, {"bundle": BUNDLE, "timeout": 10.0, "trust": False}),
+    (
+        system.matmul,
+        {
+            "bundle": BUNDLE,
+            "A": [[1.0, 2.0]],
+            "B": [[1.0], [2.0]],
+            "A_scales": [[1.0]],
+            "B_scales": [[2.0]],
+            "flags": True,
+            "timeout": 10.0,
+            "trust": False,
+        },
     ),
     (run_matmul, {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "workdir": "work", "timeout": 5.0, "trust": True}),
     (simulate_bundle, {"bundle": BUNDLE, "seed": 2, "tiles": 3, "workdir": "work", "timeout": 5.0}),
@@ -428,6 +451,7 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
         "macgen.bundle.bundle._write",
         "macgen.simulate.verify.simulate",
         "macgen.simulate.matmul.simulate",
+        "macgen.system.simulation.tools.compile_verilated",
         "macgen.prove.exhaustive.prover.compile_program",
         "macgen.prove.formal.prover._modules",
         "macgen.cost.estimate.tools.side_by_side",
@@ -440,8 +464,8 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
 
 LISTED = {getattr(function, "__name__", None) for function, _ in [*CALLS, *CALLS_ON_A_BUNDLE]}
 MODULES = (
-    golden, emulate, numerics, network, width, automatic, bounds, exponent, flooring, goal, monte_carlo, network_plans,
-    nsr, outer, plan_file, planning, truncation, variance,
+    golden, emulate, numerics, network, system, width, automatic, bounds, exponent, flooring, goal, monte_carlo,
+    network_plans, nsr, outer, plan_file, planning, truncation, variance,
 )  # fmt: skip
 
 

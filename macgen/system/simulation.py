@@ -14,15 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_flag, check_integer, check_path, check_type
-from macgen.numerics import Format
-from macgen.numerics.arrays import plain_array
+from macgen.errors import MAX_COUNT, ToolError, check_flag, check_integer, check_path, check_type
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.spec import MacSpec
-from macgen.spec_fields import Scale
-from macgen.system.tiling import MatrixProduct, Tiling
-from macgen.system.words import Words, operand_bands, result_words, results, word_count
+from macgen.system.operands import Operands
+from macgen.system.words import Words, result_words, results, word_count
 
 DEFAULT_TIMEOUT = 3600.0
 MOST_STALLS = 95
@@ -146,34 +143,27 @@ class Simulation:
             MacgenError: an argument is refused.
             ToolError: the simulation failed or ran out of time; the sentence names its log.
         """
-        spec = self.spec
         check_type("stalls", stalls, Stalls, "Stalls, such as Stalls(a=30)")
-        a, b = _codes("A", A, spec.a), _codes("B", B, spec.b)
-        if a.shape[1] != b.shape[0]:
-            raise MacgenError(
-                f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape "
-                f"(K, N)"
-            )
-        tiling = Tiling(spec, MatrixProduct(a.shape[0], a.shape[1], b.shape[1]))
-        a_scales = _scales(spec, "A_scales", A_scales, (a.shape[0], tiling.chunks))
-        b_scales = _scales(spec, "B_scales", B_scales, (tiling.chunks, b.shape[1]))
-        of_a = operand_bands(tiling, a, a_scales, side=spec.rows, fmt=spec.a)
-        of_b = operand_bands(tiling, b.T, None if b_scales is None else b_scales.T, side=spec.cols, fmt=spec.b)
+        return self.stream(Operands.of(self.spec, A, B, A_scales, B_scales), stalls)
+
+    def stream(self, operands: Operands, stalls: Stalls) -> Run:
+        """Return the product of operands that were checked; for the rest see `run`."""
         try:
-            words, (before, cycles, gaps, waits) = self._stream(tiling, of_a, of_b, stalls)
+            words, (before, cycles, gaps, waits) = self._stream(operands, stalls)
         except ToolError:
             self._work.keep = True  # with the log that it names
             raise
-        codes, flags = results(tiling, words)
-        return Run(spec.out_format.decode(codes), codes, flags, cycles, before, gaps, waits)
+        codes, flags = results(operands.tiling, words)
+        return Run(self.spec.out_format.decode(codes), codes, flags, cycles, before, gaps, waits)
 
-    def _stream(self, tiling: Tiling, a: Words, b: Words, stalls: Stalls) -> tuple[Words, list[int]]:
+    def _stream(self, operands: Operands, stalls: Stalls) -> tuple[Words, list[int]]:
         """Return the words of all result beats, and what the program counted."""
         directory = self._work.path
         files = [directory / name for name in ("a.bin", "b.bin", "results.bin")]
         log = directory / "stream.txt"
-        for file, array in zip(files, (a, b), strict=False):
-            array.astype("<u4", copy=False).tofile(file)
+        for file, words in zip(files, (operands.a, operands.b), strict=False):
+            words.astype("<u4", copy=False).tofile(file)
+        tiling = operands.tiling
         numbers = tiling.tiles, tiling.tile_cols, tiling.steps, stalls.a, stalls.b, stalls.c, stalls.seed
         command: list[str | Path] = [self._program, *files, *map(str, numbers)]
         tools.run(command, cwd=directory, log=log, timeout=self._timeout, name="simulation with verilator")
@@ -235,27 +225,3 @@ def _ports(spec: MacSpec) -> str:
         f"constexpr int ROWS = {spec.rows}, TURNS = {spec.interleave};",
     ]
     return "\n".join([*lines, ""])
-
-
-def _codes(name: str, values: ArrayLike, fmt: Format | Scale) -> NDArray[Any]:
-    """Return the codes of a matrix of values."""
-    matrix = plain_array(name, values)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
-    try:
-        return np.asarray(fmt.encode(matrix), np.int64)
-    except MacgenError as error:
-        raise MacgenError(f"{name}: {error}") from None
-
-
-def _scales(spec: MacSpec, name: str, values: ArrayLike | None, shape: tuple[int, int]) -> NDArray[Any] | None:
-    if (values is None) != (spec.scale is None):
-        given = "missing" if values is None else "given, but the array has no scales"
-        wanted = "none" if spec.scale is None else f"values of {spec.scale} in the shape {shape}"
-        raise MacgenError(f"{name} is {given}; accepted is {wanted}")
-    if values is None or spec.scale is None:
-        return None
-    codes = _codes(name, values, spec.scale)
-    if codes.shape != shape:
-        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, one scale for each chunk")
-    return codes

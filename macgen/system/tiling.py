@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from macgen.errors import check_integer
-from macgen.spec import MacSpec
+from macgen.errors import check_integer, check_type
+from macgen.spec import MacSpec, check_spec
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,17 @@ class Tiling:
     Attributes:
         spec: the array.
         product: what is computed.
+
+    Raises:
+        MacgenError: a field is of another type.
     """
 
     spec: MacSpec
     product: MatrixProduct
+
+    def __post_init__(self) -> None:
+        check_spec(self.spec)
+        check_type("product", self.product, MatrixProduct, "a MatrixProduct")
 
     @cached_property
     def tile_rows(self) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from macgen.errors import check_integer
+from macgen.errors import check_integer, check_type
 from macgen.rtl import Design
 from macgen.system.tiling import Tiling
 
@@ -52,7 +52,11 @@ def cycles(tiling: Tiling) -> Cycles:
     - Where folds take bubbles, a chunk's end takes the cycle after it of each turn.
     - The last beat of turn 0 waits until the results of the round before have left, and for its slot then.
     - Results come `latency` cycles after the last beat, and leave row by row and turn by turn.
+
+    Raises:
+        MacgenError: this is no Tiling.
     """
+    check_type("tiling", tiling, Tiling, "a Tiling")
     design = Design(tiling.spec)
     turns, rounds = tiling.spec.interleave, tiling.rounds
     bubbles = tiling.chunks if fold_takes_slots(design) else 0

@@ -8,8 +8,10 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import check_flag
-from macgen.system.simulation import DEFAULT_TIMEOUT, compiled
+from macgen.bundle.manifest import load_manifest
+from macgen.errors import check_flag, check_path
+from macgen.system.operands import Operands
+from macgen.system.simulation import DEFAULT_TIMEOUT, Stalls, compiled
 
 
 @overload
@@ -72,6 +74,8 @@ def matmul(
         ToolError: a tool is missing, failed or ran out of time; the sentence names the log.
     """
     flags = check_flag("flags", flags)
+    # Before the compilation, which takes many seconds.
+    operands = Operands.of(load_manifest(check_path("bundle", bundle)).spec, A, B, A_scales, B_scales)
     with compiled(bundle, timeout=timeout, trust=trust) as simulation:
-        run = simulation.run(A, B, A_scales=A_scales, B_scales=B_scales)
+        run = simulation.stream(operands, Stalls())
     return (run.values, run.flags) if flags else run.values

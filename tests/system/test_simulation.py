@@ -1,5 +1,7 @@
 """Products of any size through the Verilog: emulate's results, and the cycles that were predicted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from macgen.errors import MacgenError, ToolError
 from macgen.rtl import Design
 from macgen.system import MatrixProduct, Stalls, Tiling, compiled, cycles, matmul
 from macgen.system.timing import cycles_before
+from tests.mutants import load
 from tests.system.arrays import ARRAYS, operands
 
 # Nothing to spare, one more and one less; a dot product of one step; rows, columns and sums much longer than others.
@@ -82,7 +85,8 @@ def test_random_sizes_up_to_300(name, tmp_path):
             rows, cols, length = (int(np.exp(rng.uniform(0, np.log(300)))) for _ in range(3))
             stalls = Stalls(*(int(percent) for percent in rng.integers(0, 91, 3)), seed=int(rng.integers(1000)))
             check(array, rows, cols, length, rng, stalls)
-        check(array, 300, 299, 298, rng, Stalls(a=20, b=20, c=20))
+        if array.spec.lanes > 1:  # which is the quickest to simulate
+            check(array, 300, 299, 298, rng, Stalls(a=20, b=20, c=20))
 
 
 @pytest.mark.prove
@@ -118,7 +122,7 @@ def test_random_numbers_begin_anew_with_each_product(tmp_path):
         (lambda: Stalls(seed=-1), "seed -1 is not an integer from 0 to 2^63 - 1"),
         (lambda: matmul("/nowhere", [[1]], [[1]]), "bundle '/nowhere' "),
         (lambda: matmul("/nowhere", [[1]], [[1]], flags=1), "flags 1 is not true or false"),
-        (lambda: matmul("/nowhere", [[1]], [[1]], timeout=0), "timeout 0 is not a positive number of seconds"),
+        (lambda: compiled("/nowhere", timeout=0).__enter__(), "timeout 0 is not a positive number of seconds"),
     ],
 )
 def test_refusals(make, sentence):
@@ -128,15 +132,14 @@ def test_refusals(make, sentence):
 
 
 @pytest.mark.prove
-def test_a_simulation_that_hangs_ends_with_its_log(tmp_path, monkeypatch):
-    """Of an array that never takes a beat; its directory stays, with the log."""
+def test_a_simulation_that_hangs_ends_with_its_log(tmp_path):
+    """Of an array that never takes a last beat; its directory stays, with the log."""
     bundle = build(ARRAYS["plain"].replace(rows=1, cols=1), tmp_path / "array")
-    file = bundle.verilog
-    text = file.read_text()
-    assert "assign a_ready = " in text
-    head, _, tail = text.partition("assign a_ready = ")
-    file.write_text(f"{head}assign a_ready = 1'b0 & {tail}")
-    with pytest.raises(ToolError, match=r"nothing moved for 100000 cycles: 0 beats taken.*its log is (.*)stream.txt"):
-        matmul(bundle, [[1]], [[1]], trust=True)
+    bundle.verilog.write_text(load(bundle.verilog.read_text(), "busy", "1'b1").verilog)
+    with pytest.raises(
+        ToolError, match=r"nothing moved for 100000 cycles: 2 beats .*; its log is .*stream.txt$"
+    ) as error:
+        matmul(bundle, [[1, 1, 1]], [[1], [1], [1]], trust=True)
+    assert Path(str(error.value).partition("its log is ")[2]).is_file()
     with pytest.raises(MacgenError, match="was changed after it was built"):
         matmul(bundle, [[1]], [[1]])
