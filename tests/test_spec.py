@@ -671,7 +671,7 @@ def refuses_json(message, text):
 def test_from_json_unknown_key():
     refuses_json(
         "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, chunk, outer, out, rounding, "
-        "outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold",
+        "outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, interface, reset, reset_active, clock_enable",
         json.dumps(GOOD | {"banks": 4}),
     )
 
@@ -721,7 +721,7 @@ def test_from_json_no_json(text):
         ("rows", {}, "rows {} is not an integer from 1 to 256"),
         ("chunk", "none", "chunk 'none' is not an integer from 1 to 1048576 or none"),
         ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
-        ("fold", {}, "fold {} is not one of bubble, overlap"),
+        ("fold, interface, reset, reset_active, clock_enable", {}, "fold {} is not one of bubble, overlap"),
         ("lanes", "4", "lanes '4' is not an integer from 1 to 32"),
         ("lane_sum", 4, "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64"),
         ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
