@@ -11,8 +11,8 @@ from macgen.rtl.axi_layout import Fields, fields_of
 from macgen.rtl.axi_stream import round_depth
 from macgen.spec_fields import Interface
 
-_INDUCTION = 4
-"""Cycles up to which induction is tried; one is enough."""
+_INDUCTION = 12
+"""Cycles up to which induction is tried; one is enough for what is right."""
 
 _DEPTH = 2
 """Beats that a register slice holds, but for that of stream a with turns."""
