@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Self
 
-from macgen.errors import MacgenError, check_integer, check_type, shown
+from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
 from macgen.numerics import (
     FixedFormat,
     FloatFormat,
@@ -24,7 +24,10 @@ from macgen.spec_fields import (
     MAX_PIPELINE,
     MAX_SIDE,
     Fold,
+    Interface,
     RandomPlace,
+    Reset,
+    ResetActive,
     Scale,
     check_operand,
     least_int_bits,
@@ -63,6 +66,10 @@ class MacSpec:
         pipeline: register stages from the operands to the adder, 1 or 2.
         fold: `bubble` or `overlap`; the results are the same, the cycles and the area are not. An outer accumulator
             with an adder of its own never takes a bubble.
+        interface: `native` or `axi-stream`: how the ports of the Verilog carry the streams.
+        reset: `sync` or `async`: whether a reset waits for a clock edge.
+        reset_active: `high` or `low`; None: low with `axi-stream`, as its specification wants, else high.
+        clock_enable: whether the Verilog has a port without which a clock edge does not count.
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -86,6 +93,10 @@ class MacSpec:
     interleave: int
     pipeline: int
     fold: Fold
+    interface: Interface
+    reset: Reset
+    reset_active: ResetActive | None
+    clock_enable: bool
 
     def __init__(
         self,
@@ -108,6 +119,10 @@ class MacSpec:
         interleave: int = 1,
         pipeline: int = 1,
         fold: Fold | str = "bubble",
+        interface: Interface | str = "native",
+        reset: Reset | str = "sync",
+        reset_active: ResetActive | str | None = None,
+        clock_enable: bool = False,
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -128,6 +143,10 @@ class MacSpec:
             interleave=interleave,
             pipeline=pipeline,
             fold=Fold(fold),
+            interface=Interface(interface),
+            reset=Reset(reset),
+            reset_active=_reset_active(reset_active, Interface(interface)),
+            clock_enable=check_flag("clock_enable", clock_enable),
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -199,6 +218,17 @@ class MacSpec:
         return max(rounding.random_bits for _, rounding in self._roundings())
 
     @property
+    def reset_level(self) -> ResetActive:
+        """The level of the reset's port that resets."""
+        lower = self.interface == Interface.AXI_STREAM
+        return self.reset_active or (ResetActive.LOW if lower else ResetActive.HIGH)
+
+    @property
+    def core(self) -> Self:
+        """The spec of the same array with native ports, a synchronous reset, active high, and no clock enable."""
+        return self.replace(interface=Interface.NATIVE, reset=Reset.SYNC, reset_active=None, clock_enable=False)
+
+    @property
     def extras(self) -> tuple[str, ...]:
         """What the array does beyond rounded sums of exact products, in a few words each."""
         found = []
@@ -216,6 +246,14 @@ class MacSpec:
             found.append(f"results {self.out_format}, {self.fold_rounding}")
         if self.interleave > 1:
             found.append(f"{self.interleave} turns")
+        if self.interface == Interface.AXI_STREAM:
+            found.append("AXI4-Stream ports")
+        if self.reset == Reset.ASYNC:
+            found.append("asynchronous reset")
+        if self.reset_active is not None:
+            found.append(f"reset active {self.reset_active}")
+        if self.clock_enable:
+            found.append("clock enable")
         return tuple(found)
 
     def replace(self, **changes: Any) -> Self:
@@ -360,8 +398,14 @@ class MacSpec:
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, formats as strings."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the fields as JSON values, formats as strings; of those about ports only what is not the default."""
+        defaults = self.__init__.__kwdefaults__  # type: ignore[misc]
+        names = [field.name for field in fields(self)]
+        values = {
+            name: getattr(self, name)
+            for name in names
+            if name not in _PORT_FIELDS or getattr(self, name) != defaults[name]
+        }
         values["product"] = values["product"] or "exact"
         return {
             name: value if value is None or isinstance(value, int) else str(value) for name, value in values.items()
@@ -410,6 +454,9 @@ class MacSpec:
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
 
+_PORT_FIELDS = ("interface", "reset", "reset_active", "clock_enable")
+"""They came after the others: a spec without them reads as it did before."""
+
 
 def check_spec(spec: object) -> None:
     """Refuse what is no MacSpec.
@@ -418,6 +465,27 @@ def check_spec(spec: object) -> None:
         MacgenError: it is none.
     """
     check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
+
+
+def _reset_active(level: ResetActive | str | None, interface: Interface) -> ResetActive | None:
+    """Return the level that resets; None where it is the interface's own.
+
+    Raises:
+        MacgenError: it is no level, or not that of AXI's aresetn.
+    """
+    if level is None:
+        return None
+    try:
+        level = ResetActive(level)
+    except MacgenError:
+        raise MacgenError(f"reset_active {shown(level)} is not one of {', '.join(ResetActive)}") from None
+    if interface == Interface.NATIVE:
+        return None if level == ResetActive.HIGH else level
+    if level == ResetActive.HIGH:
+        raise MacgenError(
+            f"reset_active 'high' does not go with interface {interface!r}, whose aresetn is low; accepted is low"
+        )
+    return None
 
 
 def _is_exact(product: Format | str) -> bool:

@@ -18,6 +18,33 @@ class Fold(Choice):
     """While the next chunk's first product is loaded (no stall)."""
 
 
+class Interface(Choice):
+    """How the ports of the Verilog carry the streams."""
+
+    NATIVE = "native"
+    """A port for each member: valid, ready, data, marks, scales, flags; inputs reach `ready` in the same cycle."""
+    AXI_STREAM = "axi-stream"
+    """AXI4-Stream: registers at every port, data in whole bytes."""
+
+
+class Reset(Choice):
+    """When a reset takes effect."""
+
+    SYNC = "sync"
+    """At a clock edge."""
+    ASYNC = "async"
+    """At once; it has to end well before a clock edge."""
+
+
+class ResetActive(Choice):
+    """The level of the reset's port that resets."""
+
+    HIGH = "high"
+    """1."""
+    LOW = "low"
+    """0, as AXI wants it."""
+
+
 Scale = ScaleFormat | FloatFormat
 """A format that scales can have."""
 

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 import array_figure
+import axi_figure
 import pe_figure
 import tiles_figure
 import waveform_figure
@@ -20,6 +21,7 @@ def figures() -> dict[str, Drawing]:
     spec = macgen.presets["default"]
     return {
         "array": array_figure.draw(spec),
+        "axi": axi_figure.draw(),
         "pe": pe_figure.draw(spec),
         "tiles": tiles_figure.draw(spec),
         "waveform": waveform_figure.draw(),

@@ -202,6 +202,10 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
         parts.append(f"out_{text(spec.out_format)}")
     if spec.interleave > 1:
         parts.append(f"i{spec.interleave}")
+    if spec.interface != "native":
+        parts.append("axi")
+    parts += ["async"] * (spec.reset == "async") + ["rst_n"] * (spec.reset_active is not None)
+    parts += ["en"] * spec.clock_enable
     return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))
 
 

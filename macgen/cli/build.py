@@ -30,6 +30,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
         "Number formats": ["a", "b", "acc_bits", "acc", "length", "subnormals", "product", "scale", "outer", "out"],
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
         "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
+        "Ports": ["interface", "reset", "reset_active", "clock_enable"],
         "Output": ["output", "name", "force"],
     },
 )
@@ -125,6 +126,21 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     help="Fold a chunk in a cycle of its own (smaller), or while the next chunk starts (no stall).",
 )
 @click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 or 2.")
+@click.option(
+    "--interface",
+    metavar="native|axi-stream",
+    help="Ports: valid, ready, data and marks of each stream; or AXI4-Stream, with registers at every port.",
+)
+@click.option("--reset", metavar="sync|async", help="A reset takes effect at a clock edge, or at once.")
+@click.option(
+    "--reset-active", metavar="high|low", help="Level of the reset's port that resets.  [default: high; AXI: low]"
+)
+@click.option(
+    "--clock-enable",
+    is_flag=True,
+    default=None,
+    help="Give the array a port without which a clock edge changes nothing, but for a reset.",
+)
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Bundle directory.  [default: build/NAME]"
 )

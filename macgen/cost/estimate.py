@@ -161,12 +161,22 @@ def report(
     seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
     manifest = opened.manifest
-    spec = manifest.spec
+    spec = manifest.spec.core
+    if trust and spec != manifest.spec:
+        raise MacgenError(
+            f"trust does not go with {manifest.name}'s ports ({', '.join(_ports_of(manifest.spec))}); accepted are "
+            f"bundles with native ports, a synchronous reset, active high, and no clock enable"
+        )
     if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
     library = None if liberty is None else check_path("liberty", liberty)
     workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
     notes = list(opened.notes)
+    if spec != manifest.spec:
+        notes.append(
+            f"priced is the array without its ports ({', '.join(_ports_of(manifest.spec))}): as with native ports, a "
+            f"synchronous reset, active high, and no clock enable"
+        )
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:
@@ -176,7 +186,8 @@ def report(
 
         def price_own() -> tuple[Cost, dict[str, Any]]:
             verilog = work.path / "array.v"
-            verilog.write_bytes(opened.verilog)
+            own = opened.verilog if spec == manifest.spec else verilog_of(spec, manifest.name).encode()
+            verilog.write_bytes(own)
             return price.cost("array", spec, verilog, manifest.top)
 
         def price_baseline() -> tuple[Cost, dict[str, Any]]:
@@ -197,7 +208,12 @@ def report(
         notes.append(
             f"the array does not reach {clock_mhz:g} MHz: its minimum period is {cost.minimum_period_ns:.2f} ns"
         )
-    return Report(manifest.name, spec.to_dict(), cost, baseline, unavailable, conditions, tuple(notes))
+    return Report(manifest.name, manifest.spec.to_dict(), cost, baseline, unavailable, conditions, tuple(notes))
+
+
+def _ports_of(spec: MacSpec) -> tuple[str, ...]:
+    """Return what a spec says of its ports, in a few words each."""
+    return spec.extras[len(spec.core.extras) :]
 
 
 @dataclass(frozen=True)

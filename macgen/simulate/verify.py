@@ -10,7 +10,7 @@ from typing import Any
 from macgen import tools
 from macgen.bundle.opening import open_bundle
 from macgen.errors import MAX_COUNT, check_flag, check_integer, check_path
-from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
+from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate, testbench_of
 from macgen.simulate.simulators import SimulatorChoice, choose
 
 
@@ -87,11 +87,12 @@ def verify(
         settings["MACGEN_TILES"] = str(tiles)
     if stop_at_first_failure:
         settings["COCOTB_MAX_FAILURES"] = "1"
+    testbench = testbench_of(opened.manifest.spec)
     runs: list[SimulatorRun] = []
     notes = list(opened.notes)
     for name in choose(simulator, opened.manifest.spec):
         with tools.work_directory(workdir, name) as work:
-            run, more = simulate(opened, name, "sim.test_mac", work, settings, timeout)
+            run, more = simulate(opened, name, testbench, work, settings, timeout)
             if run.passed and workdir is None:
                 run = replace(run, log=None)
             work.keep = not run.passed

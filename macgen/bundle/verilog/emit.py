@@ -21,7 +21,7 @@ from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, shown
 from macgen.interrupts import handles_interrupts
-from macgen.rtl import ArrayCore, Design, Modules
+from macgen.rtl import Design, Modules, top_of
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
 
@@ -60,8 +60,8 @@ def to_verilog(spec: MacSpec, name: str) -> str:
     design = Design(spec)
     with _seldom_collected:
         with _interrupt_deferred():
-            modules = Modules(name)
-            rtlil = modules.convert(ArrayCore(design))
+            modules = Modules(name, design.clocking)
+            rtlil = modules.convert(top_of(design))
         _check_free(name, rtlil, modules)
         netlists = _from_top(_netlists(rtlil, name), modules.sources)
         texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
@@ -105,7 +105,7 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
         purpose = "" if component is None else first_sentence(type(component))
         constants = getattr(component, "constants", {})
         description = describe_module(netlist, places, _named(constants), modules.name)
-        yield print_module(description, places, ports, purpose, constants)
+        yield print_module(description, places, ports, purpose, constants, modules.clocking)
 
 
 def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]:

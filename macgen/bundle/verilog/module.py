@@ -62,6 +62,7 @@ class Block:
     reset: Expression | None
     enable: Expression | None
     enable_first: bool
+    asynchronous: bool
     loads: tuple[Load, ...]
 
     def expressions(self) -> Iterator[Expression]:
@@ -338,7 +339,7 @@ class _Builder:
         groups: dict[tuple[object, ...], list[Register]] = defaultdict(list)
         for register in self._netlist.registers:
             key = (register.clock, register.reset, register.reset_high, register.enable, register.enable_high)
-            groups[*key, register.enable_first].append(register)
+            groups[*key, register.enable_first, register.asynchronous].append(register)
         return [self._block(registers) for registers in groups.values()]
 
     def _block(self, registers: list[Register]) -> Block:
@@ -364,6 +365,7 @@ class _Builder:
             reset=self._control(first.reset, first.reset_high),
             enable=self._control(first.enable, first.enable_high),
             enable_first=first.enable_first,
+            asynchronous=first.asynchronous,
             loads=tuple(written),
         )
 

@@ -64,7 +64,9 @@ class _Bench:
         """
         ports = self.modules[f"{self.name}_{unit}"]
         connections = dict(nets)
-        connections |= {port: net for port, net in (("clk", "clk"), ("rst", "1'b0")) if port in ports}
+        connections |= {
+            port: net for port, net in (("clk", "clk"), ("rst", "1'b0"), ("clk_en", "1'b1")) if port in ports
+        }
         if "random" in ports:
             self.inputs[f"random_{unit}"] = ports["random"][1]
             connections["random"] = f"random_{unit}"
