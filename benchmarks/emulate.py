@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -184,7 +185,7 @@ def trials(repeats: int) -> Table:
         def call(samples: tuple[Matrix, Matrix] | None = samples) -> object:
             return monte_carlo.simulate(presets[TRIED], 1024, trials=4000, samples=samples)
 
-        ways = Contestant("compiled", 1, call), Contestant("NumPy", 1, lambda call=call: without_compiler(call))
+        ways = Contestant("compiled", 1, call), Contestant("NumPy", 1, partial(without_compiler, call))
         call()
         for _ in range(repeats):
             for way in ways:

@@ -35,7 +35,8 @@ INLINE uint32_t draw(const Spec& s, uint32_t& state)
     Word now = state;
     for (int rest = int(s.shifts); rest > 0; rest -= most) {
         const int by = rest < most ? rest : most;
-        const Word fresh = now >> (s.tap[0] - by) ^ now >> (s.tap[1] - by) ^ now >> (s.tap[2] - by) ^ now >> (s.tap[3] - by);
+        Word fresh = 0;
+        for (int i = 0; i < MAX_TAPS; i++) fresh ^= now >> (s.tap[i] - by);
         now = (now << by & mask) | (fresh & ((Word(1) << by) - 1));
     }
     state = uint32_t(now);
@@ -56,7 +57,7 @@ INLINE int kind_of_product(int x, bool x_zero, bool x_negative, int y, bool y_ze
 template <class T> INLINE Number<T> exact_product(const Operand& a, const Operand& b)
 {
     if (UNLIKELY(a.kind | b.kind))
-        return special<T>(kind_of_product(a.kind, !a.kind && !a.magnitude, a.negative, b.kind, !b.kind && !b.magnitude, b.negative));
+        return special<T>(kind_of_product(a.kind, is_zero(a), a.negative, b.kind, is_zero(b), b.negative));
     return finite(a.negative != b.negative, T(Word(a.magnitude) * b.magnitude), a.exponent + b.exponent);
 }
 
@@ -73,11 +74,12 @@ template <class T> INLINE Number<T> product(const Spec& s, const Operand& a, con
 template <class T> inline Number<T> scaled(const Number<T>& x, const Operand& scale)
 {
     if (UNLIKELY(x.kind | scale.kind))
-        return special<T>(kind_of_product(x.kind, is_zero(x), x.negative, scale.kind, !scale.kind && !scale.magnitude, scale.negative));
+        return special<T>(
+            kind_of_product(x.kind, is_zero(x), x.negative, scale.kind, is_zero(scale), scale.negative));
     return finite(x.negative != scale.negative, x.magnitude * T(Word(scale.magnitude)), x.exponent + scale.exponent);
 }
 
-// -- sums of lanes -----------------------------------------------------------------------------------------------------
+// -- sums of lanes ---------------------------------------------------------------------------------------------------
 
 // The exact sum of products, which has no more bits than T.
 template <class T> APART Number<T> fused_sum(const Spec& s, const Number<T>* products, int count)
@@ -111,7 +113,8 @@ template <class T> INLINE T cut_at(const Number<T>& x, int place)
 
 // R of the sum of accumulator and products, each cut W bits below the leading bit of the largest.
 template <class T>
-APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T>* products, int count, uint32_t random, int& flags)
+APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T>* products, int count, uint32_t random,
+                             int& flags)
 {
     int kinds = acc.kind, largest = -(1 << 20);
     const auto look = [&](const Number<T>& x) {
@@ -131,7 +134,7 @@ APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T
     return round_float(s.acc, negative, negated_if(negative, sum), place, random, flags);
 }
 
-// -- additions ---------------------------------------------------------------------------------------------------------
+// -- additions -------------------------------------------------------------------------------------------------------
 
 template <class T> INLINE bool same(const Number<T>& x, const Number<T>& y)
 {
@@ -162,7 +165,8 @@ template <class T> APART bool cancel(const Spec& s, const Number<T>* products, i
 
 // Counts an addition; `is_zero_addend` is asked only where the answer matters.
 template <class T, class Ask>
-inline void count(Counts& counts, const Number<T>& before, const Number<T>& after, int flags, int kinds, const Ask& is_zero_addend)
+inline void count(Counts& counts, const Number<T>& before, const Number<T>& after, int flags, int kinds,
+                  const Ask& is_zero_addend)
 {
     counts.additions++;
     counts.saturated += (flags & OVERFLOWED) != 0;
@@ -173,7 +177,8 @@ inline void count(Counts& counts, const Number<T>& before, const Number<T>& afte
 
 // A step: takes `lanes` products, the factors of the next one `a_step` and `b_step` further.
 template <class T>
-INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes, Counts* counts)
+INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step,
+                 int lanes, Counts* counts)
 {
     const uint32_t random = s.random_place == STEPS ? draw(s, state.shift_register) : 0;
     const Number<T> before = state.inner;
@@ -193,7 +198,8 @@ INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_ste
             addend = product<T>(s, *a, *b, state.flags);
         } else {
             Number<T> products[MAX_LANES];
-            for (int lane = 0; lane < lanes; lane++) products[lane] = product<T>(s, a[lane * a_step], b[lane * b_step], state.flags);
+            for (int lane = 0; lane < lanes; lane++)
+                products[lane] = product<T>(s, a[lane * a_step], b[lane * b_step], state.flags);
             addend = s.lane_sum == TREE ? tree_sum(s, products, lanes, state.flags) : fused_sum(s, products, lanes);
         }
         state.inner = add(s.acc, before, addend, random, flags);
@@ -203,7 +209,8 @@ INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_ste
 }
 
 template <class T>
-APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_scale, const Operand* b_scale, Counts* counts)
+APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_scale, const Operand* b_scale,
+                Counts* counts)
 {
     if (first && !s.has_outer_adder) {
         state.outer = state.inner;
@@ -230,7 +237,7 @@ template <class T> double to_double(const Number<T>& x)
     return x.negative ? -magnitude : magnitude;
 }
 
-// -- a block of dot products -------------------------------------------------------------------------------------------
+// -- a block of dot products -----------------------------------------------------------------------------------------
 
 // Results side by side in the innermost loop, so that their additions overlap in the processor.
 constexpr int GROUP = 8;
@@ -251,12 +258,16 @@ struct Lines {
     const Operand* data;
     int64_t step;  // to the next product's
     int64_t line;  // to the next dot product's
+
+    const Operand* at(int64_t k, int64_t i) const { return data + k * step + i * line; }
 };
 
 // Reads `count` values from `first` on of each of some rows: groups of rows side by side, value by value.
-inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t rows, int64_t first, int64_t count, int64_t group, Operand* to)
+inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t rows, int64_t first, int64_t count,
+                       int64_t group, Operand* to)
 {
-    for (int64_t i = 0; i < rows; i++) read(f, m, row + i, first, count, to + i / group * group * count + i % group, group);
+    for (int64_t i = 0; i < rows; i++)
+        read(f, m, row + i, first, count, to + i / group * group * count + i % group, group);
 }
 
 // Some products of `length`, from the first one up to the last one, and the chunks that end among them.
@@ -268,16 +279,18 @@ struct Segment {
 
 // Takes a segment's products into the sums of a few dot products; the scales' steps are those from chunk to chunk.
 template <class T>
-inline void take_segment(const Spec& s, const Segment& segment, State<T>* states, int width, Lines a, Lines b, Lines a_scales, Lines b_scales, Counts* counts)
+inline void take_segment(const Spec& s, const Segment& segment, State<T>* states, int width, Lines a, Lines b,
+                         Lines a_scales, Lines b_scales, Counts* counts)
 {
     for (int64_t k = segment.first; k < segment.last; k += s.lanes) {
         const int lanes = int(segment.last - k < s.lanes ? segment.last - k : s.lanes);
         const Operand *of_a = a.data + (k - segment.first) * a.step, *of_b = b.data + (k - segment.first) * b.step;
-        for (int i = 0; i < width; i++) step(s, states[i], of_a + i * a.line, a.step, of_b + i * b.line, b.step, lanes, counts);
+        for (int i = 0; i < width; i++)
+            step(s, states[i], of_a + i * a.line, a.step, of_b + i * b.line, b.step, lanes, counts);
         if (k + lanes != segment.length && (k + lanes) % segment.chunk) continue;
         const int64_t chunk = k / segment.chunk, here = chunk - segment.first_chunk();
         for (int i = 0; i < width; i++)
-            fold(s, states[i], chunk == 0, a_scales.data + here * a_scales.step + i * a_scales.line, b_scales.data + here * b_scales.step + i * b_scales.line, counts);
+            fold(s, states[i], chunk == 0, a_scales.at(here, i), b_scales.at(here, i), counts);
     }
 }
 
@@ -299,7 +312,8 @@ INLINE int64_t rounded_up(int64_t x, int64_t to) { return (x + to - 1) / to * to
 // Computes the results of `rows` rows of a and `columns` rows of b (pairwise: of so many rows of both, from `row` on).
 // Returns 0, or 1 where there is not enough memory.
 template <class T>
-int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_t column, int64_t columns, Counts* counts)
+int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                Counts* counts)
 {
     const bool pairwise = job.pairwise;
     if (pairwise) columns = 1;
@@ -329,9 +343,13 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
             for (int64_t i = 0; i < (pairwise ? 1 : rows); i++)
                 for (int64_t j = 0; j < b_rows; j += GROUP) {
                     const int64_t line = pairwise ? j : i;
-                    const auto of_a = [&](const Operand* all, int64_t n) { return Lines{all + line * n, a_group, pairwise}; };
+                    const auto of_a = [&](const Operand* all, int64_t n) {
+                        return Lines{all + line * n, a_group, pairwise};
+                    };
                     const auto of_b = [&](const Operand* all, int64_t n) { return Lines{all + j * n, GROUP, 1}; };
-                    take_segment(s, segment, states + i * columns + j, int(smaller_of(b_rows - j, GROUP)), of_a(a, count), of_b(b, count), of_a(a_scales, chunks), of_b(b_scales, chunks), counts);
+                    const int width = int(smaller_of(b_rows - j, GROUP));
+                    take_segment(s, segment, states + i * columns + j, width, of_a(a, count),
+                                 of_b(b, count), of_a(a_scales, chunks), of_b(b_scales, chunks), counts);
                 }
         }
         for (int64_t i = 0; i < rows * columns; i++) finish(s, job, states[i], row + i / columns, column + i % columns);

@@ -29,7 +29,8 @@ constexpr int tall = 16;             // so many
 template <class C>
 class Packer {
   public:
-    Packer(const Matrix& m, const Grid& g, const Packed& p, Read<C> reader) : matrix(m), packed(p), grid(g), read(reader) {
+    Packer(const Matrix& m, const Grid& g, const Packed& p, Read<C> reader)
+        : matrix(m), packed(p), grid(g), read(reader) {
         const bool pairs = p.into == Into::i16;
         products_of_word = pairs ? 2 : 1;
         size = p.into == Into::f64 ? 8 : 4;

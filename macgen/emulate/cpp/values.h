@@ -15,6 +15,8 @@ struct Operand {
     uint8_t kind;
 };
 
+INLINE bool is_zero(const Operand& x) { return !x.kind && !x.magnitude; }
+
 // Any number of those types.
 struct Value {
     Word magnitude;
@@ -92,7 +94,8 @@ bool read_line(const Format& f, const char* from, int64_t stride, int64_t count,
 }
 
 // The same for elements of a line from `first` on.
-inline bool read(const Format& f, const Matrix& m, int64_t line, int64_t first, int64_t count, Operand* to, int64_t to_step)
+inline bool read(const Format& f, const Matrix& m, int64_t line, int64_t first, int64_t count, Operand* to,
+                 int64_t to_step)
 {
     return macgen::with_type_of(m, [&](auto element) {
         return read_line<decltype(element)>(f, m.at(line, first), m.product_stride, count, to, to_step);
