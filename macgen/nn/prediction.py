@@ -8,7 +8,7 @@ from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, Format, Rounding
 from macgen.spec import MacSpec
 from macgen.width import bounds, nsr, truncation
-from macgen.width.goal import Sum
+from macgen.width.formulas.chunks import nonzero
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def predicted_nsr(spec: MacSpec, length: int, nzr: float) -> Prediction | None:
         return None
     if nzr <= 0:
         return Prediction(0.0, True)
-    counted, chunk = Sum(length=length, nzr=nzr).nonzero(spec.chunk)
+    counted, chunk = nonzero(length, spec.chunk, nzr)
     inner = counted if chunk is None else chunk
     folds = -(-counted // inner)
     inner, counted = -(-inner // spec.lanes), -(-counted // spec.lanes)
