@@ -30,14 +30,15 @@ _LEAST_NAMED = 4
 _COLLECTED_AFTER = 10_000
 
 # `proc` in full, since Icarus leaves the `always @*` blocks of a raw conversion at X at time 0. `opt_dff` turns
-# multiplexers before registers back into `if (rst)`, for which it needs `opt_clean`. Another one at the end would take
-# as long as all the rest; the printer leaves out by itself what is not used.
+# multiplexers before registers back into `if (rst)`, for which it needs `opt_clean` in modules that have some. That
+# takes half of Yosys' time on a wide array, and another one at the end would take as much; the printer leaves out by
+# itself what is not used.
 _SCRIPT = """\
 read_rtlil <<END_OF_RTLIL
 {rtlil}
 END_OF_RTLIL
 proc -noopt
-opt_clean
+opt_clean t:$*dff* %m
 opt_expr
 opt_merge
 opt_dff

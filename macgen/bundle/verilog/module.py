@@ -4,14 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from macgen.bundle.verilog.expressions import (
-    Binary,
-    Concatenation,
-    Constant,
-    Expression,
-    Reference,
-    negation,
-)
+from macgen.bundle.verilog.expressions import Binary, Concatenation, Constant, Expression, Reference, negation
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Instance, Netlist, Register, Wire

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "units.h"
+#include "crew.h"
 
 // A number in one form for equal values.
 inline Number canonical(Number n) {
