@@ -30,7 +30,10 @@ CARRIED_SIDE = 1024
 
 
 COMPILED_FROM = 1 << 22
-"""Multiply-accumulates of a spec in this process from which a kernel pays that is not there yet."""
+"""Multiply-accumulates of a spec in this process from which it gets a kernel of its own.
+
+A compile takes as much processor time as 14 to 28 million on the exact kernel: 0.2 to 0.3 s, where one takes 9 to
+17 ns. Kernels are kept, so it pays well before that; less than this number is done in hundredths of a second."""
 
 
 class OffGridError(Exception):
