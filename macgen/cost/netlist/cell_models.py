@@ -67,8 +67,8 @@ def _flip_flop(flip_flop: FlipFlop) -> Iterator[str]:
             yield f"  wire is_{name} = {_text(condition)};"
             events.append(f"posedge is_{name}")
             choices.append(f"if (is_{name}) {state} <= 1'b{value}; else ")
-    yield f"  wire next_state = {_text(flip_flop.next_state)};"
-    taken = "^next_state === 1'bx ? $random : next_state"
+    following = _text(flip_flop.next_state)
+    taken = f"^({following}) === 1'bx ? $random : {following}"
     yield f"  always @({' or '.join(events)}) {''.join(choices)}{state} <= {taken};"
 
 
