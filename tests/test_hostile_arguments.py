@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import macgen
-from macgen import emulate, golden, network, numerics, system, width
+from macgen import emulate, gate_level, golden, network, numerics, system, width
 from macgen.bundle import load_manifest
 from macgen.errors import MacgenError
 from macgen.network.gemm import contraction_layer
@@ -303,6 +303,20 @@ BUNDLE = "bundle"
 CALLS_ON_A_BUNDLE = [
     (macgen.build, {"spec": SCALED, "directory": BUNDLE, "name": "array", "force": False}),
     (load_manifest, {"directory": BUNDLE}),
+    (macgen.verify, {"bundle": BUNDLE, "netlist": True, "liberty": None, "seed": 2, "tiles": 3}),
+    (
+        gate_level.verify_netlist,
+        {
+            "bundle": BUNDLE,
+            "liberty": "cells.lib",
+            "simulator": "verilator",
+            "seed": 2,
+            "tiles": 3,
+            "trust": False,
+            "timeout": 10.0,
+            "progress": print,
+        },
+    ),
     (
         macgen.verify,
         {"bundle": BUNDLE, "simulator": "verilator", "seed": 2, "tiles": 3, "trust": False, "progress": print},
@@ -452,6 +466,7 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
         "macgen.simulate.verify.simulate",
         "macgen.simulate.matmul.simulate",
         "macgen.system.simulation.tools.compile_verilated",
+        "macgen.gate_level.synthesize_gates",
         "macgen.prove.exhaustive.prover.compile_program",
         "macgen.prove.formal.prover._modules",
         "macgen.cost.estimate.tools.side_by_side",

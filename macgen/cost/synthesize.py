@@ -18,9 +18,10 @@ from typing import Literal
 from macgen import tools
 from macgen.cost.library import liberty, liberty_grammar
 from macgen.cost.netlist.buffers import insert_buffers
+from macgen.cost.netlist.cell_models import cell_models
 from macgen.cost.netlist.hierarchy import read_modules, repeated_modules, total_cells
 from macgen.cost.netlist.netlist import Netlist, read_netlist
-from macgen.cost.netlist.structural_verilog import structural_verilog
+from macgen.cost.netlist.structural_verilog import structural_verilog, tie_cells
 from macgen.errors import MacgenError
 
 DEFAULT_TIMEOUT = 3600.0
@@ -200,6 +201,25 @@ def synthesize_gates(
         netlist=netlist,
         verilog=verilog,
     )
+
+
+def gate_level_verilog(workdir: Path, top: str, liberty_file: Path | None) -> str:
+    """Return what `synthesize_gates` left in a directory as Verilog, with models of the cells that it has.
+
+    Parameters:
+        workdir: the directory.
+        top: the top module.
+        liberty_file: Liberty file that it was mapped to; None for generic gates.
+
+    Raises:
+        MacgenError: a cell cannot be simulated.
+    """
+    library = generic_library() if liberty_file is None else liberty.read(liberty_file)
+    modules = read_modules(workdir / "netlist.json")
+    text = structural_verilog(modules, top, library)
+    # With a flow that ties constants to cells, these stand in the text alone.
+    used = {*total_cells(modules, top), *(name for name, _ in tie_cells(library).values())}
+    return f"{text}\n{cell_models(library, used)}"
 
 
 def synthesize_luts(

@@ -10,6 +10,7 @@ from macgen.cost.estimate import Cost, Report
 from macgen.errors import MacgenError
 from macgen.network import Gemm, Layer, Network, conv_layer, linear_layer, matmul_layer
 from macgen.system import MatrixProduct, schedule
+from tests.network.models import model, node, saved, value, weight
 
 SPEC = MacSpec(a="int8", b="int4", acc="int20", lanes=2, rows=4, cols=8)
 
@@ -106,6 +107,26 @@ def test_resnet18():
     assert first.cycles.total == tiles * (147 + 3) - 1 + 10 - 1 + 4
     assert found.rows[-1].tiling.product == MatrixProduct(1, 512, 1000)
     assert json.dumps(found.to_dict())
+
+
+def test_every_layer_of_a_model(tmp_path):
+    """A convolution in two groups, then the product of what comes of it with itself; both for a batch of 6."""
+    nodes = [
+        node("Conv", "x w", "y", group=2, kernel_shape=[3, 3]),
+        node("Transpose", "y", "t", perm=[0, 1, 3, 2]),
+        node("MatMul", "y t", "z"),
+    ]
+    inputs = [value("x", ["n", 4, 7, 8])]
+    file = saved(tmp_path, model(nodes, inputs, [weight("w", 6, 2, 3, 3)]))
+    told = []
+    found = schedule(SPEC, model=file, dims={"n": 6}, progress=told.append)
+    assert [row.tiling.product for row in found.rows] == [
+        MatrixProduct(6 * 5 * 6, 18, 3, 2),
+        MatrixProduct(5, 6, 5, 36),
+    ]
+    assert found.batch == 6
+    assert told[-1] == "laying out tiles"
+    assert schedule(SPEC, model=file, batch=6).rows == found.rows
 
 
 def test_a_bundle_is_as_good_as_its_spec(tmp_path):
