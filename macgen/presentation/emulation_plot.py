@@ -123,15 +123,16 @@ def _draw_noise(axes: "Axes", curves: dict[str, list[Run]]) -> None:
     """
     for number, (name, runs) in enumerate(curves.items()):
         colour, mark = _COLOURS[number % len(_COLOURS)], _MARKS[number % len(_MARKS)]
-        widths = [run.man_bits or 0 for run in runs]
-        noisy = [index for index in range(len(runs[0].layers)) if any(run.layers[index].measured for run in runs)]
-        if not noisy:
+        runs = [run for run in runs if any(layer.measured for layer in run.layers)]
+        if not runs:
             continue
-        measured = [[max(run.layers[index].measured, _LEAST) for index in noisy] for run in runs]
-        predicted = [[_predicted(run.layers[index]) for index in noisy] for run in runs]
-        axes.semilogy(widths, np.median(measured, axis=1), f"{mark}-", color=colour, label=f"median layer, {name}")
-        axes.semilogy(widths, np.nanmedian(predicted, axis=1), "--", color=colour, label=f"predicted, {name}")
-        axes.fill_between(widths, np.min(measured, axis=1), np.max(measured, axis=1), color=colour, alpha=0.12)
+        widths = [run.man_bits or 0 for run in runs]
+        measured = [[max(layer.measured, _LEAST) if layer.measured else np.nan for layer in run.layers] for run in runs]
+        predicted = [[_predicted(layer) if layer.measured else np.nan for layer in run.layers] for run in runs]
+        axes.semilogy(widths, np.nanmedian(measured, axis=1), f"{mark}-", color=colour, label=f"median layer, {name}")
+        if not np.isnan(predicted).all():
+            axes.semilogy(widths, np.nanmedian(predicted, axis=1), "--", color=colour, label=f"predicted, {name}")
+        axes.fill_between(widths, np.nanmin(measured, axis=1), np.nanmax(measured, axis=1), color=colour, alpha=0.12)
     axes.set_ylabel("noise-to-signal ratio of sums")
     axes.set_xlabel("mantissa bits of the accumulator (shaded: all layers that lose anything)")
     axes.grid(alpha=0.3)

@@ -136,6 +136,10 @@ def test_layers_that_lose_nothing_are_in_no_range():
         ]
         pictures.append(texts(draw_emulation(emulation(*runs), ".svg")))
     assert pictures[0] == pictures[1]
+    unknown = [run(f"e6m{bits}, x", layer("one", 0.1, lane_sum="aligned:8"), man_bits=bits) for bits in (2, 3)]
+    text = texts(draw_emulation(emulation(*unknown), ".svg"))
+    assert "median layer, x" in text
+    assert "predicted, x" not in text
     silent = [run(f"e6m{bits}, no chunks", layer("exact", 0.0), man_bits=bits) for bits in (2, 3)]
     assert "accuracy" in texts(draw_emulation(emulation(*silent), ".svg"))
 
