@@ -50,7 +50,8 @@ def draw_emulation(
         emulation: what `macgen.nn.emulate` returned.
         suffix: `.svg`, `.png` or `.pdf`.
         title: above a sweep; None: examples and operands.
-        planned: mantissa bits that a plan asks for, one for each chunk length of a sweep, to be marked.
+        planned: mantissa bits that a plan has at most, one for each chunk length of a sweep, to be marked; a star is
+            what the plan's own run is right in.
         chance: accuracy of the best constant guess, to be marked in a sweep; 0: not.
 
     Returns:
@@ -104,7 +105,10 @@ def _draw_accuracy(
         if number < len(planned):
             # Two plans of the same width stand side by side.
             place = planned[number] + 0.04 * (number - (len(planned) - 1) / 2)
-            axes.axvline(place, color=colour, linestyle=":", label=f"plan, {name}: {planned[number]} bits")
+            axes.axvline(place, color=colour, linestyle=":", label=f"plan, {name}: up to {planned[number]} bits")
+            # Its layers have accumulators of their own, most of them narrower: what comes of that is another point.
+            by_plan = [_share(run.answers) for run in emulation.runs if run.label == f"plan, {name}"]
+            axes.plot([place] * len(by_plan), by_plan, "*", color=colour, markersize=14, markeredgecolor="black")
     axes.axhline(_share(emulation.exact.answers), color=_EXACT, linestyle="--", label="exact sums of the same operands")
     axes.axhline(_share(emulation.float32), color=_FLOAT, linestyle="-.", linewidth=1, label="float32")
     if chance:
