@@ -187,7 +187,7 @@ class FloatFormat:
             return top - (1 << self.man_bits)
         return top - 1 if self.encoding == Encoding.FN else top
 
-    @property
+    @cached_property
     def max(self) -> float:
         """Largest finite value."""
         return float(self.number(self.max_code).to_fraction())

@@ -50,7 +50,8 @@ def draw_emulation(
         emulation: what `macgen.nn.emulate` returned.
         suffix: `.svg`, `.png` or `.pdf`.
         title: above a sweep; None: examples and operands.
-        planned: mantissa bits that a plan asks for, one for each chunk length of a sweep, to be marked.
+        planned: mantissa bits that a plan has at most, one for each chunk length of a sweep, to be marked; a star is
+            what the plan's own run is right in.
         chance: accuracy of the best constant guess, to be marked in a sweep; 0: not.
 
     Returns:
@@ -104,7 +105,10 @@ def _draw_accuracy(
         if number < len(planned):
             # Two plans of the same width stand side by side.
             place = planned[number] + 0.04 * (number - (len(planned) - 1) / 2)
-            axes.axvline(place, color=colour, linestyle=":", label=f"plan, {name}: {planned[number]} bits")
+            axes.axvline(place, color=colour, linestyle=":", label=f"plan, {name}: up to {planned[number]} bits")
+            # Its layers have accumulators of their own, most of them narrower: what comes of that is another point.
+            by_plan = [_share(run.answers) for run in emulation.runs if run.label == f"plan, {name}"]
+            axes.plot([place] * len(by_plan), by_plan, "*", color=colour, markersize=14, markeredgecolor="black")
     axes.axhline(_share(emulation.exact.answers), color=_EXACT, linestyle="--", label="exact sums of the same operands")
     axes.axhline(_share(emulation.float32), color=_FLOAT, linestyle="-.", linewidth=1, label="float32")
     if chance:
@@ -123,15 +127,16 @@ def _draw_noise(axes: "Axes", curves: dict[str, list[Run]]) -> None:
     """
     for number, (name, runs) in enumerate(curves.items()):
         colour, mark = _COLOURS[number % len(_COLOURS)], _MARKS[number % len(_MARKS)]
-        widths = [run.man_bits or 0 for run in runs]
-        noisy = [index for index in range(len(runs[0].layers)) if any(run.layers[index].measured for run in runs)]
-        if not noisy:
+        runs = [run for run in runs if any(layer.measured for layer in run.layers)]
+        if not runs:
             continue
-        measured = [[max(run.layers[index].measured, _LEAST) for index in noisy] for run in runs]
-        predicted = [[_predicted(run.layers[index]) for index in noisy] for run in runs]
-        axes.semilogy(widths, np.median(measured, axis=1), f"{mark}-", color=colour, label=f"median layer, {name}")
-        axes.semilogy(widths, np.nanmedian(predicted, axis=1), "--", color=colour, label=f"predicted, {name}")
-        axes.fill_between(widths, np.min(measured, axis=1), np.max(measured, axis=1), color=colour, alpha=0.12)
+        widths = [run.man_bits or 0 for run in runs]
+        measured = [[max(layer.measured, _LEAST) if layer.measured else np.nan for layer in run.layers] for run in runs]
+        predicted = [[_predicted(layer) if layer.measured else np.nan for layer in run.layers] for run in runs]
+        axes.semilogy(widths, np.nanmedian(measured, axis=1), f"{mark}-", color=colour, label=f"median layer, {name}")
+        if not np.isnan(predicted).all():
+            axes.semilogy(widths, np.nanmedian(predicted, axis=1), "--", color=colour, label=f"predicted, {name}")
+        axes.fill_between(widths, np.nanmin(measured, axis=1), np.nanmax(measured, axis=1), color=colour, alpha=0.12)
     axes.set_ylabel("noise-to-signal ratio of sums")
     axes.set_xlabel("mantissa bits of the accumulator (shaded: all layers that lose anything)")
     axes.grid(alpha=0.3)

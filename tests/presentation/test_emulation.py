@@ -119,8 +119,8 @@ def test_curves_of_a_sweep():
     ]
     by_plan = run("plan, no chunks", layer("one", 0.01))
     text = texts(draw_emulation(emulation(*runs, by_plan), ".svg", title="A title", planned=[6, 4], chance=0.1))
-    for shown in ("A title", "accuracy", "plan, no chunks: 6 bits", "plan, chunks of 64: 4 bits", "best constant guess",
-                  "median layer, chunks of 64", "predicted, no chunks", "float32"):  # fmt: skip
+    for shown in ("A title", "accuracy", "plan, no chunks: up to 6 bits", "plan, chunks of 64: up to 4 bits",
+                  "best constant guess", "median layer, chunks of 64", "predicted, no chunks", "float32"):  # fmt: skip
         assert shown in text
     unlabelled = [run(f"e6m{bits}, x", layer("one", 0.1), man_bits=bits, right=None) for bits in (2, 3)]
     assert "agreement with float32" in texts(draw_emulation(emulation(*unlabelled, right=None), ".svg"))
@@ -136,6 +136,10 @@ def test_layers_that_lose_nothing_are_in_no_range():
         ]
         pictures.append(texts(draw_emulation(emulation(*runs), ".svg")))
     assert pictures[0] == pictures[1]
+    unknown = [run(f"e6m{bits}, x", layer("one", 0.1, lane_sum="aligned:8"), man_bits=bits) for bits in (2, 3)]
+    text = texts(draw_emulation(emulation(*unknown), ".svg"))
+    assert "median layer, x" in text
+    assert "predicted, x" not in text
     silent = [run(f"e6m{bits}, no chunks", layer("exact", 0.0), man_bits=bits) for bits in (2, 3)]
     assert "accuracy" in texts(draw_emulation(emulation(*silent), ".svg"))
 
