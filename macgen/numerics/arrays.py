@@ -149,7 +149,7 @@ def nearest_of_precision(x: NDArray[np.float64], precision: int, least_exponent:
         x: magnitudes below 2**900.
         precision: 1 to 50.
         least_exponent: numbers below 2 to this power are rounded at the place of its last bit, as subnormal ones are;
-            from -950 on. None: all keep their bits, but for binary64's own subnormal numbers, which stay as they are.
+            from -950 to 900. None: all keep so many bits, but for binary64's own subnormal numbers, which stay.
     """
     place = (x.view(np.uint64) & np.uint64(0x7FF << 52)).view(np.float64)
     if least_exponent is not None:

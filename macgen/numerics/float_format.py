@@ -411,7 +411,7 @@ class FloatFormat:
 
     def _is_usual(self, x: NDArray[np.float64]) -> bool:
         """Return whether no number or format is near the ends of binary64."""
-        if x.ndim == 0 or x.size == 0 or self.precision > 50 or not self.min_exponent >= -950:
+        if x.ndim == 0 or x.size == 0 or self.precision > 50 or not -950 <= self.min_exponent <= 900:
             return False
         return bool(max(x.max(), -x.min()) < 2.0**900)
 

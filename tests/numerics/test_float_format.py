@@ -463,6 +463,15 @@ def test_quantize_of_arrays_without_extremes_equals_round(fmt, seed, power):
         np.testing.assert_array_equal(np.signbit(fmt.quantize(zeros)), [False, fmt.encoding != "fnuz"])
 
 
+@pytest.mark.parametrize(
+    "text", ["e3m0finite:bias=-1016", "e3m0finite:bias=-900", "e2m3:bias=980", "e8m2:bias=1000:flush"]
+)
+def test_quantize_to_formats_near_the_ends_of_binary64(text):
+    fmt = parse_format(text)
+    x = np.array([1.5, -1.25, 0.0, -0.0, 3e-7, fmt.min_normal, fmt.max])
+    assert fmt.encode(fmt.quantize(x)).tolist() == [scalar_round(fmt, v, "rne", "saturate") for v in x.tolist()]
+
+
 @given(float_formats(), SEEDS)
 def test_encode_inverts_decode(fmt, seed):
     codes = [code for code in some_codes(fmt, seed) if not fmt.number(code).is_nan]
