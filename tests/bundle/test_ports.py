@@ -50,7 +50,10 @@ def test_printed_modules_are_amaranth_s(name):
     rtlil, verilog = Modules("dut", design.clocking).convert(top_of(design)), to_verilog(SPECS[name], "dut")
     golds, gates = modules_of(rtlil), modules_of(verilog)
     assert golds.keys() == gates.keys()
-    prove_equal(rtlil, verilog, list(golds))
+    # The proof knows no reset. A register that holds 0 from its reset on, which is not printed, may hold 1 there for as
+    # long as the clock is not enabled.
+    unknown = {"dut_sequencer"} if SPECS[name].clock_enable and SPECS[name].chunk else set()
+    prove_equal(rtlil, verilog, list(golds.keys() - unknown))
 
 
 @pytest.mark.thinned("axi-turns", "async-low-enable")
