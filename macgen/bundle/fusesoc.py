@@ -1,5 +1,6 @@
 """The FuseSoC core file (CAPI2) of a bundle."""
 
+from macgen.bundle.constraints import CONFIG
 from macgen.bundle.manifest import Manifest
 from macgen.bundle.verilog import describe
 
@@ -19,7 +20,7 @@ filesets:
       - manifest.json: {{file_type: user}}
       - constraints/{name}.sdc: {{file_type: user}}
       - constraints/{name}.xdc: {{file_type: user}}
-      - {name}.core: {{file_type: user}}
+      - {name}.core: {{file_type: user}}{config}
 scripts:
   verify:
     cmd: [macgen, verify, --simulator, icarus, src/{name}_{version}]
@@ -67,4 +68,5 @@ def core_file(manifest: Manifest) -> str:
         version=manifest.tools["macgen"],
         description=describe(manifest.spec),
         verilog=manifest.verilog,
+        config="" if manifest.target is None else f"\n      - {CONFIG}: {{file_type: user}}",
     )

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In
 from macgen.bundle.constraints import constraint_paths
 from macgen.bundle.names import check_name
 from macgen.bundle.streams import streams_of
+from macgen.bundle.target import Target
 from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.rtl import Design
 from macgen.rtl.axi_layout import top_signature
@@ -27,6 +28,10 @@ SCHEMA = 2
 
 MAX_MANIFEST_BYTES = 1 << 20
 """A hundred times what macgen writes; a larger file is not read."""
+
+
+_OPTIONAL = ("enable", "target")
+"""Keys of a manifest that are left out where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Manifest:
         files: SHA-256 of every file but the manifest, in hexadecimal.
         clock, reset: ports; the clock's rising edge counts. The spec says how the reset acts.
         enable: the port of the clock enable; None: there is none.
+        target: the clock that the bundle is handed over for; None: none was said.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Manifest:
     clock: str = "clk"
     reset: str = "rst"
     enable: str | None = None
+    target: Target | None = None
 
     @property
     def top(self) -> str:
@@ -76,7 +83,7 @@ class Manifest:
         return self.name
 
     @classmethod
-    def of(cls, spec: MacSpec, name: str) -> Self:
+    def of(cls, spec: MacSpec, name: str, target: Target | None = None) -> Self:
         """Return the description of an array, without files."""
         design = Design(spec)
         ports = [Port(port, "input", 1) for port in design.clocking.ports]
@@ -93,14 +100,17 @@ class Manifest:
             clock=design.clocking.clock,
             reset=design.clocking.reset,
             enable=design.clocking.enable,
+            target=target,
         )
 
     def to_json(self) -> str:
         """Return the text of manifest.json."""
         values = {"schema": SCHEMA, **{item.name: getattr(self, item.name) for item in fields(self)}}
         values |= {"top": self.top, "spec": self.spec.to_dict(), "ports": [asdict(port) for port in self.ports]}
-        if self.enable is None:
-            del values["enable"]
+        values["target"] = None if self.target is None else asdict(self.target)
+        for key in _OPTIONAL:
+            if values[key] is None:
+                del values[key]
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
@@ -122,8 +132,9 @@ class Manifest:
         files = values.get("files")
         if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
             raise MacgenError("manifest has no object of strings under 'files'; accepted is what macgen build writes")
-        # All else follows from spec and name: what stands there must be that.
-        expected = cls.of(spec, name)
+        # All else follows from spec, name and target: what stands there must be that.
+        target = _target(values.get("target"))
+        expected = cls.of(spec, name, target)
         tools = values.get("tools")
         if not isinstance(tools, dict) or not all(isinstance(item, str) for item in tools.values()):
             raise MacgenError("manifest has no object of strings under 'tools'; accepted is what macgen build writes")
@@ -137,7 +148,7 @@ class Manifest:
                     f"manifest has {key} {values.get(key)!r:.80}, which contradicts its spec and name; accepted is "
                     f"{made[key]!r:.80}"
                 )
-        paths = bundle_paths(name)
+        paths = bundle_paths(name, target is not None)
         for path in paths:
             if path not in files:
                 raise MacgenError(f"manifest lists no file {path!r}; accepted is what macgen build writes")
@@ -166,9 +177,25 @@ def versions() -> dict[str, str]:
     return {"macgen": __version__, **packages}
 
 
-def bundle_paths(name: str) -> tuple[str, ...]:
+def _target(values: object) -> Target | None:
+    """Return the target that a manifest names, if any.
+
+    Raises:
+        MacgenError: it is none.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, dict) or values.keys() != {item.name for item in fields(Target)}:
+        raise MacgenError(f"manifest has target {values!r:.80}; accepted are clock_mhz and io_share")
+    try:
+        return Target(**values)
+    except MacgenError as error:
+        raise MacgenError(f"manifest: {error}") from None
+
+
+def bundle_paths(name: str, handed_over: bool = False) -> tuple[str, ...]:
     """Return the path in the bundle of every file of an array but the manifest: no bundle has others."""
-    return (f"rtl/{name}.v", *constraint_paths(name), f"{name}.core")
+    return (f"rtl/{name}.v", *constraint_paths(name, handed_over), f"{name}.core")
 
 
 def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
@@ -212,7 +239,7 @@ def name_of_bundle(directory: Path) -> str | None:
     try:
         values = json.loads(_read(directory))
         name = check_name(values["name"])
-        known = values.keys() >= {"schema", "top", *(item.name for item in fields(Manifest))} - {"enable"}
+        known = values.keys() >= {"schema", "top", *(item.name for item in fields(Manifest))} - set(_OPTIONAL)
         return name if known and "macgen" in values["tools"] and values["verilog"] == f"rtl/{name}.v" else None
     except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
         return None

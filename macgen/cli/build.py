@@ -31,6 +31,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
         "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
+        "Hand-over": ["clock_mhz", "io_share"],
         "Output": ["output", "name", "force"],
     },
 )
@@ -142,6 +143,18 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     help="Give the array a port without which a clock edge changes nothing, but for a reset.",
 )
 @click.option(
+    "--clock-mhz",
+    type=float,
+    metavar="F",
+    help="Clock that the constraints ask for; with LibreLane's config.json.  [default: 100, without it]",
+)
+@click.option(
+    "--io-share",
+    type=float,
+    metavar="X",
+    help="With --clock-mhz: share of the period taken outside before inputs and after outputs.  [default: 0.2]",
+)
+@click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Bundle directory.  [default: build/NAME]"
 )
 @click.option(
@@ -157,6 +170,8 @@ def build(
     layer: str | None,
     widest: bool,
     length: int | None,
+    clock_mhz: float | None,
+    io_share: float | None,
     output: Path | None,
     name: str | None,
     force: bool,
@@ -199,7 +214,7 @@ def build(
     reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
     with console.progress(f"Generating {name}"):
-        built = build_bundle(resolved, directory, name=name, force=force)
+        built = build_bundle(resolved, directory, name=name, force=force, clock_mhz=clock_mhz, io_share=io_share)
     _summarize(built, reasons)
 
 

@@ -13,9 +13,16 @@ from macgen.cli.parameters import integer
 @click.option(
     "--liberty",
     metavar="FILE",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Map to the cells of this Liberty file (.lib, .lib.gz): area in um2, timing, tabulated energies.  "
-    "[default: generic gates with built-in energies]",
+    help="Map to the cells of this Liberty file (.lib, .lib.gz): area in um2, timing, tabulated energies. Further "
+    "files have the same cells at other corners.  [default: generic gates with built-in energies]",
+)
+@click.option(
+    "--dont-use",
+    metavar="PATTERN",
+    multiple=True,
+    help="Cells of the Liberty file that synthesis is not to use, with * and ?; may be repeated.",
 )
 @click.option(
     "--data",
@@ -34,7 +41,14 @@ from macgen.cli.parameters import integer
 @click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def report(
-    directory: Path, liberty: Path | None, data: Path | None, clock_mhz: float, seed: int, trust: bool, as_json: bool
+    directory: Path,
+    liberty: tuple[Path, ...],
+    dont_use: tuple[str, ...],
+    data: Path | None,
+    clock_mhz: float,
+    seed: int,
+    trust: bool,
+    as_json: bool,
 ) -> None:
     """Synthesize the Verilog of a bundle: cells, depth, LUTs, area, timing and power.
 
@@ -46,6 +60,7 @@ def report(
     Examples:
       macgen report build/mac12
       macgen report build/mac12 --liberty nangate45.lib.gz --clock-mhz 600
+      macgen report build/mac12 --liberty slow.lib --liberty fast.lib --dont-use '*_X1'
       macgen report build/mac12 --data layer3.npz --json
     """
     import json
@@ -57,7 +72,14 @@ def report(
     look_at(directory, trust)
     with console.progress(f"Pricing {click.format_filename(directory)}") as stage:
         result = make_report(
-            directory, liberty=liberty, data=data, clock_mhz=clock_mhz, seed=seed, trust=trust, progress=stage
+            directory,
+            liberty=liberty or None,
+            dont_use=dont_use,
+            data=data,
+            clock_mhz=clock_mhz,
+            seed=seed,
+            trust=trust,
+            progress=stage,
         )
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))

@@ -1,7 +1,7 @@
 """What an array costs, next to the same array with an accumulator of 32 bits."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +10,7 @@ from macgen import tools
 from macgen.bundle.contents import verilog_of
 from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
+from macgen.cost.corners import Corner, at_corners, without_cells
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
 from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format
@@ -35,6 +36,7 @@ class Cost:
         power_mw: at the report's clock, with its parts.
         energy_per_mac_pj: of one multiply-accumulate, all of the array's power counted.
         results_checked: results of the netlist compared with the golden model, all equal.
+        corners: the same netlist with each of several Liberty files; empty where there is one or none.
     """
 
     acc: str
@@ -50,6 +52,7 @@ class Cost:
     power_mw: dict[str, float]
     energy_per_mac_pj: float
     results_checked: int
+    corners: tuple[Corner, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
 def report(
     bundle: str | os.PathLike[str],
     *,
-    liberty: str | os.PathLike[str] | None = None,
+    liberty: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    dont_use: Sequence[str] = (),
     data: str | os.PathLike[str] | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     seed: int = 1,
@@ -146,7 +150,9 @@ def report(
 
     Parameters:
         bundle: what `build` returned, or its directory; only read.
-        liberty: Liberty file, plain or gzipped; None for generic gates with built-in energies.
+        liberty: Liberty file, plain or gzipped; None for generic gates with built-in energies. Of several, which have
+            the same cells at other corners, the array is mapped to the first.
+        dont_use: patterns of names of cells that synthesis is not to use, with * and ?.
         data: .npz file with the operands for the power estimate; None for random ones.
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
         seed: of the random operands, or of the choice among the given ones.
@@ -169,7 +175,12 @@ def report(
         )
     if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
-    library = None if liberty is None else check_path("liberty", liberty)
+    if liberty is None or isinstance(liberty, str | os.PathLike):
+        liberty = [] if liberty is None else [liberty]
+    files = [check_path("liberty", file) for file in liberty]
+    patterns = [dont_use] if isinstance(dont_use, str) else list(dont_use)
+    if patterns and not files:
+        raise MacgenError(f"dont-use {shown(patterns[0])} is given without liberty; accepted is it with a Liberty file")
     workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
     notes = list(opened.notes)
     if spec != manifest.spec:
@@ -182,7 +193,8 @@ def report(
     except MacgenError as error:
         other, unavailable = None, str(error)
     with tools.work_directory(None, "report") as work:
-        price = _Pricer(work.path, library, float(clock_mhz), workload, progress)
+        mapped = [] if not patterns else [without_cells(files[0], patterns, work.path / "library.lib")]
+        price = _Pricer(work.path, [*mapped, *files[len(mapped) :]], files, float(clock_mhz), workload, progress)
 
         def price_own() -> tuple[Cost, dict[str, Any]]:
             verilog = work.path / "array.v"
@@ -219,7 +231,8 @@ def _ports_of(spec: MacSpec) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class _Pricer:
     work: Path
-    liberty: Path | None
+    libraries: Sequence[Path]
+    files: Sequence[Path]
     clock_mhz: float
     workload: Workload
     progress: Callable[[str], None]
@@ -231,7 +244,7 @@ class _Pricer:
             [verilog],
             top,
             workdir=self.work / f"{label}-gates",
-            liberty_file=self.liberty,
+            liberty_file=self.libraries[0] if self.libraries else None,
             period_ns=1e3 / self.clock_mhz,
         )
         luts = {}
@@ -244,6 +257,11 @@ class _Pricer:
         self.progress(f"{label}: netlist simulation")
         run = simulate(spec, gates.netlist, self.workload)
         estimate = power.estimate(gates.netlist, run.activity, clock_mhz=self.clock_mhz)
+        corners: tuple[Corner, ...] = ()
+        if len(self.files) > 1:
+            self.progress(f"{label}: corners")
+            place = self.work / f"{label}-corners"
+            corners = at_corners(gates, run.activity, self.files, clock_mhz=self.clock_mhz, workdir=place)
         cost = Cost(
             acc=str(spec.acc),
             cells=dict(gates.cells),
@@ -264,6 +282,7 @@ class _Pricer:
             },
             energy_per_mac_pj=estimate.energy_per_cycle * run.cycles_per_mac / (spec.rows * spec.cols),
             results_checked=run.results_checked,
+            corners=corners,
         )
         conditions = {
             "synthesis": gates.tool,

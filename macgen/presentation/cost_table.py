@@ -41,8 +41,27 @@ def print_report(report: Report, console: Console) -> None:
                 cells += [form(other[name]) if name in other else "-", _ratio(report, name)]
             table.add_row(label, *cells)
     print_table(table, console)
+    if report.cost.corners:
+        _print_corners(report, console)
     for line in _conditions(report):
         console.print(line)
+
+
+def _print_corners(report: Report, console: Console) -> None:
+    """Print a table of the corners, the array's figures and the baseline's."""
+    table = new_table("Corner", "V")
+    costs = [report.cost] if report.baseline is None else [report.cost, report.baseline]
+    for cost in costs:
+        for what in ("ns", "mW", "leakage mW"):
+            table.add_column(f"{cost.acc}: {what}", justify="right")
+    for place, corner in enumerate(report.cost.corners):
+        cells = [corner.file, f"{corner.voltage:g}"]
+        for cost in costs:
+            own = cost.corners[place]
+            period = "-" if own.minimum_period_ns is None else _thousandths(own.minimum_period_ns)
+            cells += [period, significant(own.power_mw), significant(own.leakage_mw)]
+        table.add_row(*cells)
+    print_table(table, console)
 
 
 def _ratio(report: Report, name: str) -> str:

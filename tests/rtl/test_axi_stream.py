@@ -72,6 +72,7 @@ def test_at_most_two_cycles_a_tile_more_than_the_core(fields, tiles):
         assert turns > 1 or axi == core + 2  # however many tiles follow each other
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("fields", [{}, {"interleave": 2}, {"reset": "async", "clock_enable": True}])
 def test_no_input_reaches_an_output_in_the_same_cycle(fields):
     """On the netlist: an output follows from registers alone."""

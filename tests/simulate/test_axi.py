@@ -78,6 +78,7 @@ def mutant(directory: Path, name: str) -> Path:
     return bundle.directory
 
 
+@pytest.mark.thinned("a beat is lost")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mistakes_of_ports_are_disproved(name, tmp_path, monkeypatch):
     monkeypatch.setattr(prover, "HARNESSES", (axi_harness,))
@@ -92,7 +93,8 @@ def test_mistakes_of_ports_are_found_in_simulation(name, tmp_path):
     assert not verify(mutant(tmp_path, name), simulator="icarus", tiles=4, trust=True).passed
 
 
-@pytest.mark.parametrize("fields", [{}, {"interleave": 2}])
+@pytest.mark.thinned(2)
+@pytest.mark.parametrize("fields", [{"interleave": 2}, {}])
 def test_ports_are_proved(fields, tmp_path, monkeypatch):
     monkeypatch.setattr(prover, "HARNESSES", (axi_harness,))
     result = formal(build(SMALL.replace(**fields), tmp_path / "dut"))
