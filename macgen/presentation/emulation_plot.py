@@ -117,7 +117,7 @@ def _draw_accuracy(
     axes.set_ylabel("agreement with float32" if emulation.float32.accuracy is None else "accuracy")
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="best", fontsize=9)
 
 
 def _draw_noise(axes: "Axes", curves: dict[str, list[Run]]) -> None:
