@@ -12,7 +12,17 @@ from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
 from macgen.cost.corners import Corner, at_corners, without_cells
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
-from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
+from macgen.errors import (
+    MAX_COUNT,
+    MacgenError,
+    ToolError,
+    check_function,
+    check_integer,
+    check_path,
+    check_type,
+    is_real,
+    shown,
+)
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
@@ -175,10 +185,11 @@ def report(
         )
     if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
-    if liberty is None or isinstance(liberty, str | os.PathLike):
-        liberty = [] if liberty is None else [liberty]
-    files = [check_path("liberty", file) for file in liberty]
-    patterns = [dont_use] if isinstance(dont_use, str) else list(dont_use)
+    libraries = [] if liberty is None else list(liberty) if isinstance(liberty, list | tuple) else [liberty]
+    files = [check_path("liberty", file) for file in libraries]
+    patterns: list[Any] = list(dont_use) if isinstance(dont_use, list | tuple) else [dont_use]
+    for pattern in patterns:
+        check_type("dont-use", pattern, str, "names of cells, with * and ?")
     if patterns and not files:
         raise MacgenError(f"dont-use {shown(patterns[0])} is given without liberty; accepted is it with a Liberty file")
     workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
