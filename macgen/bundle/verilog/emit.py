@@ -104,7 +104,7 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
         purpose = "" if component is None else first_sentence(type(component))
         constants = getattr(component, "constants", {})
         description = describe_module(netlist, places, _named(constants))
-        yield print_module(description, places, ports, purpose, constants)
+        yield print_module(description, places, ports, purpose, constants, getattr(component, "attributes", {}))
 
 
 def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]:

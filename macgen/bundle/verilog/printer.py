@@ -24,6 +24,7 @@ def print_module(
     ports: Mapping[str, Sequence[PortGroup]],
     text: str,
     constants: Mapping[str, NamedConstant],
+    attributes: Mapping[str, str],
 ) -> str:
     """Return a module's text.
 
@@ -33,8 +34,9 @@ def print_module(
         ports: by module, the ports in their order; those of modules that are not there stand as they come.
         text: what the module is.
         constants: those that have names; the ones that the module uses are declared.
+        attributes: of the module, for tools that read it.
     """
-    return "\n".join(_Printer(description, places, ports, text, constants).lines()) + "\n"
+    return "\n".join(_Printer(description, places, ports, text, constants, attributes).lines()) + "\n"
 
 
 def _range(high: int, low: int) -> str:
@@ -63,10 +65,13 @@ class _Printer:
     ports: Mapping[str, Sequence[PortGroup]]
     text: str
     constants: Mapping[str, NamedConstant]
+    attributes: Mapping[str, str]
 
     def lines(self) -> Iterator[str]:
         if self.text:
             yield from remark(self.text, "")
+        for name, value in self.attributes.items():
+            yield f'(* {name} = "{value}" *)'
         yield f"module {self.description.netlist.name} ("
         yield from self._ports()
         yield ");"
