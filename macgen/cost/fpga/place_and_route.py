@@ -188,7 +188,9 @@ def _check_room(part: Part, needed: Mapping[str, int]) -> None:
     if not lacking:
         return
     other = larger_part(part, **needed)
-    hint = f"{other.name} has room" if other else f"no {part.family} part that macgen knows has room"
+    hint = (
+        f"{part.family} {other.name} has room for it" if other else f"no {part.family} part that macgen knows has room"
+    )
     raise MacgenError(f"device {part.name} is too small: the array needs {' and '.join(lacking)}; {hint}")
 
 

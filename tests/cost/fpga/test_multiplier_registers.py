@@ -1,4 +1,4 @@
-"""Registers that move into multiplier blocks, on netlists of Yosys: which move, and that the block has them after it."""
+"""Registers that move into multiplier blocks, on netlists of Yosys: which move, and what the block is then."""
 
 import json
 

@@ -22,14 +22,14 @@ def test_parts_by_name(family, device, name, package):
 @pytest.mark.parametrize(
     ("family", "device", "sentence"),
     [
-        ("ecp5", "hx8k", "device 'hx8k' is no ecp5 part that macgen knows; accepted are 25k, 12k, 45k, 85k, each with or"),
+        ("ecp5", "hx8k", "device 'hx8k' is no ecp5 part that macgen knows; accepted are 25k, 12k, 45k, 85k, each with"),
         ("ecp5", "", "device '' is no ecp5 part"),
         ("ecp5", "--help", "device '--help' is no ecp5 part"),
         ("ecp5", 25, "device 25 is no ecp5 part"),
         ("ecp5", "25k:CABGA756", "device '25k:CABGA756' has no package 'CABGA756'; accepted are CABGA381, CABGA256,"),
         ("ice40", "up5k:", "device 'up5k:' has no package ''; accepted are sg48, uwg30"),
     ],
-)  # fmt: skip
+)
 def test_parts_that_do_not_exist(family, device, sentence):
     with pytest.raises(MacgenError) as caught:
         find_part(family, device)
