@@ -236,7 +236,7 @@ def synthesize_luts(
         ToolError: Yosys is missing, fails or exceeds its time; the log is in `workdir`.
     """
     run = Yosys(workdir, timeout)
-    design = read_design(sources, top, run)
+    design = read_design(sources, top, run, has_blocks=dsp)
     command = f"{_FAMILY_COMMANDS[family]} {_DSP_OPTIONS[family][dsp]} -top {top}"
     commands = [f"{command} {part}".rstrip() for part in _FAMILY_PARTS[family]]
     run.yosys("synthesis", [*design, *commands, "write_json netlist.json"])
@@ -311,10 +311,20 @@ class Yosys:
         )
 
 
-def read_design(sources: Sequence[Path], top: str, run: Yosys, kept: Sequence[str] = ()) -> list[str]:
+def read_design(
+    sources: Sequence[Path], top: str, run: Yosys, kept: Sequence[str] = (), has_blocks: bool = False
+) -> list[str]:
     """Return the commands that read a design and dissolve all modules but the repeated ones and those to be kept.
 
     What the modules are before that stands in `hierarchy.json` then.
+
+    Parameters:
+        sources: Verilog files.
+        top: the top module.
+        run: where to run what is needed for it.
+        kept: modules to be kept as well.
+        has_blocks: whether multipliers may go into DSP blocks. Those in modules with the attribute `use_dsp = "no"`
+            then become adders first: Vivado obeys it, Yosys does not know it.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", top):
         raise MacgenError(f"top module {top!r} is not a plain Verilog identifier")
@@ -330,6 +340,8 @@ def read_design(sources: Sequence[Path], top: str, run: Yosys, kept: Sequence[st
     run.yosys("hierarchy", [*commands, "write_json hierarchy.json"])
     for module in (*repeated_modules(read_modules(run.workdir / "hierarchy.json"), top), *kept):
         commands.append(f"setattr -mod -set keep_hierarchy 1 {module}")
+    if has_blocks:
+        commands += ["select -set soft A:use_dsp=no", "alumacc @soft", "maccmap @soft"]
     return [*commands, "flatten -noscopeinfo"]
 
 

@@ -135,7 +135,7 @@ def place(
     text = workdir / "harness.v"
     text.write_text(harness_verilog(ports, top, harness), encoding="utf-8")
     progress(f"synthesis for {part.family}")
-    design = read_design([verilog, text], harness, run, kept=(top,))
+    design = read_design([verilog, text], harness, run, kept=(top,), has_blocks=part.dsps > 0)
     dsp = " -dsp" if part.family == "ice40" and part.dsps else ""
     commands = [
         *design,

@@ -3,9 +3,6 @@
 Signals made here have the caller's line as their source, so that they belong to its stage in the Verilog.
 """
 
-from functools import reduce
-from operator import add
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 
 
@@ -28,14 +25,6 @@ def add_with_carry(x: Value, y: Value, carry: Value) -> Value:
     """Return x + y + carry, unsigned, as wide as x, by one adder: the carry comes from a place below."""
     wide = Cat(Const(1, 1), x) + Cat(carry, y)
     return wide[1 : len(x) + 1]
-
-
-def sum_of_partial_products(a: Value, b: Value, width: int) -> Value:
-    """Return the product of two values, signed or not, modulo 2**width, as a sum: one value for each bit of `b`."""
-    shifted = [Cat(Const(0, place), extend(a, width))[:width] & b[place].replicate(width) for place in range(len(b))]
-    *others, last = shifted
-    # The top bit of a signed number counts negative.
-    return reduce(add, [*others, -last if b.shape().signed else last])
 
 
 def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, unit: int = 0) -> tuple[Signal, Signal]:

@@ -1,9 +1,9 @@
 """The feed-forward part of a PE: two operand codes become an exact product; numbers are multiplied by their scales."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add, or_
+from operator import add, mul, or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
-from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, shift_left, sum_of_partial_products
+from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, shift_left
 from macgen.rtl.parts.interfaces import member
 from macgen.rtl.units.exact_number import Addend, ExactNumber, significand_bits
 from macgen.spec_fields import Scale
@@ -23,8 +23,7 @@ SHORT_BITS = 4
 class Multiplier(wiring.Component):
     """Multiply two codes of any formats exactly.
 
-    Short significands stay out of DSP blocks. Vivado obeys the attribute `use_dsp` of the module; Yosys knows none that
-    does this, so that the product is written as the sum of partial products, which no tool takes for a multiplier.
+    Short significands stay out of DSP blocks: the module then has the attribute `use_dsp = "no"`.
 
     Parameters:
         a, b: the formats.
@@ -44,8 +43,8 @@ class Multiplier(wiring.Component):
         # One of two operands: the product, so that its zeros are counted meanwhile. Both: before they are multiplied.
         self._normalises_product = addend.has_tiny_pairs
         self._normalises_operands = not addend.has_tiny_pairs and addend.smallest_exponent < addend.least_exponent
-        self._is_short = max(significand_bits(a), significand_bits(b)) <= SHORT_BITS
-        self.attributes = {"use_dsp": "no"} if self._is_short else {}
+        is_short = max(significand_bits(a), significand_bits(b)) <= SHORT_BITS
+        self.attributes = {"use_dsp": "no"} if is_short else {}
         super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
 
     def elaborate(self, platform: object) -> Module:
@@ -56,8 +55,8 @@ class Multiplier(wiring.Component):
                 code.as_signed() if isinstance(fmt, FixedFormat) and fmt.signed else code
                 for code, fmt in zip((self.a, self.b), self._formats, strict=True)
             )
-            multiply = sum_of_partial_products if self._is_short else _multiply
-            m.d.comb += self.product.integer.eq(multiply(a_value, b_value, len(self.product.integer)))
+            width = len(self.product.integer)
+            m.d.comb += self.product.integer.eq(extend(a_value, width) * extend(b_value, width))
             return m
 
         # -- Decode: codes become signs, significands and exponents
@@ -66,14 +65,8 @@ class Multiplier(wiring.Component):
         zeros = _zeros_of_subnormal(m, *factors) if self._normalises_product else None
 
         # -- Multiply: significands are multiplied, exponents added
-        connect_product(
-            m, self.product, factors, zeros, multiply=sum_of_partial_products if self._is_short else _multiply
-        )
+        connect_product(m, self.product, factors, zeros)
         return m
-
-
-def _multiply(a: Value, b: Value, width: int) -> Value:
-    return extend(a, width) * extend(b, width)
 
 
 class Scaler(wiring.Component):
@@ -149,13 +142,7 @@ def _zeros_of_subnormal(m: Module, a: Factor, b: Factor) -> Value:
     return count_leading_zeros(m, subnormal, "leading")[0]
 
 
-def connect_product(
-    m: Module,
-    product: Any,
-    factors: Sequence[Factor],
-    zeros: Value | None = None,
-    multiply: Callable[[Value, Value, int], Value] = _multiply,
-) -> None:
+def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: Value | None = None) -> None:
     """Drive an ExactNumber, no integer, with the product of two factors or more.
 
     What is no number comes from the factors in their order, the first two and then the others, as of two operands each
@@ -166,7 +153,6 @@ def connect_product(
         product: to be driven.
         factors: to be multiplied.
         zeros: by how many places the product is shifted left.
-        multiply: gives the product of two significands, of a width.
     """
     bits, width = len(product.exponent), len(product.magnitude)
 
@@ -178,8 +164,8 @@ def connect_product(
         special = _multiplied(m, special, factor, "zero_times_infinity" if index == 1 else f"product_{index}_invalid")
 
     # -- Multiply: significands are multiplied, exponents added
-    significands = [factor.significand for factor in factors if factor.significand is not None]
-    magnitude = reduce(lambda a, b: multiply(a, b, width), significands)
+    first, *others = (extend(factor.significand, width) for factor in factors if factor.significand is not None)
+    magnitude = first * reduce(mul, others) if others else first
     exponent = reduce(add, (extend(factor.exponent, bits) for factor in factors))
     if zeros is not None:
         # -- Normalise: the product moves left by the zeros of its subnormal operand
