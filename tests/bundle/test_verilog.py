@@ -336,8 +336,6 @@ def test_one_cycle_of_reset_leaves_no_x(spec, tmp_path):
     [(SPEC, True), (OTHER, True), (MacSpec(a="int5", b="int4", acc="int12", rows=1, cols=1), False)],
 )
 def test_short_significands_are_kept_out_of_multiplier_blocks(spec, kept_out):
-    """Vivado obeys the attribute; Yosys has none for this, so that no `*` may be left."""
-    before, multiplier = verilog_of(spec, "dut").split("module dut_multiplier ")
-    multiplier = multiplier[: multiplier.index("endmodule")]
+    """By the attribute that Vivado obeys; what Yosys makes of it, the tests of `report --fpga` look at."""
+    before, _ = verilog_of(spec, "dut").split("module dut_multiplier ")
     assert before.endswith('(* use_dsp = "no" *)\n') == kept_out
-    assert (" * " in multiplier) != kept_out
