@@ -9,21 +9,20 @@ from collections.abc import Sequence
 
 from macgen.bundle.manifest import Port
 
-CLOCK = "clk"
 
-
-def harness_verilog(ports: Sequence[Port], top: str, name: str) -> str:
+def harness_verilog(ports: Sequence[Port], clock: str, top: str, name: str) -> str:
     """Return the module round an array, in Verilog.
 
     Parameters:
         ports: of the array.
+        clock: the one that is its clock.
         top: the array's module.
         name: of the module.
     """
-    inputs = [port for port in ports if port.direction == "input" and port.name != CLOCK]
+    inputs = [port for port in ports if port.direction == "input" and port.name != clock]
     outputs = [port for port in ports if port.direction == "output"]
     taken, given = (sum(port.width for port in side) for side in (inputs, outputs))
-    connections = [f".{CLOCK}(clk)"]
+    connections = [f".{clock}(clk)"]
     for vector, side in (("taken", inputs), ("given", outputs)):
         low = 0
         for port in side:

@@ -101,6 +101,7 @@ class Placement:
 def place(
     verilog: Path,
     ports: Sequence[Port],
+    clock: str,
     top: str,
     *,
     workdir: Path,
@@ -116,6 +117,7 @@ def place(
     Parameters:
         verilog: its text.
         ports: of its top module.
+        clock: the one that is its clock.
         top: that module.
         workdir: for scripts, logs and netlists.
         part, package: where it goes.
@@ -133,7 +135,7 @@ def place(
     harness = f"{top}_harness"
     workdir.mkdir(parents=True, exist_ok=True)
     text = workdir / "harness.v"
-    text.write_text(harness_verilog(ports, top, harness), encoding="utf-8")
+    text.write_text(harness_verilog(ports, clock, top, harness), encoding="utf-8")
     progress(f"synthesis for {part.family}")
     design = read_design([verilog, text], harness, run, kept=(top,), has_blocks=part.dsps > 0)
     dsp = " -dsp" if part.family == "ice40" and part.dsps else ""

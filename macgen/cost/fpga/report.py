@@ -170,6 +170,7 @@ def _placed(
         placement = place(
             verilog,
             manifest.ports,
+            manifest.clock,
             manifest.top,
             workdir=workdir,
             part=part,

@@ -104,8 +104,8 @@ def test_the_worst_path_is_in_the_module_with_most_of_its_delay():
 
 
 def test_the_harness_has_a_register_at_every_port_and_three_pins():
-    ports = [Port("clk", "input", 1), Port("rst", "input", 1), Port("x", "input", 4), Port("y", "output", 3)]
-    text = harness_verilog(ports, "mac", "round")
+    ports = [Port("aclk", "input", 1), Port("rst", "input", 1), Port("x", "input", 4), Port("y", "output", 3)]
+    text = harness_verilog(ports, "aclk", "mac", "round")
     assert "module round (input wire clk, input wire serial_in, output wire serial_out);" in text
     assert "reg [4:0] taken;" in text
-    assert "mac dut (.clk(clk), .rst(taken[0:0]), .x(taken[4:1]), .y(given[2:0]));" in text
+    assert "mac dut (.aclk(clk), .rst(taken[0:0]), .x(taken[4:1]), .y(given[2:0]));" in text
