@@ -63,7 +63,7 @@ class MacSpec:
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
-        pipeline: register stages from the operands to the adder, 1 or 2.
+        pipeline: register stages from the operands to the adder, 1 to 3: before it, after the multiplier, before that.
         fold: `bubble` or `overlap`; the results are the same, the cycles and the area are not. An outer accumulator
             with an adder of its own never takes a bubble.
         interface: `native` or `axi-stream`: how the ports of the Verilog carry the streams.

@@ -54,7 +54,7 @@ the outer accumulator's own adder, or in the conversion of results to `out`."""
 
 MAX_SIDE = 256
 MAX_CHUNK = 1 << 20
-MAX_PIPELINE = 2
+MAX_PIPELINE = 3
 MAX_INTERLEAVE = 4
 MAX_LANES = 32
 MAX_FUSED_BITS = 256

@@ -95,9 +95,9 @@ def test_init_wrong_rows_cols(field, value):
     refuses(f"{field} {value!r} is not an integer from 1 to 256", **{field: value})
 
 
-@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 3])
+@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 4])
 def test_init_wrong_pipeline(value):
-    refuses(f"pipeline {value!r} is not an integer from 1 to 2", pipeline=value)
+    refuses(f"pipeline {value!r} is not an integer from 1 to 3", pipeline=value)
 
 
 @pytest.mark.parametrize("value", [*(value for value in WRONG_INTEGERS if value is not None), 2**20 + 1])

@@ -126,7 +126,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     metavar="bubble|overlap",
     help="Fold a chunk in a cycle of its own (smaller), or while the next chunk starts (no stall).",
 )
-@click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 or 2.")
+@click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 to 3.")
 @click.option(
     "--interface",
     metavar="native|axi-stream",

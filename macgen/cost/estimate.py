@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.contents import verilog_of
@@ -42,7 +42,8 @@ class Cost:
         depth: gates on the longest path.
         area_um2: cell area; None without a Liberty file.
         minimum_period_ns: None where it is not known; `period_unavailable` says why.
-        luts: look-up tables for each FPGA family, without multiplier blocks.
+        luts: look-up tables for each FPGA family, beside the multiplier blocks.
+        dsps: multiplier blocks for each FPGA family; iCE40's are not used, as most parts have none.
         power_mw: at the report's clock, with its parts.
         energy_per_mac_pj: of one multiply-accumulate, all of the array's power counted.
         results_checked: results of the netlist compared with the golden model, all equal.
@@ -59,6 +60,7 @@ class Cost:
     minimum_period_ns: float | None
     period_unavailable: str | None
     luts: dict[str, int]
+    dsps: dict[str, int]
     power_mw: dict[str, float]
     energy_per_mac_pj: float
     results_checked: int
@@ -110,6 +112,7 @@ def figures(cost: Cost) -> dict[str, float]:
         "area_um2": cost.area_um2,
         "minimum_period_ns": cost.minimum_period_ns,
         **{f"luts_{family}": count for family, count in cost.luts.items()},
+        **{f"dsps_{family}": count for family, count in cost.dsps.items() if family != "ice40"},
         "power_mw": cost.power_mw["total"],
         "energy_per_mac_pj": cost.energy_per_mac_pj,
     }
@@ -258,11 +261,13 @@ class _Pricer:
             liberty_file=self.libraries[0] if self.libraries else None,
             period_ns=1e3 / self.clock_mhz,
         )
-        luts = {}
-        for family in get_args(synthesize.Family):
+        luts: dict[str, int] = {}
+        dsps: dict[str, int] = {}
+        for family in synthesize.REPORTED:
             self.progress(f"{label}: synthesis for {family}")
-            mapped = synthesize.synthesize_luts([verilog], top, workdir=self.work / f"{label}-{family}", family=family)
-            luts[family] = mapped.luts
+            workdir, dsp = self.work / f"{label}-{family}", family != "ice40"
+            mapped = synthesize.synthesize_luts([verilog], top, workdir=workdir, family=family, dsp=dsp)
+            luts[family], dsps[family] = mapped.luts, mapped.dsps
         self.progress(f"{label}: timing")
         times = timing.analyse(gates)
         self.progress(f"{label}: netlist simulation")
@@ -284,6 +289,7 @@ class _Pricer:
             minimum_period_ns=times.minimum_period_ns,
             period_unavailable=times.unavailable,
             luts=luts,
+            dsps=dsps,
             power_mw={
                 "total": estimate.total,
                 "combinational": estimate.combinational,

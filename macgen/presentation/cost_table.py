@@ -18,6 +18,8 @@ _ROWS = {
     "luts_ice40": ("LUT4, iCE40", _whole),
     "luts_ecp5": ("LUT4, ECP5", _whole),
     "luts_xilinx": ("LUT6, Xilinx 7", _whole),
+    "dsps_ecp5": ("DSP, ECP5", _whole),
+    "dsps_xilinx": ("DSP, Xilinx 7", _whole),
     "power_mw": ("Power (mW)", significant),
     "energy_per_mac_pj": ("Energy per MAC (pJ)", significant),
 }
@@ -72,7 +74,7 @@ def _conditions(report: Report) -> list[str]:
     c = report.conditions
     lines = [
         f"Synthesis: {c['synthesis']}, library {c['library']}, {c['voltage']:g} V, aiming at {c['clock_mhz']:g} MHz; "
-        f"LUTs without multiplier blocks, before packing.",
+        f"LUTs before packing, those of iCE40 without multiplier blocks.",
         f"Power: {c['clock_mhz']:g} MHz, {c['data']}; {c['delay_model']}; input slew {c['slew_ns']:g} ns, "
         f"{c['wire_ff']:g} fF a wire, no clock tree; {_shares(report.cost)}.",
         f"Checked: {report.cost.results_checked} results of the netlist equal the golden model.",

@@ -173,7 +173,7 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
     assert text.count(f"1 to {MAX_SIDE}.") == 2
     assert f"1 to {MAX_CHUNK}." in text
     assert f"up to {MAX_OPERAND_WIDTH} bits" in text
-    assert f"1 or {MAX_PIPELINE}." in text
+    assert f"1 to {MAX_PIPELINE}." in text
     assert f"{MAX_RANDOM_BITS}." in text
     assert f"1 to {MAX_LANES}; chunks are multiples of it." in text
     assert f"1 to {MAX_INTERLEAVE}: " in text
@@ -226,7 +226,7 @@ BAD_OPTIONS = {
     "rows 0": (("--rows", 0), "rows 0 is not an integer from 1 to 256"),
     "cols 257": (("--cols", 257), "cols 257 is not an integer from 1 to 256"),
     "rows no integer": (("--rows", "four"), INTEGER.format("rows", "four")),
-    "pipeline 3": (("--pipeline", 3), "pipeline 3 is not an integer from 1 to 2"),
+    "pipeline 4": (("--pipeline", 4), "pipeline 4 is not an integer from 1 to 3"),
     "lanes 0": (("--lanes", 0), "lanes 0 is not an integer from 1 to 32"),
     "lanes no integer": (("--lanes", "two"), INTEGER.format("lanes", "two")),
     "interleave 5": (("--interleave", 5), "interleave 5 is not an integer from 1 to 4"),

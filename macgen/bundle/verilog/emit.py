@@ -105,8 +105,9 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
         places = places_of(modules.sources.get(netlist.name, {}))
         purpose = "" if component is None else first_sentence(type(component))
         constants = getattr(component, "constants", {})
+        attributes = getattr(component, "attributes", {})
         description = describe_module(netlist, places, _named(constants), modules.name)
-        yield print_module(description, places, ports, purpose, constants, modules.clocking)
+        yield print_module(description, places, ports, purpose, constants, attributes, modules.clocking)
 
 
 def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]:

@@ -24,6 +24,7 @@ def print_module(
     ports: Mapping[str, Sequence[PortGroup]],
     text: str,
     constants: Mapping[str, NamedConstant],
+    attributes: Mapping[str, str],
     clocking: Clocking,
 ) -> str:
     """Return a module's text.
@@ -34,9 +35,10 @@ def print_module(
         ports: by module, the ports in their order; those of modules that are not there stand as they come.
         text: what the module is.
         constants: those that have names; the ones that the module uses are declared.
+        attributes: of the module, for tools that read it.
         clocking: of the top module.
     """
-    return "\n".join(_Printer(description, places, ports, text, constants, clocking).lines()) + "\n"
+    return "\n".join(_Printer(description, places, ports, text, constants, attributes, clocking).lines()) + "\n"
 
 
 def _range(high: int, low: int) -> str:
@@ -65,11 +67,14 @@ class _Printer:
     ports: Mapping[str, Sequence[PortGroup]]
     text: str
     constants: Mapping[str, NamedConstant]
+    attributes: Mapping[str, str]
     clocking: Clocking
 
     def lines(self) -> Iterator[str]:
         if self.text:
             yield from remark(self.text, "")
+        for name, value in self.attributes.items():
+            yield f'(* {name} = "{value}" *)'
         yield f"module {self.description.netlist.name} ("
         yield from self._ports()
         yield ");"
