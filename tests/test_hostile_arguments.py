@@ -54,6 +54,8 @@ OUTLINE = automatic.Outline(
 E5M2, INT8, E8M0 = parse_format("e5m2"), parse_format("int8"), ScaleFormat(8)
 PLANNED = network_plans.plan_length(100, GOAL)
 
+PORTS = {"interface": "axi-stream", "reset": "async", "reset_active": "low", "clock_enable": True}
+
 CALLS = [
     # golden
     (golden.step, {"spec": SPEC, "acc_code": 3, "a_code": 60, "b_code": 2, "random": 5}),
@@ -94,7 +96,7 @@ CALLS = [
         {"spec": SCALED, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "A_scales": [[1.0]], "B_scales": [[2.0]]},
     ),
     # specs
-    (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne"}),
+    (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
     (macgen.MacSpec.from_dict, {"values": SPEC.to_dict()}),
     (macgen.MacSpec.from_json, {"text": SPEC.to_json()}),
     (SPEC.overflow_into, {"fmt": E5M2}),
@@ -301,7 +303,10 @@ CALLS = [
 # Calls on the bundle of SCALED, as far as they go without a simulator, a compiler or Yosys.
 BUNDLE = "bundle"
 CALLS_ON_A_BUNDLE = [
-    (macgen.build, {"spec": SCALED, "directory": BUNDLE, "name": "array", "force": False}),
+    (
+        macgen.build,
+        {"spec": SCALED, "directory": BUNDLE, "name": "array", "force": False, "clock_mhz": 100, "io_share": 0.1},
+    ),
     (load_manifest, {"directory": BUNDLE}),
     (macgen.verify, {"bundle": BUNDLE, "netlist": True, "liberty": None, "seed": 2, "tiles": 3}),
     (
@@ -324,7 +329,7 @@ CALLS_ON_A_BUNDLE = [
     (macgen.verify, {"bundle": BUNDLE, "exhaustive": True, "seed": 2, "pairs": 10}),
     (macgen.verify, {"bundle": BUNDLE, "formal": True}),
     (macgen.report, {"bundle": BUNDLE, "clock_mhz": 500.0, "seed": 1, "trust": False, "progress": print}),
-    (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "data": "none.npz"}),
+    (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "dont_use": ["X*"], "data": "none.npz"}),
     (
         run_matmul,
         {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "A_scales": [[127]], "B_scales": [[127]], "simulator": "verilator"},
