@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or, word_of_path
+from macgen.cli.parameters import EXIT_FAILED, SectionedCommand, integer, integer_or, word_of_path
 from macgen.cli.spec_file import read_spec, standard_input
 from macgen.errors import MacgenError, shown, shown_path
 
@@ -31,7 +31,7 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
         "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
-        "Hand-over": ["clock_mhz", "io_share"],
+        "Hand-over": ["clock_mhz", "io_share", "meet", "liberty", "fpga", "device"],
         "Output": ["output", "name", "force"],
     },
 )
@@ -155,6 +155,17 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     help="With --clock-mhz: share of the period taken outside before inputs and after outputs.  [default: 0.2]",
 )
 @click.option(
+    "--meet",
+    is_flag=True,
+    help="With --clock-mhz: choose --pipeline and --interleave so that one PE reaches that clock, by measuring. Exit "
+    "code 1 if none does.",
+)
+@click.option(
+    "--liberty", metavar="FILE", type=click.Path(path_type=Path), help="With --meet: in this library's cells."
+)
+@click.option("--fpga", metavar="ecp5|ice40", help="With --meet: placed and routed on this family.")
+@click.option("--device", metavar="NAME[:PACKAGE]", help="With --meet --fpga: on this part, as in macgen report.")
+@click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Bundle directory.  [default: build/NAME]"
 )
 @click.option(
@@ -172,6 +183,10 @@ def build(
     length: int | None,
     clock_mhz: float | None,
     io_share: float | None,
+    meet: bool,
+    liberty: Path | None,
+    fpga: str | None,
+    device: str | None,
     output: Path | None,
     name: str | None,
     force: bool,
@@ -190,6 +205,7 @@ def build(
       macgen build --a e4m3fn --b e4m3fn --acc e6m9 --scale e8m0fnu --chunk 32 --outer fp32
       macgen build --preset fp16-fp32 --lanes 4 --lane-sum tree
       macgen build --plan plan.json --layer block4.1.conv2
+      macgen build --preset int8 --clock-mhz 170 --meet --fpga ecp5
 
     The directory gets rtl/NAME.v (plain Verilog-2001, nothing else needed), constraints/ (SDC, XDC), NAME.core
     (FuseSoC) and manifest.json (spec, ports, latency, versions, hashes). It appears whole or not at all.
@@ -213,9 +229,39 @@ def build(
     resolved = resolve_spec(base, given)
     reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
+    if meet:
+        if met := [option for option in ("pipeline", "interleave") if option in given]:
+            raise MacgenError(
+                f"{met[0]} {given[met[0]]} does not go with meet, which chooses it; accepted is one of the two"
+            )
+        resolved, is_met = _meet(resolved, clock_mhz, liberty, fpga, device)
+        if not is_met:
+            click.get_current_context().exit(EXIT_FAILED)
+    elif lone := [option for option, value in (("liberty", liberty), ("fpga", fpga), ("device", device)) if value]:
+        raise MacgenError(f"{lone[0]} is given without meet; accepted is it with --clock-mhz F --meet")
     with console.progress(f"Generating {name}"):
         built = build_bundle(resolved, directory, name=name, force=force, clock_mhz=clock_mhz, io_share=io_share)
     _summarize(built, reasons)
+
+
+def _meet(
+    spec: "MacSpec", clock_mhz: float | None, liberty: Path | None, fpga: str | None, device: str | None
+) -> "tuple[MacSpec, bool]":
+    """Return an array with stages and turns for a clock, and whether it meets it; print what was measured."""
+    from typing import cast
+
+    from macgen.cli import console
+    from macgen.cost.fpga.parts import PlacedFamily
+    from macgen.cost.meeting import meet
+    from macgen.presentation.meeting_table import print_trials
+
+    if clock_mhz is None:
+        raise MacgenError("meet is given without clock-mhz; accepted is it with --clock-mhz F")
+    with console.progress(f"Measuring for {clock_mhz:g} MHz") as stage:
+        family = cast("PlacedFamily | None", fpga)
+        choice = meet(spec, clock_mhz, liberty=liberty, fpga=family, device=device, progress=stage)
+    print_trials(choice, clock_mhz, console.output())
+    return choice.spec, choice.met
 
 
 def _base(

@@ -11,6 +11,9 @@ import click
 
 from macgen.errors import MacgenError, shown
 
+EXIT_FAILED = 1
+"""Exit code of a command that ran, and whose answer is no."""
+
 
 def integer(text: str) -> int:
     """Read an option's decimal integer; what the option is for checks its range."""

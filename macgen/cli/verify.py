@@ -9,14 +9,12 @@ from click.core import ParameterSource
 
 from macgen import verbs
 from macgen.cli.bundles import TRUST_HELP, look_at
-from macgen.cli.parameters import integer
+from macgen.cli.parameters import EXIT_FAILED, integer
 
 if TYPE_CHECKING:
     from macgen.prove.exhaustive.prover import ExhaustiveResult
     from macgen.prove.formal.prover import FormalResult
     from macgen.simulate.verify import VerifyResult
-
-EXIT_FAILED = 1
 
 
 @click.command()

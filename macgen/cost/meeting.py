@@ -1,5 +1,6 @@
 """Pipeline stages and turns for a clock: measured step by step, not guessed."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from macgen.bundle.contents import verilog_of
 from macgen.cost import timing
 from macgen.cost.fpga.parts import PlacedFamily, find_part
 from macgen.cost.fpga.report import fpga_report
+from macgen.cost.kept import Kept
 from macgen.cost.synthesize import synthesize_gates
 from macgen.errors import MacgenError, check_function, check_path, check_type, is_real, shown
 from macgen.spec import MacSpec
@@ -60,8 +62,8 @@ def meet(
 ) -> Choice:
     """Choose `pipeline` and `interleave` of an array so that it reaches a clock.
 
-    One PE is measured, with its streams: on an FPGA as `macgen report --fpga` does, whose results are kept, or with
-    OpenSTA in the cells of a Liberty file. A large array is slower by some per cent.
+    One PE is measured, with its streams: on an FPGA as `macgen report --fpga` does, or with OpenSTA in the cells of a
+    Liberty file. Both are kept in the user's cache folder. A large array is slower by some per cent.
 
     Parameters:
         spec: the array; its own `pipeline` and `interleave` do not count.
@@ -151,13 +153,23 @@ def search(clock_mhz: float, measure: Callable[[int, int], float]) -> tuple[tupl
 
 
 def _with_cells(spec: MacSpec, library: Path, clock_mhz: float, workdir: Path) -> float:
-    """Return the clock that an array reaches in the cells of a library."""
+    """Return the clock that an array reaches in the cells of a library, measured now or by an earlier run."""
+    text = verilog_of(spec, "mac")
+    try:
+        cells = hashlib.sha256(library.read_bytes()).hexdigest()
+    except OSError as error:
+        raise MacgenError(f"liberty {library} cannot be read: {error.strerror or error}") from error
+    kept = Kept((text, cells, clock_mhz, tools.require("yosys").version, tools.find("sta").version))
+    if (known := kept.load(lambda values: float(values["mhz"]))) is not None:
+        return known
     verilog = workdir / "array.v"
-    verilog.write_text(verilog_of(spec, "mac"), encoding="utf-8")
+    verilog.write_text(text, encoding="utf-8")
     gates = synthesize_gates(
         [verilog], "mac", workdir=workdir / "gates", liberty_file=library, period_ns=1e3 / clock_mhz
     )
     times = timing.analyse(gates)
     if times.minimum_period_ns is None:
         raise MacgenError(f"a clock cannot be met that is not known: {times.unavailable}")
-    return 1e3 / times.minimum_period_ns
+    mhz = 1e3 / times.minimum_period_ns
+    kept.save({"mhz": mhz})
+    return mhz

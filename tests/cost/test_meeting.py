@@ -2,6 +2,7 @@
 
 import pytest
 
+from macgen.cost import kept, meeting
 from macgen.cost.meeting import meet, search
 from macgen.errors import MacgenError
 from macgen.spec import MacSpec
@@ -57,11 +58,14 @@ def test_wrong_arguments_are_refused(arguments, sentence):
 
 
 @pytest.mark.prove
-def test_in_a_real_library():
+def test_in_a_real_library(monkeypatch, tmp_path):
     need("sta")
+    monkeypatch.setattr(kept, "_folder", lambda: tmp_path / "cache")
     low = meet(SPEC, 50.0, liberty=osu018())
     assert (low.met, low.spec.pipeline, low.spec.interleave, low.spec.rows) == (True, 1, 1, 4)
     (trial,) = low.trials
     higher = meet(SPEC, 1.5 * trial.mhz, liberty=osu018())
     assert higher.spec.pipeline + higher.spec.interleave > 2
     assert len(higher.trials) > 1
+    monkeypatch.setattr(meeting, "synthesize_gates", None)
+    assert meet(SPEC, 50.0, liberty=osu018()) == low  # what was measured is kept

@@ -5,9 +5,10 @@ import pytest
 from macgen import tools
 from macgen.bundle import build
 from macgen.catalogue import presets
-from macgen.cost.fpga import kept, report
-from macgen.cost.fpga.kept import Kept
+from macgen.cost import kept
+from macgen.cost.fpga import report
 from macgen.cost.fpga.report import fpga_report, hints
+from macgen.cost.kept import Kept
 from macgen.errors import MacgenError, ToolError
 
 

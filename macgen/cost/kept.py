@@ -53,4 +53,4 @@ class Kept:
 
 def _folder() -> Path:
     home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "macgen" / "fpga"
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "macgen" / "measurements"
