@@ -17,7 +17,7 @@ SPEC = MacSpec(a="int8", b="int4", acc="int20", lanes=2, rows=4, cols=8)
 
 def report_of(spec, **changes):
     power = {"total": 3.0, "combinational": 1.5, "registers": 0.5, "clock": 0.75, "leakage": 0.25}
-    cost = Cost(str(spec.acc), {}, 0, 0.0, 0, 0, None, None, "no delays", {}, power, 0.1, 0)
+    cost = Cost(str(spec.acc), {}, 0, 0.0, 0, 0, None, None, "no delays", {}, {}, power, 0.1, 0)
     conditions = {"clock_mhz": 500.0, "library": "generic45", "data": "random operands"}
     return Report("array", spec.to_dict(), cost, None, "none", conditions | changes, ())
 
