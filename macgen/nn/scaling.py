@@ -216,5 +216,5 @@ def _smallest_from(scale: ScaleFormat | FloatFormat, wanted: Array) -> Array:
     if isinstance(scale, ScaleFormat):
         fraction, exponent = np.frexp(wanted)
         exponent = exponent - (fraction == 0.5)
-        return np.ldexp(1.0, np.clip(exponent, -scale.bias, scale.nan_code - 1 - scale.bias))
+        return np.asarray(np.ldexp(1.0, np.clip(exponent, -scale.bias, scale.nan_code - 1 - scale.bias)))
     return np.maximum(-scale.quantize(-wanted, "floor"), scale.min_subnormal)
