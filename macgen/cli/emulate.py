@@ -139,9 +139,9 @@ def emulate(
     given = {name: value for name in _ARITHMETIC if (value := options.pop(name)) is not None}
     arithmetic = _arithmetic(preset, spec, plan, given, chunks)
     if plot is not None:
-        from macgen.presentation.emulation_plot import figure_type
+        from macgen.presentation.drawing import check_drawable
 
-        figure_type(Path(plot).suffix)
+        check_drawable(Path(plot).suffix)
         check_writable("plot", plot)
     part = None
     if json_path is not None and json_path != STANDARD:
