@@ -89,7 +89,7 @@ def emulate(
     rule = ScaleRule(scales, per)
     samples = load_samples(data) if isinstance(data, (str, Path)) else data
     loaded = EmulatedModel(model, samples, batch=batch)
-    settings = make_settings([layer.layer.name for layer in loaded.layers], spec, plan, sweep_mantissa)
+    settings = make_settings([layer.layer for layer in loaded.layers], spec, plan, sweep_mantissa)
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
     if right is not None and right.dtype.kind == "f" and not np.isfinite(right).all():
