@@ -89,7 +89,7 @@ def emulate(
     rule = ScaleRule(scales, per)
     samples = load_samples(data) if isinstance(data, (str, Path)) else data
     loaded = EmulatedModel(model, samples, batch=batch)
-    settings = make_settings([layer.layer.name for layer in loaded.layers], spec, plan, sweep_mantissa)
+    settings = make_settings([layer.layer for layer in loaded.layers], spec, plan, sweep_mantissa)
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
     if right is not None and right.dtype.kind == "f" and not np.isfinite(right).all():
@@ -198,9 +198,10 @@ class _Work:
         runs = []
         for setting in self._all:
             scales = []
-            for layer, spec, each in zip(self._model.layers, setting.specs, seen, strict=True):
+            layers = zip(self._model.layers, self._model.weights, setting.specs, seen, strict=True)
+            for layer, weight, spec, each in layers:
                 check_signs(layer.layer.name, spec, each)
-                scales.append(choose_scales(spec, each, self._rule, layer.weight is not None))
+                scales.append(choose_scales(spec, each, self._rule, weight is not None))
             runs.append(self._run(setting, scales))
         return Emulation(
             model=self._model.name,
@@ -218,7 +219,8 @@ class _Work:
     # -- pieces --------------------------------------------------------------------------------------------------------
 
     def _in_float32(self) -> list[Any]:
-        watched = [Watched(layer.layer.name, layer.weight is not None) for layer in self._model.layers]
+        layers = zip(self._model.layers, self._model.weights, strict=True)
+        watched = [Watched(layer.layer.name, weight is not None) for layer, weight in layers]
         for number, batch in enumerate(self._model.batches):
             self._step("float32")
             results = self._model.run(batch.feed, watched)

@@ -1,5 +1,6 @@
 """macgen emulate: the tables, the files, and one sentence for whatever is refused."""
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from macgen.cli.files import write_file
 from macgen.errors import MacgenError
 from macgen.nn import emulation
-from macgen.presentation import emulation_plot
+from macgen.presentation import emulation_plot, emulation_table
 from tests.cli.runner import command, invoke, refused
 from tests.network.models import constant, model, node, saved, value
 from tests.nn.test_emulation import X, in_float32, perceptron
@@ -151,6 +152,36 @@ def test_each_output_is_given_whatever_becomes_of_others(folder, monkeypatch):
     assert (folder / "out.json.part").exists()
     assert invoke(*arguments).exit_code == 0
     assert not (folder / "out.json.part").exists()
+
+
+def test_files_are_there_though_nobody_reads_standard_output(folder, monkeypatch):
+    arguments = ("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "read.json", "--plot", "read.svg")
+
+    def closed(*arguments):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(emulation_table, "print_emulation", closed)
+        assert invoke(*arguments).exit_code == 1
+    for name in ("read.json", "read.svg", "read.json.part"):
+        assert (folder / name).exists()
+    assert "e6m4, no chunks" in invoke(*arguments).stdout
+    assert not (folder / "read.json.part").exists()
+
+
+def test_a_picture_that_fails_takes_nothing_with_it(folder, monkeypatch):
+    def damaged(*arguments):
+        raise ValueError("a fault of the drawing")
+
+    arguments = ("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "kept.json", "--plot", "kept.svg")
+    printed = []
+    monkeypatch.setattr(emulation_plot, "draw_emulation", damaged)
+    monkeypatch.setattr(emulation_table, "print_emulation", lambda *arguments: printed.append(1))
+    with pytest.raises(ValueError, match="a fault of the drawing"):
+        invoke(*arguments)
+    assert printed == [1]
+    assert (folder / "kept.json").exists()
+    assert (folder / "kept.json.part").exists()
 
 
 def test_beside_a_device_nothing_is_kept():

@@ -341,6 +341,82 @@ def test_scales_of_each_arithmetic(path):
     assert [layer.scales for layer in narrow.layers] == [layer.scales for layer in again.layers]
 
 
+def first_of_each(result):
+    return result.reshape(len(result), -1)[:, 0]
+
+
+EINSUM_WEIGHTS = {
+    "w": RANDOM.normal(size=(6, 16)), "v": RANDOM.normal(size=(16, 3)), "u": RANDOM.normal(size=(3, 16)),
+    "s": RANDOM.normal(size=(16,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("equation", "inputs", "weights"), [
+    ("nj,jk->nk", "x v", ["b"]),
+    ("ij,nj->ni", "w x", ["a"]),
+    ("ij,jk,nk->ni", "w v z", ["a"]),
+    ("nj,jk,kl->nl", "x v u", ["b", "b"]),
+    ("ij,nj,jk->nik", "w x v", ["a", "b"]),
+    ("nj,ij,mj->nim", "x w x", ["b", None]),
+    ("nj,jk,k->n", "x v t", ["b", "b"]),
+])  # fmt: skip
+def test_weights_anywhere_in_an_einsum(equation, inputs, weights, tmp_path):
+    """Examples are in batches of unequal size, weights have a scale for each channel wherever they stand."""
+    arrays = [constant(name, x, "float32") for name, x in {**EINSUM_WEIGHTS, "t": [1.0, -2.0, 0.5]}.items()]
+    nodes = [node("Identity", "y0", "y")]
+    x = X[:8, :3] if "z" in inputs else X[:8]
+    made = model([node("Einsum", inputs.replace("z", "x"), "y0", equation=equation, name="ein"), *nodes],
+                 [value("x", ("N", x.shape[1]))], arrays, [value("y")])  # fmt: skip
+    path = saved(tmp_path, made)
+    batch = 8 if "m" in equation else 3
+    assert EmulatedModel(path, x).weights == weights
+    whole, parts = (
+        emulate(path, x, spec=SPEC.replace(acc="e8m20"), per="channel", batch=each, alone=2, decide=first_of_each)
+        for each in (8, batch)
+    )
+    assert whole.runs[0].error < 0.01
+    assert parts.runs[0].error == pytest.approx(whole.runs[0].error, rel=1e-6)
+    for layer in whole.runs[0].layers:
+        assert layer.scales[1] > 0
+
+
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "LSTM"])
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+def test_weights_that_are_computed(op, per, tmp_path):
+    """Of the input, and so as many as examples: they have one scale, whatever batches there are."""
+    if op == "LSTM":  # states' weights are computed, inputs' are not
+        weights = [constant("w", RANDOM.normal(size=(1, 16, 16)), "float32"), constant("sx", [-1, 4, 16]),
+                   constant("sr", [-1, 16, 4])]  # fmt: skip
+        nodes = [node("Reshape", "x sx", "s"), node("Reshape", "x sx0", "r0"), node("ReduceMean", "r0", "r", axes=[0]),
+                 node("LSTM", "s w r", "y0", hidden_size=4, name="cell"),
+                 node("Reshape", "y0 sy", "y")]  # fmt: skip
+        weights += [constant("sx0", [-1, 16, 4]), constant("sy", [-1, 16])]
+        x = RANDOM.normal(size=(7, 64)).astype("float32")
+        expected = ["b", None]
+    else:
+        weights = [constant("k", RANDOM.normal(size=(1, 4, 3, 3)), "float32"), constant("shape", [-1, 4, 2, 2]),
+                   constant("back", [-1, 4])]  # fmt: skip
+        nodes = [
+            node("Reshape", "x shape", "w"),
+            node("Conv", "k w", "y0", name="conv"),
+            node("Reshape", "y0 back", "y"),
+        ]
+        if op == "ConvTranspose":
+            nodes[1:2] = [
+                node("Transpose", "w", "turned", perm=[1, 0, 2, 3]),
+                node("ConvTranspose", "k turned", "y0", name="up"),
+            ]
+            weights[2] = constant("back", [-1, 16])
+        x, expected = X[:7], [None]
+    made = model(nodes, [value("x", ("N", x.shape[1]))], weights)
+    path = saved(tmp_path, made)
+    assert EmulatedModel(path, x).weights == expected
+    result = emulate(path, x, spec=SPEC.replace(acc="e8m20"), per=per, batch=3 if op != "LSTM" else 7, alone=0)
+    assert result.runs[0].error < 0.02
+    for layer, weight in zip(result.runs[0].layers, expected, strict=True):
+        assert weight or layer.scales[1] == layer.scales[2]
+
+
 # -- a long run --------------------------------------------------------------------------------------------------------
 
 
