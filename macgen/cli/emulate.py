@@ -1,6 +1,7 @@
 """`macgen emulate`: what a network of an ONNX file computes on an arithmetic, bit for bit."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,9 @@ def emulate(
     from macgen.cli import console
     from macgen.presentation.emulation_table import print_emulation
 
-    if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
-        raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
+    _check_apart(
+        {"json": json_path, "plot": plot}, {"model": model, "data": data, "labels": labels, "spec": spec, "plan": plan}
+    )
     given = {name: value for name in _ARITHMETIC if (value := options.pop(name)) is not None}
     arithmetic = _arithmetic(preset, spec, plan, given, chunks)
     if plot is not None:
@@ -181,6 +183,16 @@ def emulate(
     _give_all(write_json, draw, print_it)  # a closed standard output ends the program
     if part is not None:
         part.unlink(missing_ok=True)
+
+
+def _check_apart(written: Mapping[str, str | None], read: Mapping[str, Path | str | None]) -> None:
+    """Refuse a file that is written and is another one of the command's, under whatever name."""
+    files = {name: os.path.realpath(path) for name, path in {**read, **written}.items() if path not in (None, STANDARD)}
+    for name in written:
+        for other, file in files.items():
+            if other != name and files.get(name) == file and (Path(file).is_file() or not Path(file).exists()):
+                first, second = (name, other) if other in written else (other, name)
+                raise MacgenError(f"{first} and {second} are both {shown_path(written[name])}; accepted are two files")
 
 
 def _give_all(*outputs: Callable[[], None]) -> None:

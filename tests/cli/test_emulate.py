@@ -214,6 +214,11 @@ def test_a_refused_command_does_not_stand_in_the_way(folder):
     (("--data", "x.npy", "--preset", "int8", "--sweep-mantissa", "2..3"), "sweep-mantissa does not go with acc int28"),
     (("--data", "x.npy", "--plot", "p.txt"), "plot has the suffix '.txt'; accepted are .svg, .png, .pdf"),
     (("--data", "x.npy", "--plot", "p.svg", "--json", "p.svg"), "json and plot are both 'p.svg'"),
+    (("--data", "x.npy", "--json", "model.onnx"), "model and json are both 'model.onnx'; accepted are two files"),
+    (("--data", "x.npy", "--json", "./x.npy"), "data and json are both './x.npy'; accepted are two files"),
+    (("--data", "x.npy", "--labels", "y.npy", "--json", "y.npy"), "labels and json are both 'y.npy'"),
+    (("--data", "x.npy", "--spec", "s.svg", "--plot", "s.svg"), "spec and plot are both 's.svg'"),
+    (("--data", "x.npy", "--plan", "words.npy", "--json", "words.npy"), "plan and json are both 'words.npy'"),
     (("--data", "x.npy", "--plot", "nowhere/p.svg"), "plot 'nowhere/p.svg' cannot be written (No such file"),
     (("--data", "x.npy", "--plot", "x.npy/p.svg"), "plot 'x.npy/p.svg' cannot be written (Not a directory"),
     (("--data", "x.npy", "--json", "nowhere/r.json"), "json 'nowhere/r.json' cannot be written (No such file"),
@@ -226,6 +231,12 @@ def test_refused(arguments, message, folder):
     before = sorted(os.listdir(folder))
     assert message in refused("emulate", "model.onnx", *arguments)
     assert sorted(os.listdir(folder)) == before
+
+
+def test_an_input_under_another_name_is_not_overwritten(folder, tmp_path):
+    (tmp_path / "link.json").symlink_to(folder / "x.npy")
+    text = refused("emulate", "model.onnx", "--data", "x.npy", "--json", tmp_path / "link.json")
+    assert text == f"data and json are both '{tmp_path}/link.json'; accepted are two files"
 
 
 def test_a_model_that_is_none(tmp_path):

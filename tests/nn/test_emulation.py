@@ -1,5 +1,6 @@
 """A whole network on an arithmetic: scales, accuracy, what each layer does, and a run that was interrupted."""
 
+import functools
 import itertools
 import json
 
@@ -87,7 +88,7 @@ def test_noise_is_near_its_prediction(path):
 
 def test_accuracy_against_labels(path):
     labels = in_float32(perceptron()).argmax(axis=1)
-    labels[:10] += 1  # wrong ones
+    labels[:10] = (labels[:10] + 1) % 5  # wrong ones
     result = emulate(path, X, spec=SPEC.replace(acc="e8m20"), labels=labels)
     assert result.float32.accuracy == 0.75
     assert result.float32.agreement == 1.0
@@ -460,6 +461,19 @@ def test_a_record_of_another_run_is_refused(change, path, tmp_path):
         emulate(path, **{**arguments, **change}, record=tmp_path / "run.part")
 
 
+def test_a_record_of_other_answers_is_refused(path, tmp_path):
+    """Whatever decides: a function that a call made has no name that tells it from others."""
+
+    def of_sign(sign, result):
+        return (sign * result).argmax(axis=-1)
+
+    arguments = {"spec": SPEC, "alone": 0, "record": tmp_path / "run.part"}
+    first = emulate(path, X, decide=functools.partial(of_sign, 1), **arguments)
+    assert emulate(path, X, decide=functools.partial(of_sign, 1), **arguments) == first
+    with pytest.raises(MacgenError, match="is there, and not of this run"):
+        emulate(path, X, decide=functools.partial(of_sign, -1), **arguments)
+
+
 def test_a_record_of_other_weights_is_refused(tmp_path):
     """Weights in a file of their own are the model, too."""
     made = perceptron()
@@ -500,6 +514,39 @@ def test_arguments_that_are_refused(arguments, message, path):
     with pytest.raises(MacgenError) as error:
         emulate(path, X, **arguments)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (["one"] * 40, "labels are of type <U3; accepted are such as the answers: int64"),
+    ([None] * 40, "labels are of type object; accepted are such as the answers: int64"),
+    ([0.5] * 40, "labels hold 0.5, which is no answer; accepted are integers from 0 to 4, indices along the"),
+    ([4] * 39 + [5], "labels hold 5, which is no answer; accepted are integers from 0 to 4, indices along the"),
+    ([-1] + [0] * 39, "labels hold -1, which is no answer; accepted are integers from 0 to 4, indices along the"),
+])  # fmt: skip
+def test_labels_that_are_no_answers(labels, message, path):
+    with pytest.raises(MacgenError) as error:
+        emulate(path, X, spec=SPEC, labels=labels)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(("labels", "answers", "refused"), [
+    ([1, 0], [True, False], False),
+    ([1.0, 0.0], [True, False], False),
+    ([2, 0], [True, False], True),
+    ([0.7, 0.0], [True, False], True),
+    ([77.0, -5.0], [1, 2], False),  # of classes, whose number is not known
+    ([1.5, 1.0], [1, 2], True),
+    ([True, False], [1, 0], False),
+    ([0.3, 7.0], [0.1, 0.2], False),
+    (["a", "b"], ["b", "c"], False),
+    (["a", "b"], [0.1, 0.2], True),
+])  # fmt: skip
+def test_labels_of_the_answers_kind(labels, answers, refused):
+    try:
+        emulation._check_kind(np.array(labels), np.array(answers), None)
+        assert not refused
+    except MacgenError:
+        assert refused
 
 
 def test_a_plan_has_no_sweep(path):
