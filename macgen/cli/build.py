@@ -152,7 +152,8 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     "--io-share",
     type=float,
     metavar="X",
-    help="With --clock-mhz: share of the period taken outside before inputs and after outputs.  [default: 0.2]",
+    help="With --clock-mhz: share of the period taken outside before inputs and after outputs; native ports "
+    "meet at most 0.475.  [default: 0.2]",
 )
 @click.option(
     "--meet",
