@@ -166,6 +166,15 @@ def test_random_specs_are_the_same_as_golden():
     assert check(cases_of(np.random.default_rng(3), drawn_specs(200, 3), 6)) > 600
 
 
+@pytest.mark.parametrize("fmt", ["e5m0fn", "e5m0fn:bias=126:flush"])
+@pytest.mark.parametrize("overflow", ["saturate", "nan"])
+def test_nan_stays_nan_beside_random_numbers(fmt, overflow):
+    """With one significand bit, random numbers reach all bits that tell NaN from infinity."""
+    spec = MacSpec(a=fmt, b=fmt, acc=fmt, rounding="stochastic:27", overflow=overflow, rows=3, cols=1)
+    values = emulate.matmul(spec, np.full((40, 1), np.nan), np.full((1, 9), spec.b.max))
+    assert np.isnan(values).all()
+
+
 # -- rules, exhaustively --------------------------------------------------------------------------------------------
 
 ROUNDINGS = ("rne", "rtz", "drop", "stochastic:5")
