@@ -175,6 +175,13 @@ def test_nan_stays_nan_beside_random_numbers(fmt, overflow):
     assert np.isnan(values).all()
 
 
+def test_products_far_below_a_format_of_large_numbers_are_zero():
+    """What rounds them on the format's grid is beyond float32: infinite, and then NaN."""
+    spec = MacSpec(a="e8m6:none", b="e8m6:none", acc="e8m6:none", product="e2m1:bias=-119", overflow="infinity")
+    values = emulate.matmul(spec, np.full((40, 3), 1.5, np.float32), np.full((3, 9), -0.25, np.float32))
+    np.testing.assert_array_equal(values, np.zeros((40, 9)))
+
+
 # -- rules, exhaustively --------------------------------------------------------------------------------------------
 
 ROUNDINGS = ("rne", "rtz", "drop", "stochastic:5")
