@@ -22,13 +22,22 @@ from macgen.spec_fields import (
     MAX_INTERLEAVE,
     MAX_LANES,
     MAX_PIPELINE,
+    MAX_SCALE_BLOCK,
     MAX_SIDE,
     Fold,
     RandomPlace,
     Scale,
+    ScalePlace,
     check_operand,
     least_int_bits,
     parse_scale,
+)
+from macgen.spec_lanes import (
+    check_aligned_lanes,
+    check_groups,
+    check_scales_of_lanes,
+    exact_sum_bits,
+    largest_product,
 )
 
 
@@ -44,19 +53,24 @@ class MacSpec:
         scale: format of the scales that each chunk of a row of A and of a column of B has, such as `e8m0fnu`, or a
             float format of up to 32 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
             None: no scales.
+        scale_place: `outer`, as `scale` says; or `lanes`: each block of elements has a scale, and their products are
+            multiplied by both before a step aligns them.
+        scale_block: elements of a block, 1 to 64, with `scale_place = lanes`; None: `lanes`.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
         outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
         out: format of the results; None: the outer accumulator's.
         rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `floor`
-            (toward minus infinity), `drop` (align and drop: the addends are cut at the larger one's last place before
-            they are added) or `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last
-            place).
+            (toward minus infinity), `odd` (to the odd one of the two neighbours), `drop` (align and drop: the addends
+            are cut at the larger one's last place before they are added) or `stochastic:r` (a random number of r bits,
+            1 to 32, is added to those below the last place).
         outer_rounding: of what enters the outer accumulator, and of the conversion to `out`; None: `rounding`.
-        overflow: `saturate`, `infinity` (accumulators with infinities), `nan` (those with NaN and no infinities) or
-            `wrap` (fixed-point accumulators); a format here that does not know it saturates.
-        lanes: products that a step takes, 1 to 32; chunks are multiples of it.
+        overflow: `saturate`, `infinity` (accumulators with infinities; as IEEE 754 says), `to-infinity` (those, in
+            every rounding), `nan` (those with NaN and no infinities) or `wrap` (fixed-point accumulators); a format
+            here that does not know it saturates.
+        lanes: products that a step takes, 1 to 64; chunks are multiples of it.
         lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
-            `aligned:W`, all addends cut at W fraction bits below the largest exponent.
+            `aligned:W`, all addends cut at W fraction bits below the largest one's leading bit; `exponents:F`, at F
+            bits below the largest sum of the factors' exponents; `exponents:F/G`, of exact sums of G products.
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
@@ -73,6 +87,8 @@ class MacSpec:
     acc: Format
     product: Format | None
     scale: Scale | None
+    scale_place: ScalePlace
+    scale_block: int | None
     chunk: int | None
     outer: Format | None
     out: Format | None
@@ -95,6 +111,8 @@ class MacSpec:
         acc: Format | str,
         product: Format | str | None = None,
         scale: Scale | str | None = None,
+        scale_place: ScalePlace | str = "outer",
+        scale_block: int | None = None,
         chunk: int | None = None,
         outer: Format | str | None = None,
         out: Format | str | None = None,
@@ -115,6 +133,8 @@ class MacSpec:
             acc=as_format("acc", acc),
             product=None if product is None or _is_exact(product) else as_format("product", product),
             scale=None if scale is None else parse_scale(scale),
+            scale_place=ScalePlace(scale_place),
+            scale_block=scale_block,
             chunk=chunk,
             outer=None if outer is None else as_format("outer", outer),
             out=None if out is None else as_format("out", out),
@@ -180,7 +200,38 @@ class MacSpec:
     def has_outer_adder(self) -> bool:
         """Whether chunk sums go to an adder of their own: the accumulator's cannot fold them."""
         folds_otherwise = self.chunk is not None and self.fold_rounding != self.rounding
-        return self.scale is not None or self.outer_format != self.acc or folds_otherwise
+        return self.scales_chunks or self.outer_format != self.acc or folds_otherwise
+
+    @property
+    def scales_chunks(self) -> bool:
+        """Whether each chunk has scales, by which its sum is multiplied."""
+        return self.scale is not None and self.scale_place is ScalePlace.OUTER
+
+    @property
+    def scales_lanes(self) -> bool:
+        """Whether each block of elements has scales, by which their products are multiplied."""
+        return self.scale is not None and self.scale_place is ScalePlace.LANES
+
+    @property
+    def block(self) -> int | None:
+        """Elements that have a scale of their own with `scale_place = lanes`, else None."""
+        return (self.scale_block or self.lanes) if self.scales_lanes else None
+
+    def scale_count(self, length: int) -> int:
+        """Return how many scales each operand of a dot product of so many products has.
+
+        Raises:
+            MacgenError: the length is refused.
+        """
+        length = check_integer("length", length, 1)
+        if self.scale is None:
+            return 0
+        return -(-length // (self.block or self.chunk or length))
+
+    @property
+    def exponent_bits(self) -> int | None:
+        """F of `lane_sum = exponents:F`, else None."""
+        return self.lane_sum.exponent_bits
 
     @property
     def aligned_bits(self) -> int | None:
@@ -206,10 +257,10 @@ class MacSpec:
             found.append(f"products rounded to {self.product}")
         if self.lanes > 1:
             found.append(f"{self.lanes} lanes, {self.lane_sum}")
-        elif self.aligned_bits is not None:
+        elif self.aligned_bits is not None or self.exponent_bits is not None:
             found.append(self.lane_sum)
         if self.scale is not None:
-            found.append(f"scales {self.scale}")
+            found.append(f"scales {self.scale}" + (f" of {self.block} lanes" if self.scales_lanes else ""))
         if self.has_outer_adder:
             found.append(f"chunk sums into {self.outer_format}, {self.fold_rounding}")
         if self.out_format != self.outer_format:
@@ -234,7 +285,7 @@ class MacSpec:
         """
         check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
         match self.overflow:
-            case Overflow.INFINITY:
+            case Overflow.INFINITY | Overflow.TO_INFINITY:
                 knows = fmt.has_infinity
             case Overflow.NAN:
                 knows = isinstance(fmt, FloatFormat) and fmt.overflows_to_nan
@@ -269,6 +320,10 @@ class MacSpec:
             self.__dict__["chunk"] = check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
             if self.chunk % self.lanes:
                 raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
+        if self.scale_block is not None:
+            self.__dict__["scale_block"] = check_integer(
+                "scale_block", self.scale_block, 1, MAX_SCALE_BLOCK, also=" or none"
+            )
 
     def _check_random_places(self) -> None:
         if sum(rounding.random_bits > 0 for _, rounding in self._roundings()) > 1:
@@ -278,14 +333,19 @@ class MacSpec:
             )
 
     def _check_lane_sum(self) -> None:
-        aligned = self.aligned_bits
         if self.lane_sum == "tree" and self.lanes & (self.lanes - 1):
             raise MacgenError(f"lanes {self.lanes} is not a power of two, as lane_sum 'tree' needs")
-        if aligned is not None and (isinstance(self.acc, FixedFormat) or self.rounding == "drop"):
-            raise MacgenError(
-                f"lane_sum {self.lane_sum!r} does not go with acc {self.acc} and rounding {self.rounding!r}; accepted "
-                f"are float accumulators, and rne, rtz, floor or stochastic:r"
-            )
+        check_aligned_lanes(
+            lane_sum=self.lane_sum, a=self.a, b=self.b, acc=self.acc, product=self.product, rounding=self.rounding
+        )
+        check_scales_of_lanes(
+            scale=self.scale,
+            place=self.scale_place,
+            block=self.scale_block,
+            lanes=self.lanes,
+            lane_sum=self.lane_sum,
+        )
+        check_groups(lane_sum=self.lane_sum, a=self.a, b=self.b, place=self.scale_place, block=self.block or 1)
         if self.lane_sum == "fused" and self.lanes > 1 and self.fused_bits > MAX_FUSED_BITS:
             raise MacgenError(
                 f"lane_sum 'fused' adds {self.lanes} products exactly, which takes {self.fused_bits} bits; accepted "
@@ -296,7 +356,7 @@ class MacSpec:
     def fused_bits(self) -> int:
         """Bits of the magnitude of an exact sum of as many products as there are lanes."""
         _, largest, lsb = self._largest_addend()
-        return (self.lanes * largest / Fraction(2) ** lsb).numerator.bit_length()
+        return exact_sum_bits(self.lanes, largest, lsb)
 
     def _largest_addend(self) -> tuple[str, Fraction, int]:
         """Return what is added (in words), its largest finite magnitude and the exponent of its grid."""
@@ -304,10 +364,7 @@ class MacSpec:
             fmt = self.product
             ends = [abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)]
             return f"product {fmt}", max(ends), fmt.lsb_exponent
-        largest = Fraction(1)
-        for fmt in (self.a, self.b):
-            largest *= max(abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1))
-        return f"products of a {self.a} and b {self.b}", largest, self.a.lsb_exponent + self.b.lsb_exponent
+        return f"products of a {self.a} and b {self.b}", *largest_product(self.a, self.b)
 
     def _check_signs(self) -> None:
         """Refuse a format that has no sign where the one before it has."""
@@ -324,7 +381,7 @@ class MacSpec:
 
     def _check_float_accumulator(self, acc: FloatFormat) -> None:
         if self.overflow_into(acc) != self.overflow:
-            more = " or infinity" if acc.has_infinity else " or nan" if acc.overflows_to_nan else ""
+            more = ", infinity or to-infinity" if acc.has_infinity else " or nan" if acc.overflows_to_nan else ""
             accepted = f"saturate{more}"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         narrow = f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but"
@@ -343,7 +400,7 @@ class MacSpec:
                 )
 
     def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow in ("infinity", "nan") or (self.overflow == "wrap" and acc.narrow):
+        if self.overflow in ("infinity", "to-infinity", "nan") or (self.overflow == "wrap" and acc.narrow):
             accepted = "saturate" if acc.narrow else "saturate or wrap"
             raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
         addends = (self.a, self.b) if self.product is None else (self.product,)
@@ -360,9 +417,15 @@ class MacSpec:
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, formats as strings."""
+        """Return the fields as JSON values, formats as strings; where scales belong only if it is not the usual place.
+
+        So the text of a spec without such scales is what it was before there were any.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["product"] = values["product"] or "exact"
+        for name in _WHERE_UNUSUAL:
+            if values[name] == self.__init__.__kwdefaults__[name]:  # type: ignore[misc]
+                del values[name]
         return {
             name: value if value is None or isinstance(value, int) else str(value) for name, value in values.items()
         }
@@ -409,6 +472,8 @@ class MacSpec:
 
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
+_WHERE_UNUSUAL = ("scale_place", "scale_block")
+"""Fields that a spec's JSON has only where they are not what they are by default."""
 
 
 def check_spec(spec: object) -> None:

@@ -18,6 +18,15 @@ class Fold(Choice):
     """While the next chunk's first product is loaded (no stall)."""
 
 
+class ScalePlace(Choice):
+    """What a scale belongs to (docs/arithmetic.md section 1)."""
+
+    OUTER = "outer"
+    """A chunk: its sum is multiplied as it enters the outer accumulator."""
+    LANES = "lanes"
+    """A block of elements: their products are multiplied before a step aligns them."""
+
+
 Scale = ScaleFormat | FloatFormat
 """A format that scales can have."""
 
@@ -29,7 +38,8 @@ MAX_SIDE = 256
 MAX_CHUNK = 1 << 20
 MAX_PIPELINE = 2
 MAX_INTERLEAVE = 4
-MAX_LANES = 32
+MAX_LANES = 64
+MAX_SCALE_BLOCK = 64
 MAX_FUSED_BITS = 256
 MAX_OPERAND_WIDTH = 32
 

@@ -103,7 +103,7 @@ def matmul(
         MacgenError: the shapes do not fit or are empty, a value is not on its format's grid, or memory does not
             suffice.
     """
-    check_spec(spec)
+    _check_emulated(spec)
     a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
@@ -195,7 +195,7 @@ def dots(
     Raises:
         MacgenError: the shapes differ or are empty, a value is not on its format's grid, or memory does not suffice.
     """
-    check_spec(spec)
+    _check_emulated(spec)
     a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
@@ -232,6 +232,21 @@ class _Call:
         if self.pairwise:
             return dots_states(self.spec, *self.a.shape)
         return matmul_states(self.spec, len(self.a), len(self.b), self.a.shape[1])
+
+
+def _check_emulated(spec: MacSpec) -> None:
+    """Refuse what is no spec, and what only golden computes so far."""
+    check_spec(spec)
+    found: list[tuple[str, str | None, str]] = [
+        ("rounding", spec.rounding, "odd"),
+        ("outer_rounding", spec.outer_rounding, "odd"),
+    ]
+    found += [("overflow", spec.overflow, "to-infinity"), ("lane_sum", spec.lane_sum.kind, "exponents")]
+    for field, value, refused in found:
+        if value == refused:
+            raise MacgenError(f"{field} {getattr(spec, field)!r} is not emulated; accepted are the others, or golden")
+    if spec.lanes > 32:
+        raise MacgenError(f"lanes {spec.lanes} is not emulated; accepted are 1 to 32, or golden")
 
 
 def _results(call: _Call, threads: int | None, *, flags: bool, counts: bool) -> Any:

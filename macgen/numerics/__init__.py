@@ -9,6 +9,7 @@ from macgen.errors import MacgenError, check_type, shown
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.choices import (
     MAX_ALIGNED_BITS,
+    MAX_GROUP,
     MAX_RANDOM_BITS,
     Choice,
     Encoding,
@@ -110,6 +111,7 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
 __all__ = [
     "ALIASES",
     "MAX_ALIGNED_BITS",
+    "MAX_GROUP",
     "MAX_MAN_BITS",
     "MAX_RANDOM_BITS",
     "MAX_SCALE_BITS",

@@ -288,8 +288,8 @@ class FloatFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz`, `floor` or a random number.
-            overflow: `saturate`, or `infinity` or `nan` where the encoding has that.
+            rounding: `rne`, `rtz`, `floor`, `odd` or a random number.
+            overflow: `saturate`, or `infinity`, `to-infinity` or `nan` where the encoding has that.
         """
         negative = sign == 1
         if significand == 0:
@@ -311,7 +311,8 @@ class FloatFormat:
             return Rounded(self._signed(sign, magnitude))
         if overflow == "nan":
             return Rounded(self.nan_code, overflow=True)
-        if overflow == "infinity" and rounding != "rtz" and (negative or rounding != "floor"):
+        away = rounding not in ("rtz", "odd") and (negative or rounding != "floor")
+        if overflow == "to-infinity" or (overflow == "infinity" and away):
             return Rounded(self.infinity_code(sign), overflow=True)
         return Rounded(self.largest_code(sign), overflow=True)
 
@@ -355,11 +356,12 @@ class FloatFormat:
 
         Parameters:
             values: real numbers of any shape.
-            rounding: `rne`, `rtz` or `floor`.
+            rounding: `rne`, `rtz`, `floor` or `odd`.
             overflow: `saturate` to the largest finite value (infinite values too, where the encoding has no
                 infinity), or `infinity`: infinity where the encoding has it, NaN in `fn` and `fnuz`, the largest
-                value in `finite`; `rtz` never rounds a finite value to infinity or NaN (IEEE 754 7.4), nor does
-                `floor` a positive one. `nan`, in `fn` and `fnuz`: NaN in every rounding.
+                value in `finite`; `rtz` and `odd` never round a finite value to infinity or NaN (IEEE 754 7.4), nor
+                does `floor` a positive one. In every rounding: `to-infinity`, where the encoding has infinities, and
+                `nan`, NaN, in `fn` and `fnuz`.
 
         Returns:
             Values of the same shape; NaN stays NaN.
@@ -368,7 +370,8 @@ class FloatFormat:
             MacgenError: a value is NaN and the encoding has none, or an argument is not one of its choices.
         """
         check_choice("rounding", rounding, PLAIN_ROUNDINGS)
-        accepted = ["saturate", "infinity", *(["nan"] if self.overflows_to_nan else [])]
+        always = ["to-infinity"] if self.has_infinity else ["nan"] if self.overflows_to_nan else []
+        accepted = ["saturate", "infinity", *always]
         if not isinstance(overflow, str) or overflow not in accepted:
             raise MacgenError(
                 f"overflow {shown(overflow)} is not one of {', '.join(accepted)} (formats with a float encoding)"
@@ -392,7 +395,7 @@ class FloatFormat:
             else:
                 rounded = np.where(tiny & (safe != 0), 0.0, normal)
         special = np.inf if self.has_infinity else np.nan if self.has_nan and overflow != "saturate" else self.max
-        reached = (overflow == "nan") | (
+        reached = (overflow in ("nan", "to-infinity")) | (
             (overflow == "infinity") & ((rounding == "rne") | ((rounding == "floor") & (safe < 0)))
         )
         limit = np.where(reached, special, self.max)

@@ -12,6 +12,7 @@ from amaranth.hdl import Shape, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, Flags, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
@@ -24,6 +25,28 @@ from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
 from macgen.spec_fields import least_int_bits
 
+MAX_BUILT_LANES = 32
+
+
+def check_built(spec: MacSpec) -> None:
+    """Refuse what models compute and no hardware is made for.
+
+    Raises:
+        MacgenError: the spec asks for it.
+    """
+    refused: list[tuple[str, object, str]] = []
+    if spec.exponent_bits is not None:
+        refused.append(("lane_sum", spec.lane_sum, "fused, tree and aligned:W"))
+    for field in ("rounding", "outer_rounding"):
+        if getattr(spec, field) == "odd":
+            refused.append((field, "odd", "rne, rtz, floor, drop and stochastic:r"))
+    if spec.overflow == "to-infinity":
+        refused.append(("overflow", spec.overflow, "saturate, infinity, nan and wrap"))
+    if spec.lanes > MAX_BUILT_LANES:
+        refused.append(("lanes", spec.lanes, f"1 to {MAX_BUILT_LANES}"))
+    for field, value, accepted in refused:
+        raise MacgenError(f"{field} {value!r} has no hardware here, only models; accepted are {accepted}")
+
 
 @dataclass(frozen=True)
 class Design:
@@ -31,9 +54,15 @@ class Design:
 
     Attributes:
         spec: the array.
+
+    Raises:
+        MacgenError: there is no hardware for it.
     """
 
     spec: MacSpec
+
+    def __post_init__(self) -> None:
+        check_built(self.spec)
 
     # -- what is added -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from macgen.errors import MacgenError
 from macgen.numerics import Rounding, RoundingKind
 from macgen.width import flooring, nsr, truncation
 
@@ -57,5 +58,12 @@ _CLOSED_FORMS = {
 
 
 def closed_form(rounding: Rounding) -> ClosedForm:
-    """Return the closed form of a rounding's noise."""
+    """Return the closed form of a rounding's noise.
+
+    Raises:
+        MacgenError: there is none.
+    """
+    if rounding.kind not in _CLOSED_FORMS:
+        words = ", ".join("stochastic:r" if kind == "stochastic" else kind for kind in _CLOSED_FORMS)
+        raise MacgenError(f"rounding {rounding!r} has no closed form of its noise; accepted are {words}")
     return _CLOSED_FORMS[rounding.kind]

@@ -10,9 +10,9 @@ typedef __int128 i128;
 
 enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
 enum Subnormals { GRADUAL, FLUSH, NONE };
-enum Rounding { RNE, RTZ, FLOOR, DROP, STOCHASTIC };
-enum Overflow { SATURATE, INFINITY_, NAN_, WRAP };
-enum LaneSum { FUSED, TREE, ALIGNED };
+enum Rounding { RNE, RTZ, FLOOR, ODD, DROP, STOCHASTIC };
+enum Overflow { SATURATE, INFINITY_, TO_INFINITY, NAN_, WRAP };
+enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
