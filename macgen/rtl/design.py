@@ -16,10 +16,19 @@ from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, Flags, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
-from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes
+from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
 from macgen.rtl.units.conversion import Conversion
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath, datapath_of
-from macgen.rtl.units.exact_number import Addend, Window
+from macgen.rtl.units.exact_number import Addend, Window, exponent_field_min
+from macgen.rtl.units.exponents import (
+    ExponentAdder,
+    References,
+    ReferenceWindow,
+    ReferredLanes,
+    exponents_of_zeros,
+    reference_window,
+)
+from macgen.rtl.units.multiplier import Multiplier
 from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
@@ -35,13 +44,8 @@ def check_built(spec: MacSpec) -> None:
         MacgenError: the spec asks for it.
     """
     refused: list[tuple[str, object, str]] = []
-    if spec.exponent_bits is not None:
-        refused.append(("lane_sum", spec.lane_sum, "fused, tree and aligned:W"))
-    for field in ("rounding", "outer_rounding"):
-        if getattr(spec, field) == "odd":
-            refused.append((field, "odd", "rne, rtz, floor, drop and stochastic:r"))
-    if spec.overflow == "to-infinity":
-        refused.append(("overflow", spec.overflow, "saturate, infinity, nan and wrap"))
+    if spec.scales_lanes:
+        refused.append(("scale_place", spec.scale_place, "outer"))
     if spec.lanes > MAX_BUILT_LANES:
         refused.append(("lanes", spec.lanes, f"1 to {MAX_BUILT_LANES}"))
     for field, value, accepted in refused:
@@ -89,6 +93,8 @@ class Design:
         integer = isinstance(spec.acc, FixedFormat) and not cut
         if self.product_rounding is not None:
             return self.product_rounding.rounded_sum.rounded(integer=integer)
+        if spec.exponent_bits is not None:
+            return self._term
         # Only where nothing else has to be aligned before the accumulator.
         normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
         product = Addend.of_product(*spec.port_formats, integer=integer, normalised=normalised)
@@ -128,12 +134,47 @@ class Design:
 
     @cached_property
     def window(self) -> Window | None:
-        """With `lane_sum = aligned:W` where a step cuts its addends, the products and, last, the accumulator."""
-        if self.spec.aligned_bits is None:
+        """Where a step cuts its addends, the products and, last, the accumulator; None where it cuts nothing."""
+        spec = self.spec
+        if spec.exponent_bits is not None:
+            return self._reference_window(self._term)
+        if spec.aligned_bits is None:
             return None
         acc, grid = self._product_sum.states, self._product_sum.lsb_exponent
         acc = replace(acc, lsb_exponent=max(acc.lsb_exponent, grid))
-        return Window((*[self.product] * self.spec.lanes, acc), self.spec.aligned_bits, grid)
+        return Window((*[self.product] * spec.lanes, acc), spec.aligned_bits, grid)
+
+    # -- what is aligned by exponents
+
+    @cached_property
+    def _term(self) -> Addend:
+        """With `lane_sum = exponents:F` what is added, zeros with exponents of their own."""
+        product = Addend.of_product(*self.spec.port_formats, integer=False)
+        least = map(exponent_field_min, self.spec.port_formats)
+        below = [field - zero for field, zero in zip(least, self.zero_exponents, strict=True) if zero is not None]
+        return replace(product, smallest_exponent=product.smallest_exponent - sum(below))
+
+    @cached_property
+    def zero_exponents(self) -> tuple[int | None, ...]:
+        """With `lane_sum = exponents:F` exponents on the wires of zeros of `a` and `b`; None: as their codes say."""
+        formats = self.spec.port_formats
+        window = self._reference_window(Addend.of_product(*formats, integer=False))
+        return exponents_of_zeros(formats, window.lsb_exponent + window.bits - window.headroom)
+
+    def _reference_window(self, term: Addend) -> ReferenceWindow:
+        spec, acc = self.spec, self.spec.acc
+        assert isinstance(acc, FloatFormat)
+        assert spec.exponent_bits is not None
+        terms = RoundedSum(term, acc, spec.rounding, spec.overflow)
+        return reference_window(
+            term,
+            spec.lanes,
+            states=terms.states,
+            acc=acc,
+            grid=terms.lsb_exponent,
+            bits=spec.exponent_bits,
+            headroom=1,
+        )
 
     # -- adders ------------------------------------------------------------------------------------------------------
 
@@ -150,13 +191,32 @@ class Design:
     @cached_property
     def operand(self) -> wiring.Signature:
         """What the adder of steps takes besides the accumulator."""
-        return self.steps.operand if self.window is None else AlignedLanes(self.window, self.spec.lanes)
+        match self.window:
+            case None:
+                return self.steps.operand
+            case ReferenceWindow():
+                return ReferredLanes(self.window)
+        return AlignedLanes(self.window, self.spec.lanes)
 
-    def aligned_adder(self) -> AlignedAdder:
-        """Make the adder of steps with `lane_sum = aligned:W`."""
+    def aligner(self) -> Aligner | References:
+        """Make what compares the lanes before the accumulator, where a step cuts its addends."""
+        assert self.window is not None
+        if isinstance(self.window, ReferenceWindow):
+            return References(self.window)
+        return Aligner(self.window, self.spec.lanes)
+
+    def aligned_adder(self) -> AlignedAdder | ExponentAdder:
+        """Make the adder of steps that cut their addends."""
         assert self.window is not None
         assert isinstance(self.steps, FloatDatapath)
+        if isinstance(self.window, ReferenceWindow):
+            return ExponentAdder(self.steps.geometry, self.window, self.spec.interleave)
         return AlignedAdder(self.steps.geometry, self.window, self.spec.interleave)
+
+    def multiplier(self) -> Multiplier:
+        """Make the multiplier of a lane."""
+        zeros = None if self.spec.exponent_bits is None else self.zero_exponents
+        return Multiplier(*self.spec.port_formats, self.exact_product, zeros)
 
     @property
     def folds_in_loop(self) -> bool:

@@ -16,7 +16,6 @@ from macgen.rtl.outer import OuterAccumulator
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, registers, select
 from macgen.rtl.parts.pipeline import delayed
-from macgen.rtl.units.multiplier import Multiplier
 from macgen.rtl.units.rounded_number import RoundedNumber
 
 
@@ -74,7 +73,7 @@ class Pe(wiring.Component):
         # -- Multiply: the product of each lane, and what a step adds of them
         products, raised = self._products(m, platform)
         product: Any = None
-        if spec.aligned_bits is None:
+        if design.window is None:
             product = submodule(m, platform, "product", "product", design.steps.product)
             m.d.comb += product.present.eq(early.step)
             if spec.lanes == 1:
@@ -121,7 +120,7 @@ class Pe(wiring.Component):
                 platform,
                 f"multiplier{suffix}",
                 "multiplier",
-                lambda: Multiplier(*spec.port_formats, design.exact_product),
+                design.multiplier,
             )
             m.d.comb += [
                 multiplier.a.eq(self.a_in.word_select(lane, spec.a.width)),

@@ -15,11 +15,13 @@ _ROUNDING = {
     "rne": "to nearest, ties to even",
     "rtz": "toward zero",
     "floor": "toward minus infinity",
+    "odd": "toward zero, the last bit set where that is inexact",
     "drop": "addends are cut before they are added",
 }
 _OVERFLOW = {
     Overflow.SATURATE: "the largest number of its sign",
     Overflow.INFINITY: "infinity",
+    Overflow.TO_INFINITY: "infinity, in every rounding",
     Overflow.WRAP: "taken modulo its range",
     Overflow.NAN: "NaN",
 }
@@ -145,6 +147,8 @@ def _overflow(spec: MacSpec, fmt: Format) -> str:
 
 
 def _lane_sum(spec: MacSpec) -> str:
+    if spec.exponent_bits is not None:
+        return f"all addends are cut {spec.exponent_bits} bits below the largest sum of factors' exponents, then added"
     if spec.aligned_bits is not None:
         return f"all addends are cut {spec.aligned_bits} bits below the largest exponent, then added"
     return (

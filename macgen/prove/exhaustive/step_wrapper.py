@@ -38,6 +38,7 @@ from macgen.rtl import Design, Modules
 from macgen.rtl.units.aligned import AlignedLanes
 from macgen.rtl.units.datapath import Datapath
 from macgen.rtl.units.exact_number import ExactNumber
+from macgen.rtl.units.exponents import ReferredLanes
 
 _ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
 _FLAGS = {"flags": ("output", FLAG_BITS)}
@@ -202,7 +203,7 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
     agrees: Ports = {}
     if cycles > 1:
         inputs, agrees = {**inputs, "clk": ("input", 1)}, {"agrees": ("output", 1)}
-    interface = "lanes" if isinstance(operand, AlignedLanes) else "operand"
+    interface = "lanes" if isinstance(operand, AlignedLanes | ReferredLanes) else "operand"
     sum_ports = {port: port for port in inputs} | {"deferred_flags": "of_acc", "flags": "raised"}
     sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
     sum_ports |= to_vector(interface, "operand", operand)

@@ -23,18 +23,22 @@ class Multiplier(wiring.Component):
     Parameters:
         a, b: the formats.
         addend: of their products.
+        zeros: for each operand the exponent on the wires of a zero, or None: that of a subnormal number. Where they are
+            given, no operand is normalised.
 
     Members:
         a, b: operand codes.
         product: their exact product; see ExactNumber.
     """
 
-    def __init__(self, a: Format, b: Format, addend: Addend) -> None:
+    def __init__(self, a: Format, b: Format, addend: Addend, zeros: Sequence[int | None] | None = None) -> None:
         self._formats = (a, b)
+        self._zeros = zeros
         self._is_integer = addend.integer_bits > 0
         # One of two operands: the product, so that its zeros are counted meanwhile. Both: before they are multiplied.
         self._normalises_product = addend.has_tiny_pairs
-        self._normalises_operands = not addend.has_tiny_pairs and addend.smallest_exponent < addend.least_exponent
+        lower = addend.smallest_exponent < addend.least_exponent
+        self._normalises_operands = zeros is None and not addend.has_tiny_pairs and lower
         super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
 
     def elaborate(self, platform: object) -> Module:
@@ -52,6 +56,7 @@ class Multiplier(wiring.Component):
         # -- Decode: codes become signs, significands and exponents
         codes = zip((self.a, self.b), self._formats, "ab", strict=True)
         factors = [decoded(m, *code, normalises=self._normalises_operands) for code in codes]
+        factors = with_zeros(factors, self._zeros or (None, None))
         zeros = _zeros_of_subnormal(m, *factors) if self._normalises_product else None
 
         # -- Multiply: significands are multiplied, exponents added
@@ -166,6 +171,19 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: V
     # -- Product: no magnitude beside zero, infinity and NaN
     magnitude = Mux(vanishes, 0, magnitude)
     connect_number(m, product, replace(special, significand=magnitude, exponent=exponent))
+
+
+def with_zeros(factors: Sequence[Factor], zeros: Sequence[int | None]) -> list[Factor]:
+    """Return factors with other exponents of zeros; None: they stay as they are."""
+    # -- Zeros: take part in the comparison of exponents with one of their own
+    return [
+        factor if zero is None else replace(factor, exponent=Mux(factor.zero, _constant(zero), factor.exponent))
+        for factor, zero in zip(factors, zeros, strict=True)
+    ]
+
+
+def _constant(number: int) -> Const:
+    return Const(number, signed(number.bit_length() + 1) if number < 0 else max(number.bit_length(), 1))
 
 
 def connect_number(m: Module, number: Any, factor: Factor) -> None:

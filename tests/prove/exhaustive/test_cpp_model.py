@@ -118,6 +118,9 @@ SMALL = [
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="floor", overflow="nan"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m1fn", overflow="nan"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="floor"),
+    MacSpec(a="e2m1", b="e3m1", acc="e4m1", rounding="odd", overflow="to-infinity"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m0fn", rounding="odd", overflow="nan"),
+    MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="odd"),
 ]
 
 

@@ -32,6 +32,7 @@ inline u128 shift_right(const RoundedSum& t, bool negative, u128 x, int distance
     inexact = dropped != 0;
     if (t.rounding == STOCHASTIC) return kept + ((first_bits(x, distance, t.random_bits) + random) >> t.random_bits);
     if (t.rounding == FLOOR) return kept + (negative && inexact);
+    if (t.rounding == ODD) return kept | inexact;
     if (t.rounding != RNE || far) return kept;
     const u128 half = u128(1) << (distance - 1);
     return kept + (dropped > half || (dropped == half && (kept & 1)));
@@ -67,7 +68,7 @@ inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude,
     if (beyond || code > largest_magnitude(f)) {
         if (t.overflow == NAN_) return {canonical_nan(f), OVERFLOWS};
         const bool rounds_there = t.rounding == RNE || t.rounding == STOCHASTIC || (t.rounding == FLOOR && negative);
-        const bool to_infinity = t.overflow == INFINITY_ && rounds_there;
+        const bool to_infinity = t.overflow == TO_INFINITY || (t.overflow == INFINITY_ && rounds_there);
         return {to_infinity ? infinity(f, negative) : largest(f, negative), OVERFLOWS};
     }
     return {code | sign, 0};
