@@ -152,7 +152,8 @@ class Design:
         product = Addend.of_product(*self.spec.port_formats, integer=False)
         least = map(exponent_field_min, self.spec.port_formats)
         below = [field - zero for field, zero in zip(least, self.zero_exponents, strict=True) if zero is not None]
-        return replace(product, smallest_exponent=product.smallest_exponent - sum(below))
+        smallest = product.smallest_exponent - sum(below)
+        return replace(product, smallest_exponent=smallest, has_zero_exponents=True)
 
     @cached_property
     def zero_exponents(self) -> tuple[int | None, ...]:

@@ -11,6 +11,7 @@ from macgen.numerics import (
     FixedFormat,
     FloatFormat,
     Format,
+    LaneSumKind,
     Overflow,
     Rounding,
     RoundingKind,
@@ -124,7 +125,6 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
             list(Overflow).index(spec.overflow_into(fmt)),
         )
 
-    lane_sums = ("fused", "tree")
     return (
         *(number for fmt in spec.port_formats for number in format_numbers(fmt)),
         *(unused if spec.scale is None else format_numbers(spec.scale)),
@@ -137,8 +137,8 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
         int(spec.has_outer_adder),
         int(spec.out_format != spec.outer_format),
         spec.lanes,
-        lane_sums.index(spec.lane_sum) if spec.lane_sum in lane_sums else 2,
-        spec.aligned_bits or 0,
+        list(LaneSumKind).index(spec.lane_sum.kind),
+        spec.aligned_bits or spec.exponent_bits or 0,
     )
 
 

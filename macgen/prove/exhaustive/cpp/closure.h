@@ -4,11 +4,12 @@
 
 #include "units.h"
 
-// A number in one form for equal values.
+// A number in one form for equal values; with its reference exponent where sums are aligned by those.
 inline Number canonical(Number n) {
+    if (SPEC.lane_sum != EXPONENTS) n.reference = 0;
     if (n.kind == QUIET_NAN || n.kind == SIGNALLING_NAN) return {n.kind, false, 0, 0};
     if (n.kind == INFINITE) return {n.kind, n.negative, 0, 0};
-    if (n.magnitude == 0) return {NUMBER, false, 0, 0};
+    if (n.magnitude == 0) return {NUMBER, false, 0, 0, n.reference};
     while ((n.magnitude & 1) == 0) {
         n.magnitude >>= 1;
         ++n.exponent;
@@ -17,25 +18,27 @@ inline Number canonical(Number n) {
 }
 
 inline bool equal(const Number& x, const Number& y) {
-    return x.kind == y.kind && x.negative == y.negative && x.magnitude == y.magnitude && x.exponent == y.exponent;
+    return x.kind == y.kind && x.negative == y.negative && x.magnitude == y.magnitude && x.exponent == y.exponent &&
+           x.reference == y.reference;
 }
 
 inline uint64_t hash(const Number& n) {
     const uint64_t tag = uint64_t(uint32_t(n.exponent)) << 8 | uint64_t(n.kind) << 1 | uint64_t(n.negative);
-    return mix(uint64_t(n.magnitude) ^ mix(uint64_t(n.magnitude >> 64)) ^ mix(tag));
+    return mix(uint64_t(n.magnitude) ^ mix(uint64_t(n.magnitude >> 64)) ^ mix(tag + uint32_t(n.reference)));
 }
 
 // What of a step's products counts: numbers in one form for equal values, and the flags that their roundings raise. An
 // exact sum is one number, or one infinity of each sign.
 struct Meaning {
-    static constexpr int ADDENDS = SPEC.lane_sum == ALIGNED ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
+    static constexpr bool CUTS = SPEC.lane_sum == ALIGNED || SPEC.lane_sum == EXPONENTS;
+    static constexpr int ADDENDS = CUTS ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
     Number addends[ADDENDS];
     unsigned flags = 0;
 
     explicit Meaning(const Lanes& lanes) {
         Number products[MOST_LANES];
         for (int i = 0; i < LANES; ++i) products[i] = canonical(product_of(SPEC, lanes.a[i], lanes.b[i], flags));
-        if constexpr (SPEC.lane_sum == ALIGNED) {
+        if constexpr (CUTS) {
             std::copy(products, products + LANES, addends);
         } else if constexpr (LANES == 1) {
             addends[0] = products[0];
@@ -52,6 +55,10 @@ struct Meaning {
             Number all[ADDENDS + 1] = {acc};
             std::copy(addends, addends + ADDENDS, all + 1);
             return add_aligned(SPEC.acc, SPEC.aligned_bits, all, ADDENDS + 1);
+        } else if constexpr (SPEC.lane_sum == EXPONENTS) {
+            Number all[ADDENDS + 1] = {acc};
+            std::copy(addends, addends + ADDENDS, all + 1);
+            return add_by_exponents(SPEC.acc, SPEC.aligned_bits, all, ADDENDS + 1);
         } else if constexpr (ADDENDS == 1) {
             return add(SPEC.acc, acc, addends[0]);
         } else {

@@ -260,6 +260,20 @@ inline ExactSum add_aligned(const RoundedSum& t, int bits, const Number* addends
     return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
 }
 
+// `exponents:F`: all addends cut F bits below the largest reference exponent, zeros' too.
+inline ExactSum add_by_exponents(const RoundedSum& t, int bits, const Number* addends, int count) {
+    int largest_reference = INT32_MIN;
+    for (int i = 0; i < count; ++i) {
+        if (addends[i].kind != NUMBER) return add_specials(t, addends, count);
+        if (addends[i].reference > largest_reference) largest_reference = addends[i].reference;
+    }
+    const int place = largest_reference - bits;
+    Number aligned[MOST_LANES + 1];
+    for (int i = 0; i < count; ++i) aligned[i] = cut(addends[i], place);
+    const Number sum = exact_sum<u128>(aligned, count, place);
+    return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
+}
+
 // A balanced binary tree over as many nodes as there are lanes; the flags of all nodes.
 inline Number add_tree(const RoundedSum& t, Number* nodes, int count, unsigned& flags) {
     const Number nothing{NUMBER, false, 0, 0};
@@ -297,6 +311,13 @@ inline ExactSum step(const Spec& spec, const Number& acc, const Number* products
         Number addends[MOST_LANES + 1] = {acc};
         for (int i = 0; i < count; ++i) addends[i + 1] = products[i];
         return add_aligned(spec.acc, spec.aligned_bits, addends, count + 1);
+    }
+    if (spec.lane_sum == EXPONENTS) {
+        Number addends[MOST_LANES + 1] = {acc};
+        for (int i = 0; i < count; ++i) addends[i + 1] = products[i];
+        // A lane that is missing holds two zeros.
+        for (int i = count; i < spec.lanes; ++i) addends[i + 1] = multiply(decode(spec.a, 0), decode(spec.b, 0));
+        return add_by_exponents(spec.acc, spec.aligned_bits, addends, spec.lanes + 1);
     }
     if (spec.lanes == 1) return add(spec.acc, acc, products[0]);
     if (spec.lane_sum == FUSED) return add_all(spec.acc, acc, products, count);
