@@ -8,6 +8,7 @@ import pytest
 
 from macgen.bundle.manifest import Manifest
 from macgen.catalogue import presets
+from macgen.errors import MacgenError
 from macgen.prove.exhaustive.step_wrapper import step_wrapper
 from macgen.prove.formal.prover import HARNESSES
 from macgen.rtl import ArrayCore, Design, MacArray, Modules
@@ -111,3 +112,22 @@ def test_only_the_design_is_made_of_a_spec():
                 ):
                     takers.add(outer.name if isinstance(outer, ast.ClassDef) else node.name)
     assert takers == {"Control", "MacArray"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"lane_sum": "exponents:13"}, "lane_sum 'exponents:13' has no hardware here, only models; accepted are fused"),
+        ({"rounding": "odd"}, "rounding 'odd' has no hardware here, only models; accepted are rne, rtz, floor"),
+        ({"outer_rounding": "odd"}, "outer_rounding 'odd' has no hardware here, only models; accepted are rne"),
+        (
+            {"overflow": "to-infinity"},
+            "overflow 'to-infinity' has no hardware here, only models; accepted are saturate",
+        ),
+        ({"lanes": 33}, "lanes 33 has no hardware here, only models; accepted are 1 to 32"),
+    ],
+)
+def test_what_has_no_hardware_is_refused_in_one_sentence(fields, sentence):
+    with pytest.raises(MacgenError) as caught:
+        Design(MacSpec(**{"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13"} | fields))
+    assert str(caught.value).startswith(sentence)
