@@ -10,7 +10,7 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 WORKERS  ?= auto
-FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-like nvfp4
+FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-e4m3 nvfp4
 BIN      := $(VENV)/bin
 
 .PHONY: test prove prove-all demo lint bench docs clean

@@ -61,7 +61,7 @@ CLASSES = [
     Class("fp32 of bf16", presets["bf16-fp32"], 1 / 1.5, 500),
     Class("fp32 of fp16", presets["fp16-fp32"], 1 / 1.5, 500),
     Class("int8-int32, wraps", presets["int8-int32"], 1, 1000),
-    Class("aligned lanes: hopper-like", presets["hopper-like"], 1 / 6),
+    Class("lanes aligned by exponents: hopper-e4m3", presets["hopper-e4m3"], 1 / 6),
     Class("rtz", MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, rounding="rtz"), 1 / 12, 80),
     Class("rtz, rounded products: lba-m7e4", presets["lba-m7e4"], 1 / 12, 80),
     Class("stochastic: sr-e6m5", presets["sr-e6m5"], 1 / 12, 80),

@@ -239,6 +239,11 @@ class MacSpec:
         return self.lane_sum.aligned_bits
 
     @property
+    def aligns(self) -> bool:
+        """Whether a step cuts its addends at one place before it adds them: `aligned:W`, `exponents:F`."""
+        return self.aligned_bits is not None or self.exponent_bits is not None
+
+    @property
     def random_place(self) -> RandomPlace | None:
         """Where stochastic rounding takes place, if anywhere."""
         places = [place for place, rounding in self._roundings() if rounding.random_bits]
@@ -257,7 +262,7 @@ class MacSpec:
             found.append(f"products rounded to {self.product}")
         if self.lanes > 1:
             found.append(f"{self.lanes} lanes, {self.lane_sum}")
-        elif self.aligned_bits is not None or self.exponent_bits is not None:
+        elif self.aligns:
             found.append(self.lane_sum)
         if self.scale is not None:
             found.append(f"scales {self.scale}" + (f" of {self.block} lanes" if self.scales_lanes else ""))

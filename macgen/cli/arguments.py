@@ -189,7 +189,7 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
     if spec.product is not None:
         parts.append(f"p{text(spec.product)}")
     parts.append(text(spec.acc))
-    if spec.lanes > 1 or spec.aligned_bits is not None or spec.exponent_bits is not None:
+    if spec.lanes > 1 or spec.aligns:
         parts.append(f"l{spec.lanes}{'' if spec.lane_sum == 'fused' else spec.lane_sum}")
     if spec.chunk is not None:
         parts.append(f"c{spec.chunk}")

@@ -89,9 +89,9 @@ def matmul(
         A: (M, K) values on the grid of `spec.a`, of any real type; infinities and (quiet) NaN where it has them.
         B: (K, N) values on the grid of `spec.b`.
         threads: how many blocks are computed at a time, at least 1; None: one per available processor.
-        A_scales: (M, chunks) values on the grid of `spec.scale`, NaN too where it has it; None where the spec has no
-            scales.
-        B_scales: (chunks, N) values.
+        A_scales: (M, chunks) or, with `scale_place = lanes`, (M, blocks) values on the grid of `spec.scale`, NaN too
+            where it has it; None where the spec has no scales.
+        B_scales: (chunks, N) or (blocks, N) values.
         flags: whether to return flags, too.
         counts: whether to return counts, too.
 
@@ -103,14 +103,14 @@ def matmul(
         MacgenError: the shapes do not fit or are empty, a value is not on its format's grid, or memory does not
             suffice.
     """
-    _check_emulated(spec)
+    check_spec(spec)
     a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
             f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
         )
-    chunks = -(-a.shape[1] // (spec.chunk or a.shape[1]))
-    scales = _scales(spec, (A_scales, (a.shape[0], chunks)), (B_scales, (chunks, b.shape[1])))
+    count = spec.scale_count(a.shape[1])
+    scales = _scales(spec, (A_scales, (a.shape[0], count)), (B_scales, (count, b.shape[1])))
     return _results(_Call(spec, a, b.T, *scales, pairwise=False), threads, flags=flags, counts=counts)
 
 
@@ -184,8 +184,9 @@ def dots(
         A: (T, K) values on the grid of `spec.a`, of any real type; infinities and (quiet) NaN where it has them.
         B: (T, K) values on the grid of `spec.b`.
         threads: how many blocks of rows are computed at a time, at least 1; None: one per available processor.
-        A_scales: (T, chunks) values on the grid of `spec.scale`; None where the spec has no scales.
-        B_scales: (T, chunks) values.
+        A_scales: (T, chunks) or, with `scale_place = lanes`, (T, blocks) values on the grid of `spec.scale`; None where
+            the spec has no scales.
+        B_scales: as many values.
         flags: whether to return flags, too.
         counts: whether to return counts, too.
 
@@ -195,11 +196,11 @@ def dots(
     Raises:
         MacgenError: the shapes differ or are empty, a value is not on its format's grid, or memory does not suffice.
     """
-    _check_emulated(spec)
+    check_spec(spec)
     a, b = _matrix("A", A, spec.a), _matrix("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
-    shape = len(a), -(-a.shape[1] // (spec.chunk or a.shape[1]))
+    shape = len(a), spec.scale_count(a.shape[1])
     a_scales, b_scales = _scales(spec, (A_scales, shape), (B_scales, shape))
     call = _Call(spec, a, b, a_scales, None if b_scales is None else b_scales.T, pairwise=True)
     return _results(call, threads, flags=flags, counts=counts)
@@ -234,21 +235,6 @@ class _Call:
         return matmul_states(self.spec, len(self.a), len(self.b), self.a.shape[1])
 
 
-def _check_emulated(spec: MacSpec) -> None:
-    """Refuse what is no spec, and what only golden computes so far."""
-    check_spec(spec)
-    found: list[tuple[str, str | None, str]] = [
-        ("rounding", spec.rounding, "odd"),
-        ("outer_rounding", spec.outer_rounding, "odd"),
-    ]
-    found += [("overflow", spec.overflow, "to-infinity"), ("lane_sum", spec.lane_sum.kind, "exponents")]
-    for field, value, refused in found:
-        if value == refused:
-            raise MacgenError(f"{field} {getattr(spec, field)!r} is not emulated; accepted are the others, or golden")
-    if spec.lanes > 32:
-        raise MacgenError(f"lanes {spec.lanes} is not emulated; accepted are 1 to 32, or golden")
-
-
 def _results(call: _Call, threads: int | None, *, flags: bool, counts: bool) -> Any:
     """Return results as the caller asked for them."""
     threads, flags, counts = _thread_count(threads), check_flag("flags", flags), check_flag("counts", counts)
@@ -275,7 +261,7 @@ def _results(call: _Call, threads: int | None, *, flags: bool, counts: bool) -> 
 def _vector_results(call: _Call, states: States | None, threads: int) -> Values | None:
     """Return results of vector kernels; None where they cannot be had, or a value is to be looked at closer."""
     spec, scales = call.spec, None
-    if not numpy_products.has_quick_out(spec):
+    if spec.exponent_bits is not None or not numpy_products.has_quick_out(spec):
         return None
     if call.a_scales is not None and call.b_scales is not None and spec.scale is not None:
         scales = _on_grid("A_scales", call.a_scales, spec.scale), _on_grid("B_scales", call.b_scales, spec.scale).T
@@ -340,6 +326,7 @@ def _scales(
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """Return the scales of both operands, given with the shapes that they have to have."""
     checked: list[NDArray[Any] | None] = []
+    owner = "block" if spec.scales_lanes else "chunk"
     for name, (values, shape) in (("A_scales", a), ("B_scales", b)):
         if (values is None) != (spec.scale is None):
             given = "missing" if values is None else "given, but the spec has no scale"
@@ -350,7 +337,7 @@ def _scales(
             continue
         matrix = _matrix(name, values, spec.scale)
         if matrix.shape != shape:
-            raise MacgenError(f"{name} has the shape {matrix.shape}; accepted is {shape}, one scale for each chunk")
+            raise MacgenError(f"{name} has the shape {matrix.shape}; accepted is {shape}, one scale for each {owner}")
         checked.append(matrix)
     return checked[0], checked[1]
 

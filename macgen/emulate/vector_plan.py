@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from macgen.emulate.float_adder import FLOAT32, FLOAT64, Carrier
+from macgen.emulate.float_adder import FLOAT32, FLOAT64, OVERFLOW_SPECIAL, Carrier
 from macgen.emulate.value_range import OperandFacts, ValueRange
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
@@ -153,7 +153,7 @@ def choose_vectors(
     for scale in scales:
         assert spec.scale is not None
         held.append(held[-1].times(ValueRange.of_values(spec.scale, scale)))
-    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in ("infinity", "nan")
+    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in OVERFLOW_SPECIAL
     for carrier in (FLOAT32, FLOAT64):
         if all(carrier.represents(some) for some in held):
             terms = Terms(held[-1], specials=specials)
@@ -188,7 +188,7 @@ def _within(
         if not carrier.represents(addends):
             return None
     grown = grown_bound(bound, length, spec) if finite else math.inf
-    specials = not finite or spec.overflow in ("infinity", "nan")
+    specials = not finite or spec.overflow in OVERFLOW_SPECIAL
     terms = Terms(addends, bound=grown, specials=specials, aligned=aligned)
     inner = _rounding(carrier, spec, spec.acc, spec.rounding, terms)
     if inner is None:
@@ -241,7 +241,7 @@ def float_rounding(
         carrier: the type.
         acc: the format that is rounded to.
         rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
-        overflow: `saturate`, `infinity` or `nan`; None when no sum is too large.
+        overflow: `saturate`, `infinity`, `to-infinity` or `nan`; None when no sum is too large.
         terms: what is added and rounded.
     """
     p, q, bits = acc.precision, carrier.precision, rounding.random_bits
@@ -267,10 +267,12 @@ def float_rounding(
         largest_exact = math.ldexp(1.0, min(min(p, q) + lsb, 1023))
         if terms.bound <= largest_exact:
             return replace(plan, flush=False, constants=numbers)  # all sums are values
+    if kind == "odd":
+        return None
     native = kind == "rne" and p == q and in_range and max(acc.lsb_exponent, carrier.min_exponent - q + 1) <= lsb
     if native and not terms.aligned:
         full = acc.max_exponent == carrier.max_exponent
-        if overflow == "infinity" and full:
+        if ends == "infinite" and full:
             return replace(plan, ends="none", mode="nearest", constants=numbers)
         if ends != "largest" or not full:
             return replace(plan, mode="nearest", constants=numbers)
@@ -340,7 +342,7 @@ def _float_ends(acc: FloatFormat, kind: str, overflow: str | None, specials: boo
         return "none"
     if overflow == "nan":
         return "not_a_number"
-    if overflow == "infinity" and kind in ("rne", "stochastic"):
+    if overflow == "to-infinity" or (overflow == "infinity" and kind in ("rne", "stochastic")):
         return "infinite"
     if overflow == "infinity" and kind == "floor":
         return "infinite_down"
@@ -390,6 +392,8 @@ def fixed_rounding(
     plan = RoundingPlan(carrier, "none", ends, None, signed_zero=False, constants=numbers)
     if addends.lsb_exponent >= acc.lsb_exponent and kind != "floor":
         return plan
+    if kind == "odd":
+        return None
     if top - acc.lsb_exponent + bits > q - 2 or acc.lsb_exponent - bits < carrier.min_exponent:
         return plan if addends.lsb_exponent >= acc.lsb_exponent and terms.alone else None
     place = math.ldexp(1.0, acc.lsb_exponent + q - 1)

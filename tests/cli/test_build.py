@@ -251,7 +251,7 @@ BAD_OPTIONS = {
         "outer_rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r",
     ),
     "chunk against lanes": (
-        ("--preset", "hopper-like", "--chunk", 100),
+        ("--preset", "hopper-e4m3", "--chunk", 100),
         "chunk 100 is not a multiple of lanes 32, as it has to be",
     ),
     "two random places": (

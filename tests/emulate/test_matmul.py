@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
-from macgen.numerics import FixedFormat
+from macgen.numerics import SUM_ROUNDINGS, FixedFormat
 from tests.strategies import corner_codes, specs
 
 KINDS = ["any", "finite", "corners", "near one", "few values"]
@@ -33,8 +33,8 @@ def random_codes(rng, fmt, shape, kind):
 
 def scales_of_one(spec, m, k, n):
     """Return codes of scales for a product of matrices, all 1, where the spec has any."""
-    chunks = -(-k // (spec.chunk or k))
-    return None if spec.scale is None else [spec.scale.encode(np.ones(of)) for of in ((m, chunks), (chunks, n))]
+    count = spec.scale_count(k)
+    return None if spec.scale is None else [spec.scale.encode(np.ones(of)) for of in ((m, count), (count, n))]
 
 
 def with_chunk(spec, chunk):
@@ -177,7 +177,7 @@ def test_transposed_and_strided_operands():
         ("int8", "int8", "fp32", "saturate"),
     ],
 )
-@pytest.mark.parametrize("rounding", ["rne", "rtz", "floor", "drop", "stochastic:3", "stochastic:13"])
+@pytest.mark.parametrize("rounding", [*SUM_ROUNDINGS, "stochastic:3", "stochastic:13"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
     spec = MacSpec(a=a, b=b, acc=acc, overflow=overflow, rounding=rounding, chunk=9)

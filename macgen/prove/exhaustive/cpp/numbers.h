@@ -16,7 +16,7 @@ enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
-constexpr int MOST_LANES = 32;
+constexpr int MOST_LANES = 64;
 
 // A number format; what the other family has is 0. All are ints here and below, so that other languages can pass arrays.
 struct Format {
