@@ -131,8 +131,9 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Addend]]]:
             yield "a product that is a tie, negative sticky accumulator", [minus(1, least), tie]
         for product in odd_products(aim, precision + 2):
             yield "a product off a tie", [plus(product, exponent - precision - 1)]
-    if aim.place == "steps" and aim.spec.aligned_bits is not None:
-        yield from _cuts(exponent, aim.spec.aligned_bits)
+    bits = aim.spec.aligned_bits or aim.spec.exponent_bits
+    if aim.place == "steps" and bits is not None:
+        yield from _cuts(exponent, bits)
 
 
 def _cuts(exponent: int, bits: int) -> Iterator[tuple[str, list[Addend]]]:
