@@ -103,10 +103,10 @@ def roundings():
 
 def is_built(spec):
     """Whether there is hardware for a spec; `specs().filter(is_built)`."""
-    from macgen.rtl.design import check_built
+    from macgen.rtl.design import Design
 
     try:
-        check_built(spec)
+        Design(spec)
     except MacgenError:
         return False
     return True

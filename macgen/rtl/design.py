@@ -28,26 +28,6 @@ from macgen.spec_fields import least_int_bits
 MAX_BUILT_LANES = 32
 
 
-def check_built(spec: MacSpec) -> None:
-    """Refuse what models compute and no hardware is made for.
-
-    Raises:
-        MacgenError: the spec asks for it.
-    """
-    refused: list[tuple[str, object, str]] = []
-    if spec.exponent_bits is not None:
-        refused.append(("lane_sum", spec.lane_sum, "fused, tree and aligned:W"))
-    for field in ("rounding", "outer_rounding"):
-        if getattr(spec, field) == "odd":
-            refused.append((field, "odd", "rne, rtz, floor, drop and stochastic:r"))
-    if spec.overflow == "to-infinity":
-        refused.append(("overflow", spec.overflow, "saturate, infinity, nan and wrap"))
-    if spec.lanes > MAX_BUILT_LANES:
-        refused.append(("lanes", spec.lanes, f"1 to {MAX_BUILT_LANES}"))
-    for field, value, accepted in refused:
-        raise MacgenError(f"{field} {value!r} has no hardware here, only models; accepted are {accepted}")
-
-
 @dataclass(frozen=True)
 class Design:
     """The widths, formats, adders and latencies of one array.
@@ -62,7 +42,19 @@ class Design:
     spec: MacSpec
 
     def __post_init__(self) -> None:
-        check_built(self.spec)
+        spec = self.spec
+        refused: list[tuple[str, object, str]] = []
+        if spec.exponent_bits is not None:
+            refused.append(("lane_sum", spec.lane_sum, "fused, tree and aligned:W"))
+        for field in ("rounding", "outer_rounding"):
+            if getattr(spec, field) == "odd":
+                refused.append((field, "odd", "rne, rtz, floor, drop and stochastic:r"))
+        if spec.overflow == "to-infinity":
+            refused.append(("overflow", spec.overflow, "saturate, infinity, nan and wrap"))
+        if spec.lanes > MAX_BUILT_LANES:
+            refused.append(("lanes", spec.lanes, f"1 to {MAX_BUILT_LANES}"))
+        for field, value, accepted in refused:
+            raise MacgenError(f"{field} {value!r} has no hardware here, only models; accepted are {accepted}")
 
     # -- what is added -----------------------------------------------------------------------------------------------
 
