@@ -24,7 +24,6 @@ GEOMETRIES = {
     "sr-e6m5": 1,
     "int8": 1,
     "kulisch-e4m3": 1,
-    "deepseek-v3": 2,
     "gupta2015": 2,
     "mxfp8": 2,
     "nvfp4": 2,
