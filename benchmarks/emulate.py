@@ -6,8 +6,8 @@ Shapes are 256 x 1024 x 256 and the convolutions of a ResNet-18 block of each wi
 float32 or int8 arrays, as a network has them; a call checks that they lie on their grids. All ways take turns in one
 run, so that a busy machine slows them alike; the figures are medians. "Per core-second" divides by the processor time
 of all threads: on a busy machine it says what a quiet one would give per core, and its ratio to float32 BLAS does not
-depend on who else is at work. First calls are those of a fresh process, with an empty and with a filled cache folder.
-Seed 0. Needs the packages of the `test` extra.
+depend on who else is at work. Monte Carlo is the trials of `macgen.width`, with and without kernels. First calls are
+those of a fresh process, with an empty and with a filled cache folder. Seed 0. Needs the packages of the `test` extra.
 """
 
 import json
@@ -19,7 +19,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import apytypes as apy
 import click
@@ -31,8 +33,11 @@ from rich.table import Table
 
 import macgen
 from macgen import MacSpec, emulate, presets
+from macgen.emulate import exact, vectors
 from macgen.interrupts import run_program
+from macgen.width import monte_carlo
 
+TRIED = "wang2018"
 PEER_SIZE = 96
 SQUARE = (256, 1024, 256)
 LAYERS = {  # (output positions, products, output channels) of one image
@@ -160,6 +165,36 @@ def first_calls(name: str) -> list[float]:
         return [json.loads(run.stdout) for run in runs]
 
 
+def without_compiler(call: Callable[[], object]) -> None:
+    """Call as where there is no compiler."""
+    with (
+        mock.patch.object(vectors, "available", return_value=False),
+        mock.patch.object(exact, "kernel", return_value=None),
+    ):
+        call()
+
+
+def trials(repeats: int) -> Table:
+    """Return the seconds of `width.simulate` as `macgen plan --monte-carlo` calls it, compiled and in NumPy."""
+    table = Table(title=f"4000 sums of 1024 products of {TRIED}, processor seconds, medians of {repeats}")
+    for heading in ("operands", "compiled", "NumPy", "ratio"):
+        table.add_column(heading, justify="right" if heading != "operands" else "left")
+    values = np.random.default_rng(0).normal(size=1 << 16)
+    for name, samples in (("drawn from samples, as plan does", (values, values)), ("normally distributed", None)):
+
+        def call(samples: tuple[Matrix, Matrix] | None = samples) -> object:
+            return monte_carlo.simulate(presets[TRIED], 1024, trials=4000, samples=samples)
+
+        ways = Contestant("compiled", 1, call), Contestant("NumPy", 1, partial(without_compiler, call))
+        call()
+        for _ in range(repeats):
+            for way in ways:
+                way.measure()
+        seconds = [statistics.median(processor for _, processor in way.times) for way in ways]
+        table.add_row(name, *(f"{some:.3f}" for some in seconds), f"{seconds[1] / seconds[0]:.1f}")
+    return table
+
+
 def table_of(title: str, baseline: Contestant, other: Contestant, entries: list[Contestant]) -> Table:
     """Return the figures beside the targets."""
     table = Table(title=title)
@@ -207,6 +242,7 @@ def main(repeats: int, threads: int, layers: bool, first: str | None) -> None:
                 entry.measure()
         title = f"{' x '.join(map(str, shape))} {name}, {threads} threads, medians of {repeats}"
         console.print(table_of(title, baseline, other, entries))
+    console.print(trials(repeats))
     table = Table(title=f"first calls, {' x '.join(map(str, SQUARE))}, seconds")
     for heading in ("class", "empty cache folder", "filled"):
         table.add_column(heading)

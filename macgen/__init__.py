@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # type checkers know it by its name; `typing` would take 
 if TYPE_CHECKING:
     from typing import Any
 
-    from macgen import bundle, cost, emulate, golden, network, numerics, prove, rtl, simulate, width
+    from macgen import bundle, cost, emulate, golden, network, nn, numerics, prove, rtl, simulate, system, width
     from macgen.bundle.bundle import Bundle, build
     from macgen.catalogue import presets
     from macgen.cost.estimate import report
@@ -43,7 +43,20 @@ _HOMES = {
     "report": "macgen.cost.estimate",
     "verify": "macgen.verbs",
 }
-_MODULES = ("bundle", "cost", "emulate", "golden", "network", "numerics", "prove", "rtl", "simulate", "width")
+_MODULES = (
+    "bundle",
+    "cost",
+    "emulate",
+    "golden",
+    "network",
+    "nn",
+    "numerics",
+    "prove",
+    "rtl",
+    "simulate",
+    "system",
+    "width",
+)
 
 __all__ = [
     "Bundle",
@@ -58,6 +71,7 @@ __all__ = [
     "emulate",
     "golden",
     "network",
+    "nn",
     "numerics",
     "parse_format",
     "plan",
@@ -66,6 +80,7 @@ __all__ = [
     "report",
     "rtl",
     "simulate",
+    "system",
     "verify",
     "width",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Self
 
-from macgen.errors import MacgenError, check_integer, check_type, shown
+from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
 from macgen.numerics import (
     FixedFormat,
     FloatFormat,
@@ -25,7 +25,10 @@ from macgen.spec_fields import (
     MAX_SCALE_BLOCK,
     MAX_SIDE,
     Fold,
+    Interface,
     RandomPlace,
+    Reset,
+    ResetActive,
     Scale,
     ScalePlace,
     check_operand,
@@ -74,9 +77,13 @@ class MacSpec:
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
-        pipeline: register stages from the operands to the adder, 1 or 2.
+        pipeline: register stages from the operands to the adder, 1 to 3: before it, after the multiplier, before that.
         fold: `bubble` or `overlap`; the results are the same, the cycles and the area are not. An outer accumulator
             with an adder of its own never takes a bubble.
+        interface: `native` or `axi-stream`: how the ports of the Verilog carry the streams.
+        reset: `sync` or `async`: whether a reset waits for a clock edge.
+        reset_active: `high` or `low`; None: low with `axi-stream`, as its specification wants, else high.
+        clock_enable: whether the Verilog has a port without which a clock edge does not count.
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -102,6 +109,10 @@ class MacSpec:
     interleave: int
     pipeline: int
     fold: Fold
+    interface: Interface
+    reset: Reset
+    reset_active: ResetActive | None
+    clock_enable: bool
 
     def __init__(
         self,
@@ -126,6 +137,10 @@ class MacSpec:
         interleave: int = 1,
         pipeline: int = 1,
         fold: Fold | str = "bubble",
+        interface: Interface | str = "native",
+        reset: Reset | str = "sync",
+        reset_active: ResetActive | str | None = None,
+        clock_enable: bool = False,
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -148,6 +163,10 @@ class MacSpec:
             interleave=interleave,
             pipeline=pipeline,
             fold=Fold(fold),
+            interface=Interface(interface),
+            reset=Reset(reset),
+            reset_active=_reset_active(reset_active, Interface(interface)),
+            clock_enable=check_flag("clock_enable", clock_enable),
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -255,6 +274,17 @@ class MacSpec:
         return max(rounding.random_bits for _, rounding in self._roundings())
 
     @property
+    def reset_level(self) -> ResetActive:
+        """The level of the reset's port that resets."""
+        lower = self.interface == Interface.AXI_STREAM
+        return self.reset_active or (ResetActive.LOW if lower else ResetActive.HIGH)
+
+    @property
+    def core(self) -> Self:
+        """The spec of the same array with native ports, a synchronous reset, active high, and no clock enable."""
+        return self.replace(interface=Interface.NATIVE, reset=Reset.SYNC, reset_active=None, clock_enable=False)
+
+    @property
     def extras(self) -> tuple[str, ...]:
         """What the array does beyond rounded sums of exact products, in a few words each."""
         found = []
@@ -272,6 +302,14 @@ class MacSpec:
             found.append(f"results {self.out_format}, {self.fold_rounding}")
         if self.interleave > 1:
             found.append(f"{self.interleave} turns")
+        if self.interface == Interface.AXI_STREAM:
+            found.append("AXI4-Stream ports")
+        if self.reset == Reset.ASYNC:
+            found.append("asynchronous reset")
+        if self.reset_active is not None:
+            found.append(f"reset active {self.reset_active}")
+        if self.clock_enable:
+            found.append("clock enable")
         return tuple(found)
 
     def replace(self, **changes: Any) -> Self:
@@ -422,15 +460,15 @@ class MacSpec:
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, formats as strings; where scales belong only if it is not the usual place.
-
-        So the text of a spec without such scales is what it was before there were any.
-        """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the fields as JSON values, formats as strings; of the later ones only what is not the default."""
+        defaults = self.__init__.__kwdefaults__  # type: ignore[misc]
+        names = [field.name for field in fields(self)]
+        values = {
+            name: getattr(self, name)
+            for name in names
+            if name not in _LATER_FIELDS or getattr(self, name) != defaults[name]
+        }
         values["product"] = values["product"] or "exact"
-        for name in _WHERE_UNUSUAL:
-            if values[name] == self.__init__.__kwdefaults__[name]:  # type: ignore[misc]
-                del values[name]
         return {
             name: value if value is None or isinstance(value, int) else str(value) for name, value in values.items()
         }
@@ -477,8 +515,9 @@ class MacSpec:
 
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
-_WHERE_UNUSUAL = ("scale_place", "scale_block")
-"""Fields that a spec's JSON has only where they are not what they are by default."""
+
+_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable")
+"""They came after the others: a spec without them reads as it did before."""
 
 
 def check_spec(spec: object) -> None:
@@ -488,6 +527,27 @@ def check_spec(spec: object) -> None:
         MacgenError: it is none.
     """
     check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
+
+
+def _reset_active(level: ResetActive | str | None, interface: Interface) -> ResetActive | None:
+    """Return the level that resets; None where it is the interface's own.
+
+    Raises:
+        MacgenError: it is no level, or not that of AXI's aresetn.
+    """
+    if level is None:
+        return None
+    try:
+        level = ResetActive(level)
+    except MacgenError:
+        raise MacgenError(f"reset_active {shown(level)} is not one of {', '.join(ResetActive)}") from None
+    if interface == Interface.NATIVE:
+        return None if level == ResetActive.HIGH else level
+    if level == ResetActive.HIGH:
+        raise MacgenError(
+            f"reset_active 'high' does not go with interface {interface!r}, whose aresetn is low; accepted is low"
+        )
+    return None
 
 
 def _is_exact(product: Format | str) -> bool:

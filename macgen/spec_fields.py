@@ -27,6 +27,33 @@ class ScalePlace(Choice):
     """A block of elements: their products are multiplied before a step aligns them."""
 
 
+class Interface(Choice):
+    """How the ports of the Verilog carry the streams."""
+
+    NATIVE = "native"
+    """A port for each member: valid, ready, data, marks, scales, flags; inputs reach `ready` in the same cycle."""
+    AXI_STREAM = "axi-stream"
+    """AXI4-Stream: registers at every port, data in whole bytes."""
+
+
+class Reset(Choice):
+    """When a reset takes effect."""
+
+    SYNC = "sync"
+    """At a clock edge."""
+    ASYNC = "async"
+    """At once; it has to end well before a clock edge."""
+
+
+class ResetActive(Choice):
+    """The level of the reset's port that resets."""
+
+    HIGH = "high"
+    """1."""
+    LOW = "low"
+    """0, as AXI wants it."""
+
+
 Scale = ScaleFormat | FloatFormat
 """A format that scales can have."""
 
@@ -36,7 +63,7 @@ the outer accumulator's own adder, or in the conversion of results to `out`."""
 
 MAX_SIDE = 256
 MAX_CHUNK = 1 << 20
-MAX_PIPELINE = 2
+MAX_PIPELINE = 3
 MAX_INTERLEAVE = 4
 MAX_LANES = 64
 MAX_SCALE_BLOCK = 64

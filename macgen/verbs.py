@@ -210,9 +210,12 @@ def verify(
     simulator: "SimulatorChoice | None" = None,
     seed: int | None = None,
     tiles: int | None = None,
+    netlist: bool = False,
+    liberty: PathLike | None = None,
     exhaustive: Literal[False] = False,
     formal: Literal[False] = False,
     trust: bool = False,
+    progress: Progress = ...,
 ) -> "VerifyResult": ...
 
 
@@ -246,6 +249,8 @@ def verify(
     simulator: "SimulatorChoice | None" = None,
     seed: int | None = None,
     tiles: int | None = None,
+    netlist: bool = False,
+    liberty: PathLike | None = None,
     exhaustive: bool = False,
     pairs: int | None = None,
     formal: bool = False,
@@ -259,13 +264,15 @@ def verify(
         simulator: `auto`, `icarus`, `verilator` or `all`, see `SimulatorChoice`; None: `auto`.
         seed: of all random choices, an integer from 0; None: 1.
         tiles: random tiles to stream; None: as many as the testbench takes.
+        netlist: simulate what synthesis makes of the Verilog: a netlist of cells that do what their functions say.
+        liberty: with `netlist`, the Liberty file with the cells, plain or gzipped; None: generic gates.
         exhaustive: instead of streams, drive a PE's step with every accumulator state and every product, every chunk
             fold, and every conversion of results.
         pairs: with `exhaustive`, how many steps, folds and results to draw where there are more than 10**9; None:
             10**8.
         formal: instead, prove stream protocol, order of the sums, reset and range of the sums for all time.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
-        progress: with `exhaustive` or `formal`, is called with what is being done.
+        progress: with `netlist`, `exhaustive` or `formal`, is called with what is being done.
 
     Returns:
         What was tested or proved; `passed` says whether all of it holds. What fails is a result, not an error.
@@ -277,15 +284,18 @@ def verify(
     directory = check_path("bundle", bundle)
     check_function("progress", progress)
     exhaustive, formal = check_flag("exhaustive", exhaustive), check_flag("formal", formal)
+    netlist = check_flag("netlist", netlist)
+    if liberty is not None and not netlist:
+        raise MacgenError(f"liberty {shown_path(liberty)} does not go without netlist; accepted is it with netlist")
     if formal:
-        others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs}
+        others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs, "netlist": netlist or None}
         _refuse_together("formal", others | {"exhaustive": exhaustive or None})
         from macgen.prove.formal.prover import formal as prove
 
         return prove(directory, trust=trust, progress=progress)
     seed = 1 if seed is None else seed
     if exhaustive:
-        _refuse_together("exhaustive", {"simulator": simulator, "tiles": tiles})
+        _refuse_together("exhaustive", {"simulator": simulator, "tiles": tiles, "netlist": netlist or None})
         from macgen.prove.exhaustive.prover import DRAWN_PAIRS
         from macgen.prove.exhaustive.prover import exhaustive as drive
 
@@ -293,9 +303,15 @@ def verify(
         return drive(directory, seed=seed, draws=draws, trust=trust, progress=progress)
     if pairs is not None:
         raise MacgenError(f"pairs {shown(pairs)} does not go with a simulation; accepted is it with exhaustive")
+    choice: SimulatorChoice = "auto" if simulator is None else simulator
+    if netlist:
+        from macgen.gate_level import verify_netlist
+
+        return verify_netlist(
+            directory, liberty=liberty, simulator=choice, seed=seed, tiles=tiles, trust=trust, progress=progress
+        )
     from macgen.simulate.verify import verify as simulate
 
-    choice: SimulatorChoice = "auto" if simulator is None else simulator
     return simulate(directory, simulator=choice, seed=seed, tiles=tiles, trust=trust)
 
 

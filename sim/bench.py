@@ -6,25 +6,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
 from cocotb.clock import Clock
+from cocotb.triggers import Timer
 
 from macgen import golden
 from macgen.bundle.manifest import Manifest, load_manifest
+from macgen.spec_fields import Interface, Reset, ResetActive
 from sim.checker import Checker
 from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.model import Expected, expected, golden_steps
 from sim.monitor import Monitor
 from sim.operands import Tile, random_tile, steps_of
+from sim.ports import stream_ports
 from sim.settings import Settings
 
 CLOCK_PERIOD_NS = 10
 PATIENCE = 2000
 DEFAULT_TILES = 40
 LEAST_TILES = 10
+STANDSTILLS = 0.15
+"""How often, with a clock enable, another clock edge passes without it."""
 PES_OF_DEFAULT_TILES = 16
 
 
@@ -64,7 +68,9 @@ class Bench:
         monitor: of the result stream.
         checker: of the results.
         tiles: random tiles for the main random test.
-        cycles: rising clock edges since the start, resets included.
+        cycles: rising clock edges since the start, resets included; not those without the clock enable.
+        buffered: beats that each stream holds in its register slice; 0 without one.
+        waits: cycles that a beat may wait there: for its turn's slot, and for bubbles.
         draws: random numbers that each register will have given to each turn since the last reset after all that was
             sent.
     """
@@ -72,12 +78,18 @@ class Bench:
     def __init__(self, dut: Any, settings: Settings, manifest: Manifest, test: str) -> None:
         self.settings, self.manifest, self.spec = settings, manifest, manifest.spec
         self._clock, self._reset = getattr(dut, manifest.clock), getattr(dut, manifest.reset)
+        self._resets = int(self.spec.reset_level == ResetActive.HIGH)
+        self._enable = None if manifest.enable is None else getattr(dut, manifest.enable)
+        self._outputs = [getattr(dut, port.name) for port in manifest.ports if port.direction == "output"]
         self._edge = self._clock.rising_edge
         self.rng = np.random.default_rng([settings.seed, zlib.crc32(test.encode())])
         self.checker = Checker(self.spec)
-        ports = {name: _stream(dut, manifest, name) for name in ("a", "b", "c")}
+        ports = {name: stream_ports(dut, manifest, name) for name in ("a", "b", "c")}
+        sliced = self.spec.interface == Interface.AXI_STREAM
+        self.buffered = 2 if sliced else 0
+        self.waits = 2 * self.spec.interleave if sliced else 0
         self._unseen = Random(int(self.rng.integers(1 << 32)))
-        self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))))
+        self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))), together=not sliced)
         self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
         self.cycles = self.draws = 0
         by_size = DEFAULT_TILES * PES_OF_DEFAULT_TILES // (self.spec.rows * self.spec.cols)
@@ -174,7 +186,8 @@ class Bench:
     # -- time ----------------------------------------------------------------------------------------------------
 
     async def cycle(self) -> None:
-        """Pass one rising clock edge."""
+        """Pass one rising clock edge, and before it those at which the array stands still."""
+        await self._stand_still()
         await self._edge
         self.cycles += 1
         try:
@@ -183,24 +196,52 @@ class Bench:
         except ValueError as error:
             raise ProtocolError(f"cycle {self.cycles}: a port of the array is neither 0 nor 1 ({error})") from error
 
+    async def edge(self) -> None:
+        """Pass one rising clock edge at which others drive the streams."""
+        await self._edge
+        self.cycles += 1
+
+    async def _stand_still(self) -> None:
+        """Without the clock enable, pass edges at which nothing may change."""
+        if self._enable is None or self._unseen.random() >= STANDSTILLS:
+            return
+        self._enable.value = 0
+        await self._edge
+        before = [str(port.value) for port in self._outputs]
+        for _ in range(1 + self._unseen.getrandbits(1)):
+            await self._edge
+            after = [str(port.value) for port in self._outputs]
+            if after != before:
+                raise ProtocolError(f"cycle {self.cycles}: an output changed at a clock edge without the clock enable")
+        self._enable.value = 1
+
     async def reset(self, cycles: int = 2, *, keep_offering: bool = False) -> None:
         """Reset the array for some cycles; what was in flight is forgotten.
 
+        An asynchronous reset may also end before any clock edge. Where there is a clock enable, it is low.
+
         Parameters:
-            cycles: edges with reset high.
+            cycles: edges with the reset active.
             keep_offering: leave valid, data and marks of the operand streams as they are. The beat on offer then
                 comes first after the reset.
         """
-        self._reset.value = 1
+        self._reset.value = self._resets
+        if self._enable is not None:
+            self._enable.value = 0
         if not keep_offering:
             self.driver.drop()
         self.monitor.refuse()
         self.checker.forget()
         self.draws = 0
-        for _ in range(cycles):
-            await self._edge
-            self.cycles += 1
-        self._reset.value = 0
+        if self.spec.reset == Reset.ASYNC and self._unseen.getrandbits(1):
+            await Timer(CLOCK_PERIOD_NS / 4, unit="ns")
+        else:
+            for _ in range(cycles):
+                await self._edge
+                self.cycles += 1
+        self._reset.value = 1 - self._resets
+        if self._enable is not None:
+            self._enable.value = 1
 
     async def run(self, rounds: Iterable[Sequence[Tile] | Expected] = ()) -> None:
         """Feed rounds, and pass cycles until everything expected has come out."""
@@ -233,8 +274,3 @@ class Bench:
 
     def _moved(self) -> int:
         return self.driver.accepted + self.monitor.taken
-
-
-def _stream(dut: Any, manifest: Manifest, name: str) -> SimpleNamespace:
-    ports = {role: port for role, port in manifest.streams[name].items() if isinstance(port, str)}
-    return SimpleNamespace(**{role: getattr(dut, port) for role, port in ports.items()})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from macgen.spec import MacSpec
+from macgen.spec_fields import Interface
 from sim.model import pack_columns
 from sim.operands import Codes, Tile
 
@@ -45,7 +46,10 @@ def beats_of(
             chunk.
         mark_first: whether the first beat carries the mark (needed only where a tile is dropped by the next one).
         finish: whether the last beat carries the mark `last`; without it the sums stay unfinished.
+
+    With AXI4-Stream ports `last` ends a packet, and stands with the last turn's beat; else with the first turn's.
     """
+    packets = spec.interface == Interface.AXI_STREAM
     turns = [_beats_of_turn(spec, tile, rng) for tile in tiles]
     count = len(turns[0])
     beats = []
@@ -53,6 +57,8 @@ def beats_of(
         first, last = int(mark_first and k == 0), int(finish and k == count - 1)
         for turn, words in enumerate(turns):
             marks = (first, last) if turn == 0 else (rng.getrandbits(1), rng.getrandbits(1))
+            if packets:
+                marks = (marks[0], last if turn == len(turns) - 1 else 0)
             a, b, a_scale, b_scale = words[k]
             beats.append(Beat(a, b, *marks, a_scale, b_scale, final=bool(last) and turn == len(turns) - 1))
     return beats
@@ -91,20 +97,23 @@ class Driver:
 
     Parameters:
         a: handles of stream a (valid, ready, data, first, last; scale where the array has scales).
-        b: handles of stream b (valid, ready, data; scale).
+        b: handles of stream b (valid, ready, data; scale; with AXI4-Stream ports last, which nothing looks at).
         rng: source of gaps and of the data driven in them.
+        together: whether the array has to take a beat of both streams in the same cycle.
 
     Attributes:
         gap_a: probability that stream a pauses, in each cycle in which it could offer a beat.
         gap_b: the same for stream b.
-        accepted: beats that the array has taken.
+        accepted: beats that the array has taken of both streams.
         offered: whether both streams offer a beat.
         just_finished: whether the beat taken at this edge was the last of its tiles.
     """
 
-    def __init__(self, a: Any, b: Any, rng: Random) -> None:
-        self._a, self._b, self._rng = a, b, rng
-        self._queue: deque[Beat] = deque()
+    def __init__(self, a: Any, b: Any, rng: Random, *, together: bool = True) -> None:
+        self._a, self._b, self._rng, self._together = a, b, rng, together
+        self._a_queue: deque[Beat] = deque()
+        self._b_queue: deque[Beat] = deque()
+        self._b_last = getattr(b, "last", None)
         self._a_bits, self._b_bits = len(a.data), len(b.data)
         self._a_scale, self._b_scale = getattr(a, "scale", None), getattr(b, "scale", None)
         self._a_valid = self._b_valid = False
@@ -116,8 +125,8 @@ class Driver:
 
     @property
     def waiting(self) -> int:
-        """Beats that the array has not taken."""
-        return len(self._queue)
+        """Beats that the array has not taken of both streams."""
+        return max(len(self._a_queue), len(self._b_queue))
 
     @property
     def offered(self) -> bool:
@@ -126,11 +135,13 @@ class Driver:
 
     def send(self, beats: list[Beat]) -> None:
         """Add beats to those that wait."""
-        self._queue.extend(beats)
+        self._a_queue.extend(beats)
+        self._b_queue.extend(beats)
 
     def drop(self) -> None:
         """Forget all beats that wait, and stop offering."""
-        self._queue.clear()
+        self._a_queue.clear()
+        self._b_queue.clear()
         self.idle()
 
     def idle(self) -> None:
@@ -143,23 +154,26 @@ class Driver:
         """Take note of what moved at this edge and drive the next cycle."""
         a_moved = self._a_valid and bool(self._a.ready.value)
         b_moved = self._b_valid and bool(self._b.ready.value)
-        if a_moved != b_moved:
+        if a_moved != b_moved and self._together:
             raise ProtocolError(
                 f"beat {self.accepted}: the array took a beat of stream {'a' if a_moved else 'b'} alone "
                 f"(a_valid={self._a_valid:d}, b_valid={self._b_valid:d})"
             )
         self.just_finished = False
-        if a_moved:
-            self.just_finished = self._queue.popleft().final
-            self.accepted += 1
+        before = self.waiting
+        for moved, queue in ((a_moved, self._a_queue), (b_moved, self._b_queue)):
+            beat = queue.popleft() if moved else None
+            if beat is not None and self.waiting < before:  # taken of both streams
+                self.just_finished = beat.final
+                self.accepted += 1
         self._offer_a(a_moved)
         self._offer_b(b_moved)
 
     def _offer_a(self, moved: bool) -> None:
         if self._a_valid and not moved:
             return
-        if self._queue and not (self.gap_a and self._rng.random() < self.gap_a):
-            beat = self._queue[0]
+        if self._a_queue and not (self.gap_a and self._rng.random() < self.gap_a):
+            beat = self._a_queue[0]
             self._a.data.value = beat.a
             if self._a_scale is not None:
                 self._a_scale.value = beat.a_scale
@@ -174,8 +188,10 @@ class Driver:
     def _offer_b(self, moved: bool) -> None:
         if self._b_valid and not moved:
             return
-        if self._queue and not (self.gap_b and self._rng.random() < self.gap_b):
-            beat = self._queue[0]
+        if self._b_queue and not (self.gap_b and self._rng.random() < self.gap_b):
+            beat = self._b_queue[0]
+            if self._b_last is not None:
+                self._b_last.value = self._rng.getrandbits(1)
             self._b.data.value = beat.b
             if self._b_scale is not None:
                 self._b_scale.value = beat.b_scale
@@ -203,6 +219,8 @@ class Driver:
 
     def _disturb_b(self) -> None:
         self._b.valid.value = 0
+        if self._b_last is not None:
+            self._b_last.value = 1
         self._b.data.value = self._rng.getrandbits(self._b_bits)
         if self._b_scale is not None:
             self._b_scale.value = self._rng.getrandbits(len(self._b_scale))

@@ -11,7 +11,8 @@ class Monitor:
     """Receives result beats; the testbench calls `step` at each rising clock edge.
 
     Parameters:
-        c: handles of stream c (valid, ready, data, flags, first, last).
+        c: handles of stream c (valid, ready, data, flags, last, and first, without which the beat after a last one
+            counts as marked).
         rng: source of the back-pressure.
         on_beat: called with data, flags, first and last of each beat taken.
 
@@ -26,6 +27,8 @@ class Monitor:
         self._c, self._rng, self.on_beat = c, rng, on_beat
         self._ready = False
         self._held: tuple[int, int, int, int] | None = None
+        self._first = getattr(c, "first", None)
+        self._starts = 1
         self.back_pressure = 0.0
         self.taken = 0
         self.valid = False
@@ -35,6 +38,7 @@ class Monitor:
         """Be not ready from now on until the next step, and expect no beat to be held, as in a reset."""
         self._ready = False
         self._held = None
+        self._starts = 1
         self._c.ready.value = 0
 
     def step(self) -> None:
@@ -51,7 +55,8 @@ class Monitor:
 
     def _receive(self) -> None:
         c = self._c
-        payload = (_word(c.data), _word(c.flags), _word(c.first), _word(c.last))
+        first = self._starts if self._first is None else _word(self._first)
+        payload = (_word(c.data), _word(c.flags), first, _word(c.last))
         if self._held is not None and payload != self._held:
             raise ProtocolError(
                 f"result beat {self.taken} changed while it waited: (data, flags, first, last) was "
@@ -59,6 +64,7 @@ class Monitor:
             )
         if self._ready:
             self._held = None
+            self._starts = payload[3]
             self.taken += 1
             self.on_beat(*payload)
         else:

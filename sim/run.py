@@ -21,7 +21,7 @@ from macgen.bundle.opening import open_bundle  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
 from macgen.interrupts import run_program  # noqa: E402
 from macgen.lifetime import temporary_directory  # noqa: E402
-from macgen.simulate.session import read_results  # noqa: E402
+from macgen.simulate.session import read_results, testbench_of  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("bundle", type=Path, help="directory that `macgen build` wrote")
     parser.add_argument("--simulator", default="auto", help="icarus, verilator or auto (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("sim_build"), help="directory for all files written")
-    parser.add_argument("--module", default="sim.test_mac", help="cocotb test module (default: %(default)s)")
+    parser.add_argument("--module", help="cocotb test modules, with commas (default: those for the array's ports)")
     parser.add_argument("--trust", action="store_true", help="run Verilog that macgen did not write")
     options = parser.parse_args()
     try:
@@ -65,9 +65,10 @@ def main() -> int:
         return 2
 
 
-def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
+def run(bundle: Path, simulator: str, work: Path, modules: str | None) -> int:
     """Build and simulate; return the exit code."""
     manifest = load_manifest(bundle)
+    modules = testbench_of(manifest.spec) if modules is None else modules
     name = choose(simulator, manifest.spec)[0]
     os.environ.update(simulator_environment(name), MACGEN_BUNDLE=str(bundle))
     if name == "verilator":
@@ -87,7 +88,7 @@ def run(bundle: Path, simulator: str, work: Path, module: str) -> int:
             always=True,
         )
         results = runner.test(
-            test_module=module,
+            test_module=modules.split(","),
             hdl_toplevel=manifest.top,
             hdl_toplevel_lang="verilog",
             build_dir=work / name,

@@ -141,9 +141,9 @@ async def latency_and_throughput(dut: Any) -> None:
             taken_at = bench.cycles
             await bench.run_until(lambda: bench.monitor.valid)
             latency = bench.cycles - taken_at
-            assert latency == bench.manifest.latency, (
-                f"K={length}: the first result came {latency} cycles after the last operand, the manifest says "
-                f"{bench.manifest.latency}"
+            least = bench.manifest.latency
+            assert least <= latency <= least + bench.waits, (
+                f"K={length}: the first result came {latency} cycles after the last operand, the manifest says {least}"
             )
             await bench.run()
         # Longer than results need to come out, so that no tile has to wait for the one before.
@@ -157,7 +157,10 @@ async def latency_and_throughput(dut: Any) -> None:
         begun = bench.cycles
         await bench.run_until(lambda: not bench.driver.waiting)
         took, promised = bench.cycles - begun, beats - 1 + bubbles(bench, lengths)
-        assert took == promised, f"{beats} beats of {len(lengths)} rounds took {took} cycles, promised are {promised}"
+        slack = bench.buffered + bench.waits
+        assert promised - slack <= took <= promised + slack, (
+            f"{beats} beats of {len(lengths)} rounds took {took} cycles, promised are {promised}"
+        )
         await bench.run()
 
 
@@ -187,14 +190,18 @@ async def output_stall(dut: Any) -> None:
             steps = steps_of(spec, length)
             for _ in range(turns * (4 * steps + 3 * spec.rows) + bench.manifest.latency + 50):
                 await bench.cycle()
-            taken, wanted = bench.driver.accepted - started, turns * (2 * steps - 1)
+            # Results that a register slice holds have left the core, and operands in one have not been taken by it.
+            left = bench.buffered // (turns * spec.rows)
+            everything = len(tiles) * turns * steps
+            taken = bench.driver.accepted - started
+            wanted = min(turns * ((2 + left) * steps - 1) + bench.buffered, everything)
             assert taken == wanted, (
                 f"K={length}: with the results refused the array took {taken} beats; it has to take one round and the "
                 f"next one up to its last beats, {wanted}"
             )
             bench.monitor.back_pressure = 0.2
             await bench.run()
-            taken, wanted = bench.driver.accepted - started, 3 * turns * steps
+            taken, wanted = bench.driver.accepted - started, everything
             assert taken == wanted, f"K={length}: the array took {taken} beats of three rounds, {wanted}"
 
 
@@ -276,9 +283,13 @@ async def reset_while_offering(dut: Any) -> None:
             )
             before = bench.beats(dropped, finish=False)
             # Without a mark of its own: to the array it is what goes on, but for the reset.
-            bench.driver.send([*before, *bench.beats(rest, mark_first=False)])
+            after = bench.beats(rest, mark_first=False)
+            bench.driver.send([*before, *([] if bench.buffered else after)])
             started = bench.driver.accepted
             while bench.driver.accepted - started < len(before):
+                await bench.cycle()
+            if bench.buffered:  # where one stream may be ahead of the other, both wait for each other here
+                bench.driver.send(after)
                 await bench.cycle()
             await bench.reset(2, keep_offering=True)
             assert bench.driver.accepted - started == len(before)

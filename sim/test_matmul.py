@@ -1,7 +1,7 @@
 """A matrix product of any size, computed tile by tile by the array: MACGEN_OPERANDS in, MACGEN_RESULTS out."""
 
-import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import cocotb
@@ -45,9 +45,11 @@ Scales = tuple[NDArray[Any], NDArray[Any]]
 def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | None = None) -> Iterator[Expected]:
     """Yield the product's tiles with their expected results, row by row, as many at a time as there are turns.
 
-    Zero codes and scales of 1 fill up the last ones, and further rows of tiles the last round.
+    Zero codes and scales of 1 fill up the last ones, and further tiles of them the last round.
     """
     tile_rows, tile_cols = tiling(spec, a.shape[0], b.shape[1])
+    rounds = -(-tile_rows * tile_cols // spec.interleave)
+    tile_rows = -(-rounds * spec.interleave // tile_cols)
     a = pad(a, 0, tile_rows * spec.rows, spec.a.zero_code())
     b = pad(b, 1, tile_cols * spec.cols, spec.b.zero_code())
     if scales is not None and spec.scale is not None:
@@ -56,7 +58,7 @@ def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | Non
     a_scales, b_scales = scales or (None, None)
     codes, flags = golden.matmul(spec, a, b, A_scales=a_scales, B_scales=b_scales)
     tiles, results = [], []
-    for row, col in np.ndindex(tile_rows, tile_cols):
+    for row, col in islice(np.ndindex(tile_rows, tile_cols), rounds * spec.interleave):
         rows, cols = (slice(n * size, (n + 1) * size) for n, size in ((row, spec.rows), (col, spec.cols)))
         of_tile = () if scales is None else (scales[0][rows], scales[1][:, cols])
         name = f"rows {rows.start}.., columns {cols.start}.."
@@ -68,10 +70,8 @@ def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | Non
 
 
 def tiling(spec: MacSpec, rows: int, cols: int) -> tuple[int, int]:
-    """Return the rows and columns of tiles that a product takes: whole rounds of them."""
-    tile_cols = -(-cols // spec.cols)
-    multiple = spec.interleave // math.gcd(spec.interleave, tile_cols)
-    return -(-rows // (spec.rows * multiple)) * multiple, tile_cols
+    """Return the rows and columns of tiles that a product takes."""
+    return -(-rows // spec.rows), -(-cols // spec.cols)
 
 
 def pad(codes: NDArray[Any], axis: int, length: int, fill: int) -> NDArray[Any]:
@@ -90,7 +90,8 @@ def assemble(
     def matrix(beats: list[int], bits: int, dtype: Any) -> NDArray[Any]:
         of_beats = np.array([unpack(word, bits, spec.cols) for word in beats], dtype=dtype)
         of_rounds = of_beats.reshape(-1, spec.rows, spec.interleave, spec.cols)  # of each row all turns
-        of_tiles = of_rounds.swapaxes(1, 2).reshape(tile_rows, tile_cols, spec.rows, spec.cols)
+        of_tiles = of_rounds.swapaxes(1, 2).reshape(-1, spec.rows, spec.cols)[: tile_rows * tile_cols]
+        of_tiles = of_tiles.reshape(tile_rows, tile_cols, spec.rows, spec.cols)
         return of_tiles.swapaxes(1, 2).reshape(tile_rows * spec.rows, tile_cols * spec.cols)[:rows, :cols]
 
     codes = matrix([data for data, _ in words], spec.out_format.width, code_dtype(spec.out_format.width))

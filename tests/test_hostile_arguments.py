@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import macgen
-from macgen import emulate, golden, network, numerics, width
+from macgen import emulate, gate_level, golden, network, numerics, system, width
 from macgen.bundle import load_manifest
 from macgen.errors import MacgenError
 from macgen.network.gemm import contraction_layer
@@ -57,6 +57,8 @@ OUTLINE = automatic.Outline(
 )
 E5M2, INT8, E8M0 = parse_format("e5m2"), parse_format("int8"), ScaleFormat(8)
 PLANNED = network_plans.plan_length(100, GOAL)
+
+PORTS = {"interface": "axi-stream", "reset": "async", "reset_active": "low", "clock_enable": True}
 
 CALLS = [
     # golden
@@ -102,7 +104,7 @@ CALLS = [
         {"spec": SCALED, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "A_scales": [[1.0]], "B_scales": [[2.0]]},
     ),
     # specs
-    (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne"}),
+    (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
     (macgen.MacSpec, OF_LANES.to_dict()),
     (OF_LANES.scale_count, {"length": 5}),
     (macgen.MacSpec.from_dict, {"values": SPEC.to_dict()}),
@@ -130,6 +132,15 @@ CALLS = [
     *((fmt.encode, {"values": [2.0, 4.0]}) for fmt in (E5M2, INT8, E8M0)),
     *((fmt.ulp, {"values": [2.0, 4.0]}) for fmt in (E5M2, INT8)),
     *((fmt.quantize, {"values": [2.0, 4.1], "rounding": "rne", "overflow": "saturate"}) for fmt in (E5M2, INT8)),
+    # system
+    (system.MatrixProduct, {"rows": 2, "length": 3, "cols": 4, "count": 5}),
+    (system.Tiling, {"spec": SPEC, "product": system.MatrixProduct(2, 3, 4)}),
+    (system.cycles, {"tiling": system.Tiling(SPEC, system.MatrixProduct(2, 3, 4))}),
+    (system.cycles(system.Tiling(SPEC, system.MatrixProduct(2, 3, 4))).most, {"stalls": 3}),
+    (system.Stalls, {"a": 1, "b": 2, "c": 3, "seed": 4}),
+    (system.schedule, {"array": SPEC, "gemms": [(2, 3, 4)], "report": None, "progress": lambda _: None}),
+    (system.schedule, {"array": SPEC, "network": "resnet32", "batch": 2, "only": ["forward"]}),
+    (system.schedule, {"array": SPEC, "model": "model.onnx", "dims": {"n": 2}}),
     # width
     (
         width.Goal,
@@ -150,7 +161,6 @@ CALLS = [
         width.Sum,
         {"length": 64, "nzr": 0.5, "rms": 1.0, "weight_l1": 9, "weight_range": (4, 5), "reach": ((-3, 4), None)},
     ),
-    (SUM.nonzero, {"chunk": 8}),
     (width.plan, {"goal": GOAL, "dot": SUM}),
     (width.plan_network, {"network": NETWORK, "goal": GOAL, "kinds": ("forward",), "progress": None}),
     (network_plans.plan_length, {"length": 100, "goal": GOAL, "nzr": 0.5, "rms": 1.0}),
@@ -217,7 +227,7 @@ CALLS = [
     ),
     (monte_carlo.confirm, {"planned": PLANNED.rows[0].plan, "trials": 4, "progress": None}),
     # network
-    (network.Gemm, {"kind": "forward", "length": 3, "outputs": 4, "macs": 12}),
+    (network.Gemm, {"kind": "forward", "length": 3, "outputs": 4, "macs": 12, "rows": 2, "cols": 1}),
     (
         network.Layer,
         {
@@ -303,8 +313,25 @@ CALLS = [
 # Calls on the bundle of SCALED, as far as they go without a simulator, a compiler or Yosys.
 BUNDLE = "bundle"
 CALLS_ON_A_BUNDLE = [
-    (macgen.build, {"spec": SCALED, "directory": BUNDLE, "name": "array", "force": False}),
+    (
+        macgen.build,
+        {"spec": SCALED, "directory": BUNDLE, "name": "array", "force": False, "clock_mhz": 100, "io_share": 0.1},
+    ),
     (load_manifest, {"directory": BUNDLE}),
+    (macgen.verify, {"bundle": BUNDLE, "netlist": True, "liberty": None, "seed": 2, "tiles": 3}),
+    (
+        gate_level.verify_netlist,
+        {
+            "bundle": BUNDLE,
+            "liberty": "cells.lib",
+            "simulator": "verilator",
+            "seed": 2,
+            "tiles": 3,
+            "trust": False,
+            "timeout": 10.0,
+            "progress": print,
+        },
+    ),
     (
         macgen.verify,
         {"bundle": BUNDLE, "simulator": "verilator", "seed": 2, "tiles": 3, "trust": False, "progress": print},
@@ -312,10 +339,24 @@ CALLS_ON_A_BUNDLE = [
     (macgen.verify, {"bundle": BUNDLE, "exhaustive": True, "seed": 2, "pairs": 10}),
     (macgen.verify, {"bundle": BUNDLE, "formal": True}),
     (macgen.report, {"bundle": BUNDLE, "clock_mhz": 500.0, "seed": 1, "trust": False, "progress": print}),
-    (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "data": "none.npz"}),
+    (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "dont_use": ["X*"], "data": "none.npz"}),
     (
         run_matmul,
         {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "A_scales": [[127]], "B_scales": [[127]], "simulator": "verilator"},
+    ),
+    (system.compiled, {"bundle": BUNDLE, "timeout": 10.0, "trust": False}),
+    (
+        system.matmul,
+        {
+            "bundle": BUNDLE,
+            "A": [[1.0, 2.0]],
+            "B": [[1.0], [2.0]],
+            "A_scales": [[1.0]],
+            "B_scales": [[2.0]],
+            "flags": True,
+            "timeout": 10.0,
+            "trust": False,
+        },
     ),
     (run_matmul, {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "workdir": "work", "timeout": 5.0, "trust": True}),
     (simulate_bundle, {"bundle": BUNDLE, "seed": 2, "tiles": 3, "workdir": "work", "timeout": 5.0}),
@@ -439,6 +480,8 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
         "macgen.bundle.bundle._write",
         "macgen.simulate.verify.simulate",
         "macgen.simulate.matmul.simulate",
+        "macgen.system.simulation.tools.compile_verilated",
+        "macgen.gate_level.synthesize_gates",
         "macgen.prove.exhaustive.prover.compile_program",
         "macgen.prove.formal.prover._modules",
         "macgen.cost.estimate.tools.side_by_side",
@@ -451,8 +494,8 @@ def test_arguments_beside_a_bundle_too(function, arguments, folder, monkeypatch)
 
 LISTED = {getattr(function, "__name__", None) for function, _ in [*CALLS, *CALLS_ON_A_BUNDLE]}
 MODULES = (
-    golden, emulate, numerics, network, width, automatic, bounds, exponent, flooring, goal, monte_carlo, network_plans,
-    nsr, outer, plan_file, planning, truncation, variance,
+    golden, emulate, numerics, network, system, width, automatic, bounds, exponent, flooring, goal, monte_carlo,
+    network_plans, nsr, outer, plan_file, planning, truncation, variance,
 )  # fmt: skip
 
 

@@ -97,9 +97,9 @@ def test_init_wrong_rows_cols(field, value):
     refuses(f"{field} {value!r} is not an integer from 1 to 256", **{field: value})
 
 
-@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 3])
+@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 4])
 def test_init_wrong_pipeline(value):
-    refuses(f"pipeline {value!r} is not an integer from 1 to 2", pipeline=value)
+    refuses(f"pipeline {value!r} is not an integer from 1 to 3", pipeline=value)
 
 
 @pytest.mark.parametrize("value", [*(value for value in WRONG_INTEGERS if value is not None), 2**20 + 1])
@@ -831,7 +831,8 @@ def refuses_json(message, text):
 def test_from_json_unknown_key():
     refuses_json(
         "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, scale_place, scale_block, chunk, "
-        "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold",
+        "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, "
+        "interface, reset, reset_active, clock_enable",
         json.dumps(GOOD | {"banks": 4}),
     )
 
@@ -886,6 +887,9 @@ def test_from_json_no_json(text):
             "rounding ['rne'] is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
         ),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
+        ("interface", {}, "interface {} is not one of native, axi-stream"),
+        ("reset", 1, "reset 1 is not one of sync, async"),
+        ("clock_enable", "yes", "clock_enable 'yes' is not true or false"),
         ("lanes", "4", "lanes '4' is not an integer from 1 to 64"),
         (
             "lane_sum",
@@ -925,3 +929,48 @@ def test_any_object_is_a_spec_or_refused_in_one_line(values):
 def test_any_text_is_a_spec_or_refused(text):
     with pytest.raises(MacgenError):
         MacSpec.from_json(text)
+
+
+# -- ports ---------------------------------------------------------------------------------------------------------
+
+
+def test_ports_by_default_are_not_in_the_json():
+    """A spec reads as it did before there were choices of ports."""
+    assert list(MacSpec(**GOOD).to_dict())[-1] == "fold"
+    given = MacSpec(**GOOD, interface="native", reset="sync", reset_active="high", clock_enable=False)
+    assert given == MacSpec(**GOOD)
+    assert given.to_json() == MacSpec(**GOOD).to_json()
+
+
+@pytest.mark.parametrize("clock_enable", [False, True])
+@pytest.mark.parametrize("reset_active", [None, "high", "low"])
+@pytest.mark.parametrize("reset", ["sync", "async"])
+@pytest.mark.parametrize("interface", ["native", "axi-stream"])
+def test_every_choice_of_ports_works_or_is_refused(interface, reset, reset_active, clock_enable):
+    fields = {"interface": interface, "reset": reset, "reset_active": reset_active, "clock_enable": clock_enable}
+    if interface == "axi-stream" and reset_active == "high":
+        with pytest.raises(MacgenError) as caught:
+            MacSpec(**GOOD, **fields)
+        assert str(caught.value) == (
+            "reset_active 'high' does not go with interface 'axi-stream', whose aresetn is low; accepted is low"
+        )
+        return
+    spec = MacSpec(**GOOD, **fields)
+    assert spec.reset_level == ("low" if interface == "axi-stream" or reset_active == "low" else "high")
+    assert MacSpec.from_json(spec.to_json()) == spec
+    assert spec.core == MacSpec(**GOOD)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("interface", "axi", "interface 'axi' is not one of native, axi-stream"),
+        ("reset", 1, "reset 1 is not one of sync, async"),
+        ("reset_active", "on", "reset_active 'on' is not one of high, low"),
+        ("clock_enable", 1, "clock_enable 1 is not true or false"),
+    ],
+)
+def test_wrong_choices_of_ports(field, value, message):
+    with pytest.raises(MacgenError) as caught:
+        MacSpec(**GOOD, **{field: value})
+    assert str(caught.value) == message

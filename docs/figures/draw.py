@@ -7,7 +7,9 @@ import argparse
 from pathlib import Path
 
 import array_figure
+import axi_figure
 import pe_figure
+import tiles_figure
 import waveform_figure
 from drawing import Drawing
 
@@ -17,7 +19,13 @@ import macgen
 def figures() -> dict[str, Drawing]:
     """Return all pictures by name."""
     spec = macgen.presets["default"]
-    return {"array": array_figure.draw(spec), "pe": pe_figure.draw(spec), "waveform": waveform_figure.draw()}
+    return {
+        "array": array_figure.draw(spec),
+        "axi": axi_figure.draw(),
+        "pe": pe_figure.draw(spec),
+        "tiles": tiles_figure.draw(spec),
+        "waveform": waveform_figure.draw(),
+    }
 
 
 def main() -> None:

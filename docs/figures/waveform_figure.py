@@ -125,26 +125,27 @@ def draw() -> Drawing:
         "Two tiles of a 2 x 2 array with chunks of two: beats, bubbles, a pause of stream b, and results that wait",
     )
     _shade(drawing, trace, height)
-    _clock(drawing, TOP)
+    clock(drawing, TOP)
     for index, (name, colour) in enumerate(rows, 1):
         y = TOP + PITCH * index
         label = "a, b ready" if name == "a_ready" else name
         drawing.text(LEFT - 10, y + SWING - 5, label, anchor="end", size=12, mono=True)
         if name.endswith("_data"):
             stream = name[0]
-            moves = _both(trace[f"{stream}_valid"], trace[f"{stream}_ready"])
+            moves = both(trace[f"{stream}_valid"], trace[f"{stream}_ready"])
             if stream != "c":
-                moves = _both(trace["a_valid"], trace["b_valid"], trace["a_ready"])
-            _words(drawing, y, colour, trace[f"{stream}_valid"], moves, trace[name], WORD_BITS[stream] // 4)
+                moves = both(trace["a_valid"], trace["b_valid"], trace["a_ready"])
+            words(drawing, y, colour, trace[f"{stream}_valid"], moves, trace[name], WORD_BITS[stream] // 4)
         else:
             shown = trace[name]
             if name in ("a_first", "a_last", "c_first", "c_last"):  # marks mean nothing without a beat
-                shown = _both(shown, trace[f"{name[0]}_valid"])
-            _bit(drawing, y, colour, shown)
+                shown = both(shown, trace[f"{name[0]}_valid"])
+            bit(drawing, y, colour, shown)
     return drawing
 
 
-def _both(*signals: Sequence[int]) -> list[int]:
+def both(*signals: Sequence[int]) -> list[int]:
+    """Return in which cycles all signals are high."""
     return [int(all(values)) for values in zip(*signals, strict=True)]
 
 
@@ -155,8 +156,8 @@ def _shade(drawing: Drawing, trace: dict[str, list[int]], height: int) -> None:
         drawing.rectangle(x, 18, 16, 16, fill=colour, stroke=CONTROL_COLOUR)
         drawing.text(x + 24, 31, meaning, anchor="start")
         x += 56 + round(6.3 * len(meaning))
-    offered = _both(trace["a_valid"], trace["b_valid"])
-    moves = _both(offered, trace["a_ready"])
+    offered = both(trace["a_valid"], trace["b_valid"])
+    moves = both(offered, trace["a_ready"])
 
     def colour_of(cycle: int) -> str | None:
         if not trace["a_valid"][cycle] or moves[cycle]:
@@ -171,8 +172,9 @@ def _shade(drawing: Drawing, trace: dict[str, list[int]], height: int) -> None:
             drawing.rectangle(left, TOP - 6, width, height - TOP - BOTTOM + 10, fill=shade, stroke="none")
 
 
-def _clock(drawing: Drawing, y: int) -> None:
-    drawing.text(LEFT - 10, y + SWING - 5, "clk", anchor="end", size=12, mono=True)
+def clock(drawing: Drawing, y: int, name: str = "clk") -> None:
+    """Draw the clock, and the cycles' numbers above it."""
+    drawing.text(LEFT - 10, y + SWING - 5, name, anchor="end", size=12, mono=True)
     points: list[tuple[float, float]] = []
     for cycle in range(CYCLES):
         x = LEFT + CELL * cycle
@@ -181,7 +183,8 @@ def _clock(drawing: Drawing, y: int) -> None:
     drawing.line([*points, (LEFT + CELL * CYCLES, y + SWING)], width=1.2)
 
 
-def _bit(drawing: Drawing, y: int, colour: str, values: Sequence[int]) -> None:
+def bit(drawing: Drawing, y: int, colour: str, values: Sequence[int]) -> None:
+    """Draw a signal of one bit."""
     points: list[tuple[float, float]] = []
     for cycle, value in enumerate(values):
         level = y if value else y + SWING
@@ -190,7 +193,7 @@ def _bit(drawing: Drawing, y: int, colour: str, values: Sequence[int]) -> None:
     drawing.line(points, colour=colour, width=1.8)
 
 
-def _words(
+def words(
     drawing: Drawing,
     y: int,
     colour: str,

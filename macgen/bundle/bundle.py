@@ -9,7 +9,8 @@ from macgen.bundle.manifest import MANIFEST, Manifest
 from macgen.bundle.names import check_name
 from macgen.bundle.opening import digest
 from macgen.bundle.replacing import Place
-from macgen.errors import MacgenError, check_flag, check_path, shown_path
+from macgen.bundle.target import Target
+from macgen.errors import MacgenError, check_flag, check_path, shown, shown_path
 from macgen.spec import MacSpec, check_spec
 
 
@@ -34,7 +35,15 @@ class Bundle:
         return self.directory / self.manifest.verilog
 
 
-def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Bundle:
+def build(
+    spec: MacSpec,
+    directory: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    force: bool = False,
+    clock_mhz: float | None = None,
+    io_share: float | None = None,
+) -> Bundle:
     """Generate an array and write its bundle.
 
     Everything is written into a temporary directory beside the target, which is then renamed, or with `force` exchanged
@@ -51,6 +60,10 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
         name: of the top module; default: the directory's.
         force: replace an existing bundle. Its files go, changed ones too; with any other file in its directory the
             build is refused.
+        clock_mhz: the clock that the array is handed over for: constraints ask for it, and LibreLane's configuration
+            is among the files. None: constraints start from 100 MHz.
+        io_share: with `clock_mhz`, the share of the period that is taken outside before inputs, and again after
+            outputs; None: 0.2.
 
     Returns:
         The bundle written.
@@ -62,10 +75,11 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
     check_spec(spec)
     target, force = check_path("output", directory), check_flag("force", force)
     name = check_name(target.name if name is None else name)
+    handed_over = _target_of(clock_mhz, io_share)
     try:
         with Place(target, name) as place:
             place.prepare(force)
-            manifest = _write(spec, name, place.staging)
+            manifest = _write(Manifest.of(spec, name, handed_over), place.staging)
             place.take(force)
     except OSError as error:
         raise _unwritable(target, error.strerror or str(error)) from None
@@ -76,8 +90,15 @@ def build(spec: MacSpec, directory: str | os.PathLike[str], *, name: str | None 
     return Bundle(target, manifest)
 
 
-def _write(spec: MacSpec, name: str, directory: Path) -> Manifest:
-    manifest = Manifest.of(spec, name)
+def _target_of(clock_mhz: float | None, io_share: float | None) -> Target | None:
+    if clock_mhz is None:
+        if io_share is not None:
+            raise MacgenError(f"io-share {shown(io_share)} is given without clock-mhz; accepted is it with a clock")
+        return None
+    return Target(clock_mhz) if io_share is None else Target(clock_mhz, io_share)
+
+
+def _write(manifest: Manifest, directory: Path) -> Manifest:
     contents = {path: text.encode() for path, text in texts(manifest).items()}
     for path, data in contents.items():
         file = directory / path

@@ -27,4 +27,10 @@ def texts(manifest: Manifest) -> dict[str, str]:
     """
     name = manifest.name
     verilog = {manifest.verilog: verilog_of(manifest.spec, name)}
-    return {**verilog, **constraint_files(name), f"{name}.core": core_file(manifest)}
+    inputs, outputs = (
+        [(port.name, port.width) for port in manifest.ports if port.direction == direction]
+        for direction in ("input", "output")
+    )
+    inputs.remove((manifest.clock, 1))
+    constraints = constraint_files(name, manifest.clock, inputs, outputs, manifest.target)
+    return {**verilog, **constraints, f"{name}.core": core_file(manifest)}

@@ -1,5 +1,6 @@
 """The FuseSoC core file (CAPI2) of a bundle."""
 
+from macgen.bundle.constraints import CONFIG
 from macgen.bundle.manifest import Manifest
 from macgen.bundle.verilog import describe
 
@@ -14,26 +15,49 @@ filesets:
   xdc:
     files:
       - constraints/{name}.xdc: {{file_type: xdc}}
-  sdc:
+  bundle:
     files:
-      - constraints/{name}.sdc: {{file_type: SDC}}
+      - manifest.json: {{file_type: user}}
+      - constraints/{name}.sdc: {{file_type: user}}
+      - constraints/{name}.xdc: {{file_type: user}}
+      - {name}.core: {{file_type: user}}{config}
+scripts:
+  verify:
+    cmd: [macgen, verify, --simulator, icarus, src/{name}_{version}]
 targets:
   default: &default
+    description: The Verilog, for cores that depend on this one; run by itself, it is linted
     filesets: [rtl]
     toplevel: {name}
+    flow: lint
+    flow_options: {{tool: verilator, verilator_options: [-Wall]}}
   lint:
     <<: *default
-    default_tool: verilator
-    tools:
-      verilator:
-        mode: lint-only
-        verilator_options: [-Wall, -Wno-DECLFILENAME, -Wno-PROCASSINIT, -Wno-UNUSEDSIGNAL, -Wno-WIDTHEXPAND]
+    description: Lint with Verilator, all warnings on
+  sim:
+    description: Compile with Icarus Verilog, then macgen's testbench, against the golden model
+    filesets: [rtl, bundle]
+    toplevel: {name}
+    flow: sim
+    flow_options: {{tool: icarus}}
+    hooks:
+      post_build: [verify]
+  synth:
+    <<: *default
+    description: Synthesis for ECP5 with Yosys, out of context
+    flow: generic
+    flow_options: {{tool: yosys, arch: ecp5, output_format: json}}
+  synth_ice40:
+    <<: *default
+    description: Synthesis for iCE40 with Yosys, out of context
+    flow: generic
+    flow_options: {{tool: yosys, arch: ice40, output_format: json}}
   vivado:
+    description: Synthesis for Artix-7 with Vivado, with the timing constraints
     filesets: [rtl, xdc]
     toplevel: {name}
-  asic:
-    filesets: [rtl, sdc]
-    toplevel: {name}
+    flow: vivado
+    flow_options: {{part: xc7a100tcsg324-1, pnr: none}}
 """
 
 
@@ -44,4 +68,5 @@ def core_file(manifest: Manifest) -> str:
         version=manifest.tools["macgen"],
         description=describe(manifest.spec),
         verilog=manifest.verilog,
+        config="" if manifest.target is None else f"\n      - {CONFIG}: {{file_type: user}}",
     )

@@ -12,9 +12,11 @@ from amaranth.lib.wiring import In
 
 from macgen.bundle.constraints import constraint_paths
 from macgen.bundle.names import check_name
+from macgen.bundle.streams import streams_of
+from macgen.bundle.target import Target
 from macgen.errors import MacgenError, check_path, shown, shown_path
-from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
+from macgen.rtl.axi_layout import top_signature
 from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
@@ -26,6 +28,10 @@ SCHEMA = 2
 
 MAX_MANIFEST_BYTES = 1 << 20
 """A hundred times what macgen writes; a larger file is not read."""
+
+
+_OPTIONAL = ("enable", "target")
+"""Keys of a manifest that are left out where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,17 @@ class Manifest:
         name: of the array; also the top module's.
         verilog: path of the Verilog in the bundle.
         spec: the array.
-        latency: cycles from the one in which a tile's last beat is taken to the first one with its results.
+        latency: cycles from the one in which a tile's last beat is taken to the first one with its results; with
+            AXI4-Stream ports at least so many, as the array may take it from its register slice later.
         ports: of the top module.
         streams: per stream, the ports of its members, its lanes and the bits of one; where a step takes several
-            products, how many codes of so many bits a beat has for each lane of an operand.
+            products, how many codes of so many bits a beat has for each lane of an operand. With AXI4-Stream ports
+            also the bits of the field that a code has in tdata, and of the scales' first one its lowest bit.
         tools: versions of what made the bundle.
         files: SHA-256 of every file but the manifest, in hexadecimal.
-        clock, reset: ports; the clock's rising edge counts, the reset is synchronous and active high.
+        clock, reset: ports; the clock's rising edge counts. The spec says how the reset acts.
+        enable: the port of the clock enable; None: there is none.
+        target: the clock that the bundle is handed over for; None: none was said.
     """
 
     name: str
@@ -64,6 +74,8 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     clock: str = "clk"
     reset: str = "rst"
+    enable: str | None = None
+    target: Target | None = None
 
     @property
     def top(self) -> str:
@@ -71,38 +83,34 @@ class Manifest:
         return self.name
 
     @classmethod
-    def of(cls, spec: MacSpec, name: str) -> Self:
+    def of(cls, spec: MacSpec, name: str, target: Target | None = None) -> Self:
         """Return the description of an array, without files."""
         design = Design(spec)
-        ports = [Port("clk", "input", 1), Port("rst", "input", 1)]
-        for port, member in design.signature.members.items():
+        ports = [Port(port, "input", 1) for port in design.clocking.ports]
+        for port, member in top_signature(design).members.items():
             ports.append(Port(port, "input" if member.flow == In else "output", member.shape))
-        streams = {
-            "a": _stream("a", ["valid", "ready", "data", "first", "last"], spec.rows, spec.a.width),
-            "b": _stream("b", ["valid", "ready", "data"], spec.cols, spec.b.width),
-            "c": _stream("c", ["valid", "ready", "data", "flags", "first", "last"], spec.cols, spec.out_format.width),
-        }
-        if spec.scale is not None:
-            for stream in ("a", "b"):
-                streams[stream] |= {"scale": f"{stream}_scale", "scale_bits": spec.scale.width}
-        if spec.lanes > 1:
-            for stream in ("a", "b"):
-                streams[stream]["codes"] = spec.lanes
-        streams["c"]["flag_bits"] = FLAG_BITS
         return cls(
             name=name,
             verilog=f"rtl/{name}.v",
             spec=spec,
-            latency=design.latency,
+            latency=design.port_latency,
             ports=tuple(ports),
-            streams=streams,
+            streams=streams_of(design),
             tools=versions(),
+            clock=design.clocking.clock,
+            reset=design.clocking.reset,
+            enable=design.clocking.enable,
+            target=target,
         )
 
     def to_json(self) -> str:
         """Return the text of manifest.json."""
         values = {"schema": SCHEMA, **{item.name: getattr(self, item.name) for item in fields(self)}}
         values |= {"top": self.top, "spec": self.spec.to_dict(), "ports": [asdict(port) for port in self.ports]}
+        values["target"] = None if self.target is None else asdict(self.target)
+        for key in _OPTIONAL:
+            if values[key] is None:
+                del values[key]
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
@@ -124,8 +132,9 @@ class Manifest:
         files = values.get("files")
         if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
             raise MacgenError("manifest has no object of strings under 'files'; accepted is what macgen build writes")
-        # All else follows from spec and name: what stands there must be that.
-        expected = cls.of(spec, name)
+        # All else follows from spec, name and target: what stands there must be that.
+        target = _target(values.get("target"))
+        expected = cls.of(spec, name, target)
         tools = values.get("tools")
         if not isinstance(tools, dict) or not all(isinstance(item, str) for item in tools.values()):
             raise MacgenError("manifest has no object of strings under 'tools'; accepted is what macgen build writes")
@@ -139,7 +148,7 @@ class Manifest:
                     f"manifest has {key} {values.get(key)!r:.80}, which contradicts its spec and name; accepted is "
                     f"{made[key]!r:.80}"
                 )
-        paths = bundle_paths(name)
+        paths = bundle_paths(name, target is not None)
         for path in paths:
             if path not in files:
                 raise MacgenError(f"manifest lists no file {path!r}; accepted is what macgen build writes")
@@ -168,9 +177,25 @@ def versions() -> dict[str, str]:
     return {"macgen": __version__, **packages}
 
 
-def bundle_paths(name: str) -> tuple[str, ...]:
+def _target(values: object) -> Target | None:
+    """Return the target that a manifest names, if any.
+
+    Raises:
+        MacgenError: it is none.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, dict) or values.keys() != {item.name for item in fields(Target)}:
+        raise MacgenError(f"manifest has target {values!r:.80}; accepted are clock_mhz and io_share")
+    try:
+        return Target(**values)
+    except MacgenError as error:
+        raise MacgenError(f"manifest: {error}") from None
+
+
+def bundle_paths(name: str, handed_over: bool = False) -> tuple[str, ...]:
     """Return the path in the bundle of every file of an array but the manifest: no bundle has others."""
-    return (f"rtl/{name}.v", *constraint_paths(name), f"{name}.core")
+    return (f"rtl/{name}.v", *constraint_paths(name, handed_over), f"{name}.core")
 
 
 def load_manifest(directory: str | os.PathLike[str]) -> Manifest:
@@ -214,7 +239,7 @@ def name_of_bundle(directory: Path) -> str | None:
     try:
         values = json.loads(_read(directory))
         name = check_name(values["name"])
-        known = values.keys() >= {"schema", "top", *(item.name for item in fields(Manifest))}
+        known = values.keys() >= {"schema", "top", *(item.name for item in fields(Manifest))} - set(_OPTIONAL)
         return name if known and "macgen" in values["tools"] and values["verilog"] == f"rtl/{name}.v" else None
     except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
         return None
@@ -237,7 +262,3 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # such as a name that is too long
         return False
-
-
-def _stream(stream: str, members: list[str], lanes: int, lane_bits: int) -> dict[str, Any]:
-    return {**{member: f"{stream}_{member}" for member in members}, "lanes": lanes, "lane_bits": lane_bits}

@@ -18,6 +18,8 @@ from macgen.errors import MacgenError, check_flag, check_path, shown_path
 MAX_FILE_BYTES = 1 << 28
 """A hundred times the Verilog of the largest arrays; a larger file is not read."""
 
+_CHANGED, _HOW_KNOWN = "was changed after it was built", "its checksum is not the manifest's"
+
 
 @dataclass(frozen=True)
 class OpenBundle:
@@ -70,7 +72,7 @@ def open_bundle(directory: str | os.PathLike[str], *, trust: bool = False) -> Op
     manifest = load_manifest(directory)
     contents = {path: _read(directory, path) for path in manifest.files}
     changed = [path for path, data in contents.items() if digest(data) != manifest.files[path]]
-    notes = [f"{path} was changed after it was built: its checksum is not the manifest's" for path in changed]
+    notes = [f"{path} {_CHANGED}: {_HOW_KNOWN}" for path in changed]
     if trust:
         notes.insert(0, f"{manifest.verilog} was not compared with what macgen writes of its spec: it is trusted")
     opened = OpenBundle(directory, manifest, contents, tuple(notes))
@@ -91,7 +93,7 @@ def _problem(opened: OpenBundle, changed: bool) -> str | None:
     """Return what is wrong with Verilog that is not trusted."""
     manifest = opened.manifest
     if changed:
-        return "was changed after it was built (its checksum is not the manifest's)"
+        return f"{_CHANGED} ({_HOW_KNOWN})"
     if opened.verilog == verilog_of(manifest.spec, manifest.name).encode():
         return None
     here = versions()

@@ -105,7 +105,7 @@ def _others(directory: Path, name: str) -> Iterator[str]:
 
 def _own(name: str) -> tuple[tuple[str, ...], set[str]]:
     """Return the files of a bundle and their folders."""
-    paths = bundle_paths(name)
+    paths = bundle_paths(name, handed_over=True)
     return (*paths, MANIFEST), {str(PurePosixPath(path).parent) for path in paths} - {"."}
 
 

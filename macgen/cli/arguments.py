@@ -95,7 +95,8 @@ def replace_auto(base: MacSpec, given: Mapping[str, Any], length: int | None) ->
     from macgen.width.automatic import choose
     from macgen.width.goal import Sum
 
-    chosen = choose(_outline(base, given), Sum(length=length), acc="acc_bits" in automatic)
+    outline = _outline(base, given)
+    chosen = choose(outline, Sum(length=length), acc="acc_bits" in automatic)
     options, reasons = {**given, "chunk": chosen.chunk}, [f"Warning: {text}" for text in chosen.warnings]
     if chosen.acc is not None:
         del options["acc_bits"]
@@ -201,6 +202,10 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
         parts.append(f"out_{text(spec.out_format)}")
     if spec.interleave > 1:
         parts.append(f"i{spec.interleave}")
+    if spec.interface != "native":
+        parts.append("axi")
+    parts += ["async"] * (spec.reset == "async") + ["rst_n"] * (spec.reset_active is not None)
+    parts += ["en"] * spec.clock_enable
     return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))
 
 

@@ -1,13 +1,12 @@
 """`macgen build`: from options, a preset or a spec file to a bundle on disk."""
 
-import sys
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from macgen.cli.parameters import SectionedCommand, integer, integer_or, word_of_path
+from macgen.cli.parameters import EXIT_FAILED, SectionedCommand, integer, integer_or, word_of_path
+from macgen.cli.spec_file import read_spec, standard_input
 from macgen.errors import MacgenError, shown, shown_path
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from macgen.bundle.bundle import Bundle
     from macgen.spec import MacSpec
     from macgen.width.goal import Sum
-
-MAX_SPEC_BYTES = 1 << 20
 
 _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
 """What a plan's width was computed for, and that width."""
@@ -46,6 +43,8 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
         ],
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
         "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
+        "Ports": ["interface", "reset", "reset_active", "clock_enable"],
+        "Hand-over": ["clock_mhz", "io_share", "meet", "liberty", "fpga", "device"],
         "Output": ["output", "name", "force"],
     },
 )
@@ -152,7 +151,45 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     metavar="bubble|overlap",
     help="Fold a chunk in a cycle of its own (smaller), or while the next chunk starts (no stall).",
 )
-@click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 or 2.")
+@click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 to 3.")
+@click.option(
+    "--interface",
+    metavar="native|axi-stream",
+    help="Ports: valid, ready, data and marks of each stream; or AXI4-Stream, with registers at every port.",
+)
+@click.option("--reset", metavar="sync|async", help="A reset takes effect at a clock edge, or at once.")
+@click.option(
+    "--reset-active", metavar="high|low", help="Level of the reset's port that resets.  [default: high; AXI: low]"
+)
+@click.option(
+    "--clock-enable",
+    is_flag=True,
+    default=None,
+    help="Give the array a port without which a clock edge changes nothing, but for a reset.",
+)
+@click.option(
+    "--clock-mhz",
+    type=float,
+    metavar="F",
+    help="Clock that the constraints ask for; with LibreLane's config.json.  [default: 100, without it]",
+)
+@click.option(
+    "--io-share",
+    type=float,
+    metavar="X",
+    help="With --clock-mhz: share of the period taken outside before inputs and after outputs.  [default: 0.2]",
+)
+@click.option(
+    "--meet",
+    is_flag=True,
+    help="With --clock-mhz: choose --pipeline and --interleave so that one PE reaches that clock, by measuring. Exit "
+    "code 1 if none does.",
+)
+@click.option(
+    "--liberty", metavar="FILE", type=click.Path(path_type=Path), help="With --meet: in this library's cells."
+)
+@click.option("--fpga", metavar="ecp5|ice40", help="With --meet: placed and routed on this family.")
+@click.option("--device", metavar="NAME[:PACKAGE]", help="With --meet --fpga: on this part, as in macgen report.")
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Bundle directory.  [default: build/NAME]"
 )
@@ -169,6 +206,12 @@ def build(
     layer: str | None,
     widest: bool,
     length: int | None,
+    clock_mhz: float | None,
+    io_share: float | None,
+    meet: bool,
+    liberty: Path | None,
+    fpga: str | None,
+    device: str | None,
     output: Path | None,
     name: str | None,
     force: bool,
@@ -187,6 +230,7 @@ def build(
       macgen build --a e4m3fn --b e4m3fn --acc e6m9 --scale e8m0fnu --chunk 32 --outer fp32
       macgen build --preset fp16-fp32 --lanes 4 --lane-sum tree
       macgen build --plan plan.json --layer block4.1.conv2
+      macgen build --preset int8 --clock-mhz 170 --meet --fpga ecp5
 
     The directory gets rtl/NAME.v (plain Verilog-2001, nothing else needed), constraints/ (SDC, XDC), NAME.core
     (FuseSoC) and manifest.json (spec, ports, latency, versions, hashes). It appears whole or not at all.
@@ -210,9 +254,39 @@ def build(
     resolved = resolve_spec(base, given)
     reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
+    if meet:
+        if met := [option for option in ("pipeline", "interleave") if option in given]:
+            raise MacgenError(
+                f"{met[0]} {given[met[0]]} does not go with meet, which chooses it; accepted is one of the two"
+            )
+        resolved, is_met = _meet(resolved, clock_mhz, liberty, fpga, device)
+        if not is_met:
+            click.get_current_context().exit(EXIT_FAILED)
+    elif lone := [option for option, value in (("liberty", liberty), ("fpga", fpga), ("device", device)) if value]:
+        raise MacgenError(f"{lone[0]} is given without meet; accepted is it with --clock-mhz F --meet")
     with console.progress(f"Generating {name}"):
-        built = build_bundle(resolved, directory, name=name, force=force)
+        built = build_bundle(resolved, directory, name=name, force=force, clock_mhz=clock_mhz, io_share=io_share)
     _summarize(built, reasons)
+
+
+def _meet(
+    spec: "MacSpec", clock_mhz: float | None, liberty: Path | None, fpga: str | None, device: str | None
+) -> "tuple[MacSpec, bool]":
+    """Return an array with stages and turns for a clock, and whether it meets it; print what was measured."""
+    from typing import cast
+
+    from macgen.cli import console
+    from macgen.cost.fpga.parts import PlacedFamily
+    from macgen.cost.meeting import meet
+    from macgen.presentation.meeting_table import print_trials
+
+    if clock_mhz is None:
+        raise MacgenError("meet is given without clock-mhz; accepted is it with --clock-mhz F")
+    with console.progress(f"Measuring for {clock_mhz:g} MHz") as stage:
+        family = cast("PlacedFamily | None", fpga)
+        choice = meet(spec, clock_mhz, liberty=liberty, fpga=family, device=device, progress=stage)
+    print_trials(choice, clock_mhz, console.output())
+    return choice.spec, choice.met
 
 
 def _base(
@@ -231,44 +305,13 @@ def _base(
     if plan is not None:
         from macgen.width.plan_file import load_plan, read_plan
 
-        loaded = read_plan(_standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
+        loaded = read_plan(standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
         return loaded.spec(layer), loaded.sums(layer)
     if path is not None:
-        return _read_spec(path), ()
+        return read_spec(path), ()
     from macgen.catalogue import preset as find_preset
 
     return find_preset("default" if preset is None else preset), ()
-
-
-def _read_spec(path: str) -> "MacSpec":
-    from macgen.spec import MacSpec
-
-    accepted = f"accepted is a JSON file of up to {MAX_SPEC_BYTES} bytes"
-    try:
-        with nullcontext(_standard_input("spec")) if path == "-" else Path(path).open("rb") as file:
-            data = file.read(MAX_SPEC_BYTES + 1)
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise MacgenError(f"spec {shown(path)} is not UTF-8 text; {accepted}") from None
-    except OSError as error:
-        raise MacgenError(f"spec {shown(path)} cannot be read ({error.strerror}); {accepted}") from None
-    if len(data) > MAX_SPEC_BYTES:
-        raise MacgenError(f"spec {shown(path)} is larger than {MAX_SPEC_BYTES} bytes; {accepted}")
-    try:
-        return MacSpec.from_json(text)
-    except MacgenError as error:
-        raise MacgenError(f"spec {shown(path)}: {error}") from None
-
-
-def _standard_input(option: str) -> BinaryIO:
-    """Return standard input, which an option asks for.
-
-    Raises:
-        MacgenError: it is closed.
-    """
-    if sys.stdin is None:
-        raise MacgenError(f"{option} '-' cannot be read (standard input is closed); accepted is a file, or one there")
-    return sys.stdin.buffer
 
 
 def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:

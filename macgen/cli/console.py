@@ -5,7 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from macgen.errors import escaped
@@ -27,6 +35,35 @@ def output() -> Console:
     if not console.is_terminal:
         console.width = FILE_WIDTH
     return console
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar with what is being done, for how long and for how long it will be, if standard error is a terminal.
+
+    Yields a function that is told the steps done, all steps, and what is being done.
+    """
+    console = Console(stderr=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        yield lambda done, steps, what: None
+        return
+    text = escaped(text)
+    described = TextColumn("{task.description}", markup=False)
+    columns = (
+        SpinnerColumn(),
+        described,
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+
+        def tell(done: int, steps: int, what: str) -> None:
+            bar.update(task, completed=done, total=steps, description=f"{text}: {escaped(what)}")
+
+        yield tell
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Files that commands write for the user: whole or not at all."""
 
 import contextlib
+import errno
 import os
 import secrets
 import sys
@@ -30,9 +31,32 @@ def write_file(option: str, path: str, data: bytes) -> None:
         _write(Path(path), data)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no path of this system"
-        raise MacgenError(
-            f"{option} {shown_path(path)} cannot be written ({reason}); accepted is a file in a writable directory"
-        ) from None
+        raise _refused(option, path, str(reason)) from None
+
+
+def check_writable(option: str, path: str) -> None:
+    """Refuse a file that cannot be written before what is to stand in it is computed.
+
+    Raises:
+        MacgenError: its directory is not there or not writable, or it is a directory itself.
+    """
+    target = Path(path)
+    folder = target.absolute().parent
+    reason = (
+        errno.EISDIR if target.is_dir()
+        else errno.ENOENT if not folder.exists()
+        else errno.ENOTDIR if not folder.is_dir()
+        else errno.EACCES if not os.access(folder, os.W_OK)
+        else 0
+    )  # fmt: skip
+    if reason:
+        raise _refused(option, path, os.strerror(reason))
+
+
+def _refused(option: str, path: str, reason: str) -> MacgenError:
+    return MacgenError(
+        f"{option} {shown_path(path)} cannot be written ({reason}); accepted is a file in a writable directory"
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

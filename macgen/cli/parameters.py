@@ -9,7 +9,10 @@ from typing import Any
 
 import click
 
-from macgen.errors import shown
+from macgen.errors import MacgenError, shown
+
+EXIT_FAILED = 1
+"""Exit code of a command that ran, and whose answer is no."""
 
 
 def integer(text: str) -> int:
@@ -30,6 +33,22 @@ def integer_or(*words: str) -> Callable[[str], int | str]:
         return int(text)
 
     return read
+
+
+def dimensions(texts: Sequence[str]) -> dict[str, int]:
+    """Return the sizes of dimensions, each given as NAME=N.
+
+    Raises:
+        MacgenError: a text is something else, or a name has two sizes.
+    """
+    sizes: dict[str, int] = {}
+    for text in texts:
+        name, equals, size = text.rpartition("=")
+        if not (name and equals and size.isascii() and size.isdigit() and len(size) <= 18):
+            raise MacgenError(f"dim {shown(text)} is not NAME=N; accepted are such as seq=128")
+        if sizes.setdefault(name, int(size)) != int(size):
+            raise MacgenError(f"dim {shown(name)} is both {sizes[name]} and {int(size)}; accepted is one size")
+    return sizes
 
 
 def word_of_path(path: Path) -> str:

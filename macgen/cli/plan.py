@@ -1,6 +1,5 @@
 """`macgen plan`: how wide the accumulators of a network have to be."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,8 @@ import click
 
 from macgen import verbs
 from macgen.cli.files import STANDARD, write_file
-from macgen.cli.parameters import SectionedCommand, integer, integer_or
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.cli.parameters import SectionedCommand, dimensions, integer, integer_or
+from macgen.errors import MacgenError, shown_path
 
 
 @click.command(
@@ -124,7 +123,7 @@ def plan(
     with console.progress("Planning") as stage:
         planned = verbs.plan(
             model,
-            dims=_dimensions(dims),
+            dims=dimensions(dims),
             chunk=None if chunk == "none" else chunk,
             outer=None if outer == "none" else outer,
             progress=stage,
@@ -141,14 +140,3 @@ def plan(
         write_file(option, path, content)
     if json_path != STANDARD:
         print_plan(planned, console.output())
-
-
-def _dimensions(texts: Sequence[str]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for text in texts:
-        name, equals, size = text.rpartition("=")
-        if not (name and equals and size.isascii() and size.isdigit() and len(size) <= 18):
-            raise MacgenError(f"dim {shown(text)} is not NAME=N; accepted are such as seq=128")
-        if sizes.setdefault(name, int(size)) != int(size):
-            raise MacgenError(f"dim {shown(name)} is both {sizes[name]} and {int(size)}; accepted is one size")
-    return sizes

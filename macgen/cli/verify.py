@@ -9,14 +9,12 @@ from click.core import ParameterSource
 
 from macgen import verbs
 from macgen.cli.bundles import TRUST_HELP, look_at
-from macgen.cli.parameters import integer
+from macgen.cli.parameters import EXIT_FAILED, integer
 
 if TYPE_CHECKING:
     from macgen.prove.exhaustive.prover import ExhaustiveResult
     from macgen.prove.formal.prover import FormalResult
     from macgen.simulate.verify import VerifyResult
-
-EXIT_FAILED = 1
 
 
 @click.command()
@@ -32,6 +30,17 @@ EXIT_FAILED = 1
 )
 @click.option(
     "--tiles", type=integer, metavar="N", help="Random tiles to stream, 0 or more.  [default: the testbench's]"
+)
+@click.option(
+    "--netlist",
+    is_flag=True,
+    help="Simulate what synthesis makes of the Verilog, of cells that do what their functions say.",
+)
+@click.option(
+    "--liberty",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With --netlist: map to the cells of this Liberty file (.lib, .lib.gz).  [default: generic gates]",
 )
 @click.option(
     "--exhaustive",
@@ -60,6 +69,8 @@ def verify(
     simulator: Any,
     seed: int,
     tiles: int | None,
+    netlist: bool,
+    liberty: Path | None,
     exhaustive: bool,
     pairs: int | None,
     formal: bool,
@@ -80,32 +91,48 @@ def verify(
       macgen verify build/mac12 --simulator all --seed 7
       macgen verify build/mac12 --exhaustive
       macgen verify build/mac12 --formal
+      macgen verify build/mac12 --netlist --liberty cells.lib
     """
     from macgen.cli import console
 
     if formal:
         _verify_formally(ctx, directory, exhaustive, trust, as_json)
         return
-    given = {name for name in ("simulator", "tiles") if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    given = {
+        name
+        for name in ("simulator", "tiles", "netlist")
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
     if exhaustive and given:
         raise click.UsageError(f"--{min(given)} does not go with --exhaustive, which Verilator compiles")
     if pairs is not None and not exhaustive:
         raise click.UsageError("--pairs goes with --exhaustive only")
+    if liberty is not None and not netlist:
+        raise click.UsageError("--liberty goes with --netlist only")
     look_at(directory, trust)
     if exhaustive:
         with console.progress(f"Proving {click.format_filename(directory)}") as tell:
             driven = verbs.verify(directory, exhaustive=True, seed=seed, pairs=pairs, trust=trust, progress=tell)
         _show(ctx, driven, as_json, _print_phases)
         return
-    with console.progress(f"Simulating {click.format_filename(directory)}"):
-        simulated = verbs.verify(directory, simulator=simulator, seed=seed, tiles=tiles, trust=trust)
+    with console.progress(f"Simulating {click.format_filename(directory)}") as tell:
+        simulated = verbs.verify(
+            directory,
+            simulator=simulator,
+            seed=seed,
+            tiles=tiles,
+            netlist=netlist,
+            liberty=liberty,
+            trust=trust,
+            progress=tell,
+        )
     _show(ctx, simulated, as_json, _print_tables)
 
 
 def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, trust: bool, as_json: bool) -> None:
     from macgen.cli import console
 
-    given = ("simulator", "seed", "tiles", "pairs")
+    given = ("simulator", "seed", "tiles", "pairs", "netlist", "liberty")
     others = {name for name in given if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
     if exhaustive:
         others.add("exhaustive")

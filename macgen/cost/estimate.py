@@ -1,17 +1,28 @@
 """What an array costs, next to the same array with an accumulator of 32 bits."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from macgen import tools
 from macgen.bundle.contents import verilog_of
 from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
+from macgen.cost.corners import Corner, at_corners, without_cells
 from macgen.cost.workload import Workload, data_workload, random_workload, simulate
-from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_function, check_integer, check_path, is_real, shown
+from macgen.errors import (
+    MAX_COUNT,
+    MacgenError,
+    ToolError,
+    check_function,
+    check_integer,
+    check_path,
+    check_type,
+    is_real,
+    shown,
+)
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.spec import MacSpec
 
@@ -31,10 +42,12 @@ class Cost:
         depth: gates on the longest path.
         area_um2: cell area; None without a Liberty file.
         minimum_period_ns: None where it is not known; `period_unavailable` says why.
-        luts: look-up tables for each FPGA family, without multiplier blocks.
+        luts: look-up tables for each FPGA family, beside the multiplier blocks.
+        dsps: multiplier blocks for each FPGA family; iCE40's are not used, as most parts have none.
         power_mw: at the report's clock, with its parts.
         energy_per_mac_pj: of one multiply-accumulate, all of the array's power counted.
         results_checked: results of the netlist compared with the golden model, all equal.
+        corners: the same netlist with each of several Liberty files; empty where there is one or none.
     """
 
     acc: str
@@ -47,9 +60,11 @@ class Cost:
     minimum_period_ns: float | None
     period_unavailable: str | None
     luts: dict[str, int]
+    dsps: dict[str, int]
     power_mw: dict[str, float]
     energy_per_mac_pj: float
     results_checked: int
+    corners: tuple[Corner, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,7 @@ def figures(cost: Cost) -> dict[str, float]:
         "area_um2": cost.area_um2,
         "minimum_period_ns": cost.minimum_period_ns,
         **{f"luts_{family}": count for family, count in cost.luts.items()},
+        **{f"dsps_{family}": count for family, count in cost.dsps.items() if family != "ice40"},
         "power_mw": cost.power_mw["total"],
         "energy_per_mac_pj": cost.energy_per_mac_pj,
     }
@@ -135,7 +151,8 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
 def report(
     bundle: str | os.PathLike[str],
     *,
-    liberty: str | os.PathLike[str] | None = None,
+    liberty: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    dont_use: Sequence[str] = (),
     data: str | os.PathLike[str] | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     seed: int = 1,
@@ -146,7 +163,9 @@ def report(
 
     Parameters:
         bundle: what `build` returned, or its directory; only read.
-        liberty: Liberty file, plain or gzipped; None for generic gates with built-in energies.
+        liberty: Liberty file, plain or gzipped; None for generic gates with built-in energies. Of several, which have
+            the same cells at other corners, the array is mapped to the first.
+        dont_use: patterns of names of cells that synthesis is not to use, with * and ?.
         data: .npz file with the operands for the power estimate; None for random ones.
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
         seed: of the random operands, or of the choice among the given ones.
@@ -161,22 +180,40 @@ def report(
     seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
     manifest = opened.manifest
-    spec = manifest.spec
+    spec = manifest.spec.core
+    if trust and spec != manifest.spec:
+        raise MacgenError(
+            f"trust does not go with {manifest.name}'s ports ({', '.join(_ports_of(manifest.spec))}); accepted are "
+            f"bundles with native ports, a synchronous reset, active high, and no clock enable"
+        )
     if not is_real(clock_mhz) or not 1e-3 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 0.001 to 100000")
-    library = None if liberty is None else check_path("liberty", liberty)
+    libraries = [] if liberty is None else list(liberty) if isinstance(liberty, list | tuple) else [liberty]
+    files = [check_path("liberty", file) for file in libraries]
+    patterns: list[Any] = list(dont_use) if isinstance(dont_use, list | tuple) else [dont_use]
+    for pattern in patterns:
+        check_type("dont-use", pattern, str, "names of cells, with * and ?")
+    if patterns and not files:
+        raise MacgenError(f"dont-use {shown(patterns[0])} is given without liberty; accepted is it with a Liberty file")
     workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
     notes = list(opened.notes)
+    if spec != manifest.spec:
+        notes.append(
+            f"priced is the array without its ports ({', '.join(_ports_of(manifest.spec))}): as with native ports, a "
+            f"synchronous reset, active high, and no clock enable"
+        )
     try:
         other, unavailable = baseline_spec(spec), None
     except MacgenError as error:
         other, unavailable = None, str(error)
     with tools.work_directory(None, "report") as work:
-        price = _Pricer(work.path, library, float(clock_mhz), workload, progress)
+        mapped = [] if not patterns else [without_cells(files[0], patterns, work.path / "library.lib")]
+        price = _Pricer(work.path, [*mapped, *files[len(mapped) :]], files, float(clock_mhz), workload, progress)
 
         def price_own() -> tuple[Cost, dict[str, Any]]:
             verilog = work.path / "array.v"
-            verilog.write_bytes(opened.verilog)
+            own = opened.verilog if spec == manifest.spec else verilog_of(spec, manifest.name).encode()
+            verilog.write_bytes(own)
             return price.cost("array", spec, verilog, manifest.top)
 
         def price_baseline() -> tuple[Cost, dict[str, Any]]:
@@ -197,13 +234,19 @@ def report(
         notes.append(
             f"the array does not reach {clock_mhz:g} MHz: its minimum period is {cost.minimum_period_ns:.2f} ns"
         )
-    return Report(manifest.name, spec.to_dict(), cost, baseline, unavailable, conditions, tuple(notes))
+    return Report(manifest.name, manifest.spec.to_dict(), cost, baseline, unavailable, conditions, tuple(notes))
+
+
+def _ports_of(spec: MacSpec) -> tuple[str, ...]:
+    """Return what a spec says of its ports, in a few words each."""
+    return spec.extras[len(spec.core.extras) :]
 
 
 @dataclass(frozen=True)
 class _Pricer:
     work: Path
-    liberty: Path | None
+    libraries: Sequence[Path]
+    files: Sequence[Path]
     clock_mhz: float
     workload: Workload
     progress: Callable[[str], None]
@@ -215,19 +258,26 @@ class _Pricer:
             [verilog],
             top,
             workdir=self.work / f"{label}-gates",
-            liberty_file=self.liberty,
+            liberty_file=self.libraries[0] if self.libraries else None,
             period_ns=1e3 / self.clock_mhz,
         )
-        luts = {}
-        for family in get_args(synthesize.Family):
+        luts: dict[str, int] = {}
+        dsps: dict[str, int] = {}
+        for family in synthesize.REPORTED:
             self.progress(f"{label}: synthesis for {family}")
-            mapped = synthesize.synthesize_luts([verilog], top, workdir=self.work / f"{label}-{family}", family=family)
-            luts[family] = mapped.luts
+            workdir, dsp = self.work / f"{label}-{family}", family != "ice40"
+            mapped = synthesize.synthesize_luts([verilog], top, workdir=workdir, family=family, dsp=dsp)
+            luts[family], dsps[family] = mapped.luts, mapped.dsps
         self.progress(f"{label}: timing")
         times = timing.analyse(gates)
         self.progress(f"{label}: netlist simulation")
         run = simulate(spec, gates.netlist, self.workload)
         estimate = power.estimate(gates.netlist, run.activity, clock_mhz=self.clock_mhz)
+        corners: tuple[Corner, ...] = ()
+        if len(self.files) > 1:
+            self.progress(f"{label}: corners")
+            place = self.work / f"{label}-corners"
+            corners = at_corners(gates, run.activity, self.files, clock_mhz=self.clock_mhz, workdir=place)
         cost = Cost(
             acc=str(spec.acc),
             cells=dict(gates.cells),
@@ -239,6 +289,7 @@ class _Pricer:
             minimum_period_ns=times.minimum_period_ns,
             period_unavailable=times.unavailable,
             luts=luts,
+            dsps=dsps,
             power_mw={
                 "total": estimate.total,
                 "combinational": estimate.combinational,
@@ -248,6 +299,7 @@ class _Pricer:
             },
             energy_per_mac_pj=estimate.energy_per_cycle * run.cycles_per_mac / (spec.rows * spec.cols),
             results_checked=run.results_checked,
+            corners=corners,
         )
         conditions = {
             "synthesis": gates.tool,

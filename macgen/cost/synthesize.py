@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from macgen import tools
 from macgen.cost.library import liberty, liberty_grammar
 from macgen.cost.netlist.buffers import insert_buffers
+from macgen.cost.netlist.cell_models import cell_models
 from macgen.cost.netlist.hierarchy import read_modules, repeated_modules, total_cells
 from macgen.cost.netlist.netlist import Netlist, read_netlist
-from macgen.cost.netlist.structural_verilog import structural_verilog
+from macgen.cost.netlist.structural_verilog import structural_verilog, tie_cells
 from macgen.errors import MacgenError
 
 DEFAULT_TIMEOUT = 3600.0
@@ -56,12 +57,17 @@ LOGIC_SHARE = 0.8
 """Part of the clock period that ABC is given, which knows neither the flip-flops' delay and setup time nor all loads.
 Measured in 45 nm and 0.18 um libraries: with 0.8 every period that can be reached was, with 0.85 some were missed."""
 
-Family = Literal["ice40", "ecp5", "xilinx"]
+Family = Literal["ice40", "ecp5", "xilinx", "gowin", "nexus"]
+
+REPORTED: tuple[Family, ...] = ("ice40", "ecp5", "xilinx")
+"""Families that every report counts LUTs for."""
 
 _FAMILY_COMMANDS: dict[Family, str] = {
     "ice40": "synth_ice40 -noflatten",
     "ecp5": "synth_ecp5 -noflatten",
     "xilinx": "synth_xilinx -family xc7 -noiopad -noclkbuf",
+    "gowin": "synth_gowin -noflatten -noiopads -family gw2a",
+    "nexus": "synth_nexus -noflatten -noiopad -family lifcl",
 }
 """Pads and clock buffers are left out, as the array is a part of a design and not the whole chip."""
 
@@ -69,20 +75,26 @@ _FAMILY_PARTS: dict[Family, tuple[str, ...]] = {
     "ice40": ("",),
     "ecp5": ("",),
     "xilinx": ("-run begin:map_memory", "-run map_ffram:"),
+    "gowin": ("",),
+    "nexus": ("",),
 }
 """An array holds no memories: to read what 7 series maps them to takes two of five seconds and changes nothing."""
 
-_DSP_OPTIONS: dict[Family, tuple[str, str]] = {"ice40": ("", "-dsp"), "ecp5": ("-nodsp", ""), "xilinx": ("-nodsp", "")}
+_DSP_OPTIONS: dict[Family, tuple[str, str]] = {
+    "ice40": ("", "-dsp"),
+    **dict.fromkeys(("ecp5", "xilinx", "gowin", "nexus"), ("-nodsp", "")),
+}
 """What to add without and with multiplier blocks."""
 
 # What each family's cells are. A CCU2C is two LUT4 with their carry; an SRL takes a LUT; iCE40's carry stands beside a
 # LUT that is counted by itself, as does Xilinx's CARRY4, which serves four.
-_LUTS = {r"SB_LUT4": 1, r"LUT\d": 1, r"CCU2C": 2, r"INV": 1, r"SRL.*": 1}
-_CARRIES = r"SB_CARRY|CCU2C|CARRY4"
-_FLIP_FLOPS = r"SB_DFF.*|TRELLIS_FF|FD[RSCP]E(_1)?"
-_DSPS = r"SB_MAC16|MULT18X18D|ALU54B|DSP48E1"
-_MEMORIES = r"SB_RAM.*|TRELLIS_DPR16X4|DP16KD|PDPW16KD|RAM\d.*|RAMB.*"
-_IGNORED = r"PFUMX|L6MUX21|MUXF[78]|GND|VCC|VLO|VHI"
+# Gowin's ALU is a LUT with its carry.
+_LUTS = {r"SB_LUT4": 1, r"LUT\d": 1, r"CCU2[CD]?": 2, r"ALU": 1, r"INV": 1, r"SRL.*": 1}
+_CARRIES = r"SB_CARRY|CCU2[CD]?|CARRY4|ALU"
+_FLIP_FLOPS = r"SB_DFF.*|TRELLIS_FF|FD[RSCP]E(_1)?|DFF[NRSCPE]*|FD1P3[BDIJ]X"
+_DSPS = r"SB_MAC16|MULT\d+X\d+\w*|ALU54B|DSP48E1|MULT(ADD|PREADD|ALU)\w+|PREADD\w+|ACC54\w*"
+_MEMORIES = r"SB_RAM.*|TRELLIS_DPR16X4|DPR16X4|DP16K|DP16KD|PDPW?\d+KD?|PDPSC\w*|RAM\d.*|RAMB.*|[SD]PX?9?B?"
+_IGNORED = r"PFUMX|L6MUX21|MUXF[78]|MUX2_LUT\d|WIDEFN9|GND|VCC|VLO|VHI|GSR"
 
 
 @dataclass(frozen=True)
@@ -181,8 +193,8 @@ def synthesize_gates(
     else:
         library = liberty.read(liberty_file)
         mapping = _liberty_mapping(library, workdir, liberty_file, period_ns)
-    run = _Run(workdir, timeout)
-    design = _read_design(sources, top, run)
+    run = Yosys(workdir, timeout)
+    design = read_design(sources, top, run)
     finish = ["setundef -zero", "opt_clean -purge", "write_json netlist.json"]
     run.yosys("synthesis", [*design, f"synth -noabc -top {top}", *mapping, *finish])
     verilog = None if liberty_file is None else _buffered_verilog(run, top, library)
@@ -202,6 +214,25 @@ def synthesize_gates(
     )
 
 
+def gate_level_verilog(workdir: Path, top: str, liberty_file: Path | None) -> str:
+    """Return what `synthesize_gates` left in a directory as Verilog, with models of the cells that it has.
+
+    Parameters:
+        workdir: the directory.
+        top: the top module.
+        liberty_file: Liberty file that it was mapped to; None for generic gates.
+
+    Raises:
+        MacgenError: a cell cannot be simulated.
+    """
+    library = generic_library() if liberty_file is None else liberty.read(liberty_file)
+    modules = read_modules(workdir / "netlist.json")
+    text = structural_verilog(modules, top, library)
+    # With a flow that ties constants to cells, these stand in the text alone.
+    used = {*total_cells(modules, top), *(name for name, _ in tie_cells(library).values())}
+    return f"{text}\n{cell_models(library, used)}"
+
+
 def synthesize_luts(
     sources: Sequence[Path],
     top: str,
@@ -217,19 +248,32 @@ def synthesize_luts(
         sources: Verilog files.
         top: the top module.
         workdir: directory for scripts, logs and netlists; made if it does not exist.
-        family: `ice40`, `ecp5` or `xilinx` (7 series).
+        family: `ice40`, `ecp5`, `xilinx` (7 series), `gowin` (GW2A) or `nexus` (CrossLink-NX).
         dsp: whether multipliers may go into multiplier blocks; without, LUT counts compare like with like.
         timeout: limit in seconds for each run of Yosys.
 
     Raises:
         ToolError: Yosys is missing, fails or exceeds its time; the log is in `workdir`.
     """
-    run = _Run(workdir, timeout)
-    design = _read_design(sources, top, run)
+    run = Yosys(workdir, timeout)
+    design = read_design(sources, top, run, has_blocks=dsp)
     command = f"{_FAMILY_COMMANDS[family]} {_DSP_OPTIONS[family][dsp]} -top {top}"
     commands = [f"{command} {part}".rstrip() for part in _FAMILY_PARTS[family]]
     run.yosys("synthesis", [*design, *commands, "write_json netlist.json"])
-    modules = read_modules(workdir / "netlist.json")
+    return counted_cells(read_modules(workdir / "netlist.json"), top, family)
+
+
+def counted_cells(modules: Mapping[str, Any], top: str, family: Family) -> LutSynthesis:
+    """Return what a netlist of a family's cells holds.
+
+    Parameters:
+        modules: of Yosys's JSON.
+        top: the top module.
+        family: the FPGA family.
+
+    Raises:
+        MacgenError: there are cells that macgen does not know.
+    """
     cells = total_cells(modules, top)
 
     def count(pattern: str) -> int:
@@ -258,13 +302,14 @@ _has_run: list[bool] = []
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Runs Yosys in one directory. File names in scripts are relative to it, as the wheel's Yosys cannot see /tmp."""
+class Yosys:
+    """Runs of Yosys in one directory. File names in scripts are relative to it: the wheel's Yosys cannot see /tmp."""
 
     workdir: Path
     timeout: float
 
     def yosys(self, name: str, commands: Sequence[str]) -> None:
+        """Run a script, whose log gets its name."""
         yosys = tools.require("yosys")
         (self.workdir / f"{name}.ys").write_text("\n".join([*commands, ""]), encoding="utf-8")
         with _first_run:
@@ -275,6 +320,7 @@ class _Run:
         self.run([*yosys.command, "-s", f"{name}.ys"], name, yosys)
 
     def run(self, command: Sequence[str], name: str, yosys: tools.Tool) -> None:
+        """Run a command of Yosys, whose log gets this name."""
         tools.run(
             command,
             cwd=self.workdir,
@@ -285,8 +331,21 @@ class _Run:
         )
 
 
-def _read_design(sources: Sequence[Path], top: str, run: _Run) -> list[str]:
-    """Return the commands that read a design and dissolve all modules but the repeated ones."""
+def read_design(
+    sources: Sequence[Path], top: str, run: Yosys, kept: Sequence[str] = (), has_blocks: bool = False
+) -> list[str]:
+    """Return the commands that read a design and dissolve all modules but the repeated ones and those to be kept.
+
+    What the modules are before that stands in `hierarchy.json` then.
+
+    Parameters:
+        sources: Verilog files.
+        top: the top module.
+        run: where to run what is needed for it.
+        kept: modules to be kept as well.
+        has_blocks: whether multipliers may go into DSP blocks. Those in modules with the attribute `use_dsp = "no"`
+            then become adders first: Vivado obeys it, Yosys does not know it.
+    """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", top):
         raise MacgenError(f"top module {top!r} is not a plain Verilog identifier")
     run.workdir.mkdir(parents=True, exist_ok=True)
@@ -299,8 +358,10 @@ def _read_design(sources: Sequence[Path], top: str, run: _Run) -> list[str]:
             raise MacgenError(f"Verilog file {source} cannot be read: {error.strerror or error}") from error
     commands = [f"read_verilog {' '.join(names)}", f"hierarchy -check -top {top}", "proc"]
     run.yosys("hierarchy", [*commands, "write_json hierarchy.json"])
-    for module in repeated_modules(read_modules(run.workdir / "hierarchy.json"), top):
+    for module in (*repeated_modules(read_modules(run.workdir / "hierarchy.json"), top), *kept):
         commands.append(f"setattr -mod -set keep_hierarchy 1 {module}")
+    if has_blocks:
+        commands += ["select -set soft A:use_dsp=no", "alumacc @soft", "maccmap @soft"]
     return [*commands, "flatten -noscopeinfo"]
 
 
@@ -325,7 +386,7 @@ def _liberty_mapping(library: liberty.Library, workdir: Path, liberty_file: Path
     ]
 
 
-def _buffered_verilog(run: _Run, top: str, library: liberty.Library) -> Path:
+def _buffered_verilog(run: Yosys, top: str, library: liberty.Library) -> Path:
     """Put buffers into netlist.json where modules meet, and write it as Verilog for timing analysis."""
     path = run.workdir / "netlist.json"
     design = json.loads(path.read_text(encoding="utf-8"))

@@ -77,12 +77,10 @@ class Compiler:
 
 def compilers() -> Iterator[Compiler]:
     """Look for compilers, the first one to be taken first: `$CXX`, g++, clang++, that of the `ziglang` wheel."""
-    import shutil
-
     if chosen := os.environ.get("CXX", "").strip():
         yield _chosen(chosen)
     for name, variable in (("g++", "MACGEN_GXX"), ("clang++", None)):
-        path = shutil.which(os.environ.get(variable or "", "") or name)
+        path = _executable(os.environ.get(variable or "", "") or name)
         if path is not None:
             yield Compiler(name, (path,), _identity(path))
     if (wheel := _wheel()) is not None:
@@ -102,16 +100,25 @@ def _wheel() -> str | None:
 def _chosen(text: str) -> Compiler:
     """Return the compiler that `$CXX` names, which may have arguments of its own."""
     import shlex
-    import shutil
 
     try:
         words = shlex.split(text)
     except ValueError:
         words = []
-    path = shutil.which(words[0]) if words else None
+    path = _executable(words[0]) if words else None
     if path is None:
         return Compiler("$CXX", (), problem=f"CXX is {text!r}, which is no executable file")
     return Compiler(f"$CXX ({words[0]})", (path, *words[1:]), f"{_identity(path)} {words[1:]}")
+
+
+def _executable(name: str) -> str | None:
+    """Return where an executable file is, as `shutil.which` does, which takes longer to import than to call."""
+    folders = [""] if "/" in name else os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for folder in folders:
+        path = Path(folder, name)
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+    return None
 
 
 def _identity(path: str) -> str:

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.carrier import CARRIERS, FLOAT64, Carrier
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan, FixedValueAdder, FixedValuePlan
-from macgen.emulate.float_adder import CARRIERS, FLOAT64, OVERFLOW_SPECIAL, Carrier, FloatAdder, FloatPlan
-from macgen.emulate.value_range import ValueRange
+from macgen.emulate.float_adder import FloatAdder, FloatPlan
+from macgen.emulate.value_range import OVERFLOW_SPECIAL, ValueRange
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.counts import Counts, Events
+from macgen.emulate.elements import Matrix, matrix_of
 from macgen.emulate.exact_records import format_record, spec_record, sum_bits
 from macgen.emulate.kernel_cache import load
 from macgen.emulate.random_numbers import States
@@ -20,7 +21,6 @@ from macgen.spec_fields import Scale
 _INTEGERS = ((64, "Word"), (128, "Double"), (384, "Long<6>"))
 """How many bits the integers have in which sums can be formed, and their names in cpp/integers.h."""
 
-_TYPES = ("f8", "f4", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 _TILE_ROWS, _TILE_COLUMNS = 32, 64
 _TILE_PRODUCTS = 1 << 16  # of pairwise dot products; what is read of them stays in a level-2 cache
 
@@ -42,18 +42,9 @@ class Operands:
     b_scales: NDArray[Any] | None = None
 
 
-class _Matrix(ctypes.Structure):
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("row_stride", ctypes.c_int64),
-        ("column_stride", ctypes.c_int64),
-        ("type", ctypes.c_int64),
-    )
-
-
 class _Job(ctypes.Structure):
     _fields_ = (
-        *((name, _Matrix) for name in ("a", "b", "a_scales", "b_scales")),
+        *((name, Matrix) for name in ("a", "b", "a_scales", "b_scales")),
         *((name, ctypes.c_void_p) for name in ("states", "values", "flags")),
         *((f"{name}_{line}", ctypes.c_int64) for name in ("states", "values", "flags") for line in ("row", "column")),
         ("length", ctypes.c_int64),
@@ -77,10 +68,8 @@ def kernel(spec: MacSpec) -> ctypes.CDLL | None:
 
 def is_on_grid(library: ctypes.CDLL, values: NDArray[Any], fmt: Format | Scale) -> bool:
     """Return whether all values of a matrix are of a format."""
-    rows, columns = (ctypes.c_int64(size) for size in values.shape)
     record = format_record(fmt)
-    found = library.check_values(ctypes.c_void_p(record.ctypes.data), ctypes.byref(_matrix(values)), rows, columns)
-    return bool(found)
+    return bool(library.check_values(ctypes.c_void_p(record.ctypes.data), ctypes.byref(matrix_of(values))))
 
 
 def dot_products(
@@ -115,7 +104,7 @@ def dot_products(
     job = _Job(length=length, pairwise=pairwise)
     for name in ("a", "b", "a_scales", "b_scales"):
         if (matrix := getattr(operands, name)) is not None:
-            setattr(job, name, _matrix(matrix))
+            setattr(job, name, matrix_of(matrix))
     for name, array in (("states", states), ("values", values), ("flags", raised)):
         if array is not None:
             setattr(job, name, array.ctypes.data)
@@ -150,11 +139,6 @@ def dot_products(
     if pairwise:
         values, raised = values[:, 0], None if raised is None else raised[:, 0]
     return values, raised, _counts(np.sum(tallies, axis=0)) if counts else None
-
-
-def _matrix(values: NDArray[Any]) -> _Matrix:
-    kind = "u" if values.dtype.kind == "b" else values.dtype.kind
-    return _Matrix(values.ctypes.data, *values.strides, _TYPES.index(f"{kind}{values.itemsize}"))
 
 
 def _counts(tally: NDArray[np.int64]) -> Counts:

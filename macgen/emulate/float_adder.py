@@ -11,61 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.value_range import ValueRange
+from macgen.emulate.carrier import CARRIERS, Carrier
+from macgen.emulate.value_range import OVERFLOW_SPECIAL, ValueRange, grown_bound
 from macgen.numerics import FloatFormat, Rounding
 from macgen.numerics.arrays import integer_rounding
 from macgen.spec import MacSpec
-
-
-@dataclass(frozen=True)
-class Carrier:
-    """A hardware float type in whose arrays accumulators are kept.
-
-    Attributes:
-        dtype: the type.
-        bits: unsigned integers of its size.
-        precision: significand bits.
-        min_exponent: exponent of the smallest normal number.
-        max_exponent: exponent of the largest number.
-    """
-
-    dtype: type[np.floating[Any]]
-    bits: type[np.unsignedinteger[Any]]
-    precision: int
-    min_exponent: int
-    max_exponent: int
-
-    def holds(self, numbers: ValueRange) -> bool:
-        """Return whether all such numbers are values, with room to round sums of their size by adding a larger one."""
-        above = self.max_exponent - self.precision
-        in_range = numbers.lsb_exponent >= self.min_exponent and numbers.top_exponent <= above
-        return in_range and numbers.precision <= self.precision
-
-    def represents(self, numbers: ValueRange) -> bool:
-        """Return whether all such numbers are values, subnormal ones included."""
-        in_range = (
-            numbers.lsb_exponent > self.min_exponent - self.precision and numbers.top_exponent <= self.max_exponent
-        )
-        return in_range and numbers.precision <= self.precision
-
-    @property
-    def exponent_mask(self) -> int:
-        """The bits of the exponent field."""
-        return 2 * self.max_exponent + 1 << (self.precision - 1)
-
-    @property
-    def sign_shift(self) -> int:
-        """Position of the sign bit."""
-        return np.dtype(self.bits).itemsize * 8 - 1
-
-
-OVERFLOW_SPECIAL = ("infinity", "to-infinity", "nan")
-"""What becomes of numbers that are too large and is none itself."""
-
-FLOAT32 = Carrier(np.float32, np.uint32, 24, -126, 127)
-FLOAT64 = Carrier(np.float64, np.uint64, 53, -1022, 1023)
-CARRIERS = (FLOAT32, FLOAT64)
-"""From the fastest."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +69,7 @@ class FloatPlan:
         acc = spec.acc
         assert isinstance(acc, FloatFormat)
         products = ValueRange.of_products(spec.a, spec.b)
-        overflows = not _grown(bound, length, spec, acc) <= acc.max
+        overflows = grown_bound(bound, length, spec) == math.inf
         for carrier in CARRIERS:
             plan = cls.within(
                 carrier,
@@ -192,21 +142,6 @@ class FloatPlan:
     def operands(self, A: NDArray[np.float64], B: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return values in the carrier's type, exactly."""
         return A.astype(self.carrier.dtype), B.astype(self.carrier.dtype)
-
-
-def _grown(bound: float, length: int, spec: MacSpec, acc: FloatFormat) -> float:
-    """Return a bound of every sum after the roundings.
-
-    Each adds at most half a unit in the last place, with random numbers or `floor` a whole one.
-    """
-    chunk = spec.chunk or length
-    chunks = -(-length // chunk)
-    with np.errstate(over="ignore"):
-        tiny = 2 * length * float(np.ldexp(1.0, acc.lsb_exponent))
-        roundings = (spec.rounding, spec.fold_rounding)
-        whole = any(rounding.random_bits or rounding == "floor" for rounding in roundings)
-        growth = np.exp((min(chunk, length) + chunks) * np.ldexp(1.0, whole - acc.precision))
-        return float((bound + tiny) * growth * (1 + 2.0**-40))
 
 
 class FloatAdder:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from macgen.emulate.value_range import OperandFacts, ValueRange
-from macgen.emulate.vector_plan import Constants, grown_bound
+from macgen.emulate.value_range import OperandFacts, ValueRange, grown_bound
+from macgen.emulate.vector_rounding import Constants
 from macgen.numerics import FixedFormat
 from macgen.spec import MacSpec
 

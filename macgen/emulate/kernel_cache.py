@@ -10,18 +10,22 @@ import stat
 import sys
 import threading
 import warnings
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 from macgen.emulate.compiler import HEADERS, Compiler, compilers
-from macgen.errors import ToolError
+from macgen.errors import MacgenError
 
-SLOWER = "some 10 to 3000 times"
-"""How much slower results are without a kernel, as the notice says it: on NumPy's arrays 10 to 40 times, in Python's
-fractions 2000 to 3000 times."""
+SLOWER = "some 3 to 3000 times"
+"""How much slower results are without a kernel, as the notice says it. On NumPy's arrays it was 3 times (fixed point
+whose sums are exact) to 130 times, 15 to 50 mostly; in Python's fractions, flags among them, 1200 to 3000 times."""
 
 FAILURES = 2
 """A compiler that failed so many times, one after the other, is not waited for again."""
+
+KEPT_BYTES = 64 << 20
+"""Most that is kept; of what is more, that goes which has not been used for the longest time."""
 
 LEFTOVER_S = 3600.0
 """A file that is only begun, and so old, is nobody's any more."""
@@ -67,7 +71,7 @@ def _load(source: str, optimise: str) -> ctypes.CDLL | None:
         failures = _failures.setdefault(compiler, [])
         try:
             library = _of_compiler(compiler, source, optimise, may_compile=len(failures) < FAILURES)
-        except (ToolError, OSError) as error:
+        except (MacgenError, OSError) as error:
             failures.append(str(error))
         if library is not None:
             break
@@ -126,6 +130,7 @@ def _make(compiler: Compiler, source: str, optimise: str, path: Path) -> ctypes.
         note.chmod(0o600)
         part.replace(path)
         note.replace(path.with_suffix(".sha256"))
+        _remove_unused(path)
     finally:
         part.unlink(missing_ok=True)
         note.unlink(missing_ok=True)
@@ -144,11 +149,35 @@ def _remove_leftovers(folder: Path) -> None:
             continue
 
 
+def _remove_unused(newest: Path) -> None:
+    """Remove the libraries that were not used for the longest time, where there are too many beside the newest.
+
+    Processes that have one loaded keep it, and one that is about to open it compiles it again.
+    """
+    used = []
+    for path in newest.parent.glob("*.so"):
+        try:
+            status = path.stat()
+            used.append((path == newest, status.st_mtime_ns, status.st_size, path))
+        except OSError:  # another process was quicker
+            continue
+    total = 0
+    for _, _, size, path in sorted(used, reverse=True):
+        total += size
+        if total > KEPT_BYTES and path != newest:
+            try:
+                path.unlink(missing_ok=True)
+                path.with_suffix(".sha256").unlink(missing_ok=True)
+            except OSError:
+                continue
+
+
 def _open(path: Path) -> ctypes.CDLL | None:
     """Return a kept library; None where there is none, or not the one that was put there."""
     try:
         if _own_bytes(path.with_suffix(".sha256")).decode("ascii") != _digest(_own_bytes(path)):
             return None  # half a library may open, and end the process later
+        os.utime(path)  # that it was used
         return ctypes.CDLL(str(path))
     except (OSError, ValueError):
         return None
@@ -211,25 +240,29 @@ def _open_to_others(folder: Path) -> Path | None:
     return None if folder.stat().st_uid == own else folder
 
 
-_temporary: dict[int, Path] = {}  # by process, as a forked one must not remove its parent's
+_temporary: dict[int, tuple[Path, ExitStack]] = {}  # by process, as a forked one must not remove its parent's
 
 
 def _temporary_folder() -> Path:
-    """Return a folder that goes with this process."""
-    import tempfile
+    """Return a folder that goes with this process, however that ends.
+
+    Raises:
+        MacgenError: there is no place for it.
+    """
+    from macgen.lifetime import temporary_directory
 
     process = os.getpid()
     if process not in _temporary:
-        _temporary[process] = Path(tempfile.mkdtemp(prefix="macgen-kernels-"))
+        lifetime = ExitStack()
+        _temporary[process] = lifetime.enter_context(temporary_directory()).path, lifetime
         atexit.register(_remove_temporary_folder)
-    return _temporary[process]
+    return _temporary[process][0]
 
 
 def _remove_temporary_folder() -> None:
-    import shutil
-
-    if (folder := _temporary.pop(os.getpid(), None)) is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+    if os.getpid() in _temporary:
+        _, lifetime = _temporary.pop(os.getpid())
+        lifetime.close()
 
 
 # -- what a kernel depends on ------------------------------------------------------------------------------------
@@ -251,4 +284,5 @@ def _processor() -> str:
 @cache
 def _headers() -> str:
     """Return all headers' text."""
-    return "\0".join(path.read_text(encoding="utf-8") for path in sorted(HEADERS.glob("*.h")))
+    names = sorted(str(path) for path in HEADERS.iterdir() if path.suffix == ".h")
+    return "\0".join(Path(name).read_text(encoding="utf-8") for name in names)

@@ -24,8 +24,15 @@ def draws(spec: MacSpec, length: int) -> int:
     return sum(-(-products // spec.lanes) for products in lengths) + folds
 
 
-def matmul_states(spec: MacSpec, rows: int, cols: int, length: int) -> States:
-    """Return the states with which the results (rows, cols) of a matrix product begin, from a reset on."""
+def matmul_states(spec: MacSpec, rows: int, cols: int, length: int, first: int = 0) -> States:
+    """Return the states with which some rows of results of a matrix product begin.
+
+    Parameters:
+        spec: with random numbers.
+        rows, cols: of the results.
+        length: of the dot products.
+        first: row of the product with which these begin, a multiple of `band`.
+    """
     lfsr = Lfsr.of(spec.random_bits)
     number, turns = shifts_to_next(spec), spec.interleave
     tile_rows, tile_cols = -(-rows // spec.rows), -(-cols // spec.cols)
@@ -35,18 +42,26 @@ def matmul_states(spec: MacSpec, rows: int, cols: int, length: int) -> States:
         seeds = _following(lfsr, top, number, used[0])
     else:
         seeds = np.array([[lfsr.seed(row, col) for col in range(used[1])] for row in range(used[0])], np.uint32)
+    between = number * draws(spec, length)
+    seeds = _map(lfsr, between * (first // band(spec)) * tile_cols)(seeds)  # the rounds before
     rounds = -(-tile_rows * tile_cols // turns)
-    states = _following(lfsr, seeds, number * draws(spec, length), rounds)  # (round, PE row, PE column)
+    states = _following(lfsr, seeds, between, rounds)  # (round, PE row, PE column)
     states = _following(lfsr, states, spec.random_bits, turns).swapaxes(0, 1)  # (round, turn, PE row, PE column)
     tiles = states.reshape(-1, *used)[: tile_rows * tile_cols].reshape(tile_rows, tile_cols, *used)
     ordered = tiles.swapaxes(1, 2).reshape(tile_rows * used[0], tile_cols * used[1])
     return np.ascontiguousarray(ordered[:rows, :cols])
 
 
-def dots_states(spec: MacSpec, count: int, length: int) -> States:
-    """Return the states with which `count` dot products begin that turn 0 of PE (0, 0) computes one after the other."""
-    lfsr = Lfsr.of(spec.random_bits)
-    return _following(lfsr, np.uint32(lfsr.seed(0, 0)), shifts_to_next(spec) * draws(spec, length), count)
+def band(spec: MacSpec) -> int:
+    """Return of how many rows of results whole rounds of tiles are made: all turns take a row of tiles each."""
+    return spec.rows * spec.interleave
+
+
+def dots_states(spec: MacSpec, count: int, length: int, first: int = 0) -> States:
+    """Return the states with which dot products begin, from the `first` one on, that turn 0 of PE (0, 0) computes one
+    after the other."""
+    lfsr, shifts = Lfsr.of(spec.random_bits), shifts_to_next(spec) * draws(spec, length)
+    return _following(lfsr, np.uint32(lfsr.advance(lfsr.seed(0, 0), shifts * first)), shifts, count)
 
 
 def shifts_to_next(spec: MacSpec) -> int:

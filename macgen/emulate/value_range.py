@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
 
+OVERFLOW_SPECIAL = ("infinity", "to-infinity", "nan")
+"""What becomes of numbers that are too large and is none itself."""
+
 
 def significant_bits(fmt: Format) -> int:
     """Return how many significant bits a finite value of a format has at most."""
@@ -113,6 +116,28 @@ def products_bound(A: NDArray[np.float64], B: NDArray[np.float64]) -> float:
     """Return a bound of the sum of |a * b| over k for every row of A and B, both (T, K) and finite."""
     with np.errstate(over="ignore", under="ignore"):
         return float(np.einsum("tk,tk->t", np.abs(A), np.abs(B)).max() * (1 + 2.0**-50 * A.shape[1]) + 2.0**-1060)
+
+
+def grown_bound(bound: float, length: int, spec: MacSpec) -> float:
+    """Return a bound of every sum after the roundings, infinite where one may exceed the accumulator's range.
+
+    Cutting toward zero, of sums or of the terms of `drop` and `aligned:W`, makes no bound larger. Other roundings add
+    at most half a unit in the last place to nearest, else a whole one. A sum on the grid of subnormals or fixed point
+    counts with that unit.
+    """
+    acc, kind = spec.acc, str(spec.rounding.kind)
+    chunk = min(spec.chunk or length, length)
+    steps = chunk + -(-length // chunk) + spec.lanes  # one result's roundings after one another
+    roundings = [(acc, steps, 2 * length)] + ([] if spec.product is None else [(spec.product, 1, length)])
+    for fmt, relative, absolute in reversed(roundings):
+        if kind in ("rtz", "drop") or not bound < math.inf:
+            break
+        if isinstance(fmt, FloatFormat):
+            bound *= math.exp(min(relative * 2.0 ** ((kind != "rne") - fmt.precision), 700))
+        bound += absolute * 2.0 ** max(fmt.lsb_exponent, -1074)
+    bound *= 1 + 2.0**-30
+    formats = {acc} if spec.has_outer_adder else {acc, spec.outer_format}
+    return bound if all(bound <= fmt.max for fmt in formats) else math.inf
 
 
 def sums_are_exact(spec: MacSpec, bound: float) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate.float_adder import FLOAT32, Carrier
+from macgen.emulate.carrier import FLOAT32, Carrier
 from macgen.emulate.integer_plan import IntegerPlan
 from macgen.emulate.kernel_cache import load
 from macgen.emulate.random_numbers import States, shifts_to_next
-from macgen.emulate.vector_plan import Constants, Mode, RoundingPlan, VectorPlan
+from macgen.emulate.vector_plan import VectorPlan
+from macgen.emulate.vector_rounding import Constants, Mode, RoundingPlan
 from macgen.numerics import FloatFormat, LaneSumKind, Lfsr
 from macgen.spec import MacSpec
 
@@ -209,7 +210,7 @@ class Kernel:
             carry=None if block.carry is None else block.carry.ctypes.data,
             rows=rows,
             columns=columns,
-            left_stride=left.shape[1],
+            left_stride=left.strides[0] // left.itemsize,
             result_row_stride=results.strides[0] // 8,
             result_col_stride=results.strides[1] // 8,
             begin=block.begin,

@@ -30,15 +30,20 @@ class Gemm:
         outputs: dot products.
         macs: multiply-accumulates; `length * outputs` unless given, less where many dot products are shorter than
             the longest (the input gradient of a strided convolution).
+        rows, cols: the dot products are those of `products` matrix products of equal shape, each of so many rows of a
+            left matrix and columns of a right one; both 0: that is not known. The weights are the right matrix.
 
     Raises:
-        MacgenError: a field is not a positive integer, or `macs` is more than `length * outputs`.
+        MacgenError: a field is not a positive integer, `macs` is more than `length * outputs`, or rows and cols do not
+            make up the outputs.
     """
 
     kind: Kind
     length: int
     outputs: int
     macs: int = 0
+    rows: int = 0
+    cols: int = 0
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, KINDS)
@@ -50,8 +55,20 @@ class Gemm:
                 f"macs {shown(macs)} are more than {shown(outputs)} dot products of {shown(length)} products hold; "
                 f"accepted are at most {shown(length * outputs)}"
             )
-        for name, value in (("length", length), ("outputs", outputs), ("macs", macs)):
+        rows, cols = check_integer("rows", self.rows, 0), check_integer("cols", self.cols, 0)
+        if (rows or cols) and (rows * cols == 0 or outputs % (rows * cols)):
+            raise MacgenError(
+                f"rows {shown(rows)} and cols {shown(cols)} do not make up {shown(outputs)} dot products; accepted are "
+                f"two whose product divides it, or 0 for both"
+            )
+        sizes = {"length": length, "outputs": outputs, "macs": macs, "rows": rows, "cols": cols}
+        for name, value in sizes.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def products(self) -> int:
+        """How many matrix products of `rows` x `cols` it is; 0 where that is not known."""
+        return self.outputs // (self.rows * self.cols) if self.rows else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +109,14 @@ class Layer:
     def batched(self, factor: int) -> Self:
         """Return the layer for a batch `factor` times as large: longer weight gradients, more of all other outputs."""
 
+        # Examples are rows where weights are shared by all of them, and else matrix products of their own.
+        shared = any(gemm.kind == "gradient" for gemm in self.gemms)
+
         def scaled(gemm: Gemm) -> Gemm:
-            grown = "length" if gemm.kind == "gradient" else "outputs"
-            return replace(gemm, macs=gemm.macs * factor, **{grown: getattr(gemm, grown) * factor})
+            if gemm.kind == "gradient":
+                return replace(gemm, macs=gemm.macs * factor, length=gemm.length * factor)
+            rows = gemm.rows * factor if shared else gemm.rows
+            return replace(gemm, macs=gemm.macs * factor, outputs=gemm.outputs * factor, rows=rows)
 
         return replace(self, gemms=tuple(map(scaled, self.gemms)))
 
@@ -209,13 +231,16 @@ def conv_layer(
     steps = batch * math.prod(in_size if transposed else out_size)
     macs = steps * taps * in_channels * out_channels // groups
 
-    def strided(kind: Kind, length: int, outputs: int) -> Gemm:
-        return Gemm(kind, length, outputs, min(macs, length * outputs))
+    inputs, outputs = in_channels // groups, out_channels // groups  # of a group: a matrix product of its own
 
-    gemms = [strided("forward", in_channels // groups * forward, batch * out_channels * math.prod(out_size))]
+    def strided(kind: Kind, length: int, rows: int, cols: int) -> Gemm:
+        dots = groups * rows * cols
+        return Gemm(kind, length, dots, min(macs, length * dots), rows, cols)
+
+    gemms = [strided("forward", inputs * forward, batch * math.prod(out_size), outputs)]
     if input_gradient:
-        gemms.append(strided("backward", out_channels // groups * backward, batch * in_channels * math.prod(in_size)))
-    gemms.append(Gemm("gradient", steps, in_channels * out_channels // groups * taps))
+        gemms.append(strided("backward", outputs * backward, batch * math.prod(in_size), inputs))
+    gemms.append(Gemm("gradient", steps, groups * inputs * taps * outputs, rows=inputs * taps, cols=outputs))
     return Layer(name, ("ConvTranspose" if transposed else "Conv") if op is None else op, tuple(gemms))
 
 
@@ -329,16 +354,23 @@ def contraction_layer(
         check_choice("weight", weight, ("a", "b"))
     input_gradient = check_flag("input_gradient", input_gradient)
     macs = math.prod(sizes.values())
+    a, b, out = (frozenset(some) for some in labels)
 
-    def gemm(kind: Kind, dimensions: Sequence[str]) -> Gemm:
-        outputs = math.prod(sizes[label] for label in set(dimensions))
-        return Gemm(kind, macs // outputs, outputs)
+    def gemm(kind: Kind, left: frozenset[str], right: frozenset[str], result: frozenset[str]) -> Gemm:
+        outputs, rows, cols = (
+            math.prod(sizes[label] for label in of) for of in (result, result & left - right, result & right - left)
+        )
+        return Gemm(kind, macs // outputs, outputs, rows=rows, cols=cols)
 
-    gemms = [gemm("forward", labels[2])]
-    operands = list(zip(("a", "b"), labels[:2], strict=True))
+    # Weights are the right matrix: so results and gradients have a row for each of the activations' rows.
+    activations, other = (b, a) if weight == "a" else (a, b)
+    gemms = [gemm("forward", activations, other, out)]
     if input_gradient:
-        gemms += [gemm("backward", dimensions) for which, dimensions in operands if which != weight]
-    gemms += [gemm("gradient", dimensions) for which, dimensions in operands if which == weight]
+        gemms.append(gemm("backward", out, other, activations))
+    if weight is not None:
+        gemms.append(gemm("gradient", activations, out, other))
+    elif input_gradient:
+        gemms.append(gemm("backward", a, out, b))
     return Layer(name, op, tuple(gemms))
 
 

@@ -30,6 +30,7 @@ class NumpyFile:
     Parameters:
         path: the file.
         accepted: what refusals say is accepted.
+        field: what it was given as, for sentences.
 
     Attributes:
         name: how sentences call it.
@@ -40,8 +41,8 @@ class NumpyFile:
         MacgenError: it cannot be read, or it is a damaged archive.
     """
 
-    def __init__(self, path: Path, accepted: str) -> None:
-        self.name = f"data {shown_path(path)}"
+    def __init__(self, path: Path, accepted: str, field: str = "data") -> None:
+        self.name = f"{field} {shown_path(path)}"
         self._path = path
         self._accepted = accepted
         with self.sentences():

@@ -26,7 +26,7 @@ def einsum_layers(operation: Operation) -> Built:
     Raises:
         MacgenError: the operands' shapes do not fit the equation.
     """
-    equation = _parsed(operation)
+    equation = parsed_equation(operation)
     if equation is None or len(equation.terms) < 2:
         return [], ()
     layers: list[Layer] = []
@@ -54,7 +54,7 @@ def einsum_layers(operation: Operation) -> Built:
 
 
 @dataclass(frozen=True)
-class _Equation:
+class Equation:
     """An equation whose ellipses are written out.
 
     Attributes:
@@ -68,7 +68,12 @@ class _Equation:
     sizes: dict[str, int]
 
 
-def _parsed(operation: Operation) -> _Equation | None:
+def parsed_equation(operation: Operation) -> Equation | None:
+    """Return the equation of an Einsum, or None if it is of another kind.
+
+    Raises:
+        MacgenError: the operands' shapes do not fit it.
+    """
     given = operation.given.get("equation", b"")
     text = given.decode(errors="replace").replace(" ", "") if isinstance(given, bytes) else ""
     left, arrow, right = text.partition("->")
@@ -100,7 +105,7 @@ def _parsed(operation: Operation) -> _Equation | None:
         [label if sizes[label] == size else None for label, size in zip(term, shape, strict=True)]
         for term, shape in zip(terms, shapes, strict=True)
     ]
-    return _Equation(kept, out, sizes)
+    return Equation(kept, out, sizes)
 
 
 def _hidden(count: int) -> list[str]:

@@ -40,6 +40,7 @@ class LayerNode:
         weight: which operand holds weights; None: neither.
         outputs: which of the weights each output sums.
         exposed: whether the tensors are the main graph's, so that a run can show them.
+        output: name of the node's first result, which tells it from all others of its graph.
     """
 
     layer: Layer
@@ -48,6 +49,7 @@ class LayerNode:
     weight: Literal["a", "b"] | None
     outputs: Outputs
     exposed: bool
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,9 @@ def _layers_of(node: NodeProto, tensors: Tensors, model: str) -> tuple[list[Laye
     if len(operands) > 2:  # what is multiplied is no tensor of the graph
         a = b = ""
     exposed = bool(a) and len(layers) == 1 and (stand_in is None or stand_in.exposed)
-    return [LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, outputs, exposed) for layer in layers], ""
+    output = next((output for output in node.output if output), "")
+    found = [LayerNode(layer, (a, b), (zeros[0], zeros[1]), weight, outputs, exposed, output) for layer in layers]
+    return found, ""
 
 
 def _input(node: NodeProto, index: int | None) -> str:

@@ -115,6 +115,8 @@ class ShapeWalk:
         self._numpy_helper = onnx_module("onnx.numpy_helper")
         self._external = onnx_module("onnx.external_data_helper").uses_external_data
         self.tensors = Tensors()
+        self.taken: dict[str, GraphProto] = {}
+        """Of each `If` of the main graph whose condition is known, by its first result: the branch taken."""
         self._add_initializers(model.graph, self.tensors)
         for value in model.graph.input:
             if value.name in self.tensors.defined:
@@ -148,6 +150,8 @@ class ShapeWalk:
                     )
             branch = self._branch(node, tensors)
             if branch is not None:
+                if tensors is self.tensors:
+                    self.taken[node.output[0]] = branch
                 inner = tensors.copy()
                 self._add_initializers(branch, inner)
                 yield from self._walk(branch, inner)

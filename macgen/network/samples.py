@@ -31,7 +31,12 @@ def load_samples(path: str | Path) -> Samples:
     Raises:
         MacgenError: the file cannot be read, is none of the two, holds other than numbers, or more than 4 GiB.
     """
-    file = NumpyFile(check_path("data", path), "an .npy or .npz of NumPy with numbers")
+    return read_arrays("data", path)
+
+
+def read_arrays(field: str, path: str | Path) -> Samples:
+    """Return the same of a file that sentences call by another field than `data`."""
+    file = NumpyFile(check_path(field, path), "an .npy or .npz of NumPy with numbers", field)
     if file.unpacked_bytes > MAX_SAMPLE_BYTES:
         raise MacgenError(f"{file.name} holds {file.unpacked_bytes} bytes; accepted are at most {MAX_SAMPLE_BYTES}")
     if not file.names:

@@ -143,3 +143,23 @@ def rounded_to_integers(
     if rounding == "floor":  # a product below binary64's range has become zero, whatever its sign
         integers = np.where((scaled == 0) & (x < 0), -1.0, integers)
     return integers
+
+
+def nearest_of_precision(x: NDArray[np.float64], precision: int, least_exponent: int | None) -> NDArray[np.float64]:
+    """Return numbers rounded to nearest even to so many significant bits; their signs stay, those of zeros, too.
+
+    What is added and subtracted again has its last place where the number's last kept bit is, and ends in an even one.
+
+    Parameters:
+        x: magnitudes below 2**900.
+        precision: 1 to 50.
+        least_exponent: numbers below 2 to this power are rounded at the place of its last bit, as subnormal ones are;
+            from -950 to 900. None: all keep so many bits, but for binary64's own subnormal numbers, which stay.
+    """
+    place = (x.view(np.uint64) & np.uint64(0x7FF << 52)).view(np.float64)
+    if least_exponent is not None:
+        np.maximum(place, 2.0**least_exponent, out=place)
+    place *= 1.5 * 2.0 ** (53 - precision)
+    rounded = x + place
+    rounded -= place
+    return np.copysign(rounded, x, out=rounded)

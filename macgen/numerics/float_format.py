@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_integer, shown
-from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
+from macgen.numerics.arrays import (
+    checked_codes,
+    code_dtype,
+    first_index_text,
+    nearest_of_precision,
+    real_values,
+    rounded_to_integers,
+)
 from macgen.numerics.choices import Encoding, Overflow, Subnormals
 from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
@@ -180,10 +187,10 @@ class FloatFormat:
             return top - (1 << self.man_bits)
         return top - 1 if self.encoding == Encoding.FN else top
 
-    @property
+    @cached_property
     def max(self) -> float:
         """Largest finite value."""
-        return float(self.decode(self.max_code))
+        return float(self.number(self.max_code).to_fraction())
 
     @property
     def min_normal(self) -> float:
@@ -382,6 +389,8 @@ class FloatFormat:
             raise MacgenError(
                 f"value{where} is NaN, which format {self} cannot hold; accepted are numbers and infinities"
             )
+        if (rounding, overflow) == ("rne", "saturate") and self._is_usual(x):
+            return self._saturated_to_nearest(x)
         finite = np.isfinite(x)
         safe = np.where(finite, x, 0.0)
         lsb = np.frexp(safe)[1].astype(np.int64) - 1 - self.man_bits
@@ -402,6 +411,20 @@ class FloatFormat:
         rounded = np.where(np.abs(rounded) > self.max, np.copysign(limit, safe), rounded)
         rounded = np.where(finite, rounded, np.where(np.isnan(x), x, np.copysign(special, x)))
         return np.asarray(rounded + 0.0 if self.encoding == Encoding.FNUZ else rounded)
+
+    def _is_usual(self, x: NDArray[np.float64]) -> bool:
+        """Return whether no number or format is near the ends of binary64."""
+        if x.ndim == 0 or x.size == 0 or self.precision > 50 or not -950 <= self.min_exponent <= 900:
+            return False
+        return bool(max(x.max(), -x.min()) < 2.0**900)
+
+    def _saturated_to_nearest(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return usual numbers quantised, in a few operations."""
+        rounded = nearest_of_precision(x, self.precision, self.min_exponent if self._gradual else None)
+        if not self._gradual:
+            np.copyto(rounded, 0.0, where=(np.abs(rounded) < self.min_normal) & (x != 0))
+        np.clip(rounded, -self.max, self.max, out=rounded)
+        return rounded + 0.0 if self.encoding == Encoding.FNUZ else rounded
 
     def encode(self, values: ArrayLike) -> NDArray[Any]:
         """Encode values that lie on this format's grid (`quantize` puts them there).

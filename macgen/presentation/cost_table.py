@@ -18,6 +18,8 @@ _ROWS = {
     "luts_ice40": ("LUT4, iCE40", _whole),
     "luts_ecp5": ("LUT4, ECP5", _whole),
     "luts_xilinx": ("LUT6, Xilinx 7", _whole),
+    "dsps_ecp5": ("DSP, ECP5", _whole),
+    "dsps_xilinx": ("DSP, Xilinx 7", _whole),
     "power_mw": ("Power (mW)", significant),
     "energy_per_mac_pj": ("Energy per MAC (pJ)", significant),
 }
@@ -41,8 +43,27 @@ def print_report(report: Report, console: Console) -> None:
                 cells += [form(other[name]) if name in other else "-", _ratio(report, name)]
             table.add_row(label, *cells)
     print_table(table, console)
+    if report.cost.corners:
+        _print_corners(report, console)
     for line in _conditions(report):
         console.print(line)
+
+
+def _print_corners(report: Report, console: Console) -> None:
+    """Print a table of the corners, the array's figures and the baseline's."""
+    table = new_table("Corner", "V")
+    costs = [report.cost] if report.baseline is None else [report.cost, report.baseline]
+    for cost in costs:
+        for what in ("ns", "mW", "leakage mW"):
+            table.add_column(f"{cost.acc}: {what}", justify="right")
+    for place, corner in enumerate(report.cost.corners):
+        cells = [corner.file, f"{corner.voltage:g}"]
+        for cost in costs:
+            own = cost.corners[place]
+            period = "-" if own.minimum_period_ns is None else _thousandths(own.minimum_period_ns)
+            cells += [period, significant(own.power_mw), significant(own.leakage_mw)]
+        table.add_row(*cells)
+    print_table(table, console)
 
 
 def _ratio(report: Report, name: str) -> str:
@@ -53,7 +74,7 @@ def _conditions(report: Report) -> list[str]:
     c = report.conditions
     lines = [
         f"Synthesis: {c['synthesis']}, library {c['library']}, {c['voltage']:g} V, aiming at {c['clock_mhz']:g} MHz; "
-        f"LUTs without multiplier blocks, before packing.",
+        f"LUTs before packing, those of iCE40 without multiplier blocks.",
         f"Power: {c['clock_mhz']:g} MHz, {c['data']}; {c['delay_model']}; input slew {c['slew_ns']:g} ns, "
         f"{c['wire_ff']:g} fF a wire, no clock tree; {_shares(report.cost)}.",
         f"Checked: {report.cost.results_checked} results of the netlist equal the golden model.",

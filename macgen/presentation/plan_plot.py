@@ -1,13 +1,13 @@
 """A plan as a picture: where the variance retention ratio leaves 1, and which lengths a width reaches."""
 
-import io
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from macgen.errors import MacgenError, ToolError, shown
+from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat
+from macgen.presentation.drawing import COLOURS, LIMIT_COLOUR, MARKS, content, file_type_of, new_figure
 from macgen.presentation.plan_table import chunks_in_words
 from macgen.width import variance
 from macgen.width.goal import Sum
@@ -17,12 +17,6 @@ from macgen.width.planning import plan as plan_sum
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FILE_TYPES = ("svg", "png", "pdf")
-
-# Blue, orange and green of the Okabe-Ito palette, told apart by most people; the marks differ too.
-_COLOURS = {"forward": "#0072B2", "backward": "#D55E00", "gradient": "#009E73"}
-_MARKS = {"forward": "o", "backward": "s", "gradient": "^"}
-_LIMIT_COLOUR = "#555555"
 _WIDTHS_BEYOND = 3
 _LEAST_LN_V = 1e-3
 _SHORTEST, _LENGTHS = 8, 80
@@ -46,28 +40,17 @@ def draw_plan(plan: NetworkPlan, suffix: str) -> bytes:
         MacgenError: the suffix is another, or the accumulators are fixed-point, which VRR does not concern.
         ToolError: matplotlib is missing.
     """
-    file_type = suffix.removeprefix(".").lower()
-    if file_type not in FILE_TYPES:
-        raise MacgenError(f"plot has the suffix {shown(suffix)}; accepted are .{', .'.join(FILE_TYPES)}")
+    file_type = file_type_of(suffix)
     if not all(isinstance(row.plan.chosen.acc, FloatFormat) for row in plan.rows):
         raise MacgenError(
             f"plot of acc {plan.widest} has nothing to show, since exact sums keep all variance; accepted are plans "
             f"with a float operand"
         )
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ToolError("matplotlib is missing: --plot needs it; install it with pip install 'macgen[plot]'") from None
-    with mpl.rc_context({"svg.hashsalt": "macgen", "svg.fonttype": "none", "font.size": 11}):
-        figure = Figure(figsize=(8, 9), layout="constrained")
+    with new_figure(8, 9) as figure:
         upper, lower = figure.subplots(2, 1)
         _draw_vrr(upper, plan)
         _draw_lengths(lower, plan)
-        buffer = io.BytesIO()
-        no_date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_type, {})
-        figure.savefig(buffer, format=file_type, dpi=100, metadata=no_date)
-    return buffer.getvalue()
+        return content(figure, file_type)
 
 
 def _draw_vrr(axes: "Axes", plan: NetworkPlan) -> None:
@@ -77,7 +60,7 @@ def _draw_vrr(axes: "Axes", plan: NetworkPlan) -> None:
     widths = np.arange(1, needed + _WIDTHS_BEYOND + 1)
     ratios = [variance.vrr(int(m), m_p, length) for m in widths]
     ln_v = np.array([variance.ln_v(int(m), m_p, length) for m in widths])
-    axes.plot(widths, ratios, "o-", color=_COLOURS["forward"], label="VRR (left axis)")
+    axes.plot(widths, ratios, "o-", color=COLOURS["forward"], label="VRR (left axis)")
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("variance retention ratio")
     axes.set_xlabel("mantissa bits of the accumulator")
@@ -87,13 +70,13 @@ def _draw_vrr(axes: "Axes", plan: NetworkPlan) -> None:
         widths,
         np.where(ln_v >= _LEAST_LN_V, ln_v, np.nan),
         "s--",
-        color=_COLOURS["backward"],
+        color=COLOURS["backward"],
         label="ln v(n) above 0.001 (right axis)",
     )
-    other.axhline(math.log(plan.goal.limit), color=_LIMIT_COLOUR, linewidth=1, linestyle=":")
+    other.axhline(math.log(plan.goal.limit), color=LIMIT_COLOUR, linewidth=1, linestyle=":")
     other.set_ylabel("ln v(n) = n (1 - VRR)")
     axes.axvline(
-        needed, color=_LIMIT_COLOUR, linewidth=1, label=f"first width with v(n) < {plan.goal.limit:g}: {needed}"
+        needed, color=LIMIT_COLOUR, linewidth=1, label=f"first width with v(n) < {plan.goal.limit:g}: {needed}"
     )
     axes.set_xticks(widths)
     axes.grid(alpha=0.3)
@@ -110,17 +93,17 @@ def _draw_lengths(axes: "Axes", plan: NetworkPlan) -> None:
     most = max(max(bits or 0 for _, _, bits in chosen), variance.min_man_bits(longest, m_p, limit=plan.goal.limit))
     widths = np.arange(1, most + 2)
     knees = [variance.knee(int(m), m_p, plan.goal.limit) for m in widths]
-    axes.semilogy(widths, knees, color=_LIMIT_COLOUR, label="knee of the VRR, no chunks")
+    axes.semilogy(widths, knees, color=LIMIT_COLOUR, label="knee of the VRR, no chunks")
     lengths = np.unique(np.geomspace(_SHORTEST, 2 * max(longest, _SHORTEST), _LENGTHS).astype(int))
     needed = [plan_sum(plan.goal, Sum(length=int(n))).chosen for n in lengths]
     methods = " or ".join(dict.fromkeys(answer.method for answer in needed))
     label = f"needed: {methods}, {plan.goal.rounding}, {chunks_in_words(plan.goal)}"
-    axes.semilogy([answer.man_bits or 0 for answer in needed], lengths, "--", color=_LIMIT_COLOUR, label=label)
-    for kind, colour in _COLOURS.items():
+    axes.semilogy([answer.man_bits or 0 for answer in needed], lengths, "--", color=LIMIT_COLOUR, label=label)
+    for kind, colour in COLOURS.items():
         points = sorted((bits or 0, n) for which, n, bits in chosen if which == kind)
         if points:
             x, y = zip(*points, strict=True)
-            axes.semilogy(x, y, _MARKS[kind], color=colour, alpha=0.8, label=f"{kind}, at the width chosen")
+            axes.semilogy(x, y, MARKS[kind], color=colour, alpha=0.8, label=f"{kind}, at the width chosen")
     name = plan.network or "one dot product"
     axes.set_title(f"{name}: accumulation lengths and the widths they need")
     axes.set_xlabel("mantissa bits of the accumulator")

@@ -8,7 +8,7 @@ from rich.console import Console
 from macgen.errors import capitalized
 from macgen.numerics import FloatFormat
 from macgen.presentation.tables import new_table, print_table
-from macgen.width.closed_forms import closed_form
+from macgen.width.formulas.noise import closed_form
 from macgen.width.goal import Goal
 from macgen.width.network_plan import BASELINE_BITS, NetworkPlan, Row
 from macgen.width.planning import Answer, Method, Plan
@@ -136,7 +136,7 @@ def _conclusions(plan: NetworkPlan) -> list[str]:
             f"VRR: the adder aligns and drops; smallest width with v(n) < {goal.limit:g}"
             + (f", chunks judged {goal.reading}." if goal.chunk is not None else ".")
         )
-        what = closed_form(goal.rounding).what
+        what = closed_form(goal.rounding.kind).what
         lines.append(f"Noise: {what}; smallest width with a noise-to-signal ratio of at most {goal.nsr:g}.")
     methods = dict.fromkeys(_TITLES[answer.method] for answer in chosen)
     lines.append(f"Decided by {' and '.join(methods)}.")

@@ -16,6 +16,7 @@ from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, Flags, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
+from macgen.rtl.parts.clocking import Clocking
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
 from macgen.rtl.units.conversion import Conversion
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath, datapath_of
@@ -32,7 +33,10 @@ from macgen.rtl.units.multiplier import Multiplier
 from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
-from macgen.spec_fields import least_int_bits
+from macgen.spec_fields import Interface, Reset, ResetActive, least_int_bits
+
+SLICE_CYCLES = 2
+"""Cycles that a tile takes longer through AXI4-Stream ports: a register slice at each end."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +342,11 @@ class Design:
         fold = self.outer_cycles + (spec.interleave if self.folds_in_loop else 0)
         return spec.rows + spec.cols + spec.pipeline + fold + spec.interleave - 1
 
+    @property
+    def port_latency(self) -> int:
+        """The same at the top module's ports; with register slices there, the least: the core may take a beat later."""
+        return self.latency + (SLICE_CYCLES if self.spec.interface == Interface.AXI_STREAM else 0)
+
     # -- ports -------------------------------------------------------------------------------------------------------
 
     @property
@@ -404,6 +413,15 @@ class Design:
                 "c_last": Out(1),
             }
         )
+
+    @property
+    def clocking(self) -> Clocking:
+        """The clock, reset and clock enable of the Verilog's top module."""
+        spec = self.spec
+        low, axi = spec.reset_level == ResetActive.LOW, spec.interface == Interface.AXI_STREAM
+        enable = ("aclken" if axi else "clk_en") if spec.clock_enable else None
+        reset = "aresetn" if axi else "rst_n" if low else "rst"
+        return Clocking("aclk" if axi else "clk", reset, low, spec.reset == Reset.ASYNC, enable)
 
     @cached_property
     def streams(self) -> dict[str, stream.Signature]:

@@ -108,8 +108,12 @@ class Pe(wiring.Component):
         return m
 
     def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
-        """Return the product of each lane, with `pipeline = 2` from registers, and the flags that roundings raise."""
+        """Return the product of each lane, from `pipeline = 2` on from registers, and the flags that roundings raise.
+
+        With `pipeline = 3` operands come from registers, too: those that hand them on, so that no more are needed.
+        """
         design, spec = self._design, self._design.spec
+        a, b = (self.a_out, self.b_out) if spec.pipeline == 3 else (self.a_in, self.b_in)
 
         # -- Multiply: one multiplier for each lane, and the rounding of its product
         products, flags = [], []
@@ -123,11 +127,11 @@ class Pe(wiring.Component):
                 design.multiplier,
             )
             m.d.comb += [
-                multiplier.a.eq(self.a_in.word_select(lane, spec.a.width)),
-                multiplier.b.eq(self.b_in.word_select(lane, spec.b.width)),
+                multiplier.a.eq(a.word_select(lane, spec.a.width)),
+                multiplier.b.eq(b.word_select(lane, spec.b.width)),
             ]
             product: Any = multiplier.product
-            if spec.pipeline == 2:
+            if spec.pipeline >= 2:
                 product = registers(multiplier.product.signature, f"raw{suffix}")
                 clock_in(m, product, multiplier.product)
             if (conversion := design.product_rounding) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ from macgen.bundle.opening import OpenBundle
 from macgen.errors import ToolError
 from macgen.share import share_directory
 from macgen.simulate.simulators import version_of
+from macgen.spec import MacSpec
+from macgen.spec_fields import Interface
 
 DEFAULT_TIMEOUT = 1800.0
 
@@ -72,10 +75,26 @@ class SimulatorRun:
         return not self.failed
 
 
+def testbench_of(spec: MacSpec) -> str:
+    """Return the test modules, separated by commas, that verify an array.
+
+    Raises:
+        ToolError: they need a package that is missing.
+    """
+    if spec.interface != Interface.AXI_STREAM:
+        return "sim.test_mac"
+    if importlib.util.find_spec("cocotbext") is None or importlib.util.find_spec("cocotbext.axi") is None:
+        raise ToolError(
+            "the testbench of AXI4-Stream ports needs the package cocotbext-axi, which is missing: "
+            "python -m pip install 'macgen[axi]'"
+        )
+    return "sim.test_mac,sim.test_axi"
+
+
 def simulate(
     bundle: OpenBundle, simulator: str, module: str, work: tools.Work, settings: Mapping[str, str], timeout: float
 ) -> tuple[SimulatorRun, list[str]]:
-    """Run one test module on a bundle in a process of its own; return what it did and its notes.
+    """Run test modules on a bundle in a process of its own; return what it did and its notes.
 
     Raises:
         ToolError: the simulator failed or ran out of time, or a test broke off and none found a difference.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from macgen import tools
-from macgen.bundle.opening import open_bundle
+from macgen.bundle.opening import OpenBundle, open_bundle
 from macgen.errors import MAX_COUNT, check_flag, check_integer, check_path
-from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate
+from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate, testbench_of
 from macgen.simulate.simulators import SimulatorChoice, choose
 
 
@@ -77,21 +77,53 @@ def verify(
         MacgenError: the bundle or an argument is refused.
         ToolError: a simulator is missing, failed or ran out of time; the sentence names the log.
     """
-    seed = check_integer("seed", seed, 0, MAX_COUNT)
-    tiles = None if tiles is None else check_integer("tiles", tiles, 0, MAX_COUNT)
     tools.check_timeout(timeout)
+    seed, tiles = checked_draws(seed, tiles)
     stop_at_first_failure = check_flag("stop_at_first_failure", stop_at_first_failure)
     opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
+    return verify_opened(
+        opened,
+        simulator=simulator,
+        seed=seed,
+        tiles=tiles,
+        workdir=workdir,
+        timeout=timeout,
+        stop_at_first_failure=stop_at_first_failure,
+    )
+
+
+def checked_draws(seed: int, tiles: int | None) -> tuple[int, int | None]:
+    """Return a seed and a number of random tiles.
+
+    Raises:
+        MacgenError: one of them is refused.
+    """
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
+    return seed, None if tiles is None else check_integer("tiles", tiles, 0, MAX_COUNT)
+
+
+def verify_opened(
+    opened: OpenBundle,
+    *,
+    simulator: SimulatorChoice,
+    seed: int,
+    tiles: int | None,
+    workdir: str | Path | None,
+    timeout: float,
+    stop_at_first_failure: bool = False,
+) -> VerifyResult:
+    """Test the Verilog of a bundle that was looked at; for all else see `verify`."""
     settings = {"MACGEN_SEED": str(seed)}
     if tiles is not None:
         settings["MACGEN_TILES"] = str(tiles)
     if stop_at_first_failure:
         settings["COCOTB_MAX_FAILURES"] = "1"
+    testbench = testbench_of(opened.manifest.spec)
     runs: list[SimulatorRun] = []
     notes = list(opened.notes)
     for name in choose(simulator, opened.manifest.spec):
         with tools.work_directory(workdir, name) as work:
-            run, more = simulate(opened, name, "sim.test_mac", work, settings, timeout)
+            run, more = simulate(opened, name, testbench, work, settings, timeout)
             if run.passed and workdir is None:
                 run = replace(run, log=None)
             work.keep = not run.passed

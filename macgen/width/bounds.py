@@ -6,7 +6,6 @@ them; they are never smaller.
 """
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,30 +13,20 @@ from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, check_flag, check_integer, check_type, is_integer, shown
 from macgen.numerics import FixedFormat, FloatFormat, Format, as_format
-from macgen.numerics.fixed_format import MAX_WIDTH
-
-Range = tuple[int, int]
-"""Lowest and largest value of an operand or a sum, in units of its last bit."""
+from macgen.width.formulas import ranges
+from macgen.width.formulas.ranges import Range as Range
 
 # -- ranges ----------------------------------------------------------------------------------------------------------
 
 
 def operand_range(fmt: Format) -> Range:
     """Return the lowest and the largest finite value of a format in units of 2**lsb_exponent."""
-    fmt = as_format("format", fmt)
-    ends = []
-    for sign in (1, 0):
-        number = fmt.number(fmt.largest_code(sign))
-        magnitude = number.significand << (number.exponent - fmt.lsb_exponent)
-        ends.append(-magnitude if number.sign else magnitude)
-    return ends[0], ends[1]
+    return ranges.operand_range(as_format("format", fmt))
 
 
 def holds(fmt: FixedFormat, values: Range) -> bool:
     """Return whether a fixed-point format reaches both ends of a range of integers."""
-    fmt, values = _fixed("format", fmt), checked_range("values", values)
-    unit = Fraction(2) ** fmt.lsb_exponent
-    return fmt.min_integer * unit <= values[0] and values[1] <= fmt.max_integer * unit
+    return ranges.holds(_fixed("format", fmt), checked_range("values", values))
 
 
 def sum_range(a: Range, b: Range, n: int) -> Range:
@@ -52,9 +41,7 @@ def sum_range(a: Range, b: Range, n: int) -> Range:
         MacgenError: n or a range is refused.
     """
     a, b = checked_range("a", a), checked_range("b", b)
-    n = check_integer("n", n, 1)
-    products = [x * y for x in a for y in b]
-    return n * min(0, *products), n * max(0, *products)
+    return ranges.sum_range(a, b, check_integer("n", n, 1))
 
 
 def sum_range_of_weights(weights: Iterable[int] | NDArray[Any], x: Range) -> Range:
@@ -80,9 +67,7 @@ def carries(fmt: FixedFormat, values: Range) -> bool:
 
     Where the last bit counts 2 or more, only a range of one integer can be.
     """
-    fmt, values = _fixed("format", fmt), checked_range("values", values)
-    between = fmt.lsb_exponent > 0 and (values[0] != values[1] or values[0] % (1 << fmt.lsb_exponent) != 0)
-    return holds(fmt, values) and not between
+    return ranges.carries(_fixed("format", fmt), checked_range("values", values))
 
 
 # -- widths ----------------------------------------------------------------------------------------------------------
@@ -98,12 +83,10 @@ def bits(sums: Range, signed: bool = True) -> int:
     Raises:
         MacgenError: the range is refused, or negative for unsigned integers.
     """
-    low, high = checked_range("sums", sums)
-    if not check_flag("signed", signed):
-        if low < 0:
-            raise MacgenError(f"sums {shown(sums)} are negative; accepted for unsigned are sums from 0")
-        return max(high.bit_length(), 1)
-    return max(high.bit_length() if high > 0 else 0, (-low - 1).bit_length() if low < 0 else 0) + 1
+    limits, signed = checked_range("sums", sums), check_flag("signed", signed)
+    if not signed and limits[0] < 0:
+        raise MacgenError(f"sums {shown(sums)} are negative; accepted for unsigned are sums from 0")
+    return ranges.bits(limits, signed)
 
 
 def exact_bits(a: Format, b: Format, n: int) -> int:
@@ -138,20 +121,7 @@ def exact_format(a: Format, b: Format, n: int) -> FixedFormat:
         MacgenError: n is refused, or the format would have more bits than `FixedFormat` takes.
     """
     a, b = as_format("a", a), as_format("b", b)
-    low, high = sum_range(operand_range(a), operand_range(b), n)
-    lsb_exponent = a.lsb_exponent + b.lsb_exponent
-    signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (a, b))
-    width = bits((low, high), signed)
-    if width > MAX_WIDTH:
-        raise MacgenError(
-            f"sums of {shown(n)} products of a {a} and b {b} need {width} bits; accepted are up to {MAX_WIDTH}"
-        )
-    if max(abs(lsb_exponent), abs(width + lsb_exponent)) > MAX_WIDTH:
-        raise MacgenError(
-            f"sums of {shown(n)} products of a {a} and b {b} reach from 2^{lsb_exponent} to 2^{width + lsb_exponent}; "
-            f"accepted are fixed-point numbers from 2^-{MAX_WIDTH} to 2^{MAX_WIDTH}"
-        )
-    return FixedFormat(width + lsb_exponent, -lsb_exponent, signed)
+    return ranges.exact_format(a, b, check_integer("n", n, 1))
 
 
 def exact_bits_of_weights(weights: Iterable[int] | NDArray[Any], x: FixedFormat) -> int:

@@ -1,8 +1,10 @@
-"""What the methods of this package share: checks of their arguments, and the two levels of a chunked sum."""
+"""What the methods of this package share: checks of their arguments, and the search of a width."""
 
 import math
 
 from macgen.errors import MacgenError, check_integer, is_real, shown
+from macgen.numerics import RoundingKind
+from macgen.width.formulas.noise import closed_form
 
 MAX_LENGTH = 1 << 40
 """Longest accumulation that the statistical methods take; the exact bounds take any."""
@@ -40,9 +42,22 @@ def checked_lengths(n: int, chunk: int | None) -> tuple[int, int | None]:
     return n, None if chunk is None else check_integer("chunk", chunk, 1, MAX_LENGTH)
 
 
-def levels(n: int, chunk: int | None) -> tuple[int, ...]:
-    """Return the lengths of the sums of n addends: the chunk's and that of the chunk sums, or n where one chunk does.
+def least_man_bits(kind: RoundingKind, n: int, target: float, chunk: int | None) -> int:
+    """Return the smallest mantissa with which a rounding that only cuts makes no more noise than a target.
 
-    A last, shorter chunk counts as a whole one. Both lengths are checked ones.
+    Parameters:
+        kind: of the rounding.
+        n: length of the accumulation, 1 to 2**40.
+        target: largest noise-to-signal ratio accepted, above 0 and at most 1.
+        chunk: products per chunk, 1 to 2**40; None: no chunks.
+
+    Raises:
+        MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    return (n,) if chunk is None or chunk >= n else (chunk, -(-n // chunk))
+    target = check_real("target", target, 0, 1)
+    n, chunk = checked_lengths(n, chunk)
+    if (m_acc := closed_form(kind).least_man_bits(n, target, chunk)) <= MAX_FORMULA_MAN_BITS:
+        return m_acc
+    raise MacgenError(
+        f"target {target:g} needs more than {MAX_FORMULA_MAN_BITS} mantissa bits at n {n} with {kind.value}"
+    )

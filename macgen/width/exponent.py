@@ -1,40 +1,14 @@
 """Exponent bits of a float accumulator: no overflow at a stated probability, underflow below the rounding error."""
 
-import math
 import sys
-from dataclasses import dataclass
-from statistics import NormalDist
 
-from macgen.errors import MacgenError, check_integer
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
-from macgen.width import nsr
-from macgen.width.checks import MAX_LENGTH, check_real
+from macgen.errors import check_integer
+from macgen.numerics import MAX_MAN_BITS, Format, as_format
+from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
+from macgen.width.formulas import exponents
+from macgen.width.formulas.exponents import Exponent as Exponent
 
 OVERFLOW_PROBABILITY = 1e-6
-UNDERFLOW_SHARE = 0.1
-"""Underflow may add this share of the rounding noise."""
-
-SIGMAS_OF_RANGE = 4
-"""Fixed-point operands of which nothing is known are taken to reach their largest value at this many times their
-rms."""
-
-_LEAST_TILT, _MOST_TILT = 1e-40, 460.0
-_BISECTIONS = 64
-
-_MIN_EXP_BITS, _MAX_EXP_BITS = 2, 11
-
-
-@dataclass(frozen=True)
-class Exponent:
-    """The smallest exponent that does.
-
-    Attributes:
-        bits: exponent bits of an `ieee` accumulator with the usual bias.
-        reason: what asks for as many.
-    """
-
-    bits: int
-    reason: str
 
 
 def choose(
@@ -64,37 +38,17 @@ def choose(
     """
     a, b = as_format("a", a), as_format("b", b)
     man_bits = check_integer("man_bits", man_bits, 1, MAX_MAN_BITS)
-    noise = nsr.estimate(n, man_bits, "rne", chunk).nsr
+    n, chunk = checked_lengths(n, chunk)
     nzr = check_real("nzr", nzr, 0, 1)
-    rms = default_rms(a) * default_rms(b) * math.sqrt(nzr) if rms is None else rms
+    rms = exponents.products_rms(a, b, nzr) if rms is None else rms
     rms = check_real("rms", rms, 0, sys.float_info.max)
-    top = largest_sum(n, rms, probability, nzr)
-    finest = rms * math.sqrt(12 * UNDERFLOW_SHARE * noise)
-    operand_exponent = max(a.max_exponent, b.max_exponent)
-    product_lsb = a.lsb_exponent + b.lsb_exponent
-
-    def missing(acc: FloatFormat) -> str | None:
-        if acc.max < top:
-            return f"sums reach {top:.3g} with probability {probability:g}"
-        if acc.lsb_exponent > product_lsb and math.ldexp(1.0, acc.lsb_exponent) > finest:
-            return f"underflow has to stay below {UNDERFLOW_SHARE:.0%} of the rounding noise"
-        if acc.max_exponent < operand_exponent:
-            return f"operands reach 2^{operand_exponent}"
-        return None
-
-    reason = "the narrowest is enough"
-    for bits in range(_MIN_EXP_BITS, _MAX_EXP_BITS + 1):
-        lack = missing(FloatFormat(bits, man_bits))
-        if lack is None:
-            return Exponent(bits, reason)
-        reason = lack
-    raise MacgenError(f"rms {rms:g} of the products asks for more than {_MAX_EXP_BITS} exponent bits: {reason}")
+    probability = check_real("probability", probability, 0, 0.5)
+    return exponents.least_exponent(a, b, n, man_bits, chunk, rms, nzr, probability)
 
 
 def default_rms(fmt: Format) -> float:
     """Return the rms of operands of which nothing is known: 1 for floats, a quarter of the largest for fixed point."""
-    fmt = as_format("format", fmt)
-    return fmt.max / SIGMAS_OF_RANGE if isinstance(fmt, FixedFormat) else 1.0
+    return exponents.default_rms(as_format("format", fmt))
 
 
 def largest_sum(n: int, rms: float, probability: float, nzr: float = 1.0) -> float:
@@ -118,21 +72,4 @@ def largest_sum(n: int, rms: float, probability: float, nzr: float = 1.0) -> flo
     """
     n, rms = check_integer("n", n, 1, MAX_LENGTH), check_real("rms", rms, 0, sys.float_info.max)
     probability, nzr = check_real("probability", probability, 0, 0.5), check_real("nzr", nzr, 0, 1)
-    wanted = NormalDist().inv_cdf(max(probability / 4, sys.float_info.min)) ** 2 / 2
-    low, high = _LEAST_TILT, _MOST_TILT
-    for _ in range(_BISECTIONS):
-        middle = math.sqrt(low * high)
-        _, chernoff = _tilted(n, nzr, middle)
-        low, high = (middle, high) if chernoff < wanted else (low, middle)
-    return rms / math.sqrt(nzr) * _tilted(n, nzr, high)[0]
-
-
-def _tilted(n: int, nzr: float, tilt: float) -> tuple[float, float]:
-    """Return the x whose maximum of t x - n K(t) lies at t^2 = 1 - exp(-tilt), and that maximum.
-
-    Both grow with the tilt; the exponential keeps the digits near t = 1, where short and sparse sums have it.
-    """
-    t = math.sqrt(-math.expm1(-tilt))
-    grown = nzr * math.expm1(tilt / 2)
-    x = n * t * nzr * math.exp(1.5 * tilt) / (1 + grown)
-    return x, t * x - n * math.log1p(grown)
+    return exponents.largest_sum(n, rms, probability, nzr)

@@ -11,18 +11,11 @@ probability theory and differential and integral equations", 1951). How much a c
 errors add up as those of rounding do.
 """
 
-import math
-
 from macgen.errors import check_integer
-from macgen.width import nsr as rounding_noise
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, checked_lengths, levels
-from macgen.width.cuts import LOSS, least_man_bits
-
-_MEAN_MAGNITUDE = math.sqrt(2 / math.pi)
-"""Of a normal number of unit variance."""
-
-_ZETA = 0.2079
-"""-zeta(-1/2), the constant of the sum of square roots (Euler and Maclaurin)."""
+from macgen.numerics import RoundingKind
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, checked_lengths, least_man_bits
+from macgen.width.formulas import noise
+from macgen.width.formulas.noise import closed_form
 
 
 def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
@@ -44,14 +37,14 @@ def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
     """
     m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
     n, chunk = checked_lengths(n, chunk)
-    return math.ldexp(_at_no_bits(n, chunk), -2 * m_acc) + rounding_noise.estimate(n, m_acc, "rne", chunk).nsr
+    return closed_form(RoundingKind.FLOOR).nsr(n, m_acc, chunk)
 
 
 def drift(n: int, m_acc: int, chunk: int | None = None) -> float:
     """Return by how many standard deviations of the ideal sum the mean of the sums is too low; see `nsr`."""
     m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
     n, chunk = checked_lengths(n, chunk)
-    return math.ldexp(sum(_means(n, levels(n, chunk))) / math.sqrt(n), -m_acc)
+    return noise.drift(n, m_acc, chunk)
 
 
 def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
@@ -60,7 +53,7 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    return least_man_bits(lambda m_acc: nsr(n, m_acc, chunk), target, n, "floor")
+    return least_man_bits(RoundingKind.FLOOR, n, target, chunk)
 
 
 def best_chunk(n: int) -> int:
@@ -74,37 +67,4 @@ def best_chunk(n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
-    n = check_integer("n", n, 1, MAX_LENGTH)
-    powers = (1 << exponent for exponent in range((n - 1).bit_length() + 1))
-    return min(powers, key=lambda chunk: (_at_no_bits(n, chunk), -chunk))
-
-
-def _at_no_bits(n: int, chunk: int | None) -> float:
-    """Return the mean square of the drift over the variance of the sum, at m_acc = 0."""
-    lengths = levels(n, chunk)
-    spread = _mean_square(lengths[0]) - _mean(lengths[0]) ** 2
-    if len(lengths) == 1:
-        return _mean_square(n) / n
-    inner, outer = lengths
-    spread = spread * n / inner + inner * (_mean_square(outer) - _mean(outer) ** 2)
-    return (sum(_means(n, lengths)) ** 2 + spread) / n
-
-
-def _means(n: int, lengths: tuple[int, ...]) -> tuple[float, ...]:
-    """Return the mean drifts of the chunks, all together, and of the folds, of which the first one cuts nothing."""
-    if len(lengths) == 1:
-        return (_mean(n),)
-    inner, outer = lengths
-    return _mean(inner) * n / inner, (_mean(outer) - _mean(1)) * math.sqrt(inner)
-
-
-def _mean(length: int) -> float:
-    """Return the mean drift of the sum of so many addends of unit variance, at m_acc = 0."""
-    root = math.sqrt(length)
-    roots = length * root * 2 / 3 + root / 2 - _ZETA + 1 / (24 * root)
-    return LOSS * _MEAN_MAGNITUDE * roots
-
-
-def _mean_square(length: int) -> float:
-    """Return its mean square: the double sum of the mean products of two sums' magnitudes."""
-    return LOSS**2 * length * (6 * length**2 + 9 * length + 1) / 16
+    return closed_form(RoundingKind.FLOOR).choose_chunk(check_integer("n", n, 1, MAX_LENGTH))

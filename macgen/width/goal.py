@@ -9,8 +9,9 @@ from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics import FixedFormat, Format, Rounding, as_format
 from macgen.spec_fields import MAX_CHUNK, check_operand
 from macgen.width import bounds, exponent, nsr, variance
-from macgen.width.checks import MAX_LENGTH, check_real, checked_lengths
-from macgen.width.closed_forms import closed_form
+from macgen.width.checks import MAX_LENGTH, check_real
+from macgen.width.formulas import ranges
+from macgen.width.formulas.noise import closed_form
 
 DEFAULT_NSR = 0.01
 """Rounding noise 20 dB below the sum. In sums of E5M2 products `rne` then needs as many bits as the VRR's criterion
@@ -79,7 +80,7 @@ class Goal:
             reading=reading,
             overflow_probability=check_real("overflow_probability", overflow_probability, 0, 0.5),
         )
-        closed_form(self.rounding)  # refuses one that has none
+        closed_form(self.rounding.kind)  # refuses one that has none
 
     @property
     def formats(self) -> tuple[Format, Format]:
@@ -98,7 +99,8 @@ class Goal:
             MacgenError: its length is refused.
         """
         if self.chunk == "auto":
-            return min(closed_form(self.rounding).best_chunk(length), MAX_CHUNK)
+            length = check_integer("n", length, 1, MAX_LENGTH)
+            return min(closed_form(self.rounding.kind).choose_chunk(length), MAX_CHUNK)
         return self.chunk
 
 
@@ -125,7 +127,7 @@ class Sum:
     rms: float | None = None
     weight_l1: int | None = None
     weight_range: tuple[int, int] | None = None
-    reach: tuple[bounds.Range | None, bounds.Range | None] = (None, None)
+    reach: tuple[ranges.Range | None, ranges.Range | None] = (None, None)
 
     def __post_init__(self) -> None:
         self.__dict__.update(  # the instance is frozen
@@ -137,18 +139,6 @@ class Sum:
             reach=_reach(self.reach),
         )
 
-    def nonzero(self, chunk: int | None) -> tuple[int, int | None]:
-        """Return length and chunk length of an equally noisy sum without zeros: of as many, shorter chunks.
-
-        Raises:
-            MacgenError: the chunk length is refused.
-        """
-        _, chunk = checked_lengths(self.length, chunk)
-        if chunk is None or chunk >= self.length:
-            return max(1, round(self.nzr * self.length)), None
-        inner = max(1, round(self.nzr * chunk))
-        return min(inner * -(-self.length // chunk), self.length), inner
-
     def weights_fit(self, b: FixedFormat) -> bool:
         """Return whether known weights are within their format: of others it is not known what the array is given.
 
@@ -158,9 +148,9 @@ class Sum:
         check_type("b", b, FixedFormat, "a FixedFormat")
         negative = self.weight_range is not None and self.weight_range[0] > 0
         reach = self.reach[1]
-        return (reach is None or bounds.carries(b, reach)) and (b.signed or not negative)
+        return (reach is None or ranges.carries(b, reach)) and (b.signed or not negative)
 
-    def range_by_weights(self, a: Format, b: Format) -> bounds.Range | None:
+    def range_by_weights(self, a: Format, b: Format) -> ranges.Range | None:
         """Return between what the sums of any of its products lie by its weights, whatever the other operands.
 
         Returns:
@@ -171,7 +161,7 @@ class Sum:
         if l1 is None or not isinstance(a, FixedFormat) or not isinstance(b, FixedFormat) or not self.weights_fit(b):
             return None
         negative, positive = (self.weight_range or (l1, l1)) if b.signed else (0, l1)
-        x = bounds.operand_range(a)
+        x = ranges.operand_range(a)
         low, high = positive * min(x[0], 0) - negative * x[1], positive * x[1] - negative * min(x[0], 0)
         reach = l1 * max(map(abs, x))
         return max(low, -reach), min(high, reach)
@@ -183,7 +173,7 @@ def _norms(pair: object) -> tuple[int, int]:
     return check_integer("weight_range", pair[0], 0), check_integer("weight_range", pair[1], 0)
 
 
-def _reach(pair: object) -> tuple[bounds.Range | None, bounds.Range | None]:
+def _reach(pair: object) -> tuple[ranges.Range | None, ranges.Range | None]:
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise MacgenError(f"reach {shown(pair)} is no pair; accepted are two ranges, or None")
     a, b = (None if limits is None else bounds.checked_range("reach", limits) for limits in pair)

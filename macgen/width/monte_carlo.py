@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -120,7 +121,8 @@ def simulate(
         sums[rows] = emulate.dots(spec, a, b)
         products = _products(spec, a, b)
         exact[rows] = products.sum(axis=1)
-        lowest, largest = _partial_sums(products, spec.chunk)
+        may_be = products[np.abs(products).sum(axis=1) > min(-low, high) * (1 - 2.0**-20)]
+        lowest, largest = _partial_sums(may_be, spec.chunk)
         beyond += int(((lowest < low) | (largest > high)).sum())
         if progress is not None:
             progress(rows.stop, trials)
@@ -200,7 +202,8 @@ def _samples(goal: Goal, dot: Sum) -> tuple[NDArray[np.float64], NDArray[np.floa
     return a, b
 
 
-_Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
+_Operand = NDArray[np.floating[Any]]
+_Draw = Callable[[np.random.Generator, tuple[int, int]], _Operand]
 
 
 def _source(name: str, fmt: Format, samples: ArrayLike | None) -> _Draw:
@@ -212,12 +215,15 @@ def _source(name: str, fmt: Format, samples: ArrayLike | None) -> _Draw:
     if values.dtype.kind not in "biuf" or values.size == 0 or not np.isfinite(values).all():
         raise MacgenError(f"samples of {name} are not finite numbers; accepted are arrays with at least one number")
     grid = fmt.quantize(values.astype(np.float64).ravel())
-    return lambda rng, shape: rng.choice(grid, shape)
-
-
-def _products(spec: MacSpec, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
-        products = a * b
+        short = grid.astype(np.float32)  # half as much to move
+    chosen = short if np.array_equal(short, grid) else grid
+    return lambda rng, shape: rng.choice(chosen, shape)
+
+
+def _products(spec: MacSpec, a: _Operand, b: _Operand) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        products = np.multiply(a, b, dtype=np.float64)
     if not np.isfinite(products).all():
         raise MacgenError(f"products of a {spec.a} and b {spec.b} are beyond binary64; accepted are smaller operands")
     return products

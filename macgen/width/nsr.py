@@ -6,25 +6,15 @@ chunks) where it gives less than 0.05. Products of two normally distributed oper
 20 % less noise than it says, and so do short sums of addends with few bits, which are often exact.
 """
 
-import math
 from dataclasses import dataclass
 
 from macgen.errors import MacgenError, check_integer, shown
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, checked_lengths, levels
+from macgen.numerics import RoundingKind
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, MAX_LENGTH, check_real, checked_lengths
+from macgen.width.formulas.noise import ClosedForm, closed_form
 
 VALID_BELOW = 0.05
 """The closed form is fitted where it gives less than this."""
-
-_RNE = 0.541 / 24
-"""A uniform error of half a unit in the last place either way has 1/12 of that unit's square as its variance (a
-stochastic one 1/6). The mean square of the unit of a normal sum of i unit variances is 0.541 i / 4^m_acc, averaged over
-its place in a binade; i = 1 to n add up to n (n + 1) / 2, over a variance of n."""
-
-_DROP = 6 * _RNE
-_DROP_IN_CHUNKS = 9 * _RNE
-"""Upper bounds, over rounding to nearest. Measured: 3 to 5.9 times, the most where two long products are added; with
-chunks up to 7 times, since chunk sums and folds both lean toward zero, and errors that lean the same way add up to as
-much as twice what independent ones make."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ def estimate(n: int, m_acc: int, rounding: str = "rne", chunk: int | None = None
     """
     m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
     n, chunk = checked_lengths(n, chunk)
-    return NoiseEstimate(math.ldexp(_at_no_bits(n, rounding, chunk), -2 * m_acc))
+    return NoiseEstimate(_form(rounding).nsr(n, m_acc, chunk))
 
 
 def min_man_bits(n: int, target: float, rounding: str = "rne", chunk: int | None = None) -> int:
@@ -81,13 +71,12 @@ def min_man_bits(n: int, target: float, rounding: str = "rne", chunk: int | None
     """
     target = check_real("target", target, 0, 1)
     n, chunk = checked_lengths(n, chunk)
-    at_no_bits = _at_no_bits(n, rounding, chunk)
-    for m_acc in range(1, MAX_FORMULA_MAN_BITS + 1):
-        if math.ldexp(at_no_bits, -2 * m_acc) <= target:
-            return m_acc
+    form = _form(rounding)
+    if (m_acc := form.least_man_bits(n, target, chunk)) <= MAX_FORMULA_MAN_BITS:
+        return m_acc
     raise MacgenError(
         f"target {target:g} needs more than {MAX_FORMULA_MAN_BITS} mantissa bits at n {n}; accepted are targets from "
-        f"{math.ldexp(at_no_bits, -2 * MAX_FORMULA_MAN_BITS):.2g}"
+        f"{form.nsr(n, MAX_FORMULA_MAN_BITS, chunk):.2g}"
     )
 
 
@@ -103,27 +92,14 @@ def best_chunk(n: int) -> int:
     Raises:
         MacgenError: n is refused.
     """
-    n = check_integer("n", n, 1, MAX_LENGTH)
-    powers = (1 << exponent for exponent in range(n.bit_length() + 1))
-    return min(powers, key=lambda chunk: (chunk - (-n // chunk), -chunk))
+    return closed_form(RoundingKind.RNE).choose_chunk(check_integer("n", n, 1, MAX_LENGTH))
 
 
-def _at_no_bits(n: int, rounding: str, chunk: int | None) -> float:
-    """Return the ratio at m_acc = 0, from which each bit takes a factor of four."""
-    lengths = levels(n, chunk)
-    return _factor(rounding, len(lengths) > 1) * sum(length + 1 for length in lengths)
-
-
-def _factor(rounding: str, chunked: bool) -> float:
-    if not isinstance(rounding, str):
-        raise MacgenError(f"rounding {shown(rounding)} is not one of rne, drop, stochastic")
-    if rounding == "rne":
-        return _RNE
-    if rounding.partition(":")[0] == "stochastic":
-        return 2 * _RNE
-    if rounding == "drop":
-        return _DROP_IN_CHUNKS if chunked else _DROP
-    if rounding in ("rtz", "floor"):
+def _form(rounding: object) -> ClosedForm:
+    kind = rounding.partition(":")[0] if isinstance(rounding, str) else None
+    if kind is not None and (rounding in ("rne", "drop") or kind == "stochastic"):
+        return closed_form(RoundingKind(kind))
+    if kind is not None and rounding in ("rtz", "floor"):
         module = "truncation" if rounding == "rtz" else "flooring"
         raise MacgenError(
             f"rounding {rounding!r} has another closed form, since its errors do not average out; accepted are rne, "

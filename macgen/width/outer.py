@@ -7,7 +7,7 @@ from macgen.errors import check_type
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec, check_spec
-from macgen.width import bounds
+from macgen.width.formulas import ranges
 from macgen.width.goal import Sum
 
 
@@ -69,23 +69,23 @@ def judge(spec: MacSpec, dot: Sum) -> Verdict | None:
     return Verdict(False, reason, bits)
 
 
-def _sums(spec: MacSpec, length: int, known: bounds.Range | None) -> tuple[bounds.Range, int] | None:
+def _sums(spec: MacSpec, length: int, known: ranges.Range | None) -> tuple[ranges.Range, int] | None:
     """Return between what the sums of chunk sums lie, and the exponent of the unit it counts; None: not decidable."""
     acc = spec.acc
     if spec.product is None:
-        one = bounds.sum_range(bounds.operand_range(spec.a), bounds.operand_range(spec.b), 1)
+        one = ranges.sum_range(ranges.operand_range(spec.a), ranges.operand_range(spec.b), 1)
         lsb_exponent = spec.a.lsb_exponent + spec.b.lsb_exponent
     else:
-        one, lsb_exponent, known = bounds.operand_range(spec.product), spec.product.lsb_exponent, None
+        one, lsb_exponent, known = ranges.operand_range(spec.product), spec.product.lsb_exponent, None
     if spec.scale is not None or isinstance(acc, FloatFormat) or acc.lsb_exponent > lsb_exponent:
         return None
     finer = lsb_exponent - acc.lsb_exponent
 
-    def exact(count: int) -> bounds.Range:
+    def exact(count: int) -> ranges.Range:
         low, high = count * min(one[0], 0), count * max(one[1], 0)
         return (low, high) if known is None else (max(low, min(known[0], 0)), min(high, max(known[1], 0)))
 
-    def held(count: int) -> bounds.Range:
+    def held(count: int) -> ranges.Range:
         low, high = exact(count)
         return max(low << finer, acc.min_integer), min(high << finer, acc.max_integer)
 
@@ -100,7 +100,7 @@ def _sums(spec: MacSpec, length: int, known: bounds.Range | None) -> tuple[bound
     return (max(least, low << finer), min(most, high << finer)), acc.lsb_exponent
 
 
-def _holds(outer: Format, limits: bounds.Range, lsb_exponent: int) -> tuple[bool, bool]:
+def _holds(outer: Format, limits: ranges.Range, lsb_exponent: int) -> tuple[bool, bool]:
     """Return whether a format reaches all integers in a range, in units of a power of two, and whether it has all."""
     unit = Fraction(2) ** lsb_exponent
     ends = [outer.number(outer.largest_code(sign)).to_fraction() for sign in (1, 0)]
@@ -111,7 +111,7 @@ def _holds(outer: Format, limits: bounds.Range, lsb_exponent: int) -> tuple[bool
     return reaches, largest <= 1 << outer.precision and outer.sum_exponent <= lsb_exponent
 
 
-def _exact_format(limits: bounds.Range, lsb_exponent: int) -> tuple[str, int]:
+def _exact_format(limits: ranges.Range, lsb_exponent: int) -> tuple[str, int]:
     """Return the smallest fixed-point format that has all integers in a range, in units of a power of two, in words.
 
     Returns:
@@ -119,5 +119,5 @@ def _exact_format(limits: bounds.Range, lsb_exponent: int) -> tuple[str, int]:
     """
     low, high = (end << max(lsb_exponent, 0) for end in limits)
     frac_bits, signed = max(-lsb_exponent, 0), low < 0
-    width = max(bounds.bits((low, high), signed), frac_bits + signed)
+    width = max(ranges.bits((low, high), signed), frac_bits + signed)
     return (str(FixedFormat(width - frac_bits, frac_bits, signed)) if width <= MAX_WIDTH else f"{width} bits"), width

@@ -1,17 +1,19 @@
 """The smallest accumulator for a length: what each method asks for, which of them decides, and why."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
 from macgen.errors import MacgenError, check_type, shown, significant
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, RoundingKind
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec
-from macgen.spec_fields import least_int_bits
-from macgen.width import bounds, exponent, flooring, nsr, truncation, variance
-from macgen.width.closed_forms import closed_form
+from macgen.width.checks import check_real
+from macgen.width.formulas import exponents, noise, ranges, retention
+from macgen.width.formulas.chunks import nonzero
+from macgen.width.formulas.noise import closed_form
 from macgen.width.goal import Goal, Sum, why_chunk
 from macgen.width.outer import Verdict, judge
 
@@ -139,7 +141,7 @@ def _answers(goal: Goal, dot: Sum, chunk: int | None) -> tuple[tuple[Answer, ...
     deciding = {item.method: item for item in answers}
     if all(isinstance(fmt, FixedFormat) for fmt in goal.formats):
         if not answers:
-            bounds.exact_format(*goal.formats, dot.length)  # says why there is none
+            ranges.exact_format(*goal.formats, dot.length)  # says why there is none
         chosen = min(answers, key=lambda item: item.acc.width)  # of equal ones the first, that of the weights
         return tuple(answers), chosen, tuple(_beyond(goal, dot))
     for part in dict.fromkeys((None, chunk)):
@@ -157,14 +159,15 @@ def _exact_answers(goal: Goal, dot: Sum) -> Iterator[Answer]:
     sums = dot.range_by_weights(a, b)
     if sums is not None and isinstance(a, FixedFormat) and isinstance(b, FixedFormat):
         frac_bits, signed = a.frac_bits + b.frac_bits, a.signed or b.signed
-        int_bits = bounds.bits(sums, signed) - frac_bits
-        held = f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
-        if (least := least_int_bits(a, b, frac_bits=frac_bits, signed=signed)) > int_bits:
-            int_bits, held = least, "holds every product"
-        if int_bits + frac_bits <= MAX_WIDTH and max(abs(int_bits), abs(frac_bits)) <= MAX_WIDTH:
+        products = ranges.sum_range(ranges.operand_range(a), ranges.operand_range(b), 1)
+        width, held = ranges.bits(sums, signed), f"holds every sum of weights with sum |w| = {shown(dot.weight_l1)}"
+        if (least := ranges.bits(products, signed)) > width:
+            width, held = least, "holds every product"
+        int_bits = width - frac_bits
+        if width <= MAX_WIDTH and max(abs(int_bits), abs(frac_bits)) <= MAX_WIDTH:
             yield Answer("weights", None, FixedFormat(int_bits, frac_bits, signed), held)
     try:
-        yield Answer("exact", None, bounds.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
+        yield Answer("exact", None, ranges.exact_format(a, b, dot.length), f"holds every sum of {dot.length} products")
     except MacgenError:
         return
 
@@ -173,18 +176,18 @@ def _float_answers(goal: Goal, dot: Sum, chunk: int | None) -> Iterator[Answer]:
     """Yield what the statistical methods ask for."""
     n = dot.length
     inner = chunk if chunk is not None and chunk < n else None  # one chunk is none
-    man_bits = variance.min_man_bits(n, goal.product_man_bits, inner, dot.nzr, goal.reading, goal.limit)
+    man_bits = retention.least_man_bits(n, goal.product_man_bits, inner, dot.nzr, goal.reading, goal.limit)
     criterion = f"v < {goal.limit:g}" if inner is None else f"v < {goal.limit:g}, {goal.reading}"
     yield _float_answer("vrr", goal, dot, chunk, man_bits, criterion)
-    counted, counted_chunk = dot.nonzero(chunk)
-    form = closed_form(goal.rounding)
-    if (least := form.nsr(counted, MAX_MAN_BITS, goal.rounding, counted_chunk)) > goal.nsr:
+    counted, counted_chunk = nonzero(dot.length, chunk, dot.nzr)
+    form = closed_form(goal.rounding.kind)
+    if (least := form.nsr(counted, MAX_MAN_BITS, counted_chunk)) > goal.nsr:
         raise MacgenError(
             f"nsr {goal.nsr:g} asks for more than {MAX_MAN_BITS} mantissa bits at length {n}; accepted are ratios "
             f"from {significant(least, 2)}"
         )
-    man_bits = form.min_man_bits(counted, goal.nsr, goal.rounding, counted_chunk)
-    text = f"NSR {significant(form.nsr(counted, man_bits, goal.rounding, counted_chunk), 2)}"
+    man_bits = form.least_man_bits(counted, goal.nsr, counted_chunk)
+    text = f"NSR {significant(form.nsr(counted, man_bits, counted_chunk), 2)}"
     if form.leans:
         text += f", {form.what}"
     yield _float_answer("noise", goal, dot, chunk, man_bits, f"{text}, at most {goal.nsr:g}")
@@ -196,16 +199,9 @@ def _float_answer(method: Method, goal: Goal, dot: Sum, chunk: int | None, man_b
             f"length {dot.length} asks for {man_bits} mantissa bits by {method}; accepted are up to {MAX_MAN_BITS}"
         )
     a, b = goal.formats
-    needed = exponent.choose(
-        a,
-        b,
-        dot.length,
-        man_bits,
-        chunk=chunk,
-        rms=dot.rms,
-        nzr=dot.nzr,
-        probability=goal.overflow_probability,
-    )
+    rms = exponents.products_rms(a, b, dot.nzr) if dot.rms is None else dot.rms
+    rms = check_real("rms", rms, 0, sys.float_info.max)  # 1-bit operands have none
+    needed = exponents.least_exponent(a, b, dot.length, man_bits, chunk, rms, dot.nzr, goal.overflow_probability)
     return Answer(method, chunk, FloatFormat(needed.bits, man_bits), f"mantissa: {reason}; exponent: {needed.reason}")
 
 
@@ -216,7 +212,7 @@ def _beyond(goal: Goal, dot: Sum) -> Iterator[str]:
             continue
         grid = f"multiples of {1 << fmt.lsb_exponent} from " if fmt.lsb_exponent > 0 else ""
         limits = f"{name} {fmt}, which holds {grid}{fmt.min:.10g} to {fmt.max:.10g}: the plan is for operands that fit"
-        if reach is not None and not bounds.carries(fmt, reach):
+        if reach is not None and not ranges.carries(fmt, reach):
             yield f"operands reach from {reach[0]} to {reach[1]}, beyond {limits}"
         elif name == "b" and not dot.weights_fit(fmt):
             yield f"weights are negative, beyond {limits}"
@@ -226,29 +222,29 @@ def _warnings(goal: Goal, dot: Sum, chunk: int | None, answers: dict[Method, Ans
     """Yield what VRR does not say about the rounding, and where a fixed-point accumulator would be exact for free."""
     if (exact := answers.get("exact")) is not None and exact.acc.width <= chosen.acc.width:
         yield f"acc {exact.acc} {exact.reason} in {exact.acc.width} bits, no more than {chosen.acc} has"
-    vrr, noise = answers["vrr"].man_bits, answers["noise"].man_bits
+    vrr, quiet = answers["vrr"].man_bits, answers["noise"].man_bits
     assert vrr is not None
-    assert noise is not None
-    counted, counted_chunk = dot.nonzero(chunk)
-    if goal.rounding == "rtz" and (kept := truncation.vrr(counted, vrr, counted_chunk)) < _LEAST_VRR:
-        lost = truncation.nsr(counted, vrr, counted_chunk)
+    assert quiet is not None
+    counted, counted_chunk = nonzero(dot.length, chunk, dot.nzr)
+    rne = closed_form(RoundingKind.RNE).least_man_bits(counted, goal.nsr, counted_chunk)
+    lost = closed_form(goal.rounding.kind).nsr(counted, vrr, counted_chunk)
+    if goal.rounding == "rtz" and (kept := noise.kept_by_truncation(counted, vrr, counted_chunk)) < _LEAST_VRR:
         yield (
             f"rtz truncates every sum toward zero: with the {vrr} mantissa bits that VRR accepts, a sum of "
             f"{dot.length} products keeps {kept:.0%} of its variance (NSR {significant(lost, 2)}); "
-            f"it takes {noise} bits, with rne {nsr.min_man_bits(counted, goal.nsr, 'rne', counted_chunk)}"
+            f"it takes {quiet} bits, with rne {rne}"
         )
-    rne = nsr.min_man_bits(counted, goal.nsr, "rne", counted_chunk)
-    if goal.rounding == "floor" and (low := flooring.drift(counted, vrr, counted_chunk)) > _MOST_DRIFT:
+    if goal.rounding == "floor" and (low := noise.drift(counted, vrr, counted_chunk)) > _MOST_DRIFT:
         yield (
             f"floor rounds every sum down: with the {vrr} mantissa bits that VRR accepts, sums of {dot.length} "
-            f"products are on average {significant(low, 2)} of their standard deviation too low; it takes {noise} "
+            f"products are on average {significant(low, 2)} of their standard deviation too low; it takes {quiet} "
             f"bits, with rne {rne}"
         )
-    if goal.rounding == "drop" and max(vrr, noise) > rne:
-        kept = variance.vrr(rne, goal.product_man_bits, dot.length, chunk, dot.nzr)
-        lost = nsr.estimate(counted, rne, "drop", counted_chunk).nsr
+    if goal.rounding == "drop" and max(vrr, quiet) > rne:
+        kept = 1 - retention.loss(rne, goal.product_man_bits, dot.length, chunk, dot.nzr)
+        lost = closed_form(goal.rounding.kind).nsr(counted, rne, counted_chunk)
         yield (
             f"drop loses what it shifts out: with the {rne} mantissa bits that rne needs, a sum of {dot.length} "
             f"products keeps {kept:.1%} of its variance by the VRR (NSR up to {significant(lost, 2)}); it takes "
-            f"{max(vrr, noise)} bits"
+            f"{max(vrr, quiet)} bits"
         )

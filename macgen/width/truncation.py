@@ -5,23 +5,17 @@ addends have bits below that place. A product that takes part in j additions, it
 (1 - 0.36 2^-m_acc)^j of its weight. How much a cut takes off varies; these errors add up as those of rounding do.
 """
 
-import math
-
 from macgen.errors import check_integer
-from macgen.width.checks import MAX_FORMULA_MAN_BITS, checked_lengths, levels
-from macgen.width.cuts import LOSS, least_man_bits
-
-_SPREAD = 0.541 / 3 - LOSS**2
-"""Variance of a cut, over 4^-m_acc and the sum's mean square: a third of the last place's mean square (see
-`macgen.width.nsr`) less the square of the mean."""
-
-_SMALL = 1e-5
+from macgen.numerics import RoundingKind
+from macgen.width.checks import MAX_FORMULA_MAN_BITS, checked_lengths, least_man_bits
+from macgen.width.formulas.noise import closed_form, kept_by_truncation
 
 
 def vrr(n: int, m_acc: int, chunk: int | None = None) -> float:
     """Return Var(sum) / Var(ideal sum); see `nsr`."""
     m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
-    return _moments(_loss(m_acc), levels(*checked_lengths(n, chunk)))[1]
+    n, chunk = checked_lengths(n, chunk)
+    return kept_by_truncation(n, m_acc, chunk)
 
 
 def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
@@ -40,13 +34,8 @@ def nsr(n: int, m_acc: int, chunk: int | None = None) -> float:
         MacgenError: an argument is refused.
     """
     m_acc = check_integer("m_acc", m_acc, 1, MAX_FORMULA_MAN_BITS)
-    loss, lengths = _loss(m_acc), levels(*checked_lengths(n, chunk))
-    mean, square = _moments(loss, lengths)
-    cuts = (sum(lengths) + 1) / 2  # that a product meets, on average
-    spread = math.ldexp(_SPREAD, -2 * m_acc) * cuts * square
-    if loss * 2 * cuts < _SMALL:  # the series' first term, too large by no more than that; 1 - 2 + 1 keeps no digits
-        return loss**2 * (cuts**2 + sum((length - 1) * (length + 1) for length in lengths) / 12) + spread
-    return min(1 - 2 * mean + square + spread, 1.0)
+    n, chunk = checked_lengths(n, chunk)
+    return closed_form(RoundingKind.RTZ).nsr(n, m_acc, chunk)
 
 
 def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
@@ -55,22 +44,4 @@ def min_man_bits(n: int, target: float, chunk: int | None = None) -> int:
     Raises:
         MacgenError: an argument is refused, or more than 64 bits are needed.
     """
-    return least_man_bits(lambda m_acc: nsr(n, m_acc, chunk), target, n, "rtz")
-
-
-def _moments(loss: float, lengths: tuple[int, ...]) -> tuple[float, float]:
-    """Return the mean of the products' final weights and of their squares.
-
-    Of n additions, a product meets 1 to n. A fold counts half a cut less: the first one cuts nothing.
-    """
-
-    def mean(loss: float) -> float:
-        terms = (math.expm1(-loss * length) / (length * math.expm1(-loss)) for length in lengths)
-        return math.exp(-loss * (len(lengths) + 1) / 2) * math.prod(terms)
-
-    return mean(loss), mean(2 * loss)
-
-
-def _loss(m_acc: int) -> float:
-    """Return the share that a cut takes off a sum, as an exponent."""
-    return math.ldexp(LOSS, -m_acc)
+    return least_man_bits(RoundingKind.RTZ, n, target, chunk)

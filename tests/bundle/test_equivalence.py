@@ -42,6 +42,7 @@ def variants():
             {"interleave": 2},
             {"interleave": 4},
             {"pipeline": 2},
+            {"pipeline": 3},
             {"fold": "overlap"},
             {"rows": 1, "cols": 3},
         ):

@@ -87,9 +87,9 @@ def test_latency_is_that_of_the_fold():
     latencies = {
         (fold, pipeline): Manifest.of(dataclasses.replace(default, fold=fold, pipeline=pipeline), "mac").latency
         for fold in Fold
-        for pipeline in (1, 2)
+        for pipeline in (1, 2, 3)
     }
-    assert latencies == {("bubble", 1): 10, ("bubble", 2): 11, ("overlap", 1): 10, ("overlap", 2): 11}
+    assert latencies == {(fold, pipeline): 9 + pipeline for fold in ("bubble", "overlap") for pipeline in (1, 2, 3)}
 
 
 # -- bad manifests ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macgen import tools
+from macgen import presets, tools
 from macgen.bundle.names import KEYWORDS, MAX_LENGTH, check_name
 from macgen.bundle.verilog import emit, to_verilog
 from macgen.errors import MacgenError
@@ -68,15 +68,24 @@ def test_tools_take_what_is_taken_here(name, tmp_path):
             assert (process.returncode, process.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["clk", "a_valid", "row_0", "sequencer", "MAX_EXPONENT"])
-def test_names_of_signals_are_refused(name):
+@pytest.mark.parametrize("name", ["clk", "a_valid", "row_0", "sequencer", "MAX_EXPONENT", "distance", "row_0__a_in"])
+def test_names_of_signals_are_refused_before_anything_is_printed(name, monkeypatch):
+    monkeypatch.setattr(emit, "_netlists", None)  # Yosys
     with pytest.raises(MacgenError, match=f"name '{name}' is also a signal's in the array") as error:
         to_verilog(SPEC, check_name(name))
     sentence(error)
 
 
-def test_names_of_ports_are_refused_at_once(monkeypatch):
+@pytest.mark.parametrize("name", ["unused", "unused_row_0"])
+def test_names_of_what_nothing_reads_are_refused(name, monkeypatch):
     monkeypatch.setattr(emit, "_netlists", None)  # Yosys
-    for name in ("clk", "a_valid"):
-        with pytest.raises(MacgenError, match=f"name '{name}' is also a signal's in the array"):
-            to_verilog(SPEC, name)
+    with pytest.raises(MacgenError, match=f"name '{name}' begins as those of signals in the array do") as error:
+        to_verilog(SPEC, name)
+    sentence(error)
+
+
+def test_what_the_printer_names_itself_has_another_name_than_the_array():
+    spec = presets["mxfp4"].replace(rows=1, cols=1)
+    assert re.search(r"wire .*\bflags_both\b", verilog_of(spec, "mac"))
+    verilog = re.sub(r"//.*", "", to_verilog(spec, check_name("flags_both")))
+    assert re.findall(r".*\bflags_both\b.*", verilog) == ["module flags_both ("]

@@ -59,7 +59,7 @@ def test_an_output_that_nothing_gives_is_refused():
     wires = {"y": Wire("y", (7, 8), "output"), "a": Wire("a", (7,), "input")}
     netlist = Netlist("m", wires, [], [], [], live={7, 8})
     with pytest.raises(ToolError, match=r"^macgen cannot print module m: nothing gives all bits of y$"):
-        module.describe(netlist, {}, {})
+        module.describe(netlist, {}, {}, "top")
 
 
 def with_inner_wire():
@@ -74,14 +74,14 @@ def test_a_wire_that_is_read_again_is_defined_again(monkeypatch):
     """What nothing reads in one round is left out of the next, which may read it: then it is defined after all."""
     none, read = iter([{}]), module._places_read
     monkeypatch.setattr(module, "_places_read", lambda written: next(none, read(written)))
-    assert module.describe(with_inner_wire(), {}, {}).definitions.keys() == {"w", "y"}
+    assert module.describe(with_inner_wire(), {}, {}, "top").definitions.keys() == {"w", "y"}
 
 
 def test_wires_that_come_and_go_for_ever_are_refused(monkeypatch):
     rounds = itertools.cycle([{}, {"w": (1, 0)}])
     monkeypatch.setattr(module, "_places_read", lambda description: next(rounds))
     with pytest.raises(ToolError, match=r"^macgen cannot print module m: which of its wires are read does not settle$"):
-        module.describe(with_inner_wire(), {}, {})
+        module.describe(with_inner_wire(), {}, {}, "top")
 
 
 class Crossed(wiring.Component):

@@ -345,3 +345,13 @@ def test_one_cycle_of_reset_leaves_no_x(spec, tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True)
     process = subprocess.run(["vvp", "-n", "sim.vvp"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert process.stdout == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept_out"),
+    [(SPEC, True), (OTHER, True), (MacSpec(a="int5", b="int4", acc="int12", rows=1, cols=1), False)],
+)
+def test_short_significands_are_kept_out_of_multiplier_blocks(spec, kept_out):
+    """By the attribute that Vivado obeys; what Yosys makes of it, the tests of `report --fpga` look at."""
+    before, _ = verilog_of(spec, "dut").split("module dut_multiplier ")
+    assert before.endswith('(* use_dsp = "no" *)\n') == kept_out

@@ -10,6 +10,7 @@ import pytest
 
 from macgen.bundle.manifest import load_manifest
 from macgen.catalogue import presets
+from macgen.cost import meeting
 from macgen.numerics import MAX_ALIGNED_BITS, MAX_RANDOM_BITS, SUM_ROUNDINGS, Overflow, Subnormals
 from macgen.spec import MacSpec
 from macgen.spec_fields import (
@@ -182,7 +183,7 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
     assert text.count(f"1 to {MAX_SIDE}.") == 2
     assert f"1 to {MAX_CHUNK}." in text
     assert f"up to {MAX_OPERAND_WIDTH} bits" in text
-    assert f"1 or {MAX_PIPELINE}." in text
+    assert f"1 to {MAX_PIPELINE}." in text
     assert f"{MAX_RANDOM_BITS}." in text
     assert f"1 to {MAX_LANES}; chunks are multiples of it." in text
     assert f"1 to {MAX_INTERLEAVE}: " in text
@@ -236,7 +237,7 @@ BAD_OPTIONS = {
     "rows 0": (("--rows", 0), "rows 0 is not an integer from 1 to 256"),
     "cols 257": (("--cols", 257), "cols 257 is not an integer from 1 to 256"),
     "rows no integer": (("--rows", "four"), INTEGER.format("rows", "four")),
-    "pipeline 3": (("--pipeline", 3), "pipeline 3 is not an integer from 1 to 2"),
+    "pipeline 4": (("--pipeline", 4), "pipeline 4 is not an integer from 1 to 3"),
     "lanes 0": (("--lanes", 0), "lanes 0 is not an integer from 1 to 64"),
     "lanes no integer": (("--lanes", "two"), INTEGER.format("lanes", "two")),
     "interleave 5": (("--interleave", 5), "interleave 5 is not an integer from 1 to 4"),
@@ -475,3 +476,61 @@ def test_standard_input_that_is_closed(option):
 def test_the_next_commands_can_be_copied(tmp_path):
     out = invoke("build", "--preset", "int4", *SMALL, "--name", "mac", "-o", "a b").stdout
     assert out.endswith("Next:  macgen verify 'a b'\n       macgen report 'a b'\n")
+
+
+# -- a clock that picks stages and turns -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Clocks of choices as if they had been measured: 40 MHz a stage, 30 MHz a turn."""
+    choices = [(1, 1), (2, 1), (1, 2), (2, 2)]
+    trials = tuple(meeting.Trial(p, i, min(40.0 * p, 30.0 * i)) for p, i in choices)
+
+    def meet(spec, clock_mhz, **where):
+        assert where.pop("progress")
+        assert where == {"liberty": None, "fpga": "ecp5", "device": "45k"}
+        best = next((t for t in trials if t.mhz >= clock_mhz), trials[-1])
+        chosen = spec.replace(pipeline=best.pipeline, interleave=best.interleave)
+        return meeting.Choice(chosen, best.mhz >= clock_mhz, trials)
+
+    monkeypatch.setattr(meeting, "meet", meet)
+
+
+MEET = ["build", "--rows", "1", "--cols", "1", "--meet", "--fpga", "ecp5", "--device", "45k"]
+
+
+def test_a_clock_picks_stages_and_turns(measured):
+    result = invoke(*MEET, "--clock-mhz", "50", "-o", "met")
+    assert result.exit_code == 0, result.output
+    assert [line.split() for line in result.stdout.splitlines()[1:5]] == [
+        ["1", "1", "30.0"],
+        ["2", "1", "30.0"],
+        ["1", "2", "40.0"],
+        ["2", "2", "60.0", "chosen"],
+    ]
+    assert (built("met").pipeline, built("met").interleave) == (2, 2)
+
+
+def test_a_clock_out_of_reach_builds_nothing(measured):
+    result = invoke(*MEET, "--clock-mhz", "70", "-o", "met")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1] == "No choice reaches 70 MHz; nothing was built."
+    assert not Path("met").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--meet", "--fpga", "ecp5"], "meet is given without clock-mhz; accepted is it with --clock-mhz F"),
+        (["--meet", "--clock-mhz", "9"], "liberty and fpga are both given or both left out; accepted is one of them"),
+        (["--fpga", "ecp5"], "fpga is given without meet; accepted is it with --clock-mhz F --meet"),
+        (
+            ["--meet", "--clock-mhz", "9", "--fpga", "ecp5", "--pipeline", "2"],
+            "pipeline 2 does not go with meet, which chooses it; accepted is one of the two",
+        ),
+    ],
+)
+def test_wrong_options_of_a_clock_are_refused(options, sentence):
+    assert refused("build", *options, "-o", "out") == sentence
+    assert not Path("out").exists()

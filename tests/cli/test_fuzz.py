@@ -48,7 +48,7 @@ def check(result, directory, before):
     assert tree(directory) == before
 
 
-def fake_build(spec, directory, *, name, force):
+def fake_build(spec, directory, *, name, force, clock_mhz, io_share):
     """Everything of a build but the Verilog, which takes too long here."""
     assert isinstance(spec, MacSpec)
     assert force is False

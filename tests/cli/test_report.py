@@ -28,6 +28,7 @@ def test_json_with_liberty_and_data(bundle, tmp_path):
     assert values["conditions"]["data"].startswith("layer.npz: ")
     assert values["conditions"]["library"] == "tiny"
     assert set(values["cost"]["luts"]) == {"ice40", "ecp5", "xilinx"}
+    assert values["cost"]["dsps"] == {"ice40": 0, "ecp5": 0, "xilinx": 0}  # products of four bits
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,14 @@ def test_json_with_liberty_and_data(bundle, tmp_path):
         (["--seed", "-1"], "seed -1 is not an integer from 0"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
         (["--liberty", "nowhere.lib"], "nowhere.lib"),
+        (["--fpga", "stratix"], "fpga 'stratix' is not one of"),
+        (["--fpga", "-x"], "fpga '-x' is not one of"),
+        (["--fpga", "ecp5", "--device", "26k"], "device '26k' is no ecp5 part that macgen knows"),
+        (["--fpga", "ecp5", "--device", "25k:BGA"], "device '25k:BGA' has no package 'BGA'"),
+        (["--fpga", "ecp5", "--seeds", "0"], "seeds 0 is not an integer from 1 to 99"),
+        (["--fpga", "ecp5", "--liberty", "nowhere.lib"], "--liberty, --dont-use and --data do not go with --fpga"),
+        (["--device", "25k"], "--device goes with --fpga only"),
+        (["--seeds", "2"], "--seeds goes with --fpga only"),
     ],
 )
 def test_wrong_options_are_refused(bundle, options, sentence, monkeypatch, tmp_path):

@@ -143,15 +143,26 @@ def test_luts_by_hand(family, luts, carries, tmp_path):
     assert design.flip_flops == 9
 
 
+MULTIPLY = """module top(input clk, input signed [15:0] a, b, output reg signed [31:0] q);
+  always @(posedge clk) q <= a * b;
+endmodule"""
+
+
 @pytest.mark.thinned("ice40", "ecp5")
 @pytest.mark.parametrize("family", ["ice40", "ecp5", "xilinx"])
 def test_multiplier_blocks_on_request(family, tmp_path):
-    text = """module top(input clk, input signed [15:0] a, b, output reg signed [31:0] q);
-      always @(posedge clk) q <= a * b;
-    endmodule"""
-    design = synthesize_luts(verilog(tmp_path, text), "top", workdir=tmp_path / "work", family=family, dsp=True)
+    work = tmp_path / "work"
+    design = synthesize_luts(verilog(tmp_path, MULTIPLY), "top", workdir=work, family=family, dsp=True)
     assert design.dsps == 1
     assert design.luts == 0
+
+
+@pytest.mark.thinned("ecp5")
+@pytest.mark.parametrize("family", ["ice40", "ecp5", "xilinx", "gowin", "nexus"])
+def test_multipliers_that_stay_out_of_blocks(family, tmp_path):
+    text = f'(* use_dsp = "no" *)\n{MULTIPLY}'
+    design = synthesize_luts(verilog(tmp_path, text), "top", workdir=tmp_path / "work", family=family, dsp=True)
+    assert design.dsps == 0 < design.luts
 
 
 def test_verilog_that_does_not_parse_is_told_with_the_log(tmp_path):

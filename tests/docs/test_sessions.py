@@ -17,7 +17,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "exam
 ELIDED = "..."
 """A line that stands for any lines."""
 
-QUICK = ("macgen plan", "macgen build", "python examples/dot_product.py", "python examples/own_design.py")
+QUICK = (
+    "macgen plan",
+    "macgen build",
+    "macgen system",
+    "python examples/dot_product.py",
+    "python examples/own_design.py",
+)
 
 
 def sessions(page: Path) -> Iterator[list[tuple[str, list[str]]]]:

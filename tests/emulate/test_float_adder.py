@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from macgen import MacSpec, golden
-from macgen.emulate.float_adder import FLOAT32, FLOAT64, FloatAdder, FloatPlan
+from macgen.emulate.carrier import FLOAT32, FLOAT64
+from macgen.emulate.float_adder import FloatAdder, FloatPlan
 from macgen.numerics import Rounding, all_codes
 
 HAZARD = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m5")

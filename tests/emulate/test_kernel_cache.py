@@ -287,14 +287,15 @@ def test_a_source_that_no_compiler_takes(monkeypatch):
 @pytest.mark.parametrize("mode", [0o720, 0o702])
 def test_a_folder_that_others_may_write_to_is_not_used(open_one, mode, tmp_path):
     kernel_cache.load(ANSWER)
-    before = {path: path.stat().st_mtime_ns for path in kept(tmp_path)}
-    kept(tmp_path)[1].write_bytes(b"")
+    before = kept(tmp_path)
+    (tmp_path / "empty").touch(mode=0o700)
+    (tmp_path / "empty").replace(kept(tmp_path)[1])  # what is loaded stays as it is
     (tmp_path / open_one).chmod(mode)
     kernel_cache._loaded.clear()
     with pytest.warns(RuntimeWarning, match=rf"^others may write to {tmp_path / open_one}, so .*`chmod go-w` that"):
         assert kernel_cache.load(ANSWER).answer() == 42
     assert kept(tmp_path)[1].read_bytes() == b""
-    assert list(before) == kept(tmp_path)
+    assert before == kept(tmp_path)
 
 
 def test_a_sticky_folder_above_is_no_matter(tmp_path):
@@ -360,13 +361,73 @@ def test_the_temporary_folder_goes_with_the_process(tmp_path):
     script = (
         "from macgen.emulate import kernel_cache\n"
         f"assert kernel_cache.load({ANSWER!r}).answer() == 42\n"
-        "print(*kernel_cache._temporary.values())\n"
+        "print(kernel_cache._temporary_folder())\n"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": "/dev/null/x"}
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment, timeout=120
     )
     assert not Path(result.stdout.strip()).exists()
+
+
+def test_the_temporary_folder_goes_with_a_process_that_is_killed():
+    script = (
+        "import os, signal\n"
+        "from macgen.emulate import kernel_cache\n"
+        f"assert kernel_cache.load({ANSWER!r}).answer() == 42\n"
+        "print(kernel_cache._temporary_folder(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": "/dev/null/x", "PATH": f"{os.environ['PATH']}:{PATH}"}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert result.returncode == -signal.SIGKILL
+    folder, until = Path(result.stdout.strip()), time.monotonic() + 20
+    while folder.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert folder.name.startswith("macgen-")
+    assert not folder.exists()
+
+
+# -- how much is kept ----------------------------------------------------------------------------------------------
+
+
+def test_what_was_not_used_for_the_longest_time_goes(monkeypatch, tmp_path):
+    kernel_cache.load(ANSWER)
+    size = kept(tmp_path)[1].stat().st_size
+    monkeypatch.setattr(kernel_cache, "KEPT_BYTES", 3 * size + size // 2)
+    names = {" ": {path.stem for path in kept(tmp_path)}}
+    for number in range(2, 5):
+        if number == 4:  # the first one is used again, so the second one goes
+            for path in kept(tmp_path):
+                os.utime(path, (1e9 + (path.stem in names["  "]), 1e9 + (path.stem in names["  "])))
+            for path in kept(tmp_path):
+                if path.stem in names["   "]:
+                    os.utime(path, (2e9, 2e9))
+            kernel_cache._loaded.clear()
+            assert kernel_cache.load(ANSWER).answer() == 42
+        before = {path.stem for path in kept(tmp_path)}
+        kernel_cache.load(ANSWER + " " * number)
+        names[" " * number] = {path.stem for path in kept(tmp_path)} - before
+    assert {path.stem for path in kept(tmp_path)} == names[" "] | names["   "] | names["    "]
+    assert len(kept(tmp_path)) == 6
+
+
+def test_the_newest_stays_however_large_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernel_cache, "KEPT_BYTES", 1)
+    for source in (ANSWER, ANSWER + " "):
+        assert kernel_cache.load(source).answer() == 42
+        assert len(kept(tmp_path)) == 2
+
+
+def test_others_may_remove_files_meanwhile(monkeypatch, tmp_path):
+    kernel_cache.load(ANSWER)
+    real = Path.glob
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", lambda folder, pattern: [*real(folder, pattern), folder / "gone.so"])
+        assert kernel_cache.load(ANSWER + " ").answer() == 42
+    assert len(kept(tmp_path)) == 4
 
 
 def test_calls_release_the_global_lock():

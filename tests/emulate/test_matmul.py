@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
+from macgen.emulate import call, vectors
 from macgen.numerics import SUM_ROUNDINGS, FixedFormat
 from tests.strategies import corner_codes, specs
 
@@ -265,3 +266,59 @@ def test_off_grid_values(fmt, value):
     acc = "fix40.30" if fmt == "int8" else "fp32"
     with pytest.raises(MacgenError, match=r"^B: value\[1, 0\] = .* is not a value of format"):
         emulate.matmul(MacSpec(a=fmt, b=fmt, acc=acc), [[1, 1]], [[1], [value]])
+
+
+# -- random numbers, some rows at a time ------------------------------------------------------------------------------
+
+PARTS = {
+    "steps": MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13", rows=2, cols=3, interleave=3, chunk=4),
+    "chunks": MacSpec(a="e5m2", b="e5m2", acc="e6m5", chunk=4, outer_rounding="stochastic:5", rows=3, cols=2),
+    "out": MacSpec(a="e5m2", b="e5m2", acc="e6m9", out="e4m3", outer_rounding="stochastic:7", rows=2, interleave=2),
+    "scales": MacSpec(
+        a="e4m3fn",
+        b="e4m3fn",
+        scale="e8m0fnu",
+        acc="e6m9",
+        chunk=4,
+        outer_rounding="stochastic:9",
+        outer="fp16",
+        rows=4,
+    ),
+}
+
+
+@pytest.mark.parametrize("compiled_from", [0, 1 << 22], ids=["vector kernel", "exact kernel"])
+@pytest.mark.parametrize("name", PARTS)
+def test_random_results_are_the_same_in_parts(name, compiled_from, monkeypatch):
+    """Golden draws all numbers in one sequence; here only those of a few rows are known at a time."""
+    spec, rng = PARTS[name], np.random.default_rng(4)
+    monkeypatch.setattr(vectors, "COMPILED_FROM", compiled_from)
+    monkeypatch.setattr(call, "RANDOM_RESULTS", 30)
+    a, b = random_codes(rng, spec.a, (29, 9), "near one"), random_codes(rng, spec.b, (9, 5), "near one")
+    scales = None
+    if spec.scale is not None:
+        scales = [spec.scale.bias + rng.integers(-3, 4, shape) for shape in ((29, 3), (3, 5))]
+    assert_same(spec, a, b, scales)
+    named = {} if scales is None else dict(zip(("A_scales", "B_scales"), map(spec.scale.decode, scales), strict=True))
+    values, flags, counts = emulate.matmul(spec, spec.a.decode(a), spec.b.decode(b), flags=True, counts=True, **named)
+    golden_codes = {} if scales is None else {"A_scales": scales[0], "B_scales": scales[1]}
+    codes, raised = golden.matmul(spec, a, b, **golden_codes)
+    np.testing.assert_array_equal(values, spec.out_format.decode(codes))
+    np.testing.assert_array_equal(flags, raised)
+    assert counts.steps.additions == 29 * 5 * 9
+
+
+def test_random_dots_are_the_same_in_parts(monkeypatch):
+    spec, rng = PARTS["steps"], np.random.default_rng(5)
+    a, b = (spec.a.decode(random_codes(rng, spec.a, (50, 9), "near one")) for _ in "ab")
+    whole = emulate.dots(spec, a, b)
+    monkeypatch.setattr(call, "RANDOM_RESULTS", 7)
+    np.testing.assert_array_equal(emulate.dots(spec, a, b), whole)
+
+
+def test_a_wrong_value_in_a_later_part_is_named_where_it_is(monkeypatch):
+    monkeypatch.setattr(call, "RANDOM_RESULTS", 30)
+    a = np.ones((29, 9))
+    a[27, 3] = 1.1
+    with pytest.raises(MacgenError, match=r"^A: value\[27, 3\] = 1.1 is not a value of format e5m2"):
+        emulate.matmul(PARTS["steps"], a, np.ones((9, 5)))

@@ -6,9 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from macgen.emulate.operands import ELEMENTS, Operand
+from macgen.emulate.elements import TYPES
+from macgen.emulate.operands import Operand
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, as_format
+
+ELEMENTS = [np.dtype(name).name for name in TYPES]
 
 
 def in_order(x, order):
@@ -35,7 +38,7 @@ def test_packing(element, order):
         if lines == 33:
             values = np.where(np.isfinite(values), values, 0)
         x = in_order(values.astype(element), order)
-        operand, finite = Operand.of(x, fmt), np.isfinite(values)
+        operand, finite = Operand(x, fmt), np.isfinite(values)
         magnitudes = np.where(finite, np.abs(values), 0)
         for dtype in (np.float32, np.float64) if element[0] == "f" else (np.float32, np.int16):
             rows, seen = operand.rows(dtype, 2)
@@ -61,7 +64,7 @@ def test_packing(element, order):
 def test_scaled_to_integers():
     x = np.random.default_rng(1).integers(-500, 500, (7, 33)) / 2
     for element in (np.float32, np.float64):
-        rows, _ = Operand.of(x.astype(element), as_format("a", "fix12.1")).rows(np.int16, 1, scale=2.0)
+        rows, _ = Operand(x.astype(element), as_format("a", "fix12.1")).rows(np.int16, 1, scale=2.0)
         np.testing.assert_array_equal(rows[:, :33], 2 * x)
 
 
@@ -77,7 +80,7 @@ def test_values_beside_the_grid_are_seen(text):
     fmt, rng = as_format("a", text), np.random.default_rng(2)
     codes = np.arange(1 << fmt.width) if fmt.width <= 16 else rng.integers(0, 1 << fmt.width, 5000)
     values = fmt.decode(codes)
-    assert not Operand.of(values[np.newaxis], fmt).look(1).off_grid
+    assert not Operand(values[np.newaxis], fmt).look(1).off_grid
     for element in ("float64", "float32", "float16"):
         with np.errstate(over="ignore", under="ignore"):
             near = np.nextafter(values.astype(element), np.array(np.inf, element))
@@ -85,7 +88,7 @@ def test_values_beside_the_grid_are_seen(text):
             try:
                 fmt.encode(np.float64(x))
             except MacgenError:
-                assert Operand.of(np.array([[x]]), fmt).look(1).off_grid, (text, x)
+                assert Operand(np.array([[x]]), fmt).look(1).off_grid, (text, x)
 
 
 def just_outside(fmt, element):
@@ -114,23 +117,47 @@ LIMITED = (
 )
 
 
-@pytest.mark.parametrize("element", [*ELEMENTS, "int64", "uint64"])
+@pytest.mark.parametrize("element", ELEMENTS)
 def test_values_just_outside_a_format_are_seen(element):
     for text in LIMITED:
         fmt = as_format("a", text)
         for x in just_outside(fmt, element):
-            assert Operand.of(np.array([[x]]), fmt).look(1).off_grid, (text, x)
+            assert Operand(np.array([[x]]), fmt).look(1).off_grid, (text, x)
 
 
 @pytest.mark.parametrize("x", [2**53 + 1, -(2**53) - 1, 2**60 + 1])
 def test_large_integers_that_doubles_round_are_not_taken_for_others(x):
-    assert Operand.of(np.array([[x]]), as_format("a", "fp32")).look(1).off_grid
+    assert Operand(np.array([[x]]), as_format("a", "fp32")).look(1).off_grid
 
 
-@pytest.mark.parametrize("element", [name for name in ELEMENTS if name[-1] != "8"])
-def test_elements_that_are_not_aligned_are_copied(element):
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_elements_that_are_not_aligned(element):
     right = np.arange(30, dtype=element).reshape(5, 6)
     x = np.frombuffer(b"-" + right.tobytes(), element, offset=1).reshape(5, 6)
-    operand = Operand.of(x, as_format("a", "fix9.0"))
-    assert operand.array.flags.aligned
+    operand = Operand(x, as_format("a", "fix9.0"))
+    assert (element[-1] == "8" and "64" not in element) or not x.flags.aligned
     np.testing.assert_array_equal(operand.rows(np.float32, 1)[0], right)
+    np.testing.assert_array_equal(operand.panels(np.float32, 16, 1)[0][0, :, :5], right.T)
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+def test_rows_that_a_kernel_can_read_are_not_copied(spaced):
+    x = np.ones((5, 12), np.float32)[:: 2 if spaced else 1]
+    rows, seen = Operand(x, as_format("a", "e4m3")).rows(np.float32, 1)
+    assert rows is x
+    assert (seen.facts.least, seen.facts.largest, seen.off_grid) == (1.0, 1.0, False)
+    assert Operand(x[:, ::2], as_format("a", "e4m3")).rows(np.float32, 1)[0].flags.c_contiguous
+
+
+@pytest.mark.parametrize("element", ["int8", "int16", "uint8", "float32"])
+def test_the_least_integers_of_formats_and_types(element):
+    """-128 is a value of int8, and of int8narrow it is none; 128 is neither's."""
+    for text, lowest, largest in (("int8", -128, 127), ("int8narrow", -127, 127), ("uint8", 0, 255), ("int4", -8, 7)):
+        for x in (-129, -128, -127, -9, -8, -1, 0, 7, 8, 127, 128, 255, 256):
+            if element == "float32" or np.iinfo(element).min <= x <= np.iinfo(element).max:
+                for dtype in (np.int16, np.float32):
+                    matrix = np.zeros((3, 700), element)
+                    matrix[1, 600] = x
+                    _, seen = Operand(matrix, as_format("a", text)).rows(dtype, 1)
+                    assert seen.off_grid == (not lowest <= x <= largest), (text, x)
+                    assert seen.off_grid or seen.facts.largest == abs(x)

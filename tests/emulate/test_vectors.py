@@ -44,7 +44,7 @@ def problem(spec, a, b, scales=None, *, pairs=False, threads=2):
     states = None
     if spec.random_bits:
         states = dots_states(spec, *a.shape)[np.newaxis] if pairs else matmul_states(spec, len(a), len(b), a.shape[1])
-    left, right = (Operand.of(in_some_type(fmt, fmt.decode(x)), fmt) for fmt, x in ((spec.a, a), (spec.b, b)))
+    left, right = (Operand(in_some_type(fmt, fmt.decode(x)), fmt) for fmt, x in ((spec.a, a), (spec.b, b)))
     values = None if scales is None else tuple(map(spec.scale.decode, scales))
     return vectors.Problem(spec, left, right, pairs, values, states, threads)
 
@@ -244,8 +244,32 @@ def test_blocks_of_products_carry_their_sums(name, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(vectors, "OPERAND_BYTES", 1 << 12)
             patch.setattr(vectors, "BLOCK_PRODUCTS", 96)
-            assert len(list(vectors._parts(problem(spec, *of, pairs=pairs)))) > 3
+            assert len(list(vectors._parts(problem(spec, *of, pairs=pairs), None))) > 3
             assert_same(vectors.compute(problem(spec, *of, pairs=pairs)), whole)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_each_block_of_lines_has_the_plan_of_its_own_values(pairs, monkeypatch):
+    """Ones of fp32 are packed as 16-bit integers, values that need float32 are not, and infinities need ends."""
+    spec = MacSpec(a="fp32", b="fp32", acc="fp32", overflow="infinity")
+    rng = np.random.default_rng(9)
+    a = np.ones((700, 40), np.float32)
+    a[300:500] = rng.standard_normal((200, 40))
+    a[600, 5] = np.inf
+    b = np.ones((700 if pairs else 70, 40), np.float32)
+
+    def of(lines):
+        left, right = Operand(a[lines], spec.a), Operand(b[lines] if pairs else b, spec.b)
+        return vectors.Problem(spec, left, right, pairs, None, None, 1)
+
+    separately = [of(slice(row, row + 1)) for row in (0, 299, 300, 499, 600, 601)]
+    separately = np.concatenate([vectors.compute(some) for some in separately], axis=1 if pairs else 0)
+    monkeypatch.setattr(vectors, "OPERAND_BYTES", 1 << 12)
+    vectors.compute(of(slice(0, 256)))
+    assert len(list(vectors._parts(of(slice(None)), vectors._layouts[spec, pairs]))) == 3
+    values = vectors.compute(of(slice(None)))
+    some = [0, 299, 300, 499, 600, 601]
+    assert_same(values[:, some] if pairs else values[some], separately)
 
 
 @pytest.mark.parametrize("name", ["wang2018", "int8-int32"])
@@ -269,7 +293,7 @@ def test_integers_are_summed_as_integers():
 
 def test_off_grid_values_are_left_to_the_caller():
     spec = presets["default"]
-    left, right = Operand.of(np.full((2, 3), 1.1), spec.a), Operand.of(np.ones((2, 3)), spec.b)
+    left, right = Operand(np.full((2, 3), 1.1), spec.a), Operand(np.ones((2, 3)), spec.b)
     with pytest.raises(vectors.OffGridError):
         vectors.compute(vectors.Problem(spec, left, right, False, None, None, 1))
 
@@ -288,8 +312,8 @@ def test_a_copied_zero_is_not_negative_after_a_fold():
 def test_float32_operands_at_the_ends_of_their_range(exponent):
     """What makes 16-bit integers of them may be infinite in float32."""
     spec = MacSpec(a="bf16", b="bf16", acc="fp32")
-    a = Operand.of(np.full((3, 8), 2.0**exponent, np.float32), spec.a)
-    b = Operand.of(np.ones((70, 8), np.float32), spec.b)
+    a = Operand(np.full((3, 8), 2.0**exponent, np.float32), spec.a)
+    b = Operand(np.ones((70, 8), np.float32), spec.b)
     for left, right in ((a, b), (b, a)):
         values = vectors.compute(vectors.Problem(spec, left, right, False, None, None, 1))
         assert (values == 8 * 2.0**exponent).all()

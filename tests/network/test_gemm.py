@@ -93,28 +93,55 @@ def test_matrix_products(shapes):
     layer = matmul_layer("matmul", a_shape=a_shape, b_shape=b_shape)
     forward, left, right = layer.gemms
     y = np.matmul(np.ones(a_shape), np.ones(b_shape))
-    assert forward == Gemm("forward", int(y.max()), y.size)
+    assert (forward.kind, forward.length, forward.outputs) == ("forward", int(y.max()), y.size)
     assert forward.macs == left.macs == right.macs == int(y.sum())
     for gemm, shape in ((left, a_shape), (right, b_shape)):
-        assert gemm == Gemm("backward", int(y.sum()) // math.prod(shape), math.prod(shape))
+        assert gemm.kind == "backward"
+        assert (gemm.length, gemm.outputs) == (int(y.sum()) // math.prod(shape), math.prod(shape))
+    for gemm in layer.gemms:
+        assert gemm.products * gemm.rows * gemm.cols == gemm.outputs
 
 
 def test_attention():
     """8 examples, 12 heads, 128 queries and 96 keys of 64 features."""
     layer = matmul_layer("qk", a_shape=(8, 12, 128, 64), b_shape=(8, 12, 64, 96))
     assert layer.gemms == (
-        Gemm("forward", 64, 8 * 12 * 128 * 96),
-        Gemm("backward", 96, 8 * 12 * 128 * 64),
-        Gemm("backward", 128, 8 * 12 * 64 * 96),
+        Gemm("forward", 64, 8 * 12 * 128 * 96, rows=128, cols=96),
+        Gemm("backward", 96, 8 * 12 * 128 * 64, rows=128, cols=64),
+        Gemm("backward", 128, 8 * 12 * 64 * 96, rows=64, cols=96),
     )
+    assert [gemm.products for gemm in layer.gemms] == [8 * 12] * 3
 
 
 def test_weights_shared_by_a_batch():
     layer = matmul_layer("fc", a_shape=(8, 10, 64), b_shape=(64, 32), weight="b")
     assert layer.gemms == linear_layer("fc", batch=80, inputs=64, outputs=32, op="MatMul").gemms
-    assert layer.gemms == (Gemm("forward", 64, 2560), Gemm("backward", 32, 5120), Gemm("gradient", 80, 2048))
+    gemms = (
+        Gemm("forward", 64, 2560, rows=80, cols=32),
+        Gemm("backward", 32, 5120, rows=80, cols=64),
+        Gemm("gradient", 80, 2048, rows=64, cols=32),
+    )
+    assert layer.gemms == gemms
     left = matmul_layer("fc", a_shape=(32, 64), b_shape=(8, 64, 10), weight="a")
-    assert left.gemms == (Gemm("forward", 64, 2560), Gemm("backward", 32, 5120), Gemm("gradient", 80, 2048))
+    assert left.gemms == gemms  # of the transposed product, so that weights are the right matrix here, too
+
+
+def test_groups_are_products_of_their_own():
+    """8 examples of 16 x 16 positions, 12 channels to 24 in 3 groups, 3 x 3 taps."""
+    layer = conv_layer(
+        "conv", batch=8, in_channels=12, out_channels=24, kernel=(3, 3), out_size=(16, 16), in_size=(16, 16), groups=3
+    )
+    assert [(gemm.kind, gemm.products, gemm.rows, gemm.cols, gemm.length) for gemm in layer.gemms] == [
+        ("forward", 3, 8 * 256, 8, 4 * 9),
+        ("backward", 3, 8 * 256, 4, 8 * 9),
+        ("gradient", 3, 4 * 9, 8, 8 * 256),
+    ]
+
+
+def test_gemms_of_unknown_shape():
+    gemm = Gemm("forward", 5, 12)
+    assert (gemm.rows, gemm.cols, gemm.products) == (0, 0, 0)
+    assert Gemm("forward", 5, 12, rows=3, cols=2).products == 2
 
 
 def test_a_first_layer_has_no_backward():
@@ -165,6 +192,10 @@ CONV = {"batch": 1, "in_channels": 4, "out_channels": 4, "kernel": (3,), "out_si
         (lambda: Gemm("forward", 2, 2, 5), "macs 5 are more than 2 dot products of 2 products hold; accepted are at "
                                            "most 4"),
         (lambda: Gemm("forward", 2, 2, -1), "macs -1 is not an integer from 1"),
+        (lambda: Gemm("forward", 2, 12, rows=5, cols=2), "rows 5 and cols 2 do not make up 12 dot products; accepted "
+                                                         "are two whose product divides it, or 0 for both"),
+        (lambda: Gemm("forward", 2, 12, rows=3), "rows 3 and cols 0 do not make up 12 dot products; accepted are two "
+                                                 "whose product divides it, or 0 for both"),
         (lambda: conv_layer("c", **{**CONV, "batch": 0}), "batch of layer 'c' 0 is not an integer from 1"),
         (lambda: conv_layer("c", **{**CONV, "kernel": (3.0,)}), "kernel of layer 'c' 3.0 is not an integer from 1"),
         (lambda: conv_layer("c", **CONV, groups=3), "in_channels 4 of layer 'c' is not a multiple of groups 3"),

@@ -461,6 +461,27 @@ def test_quantize_equals_round(data, fmt, seed, rounding):
     assert codes.tolist() == [scalar_round(fmt, value, rounding, overflow) for value in x.tolist()]
 
 
+@given(float_formats(), SEEDS, st.integers(0, 4))
+def test_quantize_of_arrays_without_extremes_equals_round(fmt, seed, power):
+    """They take a few operations; one number near binary64's end lets all take the others."""
+    x = values_around(fmt, seed, count=12)
+    x = x[np.abs(x) < 2.0 ** (1000 - 60 * power)]
+    if x.size:
+        codes = fmt.encode(fmt.quantize(x))
+        assert codes.tolist() == [scalar_round(fmt, value, "rne", "saturate") for value in x.tolist()]
+        zeros = np.array([0.0, -0.0])
+        np.testing.assert_array_equal(np.signbit(fmt.quantize(zeros)), [False, fmt.encoding != "fnuz"])
+
+
+@pytest.mark.parametrize(
+    "text", ["e3m0finite:bias=-1016", "e3m0finite:bias=-900", "e2m3:bias=980", "e8m2:bias=1000:flush"]
+)
+def test_quantize_to_formats_near_the_ends_of_binary64(text):
+    fmt = parse_format(text)
+    x = np.array([1.5, -1.25, 0.0, -0.0, 3e-7, fmt.min_normal, fmt.max])
+    assert fmt.encode(fmt.quantize(x)).tolist() == [scalar_round(fmt, v, "rne", "saturate") for v in x.tolist()]
+
+
 @given(float_formats(), SEEDS)
 def test_encode_inverts_decode(fmt, seed):
     codes = [code for code in some_codes(fmt, seed) if not fmt.number(code).is_nan]

@@ -30,7 +30,7 @@ def result_of(spec, register):
     return output["code"], output["flags"].astype(np.int64) | left
 
 
-@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("pipeline", [1, 2, 3])
 def test_idle_cycles_change_nothing(pipeline):
     """Gaps of any length between products: the sum is that of the products, the register keeps it."""
     spec = MacSpec(a="e3m2", b="e3m2", acc="e3m3", pipeline=pipeline)

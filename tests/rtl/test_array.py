@@ -170,7 +170,7 @@ def tiles_of(spec, lengths, rng):
 @pytest.mark.parametrize(
     ("name", "fold", "pipeline"),
     [
-        (name, fold, 1 + (index + place) % 2)
+        (name, fold, 1 + (index + place) % 3)
         for index, (name, preset) in enumerate(CATALOGUE.items())
         for place, fold in enumerate(folds(preset.spec.chunk))
     ],
@@ -199,7 +199,7 @@ def compare(spec, results, tiles):
 
 
 @pytest.mark.thinned(7)
-@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("pipeline", [1, 2, 3])
 @pytest.mark.parametrize(("chunk", "fold"), [(chunk, fold) for chunk in (None, 1, 3) for fold in folds(chunk)])
 @pytest.mark.parametrize(
     ("rows", "cols", "interleave"),
@@ -271,7 +271,7 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(index, fold):
 @pytest.mark.parametrize("index", range(len(STREAMS)))
 def test_turns_are_independent(index, fold):
     interleave = 2 + (index + (fold == "overlap")) % 3
-    spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + interleave) % 2, interleave=interleave)
+    spec = replace(STREAMS[index], fold=fold, pipeline=1 + (index + interleave) % 3, interleave=interleave)
     gates = from_rtlil(Modules("array").convert(ArrayCore(Design(spec))), "array")
     rng = np.random.default_rng(2)
     beats = beats_of(spec, rng, 48, 30)

@@ -97,7 +97,7 @@ def test_nothing_is_lost_in_gaps_back_pressure_restarts_and_resets(name):
 
 
 @pytest.mark.thinned(5)
-@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("pipeline", [1, 2, 3])
 @pytest.mark.parametrize("chunk", [None, 1, 3])
 @pytest.mark.parametrize(("rows", "cols", "interleave"), [(1, 1, 1), (3, 2, 1), (2, 3, 3)])
 def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, interleave, chunk, pipeline):

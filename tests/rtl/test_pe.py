@@ -18,7 +18,7 @@ def gates_of(spec):
 
 
 @pytest.mark.thinned(3)
-@pytest.mark.parametrize("pipeline", [1, 2])
+@pytest.mark.parametrize("pipeline", [1, 2, 3])
 @pytest.mark.parametrize("fold", ["bubble", "overlap"])
 @pytest.mark.parametrize("chunk", [None, 4])
 def test_operands_and_control_pass_on_a_cycle_later(chunk, fold, pipeline):

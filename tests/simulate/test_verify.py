@@ -414,6 +414,19 @@ def test_matmul_is_golden_s(simulator, bundles, tmp_path):
     assert result.comparisons == 2 * 8 * 6
 
 
+@pytest.mark.prove
+def test_matmul_with_turns_pads_the_last_round_only(tmp_path):
+    """With 4 turns, 3 tiles take a round, 1 tile too, and 2 rows of 5 three."""
+    spec = dataclasses.replace(SMALL, interleave=4, rounding="stochastic:5")
+    build(spec, tmp_path / "dut")
+    rng = np.random.default_rng(3)
+    for rows, cols, tiles in ((2, 6, 4), (1, 1, 4), (3, 10, 12)):
+        a, b = rng.integers(0, 0x7C, (rows, 7)), rng.integers(0, 0x7C, (7, cols))
+        result = run_matmul(tmp_path / "dut", a, b)
+        np.testing.assert_array_equal(result.codes, golden.matmul(spec, a, b)[0])
+        assert (result.tiles, result.beats) == (tiles, tiles * 7)
+
+
 def test_matmul_of_wrong_hardware_is_an_error(bundles, tmp_path):
     changed = tmp_path / "mutant"
     shutil.copytree(bundles / "small", changed)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
 from macgen.width import bounds, exponent, monte_carlo, nsr, planning, truncation, variance
+from macgen.width.formulas.chunks import nonzero
 from macgen.width.goal import Goal, Sum
 from macgen.width.monte_carlo import simulate
 from tests.strategies import formats
@@ -95,7 +96,7 @@ def test_answers_are_the_methods_own(length, chunk, operands, rounding, target, 
         inner = None if part is None or part >= length else part
         bits = found.answer("vrr", part).man_bits
         assert bits == variance.min_man_bits(length, m_p, inner, nzr)
-        n, short = Sum(length=length, nzr=nzr).nonzero(part)
+        n, short = nonzero(length, part, nzr)
         bits = found.answer("noise", part).man_bits
         noise = (
             (lambda m, n=n, short=short: truncation.nsr(n, m, short))
@@ -331,7 +332,7 @@ def test_one_chunk_is_none():
 def test_zeros_make_no_noise(chunk):
     """Zeros shorten the chunks and not their number; the accumulator shows it."""
     n, nzr = 4096, 0.25
-    length, short = Sum(length=n, nzr=nzr).nonzero(chunk)
+    length, short = nonzero(n, chunk, nzr)
     planned_noise = nsr.estimate(length, 6, "rne", short).nsr
     goal = Goal(a="e6m5", b="e6m5", chunk=chunk)
     samples = monte_carlo._samples(goal, Sum(length=n, nzr=nzr))
@@ -343,8 +344,8 @@ def test_zeros_make_no_noise(chunk):
 @given(st.integers(1, 1 << 40), st.floats(1e-9, 1.0), st.none() | st.integers(1, 1 << 20))
 def test_without_zeros_nothing_changes(length, nzr, chunk):
     inner = None if chunk is None or chunk >= length else chunk
-    assert Sum(length=length).nonzero(chunk) == (length, inner)
-    short, short_chunk = Sum(length=length, nzr=nzr).nonzero(chunk)
+    assert nonzero(length, chunk, 1.0) == (length, inner)
+    short, short_chunk = nonzero(length, chunk, nzr)
     assert 1 <= short <= length
     if inner is not None:
         assert math.ceil(short / short_chunk) == math.ceil(length / inner)

@@ -21,7 +21,7 @@ from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
 from macgen.errors import MacgenError, shown
 from macgen.interrupts import handles_interrupts
-from macgen.rtl import ArrayCore, Design, Modules
+from macgen.rtl import Design, Modules, top_of
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.spec import MacSpec
 
@@ -30,14 +30,15 @@ _LEAST_NAMED = 4
 _COLLECTED_AFTER = 10_000
 
 # `proc` in full, since Icarus leaves the `always @*` blocks of a raw conversion at X at time 0. `opt_dff` turns
-# multiplexers before registers back into `if (rst)`, for which it needs `opt_clean`. Another one at the end would take
-# as long as all the rest; the printer leaves out by itself what is not used.
+# multiplexers before registers back into `if (rst)`, for which it needs `opt_clean` in modules that have some. That
+# takes half of Yosys' time on a wide array, and another one at the end would take as much; the printer leaves out by
+# itself what is not used.
 _SCRIPT = """\
 read_rtlil <<END_OF_RTLIL
 {rtlil}
 END_OF_RTLIL
 proc -noopt
-opt_clean
+opt_clean t:$*dff* %m
 opt_expr
 opt_merge
 opt_dff
@@ -54,20 +55,17 @@ def to_verilog(spec: MacSpec, name: str) -> str:
         name: its top module's name; the other modules are called `<name>_...`.
 
     Raises:
-        MacgenError: the name is that of a signal inside, which simulators cannot tell apart.
+        MacgenError: the name is, or could be, that of a signal inside, which simulators cannot tell apart.
         ToolError: Yosys failed or took longer than 10 minutes.
     """
     design = Design(spec)
     with _seldom_collected:
         with _interrupt_deferred():
-            modules = Modules(name)
-            rtlil = modules.convert(ArrayCore(design))
-        if re.search(rf"^\s*wire .*\b(in|out)put \d+ .*\\{name}$", rtlil, re.MULTILINE):
-            raise _taken(name)  # a port stays one; of other names Yosys decides
+            modules = Modules(name, design.clocking)
+            rtlil = modules.convert(top_of(design))
+        _check_free(name, rtlil, modules)
         netlists = _from_top(_netlists(rtlil, name), modules.sources)
         texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
-    if sum(len(re.findall(rf"\b{name}\b", _without_comments(text))) for text in texts) > 1:
-        raise _taken(name)
     purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
     return "\n".join([header(design, name, netlists, purposes), *texts])
 
@@ -81,12 +79,16 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     return "\n".join(_texts(_from_top(_netlists(rtlil, name), {}), Modules(name), {}))
 
 
-def _taken(name: str) -> MacgenError:
-    return MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
-
-
-def _without_comments(verilog: str) -> str:
-    return re.sub(r"//[^\n]*", "", verilog)
+def _check_free(name: str, rtlil: str, modules: Modules) -> None:
+    """Refuse a top module's name that something inside has; wires that the printer invents have others."""
+    constants = {text for item in modules.components.values() for text in getattr(item, "constants", {})}
+    if name in constants or re.search(rf"^ *(wire|cell) .*\\{name}$", rtlil, re.MULTILINE):
+        raise MacgenError(f"name {shown(name)} is also a signal's in the array; accepted are other identifiers")
+    if name == "unused" or name.startswith("unused_"):
+        raise MacgenError(
+            f"name {shown(name)} begins as those of signals in the array do that nothing reads; accepted are other "
+            f"identifiers"
+        )
 
 
 def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -103,8 +105,9 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
         places = places_of(modules.sources.get(netlist.name, {}))
         purpose = "" if component is None else first_sentence(type(component))
         constants = getattr(component, "constants", {})
-        description = describe_module(netlist, places, _named(constants))
-        yield print_module(description, places, ports, purpose, constants)
+        attributes = getattr(component, "attributes", {})
+        description = describe_module(netlist, places, _named(constants), modules.name)
+        yield print_module(description, places, ports, purpose, constants, attributes, modules.clocking)
 
 
 def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]:

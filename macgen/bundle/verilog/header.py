@@ -8,8 +8,9 @@ from macgen.bundle.verilog.netlist import Netlist
 from macgen.numerics import Encoding, FloatFormat, Format, Overflow, Rounding, ScaleFormat, Subnormals
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
+from macgen.rtl.axi_layout import fields_of
 from macgen.spec import MacSpec
-from macgen.spec_fields import Fold, Scale
+from macgen.spec_fields import Fold, Interface, Scale
 
 _ROUNDING = {
     "rne": "to nearest, ties to even",
@@ -79,6 +80,9 @@ def _prose(design: Design, name: str) -> Iterator[str]:
     yield from _two_columns("Stream a", f"{each} of A in a beat, an element for each row of the tile", _COLUMN)
     yield from _two_columns("Stream b", f"{row} of B in the same beat, an element for each column of the tile", _COLUMN)
     results = f"a row of C in a beat; the first is offered {design.latency} cycles after the beat with a_last"
+    if spec.interface == Interface.AXI_STREAM:
+        results = f"a row of C in a beat; the first is offered at least {design.port_latency} cycles after the beat "
+        results += "with s_axis_a_tlast, or later where that waits in its register slice"
     yield from _two_columns("Stream c", results, _COLUMN)
     yield "//"
     for heading, text in _facts(spec):
@@ -185,6 +189,8 @@ def _tree(netlists: Sequence[Netlist]) -> Iterator[tuple[str, int, str]]:
 def lanes_of_ports(design: Design) -> dict[str, str]:
     """Return by port of the array where its rows or columns lie in it."""
     spec = design.spec
+    if spec.interface == Interface.AXI_STREAM:
+        return _lanes_of_axi_ports(design)
     vectors = {
         port: ("row" if port.startswith("a_") else "column", count, bits)
         for port, (count, bits) in design.operand_vectors.items()
@@ -192,6 +198,15 @@ def lanes_of_ports(design: Design) -> dict[str, str]:
     vectors["c_data"] = ("column", spec.cols, spec.out_format.width)
     vectors["c_flags"] = ("column", spec.cols, FLAG_BITS)
     return {port: _where(*vector) for port, vector in vectors.items()}
+
+
+def _lanes_of_axi_ports(design: Design) -> dict[str, str]:
+    spec, found = design.spec, {}
+    for stream, kind, side in (("a", "row", spec.rows), ("b", "column", spec.cols), ("c", "column", spec.cols)):
+        data = fields_of(design, stream)[0]
+        each = data.count // side * data.field_bits
+        found[f"{'m' if stream == 'c' else 's'}_axis_{stream}_tdata"] = _where(kind, side, each)
+    return found | {"m_axis_c_tuser": _where("column", spec.cols, FLAG_BITS)}
 
 
 def _where(kind: str, count: int, bits: int) -> str:

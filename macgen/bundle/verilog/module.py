@@ -4,14 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from macgen.bundle.verilog.expressions import (
-    Binary,
-    Concatenation,
-    Constant,
-    Expression,
-    Reference,
-    negation,
-)
+from macgen.bundle.verilog.expressions import Binary, Concatenation, Constant, Expression, Reference, negation
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
 from macgen.bundle.verilog.logic import Logic
 from macgen.bundle.verilog.netlist import BITWISE, Bit, Bits, Cell, Instance, Netlist, Register, Wire
@@ -62,6 +55,7 @@ class Block:
     reset: Expression | None
     enable: Expression | None
     enable_first: bool
+    asynchronous: bool
     loads: tuple[Load, ...]
 
     def expressions(self) -> Iterator[Expression]:
@@ -112,19 +106,22 @@ class Description:
             yield from part.inputs.values()
 
 
-def describe(netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str]) -> Description:
+def describe(
+    netlist: Netlist, places: Mapping[str, Place], constants: Mapping[tuple[int, int], str], top: str
+) -> Description:
     """Return a module's statements.
 
     Parameters:
         netlist: the module.
         places: by name, where a signal belongs.
         constants: by width and value, names of constants.
+        top: the top module's name, which no wire gets.
     """
     forced: set[Cell] = set()
     wires = dict(netlist.wires)
     while True:
         netlist.wires = dict(wires)
-        builder = _Builder(netlist, places, constants, forced)
+        builder = _Builder(netlist, places, constants, top, forced)
         description = builder.describe()
         longer = _too_long(description) - forced
         if not longer:
@@ -179,6 +176,7 @@ class _Builder:
         netlist: Netlist,
         places: Mapping[str, Place],
         constants: Mapping[tuple[int, int], str],
+        top: str,
         forced: set[Cell],
     ) -> None:
         self._netlist = netlist
@@ -188,7 +186,8 @@ class _Builder:
             if not wire.direction:
                 self._declared(wire)
         self._aliases = self._find_aliases()
-        reserved = {netlist.name, *netlist.wires, *constants.values(), *(item.name for item in netlist.instances)}
+        instances = (instance.name for instance in netlist.instances)
+        reserved = {top, netlist.name, *netlist.wires, *constants.values(), *instances}
         Temporaries(self._names, self._logic, list(self._roots()), forced).give(reserved)
         mixed = [wire for wire in self._names.owners.values() if not wire.direction and self._holds_others(wire)]
         for alias in [*self._aliases.values(), *mixed]:
@@ -333,7 +332,7 @@ class _Builder:
         groups: dict[tuple[object, ...], list[Register]] = defaultdict(list)
         for register in self._netlist.registers:
             key = (register.clock, register.reset, register.reset_high, register.enable, register.enable_high)
-            groups[*key, register.enable_first].append(register)
+            groups[*key, register.enable_first, register.asynchronous].append(register)
         return [self._block(registers) for registers in groups.values()]
 
     def _block(self, registers: list[Register]) -> Block:
@@ -359,6 +358,7 @@ class _Builder:
             reset=self._control(first.reset, first.reset_high),
             enable=self._control(first.enable, first.enable_high),
             enable_first=first.enable_first,
+            asynchronous=first.asynchronous,
             loads=tuple(written),
         )
 

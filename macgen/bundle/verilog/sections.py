@@ -11,6 +11,9 @@ from macgen.bundle.verilog.netlist import Bits
 
 Item = Declared | Definition | Part
 
+RESETS = frozenset({"rst", "rst_n", "aresetn"})
+"""The names that the array's reset has in the top module and inside."""
+
 
 @dataclass
 class Section:
@@ -42,7 +45,7 @@ def sorted_blocks(description: Description, places: Mapping[str, Place]) -> list
 
 def is_control(block: Block) -> bool:
     """Return whether the array's reset resets registers; others may be cleared by marks, but need no reset."""
-    return block.reset is not None and "rst" in _names(block.reset)
+    return block.reset is not None and not RESETS.isdisjoint(_names(block.reset))
 
 
 def _names(expression: Expression) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from macgen.cost.library.liberty import Library
+from macgen.cost.netlist.cell_models import identifier
 
 Bit = int | str
 
@@ -79,7 +80,7 @@ def _module(name: str, modules: Mapping[str, Any], ties: Mapping[str, tuple[str,
         pins = ", ".join(
             f".{pin}({_concatenation([*map(text_of, bits)])})" for pin, bits in cell["connections"].items()
         )
-        instances.append(f"  {cell['type']} {names.plain(original)} ({pins});")
+        instances.append(f"  {identifier(cell['type'])} {names.plain(original)} ({pins});")
     assignments = [f"  assign {text} = {text_of(bit)};" for text, bit in aliases]
     yield f"module {name} ({', '.join(ports)});"
     for port, description in ports.items():

@@ -37,7 +37,8 @@ INLINE uint32_t draw(const Spec& s, uint32_t& state)
     Word now = state;
     for (int rest = int(s.shifts); rest > 0; rest -= most) {
         const int by = rest < most ? rest : most;
-        const Word fresh = now >> (s.tap[0] - by) ^ now >> (s.tap[1] - by) ^ now >> (s.tap[2] - by) ^ now >> (s.tap[3] - by);
+        Word fresh = 0;
+        for (int i = 0; i < MAX_TAPS; i++) fresh ^= now >> (s.tap[i] - by);
         now = (now << by & mask) | (fresh & ((Word(1) << by) - 1));
     }
     state = uint32_t(now);
@@ -58,7 +59,7 @@ INLINE int kind_of_product(int x, bool x_zero, bool x_negative, int y, bool y_ze
 template <class T> INLINE Number<T> exact_product(const Operand& a, const Operand& b)
 {
     if (UNLIKELY(a.kind | b.kind))
-        return special<T>(kind_of_product(a.kind, !a.kind && !a.magnitude, a.negative, b.kind, !b.kind && !b.magnitude, b.negative));
+        return special<T>(kind_of_product(a.kind, is_zero(a), a.negative, b.kind, is_zero(b), b.negative));
     return finite(a.negative != b.negative, T(Word(a.magnitude) * b.magnitude), a.exponent + b.exponent);
 }
 
@@ -75,11 +76,12 @@ template <class T> INLINE Number<T> product(const Spec& s, const Operand& a, con
 template <class T> inline Number<T> scaled(const Number<T>& x, const Operand& scale)
 {
     if (UNLIKELY(x.kind | scale.kind))
-        return special<T>(kind_of_product(x.kind, is_zero(x), x.negative, scale.kind, !scale.kind && !scale.magnitude, scale.negative));
+        return special<T>(
+            kind_of_product(x.kind, is_zero(x), x.negative, scale.kind, is_zero(scale), scale.negative));
     return finite(x.negative != scale.negative, x.magnitude * T(Word(scale.magnitude)), x.exponent + scale.exponent);
 }
 
-// -- sums of lanes -----------------------------------------------------------------------------------------------------
+// -- sums of lanes ---------------------------------------------------------------------------------------------------
 
 // The exact sum of products, which has no more bits than T.
 template <class T> APART Number<T> fused_sum(const Spec& s, const Number<T>* products, int count)
@@ -113,7 +115,8 @@ template <class T> INLINE T cut_at(const Number<T>& x, int place)
 
 // R of the sum of accumulator and terms, each cut at a place.
 template <class T>
-INLINE Number<T> cut_sum(const Spec& s, const Number<T>& acc, const Number<T>* terms, int count, int place, uint32_t random, int& flags)
+INLINE Number<T> cut_sum(const Spec& s, const Number<T>& acc, const Number<T>* terms, int count, int place,
+                         uint32_t random, int& flags)
 {
     T sum = cut_at(acc, place);
     for (int i = 0; i < count; i++) sum = sum + cut_at(terms[i], place);
@@ -123,7 +126,8 @@ INLINE Number<T> cut_sum(const Spec& s, const Number<T>& acc, const Number<T>* t
 
 // R of the sum of accumulator and products, each cut W bits below the leading bit of the largest.
 template <class T>
-APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T>* products, int count, uint32_t random, int& flags)
+APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T>* products, int count, uint32_t random,
+                             int& flags)
 {
     int kinds = acc.kind, largest = -(1 << 20);
     const auto look = [&](const Number<T>& x) {
@@ -139,7 +143,7 @@ APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T
     return cut_sum(s, acc, products, count, largest - int(s.aligned_bits), random, flags);
 }
 
-// -- sums aligned by exponents -----------------------------------------------------------------------------------------
+// -- sums aligned by exponents ---------------------------------------------------------------------------------------
 
 // Reference exponents; finite numbers have their leading bit at man_bits, subnormal ones below it.
 INLINE int zero_reference(const Format& f) { return f.min_exponent < -126 ? int(f.min_exponent) : -126; }
@@ -167,7 +171,8 @@ INLINE Operand code_zero(const Format& f)
 
 // Makes the terms of a step, missing lanes and blocks among them; returns how many, with the largest reference exponent.
 template <class T>
-APART int terms_of(const Spec& s, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes, const Scales& scales, Number<T>* terms, int& largest)
+APART int terms_of(const Spec& s, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes,
+                   const Scales& scales, Number<T>* terms, int& largest)
 {
     const Operand nothing = code_zero(s.a), no_scale = code_zero(s.scale);
     const int group = int(s.group);
@@ -198,7 +203,8 @@ APART int terms_of(const Spec& s, const Operand* a, int64_t a_step, const Operan
 
 // R of the sum of accumulator and terms, each cut F bits below the largest reference exponent.
 template <class T>
-APART Number<T> exponents_step(const Spec& s, const Number<T>& acc, const Number<T>* terms, int count, int largest, uint32_t random, int& flags)
+APART Number<T> exponents_step(const Spec& s, const Number<T>& acc, const Number<T>* terms, int count, int largest,
+                               uint32_t random, int& flags)
 {
     int kinds = acc.kind;
     for (int i = 0; i < count; i++) kinds |= terms[i].kind;
@@ -207,7 +213,7 @@ APART Number<T> exponents_step(const Spec& s, const Number<T>& acc, const Number
     return cut_sum(s, acc, terms, count, (of_acc > largest ? of_acc : largest) - int(s.aligned_bits), random, flags);
 }
 
-// -- additions ---------------------------------------------------------------------------------------------------------
+// -- additions -------------------------------------------------------------------------------------------------------
 
 template <class T> INLINE bool same(const Number<T>& x, const Number<T>& y)
 {
@@ -238,7 +244,8 @@ template <class T> APART bool cancel(int lsb, const Number<T>* products, int cou
 
 // Counts an addition; `is_zero_addend` is asked only where the answer matters.
 template <class T, class Ask>
-inline void count(Counts& counts, const Number<T>& before, const Number<T>& after, int flags, int kinds, const Ask& is_zero_addend)
+inline void count(Counts& counts, const Number<T>& before, const Number<T>& after, int flags, int kinds,
+                  const Ask& is_zero_addend)
 {
     counts.additions++;
     counts.saturated += (flags & OVERFLOWED) != 0;
@@ -249,7 +256,8 @@ inline void count(Counts& counts, const Number<T>& before, const Number<T>& afte
 
 // A step: takes `lanes` products, the factors of the next one `a_step` and `b_step` further.
 template <class T>
-INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes, const Scales& scales, Counts* counts)
+INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step,
+                 int lanes, const Scales& scales, Counts* counts)
 {
     const uint32_t random = s.random_place == STEPS ? draw(s, state.shift_register) : 0;
     const Number<T> before = state.inner;
@@ -276,7 +284,8 @@ INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_ste
             addend = product<T>(s, *a, *b, state.flags);
         } else {
             Number<T> products[MAX_LANES];
-            for (int lane = 0; lane < lanes; lane++) products[lane] = product<T>(s, a[lane * a_step], b[lane * b_step], state.flags);
+            for (int lane = 0; lane < lanes; lane++)
+                products[lane] = product<T>(s, a[lane * a_step], b[lane * b_step], state.flags);
             addend = s.lane_sum == TREE ? tree_sum(s, products, lanes, state.flags) : fused_sum(s, products, lanes);
         }
         state.inner = add(s.acc, before, addend, random, flags);
@@ -286,7 +295,8 @@ INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_ste
 }
 
 template <class T>
-APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_scale, const Operand* b_scale, Counts* counts)
+APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_scale, const Operand* b_scale,
+                Counts* counts)
 {
     if (first && !s.has_outer_adder) {
         state.outer = state.inner;
@@ -313,7 +323,7 @@ template <class T> double to_double(const Number<T>& x)
     return x.negative ? -magnitude : magnitude;
 }
 
-// -- a block of dot products -------------------------------------------------------------------------------------------
+// -- a block of dot products -----------------------------------------------------------------------------------------
 
 // Results side by side in the innermost loop, so that their additions overlap in the processor.
 constexpr int GROUP = 8;
@@ -334,15 +344,16 @@ struct Lines {
     const Operand* data;
     int64_t step;  // to the next product's
     int64_t line;  // to the next dot product's
+
+    const Operand* at(int64_t k, int64_t i) const { return data + k * step + i * line; }
 };
 
 // Reads `count` values from `first` on of each of some rows: groups of rows side by side, value by value.
-inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t rows, int64_t first, int64_t count, int64_t group, Operand* to)
+inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t rows, int64_t first, int64_t count,
+                       int64_t group, Operand* to)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        const char* from = m.data + (row + i) * m.row_stride + first * m.column_stride;
-        read(f, m, from, m.column_stride, count, to + i / group * group * count + i % group, group);
-    }
+    for (int64_t i = 0; i < rows; i++)
+        read(f, m, row + i, first, count, to + i / group * group * count + i % group, group);
 }
 
 // Some products of `length`, from the first one up to the last one, and the chunks or blocks with scales among them.
@@ -354,20 +365,21 @@ struct Segment {
 
 // Takes a segment's products into the sums of a few dot products; the scales' steps are those from chunk to chunk.
 template <class T>
-inline void take_segment(const Spec& s, const Segment& segment, State<T>* states, int width, Lines a, Lines b, Lines a_scales, Lines b_scales, Counts* counts)
+inline void take_segment(const Spec& s, const Segment& segment, State<T>* states, int width, Lines a, Lines b,
+                         Lines a_scales, Lines b_scales, Counts* counts)
 {
     for (int64_t k = segment.first; k < segment.last; k += s.lanes) {
         const int lanes = int(segment.last - k < s.lanes ? segment.last - k : s.lanes);
         const Operand *of_a = a.data + (k - segment.first) * a.step, *of_b = b.data + (k - segment.first) * b.step;
         const int64_t block = s.block ? k / s.block - segment.first_scale() : 0;
         for (int i = 0; i < width; i++) {
-            const Scales scales = {a_scales.data + block * a_scales.step + i * a_scales.line, b_scales.data + block * b_scales.step + i * b_scales.line, a_scales.step, b_scales.step};
+            const Scales scales = {a_scales.at(block, i), b_scales.at(block, i), a_scales.step, b_scales.step};
             step(s, states[i], of_a + i * a.line, a.step, of_b + i * b.line, b.step, lanes, scales, counts);
         }
         if (k + lanes != segment.length && (k + lanes) % segment.chunk) continue;
         const int64_t chunk = k / segment.chunk, here = chunk - segment.first_scale();
         for (int i = 0; i < width; i++)
-            fold(s, states[i], chunk == 0, a_scales.data + here * a_scales.step + i * a_scales.line, b_scales.data + here * b_scales.step + i * b_scales.line, counts);
+            fold(s, states[i], chunk == 0, a_scales.at(here, i), b_scales.at(here, i), counts);
     }
 }
 
@@ -389,7 +401,8 @@ INLINE int64_t rounded_up(int64_t x, int64_t to) { return (x + to - 1) / to * to
 // Computes the results of `rows` rows of a and `columns` rows of b (pairwise: of so many rows of both, from `row` on).
 // Returns 0, or 1 where there is not enough memory.
 template <class T>
-int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_t column, int64_t columns, Counts* counts)
+int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                Counts* counts)
 {
     const bool pairwise = job.pairwise;
     if (pairwise) columns = 1;
@@ -421,9 +434,13 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
             for (int64_t i = 0; i < (pairwise ? 1 : rows); i++)
                 for (int64_t j = 0; j < b_rows; j += GROUP) {
                     const int64_t line = pairwise ? j : i;
-                    const auto of_a = [&](const Operand* all, int64_t n) { return Lines{all + line * n, a_group, pairwise}; };
+                    const auto of_a = [&](const Operand* all, int64_t n) {
+                        return Lines{all + line * n, a_group, pairwise};
+                    };
                     const auto of_b = [&](const Operand* all, int64_t n) { return Lines{all + j * n, GROUP, 1}; };
-                    take_segment(s, segment, states + i * columns + j, int(smaller_of(b_rows - j, GROUP)), of_a(a, count), of_b(b, count), of_a(a_scales, of_scales), of_b(b_scales, of_scales), counts);
+                    const int width = int(smaller_of(b_rows - j, GROUP));
+                    take_segment(s, segment, states + i * columns + j, width, of_a(a, count), of_b(b, count),
+                                 of_a(a_scales, of_scales), of_b(b_scales, of_scales), counts);
                 }
         }
         for (int64_t i = 0; i < rows * columns; i++) finish(s, job, states[i], row + i / columns, column + i % columns);
@@ -439,10 +456,7 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
     extern "C" {                                                                                                       \
     int64_t spec_size() { return sizeof(Spec); }                                                                       \
     int64_t job_size() { return sizeof(Job); }                                                                         \
-    int64_t check_values(const Format* f, const Matrix* m, int64_t rows, int64_t columns)                              \
-    {                                                                                                                  \
-        return check(*f, *m, rows, columns);                                                                           \
-    }                                                                                                                  \
+    int64_t check_values(const Format* f, const Matrix* m) { return check(*f, *m); }                                   \
     int64_t dot_products(const Spec* s, const Job* job, int64_t row, int64_t rows, int64_t column, int64_t columns,    \
                          Counts* counts)                                                                               \
     {                                                                                                                  \

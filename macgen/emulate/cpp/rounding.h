@@ -45,7 +45,10 @@ template <class T> INLINE Number<T> finite(bool negative, const T& magnitude, in
 
 template <class T> INLINE Number<T> zero(bool negative = false) { return finite(negative, T(Word(0)), 0); }
 
-template <class T> INLINE Number<T> special(int kind) { return {T(Word(0)), 0, uint8_t(kind == NEGATIVE_INFINITY), uint8_t(kind)}; }
+template <class T> INLINE Number<T> special(int kind)
+{
+    return {T(Word(0)), 0, uint8_t(kind == NEGATIVE_INFINITY), uint8_t(kind)};
+}
 
 template <class T> INLINE bool is_zero(const Number<T>& x) { return !x.kind && !any(x.magnitude); }
 

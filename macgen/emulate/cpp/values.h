@@ -1,15 +1,11 @@
 // Matrices of values in any real type: read, and looked whether they are numbers of their format.
 #pragma once
+#include "elements.h"
 #include "rounding.h"
 #include <string.h>
 
-enum Type { FLOAT64, FLOAT32, FLOAT16, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64 };
-
-struct Matrix {
-    const char* data;
-    int64_t row_stride, column_stride;  // in bytes
-    int64_t type;
-};
+using macgen::Half;
+using macgen::Matrix;
 
 // A number of an operand's format, or of a scale's: at most 32 bits.
 struct Operand {
@@ -18,6 +14,8 @@ struct Operand {
     uint8_t negative;
     uint8_t kind;
 };
+
+INLINE bool is_zero(const Operand& x) { return !x.kind && !x.magnitude; }
 
 // Any number of those types.
 struct Value {
@@ -38,10 +36,6 @@ template <int EXP_BITS, int MAN_BITS> INLINE Value of_code(Word code)
     if (field == 0) return {mantissa, LSB, negative, 0};
     return {mantissa | Word(1) << MAN_BITS, LSB + int(field) - 1, negative, 0};
 }
-
-struct Half {
-    uint16_t code;
-};
 
 INLINE Value value_of(double x)
 {
@@ -99,32 +93,24 @@ bool read_line(const Format& f, const char* from, int64_t stride, int64_t count,
     return all;
 }
 
-inline bool read(const Format& f, const Matrix& m, const char* from, int64_t stride, int64_t count, Operand* to, int64_t to_step)
+// The same for elements of a line from `first` on.
+inline bool read(const Format& f, const Matrix& m, int64_t line, int64_t first, int64_t count, Operand* to,
+                 int64_t to_step)
 {
-    switch (m.type) {
-    case FLOAT64: return read_line<double>(f, from, stride, count, to, to_step);
-    case FLOAT32: return read_line<float>(f, from, stride, count, to, to_step);
-    case FLOAT16: return read_line<Half>(f, from, stride, count, to, to_step);
-    case INT8: return read_line<int8_t>(f, from, stride, count, to, to_step);
-    case INT16: return read_line<int16_t>(f, from, stride, count, to, to_step);
-    case INT32: return read_line<int32_t>(f, from, stride, count, to, to_step);
-    case INT64: return read_line<int64_t>(f, from, stride, count, to, to_step);
-    case UINT8: return read_line<uint8_t>(f, from, stride, count, to, to_step);
-    case UINT16: return read_line<uint16_t>(f, from, stride, count, to, to_step);
-    case UINT32: return read_line<uint32_t>(f, from, stride, count, to, to_step);
-    }
-    return read_line<uint64_t>(f, from, stride, count, to, to_step);
+    return macgen::with_type_of(m, [&](auto element) {
+        return read_line<decltype(element)>(f, m.at(line, first), m.product_stride, count, to, to_step);
+    });
 }
 
 // Returns whether all values of a matrix are of a format.
-inline bool check(const Format& f, const Matrix& m, int64_t rows, int64_t columns)
+inline bool check(const Format& f, const Matrix& m)
 {
-    Operand unused[1024];
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t first = 0; first < columns; first += 1024) {
-            const int64_t count = columns - first < 1024 ? columns - first : 1024;
-            const char* from = m.data + row * m.row_stride + first * m.column_stride;
-            if (!read(f, m, from, m.column_stride, count, unused, 1)) return false;
+    constexpr int64_t MOST = 1024;
+    Operand unused[MOST];
+    for (int64_t line = 0; line < m.lines; line++)
+        for (int64_t first = 0; first < m.products; first += MOST) {
+            const int64_t count = m.products - first < MOST ? m.products - first : MOST;
+            if (!read(f, m, line, first, count, unused, 1)) return false;
         }
     return true;
 }

@@ -1,5 +1,5 @@
 // R, the rounding of a sum into a format, on vectors of a carrier. What makes each rule exact is proved, for a spec and
-// its data, where it is chosen (macgen/emulate/vector_plan.py).
+// its data, where it is chosen (macgen/emulate/vector_rounding.py).
 #pragma once
 
 #include "vector_types.h"
@@ -102,7 +102,8 @@ class Rounding {
     }
 
   private:
-    V largest_, lowest_, least_normal_, least_binade_, unit_, less_, place_, random_place_, random_unit_, grid_, period_;
+    V largest_, lowest_, least_normal_, least_binade_, unit_, less_;
+    V place_, random_place_, random_unit_, grid_, period_;
     U keep_;
     int shift_;
 

@@ -113,50 +113,49 @@ struct Steps {
         return product.round(a * b, Bits<T>{});
     }
 
-    template <class Random>
-    INLINE void one(Tile& acc, Numbers& states, const Source& from, int64_t k) const {
-        V b[vectors];
-        UNROLL
-        for (int j = 0; j < vectors; j++) b[j] = from.b(j, k);
+    // Calls a function with every row and vector of the tile.
+    template <class Function>
+    static INLINE void each(const Function& function) {
         UNROLL
         for (int i = 0; i < rows; i++) {
             UNROLL
-            for (int j = 0; j < vectors; j++) {
-                const Bits<T> random = as_bits<T>(Random::draw(states[i][j]));
-                const V a = from.a(i, j, k);
-                if constexpr (exact)
-                    acc[i][j] = sum.add_product(acc[i][j], a, b[j], random);
-                else
-                    acc[i][j] = sum.add(acc[i][j], multiplied(a, b[j]), random);
-            }
+            for (int j = 0; j < vectors; j++) function(i, j);
         }
+    }
+
+    // The same, with the factors of the k-th products.
+    template <class Function>
+    static INLINE void each_product(const Source& from, int64_t k, const Function& function) {
+        V b[vectors];
+        UNROLL
+        for (int j = 0; j < vectors; j++) b[j] = from.b(j, k);
+        each([&](int i, int j) INLINED { function(i, j, from.a(i, j, k), b[j]); });
+    }
+
+    template <class Random>
+    INLINE void one(Tile& acc, Numbers& states, const Source& from, int64_t k) const {
+        each_product(from, k, [&](int i, int j, V a, V b) INLINED {
+            const Bits<T> random = as_bits<T>(Random::draw(states[i][j]));
+            if constexpr (exact)
+                acc[i][j] = sum.add_product(acc[i][j], a, b, random);
+            else
+                acc[i][j] = sum.add(acc[i][j], multiplied(a, b), random);
+        });
     }
 
     template <class Random>
     INLINE void fused(Tile& acc, Numbers& states, const Source& from, int64_t first, int64_t stop) const {
         Tile addend = {};
-        for (int64_t k = first; k < stop; k++) {  // exact sums
-            V b[vectors];
-            UNROLL
-            for (int j = 0; j < vectors; j++) b[j] = from.b(j, k);
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                UNROLL
-                for (int j = 0; j < vectors; j++) {
-                    const V a = from.a(i, j, k);
-                    if constexpr (exact)
-                        addend[i][j] = multiply_add(a, b[j], addend[i][j]);
-                    else
-                        addend[i][j] += multiplied(a, b[j]);
-                }
-            }
-        }
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < vectors; j++)
-                acc[i][j] = sum.add(acc[i][j], addend[i][j], as_bits<T>(Random::draw(states[i][j])));
-        }
+        for (int64_t k = first; k < stop; k++)  // exact sums
+            each_product(from, k, [&](int i, int j, V a, V b) INLINED {
+                if constexpr (exact)
+                    addend[i][j] = multiply_add(a, b, addend[i][j]);
+                else
+                    addend[i][j] += multiplied(a, b);
+            });
+        each([&](int i, int j) INLINED {
+            acc[i][j] = sum.add(acc[i][j], addend[i][j], as_bits<T>(Random::draw(states[i][j])));
+        });
     }
 
     template <int count>
@@ -183,52 +182,24 @@ struct Steps {
         using I = typename Carrier<T>::Signed;
         V largest[rows][vectors], inverses[rows][vectors];
         I total[rows][vectors];
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < vectors; j++) largest[i][j] = magnitude<T>(acc[i][j]);
-        }
-        for (int64_t k = first; k < stop; k++) {
-            V b[vectors];
-            UNROLL
-            for (int j = 0; j < vectors; j++) b[j] = from.b(j, k);
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                UNROLL
-                for (int j = 0; j < vectors; j++)
-                    largest[i][j] = larger(largest[i][j], magnitude<T>(multiplied(from.a(i, j, k), b[j])));
-            }
-        }
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < vectors; j++) {
-                largest[i][j] = larger(binade<T>(largest[i][j]), least_binade);
-                inverses[i][j] = (V)(inverse - (Bits<T>)largest[i][j]);
-                total[i][j] = __builtin_convertvector(acc[i][j] * inverses[i][j], I);
-            }
-        }
-        for (int64_t k = first; k < stop; k++) {
-            V b[vectors];
-            UNROLL
-            for (int j = 0; j < vectors; j++) b[j] = from.b(j, k);
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                UNROLL
-                for (int j = 0; j < vectors; j++) {
-                    const V units = multiplied(from.a(i, j, k), b[j]) * inverses[i][j];
-                    total[i][j] += __builtin_convertvector(units, I);  // cuts toward zero
-                }
-            }
-        }
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < vectors; j++) {
-                const V exact_sum = __builtin_convertvector(total[i][j], V) * (largest[i][j] * unit);
-                acc[i][j] = sum.round(exact_sum, as_bits<T>(Random::draw(states[i][j])));
-            }
-        }
+        each([&](int i, int j) INLINED { largest[i][j] = magnitude<T>(acc[i][j]); });
+        for (int64_t k = first; k < stop; k++)
+            each_product(from, k, [&](int i, int j, V a, V b) INLINED {
+                largest[i][j] = larger(largest[i][j], magnitude<T>(multiplied(a, b)));
+            });
+        each([&](int i, int j) INLINED {
+            largest[i][j] = larger(binade<T>(largest[i][j]), least_binade);
+            inverses[i][j] = (V)(inverse - (Bits<T>)largest[i][j]);
+            total[i][j] = __builtin_convertvector(acc[i][j] * inverses[i][j], I);
+        });
+        for (int64_t k = first; k < stop; k++)
+            each_product(from, k, [&](int i, int j, V a, V b) INLINED {
+                total[i][j] += __builtin_convertvector(multiplied(a, b) * inverses[i][j], I);  // cuts toward zero
+            });
+        each([&](int i, int j) INLINED {
+            const V exact_sum = __builtin_convertvector(total[i][j], V) * (largest[i][j] * unit);
+            acc[i][j] = sum.round(exact_sum, as_bits<T>(Random::draw(states[i][j])));
+        });
     }
 };
 

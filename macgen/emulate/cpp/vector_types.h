@@ -8,6 +8,7 @@
 #endif
 
 #define INLINE inline __attribute__((always_inline))
+#define INLINED __attribute__((always_inline))  // of a lambda
 #define NO_INLINE __attribute__((noinline))
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
@@ -53,12 +54,25 @@ struct Carrier<double> {
     static constexpr double largest = 1.7976931348623157e+308;
 };
 
+template <>
+struct Carrier<int16_t> {
+    typedef int16_t Vector __attribute__((vector_size(vector_bytes)));
+    typedef int16_t Signed __attribute__((vector_size(vector_bytes)));
+    typedef uint16_t Bits __attribute__((vector_size(vector_bytes)));
+    static constexpr int lanes = vector_bytes / 2;
+};
+
 template <class T>
 using Vector = typename Carrier<T>::Vector;
 template <class T>
 using Bits = typename Carrier<T>::Bits;
 template <class T>
 using States = typename Carrier<T>::States;
+
+template <class T, int count>
+struct Some {
+    typedef T Type __attribute__((vector_size(count * sizeof(T))));
+};
 
 template <class T>
 struct Type {
@@ -96,6 +110,47 @@ template <class V>
 INLINE void store(void* to, V v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
+
+// -- across lanes -----------------------------------------------------------------------------------------------
+
+// Lanes of two vectors, by their constant indices. By their memory they would have to be there all the time.
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLED(Indices, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLED(Indices, a, b, ...) __builtin_shuffle(a, b, (Indices){__VA_ARGS__})
+#endif
+
+template <int... i>
+struct Lanes {};
+template <int count, int... i>
+struct UpTo : UpTo<count - 1, count - 1, i...> {};
+template <int... i>
+struct UpTo<0, i...> {
+    using type = Lanes<i...>;
+};
+
+template <int by, class V, int... i>
+INLINE V moved_down(V x, Lanes<i...>) {
+    return SHUFFLED(decltype(x < x), x, x, ((i + by) % (int)sizeof...(i))...);
+}
+
+// The sum of all lanes.
+template <int lanes, int by = lanes / 2, class V>
+INLINE auto total(V x) {
+    if constexpr (by == 0)
+        return x[0];
+    else
+        return total<lanes, by / 2>(x + moved_down<by>(x, typename UpTo<lanes>::type()));
+}
+
+// Whether any lane is not zero.
+template <class V>
+INLINE bool any_bit(V x) {
+    typedef typename Some<uint64_t, sizeof(V) / 8>::Type Words;
+    return total<sizeof(V) / 8>((Words)x != Words{} ? Words{} + 1 : Words{});
+}
+
+// -- numbers ----------------------------------------------------------------------------------------------------
 
 template <class T>
 INLINE Vector<T> magnitude(Vector<T> x) {

@@ -56,48 +56,9 @@ def compile_program(spec: MacSpec, name: str, verilog: Path, work: Path, timeout
     wrapper = step_wrapper(Design(spec), name)
     (work / "wrapper.v").write_text(wrapper.verilog, encoding="utf-8")
     (work / "spec.h").write_text(_spec_header(spec, wrapper), encoding="utf-8")
-    verilator = tools.require("verilator")
-
-    def verilate(log: str, *options: str | Path) -> None:
-        tools.run(
-            [*verilator.command, *options],
-            cwd=work,
-            log=work / log,
-            timeout=timeout,
-            env=verilator.environment(),
-            name="Verilator",
-        )
-
-    sources = [PROVER / "prove.cpp"]
-    for unit, module in wrapper.modules.items():
-        options = ["--cc", "--top-module", module, "--prefix", f"V{unit}", "--Mdir", unit, "-Wno-fatal"]
-        verilate(f"verilate_{unit}.txt", *options, "-O3", verilog, "wrapper.v")
-        sources.append(work / f"{unit}.cpp")
-        parts = [f'#include "{unit}/{path.name}"' for path in sorted((work / unit).glob("*.cpp"))]
-        sources[-1].write_text("\n".join([*parts, ""]), encoding="utf-8")
-    verilate("root.txt", "--getenv", "VERILATOR_ROOT")
-    root = Path((work / "root.txt").read_text(encoding="utf-8").splitlines()[-1]) / "include"
-
-    compiler = tools.require("g++").command
-    includes = [
-        f"-I{path}" for path in (work, PROVER, *(work / unit for unit in wrapper.modules), root, root / "vltstd")
-    ]
-
-    def compile_one(source: Path) -> None:
-        optimise = "-O1" if source.is_relative_to(root) else "-O2"
-        flags = ["-std=gnu++17", optimise, "-w", "-pthread", "-DVERILATOR=1", "-DVM_TRACE=0", *includes]
-        tools.run(
-            [*compiler, *flags, "-c", source, "-o", f"{source.stem}.o"],
-            cwd=work,
-            log=work / f"compile_{source.stem}.txt",
-            timeout=timeout,
-        )
-
-    sources += [root / "verilated.cpp", root / "verilated_threads.cpp"]
-    tools.side_by_side(*(lambda source=source: compile_one(source) for source in sources))
-    objects = [f"{source.stem}.o" for source in sources]
-    tools.run([*compiler, "-pthread", *objects, "-o", "prove"], cwd=work, log=work / "link.txt", timeout=timeout)
-    return work / "prove"
+    return tools.compile_verilated(
+        PROVER / "prove.cpp", wrapper.modules, [verilog, "wrapper.v"], work=work, timeout=timeout
+    )
 
 
 def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:

@@ -35,10 +35,12 @@ from macgen.prove.verilog_text import (
     wires,
 )
 from macgen.rtl import Design, Modules
+from macgen.rtl.parts.clocking import ENABLE
 from macgen.rtl.units.aligned import AlignedLanes
 from macgen.rtl.units.datapath import Datapath
 from macgen.rtl.units.exact_number import ExactNumber
 from macgen.rtl.units.exponents import ReferredLanes
+from macgen.spec import MacSpec
 
 _ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
 _FLAGS = {"flags": ("output", FLAG_BITS)}
@@ -104,7 +106,7 @@ def step_wrapper(design: Design, name: str) -> StepWrapper:
     adder = f"{name}_adder" if design.window is None else f"{name}_aligned_adder"
     texts |= {
         "product": _product(design, name),
-        "step": _step(arithmetic, f"{wrapped}_step", adder, inner_output, operand, spec.interleave),
+        "step": _step(arithmetic, f"{wrapped}_step", adder, inner_output, operand, spec),
     }
     others: dict[str, Mapping[str, str]] = {f"{name}_folded": {"present": "1'b1"}} if folds else {}
     if outer is not None:
@@ -112,9 +114,7 @@ def step_wrapper(design: Design, name: str) -> StepWrapper:
     elif converts:
         others[f"{name}_out_number"] = {}
     if folds and design.window is not None:
-        texts["fold"] = _step(
-            arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand, spec.interleave
-        )
+        texts["fold"] = _step(arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand, spec)
     texts["code"] = _code(arithmetic, f"{wrapped}_code", inner_output, others)
     if folds:
         ports = to_vector("value", "state", arithmetic.value) | to_vector("operand", "operand", arithmetic.operand)
@@ -137,7 +137,7 @@ def step_wrapper(design: Design, name: str) -> StepWrapper:
             texts["outer output"] = _output(outer, outer_output)
         texts["addend"] = _addend(design, name, outer)
         texts["outer_step"] = _step(
-            outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec.interleave
+            outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec
         )
         others = {f"{name}_out_number": {}} if converts else {}
         texts["outer_code"] = _code(outer, f"{wrapped}_outer_code", outer_output, others)
@@ -196,15 +196,17 @@ def _product(design: Design, name: str) -> str:
     )
 
 
-def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature, cycles: int) -> str:
+def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature, spec: MacSpec) -> str:
     """Return the module of one addition."""
+    cycles = spec.interleave
+    clocked = {ENABLE: "1'b1"} if spec.clock_enable and cycles > 1 else {}
     value = arithmetic.value
     inputs: Ports = {"random": ("input", arithmetic.random_bits)} if arithmetic.random_bits else {}
     agrees: Ports = {}
     if cycles > 1:
         inputs, agrees = {**inputs, "clk": ("input", 1)}, {"agrees": ("output", 1)}
     interface = "lanes" if isinstance(operand, AlignedLanes | ReferredLanes) else "operand"
-    sum_ports = {port: port for port in inputs} | {"deferred_flags": "of_acc", "flags": "raised"}
+    sum_ports = {port: port for port in inputs} | clocked | {"deferred_flags": "of_acc", "flags": "raised"}
     sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
     sum_ports |= to_vector(interface, "operand", operand)
     body = "".join(wire(net, FLAG_BITS) for net in ("raised", "of_acc", "deferred", "deferred_before"))

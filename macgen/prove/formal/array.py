@@ -10,13 +10,14 @@ from macgen.prove.formal.harness import (
     SOURCE_INPUTS,
     Harness,
     Property,
+    clocks,
     harness_module,
     marks_of,
     rounds,
     source,
 )
 from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, module, part
-from macgen.rtl import Design
+from macgen.rtl import Design, core_module
 
 
 def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
@@ -53,8 +54,9 @@ def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
     )
 
 
-def _top_instance(design: Design, name: str) -> str:
-    spec, connections = design.spec, {"clk": "clk", "rst": "~begun"}
+def _core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> str:
+    spec, core = design.spec, core_module(design, name)
+    connections = clocks(modules[core])
     for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *design.operand_vectors):
         connections[port] = port
     for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last"):
@@ -62,7 +64,7 @@ def _top_instance(design: Design, name: str) -> str:
     return (
         "  wire a_ready, b_ready, c_valid, c_first, c_last;\n"
         f"  wire [{spec.cols * spec.out_format.width - 1}:0] c_data;\n"
-        f"  wire [{spec.cols * FLAG_BITS - 1}:0] c_flags;\n" + instance(name, "dut", connections)
+        f"  wire [{spec.cols * FLAG_BITS - 1}:0] c_flags;\n" + instance(core, "dut", connections)
     )
 
 
@@ -74,7 +76,7 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     # Scales count where a chunk ends.
     counts = {key: "fold" if key.endswith("_scale") else "step" for key in operands}
     longest = spec.rows + spec.cols - 1
-    body = [BEGUN, _top_instance(design, name), *(f"  wire mark_{mark};\n" for mark in marks)]
+    body = [BEGUN, _core_instance(design, name, modules), *(f"  wire mark_{mark};\n" for mark in marks)]
     connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
     body += [delayed(f"mark_{mark}", longest, True) for mark in marks]
     body += [delayed(key, longest, False, count * width) for key, (count, width) in operands.items()]
@@ -143,7 +145,7 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
         *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in design.operand_vectors.items()),
         BEGUN,
         source(),
-        _top_instance(design, name),
+        _core_instance(design, name, modules),
         "  wire accept = begun & a_valid & a_ready;\n",
         rounds(turns),
         f"""\

@@ -55,6 +55,13 @@ BEGUN = """\
 """
 
 
+def clocks(ports: Ports) -> dict[str, str]:
+    """Return the connections of a module's clock, reset and clock enable: one cycle of reset, every edge counts."""
+    nets = dict.fromkeys(("clk", "aclk"), "clk") | {"rst": "~begun"} | dict.fromkeys(("rst_n", "aresetn"), "begun")
+    nets |= dict.fromkeys(("clk_en", "aclken"), "1'b1")
+    return {port: net for port, net in nets.items() if port in ports}
+
+
 def source() -> str:
     """Return Verilog for a source of beats that keeps what it offers until it is taken, as stream protocols demand."""
     return """\

@@ -9,6 +9,7 @@ from macgen.prove.formal.harness import (
     BEGUN,
     Harness,
     Property,
+    clocks,
     harness_module,
     marks_of,
     slots,
@@ -27,6 +28,7 @@ from macgen.prove.verilog_text import Ports, delayed, instance, joined
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 
+_ENABLE = "clock enable: that nothing moves without it, as every clock edge has it here"
 _RANDOM = "random numbers: that each addition takes the next ones"
 
 
@@ -49,7 +51,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
     if "seed" in ports:
         inputs["seed"] = ports["seed"][1]
     legal = _obeyed_marks(spec)
-    connections = {"clk": "clk", "rst": "~begun"}
+    connections = clocks(ports)
     connections |= {port: port for port in ("shift", "result_in", "result_out", "seed") if port in ports}
     sides = [("a", "x"), ("b", "y"), *zip(("a_scale", "b_scale"), scales, strict=False)]
     passes = [f"(~begun | passed_{mark} == {mark}_1)" for mark in marks]
@@ -107,7 +109,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         properties=properties,
         replaced=units.replaced,
         connections=units.connections("dut"),
-        unproved=(_RANDOM,) if spec.random_bits else (),
+        unproved=(*([_RANDOM] if spec.random_bits else []), *([_ENABLE] if spec.clock_enable else [])),
     )
 
 

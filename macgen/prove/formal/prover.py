@@ -21,6 +21,7 @@ from macgen import tools
 from macgen.bundle.opening import open_bundle
 from macgen.errors import ToolError, check_function, check_path
 from macgen.prove.formal.array import drain_harness, feed_harness
+from macgen.prove.formal.axi import axi_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
 from macgen.prove.formal.harness import Harness, Property
 from macgen.prove.formal.pe import pe_harness
@@ -30,7 +31,15 @@ from macgen.rtl import Design
 
 DEFAULT_TIMEOUT = 600.0
 
-HARNESSES = (pe_harness, sequencer_harness, feed_harness, drain_harness, bounds_harness, totals_harness)
+HARNESSES = (
+    pe_harness,
+    sequencer_harness,
+    feed_harness,
+    drain_harness,
+    axi_harness,
+    bounds_harness,
+    totals_harness,
+)
 """What makes the harnesses of the proofs, in order; each of a design, its top module's name and its modules' ports."""
 
 # ABC works on the network that Yosys gives it and has to give one back: the proof happens between the two.
@@ -43,7 +52,7 @@ class Proof:
     """One run of a solver.
 
     Attributes:
-        name: `PE`, `sequencer`, `operands`, `results`, `bounds` or `totals`.
+        name: `PE`, `sequencer`, `operands`, `results`, `AXI4-Stream`, `bounds` or `totals`.
         properties: what it proves, together.
         method: how, in words.
         depth: cycles: frames of the reachability proof, or length of the induction; of a counterexample, its length.

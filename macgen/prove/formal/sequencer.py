@@ -9,6 +9,7 @@ from macgen.prove.formal.harness import (
     SOURCE_INPUTS,
     Harness,
     Property,
+    clocks,
     harness_module,
     marks_of,
     rounds,
@@ -35,7 +36,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     # Of the flags one, any; the marks do not depend on what a PE counts on.
     arithmetic = Arithmetic(design, flag_bits=1, symmetric=False)
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
-    connections = {"clk": "clk", "rst": "~begun", "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
+    connections = {**clocks(ports), "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}
     connections = {port: net for port, net in connections.items() if port in ports}
     beats = (spec.chunk or spec.lanes) // spec.lanes

@@ -173,13 +173,13 @@ class FixedAdder(wiring.Component):
         g, rounded_sum, fmt = self._geometry, self._geometry.rounded_sum, self._geometry.acc
 
         # -- Add: exactly, with the bits below the last place
-        sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + 1) + 1
+        sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + (not g.acc_signed)) + 1
         total, operand = self._sum(m, sum_bits)
 
         # -- Round: the bits below the last place decide whether one is added
         kept = Signal(signed(sum_bits - g.extra_bits))
         increment = Signal()
-        rounded = Signal(signed(sum_bits - g.extra_bits + 1))
+        rounded = Signal(signed(len(kept) + (g.extra_bits > 0)))
         m.d.comb += [
             kept.eq(total[g.extra_bits :].as_signed()),
             rounded.eq(kept + increment),
@@ -196,11 +196,16 @@ class FixedAdder(wiring.Component):
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
 
         # -- Range: sums that the accumulator does not hold, infinities and NaN
+        # Told by the bits above the accumulator's: a comparison would be another carry chain behind the sum's.
+        above = rounded[g.acc_bits :]
+        beyond = (above ^ rounded[g.acc_bits - 1].replicate(len(above))).any() if g.acc_signed else above.any()
+        if fmt.narrow:
+            beyond = beyond | (rounded[: g.acc_bits] == 1 << (g.acc_bits - 1))
         specials = Specials(m, operand, "operand")
         outside = Signal()
         overflow = Signal()
         m.d.comb += [
-            outside.eq((rounded > fmt.max_integer) | (rounded < fmt.min_integer)),
+            outside.eq(beyond),
             overflow.eq((outside & ~specials.nan) | specials.infinite),
             self.flags.eq(Cat(overflow, Const(0, 1), specials.nan)),
         ]

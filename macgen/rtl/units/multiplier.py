@@ -16,15 +16,23 @@ from macgen.rtl.parts.interfaces import member
 from macgen.rtl.units.exact_number import Addend, ExactNumber, significand_bits
 from macgen.spec_fields import Scale
 
+SHORT_BITS = 4
+"""Up to so many bits of both significands the multiplier is a few LUTs, and a DSP block would be a waste and slower."""
+
 
 class Multiplier(wiring.Component):
     """Multiply two codes of any formats exactly.
+
+    Short significands stay out of DSP blocks: the module then has the attribute `use_dsp = "no"`.
 
     Parameters:
         a, b: the formats.
         addend: of their products.
         zeros: for each operand the exponent on the wires of a zero, or None: that of a subnormal number. Where they are
             given, no operand is normalised.
+
+    Attributes:
+        attributes: of the module in the Verilog.
 
     Members:
         a, b: operand codes.
@@ -39,6 +47,8 @@ class Multiplier(wiring.Component):
         self._normalises_product = addend.has_tiny_pairs
         lower = addend.smallest_exponent < addend.least_exponent
         self._normalises_operands = zeros is None and not addend.has_tiny_pairs and lower
+        is_short = max(significand_bits(a), significand_bits(b)) <= SHORT_BITS
+        self.attributes = {"use_dsp": "no"} if is_short else {}
         super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
 
     def elaborate(self, platform: object) -> Module:

@@ -25,7 +25,7 @@ SPECS = {
         a="fp16", b="fp16", acc="e5m4", chunk=1, fold="overlap", rounding="stochastic:2", rows=3, cols=1
     ),
     "loaded": MacSpec(
-        a="e4m1", b="e4m1", acc="e5m6", chunk=4, fold="overlap", rounding="drop", rows=1, cols=2, pipeline=2
+        a="e4m1", b="e4m1", acc="e5m6", chunk=4, fold="overlap", rounding="drop", rows=1, cols=2, pipeline=3
     ),
     "int": MacSpec(a="int3", b="uint2", acc="int8", rows=2, cols=2),
     # lanes, with chunks that the accumulator's own adder folds

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "units.h"
+#include "crew.h"
 
 // A number in one form for equal values; with its reference exponent where sums are aligned by those.
 inline Number canonical(Number n) {

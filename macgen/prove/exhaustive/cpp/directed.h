@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "units.h"
+#include "crew.h"
 
 class Random {
   public:

@@ -6,7 +6,7 @@
 
 #include "closure.h"
 #include "result.h"
-#include "sampled.h"
+#include "sampled_folds.h"
 
 namespace {
 

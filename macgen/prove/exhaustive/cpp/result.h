@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "units.h"
+#include "crew.h"
 
 // A part of the proof.
 struct Phase {

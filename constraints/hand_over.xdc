@@ -1,0 +1,1 @@
+set_clock_uncertainty $uncertainty_ns [get_clocks $clock]

@@ -1,0 +1,57 @@
+"""The ports of each stream as the manifest names them, for the testbench and other people's tools."""
+
+from typing import Any
+
+from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl import Design
+from macgen.rtl.axi_layout import fields_of
+from macgen.spec_fields import Interface
+
+_MEMBERS = {
+    "a": ["valid", "ready", "data", "first", "last"],
+    "b": ["valid", "ready", "data"],
+    "c": ["valid", "ready", "data", "flags", "first", "last"],
+}
+
+_AXI = {"valid": "tvalid", "ready": "tready", "data": "tdata", "last": "tlast", "first": "tuser", "flags": "tuser"}
+
+
+def streams_of(design: Design) -> dict[str, dict[str, Any]]:
+    """Return by stream the ports of its members, its lanes and their bits; see Manifest."""
+    spec = design.spec
+    sides = {"a": (spec.rows, spec.a.width), "b": (spec.cols, spec.b.width), "c": (spec.cols, spec.out_format.width)}
+    streams: dict[str, dict[str, Any]] = {}
+    for stream, (lanes, bits) in sides.items():
+        streams[stream] = {**_ports(design, stream), "lanes": lanes, "lane_bits": bits}
+        operands = stream != "c"
+        if operands and spec.scale is not None:
+            streams[stream] |= {"scale": _port(design, stream, "scale"), "scale_bits": spec.scale.width}
+        if operands and spec.lanes > 1:
+            streams[stream]["codes"] = spec.lanes
+        if spec.interface == Interface.AXI_STREAM:
+            streams[stream] |= _fields(design, stream)
+    streams["c"]["flag_bits"] = FLAG_BITS
+    return streams
+
+
+def _ports(design: Design, stream: str) -> dict[str, str]:
+    members = _MEMBERS[stream]
+    if design.spec.interface == Interface.AXI_STREAM:
+        members = [member for member in members if stream == "a" or member != "first"]
+        members += ["last"] if stream == "b" else []
+    return {member: _port(design, stream, member) for member in members}
+
+
+def _port(design: Design, stream: str, member: str) -> str:
+    if design.spec.interface == Interface.AXI_STREAM:
+        return f"{'m' if stream == 'c' else 's'}_axis_{stream}_{_AXI.get(member, 'tdata')}"
+    return f"{stream}_{member}"
+
+
+def _fields(design: Design, stream: str) -> dict[str, int]:
+    """Return how codes lie in tdata."""
+    data, *scale = fields_of(design, stream)
+    found = {"field_bits": data.field_bits}
+    for fields in scale:
+        found |= {"scale_field_bits": fields.field_bits, "scale_low": fields.low}
+    return found
