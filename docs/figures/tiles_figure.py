@@ -38,7 +38,8 @@ def draw(spec: MacSpec) -> Drawing:
     drawing.line([(col + 16, B_TOP + length), (col + 16, row)], colour=B_COLOUR, width=2, dash=DASH, arrow=True)
     for number, tile in enumerate(tiles):
         assert tile is not None
-        x, y = LEFT + (tile.col + 0.5) * spec.cols * UNIT, TOP + (tile.row + 0.5) * spec.rows * UNIT
+        # Below the middle, where the edge of the matrix lies in the last row of tiles.
+        x, y = LEFT + (tile.col + 0.5) * spec.cols * UNIT, TOP + (tile.row + 0.75) * spec.rows * UNIT
         drawing.text(x, y + 5, str(number), bold=True, colour=RESULT_COLOUR if number == SHOWN else INK)
     drawing.text(A_LEFT + length / 2, TOP - 12, f"A, {product.rows} x {product.length}", bold=True, colour=A_COLOUR)
     drawing.text(LEFT, B_TOP - 12, f"B, {product.length} x {product.cols}", anchor="start", bold=True, colour=B_COLOUR)

@@ -226,7 +226,7 @@ def words(
             ]
             drawing.polygon(corners, fill="#FFFFFF", stroke=colour)
             assert len({values[cycle] for cycle in range(start, start + length)}) == 1  # a word waits unchanged
-            size = 10 if digits <= 4 else 8
+            size = min(10 if digits <= 4 else 8, (right - left - 2 * SLOPE) / (0.6 * digits))
             text = f"{values[start]:0{digits}x}"
             drawing.text((left + right) / 2, middle + 0.36 * size, text, size=size, mono=True)
         start += length

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from amaranth.lib.wiring import In
 
-from macgen.bundle.constraints import constraint_paths
+from macgen.bundle.constraints import CONFIG, constraint_paths
 from macgen.bundle.names import check_name
 from macgen.bundle.streams import streams_of
 from macgen.bundle.target import Target
@@ -243,6 +243,18 @@ def name_of_bundle(directory: Path) -> str | None:
         return name if known and "macgen" in values["tools"] and values["verilog"] == f"rtl/{name}.v" else None
     except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
         return None
+
+
+def has_configuration(directory: Path) -> bool:
+    """Return whether a directory's bundle has a configuration for LibreLane, as those with a clock have.
+
+    Without a manifest it is an unfinished one, which may have it.
+    """
+    try:
+        values = json.loads(_read(directory))
+        return CONFIG in values["files"] or values.get("target") is not None
+    except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
+        return not os.path.lexists(directory / MANIFEST)
 
 
 def _read(directory: Path) -> str:

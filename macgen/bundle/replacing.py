@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from macgen.bundle.manifest import MANIFEST, bundle_paths, name_of_bundle
+from macgen.bundle.manifest import MANIFEST, bundle_paths, has_configuration, name_of_bundle
 from macgen.errors import MacgenError, shown, shown_path
 
 _NAMED = 3
@@ -83,7 +83,7 @@ def _others(directory: Path, name: str) -> Iterator[str]:
     """Yield the files in a directory that are not of the bundle of this name: links never are. Folders that are empty
     or cannot be read count, too.
     """
-    files, folders = _own(name)
+    files, folders = _own(name, has_configuration(directory))
     inside = [directory]
     for folder in inside:  # grows
         path = folder.relative_to(directory).as_posix()
@@ -103,9 +103,9 @@ def _others(directory: Path, name: str) -> Iterator[str]:
                 yield path
 
 
-def _own(name: str) -> tuple[tuple[str, ...], set[str]]:
+def _own(name: str, configuration: bool) -> tuple[tuple[str, ...], set[str]]:
     """Return the files of a bundle and their folders."""
-    paths = bundle_paths(name, handed_over=True)
+    paths = bundle_paths(name, configuration)
     return (*paths, MANIFEST), {str(PurePosixPath(path).parent) for path in paths} - {"."}
 
 
@@ -116,8 +116,9 @@ def _remove(directory: Path, name: str) -> None:
     """
     files: list[str] = []
     folders: set[str] = set()
+    configuration = has_configuration(directory)
     for each in {name, name_of_bundle(directory) or name}:
-        own = _own(each)
+        own = _own(each, configuration)
         files += own[0]
         folders |= own[1]
     for path in sorted(files, key=MANIFEST.__eq__):

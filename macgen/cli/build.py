@@ -177,7 +177,8 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     "--io-share",
     type=float,
     metavar="X",
-    help="With --clock-mhz: share of the period taken outside before inputs and after outputs.  [default: 0.2]",
+    help="With --clock-mhz: share of the period taken outside before inputs and after outputs; native ports "
+    "meet at most 0.475.  [default: 0.2]",
 )
 @click.option(
     "--meet",

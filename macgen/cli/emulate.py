@@ -1,6 +1,7 @@
 """`macgen emulate`: what a network of an ONNX file computes on an arithmetic, bit for bit."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,14 +135,15 @@ def emulate(
     from macgen.cli import console
     from macgen.presentation.emulation_table import print_emulation
 
-    if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
-        raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
+    _check_apart(
+        {"json": json_path, "plot": plot}, {"model": model, "data": data, "labels": labels, "spec": spec, "plan": plan}
+    )
     given = {name: value for name in _ARITHMETIC if (value := options.pop(name)) is not None}
     arithmetic = _arithmetic(preset, spec, plan, given, chunks)
     if plot is not None:
-        from macgen.presentation.emulation_plot import figure_type
+        from macgen.presentation.drawing import check_drawable
 
-        figure_type(Path(plot).suffix)
+        check_drawable(Path(plot).suffix)
         check_writable("plot", plot)
     part = None
     if json_path is not None and json_path != STANDARD:
@@ -163,14 +165,8 @@ def emulate(
         )
 
     def write_json() -> None:
-        if json_path is not None:
+        if json_path is not None and json_path != STANDARD:
             write_file("json", json_path, done.to_json().encode())
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-    def print_tables() -> None:
-        if json_path != STANDARD:
-            print_emulation(done, console.output())
 
     def draw() -> None:
         if plot is not None:
@@ -178,23 +174,44 @@ def emulate(
 
             write_file("plot", plot, draw_emulation(done, Path(plot).suffix))
 
-    _give_all(write_json, print_tables, draw)
+    def print_it() -> None:
+        if json_path == STANDARD:
+            write_file("json", STANDARD, done.to_json().encode())
+        else:
+            print_emulation(done, console.output())
+
+    _give_all(write_json, draw, print_it)  # a closed standard output ends the program
+    if part is not None:
+        part.unlink(missing_ok=True)
+
+
+def _check_apart(written: Mapping[str, str | None], read: Mapping[str, Path | str | None]) -> None:
+    """Refuse a file that is written and is another one of the command's, under whatever name."""
+    files = {name: os.path.realpath(path) for name, path in {**read, **written}.items() if path not in (None, STANDARD)}
+    for name in written:
+        for other, file in files.items():
+            if other != name and files.get(name) == file and (Path(file).is_file() or not Path(file).exists()):
+                first, second = (name, other) if other in written else (other, name)
+                raise MacgenError(f"{first} and {second} are both {shown_path(written[name])}; accepted are two files")
 
 
 def _give_all(*outputs: Callable[[], None]) -> None:
     """Give every output, also where another cannot be given: what they hold may have taken hours.
 
     Raises:
-        MacgenError: some could not be given, and why.
+        Exception: that of the output that could not be given.
+        MacgenError: of several, their reasons.
     """
-    reasons = []
+    errors = []
     for give in outputs:
         try:
             give()
-        except MacgenError as error:
-            reasons.append(str(error))
-    if reasons:
-        raise MacgenError("; ".join(reasons))
+        except Exception as error:  # of a picture, whatever matplotlib raises
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise MacgenError("; ".join(str(error) for error in errors)) from errors[0]
 
 
 def _arithmetic(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from macgen.cli.files import STANDARD, write_file
+from macgen.cli.files import STANDARD, check_writable, write_file
 from macgen.cli.parameters import SectionedCommand, dimensions, integer
 from macgen.errors import MacgenError, shown, shown_path
 
@@ -79,6 +79,13 @@ def system(
 
     if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
         raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
+    if plot is not None:
+        from macgen.presentation.drawing import file_type_of
+
+        file_type_of(Path(plot).suffix)
+        check_writable("plot", plot)
+    if json_path is not None and json_path != STANDARD:
+        check_writable("json", json_path)
     files: dict[tuple[str, str], bytes] = {}
     with console.progress(f"Laying out on {click.format_filename(directory)}") as stage:
         found = schedule(
@@ -88,7 +95,7 @@ def system(
             model=model,
             batch=batch,
             dims=dimensions(dims) or None,
-            only=only or ("forward",),
+            only=only or None,
             report=report,
             progress=stage,
         )

@@ -14,7 +14,7 @@ from macgen.emulate.exact import kernel
 from macgen.errors import MacgenError, shown
 from macgen.nn.scaling import Scales, Seen, block_scales, ends
 from macgen.numerics import FloatFormat, Format
-from macgen.numerics.nearest import applies, nearest
+from macgen.numerics.nearest import applies, held_by_float32, nearest
 from macgen.spec import MacSpec
 
 Array = NDArray[Any]
@@ -298,8 +298,7 @@ class OnSpec:
         if isinstance(fmt, FloatFormat) and applies(fmt) and not lost:
             return nearest(fmt, x)
         rounded = fmt.quantize(x)
-        narrow = isinstance(fmt, FloatFormat) and fmt.precision <= 24 and fmt.exp_bits < 8
-        return rounded.astype(np.float32) if narrow else rounded
+        return rounded.astype(np.float32) if isinstance(fmt, FloatFormat) and held_by_float32(fmt) else rounded
 
 
 def _spread(scales: Array, block: int | None, length: int) -> Array:

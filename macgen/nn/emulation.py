@@ -69,9 +69,9 @@ def emulate(
         scales: of operands, see `ScaleKind`.
         per: `tensor`, or `channel` for a scale of each output channel of weights.
         result: name of the model's result that is compared; None: the first.
-        decide: makes answers of a batch's result; a record knows it by its name. None: truth values and int64, such as
-            an ArgMax has, are answers themselves. Else it is the index of the largest value along the last axis; where
-            that has one value or there is one axis, whether it is above one half, or the integer.
+        decide: makes answers of a batch's result; a record knows it by those of the float32 run. None: truth values and
+            int64, such as an ArgMax has, are answers themselves. Else it is the index of the largest value along the
+            last axis; where that has one value or there is one axis, whether it is above one half, or the integer.
         batch: examples computed together; None: as many as memory suggests. With stochastic rounding, random numbers
             begin anew with each product of a batch.
         alone: examples on which each layer runs alone on the arithmetic, all others in float32, to see which hurts
@@ -89,7 +89,7 @@ def emulate(
     rule = ScaleRule(scales, per)
     samples = load_samples(data) if isinstance(data, (str, Path)) else data
     loaded = EmulatedModel(model, samples, batch=batch)
-    settings = make_settings([layer.layer.name for layer in loaded.layers], spec, plan, sweep_mantissa)
+    settings = make_settings([layer.layer for layer in loaded.layers], spec, plan, sweep_mantissa)
     chosen = _result(loaded, result)
     right = None if labels is None else np.asarray(labels)
     if right is not None and right.dtype.kind == "f" and not np.isfinite(right).all():
@@ -99,7 +99,7 @@ def emulate(
     check_integer("alone", alone, 0)
     few = loaded.first(alone) if alone else None
     measure(model, loaded.batches[0].feed)  # in a process of its own: a damaged model may take it down
-    run = _fingerprint(loaded, settings, rule, right, (chosen, alone, getattr(decide, "__qualname__", "")))
+    run = _fingerprint(loaded, settings, rule, right, (chosen, alone))
     kept = Record(None if record is None else Path(record), run)
     try:
         return _Work(loaded, settings, rule, chosen, decide or _decide, right, few, threads, kept, progress).done()
@@ -137,11 +137,45 @@ def _fingerprint(
 
 def _decide(result: Array) -> Array:
     """Return the answers of a result, as `emulate` says."""
+    if _is_index(result):
+        return np.asarray(result.argmax(axis=-1))
+    values = result[..., 0] if result.ndim > 1 and result.shape[-1] == 1 else result
+    return np.asarray(values if result.dtype.kind in "biu" else values > 0.5)
+
+
+def _is_index(result: Array) -> bool:
+    """Whether answers are indices along the last axis."""
     one = result.ndim < 2 or result.shape[-1] == 1
-    values = result[..., 0] if result.ndim > 1 and one else result
-    if result.dtype.kind == "b" or result.dtype == np.int64 or (one and result.dtype.kind in "iu"):
-        return np.asarray(values)
-    return np.asarray(values > 0.5 if one else result.argmax(axis=-1))
+    return not (one or result.dtype.kind == "b" or result.dtype == np.int64)
+
+
+def _check_kind(labels: Array, answers: Array, classes: int | None) -> None:
+    """Refuse labels that no answer can equal.
+
+    Parameters:
+        labels: finite, or no numbers.
+        answers: of a batch.
+        classes: how many there are; None: not known.
+
+    Raises:
+        MacgenError: they are of another kind, or beyond the classes.
+    """
+    if labels.dtype.kind not in "biuf" or answers.dtype.kind not in "biuf":
+        if labels.dtype.kind != answers.dtype.kind:
+            raise MacgenError(f"labels are of type {labels.dtype}; accepted are such as the answers: {answers.dtype}")
+        return
+    if answers.dtype.kind == "f":
+        return
+    if answers.dtype.kind == "b":
+        never, accepted = (labels != 0) & (labels != 1), "truth values, or 0 and 1"
+    elif classes is None:
+        never, accepted = labels != np.rint(labels.astype(np.float64)), "integers"
+    else:
+        values = labels.astype(np.float64)
+        never = (values != np.rint(values)) | (values < 0) | (values >= classes)
+        accepted = f"integers from 0 to {classes - 1}, indices along the result's last axis"
+    if never.any():
+        raise MacgenError(f"labels hold {shown(labels[never][0].item())}, which is no answer; accepted are {accepted}")
 
 
 @dataclass(frozen=True)
@@ -198,9 +232,10 @@ class _Work:
         runs = []
         for setting in self._all:
             scales = []
-            for layer, spec, each in zip(self._model.layers, setting.specs, seen, strict=True):
+            layers = zip(self._model.layers, self._model.weights, setting.specs, seen, strict=True)
+            for layer, weight, spec, each in layers:
                 check_signs(layer.layer.name, spec, each)
-                scales.append(choose_scales(spec, each, self._rule, layer.weight is not None))
+                scales.append(choose_scales(spec, each, self._rule, weight is not None))
             runs.append(self._run(setting, scales))
         return Emulation(
             model=self._model.name,
@@ -218,7 +253,8 @@ class _Work:
     # -- pieces --------------------------------------------------------------------------------------------------------
 
     def _in_float32(self) -> list[Any]:
-        watched = [Watched(layer.layer.name, layer.weight is not None) for layer in self._model.layers]
+        layers = zip(self._model.layers, self._model.weights, strict=True)
+        watched = [Watched(layer.layer.name, weight is not None) for layer, weight in layers]
         for number, batch in enumerate(self._model.batches):
             self._step("float32")
             results = self._model.run(batch.feed, watched)
@@ -226,6 +262,9 @@ class _Work:
                 self._model.check_cut(batch.feed, results)
                 self._check_labels(np.asarray(results[self._result]), batch)
             self._float.append(np.asarray(results[self._result]))
+        if self._decide is not _decide:
+            answers = repr([np.asarray(self._decide(result)).tolist() for result in self._float])
+            self._record.check("answers in float32", hashlib.sha256(answers.encode()).hexdigest())
         for each in watched:
             if each.seen.result is None:
                 raise MacgenError(
@@ -250,6 +289,9 @@ class _Work:
             raise MacgenError(
                 f"labels have the shape {self._labels.shape}; accepted is {expected}, one for each answer"
             )
+        if self._labels is not None:
+            classes = result.shape[-1] if self._decide is _decide and _is_index(result) else None
+            _check_kind(self._labels, answers, classes)
 
     def _run(self, setting: Setting, scales: Sequence[Scales]) -> Run:
         pieces = []

@@ -68,6 +68,7 @@ class EmulatedModel:
     Attributes:
         name: how sentences call the model.
         layers: the layers in the order of computation, each with its node's operands.
+        weights: which operand of each layer holds weights.
         passed_over: operations with multiply-accumulates, or of which it is not known, that stay in float32, and how
             often each occurs.
         batches: the examples.
@@ -97,6 +98,12 @@ class EmulatedModel:
         self._of_node: dict[str, list[int]] = {}
         for index, layer in enumerate(self.layers):
             self._of_node.setdefault(layer.output, []).append(index)
+        nodes = {output: node for node in self._model.graph.node for output in node.output}
+        self.weights: Sequence[operations.Weight] = [
+            weight
+            for output in self._of_node
+            for weight in operations.weights_of(nodes[output], found.tensors.constants)
+        ]
         values = sum(count_of(found.tensors.shape(tensor)) for tensor in found.tensors.types)
         self._slice = one
         self.macs = sum(layer.layer.forward.macs for layer in self.layers)
@@ -127,7 +134,8 @@ class EmulatedModel:
         def compute(node: NodeProto, inputs: Sequence[Array | None]) -> Sequence[Array]:
             indices = self._of_node[next(output for output in node.output if output)]
             own = [products[index] for index in indices]
-            return operations.compute(node, inputs, own, self.layers[indices[0]].weight, self._what(node, indices[0]))
+            weights = [self.weights[index] for index in indices]
+            return operations.compute(node, inputs, own, weights, self._what(node, indices[0]))
 
         first = 0 if first_layer is None else self._cut.stage_of(self.layers[first_layer].output)
         return self._cut.run(feed, compute, first=first, keep=keep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 Array = NDArray[Any]
+Weight = Literal["a", "b"] | None
+"""Which operand of a layer holds weights; None: neither."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Call:
         given: its attributes.
         inputs: its inputs; None: left out.
         products: of its layers, in their order.
-        weight: which operand holds weights; None: neither.
+        weights: which operand of each layer holds weights.
         what: how sentences call it.
     """
 
@@ -41,7 +43,7 @@ class Call:
     given: Mapping[str, Any]
     inputs: Sequence[Array | None]
     products: Sequence[Products]
-    weight: Literal["a", "b"] | None
+    weights: Sequence[Weight]
     what: str
 
     def input(self, index: int) -> Array:
@@ -64,11 +66,43 @@ def refusal(node: NodeProto) -> str | None:
     return None
 
 
+def weights_of(node: NodeProto, constants: Collection[str]) -> list[Weight]:
+    """Return which operand of each of a node's layers holds weights: one that is the same whatever the input.
+
+    Parameters:
+        node: of an operation in `OPERATIONS`.
+        constants: the tensors that are.
+    """
+    key = operator_key(node)
+    if key == "Einsum":
+        left, *others = (source in constants for source in node.input)
+        found: list[Weight] = []
+        for right in others:
+            if not (left and right):  # of constants alone: no layer
+                found.append("b" if right else "a" if left else None)
+            left = left and right
+        return found
+    if key in _SIDES:
+        a, b = (node.input[index] in constants for index in _SIDES[key])
+        return ["b" if b else "a" if a else None]
+    return ["b" if node.input[index] in constants else None for index in _KERNELS[key]]
+
+
+_SIDES = {"Gemm": (0, 1), "MatMul": (0, 1), "MatMulInteger": (0, 1), "QLinearMatMul": (0, 3)}
+"""The inputs either of which may hold weights."""
+
+_KERNELS = {
+    "Conv": (1,), "ConvInteger": (1,), "ConvTranspose": (1,), "QLinearConv": (3,), "GRU": (1, 2), "LSTM": (1, 2),
+    "RNN": (1, 2),
+}  # fmt: skip
+"""The operands b of each layer where they alone may."""
+
+
 def compute(
     node: NodeProto,
     inputs: Sequence[Array | None],
     products: Sequence[Products],
-    weight: Literal["a", "b"] | None,
+    weights: Sequence[Weight],
     what: str,
 ) -> list[Array]:
     """Return a node's results.
@@ -77,20 +111,20 @@ def compute(
         node: of an operation in `OPERATIONS`.
         inputs: its inputs; None: left out.
         products: of its layers, in their order.
-        weight: which operand holds weights; None: neither.
+        weights: which operand of each layer holds weights.
         what: how sentences call it.
 
     Raises:
         MacgenError: the inputs do not fit the operation, or an attribute is refused.
     """
-    call = Call(node, attributes(node), inputs, products, weight, what)
+    call = Call(node, attributes(node), inputs, products, weights, what)
     return OPERATIONS[operator_key(node)](call)
 
 
 # -- matrices ----------------------------------------------------------------------------------------------------------
 
 
-def multiply(products: Products, a: Array, b: Array, weight: Literal["a", "b"] | None = "b") -> Array:
+def multiply(products: Products, a: Array, b: Array, weight: Weight = "b") -> Array:
     """Return the product of stacks of matrices, as NumPy's `matmul` shapes and broadcasts them.
 
     Weights on the left change places with the activations, so that weights are always the operands b.
@@ -124,14 +158,14 @@ def _product(products: Products, a: Array, b: Array) -> Array:
 
 def _matmul(call: Call) -> list[Array]:
     a, b = call.input(0), call.input(1)
-    return [_typed(multiply(call.products[0], a, b, call.weight), a.dtype)]
+    return [_typed(multiply(call.products[0], a, b, call.weights[0]), a.dtype)]
 
 
 def _gemm(call: Call) -> list[Array]:
     a, b, c = call.input(0), call.input(1), call.optional(2)
     left = a.T if call.given.get("transA") else a
     right = b.T if call.given.get("transB") else b
-    y = multiply(call.products[0], left, right, call.weight) * call.given.get("alpha", 1.0)
+    y = multiply(call.products[0], left, right, call.weights[0]) * call.given.get("alpha", 1.0)
     if c is not None:
         y = y + c * call.given.get("beta", 1.0)
     return [_typed(y, a.dtype)]
@@ -158,13 +192,12 @@ def _einsum(call: Call) -> list[Array]:
     out = [labels[label] for label in equation.out]
     (left, own), *others = terms
     # A product whose operands are both constant is no layer.
-    layers = list(call.products)[::-1]
+    layers = list(zip(call.products, call.weights, strict=True))[::-1]
     for number, (right, its) in enumerate(others):
         later = {label for _, names in others[number + 1 :] for label in names}
         kept_labels = [label for label in dict.fromkeys([*own, *its]) if label in out or label in later]
         last = len(others) - number
-        products = layers[last - 1] if last <= len(layers) else None
-        weight = call.weight if number == 0 else None
+        products, weight = layers[last - 1] if last <= len(layers) else (None, None)
         left, own = _contract(products, left, own, right, its, kept_labels, size, weight), kept_labels
     return [_typed(np.einsum(left, own, out), operands[0].dtype)]
 
@@ -177,7 +210,7 @@ def _contract(
     its: list[int],
     kept: list[int],
     size: Mapping[int, int],
-    weight: Literal["a", "b"] | None,
+    weight: Weight,
 ) -> Array:
     """Return a sum of products over the labels that are not kept, as a stack of matrix products."""
     if products is None:
@@ -253,7 +286,7 @@ def _typed(y: Array, dtype: np.dtype[Any]) -> Array:
 def _matmul_integer(call: Call) -> list[Array]:
     a = _less_zero(call.input(0), call.optional(2), -2)
     b = _less_zero(call.input(1), call.optional(3), -1)
-    return [_whole(multiply(call.products[0], a, b, call.weight)).astype(np.int32)]
+    return [_whole(multiply(call.products[0], a, b, call.weights[0])).astype(np.int32)]
 
 
 def _conv_integer(call: Call) -> list[Array]:
@@ -272,7 +305,7 @@ def _qlinear_matmul(call: Call) -> list[Array]:
     a, b = _less_zero(call.input(0), call.optional(2), -2), _less_zero(call.input(3), call.optional(5), -1)
     a_scale, b_scale = call.input(1), call.input(4)
     a_scale = a_scale.reshape(-1, 1) if a_scale.ndim == 1 and a_scale.size > 1 else a_scale
-    sums = _whole(multiply(call.products[0], a, b, call.weight)) * a_scale * b_scale
+    sums = _whole(multiply(call.products[0], a, b, call.weights[0])) * a_scale * b_scale
     return [_requantized(call, sums, call.input(6), call.optional(7))]
 
 

@@ -67,6 +67,17 @@ class Record:
                 self._file.write(b"%08x %s\n" % (zlib.crc32(line), line))
                 self._file.flush()
 
+    def check(self, name: str, piece: Any) -> None:
+        """Keep a piece that is the same in every process of the run.
+
+        Raises:
+            MacgenError: the file has another one, or cannot be written.
+        """
+        if name not in self._pieces:
+            self.put(name, piece)
+        elif self._pieces[name] != piece:
+            raise self._of_another_run()
+
     def close(self) -> None:
         """Close the file; it stays where it is if there are pieces in it."""
         if self._file is not None and not self._file.closed:
@@ -102,10 +113,7 @@ class Record:
             rest = file.read() if of_some_run else b""
             unfinished_head = b"\n" not in first and (_START.startswith(first) or first.startswith(_START))
             if not (ours or unfinished_head or (of_some_run and b"\n" not in rest)):
-                raise MacgenError(
-                    f"{shown_path(self._path)} is there, and not of this run; accepted is it deleted, or the model, "
-                    f"data and options that it was begun with"
-                )
+                raise self._of_another_run()
         *lines, unfinished = rest.split(b"\n")
         if ours:
             for line in lines:
@@ -120,6 +128,12 @@ class Record:
                 file.truncate()
                 file.write(head + b"\n")
                 file.flush()
+
+    def _of_another_run(self) -> MacgenError:
+        return MacgenError(
+            f"{shown_path(self._path)} is there, and not of this run; accepted is it deleted, or the model, data and "
+            f"options that it was begun with"
+        )
 
     def _piece(self, line: bytes) -> tuple[str, Any]:
         checksum, _, text = line.partition(b" ")

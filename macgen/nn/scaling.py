@@ -205,12 +205,16 @@ def block_scales(x: Array, fmt: Format, scale: ScaleFormat | FloatFormat, chunk:
     wanted = np.zeros((rows, chunks * size))
     wanted[:, :length] = np.where(x < 0, x / least if least else 0.0, x / most)
     wanted = wanted.reshape(rows, chunks, size).max(axis=2)
-    grid = _positive_values(scale)
-    scales = grid[np.minimum(np.searchsorted(grid, wanted), len(grid) - 1)]
+    scales = _smallest_from(scale, wanted)
     return x / np.repeat(scales, size, axis=1)[:, :length], scales
 
 
-def _positive_values(scale: ScaleFormat | FloatFormat) -> Array:
-    values = np.asarray(scale.decode(np.arange(1 << scale.width)), dtype=np.float64)
-    values = values[np.isfinite(values) & (values > 0)]
-    return np.unique(values[(values > 2.0**-500) & (values < 2.0**500)])
+def _smallest_from(scale: ScaleFormat | FloatFormat, wanted: Array) -> Array:
+    """Return the smallest positive values of a format that are no smaller; its largest of infinite ones and NaN."""
+    # Scales beyond would take operands out of binary64.
+    wanted = np.maximum(np.fmin(wanted, 2.0**500), 2.0**-500)
+    if isinstance(scale, ScaleFormat):
+        fraction, exponent = np.frexp(wanted)
+        exponent = exponent - (fraction == 0.5)
+        return np.asarray(np.ldexp(1.0, np.clip(exponent, -scale.bias, scale.nan_code - 1 - scale.bias)))
+    return np.maximum(-scale.quantize(-wanted, "floor"), scale.min_subnormal)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from macgen.errors import MacgenError, check_integer, shown
+from macgen.network.gemm import Layer
 from macgen.numerics import MAX_MAN_BITS, FloatFormat
 from macgen.spec import MacSpec
 from macgen.width.plan_file import PlanFile, load_plan
@@ -36,11 +37,11 @@ class Setting:
     exact: bool = False
 
 
-def make_settings(names: Sequence[str], spec: Specs, plan: Plans, sweep: Collection[int]) -> list[Setting]:
+def make_settings(layers: Sequence[Layer], spec: Specs, plan: Plans, sweep: Collection[int]) -> list[Setting]:
     """Return what a network is to run on: specs first, each at every width of a sweep, then plans.
 
     Parameters:
-        names: of the network's layers.
+        layers: of the network.
         spec: one spec or several.
         plan: one plan or several, or their files.
         sweep: mantissa bits.
@@ -56,10 +57,10 @@ def make_settings(names: Sequence[str], spec: Specs, plan: Plans, sweep: Collect
         raise MacgenError("sweep-mantissa does not go with plan, which has widths of its own; accepted is a spec")
     swept = [narrow for each in specs for narrow in (_sweep(each, sweep) if sweep else [each])]
     settings = [
-        Setting(label, _man_bits(each) if sweep else None, (each,) * len(names))
+        Setting(label, _man_bits(each) if sweep else None, (each,) * len(layers))
         for each, label in zip(swept, _labels(swept), strict=True)
     ]
-    planned = [_planned(each, names) for each in plans]
+    planned = [_planned(each, layers) for each in plans]
     of_plans = [Setting(label, None, each) for each, label in zip(planned, _plan_labels(planned), strict=True)]
     for given in (settings, of_plans):
         for number, setting in enumerate(given):
@@ -93,15 +94,24 @@ def _man_bits(spec: MacSpec) -> int | None:
     return spec.acc.man_bits if isinstance(spec.acc, FloatFormat) else None
 
 
-def _planned(plan: PlanFile, names: Sequence[str]) -> tuple[MacSpec, ...]:
-    forward = {row.layer: row.spec for row in plan.rows if row.kind == "forward"}
-    missing = [name for name in names if name not in forward]
-    if missing:
-        raise MacgenError(
-            f"plan has no forward GEMM of layer {shown(missing[0])}; accepted is a plan of this model, made with its "
-            f"forward GEMMs"
-        )
-    return tuple(forward[name] for name in names)
+def _planned(plan: PlanFile, layers: Sequence[Layer]) -> tuple[MacSpec, ...]:
+    forward = {row.layer: row for row in plan.rows if row.kind == "forward"}
+    for layer in layers:
+        row = forward.get(layer.name)
+        if row is None:
+            raise MacgenError(
+                f"plan has no forward GEMM of layer {shown(layer.name)}; accepted is a plan of this model, made with "
+                f"its forward GEMMs"
+            )
+        length = layer.forward.length
+        if row.dot.length != length or row.op not in ("", layer.op):
+            planned = f"{row.op or layer.op} of {row.dot.length} products"
+            raise MacgenError(
+                f"plan has layer {shown(layer.name)} as {shown(planned)}, where the model has "
+                f"{shown(f'{layer.op} of {length} products')}; accepted is a plan of this model and of the data's "
+                f"shapes"
+            )
+    return tuple(forward[layer.name].spec for layer in layers)
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------

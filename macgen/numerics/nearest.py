@@ -26,6 +26,11 @@ def applies(fmt: FloatFormat) -> bool:
     return within and fmt.subnormals == Subnormals.GRADUAL and fmt.encoding != Encoding.FNUZ
 
 
+def held_by_float32(fmt: FloatFormat) -> bool:
+    """Whether float32 has every value of a format, whatever its bias."""
+    return fmt.man_bits < 24 and fmt.lsb_exponent >= -149 and fmt.max_exponent < 128
+
+
 def nearest(fmt: FloatFormat, x: NDArray[np.float64]) -> NDArray[Any]:
     """Return what `fmt.quantize(x)` returns: rounded to nearest, ties to even, saturated.
 
@@ -39,9 +44,8 @@ def nearest(fmt: FloatFormat, x: NDArray[np.float64]) -> NDArray[Any]:
     Returns:
         float32 where that holds all values of the format, else float64.
     """
-    holds = fmt.man_bits < 24 and fmt.lsb_exponent >= -149 and fmt.max_exponent < 128
     flat = np.ascontiguousarray(x).reshape(-1)
-    rounded = np.empty(flat.shape, np.float32 if holds else np.float64)
+    rounded = np.empty(flat.shape, np.float32 if held_by_float32(fmt) else np.float64)
     dropped = _MAN_BITS - fmt.man_bits
     below_half, kept = np.int64((1 << (dropped - 1)) - 1), np.int64(-1 << dropped)
     shift = 1.5 * 2.0 ** (_MAN_BITS + fmt.lsb_exponent)

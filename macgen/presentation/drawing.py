@@ -30,6 +30,17 @@ def file_type_of(suffix: str) -> str:
     return file_type
 
 
+def check_drawable(suffix: str) -> None:
+    """Refuse a plot before what it is to show is computed.
+
+    Raises:
+        MacgenError: the file's suffix is another.
+        ToolError: matplotlib is missing.
+    """
+    file_type_of(suffix)
+    _matplotlib()
+
+
 @contextlib.contextmanager
 def new_figure(width: float, height: float) -> Iterator["Figure"]:
     """Give a figure of a size in inches to draw on, with the settings of all plots.
@@ -37,13 +48,9 @@ def new_figure(width: float, height: float) -> Iterator["Figure"]:
     Raises:
         ToolError: matplotlib is missing.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ToolError("matplotlib is missing: --plot needs it; install it with pip install 'macgen[plot]'") from None
+    mpl, figure_class = _matplotlib()
     with mpl.rc_context({"svg.hashsalt": "macgen", "svg.fonttype": "none", "font.size": 11}):
-        yield Figure(figsize=(width, height), layout="constrained")
+        yield figure_class(figsize=(width, height), layout="constrained")
 
 
 def content(figure: "Figure", file_type: str) -> bytes:
@@ -52,3 +59,12 @@ def content(figure: "Figure", file_type: str) -> bytes:
     no_date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_type, {})
     figure.savefig(buffer, format=file_type, dpi=100, metadata=no_date)
     return buffer.getvalue()
+
+
+def _matplotlib() -> "tuple[Any, type[Figure]]":
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ToolError("matplotlib is missing: --plot needs it; install it with pip install 'macgen[plot]'") from None
+    return mpl, Figure

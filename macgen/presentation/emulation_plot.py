@@ -1,19 +1,16 @@
 """A network on an arithmetic as a picture: accuracy over width, or the noise of each layer next to the formulas'."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from macgen.errors import MacgenError, ToolError, shown
 from macgen.nn.results import Answers, Emulation, Run
+from macgen.presentation.drawing import content, file_type_of, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-FILE_TYPES = ("svg", "png", "pdf")
 
 # Of the Okabe-Ito palette; the marks differ too.
 _COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
@@ -21,23 +18,6 @@ _MARKS = "os^D"
 _EXACT, _FLOAT = "#009E73", "#555555"
 _LEAST = 1e-9
 _LONGEST_NAME = 28
-
-
-def figure_type(suffix: str) -> "tuple[str, type[Figure]]":
-    """Return the type of a picture's file, and what draws it.
-
-    Raises:
-        MacgenError: the type is none of `FILE_TYPES`.
-        ToolError: matplotlib is missing.
-    """
-    file_type = suffix.removeprefix(".").lower()
-    if file_type not in FILE_TYPES:
-        raise MacgenError(f"plot has the suffix {shown(suffix)}; accepted are .{', .'.join(FILE_TYPES)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ToolError("matplotlib is missing: --plot needs it; install it with pip install 'macgen[plot]'") from None
-    return file_type, Figure
 
 
 def draw_emulation(
@@ -61,25 +41,19 @@ def draw_emulation(
         MacgenError: the suffix is another.
         ToolError: matplotlib is missing.
     """
-    file_type, figure_class = figure_type(suffix)
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.hashsalt": "macgen", "svg.fonttype": "none", "font.size": 11}):
-        if curves := _curves(emulation):
-            figure = figure_class(figsize=(8, 8), layout="constrained")
+    file_type = file_type_of(suffix)
+    curves = _curves(emulation)
+    height = 8 if curves else 2.2 + 0.3 * len(emulation.runs) + 0.28 * len(emulation.runs[0].layers)
+    with new_figure(8, height) as figure:
+        if curves:
             upper, lower = figure.subplots(2, 1, sharex=True)
             _draw_accuracy(upper, emulation, curves, planned, chance)
             _draw_noise(lower, curves)
             spec = emulation.exact.layers[0].spec
             upper.set_title(title or f"{emulation.examples} examples; operands {spec.a} x {spec.b}")
         else:
-            height = 2.2 + 0.3 * len(emulation.runs) + 0.28 * len(emulation.runs[0].layers)
-            figure = figure_class(figsize=(8, height), layout="constrained")
             _draw_layers(figure, emulation.runs)
-        buffer = io.BytesIO()
-        no_date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(file_type, {})
-        figure.savefig(buffer, format=file_type, dpi=100, metadata=no_date)
-    return buffer.getvalue()
+        return content(figure, file_type)
 
 
 def _curves(emulation: Emulation) -> dict[str, list[Run]]:

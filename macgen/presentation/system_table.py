@@ -52,6 +52,7 @@ def _conclusions(schedule: Schedule) -> list[str]:
         "Cycles: from the first beat to the last result, operands on offer and results taken in every cycle.",
         "Bytes a cycle: in and out at the array's ports, flags not counted; once: each matrix moved once.",
     ]
+    lines += [f"Note: {note}." for note in schedule.notes]
     if schedule.energy is not None:
         c = schedule.energy.conditions
         lines.append(

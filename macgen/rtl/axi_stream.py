@@ -117,13 +117,13 @@ class RoundSlice(wiring.Component):
         m.d.sync += count.eq(left + put)
         for place in range(depth):
             comes = put & (left == place)
-            above, end_above = (
-                (beats[place + 1], ends[place + 1]) if place + 1 < depth else (self.i_payload, Const(0, 1))
-            )
             with m.If(comes):
                 m.d.sync += beats[place].eq(self.i_payload)
-            with m.Elif(take):
-                m.d.sync += beats[place].eq(above)
+            end_above: Value = Const(0, 1)  # nothing is above the last place, which keeps its beat
+            if place + 1 < depth:
+                end_above = ends[place + 1]
+                with m.Elif(take):
+                    m.d.sync += beats[place].eq(beats[place + 1])
             m.d.sync += ends[place].eq(Mux(comes, self.i_last, Mux(take, end_above, ends[place])))
         return m
 
@@ -141,15 +141,17 @@ class AxiArray(wiring.Component):
 
     Element k of all dot products of a tile enters in one beat of each operand stream: column k of A, row k of B. The
     two streams may come at different times. After the beat with s_axis_a_tlast the tile leaves, row by row. With
-    `interleave` the beats of as many tiles alternate, and their results within each row; a packet is all of them.
+    `interleave` the beats of as many tiles alternate, and their results within each row; a packet is all of them. It is
+    whole rounds, a beat for each tile, and starts again only with the first tile's beat.
 
     Members:
         s_axis_a_tvalid, s_axis_a_tready: handshake; a beat moves at a clock edge with both.
         s_axis_a_tdata: operand codes, row 0 lowest. With lanes one code for each, lane 0 lowest; then the scales of all
             rows, where there are any.
-        s_axis_a_tlast: the beat ends the dot products; with `interleave` those of all tiles of the packet.
+        s_axis_a_tlast: the beat ends the dot products; with `interleave` those of all tiles of the packet: it is the
+            last tile's.
         s_axis_a_tuser: the beat starts dot products; unfinished ones are dropped. Implied after reset and after tlast,
-            so that it may be tied to 0.
+            so that it may be tied to 0. With `interleave` only with the first tile's beat.
         s_axis_b_tvalid, s_axis_b_tready: handshake.
         s_axis_b_tdata: operand codes, column 0 lowest. With lanes one code for each, lane 0 lowest; then the scales of
             all columns.

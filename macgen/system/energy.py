@@ -74,11 +74,16 @@ def energy_of(report: Report | str | os.PathLike[str], spec: MacSpec) -> Energy:
             raise TypeError
     except (LookupError, TypeError):
         raise MacgenError(f"{name} has not the figures of a report; {_ACCEPTED}") from None
-    for field, value in spec.to_dict().items():
-        if field not in of_report or of_report[field] != value:
+    try:
+        other = MacSpec.from_dict(of_report).core  # it is the core that a report prices
+    except MacgenError as error:
+        raise MacgenError(f"{name}: spec: {error}") from None
+    theirs, ours = other.to_dict(), spec.core.to_dict()
+    for field in {**ours, **theirs}:
+        if theirs.get(field) != ours.get(field):
             raise MacgenError(
-                f"{name} is of an array with {field} {shown(of_report.get(field))}, this one has {shown(value)}; "
-                f"accepted is a report of the same array"
+                f"{name} is of an array with {field} {shown(theirs.get(field))}, this one has "
+                f"{shown(ours.get(field))}; accepted is a report of the same array"
             )
     pj_of_mw = 1e3 / clock
     return Energy(total * pj_of_mw, sum(idle) * pj_of_mw, conditions)

@@ -13,6 +13,7 @@ from macgen.errors import MacgenError, check_choices, check_function, check_path
 from macgen.network.gemm import KINDS, Gemm, Layer, Network
 from macgen.network.papers import paper_network
 from macgen.spec import MacSpec
+from macgen.spec_fields import Interface
 from macgen.system.energy import Energy, energy_of
 from macgen.system.tiling import MatrixProduct, Tiling
 from macgen.system.timing import Cycles, cycles
@@ -108,6 +109,13 @@ class Schedule:
     uncounted: Mapping[str, int]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences (without their full stops) on what the figures leave out."""
+        if self.spec.interface != Interface.AXI_STREAM:
+            return ()
+        return ("cycles and bytes are those of the core, without its AXI4-Stream ports, whose fields are whole bytes",)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of all products."""
         return sum(row.macs for row in self.rows)
@@ -145,6 +153,7 @@ class Schedule:
             "energy_a_cycle_pj": None if energy is None else {"busy": energy.busy_pj, "idle": energy.idle_pj},
             "conditions": None if energy is None else dict(energy.conditions),
             "uncounted": dict(self.uncounted),
+            "notes": list(self.notes),
         }
 
 
@@ -161,7 +170,7 @@ def schedule(
     model: str | os.PathLike[str] | None = None,
     batch: int | None = None,
     dims: Mapping[str, int] | None = None,
-    only: Collection[str] = ("forward",),
+    only: Collection[str] | None = None,
     report: Report | str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Schedule:
@@ -174,7 +183,7 @@ def schedule(
         model: instead, an ONNX file.
         batch: examples computed together, with a network's name or a model; None: 1, or as the model says.
         dims: sizes of a model's open dimensions, by name.
-        only: kinds of GEMMs, of `forward`, `backward`, `gradient`.
+        only: kinds of GEMMs, of `forward`, `backward`, `gradient`, with a network or a model; None: `forward`.
         report: the record of `macgen.report`, or the file that `macgen report --json` wrote: it gives the energy.
         progress: is called with what is being done.
 
@@ -192,10 +201,11 @@ def schedule(
             f"{' and '.join(given) or 'nothing'} given to compute; accepted is one of --gemm MxNxK, --network NAME and "
             f"a file MODEL.onnx"
         )
-    kinds = check_choices("only", only, KINDS)
+    kinds = check_choices("only", ("forward",) if only is None else only, KINDS)
     energy = None if report is None else energy_of(report, spec)
     if products:
-        for what, value in (("batch", batch), ("dim", next(iter(dims or {}), None))):
+        kind = None if only is None else " ".join(kinds)
+        for what, value in (("batch", batch), ("dim", next(iter(dims or {}), None)), ("only", kind)):
             if value is not None:
                 raise MacgenError(
                     f"{what} {shown(value)} does not go with gemm; accepted is it with a network or model"

@@ -16,7 +16,7 @@ from macgen import tools
 from macgen.bundle.opening import open_bundle
 from macgen.errors import MAX_COUNT, ToolError, check_flag, check_integer, check_path, check_type
 from macgen.numerics.flags import FLAG_BITS
-from macgen.rtl import Design
+from macgen.rtl import Design, core_module
 from macgen.spec import MacSpec
 from macgen.system.operands import Operands
 from macgen.system.words import Words, result_words, results, word_count
@@ -180,6 +180,8 @@ def compiled(
 ) -> Iterator[Simulation]:
     """Compile a bundle's Verilog once for several products; what is compiled goes with the block.
 
+    Of a bundle with AXI4-Stream ports it is the core, without the register slices.
+
         with macgen.system.compiled("build/mac12") as array:
             Y = array.matmul(A, B)
 
@@ -195,19 +197,21 @@ def compiled(
     tools.check_timeout(timeout)
     opened = open_bundle(check_path("bundle", bundle), trust=trust)
     tools.require_all("verilator", "g++", "perl", needed_by="simulation with verilator")
-    spec = opened.manifest.spec
+    spec, name = opened.manifest.spec, opened.manifest.name
     with tools.work_directory(None, "system") as work:
         (work.path / "array.v").write_bytes(opened.verilog)
-        (work.path / "ports.h").write_text(_ports(spec), encoding="utf-8")
-        models = {"array": opened.manifest.top}
+        core = core_module(Design(spec), name)  # which has native ports
+        (work.path / "ports.h").write_text(_ports(spec, core == name), encoding="utf-8")
+        models = {"array": core}
         program = tools.compile_verilated(_PROGRAM, models, ["array.v"], work=work.path, timeout=timeout)
         work.keep = False
         yield Simulation(spec, program, work, timeout)
 
 
-def _ports(spec: MacSpec) -> str:
-    """Return the header that tells the program the array's ports."""
+def _ports(spec: MacSpec, is_top: bool) -> str:
+    """Return the header that tells the program the array's ports, be it the top module or one inside."""
     design = Design(spec)
+    clocking = design.clocking if is_top else design.clocking.inner
     scale = 0 if spec.scale is None else spec.scale.width
     words = {
         "A_WORDS": spec.rows * design.a_bits,
@@ -217,11 +221,16 @@ def _ports(spec: MacSpec) -> str:
         "C_WORDS": spec.cols * spec.out_format.width,
         "F_WORDS": spec.cols * FLAG_BITS,
     }
+    low = int(clocking.reset_low)
     lines = [
         "#pragma once",
         '#include "Varray.h"',
         f"#define SCALES {int(scale > 0)}",
+        f"#define CLOCK {clocking.clock}",
+        f"#define RESET {clocking.reset}",
+        *([] if clocking.enable is None else [f"#define ENABLE {clocking.enable}"]),
         *(f"constexpr int {name} = {word_count(bits)};" for name, bits in words.items()),
+        f"constexpr int IN_RESET = {1 - low}, OUT_OF_RESET = {low};",
         f"constexpr int ROWS = {spec.rows}, TURNS = {spec.interleave};",
     ]
     return "\n".join([*lines, ""])

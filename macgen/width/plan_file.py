@@ -28,12 +28,14 @@ class PlannedRow:
         kind: forward, backward or gradient.
         dot: its dot products.
         spec: with the accumulator planned for them.
+        op: the layer's operation; empty: not known.
     """
 
     layer: str
     kind: Kind
     dot: Sum
     spec: MacSpec
+    op: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def _row(name: str, values: Any, goal: Goal) -> PlannedRow:
     kind = _member(name, values, "kind", str)
     if kind not in KINDS:
         raise MacgenError(f"{name} has kind {shown(kind)}; accepted are {', '.join(KINDS)}")
+    op = _member(name, {"op": "", **values}, "op", str)
     acc = _member(name, values, "acc", str)
     chunk = _member(name, values, "chunk", int, type(None))
     try:
@@ -173,7 +176,7 @@ def _row(name: str, values: Any, goal: Goal) -> PlannedRow:
         spec = MacSpec(a=a, b=b, acc=acc, chunk=chunk, outer=goal.outer, rounding=goal.rounding)
     except MacgenError as error:
         raise error if str(error).startswith(name) else MacgenError(f"{name}: {error}") from None
-    return PlannedRow(layer, kind, dot, spec)
+    return PlannedRow(layer, kind, dot, spec, op)
 
 
 def _tuples(value: Any) -> Any:

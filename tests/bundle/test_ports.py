@@ -28,6 +28,26 @@ SPECS = {
     "enable": SMALL.replace(clock_enable=True, interleave=2),
 }  # fmt: skip
 
+_BLOCK = re.compile(r"^  always @\((?P<events>[^)]*)\) begin\n(?P<body>.*?)^  end$", re.M | re.S)
+
+
+@pytest.mark.parametrize("name", ["axi-turns", "async-low-enable", "enable"])
+def test_every_register_obeys_clock_enable_and_reset(name):
+    """An enable in every clocked block, and where there is a reset, it is an event if it is asynchronous."""
+    text = re.sub(r"//.*", "", to_verilog(SPECS[name], "dut"))
+    clocked = [block for block in _BLOCK.finditer(text) if "posedge" in block["events"]]
+    assert len(clocked) == len(re.findall(r"always @\(posedge", text)) > 8
+    has_event = SPECS[name].reset == "async"
+    reset = 0
+    for block in clocked:
+        assert re.search(r"\b(clk_en|aclken)\b", block["body"]), block[0]
+        resets = re.search(r"\b(rst|rst_n|aresetn)\b", block["body"]) is not None
+        is_event = re.search(r"edge (rst|rst_n|aresetn)\b", block["events"]) is not None
+        assert is_event == (resets and has_event), block[0]
+        reset += resets
+    assert 0 < reset < len(clocked)
+
+
 every_choice = pytest.mark.parametrize("name", SPECS)
 
 

@@ -55,6 +55,7 @@ OTHERS = {
     "rtl": lambda mac: [(mac / "rtl").rename(mac.parent / "elsewhere"), (mac / "rtl").symlink_to("../elsewhere")],
     "mac.core": lambda mac: link(mac / "mac.core", "../mine.core"),
     "pipe": lambda mac: os.mkfifo(mac / "pipe"),
+    "config.json": lambda mac: of_a_folder(mac, "config.json"),  # that of a bundle with a clock is its own
     "cpu.v": lambda mac: (mac / "cpu.v").symlink_to("/nowhere"),
 }
 
@@ -101,6 +102,20 @@ def test_another_programs_manifest_makes_no_bundle(tmp_path, manifest):
     with pytest.raises(MacgenError, match=r"is no bundle \(it holds 'manifest.json'\)"):
         build(SPEC, tmp_path / "mac", force=True)
     assert tree(tmp_path) == {path: data for path, data in before.items() if path != "mac/thesis.tex"}
+
+
+def test_the_configuration_of_a_bundle_with_a_clock_is_its_own(tmp_path):
+    """Whether its manifest lists the file or has the clock; the user's stays after a bundle without one."""
+    for change in ({}, {"files": {}}, {"target": None}):
+        build(SPEC, tmp_path / "mac", clock_mhz=400, force=True)
+        values = json.loads((tmp_path / "mac" / MANIFEST).read_text())
+        (tmp_path / "mac" / MANIFEST).write_text(json.dumps(values | change))
+        build(OTHER, tmp_path / "mac", force=True)
+        assert not (tmp_path / "mac" / "config.json").exists()
+    of_a_folder(tmp_path / "mac", "config.json")
+    with pytest.raises(MacgenError, match=r"holds 'config.json' beside the bundle"):
+        build(OTHER, tmp_path / "mac", clock_mhz=400, force=True)
+    assert (tmp_path / "mac" / "config.json").read_text() == "years of work"
 
 
 def test_a_manifest_does_not_make_files_the_bundles(tmp_path):

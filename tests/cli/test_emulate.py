@@ -1,5 +1,6 @@
 """macgen emulate: the tables, the files, and one sentence for whatever is refused."""
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from macgen.cli.files import write_file
 from macgen.errors import MacgenError
 from macgen.nn import emulation
-from macgen.presentation import emulation_plot
+from macgen.presentation import emulation_plot, emulation_table
 from tests.cli.runner import command, invoke, refused
 from tests.network.models import constant, model, node, saved, value
 from tests.nn.test_emulation import X, in_float32, perceptron
@@ -153,6 +154,36 @@ def test_each_output_is_given_whatever_becomes_of_others(folder, monkeypatch):
     assert not (folder / "out.json.part").exists()
 
 
+def test_files_are_there_though_nobody_reads_standard_output(folder, monkeypatch):
+    arguments = ("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "read.json", "--plot", "read.svg")
+
+    def closed(*arguments):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(emulation_table, "print_emulation", closed)
+        assert invoke(*arguments).exit_code == 1
+    for name in ("read.json", "read.svg", "read.json.part"):
+        assert (folder / name).exists()
+    assert "e6m4, no chunks" in invoke(*arguments).stdout
+    assert not (folder / "read.json.part").exists()
+
+
+def test_a_picture_that_fails_takes_nothing_with_it(folder, monkeypatch):
+    def damaged(*arguments):
+        raise ValueError("a fault of the drawing")
+
+    arguments = ("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "kept.json", "--plot", "kept.svg")
+    printed = []
+    monkeypatch.setattr(emulation_plot, "draw_emulation", damaged)
+    monkeypatch.setattr(emulation_table, "print_emulation", lambda *arguments: printed.append(1))
+    with pytest.raises(ValueError, match="a fault of the drawing"):
+        invoke(*arguments)
+    assert printed == [1]
+    assert (folder / "kept.json").exists()
+    assert (folder / "kept.json.part").exists()
+
+
 def test_beside_a_device_nothing_is_kept():
     result = invoke("emulate", "model.onnx", "--data", "x.npy", *OPERANDS, "--json", "/dev/null")
     assert result.exit_code == 0, result.stderr
@@ -183,6 +214,11 @@ def test_a_refused_command_does_not_stand_in_the_way(folder):
     (("--data", "x.npy", "--preset", "int8", "--sweep-mantissa", "2..3"), "sweep-mantissa does not go with acc int28"),
     (("--data", "x.npy", "--plot", "p.txt"), "plot has the suffix '.txt'; accepted are .svg, .png, .pdf"),
     (("--data", "x.npy", "--plot", "p.svg", "--json", "p.svg"), "json and plot are both 'p.svg'"),
+    (("--data", "x.npy", "--json", "model.onnx"), "model and json are both 'model.onnx'; accepted are two files"),
+    (("--data", "x.npy", "--json", "./x.npy"), "data and json are both './x.npy'; accepted are two files"),
+    (("--data", "x.npy", "--labels", "y.npy", "--json", "y.npy"), "labels and json are both 'y.npy'"),
+    (("--data", "x.npy", "--spec", "s.svg", "--plot", "s.svg"), "spec and plot are both 's.svg'"),
+    (("--data", "x.npy", "--plan", "words.npy", "--json", "words.npy"), "plan and json are both 'words.npy'"),
     (("--data", "x.npy", "--plot", "nowhere/p.svg"), "plot 'nowhere/p.svg' cannot be written (No such file"),
     (("--data", "x.npy", "--plot", "x.npy/p.svg"), "plot 'x.npy/p.svg' cannot be written (Not a directory"),
     (("--data", "x.npy", "--json", "nowhere/r.json"), "json 'nowhere/r.json' cannot be written (No such file"),
@@ -195,6 +231,12 @@ def test_refused(arguments, message, folder):
     before = sorted(os.listdir(folder))
     assert message in refused("emulate", "model.onnx", *arguments)
     assert sorted(os.listdir(folder)) == before
+
+
+def test_an_input_under_another_name_is_not_overwritten(folder, tmp_path):
+    (tmp_path / "link.json").symlink_to(folder / "x.npy")
+    text = refused("emulate", "model.onnx", "--data", "x.npy", "--json", tmp_path / "link.json")
+    assert text == f"data and json are both '{tmp_path}/link.json'; accepted are two files"
 
 
 def test_a_model_that_is_none(tmp_path):

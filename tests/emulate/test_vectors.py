@@ -108,7 +108,10 @@ def check(cases):
     for (spec, a, b, scales, pairs), some in zip(cases, problems, strict=True):
         if spec.random_place == "out":
             continue
-        values = vectors.compute(some)
+        try:
+            values = vectors.compute(some)
+        except vectors.OffGridError:  # or not clearly on it, as with subnormals below float32's: the exact kernel's
+            continue
         if values is not None and spec.outer_format.width <= 53:
             planned += 1
             assert_same(values, expected(spec, a, b, scales, pairs))
@@ -160,7 +163,7 @@ def drawn_specs(count, number):
 
 @pytest.mark.prove
 def test_random_specs_are_the_same_as_golden():
-    assert check(cases_of(np.random.default_rng(3), drawn_specs(100, 3), 6)) > 300
+    assert check(cases_of(np.random.default_rng(3), drawn_specs(200, 3), 6)) > 600
 
 
 # -- rules, exhaustively --------------------------------------------------------------------------------------------

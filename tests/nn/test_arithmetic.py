@@ -6,7 +6,8 @@ import pytest
 from macgen import golden
 from macgen.errors import MacgenError
 from macgen.nn.arithmetic import OnSpec, Tally, Watched
-from macgen.nn.scaling import Scales, block_scales
+from macgen.nn.scaling import Scales, block_scales, ends
+from macgen.numerics import parse_format
 from macgen.spec import MacSpec
 
 RANDOM = np.random.default_rng(3)
@@ -29,6 +30,23 @@ def test_equal_to_golden_in_the_units_of_the_network():
     assert tally.noise == pytest.approx(((y - exact) ** 2).sum(), rel=1e-12)
     assert tally.signal == pytest.approx((exact**2).sum(), rel=1e-12)
     assert (tally.macs, tally.results, tally.lost) == (120, 12, 0)
+
+
+@pytest.mark.parametrize("name", [
+    "e4m3fn", "e4m3fnuz", "e4m3:flush", "e3m0finite", "e4m3:bias=200:flush", "e4m3:bias=-150:flush",
+    "e7m4:bias=150:flush", "e7m3:bias=-100:flush", "e7m4:bias=180:none", "e8m23:flush", "e7m24", "e10m20:flush",
+    "int8", "uint8", "fix12.-4",
+])  # fmt: skip
+def test_operands_are_rounded_as_quantize_does(name):
+    """Whatever the bias: a format that float32 does not hold is not brought to it."""
+    fmt = parse_format(name)
+    least, most = ends(fmt)
+    x = most * RANDOM.normal(size=(40, 20)) * 2.0 ** RANDOM.integers(-30, 2, (40, 20))
+    a, b = OnSpec("layer", MacSpec(a=fmt, b=fmt, acc="e11m52"), Scales(1.0, np.ones((1, 1)))).operands(x, x.T)
+    expected = fmt.quantize(np.clip(x, least, most))
+    for found, wanted in ((a, expected), (b, expected.T)):
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
 
 
 def test_exact_sums_have_no_noise():

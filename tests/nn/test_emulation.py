@@ -1,5 +1,6 @@
 """A whole network on an arithmetic: scales, accuracy, what each layer does, and a run that was interrupted."""
 
+import functools
 import itertools
 import json
 
@@ -87,7 +88,7 @@ def test_noise_is_near_its_prediction(path):
 
 def test_accuracy_against_labels(path):
     labels = in_float32(perceptron()).argmax(axis=1)
-    labels[:10] += 1  # wrong ones
+    labels[:10] = (labels[:10] + 1) % 5  # wrong ones
     result = emulate(path, X, spec=SPEC.replace(acc="e8m20"), labels=labels)
     assert result.float32.accuracy == 0.75
     assert result.float32.agreement == 1.0
@@ -341,6 +342,82 @@ def test_scales_of_each_arithmetic(path):
     assert [layer.scales for layer in narrow.layers] == [layer.scales for layer in again.layers]
 
 
+def first_of_each(result):
+    return result.reshape(len(result), -1)[:, 0]
+
+
+EINSUM_WEIGHTS = {
+    "w": RANDOM.normal(size=(6, 16)), "v": RANDOM.normal(size=(16, 3)), "u": RANDOM.normal(size=(3, 16)),
+    "s": RANDOM.normal(size=(16,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("equation", "inputs", "weights"), [
+    ("nj,jk->nk", "x v", ["b"]),
+    ("ij,nj->ni", "w x", ["a"]),
+    ("ij,jk,nk->ni", "w v z", ["a"]),
+    ("nj,jk,kl->nl", "x v u", ["b", "b"]),
+    ("ij,nj,jk->nik", "w x v", ["a", "b"]),
+    ("nj,ij,mj->nim", "x w x", ["b", None]),
+    ("nj,jk,k->n", "x v t", ["b", "b"]),
+])  # fmt: skip
+def test_weights_anywhere_in_an_einsum(equation, inputs, weights, tmp_path):
+    """Examples are in batches of unequal size, weights have a scale for each channel wherever they stand."""
+    arrays = [constant(name, x, "float32") for name, x in {**EINSUM_WEIGHTS, "t": [1.0, -2.0, 0.5]}.items()]
+    nodes = [node("Identity", "y0", "y")]
+    x = X[:8, :3] if "z" in inputs else X[:8]
+    made = model([node("Einsum", inputs.replace("z", "x"), "y0", equation=equation, name="ein"), *nodes],
+                 [value("x", ("N", x.shape[1]))], arrays, [value("y")])  # fmt: skip
+    path = saved(tmp_path, made)
+    batch = 8 if "m" in equation else 3
+    assert EmulatedModel(path, x).weights == weights
+    whole, parts = (
+        emulate(path, x, spec=SPEC.replace(acc="e8m20"), per="channel", batch=each, alone=2, decide=first_of_each)
+        for each in (8, batch)
+    )
+    assert whole.runs[0].error < 0.01
+    assert parts.runs[0].error == pytest.approx(whole.runs[0].error, rel=1e-6)
+    for layer in whole.runs[0].layers:
+        assert layer.scales[1] > 0
+
+
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "LSTM"])
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+def test_weights_that_are_computed(op, per, tmp_path):
+    """Of the input, and so as many as examples: they have one scale, whatever batches there are."""
+    if op == "LSTM":  # states' weights are computed, inputs' are not
+        weights = [constant("w", RANDOM.normal(size=(1, 16, 16)), "float32"), constant("sx", [-1, 4, 16]),
+                   constant("sr", [-1, 16, 4])]  # fmt: skip
+        nodes = [node("Reshape", "x sx", "s"), node("Reshape", "x sx0", "r0"), node("ReduceMean", "r0", "r", axes=[0]),
+                 node("LSTM", "s w r", "y0", hidden_size=4, name="cell"),
+                 node("Reshape", "y0 sy", "y")]  # fmt: skip
+        weights += [constant("sx0", [-1, 16, 4]), constant("sy", [-1, 16])]
+        x = RANDOM.normal(size=(7, 64)).astype("float32")
+        expected = ["b", None]
+    else:
+        weights = [constant("k", RANDOM.normal(size=(1, 4, 3, 3)), "float32"), constant("shape", [-1, 4, 2, 2]),
+                   constant("back", [-1, 4])]  # fmt: skip
+        nodes = [
+            node("Reshape", "x shape", "w"),
+            node("Conv", "k w", "y0", name="conv"),
+            node("Reshape", "y0 back", "y"),
+        ]
+        if op == "ConvTranspose":
+            nodes[1:2] = [
+                node("Transpose", "w", "turned", perm=[1, 0, 2, 3]),
+                node("ConvTranspose", "k turned", "y0", name="up"),
+            ]
+            weights[2] = constant("back", [-1, 16])
+        x, expected = X[:7], [None]
+    made = model(nodes, [value("x", ("N", x.shape[1]))], weights)
+    path = saved(tmp_path, made)
+    assert EmulatedModel(path, x).weights == expected
+    result = emulate(path, x, spec=SPEC.replace(acc="e8m20"), per=per, batch=3 if op != "LSTM" else 7, alone=0)
+    assert result.runs[0].error < 0.02
+    for layer, weight in zip(result.runs[0].layers, expected, strict=True):
+        assert weight or layer.scales[1] == layer.scales[2]
+
+
 # -- a long run --------------------------------------------------------------------------------------------------------
 
 
@@ -384,6 +461,19 @@ def test_a_record_of_another_run_is_refused(change, path, tmp_path):
         emulate(path, **{**arguments, **change}, record=tmp_path / "run.part")
 
 
+def test_a_record_of_other_answers_is_refused(path, tmp_path):
+    """Whatever decides: a function that a call made has no name that tells it from others."""
+
+    def of_sign(sign, result):
+        return (sign * result).argmax(axis=-1)
+
+    arguments = {"spec": SPEC, "alone": 0, "record": tmp_path / "run.part"}
+    first = emulate(path, X, decide=functools.partial(of_sign, 1), **arguments)
+    assert emulate(path, X, decide=functools.partial(of_sign, 1), **arguments) == first
+    with pytest.raises(MacgenError, match="is there, and not of this run"):
+        emulate(path, X, decide=functools.partial(of_sign, -1), **arguments)
+
+
 def test_a_record_of_other_weights_is_refused(tmp_path):
     """Weights in a file of their own are the model, too."""
     made = perceptron()
@@ -424,6 +514,39 @@ def test_arguments_that_are_refused(arguments, message, path):
     with pytest.raises(MacgenError) as error:
         emulate(path, X, **arguments)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (["one"] * 40, "labels are of type <U3; accepted are such as the answers: int64"),
+    ([None] * 40, "labels are of type object; accepted are such as the answers: int64"),
+    ([0.5] * 40, "labels hold 0.5, which is no answer; accepted are integers from 0 to 4, indices along the"),
+    ([4] * 39 + [5], "labels hold 5, which is no answer; accepted are integers from 0 to 4, indices along the"),
+    ([-1] + [0] * 39, "labels hold -1, which is no answer; accepted are integers from 0 to 4, indices along the"),
+])  # fmt: skip
+def test_labels_that_are_no_answers(labels, message, path):
+    with pytest.raises(MacgenError) as error:
+        emulate(path, X, spec=SPEC, labels=labels)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(("labels", "answers", "refused"), [
+    ([1, 0], [True, False], False),
+    ([1.0, 0.0], [True, False], False),
+    ([2, 0], [True, False], True),
+    ([0.7, 0.0], [True, False], True),
+    ([77.0, -5.0], [1, 2], False),  # of classes, whose number is not known
+    ([1.5, 1.0], [1, 2], True),
+    ([True, False], [1, 0], False),
+    ([0.3, 7.0], [0.1, 0.2], False),
+    (["a", "b"], ["b", "c"], False),
+    (["a", "b"], [0.1, 0.2], True),
+])  # fmt: skip
+def test_labels_of_the_answers_kind(labels, answers, refused):
+    try:
+        emulation._check_kind(np.array(labels), np.array(answers), None)
+        assert not refused
+    except MacgenError:
+        assert refused
 
 
 def test_a_plan_has_no_sweep(path):

@@ -103,7 +103,7 @@ def test_nothing_but_zeros():
     assert scales.both.tolist() == [[1, 1]]
 
 
-@pytest.mark.parametrize("scale", ["e8m0fnu", "e4m3fn"])
+@pytest.mark.parametrize("scale", ["e8m0fnu", "e4m3fn", "bf16", "fp32"])
 def test_chunks_get_the_smallest_scale_with_which_they_fit(scale):
     fmt = parse_format("e2m1finite")
     scale = ScaleFormat.parse(scale) if scale.endswith("fnu") else parse_format(scale)
@@ -112,12 +112,24 @@ def test_chunks_get_the_smallest_scale_with_which_they_fit(scale):
     assert scales.shape == (5, 3)
     np.testing.assert_allclose(values * np.repeat(scales, 16, axis=1)[:, :40], x)
     assert np.abs(values).max() <= fmt.max
-    grid = scale.decode(np.arange(1 << scale.width))
+    smaller = scale.decode(scale.encode(scales) - 1)
     for row, chunk in np.ndindex(scales.shape):
         largest = np.abs(x[row, 16 * chunk :][:16]).max()
-        smaller = grid[np.isfinite(grid) & (grid < scales[row, chunk]) & (grid > 0)].max()
-        assert largest / smaller > fmt.max
+        assert largest / smaller[row, chunk] > fmt.max
     assert block_scales(x, fmt, scale, None)[1].shape == (5, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["e8m0fnu", "e2m0fnu", "e4m3fn", "e4m3fnuz", "e4m3:flush", "e4m3:none", "e5m2", "bf16"]
+)
+def test_scales_by_search_of_all_of_them(name):
+    scale = ScaleFormat.parse(name) if name in ("e8m0fnu", "e2m0fnu") else parse_format(name)
+    values = scale.decode(np.arange(1 << scale.width))
+    grid = np.unique(values[np.isfinite(values) & (values > 0)])
+    x = 6 * 2.0 ** np.random.default_rng(0).uniform(-20, 20, 300)
+    x = np.concatenate([x, 6 * grid[:40], 6 * grid[-40:], [0.0, 1e-300, 1e300]])[:, np.newaxis]
+    expected = grid[np.minimum(np.searchsorted(grid, x / 6), len(grid) - 1)]
+    np.testing.assert_array_equal(block_scales(x, parse_format("e2m1finite"), scale, None)[1], expected)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -1,9 +1,12 @@
 """What a network runs on: names that tell arithmetics apart, and plans that fit the network."""
 
+from dataclasses import replace
+
 import pytest
 
 import macgen
 from macgen.errors import MacgenError
+from macgen.network.gemm import linear_layer
 from macgen.nn.settings import make_settings
 from macgen.spec import MacSpec
 from macgen.width.plan_file import parse_plan
@@ -12,8 +15,12 @@ SPEC = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m4")
 NAMES = ("one", "two")
 
 
+def layers(names=NAMES, length=500):
+    return [linear_layer(name, batch=1, inputs=length, outputs=3, op="dot") for name in names]
+
+
 def labels(spec=None, plan=None, sweep=(), names=NAMES):
-    return [setting.label for setting in make_settings(names, spec, plan, sweep)]
+    return [setting.label for setting in make_settings(layers(names), spec, plan, sweep)]
 
 
 def planned(**options):
@@ -39,7 +46,7 @@ def test_what_else_differs_is_named():
 
 
 def test_each_layer_has_the_spec():
-    (setting,) = make_settings(NAMES, SPEC, None, ())
+    (setting,) = make_settings(layers(), SPEC, None, ())
     assert (setting.specs, setting.man_bits, setting.exact) == ((SPEC, SPEC), None, False)
 
 
@@ -59,3 +66,18 @@ def test_given_twice():
         labels(plan=[plan, plan], names=[plan.rows[0].layer])
     with pytest.raises(MacgenError, match=r"^e6m2, no chunks is given twice"):
         labels([SPEC, SPEC.replace(acc="e6m5")], sweep=[2])
+
+
+def test_a_plan_of_another_model_with_these_names():
+    plan = planned()
+    names = [plan.rows[0].layer]
+    with pytest.raises(MacgenError) as error:
+        make_settings(layers(names, 512), None, plan, ())
+    assert str(error.value) == (
+        f"plan has layer {names[0]!r} as 'dot of 500 products', where the model has 'dot of 512 products'; accepted "
+        f"is a plan of this model and of the data's shapes"
+    )
+    (row,) = plan.rows
+    other = replace(plan, rows=(replace(row, op="Conv"),))
+    with pytest.raises(MacgenError, match=r"as 'Conv of 500 products', where the model has 'dot of 500 products'"):
+        make_settings(layers(names), None, other, ())

@@ -9,7 +9,7 @@ from rich.console import Console
 from macgen.errors import MacgenError
 from macgen.nn.arithmetic import Tally
 from macgen.nn.results import Answers, Emulation, LayerResult, Run
-from macgen.presentation.emulation_plot import draw_emulation, figure_type
+from macgen.presentation.emulation_plot import draw_emulation
 from macgen.presentation.emulation_table import print_emulation
 from macgen.spec import MacSpec
 
@@ -163,4 +163,4 @@ def test_layers_of_several_runs():
 
 def test_another_type_of_file():
     with pytest.raises(MacgenError, match=r"^plot has the suffix '.txt'; accepted are .svg, .png, .pdf$"):
-        figure_type(".txt")
+        draw_emulation(emulation(ONE), ".txt")

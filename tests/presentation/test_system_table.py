@@ -37,6 +37,11 @@ def test_energy_takes_the_place_of_what_matters_less():
     assert any("random operands; library generic45, 500 MHz" in line for line in lines)
 
 
+def test_a_note_says_of_what_ports_the_figures_are():
+    lines = printed(schedule(presets["default"].replace(interface="axi-stream"), gemms=[(4, 4, 4)]))
+    assert any(line.startswith("Note: cycles and bytes are those of the core, without ") for line in lines)
+
+
 def test_sizes_have_no_layers():
     lines = printed(schedule(presets["default"], gemms=[(4, 4, 64)]))
     assert lines[0].split()[0] == "MxNxK"

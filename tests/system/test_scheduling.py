@@ -10,6 +10,7 @@ from macgen.cost.estimate import Cost, Report
 from macgen.errors import MacgenError
 from macgen.network import Gemm, Layer, Network, conv_layer, linear_layer, matmul_layer
 from macgen.system import MatrixProduct, schedule
+from macgen.system.energy import energy_of
 from tests.network.models import model, node, saved, value, weight
 
 SPEC = MacSpec(a="int8", b="int4", acc="int20", lanes=2, rows=4, cols=8)
@@ -54,6 +55,27 @@ def test_energy_is_the_reports():
     assert long.energy_uj == pytest.approx((500 * 6 + (13 - 1 + 4) * 2) * 1e-6)
     assert found.energy_uj == pytest.approx(short.energy_uj + long.energy_uj)
     assert found.to_dict()["energy_a_cycle_pj"] == {"busy": pytest.approx(6), "idle": pytest.approx(2)}
+
+
+def test_a_report_of_the_same_core_is_taken_and_one_with_more_fields_refused():
+    ports = SPEC.replace(interface="axi-stream", clock_enable=True)
+    assert schedule(ports, gemms=[(1, 1, 1)], report=report_of(SPEC)).energy_uj is not None
+    values = report_of(SPEC)
+    assert schedule(SPEC, gemms=[(1, 1, 1)], report=report_of(ports)).energy == energy_of(values, SPEC)
+    values.spec["chunk"] = 64  # which stands in no spec without one
+    with pytest.raises(MacgenError, match="is of an array with chunk 64, this one has None; accepted"):
+        schedule(SPEC, gemms=[(1, 1, 1)], report=values)
+    values.spec["colour"] = "red"
+    with pytest.raises(MacgenError, match=r"^report: spec: .*colour"):
+        schedule(SPEC, gemms=[(1, 1, 1)], report=values)
+
+
+def test_figures_of_axi_ports_are_the_cores():
+    ports, note = SPEC.replace(interface="axi-stream"), "cycles and bytes are those of the core"
+    found, native = (schedule(spec, gemms=[(10, 9, 7)]) for spec in (ports, SPEC))
+    assert (found.cycles, found.rows[0].traffic) == (native.cycles, native.rows[0].traffic)
+    assert found.to_dict()["notes"][0].startswith(note)
+    assert native.to_dict()["notes"] == []
 
 
 def test_every_layer_of_a_network():

@@ -54,6 +54,21 @@ def test_products_are_emulates_and_take_the_cycles_predicted(name, tmp_path):
         check_refusals(array)
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [
+        {"reset_active": "low", "reset": "async"},
+        {"clock_enable": True},
+        {"interface": "axi-stream", "reset_active": "low", "clock_enable": True, "interleave": 2},
+    ],
+)
+def test_other_ports_make_no_difference(ports, tmp_path):
+    """Clock, reset and clock enable are driven as they are named; of AXI4-Stream it is the core that runs."""
+    rng = np.random.default_rng(6)
+    with compiled(build(ARRAYS["plain"].replace(rows=1, **ports), tmp_path / "array")) as array:
+        check(array, 3, 4, 5, rng, STALLS[0])
+
+
 def check_refusals(array):
     spec = array.spec
     a, b, scales = operands(np.random.default_rng(5), spec, 2, 3, 5)

@@ -46,7 +46,7 @@ def test_plans_are_read_back(tmp_path, goal):
     loaded = load_plan(path)
     assert loaded.goal == goal
     assert loaded.rows == tuple(
-        PlannedRow(row.layer, row.gemm.kind, row.plan.sum, row.plan.spec()) for row in found.rows
+        PlannedRow(row.layer, row.gemm.kind, row.plan.sum, row.plan.spec(), row.op) for row in found.rows
     )
     assert load_plan(str(path)) == loaded == parse_plan(found.to_json(), "plan")
 

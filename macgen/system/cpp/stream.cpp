@@ -105,15 +105,18 @@ int run(char** arguments) {
     VerilatedContext context;
     Varray array(&context);
     const auto clock = [&] {
-        array.clk = 1;
+        array.CLOCK = 1;
         array.eval();
-        array.clk = 0;
+        array.CLOCK = 0;
     };
-    array.clk = array.a_valid = array.b_valid = array.c_ready = array.a_first = array.a_last = 0;
-    array.rst = 1;
+    array.CLOCK = array.a_valid = array.b_valid = array.c_ready = array.a_first = array.a_last = 0;
+#ifdef ENABLE
+    array.ENABLE = 1;
+#endif
+    array.RESET = IN_RESET;
     array.eval();
     for (int cycle = 0; cycle < 2; ++cycle) clock(), array.eval();
-    array.rst = 0;
+    array.RESET = OUT_OF_RESET;
 
     uint64_t sent = 0, received = 0, before = 0, cycles = 0, gaps = 0, waiting = 0, quiet = 0;
     uint32_t row[C_WORDS + F_WORDS];
