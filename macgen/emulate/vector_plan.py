@@ -4,11 +4,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from macgen.emulate.carrier import CARRIERS, Carrier
+from macgen.emulate.carrier import CARRIERS, FLOAT32, Carrier
 from macgen.emulate.value_range import OVERFLOW_SPECIAL, OperandFacts, ValueRange, grown_bound
 from macgen.emulate.vector_rounding import RoundingPlan, Terms, fixed_rounding, float_rounding
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
+
+MOST_MIN_EXPONENT = FLOAT32.max_exponent - FLOAT32.precision
+"""Exponent of the smallest normal number of formats that plans are made for; no format of use has more."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ def choose_vectors(
         bound: a bound of the sum of their products' magnitudes.
         scales: what is known of both operands' scales.
     """
+    formats = [fmt for fmt in (spec.product, spec.acc, spec.outer_format) if isinstance(fmt, FloatFormat)]
+    if any(fmt.min_exponent > MOST_MIN_EXPONENT for fmt in formats):
+        return None  # what rounds sums on the subnormal grid would be beyond the carrier
     plans = [_within(carrier, spec, length, a, b, bound) for carrier in CARRIERS]
     found = [plan for plan in plans if plan is not None]
     if not found:
@@ -97,6 +103,8 @@ def _within(
     aligned = None if spec.aligned_bits is None else (spec.aligned_bits, spec.lanes)
     if aligned is not None and not finite:
         return None
+    if aligned is not None and product is not None and product.ends in ("not_a_number", "infinite", "infinite_down"):
+        return None  # products that are too large become what has no binade to be aligned with
     if aligned is None and not tree:
         addends = addends.summed(spec.lanes)
         if not carrier.represents(addends):

@@ -156,6 +156,8 @@ def float_rounding(
         exact = True
     if p == 1 and ends == "clamp" and terms.specials and kind not in ("rne", "floor"):
         return None  # NaN without its bits below the last place would be infinity
+    if p == 1 and kind == "stochastic" and (terms.specials or ends == "not_a_number"):
+        return None  # a random number reaches NaN's highest bit and carries into the sign: it would become a number
     unit = math.ldexp(1.0, q - p)
     word = 8 * carrier.dtype().itemsize
     grid = gradual and addends.lsb_exponent < acc.lsb_exponent

@@ -166,6 +166,22 @@ def test_random_specs_are_the_same_as_golden():
     assert check(cases_of(np.random.default_rng(3), drawn_specs(200, 3), 6)) > 600
 
 
+@pytest.mark.parametrize("fmt", ["e5m0fn", "e5m0fn:bias=126:flush"])
+@pytest.mark.parametrize("overflow", ["saturate", "nan"])
+def test_nan_stays_nan_beside_random_numbers(fmt, overflow):
+    """With one significand bit, random numbers reach all bits that tell NaN from infinity."""
+    spec = MacSpec(a=fmt, b=fmt, acc=fmt, rounding="stochastic:27", overflow=overflow, rows=3, cols=1)
+    values = emulate.matmul(spec, np.full((40, 1), np.nan), np.full((1, 9), spec.b.max))
+    assert np.isnan(values).all()
+
+
+def test_products_far_below_a_format_of_large_numbers_are_zero():
+    """What rounds them on the format's grid is beyond float32: infinite, and then NaN."""
+    spec = MacSpec(a="e8m6:none", b="e8m6:none", acc="e8m6:none", product="e2m1:bias=-119", overflow="infinity")
+    values = emulate.matmul(spec, np.full((40, 3), 1.5, np.float32), np.full((3, 9), -0.25, np.float32))
+    np.testing.assert_array_equal(values, np.zeros((40, 9)))
+
+
 # -- rules, exhaustively --------------------------------------------------------------------------------------------
 
 ROUNDINGS = ("rne", "rtz", "drop", "stochastic:5")

@@ -418,7 +418,7 @@ MUTANTS = [
     ("flag of a chunk sum", "all", "step", "number", "flags", "{} & 3'h6"),
     ("one result", "all", "result", "out_conversion", "absolute", "{} ^ (number__magnitude == 11)"),
     ("one alignment", "aligned", "step", "aligned_adder", "acc_larger", "{} ^ (acc__exponent == 21)"),
-    ("end of the range", "int", "step", "adder", "outside", "{} & (rounded != 25'h0800000)"),
+    ("end of the range", "int", "step", "adder", "outside", "{} & (kept != 25'h0800000)"),
 ]
 
 
