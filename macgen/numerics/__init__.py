@@ -22,7 +22,8 @@ from macgen.numerics.choices import (
 )
 from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
-from macgen.numerics.float_format import ALIASES, MAX_MAN_BITS, FloatFormat
+from macgen.numerics.float_format import FloatFormat
+from macgen.numerics.float_layout import ALIASES, MAX_MAN_BITS
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.random_sequence import Lfsr
 from macgen.numerics.rounding import (
