@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from macgen.cli.parameters import EXIT_FAILED, SectionedCommand, integer, integer_or, word_of_path
+from macgen.cli.parameters import EXIT_FAILED, ROUNDINGS, SectionedCommand, integer, integer_or, word_of_path
 from macgen.cli.spec_file import read_spec, standard_input
 from macgen.errors import MacgenError, shown, shown_path
 
@@ -113,13 +113,13 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
 )
 @click.option(
     "--rounding",
-    metavar="rne|rtz|floor|odd|drop|stochastic:R",
+    metavar=ROUNDINGS,
     help="Round to nearest even, toward zero, toward minus infinity, to odd, align and drop, or at random with R bits, "
     "1 to 32.",
 )
 @click.option(
     "--outer-rounding",
-    metavar="rne|rtz|floor|odd|drop|stochastic:R|none",
+    metavar=f"{ROUNDINGS}|none",
     help="Rounding of the accumulator of chunk sums, and of results with a format of their own.  [default: --rounding]",
 )
 @click.option(
