@@ -238,6 +238,13 @@ class MacSpec:
         """Elements that have a scale of their own with `scale_place = lanes`, else None."""
         return (self.scale_block or self.lanes) if self.scales_lanes else None
 
+    @property
+    def scales_in_beat(self) -> int:
+        """Scales that each row and each column has in a beat: 0 without scales, several where blocks of lanes have."""
+        if self.scale is None:
+            return 0
+        return 1 if self.block is None else self.lanes // self.block
+
     def scale_count(self, length: int) -> int:
         """Return how many scales each operand of a dot product of so many products has.
 
