@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from typing import Any, Self
 
 from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
@@ -16,9 +15,9 @@ from macgen.numerics import (
     Rounding,
     as_format,
 )
+from macgen.spec_accumulator import check_accumulator, check_signs, knows_overflow, largest_addend
 from macgen.spec_fields import (
     MAX_CHUNK,
-    MAX_FUSED_BITS,
     MAX_INTERLEAVE,
     MAX_LANES,
     MAX_PIPELINE,
@@ -32,16 +31,10 @@ from macgen.spec_fields import (
     Scale,
     ScalePlace,
     check_operand,
-    least_int_bits,
+    parse_reset_active,
     parse_scale,
 )
-from macgen.spec_lanes import (
-    check_aligned_lanes,
-    check_groups,
-    check_scales_of_lanes,
-    exact_sum_bits,
-    largest_product,
-)
+from macgen.spec_lanes import check_lanes, exact_sum_bits
 
 
 @dataclass(frozen=True, init=False)
@@ -165,18 +158,27 @@ class MacSpec:
             fold=Fold(fold),
             interface=Interface(interface),
             reset=Reset(reset),
-            reset_active=_reset_active(reset_active, Interface(interface)),
+            reset_active=parse_reset_active(reset_active, Interface(interface)),
             clock_enable=check_flag("clock_enable", clock_enable),
         )
         self._check_integers()
         for field in ("a", "b"):
             check_operand(field, getattr(self, field))
-        if isinstance(self.acc, FloatFormat):
-            self._check_float_accumulator(self.acc)
-        else:
-            self._check_fixed_accumulator(self.acc)
-        self._check_lane_sum()
-        self._check_signs()
+        check_accumulator(a=self.a, b=self.b, product=self.product, acc=self.acc, overflow=self.overflow)
+        check_lanes(
+            lanes=self.lanes,
+            lane_sum=self.lane_sum,
+            a=self.a,
+            b=self.b,
+            product=self.product,
+            acc=self.acc,
+            rounding=self.rounding,
+            scale=self.scale,
+            place=self.scale_place,
+            block=self.scale_block,
+            fused_bits=self.fused_bits,
+        )
+        check_signs((self.a, self.b), {field: getattr(self, field) for field in ("product", "acc", "outer", "out")})
         self._check_random_places()
 
     def __repr__(self) -> str:
@@ -236,6 +238,13 @@ class MacSpec:
         """Elements that have a scale of their own with `scale_place = lanes`, else None."""
         return (self.scale_block or self.lanes) if self.scales_lanes else None
 
+    @property
+    def scales_in_beat(self) -> int:
+        """Scales that each row and each column has in a beat: 0 without scales, several where blocks of lanes have."""
+        if self.scale is None:
+            return 0
+        return 1 if self.block is None else self.lanes // self.block
+
     def scale_count(self, length: int) -> int:
         """Return how many scales each operand of a dot product of so many products has.
 
@@ -261,6 +270,12 @@ class MacSpec:
     def aligns(self) -> bool:
         """Whether a step cuts its addends at one place before it adds them: `aligned:W`, `exponents:F`."""
         return self.aligned_bits is not None or self.exponent_bits is not None
+
+    @property
+    def fused_bits(self) -> int:
+        """Bits of the magnitude of an exact sum of as many products as there are lanes."""
+        _, largest, lsb = largest_addend(self.a, self.b, self.product)
+        return exact_sum_bits(self.lanes, largest, lsb)
 
     @property
     def random_place(self) -> RandomPlace | None:
@@ -327,14 +342,7 @@ class MacSpec:
             MacgenError: this is no format.
         """
         check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
-        match self.overflow:
-            case Overflow.INFINITY | Overflow.TO_INFINITY:
-                knows = fmt.has_infinity
-            case Overflow.NAN:
-                knows = isinstance(fmt, FloatFormat) and fmt.overflows_to_nan
-            case _:
-                knows = isinstance(fmt, FixedFormat) and not fmt.narrow
-        return self.overflow if knows else Overflow.SATURATE
+        return self.overflow if knows_overflow(fmt, self.overflow) else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
 
@@ -373,88 +381,6 @@ class MacSpec:
             raise MacgenError(
                 f"rounding {self.rounding!r} with outer_rounding {self.fold_rounding!r} would round at random in more "
                 f"than one place (product, lane_sum tree, acc, outer, out); accepted is one"
-            )
-
-    def _check_lane_sum(self) -> None:
-        if self.lane_sum == "tree" and self.lanes & (self.lanes - 1):
-            raise MacgenError(f"lanes {self.lanes} is not a power of two, as lane_sum 'tree' needs")
-        check_aligned_lanes(
-            lane_sum=self.lane_sum, a=self.a, b=self.b, acc=self.acc, product=self.product, rounding=self.rounding
-        )
-        check_scales_of_lanes(
-            scale=self.scale,
-            place=self.scale_place,
-            block=self.scale_block,
-            lanes=self.lanes,
-            lane_sum=self.lane_sum,
-        )
-        check_groups(lane_sum=self.lane_sum, a=self.a, b=self.b, place=self.scale_place, block=self.block or 1)
-        if self.lane_sum == "fused" and self.lanes > 1 and self.fused_bits > MAX_FUSED_BITS:
-            raise MacgenError(
-                f"lane_sum 'fused' adds {self.lanes} products exactly, which takes {self.fused_bits} bits; accepted "
-                f"are formats with which it takes up to {MAX_FUSED_BITS}, or tree, aligned:W"
-            )
-
-    @property
-    def fused_bits(self) -> int:
-        """Bits of the magnitude of an exact sum of as many products as there are lanes."""
-        _, largest, lsb = self._largest_addend()
-        return exact_sum_bits(self.lanes, largest, lsb)
-
-    def _largest_addend(self) -> tuple[str, Fraction, int]:
-        """Return what is added (in words), its largest finite magnitude and the exponent of its grid."""
-        if self.product is not None:
-            fmt = self.product
-            ends = [abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)]
-            return f"product {fmt}", max(ends), fmt.lsb_exponent
-        return f"products of a {self.a} and b {self.b}", *largest_product(self.a, self.b)
-
-    def _check_signs(self) -> None:
-        """Refuse a format that has no sign where the one before it has."""
-        signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (self.a, self.b))
-        for field in ("product", "acc", "outer", "out"):
-            fmt = getattr(self, field)
-            if fmt is None:
-                continue
-            if signed and isinstance(fmt, FixedFormat) and not fmt.signed:
-                raise MacgenError(
-                    f"{field} {fmt} is unsigned, but what is rounded to it is signed; accepted is a signed one"
-                )
-            signed = isinstance(fmt, FloatFormat) or fmt.signed
-
-    def _check_float_accumulator(self, acc: FloatFormat) -> None:
-        if self.overflow_into(acc) != self.overflow:
-            more = ", infinity or to-infinity" if acc.has_infinity else " or nan" if acc.overflows_to_nan else ""
-            accepted = f"saturate{more}"
-            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
-        narrow = f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but"
-        if self.product is not None:
-            if acc.max_exponent < self.product.max_exponent:
-                raise MacgenError(
-                    f"{narrow} that of product {self.product} is {self.product.max_exponent}; accepted is an acc that "
-                    f"reaches as far"
-                )
-            return
-        for field, operand in (("a", self.a), ("b", self.b)):
-            if acc.max_exponent < operand.max_exponent:
-                raise MacgenError(
-                    f"{narrow} products of {field} {operand} reach beyond {operand.max_exponent}; accepted is an acc "
-                    f"that reaches as far as the operands"
-                )
-
-    def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow in ("infinity", "to-infinity", "nan") or (self.overflow == "wrap" and acc.narrow):
-            accepted = "saturate" if acc.narrow else "saturate or wrap"
-            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
-        addends = (self.a, self.b) if self.product is None else (self.product,)
-        if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
-            what = f"a {self.a} or b {self.b}" if self.product is None else f"product {self.product}"
-            raise MacgenError(f"acc {acc} is unsigned, but {what} is signed; accepted is a signed acc")
-        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed, narrow=acc.narrow)
-        if acc.int_bits < least:
-            raise MacgenError(
-                f"acc {acc} is too narrow: it ends at {acc.max:g}, but {self._largest_addend()[0]} reach "
-                f"beyond; accepted are at least {least} bits before the point"
             )
 
     # -- JSON ----------------------------------------------------------------------------------------------------
@@ -527,27 +453,6 @@ def check_spec(spec: object) -> None:
         MacgenError: it is none.
     """
     check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
-
-
-def _reset_active(level: ResetActive | str | None, interface: Interface) -> ResetActive | None:
-    """Return the level that resets; None where it is the interface's own.
-
-    Raises:
-        MacgenError: it is no level, or not that of AXI's aresetn.
-    """
-    if level is None:
-        return None
-    try:
-        level = ResetActive(level)
-    except MacgenError:
-        raise MacgenError(f"reset_active {shown(level)} is not one of {', '.join(ResetActive)}") from None
-    if interface == Interface.NATIVE:
-        return None if level == ResetActive.HIGH else level
-    if level == ResetActive.HIGH:
-        raise MacgenError(
-            f"reset_active 'high' does not go with interface {interface!r}, whose aresetn is low; accepted is low"
-        )
-    return None
 
 
 def _is_exact(product: Format | str) -> bool:

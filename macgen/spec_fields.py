@@ -95,6 +95,27 @@ def parse_scale(value: Scale | str) -> Scale:
     return fmt
 
 
+def parse_reset_active(level: ResetActive | str | None, interface: Interface) -> ResetActive | None:
+    """Return the level that resets; None where it is the interface's own.
+
+    Raises:
+        MacgenError: it is no level, or not that of AXI's aresetn.
+    """
+    if level is None:
+        return None
+    try:
+        level = ResetActive(level)
+    except MacgenError:
+        raise MacgenError(f"reset_active {shown(level)} is not one of {', '.join(ResetActive)}") from None
+    if interface == Interface.NATIVE:
+        return None if level == ResetActive.HIGH else level
+    if level == ResetActive.HIGH:
+        raise MacgenError(
+            f"reset_active 'high' does not go with interface {interface!r}, whose aresetn is low; accepted is low"
+        )
+    return None
+
+
 def check_operand(field: str, fmt: Format) -> None:
     """Refuse a format that is too wide for an operand.
 

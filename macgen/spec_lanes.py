@@ -20,9 +20,43 @@ def exact_sum_bits(count: int, largest: Fraction, lsb_exponent: int) -> int:
     return (count * largest / Fraction(2) ** lsb_exponent).numerator.bit_length()
 
 
-def check_scales_of_lanes(
-    *, scale: Scale | None, place: ScalePlace, block: int | None, lanes: int, lane_sum: LaneSum
+def check_lanes(
+    *,
+    lanes: int,
+    lane_sum: LaneSum,
+    a: Format,
+    b: Format,
+    product: Format | None,
+    acc: Format,
+    rounding: Rounding,
+    scale: Scale | None,
+    place: ScalePlace,
+    block: int | None,
+    fused_bits: int,
 ) -> None:
+    """Refuse lanes, their sum and their scales that do not fit each other.
+
+    Parameters:
+        lanes, lane_sum, a, b, product, acc, rounding, scale: fields of a spec.
+        place, block: `scale_place` and `scale_block`.
+        fused_bits: bits of the magnitude of the exact sum of the lanes' products.
+
+    Raises:
+        MacgenError: they do not.
+    """
+    if lane_sum == "tree" and lanes & (lanes - 1):
+        raise MacgenError(f"lanes {lanes} is not a power of two, as lane_sum 'tree' needs")
+    _check_aligned_lanes(lane_sum=lane_sum, a=a, b=b, acc=acc, product=product, rounding=rounding)
+    _check_scales(scale=scale, place=place, block=block, lanes=lanes, lane_sum=lane_sum)
+    _check_groups(lane_sum=lane_sum, a=a, b=b, place=place, block=block or lanes)
+    if lane_sum == "fused" and lanes > 1 and fused_bits > MAX_FUSED_BITS:
+        raise MacgenError(
+            f"lane_sum 'fused' adds {lanes} products exactly, which takes {fused_bits} bits; accepted are formats with "
+            f"which it takes up to {MAX_FUSED_BITS}, or tree, aligned:W"
+        )
+
+
+def _check_scales(*, scale: Scale | None, place: ScalePlace, block: int | None, lanes: int, lane_sum: LaneSum) -> None:
     """Refuse a place or blocks of scales that do not fit the lanes.
 
     Raises:
@@ -44,7 +78,7 @@ def check_scales_of_lanes(
         )
 
 
-def check_aligned_lanes(
+def _check_aligned_lanes(
     *, lane_sum: LaneSum, a: Format, b: Format, acc: Format, product: Format | None, rounding: Rounding
 ) -> None:
     """Refuse formats and roundings of which `aligned:W` or `exponents:F` makes no sum.
@@ -74,7 +108,7 @@ def check_aligned_lanes(
         )
 
 
-def check_groups(*, lane_sum: LaneSum, a: Format, b: Format, place: ScalePlace, block: int) -> None:
+def _check_groups(*, lane_sum: LaneSum, a: Format, b: Format, place: ScalePlace, block: int) -> None:
     """Refuse groups of `exponents:F/G` that do not fit the scales or the operands.
 
     Parameters:

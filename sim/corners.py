@@ -28,7 +28,7 @@ from sim.addends import (
     scale_exponents,
     significand_bits,
 )
-from sim.operands import Tile, chunks_of, one_of, special_codes
+from sim.operands import Tile, one_of, special_codes
 
 MOST_REPEATS = 600
 """Largest products that are summed to reach overflow; where it takes more, TOO_FEW_REPEATS are summed."""
@@ -43,7 +43,8 @@ class Corner:
     Attributes:
         name: what the corner is.
         pairs: of operands.
-        scales: of each chunk; where there are none the scales, if the spec has any, are 1.
+        scales: of each chunk; with `scale_place = lanes` of each product until it is spread, then of each block; where
+            there are none the scales, if the spec has any, are 1.
     """
 
     name: str
@@ -340,7 +341,13 @@ def spread(spec: MacSpec, corner: Corner, every: int, at: int = 0) -> Corner:
     zero = (spec.a.zero_code(), spec.b.zero_code())
     pairs = [p for pair in corner.pairs for p in (*[zero] * at, pair, *[zero] * (every - at - 1))]
     length = len(pairs) - (every - at - 1)
-    return Corner(f"{corner.name}, {every} apart", tuple(pairs[:length]), corner.scales)
+    scales = corner.scales
+    if spec.block is not None and scales:  # what has no product has scales that do not lead
+        of_blocks = [(0, 0)] * spec.scale_count(length)
+        for index, pair in enumerate(scales):
+            of_blocks[(index * every + at) // spec.block] = pair
+        scales = tuple(of_blocks)
+    return Corner(f"{corner.name}, {every} apart", tuple(pairs[:length]), scales)
 
 
 def to_tiles(spec: MacSpec, dots: Sequence[Corner]) -> Iterator[Tile]:
@@ -362,7 +369,7 @@ def to_tiles(spec: MacSpec, dots: Sequence[Corner]) -> Iterator[Tile]:
             if spec.scale is None:
                 yield Tile(name, a, b)
                 continue
-            ones = ((one_of(spec.scale),) * 2,) * chunks_of(spec, length)
+            ones = ((one_of(spec.scale),) * 2,) * spec.scale_count(length)
             a_scales = np.array([[code for code, _ in corner.scales or ones] for corner in rows], dtype=np.int64)
             b_scales = np.array([[code for _, code in corner.scales or ones] for corner in cols], dtype=np.int64).T
             yield Tile(name, a, b, a_scales, b_scales)

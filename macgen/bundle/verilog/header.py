@@ -108,7 +108,8 @@ def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         )
         yield "Chunks", f"of {spec.chunk} products; the sum of each is folded {folded}"
     if spec.scale is not None:
-        yield "Scales", f"{spec.scale}, {_fields(spec.scale)}; a chunk sum is multiplied by its row's and its column's"
+        what = f"the products of {spec.block} lanes are" if spec.scales_lanes else "a chunk sum is"
+        yield "Scales", f"{spec.scale}, {_fields(spec.scale)}; {what} multiplied by its row's and its column's"
     if spec.has_outer_adder:
         outer = spec.outer_format
         rounding = _rounding(spec.fold_rounding)
@@ -152,7 +153,11 @@ def _overflow(spec: MacSpec, fmt: Format) -> str:
 
 def _lane_sum(spec: MacSpec) -> str:
     if spec.exponent_bits is not None:
-        return f"all addends are cut {spec.exponent_bits} bits below the largest sum of factors' exponents, then added"
+        group = spec.lane_sum.group
+        added = f"{group} each are added exactly and scaled; " if group > 1 else ""
+        whose = "scales'" if group > 1 else "factors'"
+        cut = f"cut {spec.exponent_bits} bits below the largest sum of {whose} exponents, then added"
+        return f"{added}all addends are {cut}"
     if spec.aligned_bits is not None:
         return f"all addends are cut {spec.aligned_bits} bits below the largest exponent, then added"
     return (

@@ -80,6 +80,7 @@ class Scaler(wiring.Component):
     Parameters:
         addend: the number.
         scale: the scales' format.
+        zero: the exponent on the wires of a scale that is 0; None: as its code says.
 
     Members:
         number: what is scaled; see ExactNumber.
@@ -87,17 +88,24 @@ class Scaler(wiring.Component):
         scaled: the exact product of all three; see ExactNumber.
     """
 
-    def __init__(self, addend: Addend, scale: Scale) -> None:
-        self._scale = scale
-        scales = Addend.of_scale(scale)
+    def __init__(self, addend: Addend, scale: Scale, zero: int | None = None) -> None:
+        self._scale, self._zero = scale, zero
         super().__init__(
             {
                 "number": In(ExactNumber(addend)),
                 "a_scale": In(scale.width),
                 "b_scale": In(scale.width),
-                "scaled": Out(ExactNumber(addend.times(scales).times(scales))),
+                "scaled": Out(ExactNumber(self.scaled_addend(addend, scale, zero))),
             }
         )
+
+    @staticmethod
+    def scaled_addend(addend: Addend, scale: Scale, zero: int | None = None) -> Addend:
+        """Describe the products; parameters as of the class."""
+        scales = Addend.of_scale(scale)
+        if zero is not None:
+            scales = replace(scales, smallest_exponent=zero)
+        return addend.times(scales).times(scales)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -106,6 +114,7 @@ class Scaler(wiring.Component):
         scales = [
             decoded(m, code, self._scale, name) for code, name in ((self.a_scale, "a_scale"), (self.b_scale, "b_scale"))
         ]
+        scales = with_zeros(scales, [self._zero] * len(scales))
 
         # -- Multiply: the number by both scales
         connect_product(m, self.scaled, [of_number(self.number), *scales])

@@ -31,15 +31,16 @@ inline uint64_t hash(const Number& n) {
 // exact sum is one number, or one infinity of each sign.
 struct Meaning {
     static constexpr bool CUTS = SPEC.lane_sum == ALIGNED || SPEC.lane_sum == EXPONENTS;
-    static constexpr int ADDENDS = CUTS ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
+    static constexpr int ADDENDS = CUTS ? LANES / SPEC.group : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
     Number addends[ADDENDS];
     unsigned flags = 0;
 
     explicit Meaning(const Lanes& lanes) {
         Number products[MOST_LANES];
-        for (int i = 0; i < LANES; ++i) products[i] = canonical(product_of(SPEC, lanes.a[i], lanes.b[i], flags));
+        const int count = addends_of(lanes, products, flags);
+        for (int i = 0; i < count; ++i) products[i] = canonical(products[i]);
         if constexpr (CUTS) {
-            std::copy(products, products + LANES, addends);
+            std::copy(products, products + ADDENDS, addends);
         } else if constexpr (LANES == 1) {
             addends[0] = products[0];
         } else if constexpr (SPEC.lane_sum == TREE) {
@@ -108,9 +109,10 @@ struct Product {
 
     bool operator==(const Product& other) const { return made == other.made && meaning == other.meaning; }
     bool before(const Product& other) const {
-        return std::lexicographical_compare(lanes.a, lanes.a + LANES, other.lanes.a, other.lanes.a + LANES) ||
-               (std::equal(lanes.a, lanes.a + LANES, other.lanes.a) &&
-                std::lexicographical_compare(lanes.b, lanes.b + LANES, other.lanes.b, other.lanes.b + LANES));
+        const auto words = [](const Lanes& x) { return reinterpret_cast<const uint32_t*>(&x); };
+        constexpr size_t count = sizeof(Lanes) / sizeof(uint32_t);
+        return std::lexicographical_compare(words(lanes), words(lanes) + count, words(other.lanes),
+                                            words(other.lanes) + count);
     }
 };
 
@@ -168,20 +170,28 @@ class Gatherer {
     }
 };
 
+// Bits of all codes that a step takes.
+constexpr int OPERAND_CODE_BITS = LANES * (SPEC.a.width + SPEC.b.width) + LANE_SCALES * 2 * SPEC.scale.width;
+
 // Drive every combination of operand codes; return each distinct product once.
 inline std::vector<Product> all_products(Crew& crew) {
     Gatherer<Product> found(crew.workers.size());
-    constexpr int bits = SPEC.a.width + SPEC.b.width;
-    const size_t rows = size_t(1) << SPEC.a.width, columns = size_t(1) << (LANES * bits - SPEC.a.width);
+    const size_t rows = size_t(1) << SPEC.a.width, columns = size_t(1) << (OPERAND_CODE_BITS - SPEC.a.width);
     crew.each_row(rows, [&](Worker& worker, size_t row) {
         for (size_t column = 0; column < columns; ++column) {
             Lanes lanes{};
             size_t rest = column << SPEC.a.width | row;
+            auto take = [&](uint32_t& code, const Format& f) {
+                code = static_cast<uint32_t>(rest & static_cast<size_t>(ones(f.width)));
+                rest >>= f.width;
+            };
             for (int i = 0; i < LANES; ++i) {
-                lanes.a[i] = static_cast<uint32_t>(rest & static_cast<size_t>(ones(SPEC.a.width)));
-                rest >>= SPEC.a.width;
-                lanes.b[i] = static_cast<uint32_t>(rest & static_cast<size_t>(ones(SPEC.b.width)));
-                rest >>= SPEC.b.width;
+                take(lanes.a[i], SPEC.a);
+                take(lanes.b[i], SPEC.b);
+            }
+            for (int i = 0; i < LANE_SCALES; ++i) {
+                take(lanes.a_scale[i], SPEC.scale);
+                take(lanes.b_scale[i], SPEC.scale);
             }
             found.add(&worker - crew.workers.data(), {worker.units.product(lanes), Meaning(lanes), lanes});
             ++worker.pairs;

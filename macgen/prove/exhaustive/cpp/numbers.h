@@ -31,13 +31,14 @@ struct RoundedSum {
     int rounding, random_bits, overflow;
 };
 
-// `rounds_products`, `has_scales`: whether `product` and `scale` are formats.
+// `rounds_products`: whether `product` is a format; `has_scales`: whether chunk sums have scales, of the format `scale`.
 // `has_outer_adder`: folds are `outer`'s, else the accumulator's. `converts`: results are rounded to `out`.
 struct Spec {
     Format a, b, scale;
     RoundedSum product, acc, outer, out;
     int rounds_products, has_scales, has_outer_adder, converts;
     int lanes, lane_sum, aligned_bits;  // the bits: W of `aligned:W`, F of `exponents:F`
+    int group, block;                   // G of `exponents:F/G`, else 1; lanes that have a scale, 0 where none has
 };
 
 // (-1)^negative * magnitude * 2^exponent. A signalling NaN also stands for 0 * infinity. `reference` is the number's
