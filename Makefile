@@ -10,7 +10,7 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 WORKERS  ?= auto
-FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-like nvfp4
+FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-e4m3 nvfp4
 BIN      := $(VENV)/bin
 
 .PHONY: test prove prove-all demo lint bench docs clean
@@ -48,8 +48,9 @@ lint: $(VENV)/.with-test
 	$(BIN)/mypy
 
 bench: $(VENV)/.with-test
-	for file in $(filter-out %/qor.py %/prove.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
-	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY),@echo "benchmarks/qor.py needs a Liberty file: make bench LIBERTY=FILE")
+	for file in $(filter-out %/qor.py %/dot_products.py %/prove.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	$(if $(LIBERTY),,@echo "benchmarks/qor.py and dot_products.py need a Liberty file: make bench LIBERTY=FILE")
+	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY) && $(BIN)/python benchmarks/dot_products.py --liberty $(LIBERTY))
 
 docs: $(VENV)/.with-docs
 	$(BIN)/python -m sphinx -b html -q -E -W --keep-going -d build/docs/.doctrees docs build/docs

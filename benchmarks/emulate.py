@@ -7,7 +7,8 @@ float32 or int8 arrays, as a network has them; a call checks that they lie on th
 run, so that a busy machine slows them alike; the figures are medians. "Per core-second" divides by the processor time
 of all threads: on a busy machine it says what a quiet one would give per core, and its ratio to float32 BLAS does not
 depend on who else is at work. Monte Carlo is the trials of `macgen.width`, with and without kernels. First calls are
-those of a fresh process, with an empty and with a filled cache folder. Seed 0. Needs the packages of the `test` extra.
+those of a fresh process, with an empty and with a filled cache folder; later ones follow in the same process, and the
+difference is what a first call costs. Seed 0. Needs the packages of the `test` extra.
 """
 
 import json
@@ -66,7 +67,7 @@ CLASSES = [
     Class("fp32 of bf16", presets["bf16-fp32"], 1 / 1.5, 500),
     Class("fp32 of fp16", presets["fp16-fp32"], 1 / 1.5, 500),
     Class("int8-int32, wraps", presets["int8-int32"], 1, 1000),
-    Class("aligned lanes: hopper-like", presets["hopper-like"], 1 / 6),
+    Class("lanes aligned by exponents: hopper-e4m3", presets["hopper-e4m3"], 1 / 6),
     Class("rtz", MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, rounding="rtz"), 1 / 12, 80),
     Class("rtz, rounded products: lba-m7e4", presets["lba-m7e4"], 1 / 12, 80),
     Class("stochastic: sr-e6m5", presets["sr-e6m5"], 1 / 12, 80),
@@ -156,13 +157,17 @@ def contestants(shape: tuple[int, int, int], threads: int) -> list[Contestant]:
     return [entry(some) for some in CLASSES]
 
 
-def first_calls(name: str) -> list[float]:
-    """Return the seconds of a class' first call with an empty cache folder, and with a filled one."""
+def first_calls(name: str) -> list[tuple[float, float]]:
+    """Return the seconds of a class' first and later calls with an empty cache folder, and with a filled one."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--first", name]
         environment = {**os.environ, "XDG_CACHE_HOME": folder}
-        runs = (subprocess.run(command, env=environment, capture_output=True, check=True, text=True) for _ in "12")
-        return [json.loads(run.stdout) for run in runs]
+        runs = (subprocess.run(command, env=environment, capture_output=True, check=True, text=True) for _ in range(6))
+        empty, *filled = (tuple(json.loads(run.stdout)) for run in runs)
+        return [
+            empty,
+            (statistics.median(first for first, _ in filled), statistics.median(later for _, later in filled)),
+        ]
 
 
 def without_compiler(call: Callable[[], object]) -> None:
@@ -227,9 +232,11 @@ def main(repeats: int, threads: int, layers: bool, first: str | None) -> None:
     if first is not None:
         (spec,) = (some.spec for some in CLASSES if some.name == first)
         a, b, scales = operands(spec, SQUARE)
-        start = time.perf_counter()
-        emulate.matmul(spec, a, b, **scales)
-        print(time.perf_counter() - start)
+        calls = Contestant(first, 1, lambda: emulate.matmul(spec, a, b, **scales))
+        for _ in range(6):
+            calls.measure()
+        walls = [wall for wall, _ in calls.times]
+        print(json.dumps([walls[0], statistics.median(walls[1:])]))
         return
     console = Console(width=120 if not sys.stdout.isatty() else None)
     for name, shape in {"": SQUARE, **(LAYERS if layers else {})}.items():
@@ -243,11 +250,12 @@ def main(repeats: int, threads: int, layers: bool, first: str | None) -> None:
         title = f"{' x '.join(map(str, shape))} {name}, {threads} threads, medians of {repeats}"
         console.print(table_of(title, baseline, other, entries))
     console.print(trials(repeats))
-    table = Table(title=f"first calls, {' x '.join(map(str, SQUARE))}, seconds")
-    for heading in ("class", "empty cache folder", "filled"):
-        table.add_column(heading)
+    table = Table(title=f"first calls, {' x '.join(map(str, SQUARE))}, milliseconds")
+    for heading in ("class", "empty cache folder", "filled", "later calls", "filled less later"):
+        table.add_column(heading, justify="right" if heading != "class" else "left")
     for some in CLASSES[:7]:
-        table.add_row(some.name, *(f"{seconds:.3f}" for seconds in first_calls(some.name)))
+        (empty, _), (filled, later) = first_calls(some.name)
+        table.add_row(some.name, *(f"{1e3 * seconds:.1f}" for seconds in (empty, filled, later, filled - later)))
     console.print(table)
 
 

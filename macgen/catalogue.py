@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from macgen.errors import MacgenError, shown
+from macgen.matrix_units import matrix_units
 from macgen.spec import MacSpec
 
 
@@ -20,6 +21,8 @@ class Preset:
     spec: MacSpec
     source: str
 
+
+_UNITS = matrix_units()
 
 CATALOGUE: Mapping[str, Preset] = MappingProxyType(
     {
@@ -78,23 +81,6 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             "12-bit products and accumulators (M7E4, biases 12 and 10) in chunks of 16, cut toward zero: Blumenfeld, "
             "Hubara and Soudry, ICLR 2024, arXiv 2401.14110.",
         ),
-        "hopper-like": Preset(
-            MacSpec(
-                a="e4m3fn",
-                b="e4m3fn",
-                acc="e8m13",
-                chunk=128,
-                outer="fp32",
-                rounding="rtz",
-                outer_rounding="rne",
-                lanes=32,
-                lane_sum="aligned:13",
-                rows=2,
-                cols=2,
-            ),
-            "A model of FP8 tensor cores that add 32 aligned products with 14 bits, and of FP32 promotion every 128: "
-            "DeepSeek-AI, arXiv 2412.19437; the hardware's exact rule is not public.",
-        ),
         "gupta2015": Preset(
             MacSpec(
                 a="fix8.8", b="fix8.8", acc="fix32.16", out="fix8.8", rounding="rtz", outer_rounding="stochastic:8"
@@ -128,6 +114,7 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             "Flexpoint: 16-bit mantissas with one 5-bit exponent for each tensor: Koster et al., NeurIPS 2017, arXiv "
             "1711.02213.",
         ),
+        **{name: Preset(*unit) for name, unit in _UNITS.items()},
     }
 )
 
@@ -140,6 +127,18 @@ def preset(name: str) -> MacSpec:
     Raises:
         MacgenError: there is no preset of this name.
     """
+    if name in _GONE:
+        raise MacgenError(f"preset {name!r} is gone, {_GONE[name]}")
     if name not in presets:
-        raise MacgenError(f"preset {shown(name)} is unknown; accepted are {', '.join(presets)}")
+        names = ", ".join(name for name in presets if name not in _UNITS)
+        raise MacgenError(
+            f"preset {shown(name)} is unknown; accepted are {names}, and what macgen presets lists of GPUs"
+        )
     return presets[name]
+
+
+_GONE = {
+    "hopper-like": "for it aligned otherwise than a Hopper does; accepted is hopper-e4m3, or deepseek-v3 with its "
+    "promotion to FP32 every 128 products"
+}
+"""Presets of earlier versions, with what to take instead."""

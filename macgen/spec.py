@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from typing import Any, Self
 
 from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
@@ -16,12 +15,13 @@ from macgen.numerics import (
     Rounding,
     as_format,
 )
+from macgen.spec_accumulator import check_accumulator, check_signs, knows_overflow, largest_addend
 from macgen.spec_fields import (
     MAX_CHUNK,
-    MAX_FUSED_BITS,
     MAX_INTERLEAVE,
     MAX_LANES,
     MAX_PIPELINE,
+    MAX_SCALE_BLOCK,
     MAX_SIDE,
     Fold,
     Interface,
@@ -29,10 +29,12 @@ from macgen.spec_fields import (
     Reset,
     ResetActive,
     Scale,
+    ScalePlace,
     check_operand,
-    least_int_bits,
+    parse_reset_active,
     parse_scale,
 )
+from macgen.spec_lanes import check_lanes, exact_sum_bits
 
 
 @dataclass(frozen=True, init=False)
@@ -47,19 +49,24 @@ class MacSpec:
         scale: format of the scales that each chunk of a row of A and of a column of B has, such as `e8m0fnu`, or a
             float format of up to 32 bits; a chunk sum is multiplied by both as it enters the outer accumulator.
             None: no scales.
+        scale_place: `outer`, as `scale` says; or `lanes`: each block of elements has a scale, and their products are
+            multiplied by both before a step aligns them.
+        scale_block: elements of a block, 1 to 64, with `scale_place = lanes`; None: `lanes`.
         chunk: products summed before the sum is folded into the outer accumulator, 1 to 2**20; None: no chunks.
         outer: format of the outer accumulator, which takes the chunk sums; None: `acc`.
         out: format of the results; None: the outer accumulator's.
         rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `floor`
-            (toward minus infinity), `drop` (align and drop: the addends are cut at the larger one's last place before
-            they are added) or `stochastic:r` (a random number of r bits, 1 to 32, is added to those below the last
-            place).
+            (toward minus infinity), `odd` (to the odd one of the two neighbours), `drop` (align and drop: the addends
+            are cut at the larger one's last place before they are added) or `stochastic:r` (a random number of r bits,
+            1 to 32, is added to those below the last place).
         outer_rounding: of what enters the outer accumulator, and of the conversion to `out`; None: `rounding`.
-        overflow: `saturate`, `infinity` (accumulators with infinities), `nan` (those with NaN and no infinities) or
-            `wrap` (fixed-point accumulators); a format here that does not know it saturates.
-        lanes: products that a step takes, 1 to 32; chunks are multiples of it.
+        overflow: `saturate`, `infinity` (accumulators with infinities; as IEEE 754 says), `to-infinity` (those, in
+            every rounding), `nan` (those with NaN and no infinities) or `wrap` (fixed-point accumulators); a format
+            here that does not know it saturates.
+        lanes: products that a step takes, 1 to 64; chunks are multiples of it.
         lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
-            `aligned:W`, all addends cut at W fraction bits below the largest exponent.
+            `aligned:W`, all addends cut at W fraction bits below the largest one's leading bit; `exponents:F`, at F
+            bits below the largest sum of the factors' exponents; `exponents:F/G`, of exact sums of G products.
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
@@ -80,6 +87,8 @@ class MacSpec:
     acc: Format
     product: Format | None
     scale: Scale | None
+    scale_place: ScalePlace
+    scale_block: int | None
     chunk: int | None
     outer: Format | None
     out: Format | None
@@ -106,6 +115,8 @@ class MacSpec:
         acc: Format | str,
         product: Format | str | None = None,
         scale: Scale | str | None = None,
+        scale_place: ScalePlace | str = "outer",
+        scale_block: int | None = None,
         chunk: int | None = None,
         outer: Format | str | None = None,
         out: Format | str | None = None,
@@ -130,6 +141,8 @@ class MacSpec:
             acc=as_format("acc", acc),
             product=None if product is None or _is_exact(product) else as_format("product", product),
             scale=None if scale is None else parse_scale(scale),
+            scale_place=ScalePlace(scale_place),
+            scale_block=scale_block,
             chunk=chunk,
             outer=None if outer is None else as_format("outer", outer),
             out=None if out is None else as_format("out", out),
@@ -145,18 +158,27 @@ class MacSpec:
             fold=Fold(fold),
             interface=Interface(interface),
             reset=Reset(reset),
-            reset_active=_reset_active(reset_active, Interface(interface)),
+            reset_active=parse_reset_active(reset_active, Interface(interface)),
             clock_enable=check_flag("clock_enable", clock_enable),
         )
         self._check_integers()
         for field in ("a", "b"):
             check_operand(field, getattr(self, field))
-        if isinstance(self.acc, FloatFormat):
-            self._check_float_accumulator(self.acc)
-        else:
-            self._check_fixed_accumulator(self.acc)
-        self._check_lane_sum()
-        self._check_signs()
+        check_accumulator(a=self.a, b=self.b, product=self.product, acc=self.acc, overflow=self.overflow)
+        check_lanes(
+            lanes=self.lanes,
+            lane_sum=self.lane_sum,
+            a=self.a,
+            b=self.b,
+            product=self.product,
+            acc=self.acc,
+            rounding=self.rounding,
+            scale=self.scale,
+            place=self.scale_place,
+            block=self.scale_block,
+            fused_bits=self.fused_bits,
+        )
+        check_signs((self.a, self.b), {field: getattr(self, field) for field in ("product", "acc", "outer", "out")})
         self._check_random_places()
 
     def __repr__(self) -> str:
@@ -199,12 +221,61 @@ class MacSpec:
     def has_outer_adder(self) -> bool:
         """Whether chunk sums go to an adder of their own: the accumulator's cannot fold them."""
         folds_otherwise = self.chunk is not None and self.fold_rounding != self.rounding
-        return self.scale is not None or self.outer_format != self.acc or folds_otherwise
+        return self.scales_chunks or self.outer_format != self.acc or folds_otherwise
+
+    @property
+    def scales_chunks(self) -> bool:
+        """Whether each chunk has scales, by which its sum is multiplied."""
+        return self.scale is not None and self.scale_place is ScalePlace.OUTER
+
+    @property
+    def scales_lanes(self) -> bool:
+        """Whether each block of elements has scales, by which their products are multiplied."""
+        return self.scale is not None and self.scale_place is ScalePlace.LANES
+
+    @property
+    def block(self) -> int | None:
+        """Elements that have a scale of their own with `scale_place = lanes`, else None."""
+        return (self.scale_block or self.lanes) if self.scales_lanes else None
+
+    @property
+    def scales_in_beat(self) -> int:
+        """Scales that each row and each column has in a beat: 0 without scales, several where blocks of lanes have."""
+        if self.scale is None:
+            return 0
+        return 1 if self.block is None else self.lanes // self.block
+
+    def scale_count(self, length: int) -> int:
+        """Return how many scales each operand of a dot product of so many products has.
+
+        Raises:
+            MacgenError: the length is refused.
+        """
+        length = check_integer("length", length, 1)
+        if self.scale is None:
+            return 0
+        return -(-length // (self.block or self.chunk or length))
+
+    @property
+    def exponent_bits(self) -> int | None:
+        """F of `lane_sum = exponents:F`, else None."""
+        return self.lane_sum.exponent_bits
 
     @property
     def aligned_bits(self) -> int | None:
         """W of `lane_sum = aligned:W`, else None."""
         return self.lane_sum.aligned_bits
+
+    @property
+    def aligns(self) -> bool:
+        """Whether a step cuts its addends at one place before it adds them: `aligned:W`, `exponents:F`."""
+        return self.aligned_bits is not None or self.exponent_bits is not None
+
+    @property
+    def fused_bits(self) -> int:
+        """Bits of the magnitude of an exact sum of as many products as there are lanes."""
+        _, largest, lsb = largest_addend(self.a, self.b, self.product)
+        return exact_sum_bits(self.lanes, largest, lsb)
 
     @property
     def random_place(self) -> RandomPlace | None:
@@ -236,10 +307,10 @@ class MacSpec:
             found.append(f"products rounded to {self.product}")
         if self.lanes > 1:
             found.append(f"{self.lanes} lanes, {self.lane_sum}")
-        elif self.aligned_bits is not None:
+        elif self.aligns:
             found.append(self.lane_sum)
         if self.scale is not None:
-            found.append(f"scales {self.scale}")
+            found.append(f"scales {self.scale}" + (f" of {self.block} lanes" if self.scales_lanes else ""))
         if self.has_outer_adder:
             found.append(f"chunk sums into {self.outer_format}, {self.fold_rounding}")
         if self.out_format != self.outer_format:
@@ -271,14 +342,7 @@ class MacSpec:
             MacgenError: this is no format.
         """
         check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
-        match self.overflow:
-            case Overflow.INFINITY:
-                knows = fmt.has_infinity
-            case Overflow.NAN:
-                knows = isinstance(fmt, FloatFormat) and fmt.overflows_to_nan
-            case _:
-                knows = isinstance(fmt, FixedFormat) and not fmt.narrow
-        return self.overflow if knows else Overflow.SATURATE
+        return self.overflow if knows_overflow(fmt, self.overflow) else Overflow.SATURATE
 
     # -- checks --------------------------------------------------------------------------------------------------
 
@@ -307,6 +371,10 @@ class MacSpec:
             self.__dict__["chunk"] = check_integer("chunk", self.chunk, 1, MAX_CHUNK, also=" or none")
             if self.chunk % self.lanes:
                 raise MacgenError(f"chunk {self.chunk} is not a multiple of lanes {self.lanes}, as it has to be")
+        if self.scale_block is not None:
+            self.__dict__["scale_block"] = check_integer(
+                "scale_block", self.scale_block, 1, MAX_SCALE_BLOCK, also=" or none"
+            )
 
     def _check_random_places(self) -> None:
         if sum(rounding.random_bits > 0 for _, rounding in self._roundings()) > 1:
@@ -315,96 +383,16 @@ class MacSpec:
                 f"than one place (product, lane_sum tree, acc, outer, out); accepted is one"
             )
 
-    def _check_lane_sum(self) -> None:
-        aligned = self.aligned_bits
-        if self.lane_sum == "tree" and self.lanes & (self.lanes - 1):
-            raise MacgenError(f"lanes {self.lanes} is not a power of two, as lane_sum 'tree' needs")
-        if aligned is not None and (isinstance(self.acc, FixedFormat) or self.rounding == "drop"):
-            raise MacgenError(
-                f"lane_sum {self.lane_sum!r} does not go with acc {self.acc} and rounding {self.rounding!r}; accepted "
-                f"are float accumulators, and rne, rtz, floor or stochastic:r"
-            )
-        if self.lane_sum == "fused" and self.lanes > 1 and self.fused_bits > MAX_FUSED_BITS:
-            raise MacgenError(
-                f"lane_sum 'fused' adds {self.lanes} products exactly, which takes {self.fused_bits} bits; accepted "
-                f"are formats with which it takes up to {MAX_FUSED_BITS}, or tree, aligned:W"
-            )
-
-    @property
-    def fused_bits(self) -> int:
-        """Bits of the magnitude of an exact sum of as many products as there are lanes."""
-        _, largest, lsb = self._largest_addend()
-        return (self.lanes * largest / Fraction(2) ** lsb).numerator.bit_length()
-
-    def _largest_addend(self) -> tuple[str, Fraction, int]:
-        """Return what is added (in words), its largest finite magnitude and the exponent of its grid."""
-        if self.product is not None:
-            fmt = self.product
-            ends = [abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1)]
-            return f"product {fmt}", max(ends), fmt.lsb_exponent
-        largest = Fraction(1)
-        for fmt in (self.a, self.b):
-            largest *= max(abs(fmt.number(fmt.largest_code(sign)).to_fraction()) for sign in (0, 1))
-        return f"products of a {self.a} and b {self.b}", largest, self.a.lsb_exponent + self.b.lsb_exponent
-
-    def _check_signs(self) -> None:
-        """Refuse a format that has no sign where the one before it has."""
-        signed = any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in (self.a, self.b))
-        for field in ("product", "acc", "outer", "out"):
-            fmt = getattr(self, field)
-            if fmt is None:
-                continue
-            if signed and isinstance(fmt, FixedFormat) and not fmt.signed:
-                raise MacgenError(
-                    f"{field} {fmt} is unsigned, but what is rounded to it is signed; accepted is a signed one"
-                )
-            signed = isinstance(fmt, FloatFormat) or fmt.signed
-
-    def _check_float_accumulator(self, acc: FloatFormat) -> None:
-        if self.overflow_into(acc) != self.overflow:
-            more = " or infinity" if acc.has_infinity else " or nan" if acc.overflows_to_nan else ""
-            accepted = f"saturate{more}"
-            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
-        narrow = f"acc {acc} is too narrow: its largest exponent is {acc.max_exponent}, but"
-        if self.product is not None:
-            if acc.max_exponent < self.product.max_exponent:
-                raise MacgenError(
-                    f"{narrow} that of product {self.product} is {self.product.max_exponent}; accepted is an acc that "
-                    f"reaches as far"
-                )
-            return
-        for field, operand in (("a", self.a), ("b", self.b)):
-            if acc.max_exponent < operand.max_exponent:
-                raise MacgenError(
-                    f"{narrow} products of {field} {operand} reach beyond {operand.max_exponent}; accepted is an acc "
-                    f"that reaches as far as the operands"
-                )
-
-    def _check_fixed_accumulator(self, acc: FixedFormat) -> None:
-        if self.overflow in ("infinity", "nan") or (self.overflow == "wrap" and acc.narrow):
-            accepted = "saturate" if acc.narrow else "saturate or wrap"
-            raise MacgenError(f"overflow {self.overflow!r} does not go with acc {acc}; accepted is {accepted}")
-        addends = (self.a, self.b) if self.product is None else (self.product,)
-        if not acc.signed and any(isinstance(fmt, FloatFormat) or fmt.signed for fmt in addends):
-            what = f"a {self.a} or b {self.b}" if self.product is None else f"product {self.product}"
-            raise MacgenError(f"acc {acc} is unsigned, but {what} is signed; accepted is a signed acc")
-        least = least_int_bits(*addends, frac_bits=acc.frac_bits, signed=acc.signed, narrow=acc.narrow)
-        if acc.int_bits < least:
-            raise MacgenError(
-                f"acc {acc} is too narrow: it ends at {acc.max:g}, but {self._largest_addend()[0]} reach "
-                f"beyond; accepted are at least {least} bits before the point"
-            )
-
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, formats as strings; of those about ports only what is not the default."""
+        """Return the fields as JSON values, formats as strings; of the later ones only what is not the default."""
         defaults = self.__init__.__kwdefaults__  # type: ignore[misc]
         names = [field.name for field in fields(self)]
         values = {
             name: getattr(self, name)
             for name in names
-            if name not in _PORT_FIELDS or getattr(self, name) != defaults[name]
+            if name not in _LATER_FIELDS or getattr(self, name) != defaults[name]
         }
         values["product"] = values["product"] or "exact"
         return {
@@ -454,7 +442,7 @@ class MacSpec:
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
 
-_PORT_FIELDS = ("interface", "reset", "reset_active", "clock_enable")
+_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable")
 """They came after the others: a spec without them reads as it did before."""
 
 
@@ -465,27 +453,6 @@ def check_spec(spec: object) -> None:
         MacgenError: it is none.
     """
     check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
-
-
-def _reset_active(level: ResetActive | str | None, interface: Interface) -> ResetActive | None:
-    """Return the level that resets; None where it is the interface's own.
-
-    Raises:
-        MacgenError: it is no level, or not that of AXI's aresetn.
-    """
-    if level is None:
-        return None
-    try:
-        level = ResetActive(level)
-    except MacgenError:
-        raise MacgenError(f"reset_active {shown(level)} is not one of {', '.join(ResetActive)}") from None
-    if interface == Interface.NATIVE:
-        return None if level == ResetActive.HIGH else level
-    if level == ResetActive.HIGH:
-        raise MacgenError(
-            f"reset_active 'high' does not go with interface {interface!r}, whose aresetn is low; accepted is low"
-        )
-    return None
 
 
 def _is_exact(product: Format | str) -> bool:

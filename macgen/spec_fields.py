@@ -18,6 +18,15 @@ class Fold(Choice):
     """While the next chunk's first product is loaded (no stall)."""
 
 
+class ScalePlace(Choice):
+    """What a scale belongs to (docs/arithmetic.md section 1)."""
+
+    OUTER = "outer"
+    """A chunk: its sum is multiplied as it enters the outer accumulator."""
+    LANES = "lanes"
+    """A block of elements: their products are multiplied before a step aligns them."""
+
+
 class Interface(Choice):
     """How the ports of the Verilog carry the streams."""
 
@@ -56,7 +65,8 @@ MAX_SIDE = 256
 MAX_CHUNK = 1 << 20
 MAX_PIPELINE = 3
 MAX_INTERLEAVE = 4
-MAX_LANES = 32
+MAX_LANES = 64
+MAX_SCALE_BLOCK = 64
 MAX_FUSED_BITS = 256
 MAX_OPERAND_WIDTH = 32
 
@@ -83,6 +93,27 @@ def parse_scale(value: Scale | str) -> Scale:
             f"{MAX_OPERAND_WIDTH} bits"
         )
     return fmt
+
+
+def parse_reset_active(level: ResetActive | str | None, interface: Interface) -> ResetActive | None:
+    """Return the level that resets; None where it is the interface's own.
+
+    Raises:
+        MacgenError: it is no level, or not that of AXI's aresetn.
+    """
+    if level is None:
+        return None
+    try:
+        level = ResetActive(level)
+    except MacgenError:
+        raise MacgenError(f"reset_active {shown(level)} is not one of {', '.join(ResetActive)}") from None
+    if interface == Interface.NATIVE:
+        return None if level == ResetActive.HIGH else level
+    if level == ResetActive.HIGH:
+        raise MacgenError(
+            f"reset_active 'high' does not go with interface {interface!r}, whose aresetn is low; accepted is low"
+        )
+    return None
 
 
 def check_operand(field: str, fmt: Format) -> None:

@@ -53,7 +53,8 @@ class Aim:
     @property
     def scale(self) -> Scale | None:
         """The format of the scales of each addend, if it has any."""
-        return self.spec.scale if self.by_chunks else None
+        scaled = self.spec.scales_lanes if self.place == "steps" else self.spec.scales_chunks and self.by_chunks
+        return self.spec.scale if scaled else None
 
     @property
     def passed(self) -> list[Format]:

@@ -28,7 +28,7 @@ from sim.addends import (
     scale_exponents,
     significand_bits,
 )
-from sim.operands import Tile, chunks_of, one_of, special_codes
+from sim.operands import Tile, one_of, special_codes
 
 MOST_REPEATS = 600
 """Largest products that are summed to reach overflow; where it takes more, TOO_FEW_REPEATS are summed."""
@@ -43,7 +43,8 @@ class Corner:
     Attributes:
         name: what the corner is.
         pairs: of operands.
-        scales: of each chunk; where there are none the scales, if the spec has any, are 1.
+        scales: of each chunk; with `scale_place = lanes` of each product until it is spread, then of each block; where
+            there are none the scales, if the spec has any, are 1.
     """
 
     name: str
@@ -131,8 +132,9 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Addend]]]:
             yield "a product that is a tie, negative sticky accumulator", [minus(1, least), tie]
         for product in odd_products(aim, precision + 2):
             yield "a product off a tie", [plus(product, exponent - precision - 1)]
-    if aim.place == "steps" and aim.spec.aligned_bits is not None:
-        yield from _cuts(exponent, aim.spec.aligned_bits)
+    cut_bits = aim.spec.aligned_bits or aim.spec.exponent_bits
+    if aim.place == "steps" and cut_bits is not None:
+        yield from _cuts(exponent, cut_bits)
 
 
 def _cuts(exponent: int, bits: int) -> Iterator[tuple[str, list[Addend]]]:
@@ -339,7 +341,13 @@ def spread(spec: MacSpec, corner: Corner, every: int, at: int = 0) -> Corner:
     zero = (spec.a.zero_code(), spec.b.zero_code())
     pairs = [p for pair in corner.pairs for p in (*[zero] * at, pair, *[zero] * (every - at - 1))]
     length = len(pairs) - (every - at - 1)
-    return Corner(f"{corner.name}, {every} apart", tuple(pairs[:length]), corner.scales)
+    scales = corner.scales
+    if spec.block is not None and scales:  # what has no product has scales that do not lead
+        of_blocks = [(0, 0)] * spec.scale_count(length)
+        for index, pair in enumerate(scales):
+            of_blocks[(index * every + at) // spec.block] = pair
+        scales = tuple(of_blocks)
+    return Corner(f"{corner.name}, {every} apart", tuple(pairs[:length]), scales)
 
 
 def to_tiles(spec: MacSpec, dots: Sequence[Corner]) -> Iterator[Tile]:
@@ -361,7 +369,7 @@ def to_tiles(spec: MacSpec, dots: Sequence[Corner]) -> Iterator[Tile]:
             if spec.scale is None:
                 yield Tile(name, a, b)
                 continue
-            ones = ((one_of(spec.scale),) * 2,) * chunks_of(spec, length)
+            ones = ((one_of(spec.scale),) * 2,) * spec.scale_count(length)
             a_scales = np.array([[code for code, _ in corner.scales or ones] for corner in rows], dtype=np.int64)
             b_scales = np.array([[code for _, code in corner.scales or ones] for corner in cols], dtype=np.int64).T
             yield Tile(name, a, b, a_scales, b_scales)

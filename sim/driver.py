@@ -73,6 +73,9 @@ def _beats_of_turn(spec: MacSpec, tile: Tile, rng: Random) -> list[tuple[int, in
     if spec.scale is None or tile.a_scales is None or tile.b_scales is None:
         return [(x, y, 0, 0) for x, y in zip(a_words, b_words, strict=True)]
     bits = spec.scale.width
+    if spec.scales_lanes:
+        scales = (_in_lanes(codes, spec.scales_in_beat, 0) for codes in (tile.a_scales, tile.b_scales.T))
+        return list(zip(a_words, b_words, *(pack_columns(codes, bits) for codes in scales), strict=True))
     scale_words = pack_columns(tile.a_scales, bits), pack_columns(tile.b_scales.T, bits)
     steps = beats if spec.chunk is None else spec.chunk // spec.lanes
     a_scales, b_scales = (

@@ -37,8 +37,8 @@ class Tile:
         name: what the tile is for, shown when it fails.
         a: codes of the left operands, (rows, K).
         b: codes of the right operands, (K, cols).
-        a_scales: codes of their scales, (rows, chunks), where the spec has scales.
-        b_scales: the same, (chunks, cols).
+        a_scales: codes of their scales, (rows, chunks), where the spec has scales; of lanes (rows, blocks).
+        b_scales: the same, (chunks, cols) or (blocks, cols).
     """
 
     name: str
@@ -76,7 +76,7 @@ def _distinct(operands: Codes, scales: Codes | None) -> tuple[list[int], list[in
 
 
 def chunks_of(spec: MacSpec, length: int) -> int:
-    """Return how many chunks, and with them scales, a dot product has."""
+    """Return how many chunks a dot product has."""
     return 1 if spec.chunk is None else -(-length // spec.chunk)
 
 
@@ -249,8 +249,8 @@ def _operands(
     codes = np.stack([draw(kind, rng, fmt, (length,)) for _ in drawn])
     scales = None
     if spec.scale is not None:
-        chunks = chunks_of(spec, length)
-        scales = np.stack([draw_scales(kind, rng, spec.scale, (chunks,)) for _ in drawn])
+        shape = (spec.scale_count(length),)
+        scales = np.stack([draw_scales(kind, rng, spec.scale, shape) for _ in drawn])
     if count > MOST_DISTINCT:
         order = rng.integers(0, MOST_DISTINCT, count)
         codes, scales = codes[order], None if scales is None else scales[order]

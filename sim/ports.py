@@ -49,7 +49,7 @@ def layout_of(manifest: Manifest, name: str) -> dict[str, Layout]:
     count = stream["lanes"] * stream.get("codes", 1)
     found = {"data": Layout(0, count, stream["lane_bits"], stream["field_bits"], signed)}
     if "scale" in stream:
-        scales = stream["lanes"], stream["scale_bits"], stream["scale_field_bits"]
+        scales = stream["lanes"] * stream.get("scale_codes", 1), stream["scale_bits"], stream["scale_field_bits"]
         found["scale"] = Layout(stream["scale_low"], *scales)
     return found
 

@@ -44,9 +44,14 @@ async def corner_steps(dut: Any) -> None:
     async with await Bench.start(dut, "corner_steps") as bench:
         spec = bench.spec
         note_overflow_out_of_reach(bench)
-        found = list(corners(spec))
-        if spec.lanes > 1:  # one product a step, in each lane in turn; above they share steps
-            found += [spread(spec, corner, spec.lanes, index % spec.lanes) for index, corner in enumerate(found)]
+        # With scales of lanes each product has its own, and needs a step; those that share one have scales of 1.
+        unscaled = spec
+        if spec.scales_lanes:
+            unscaled = spec.replace(scale=None, scale_place="outer", scale_block=None, lane_sum="fused")
+        found = list(corners(unscaled))
+        if spec.lanes > 1 or spec.scales_lanes:  # one product a step, in each lane in turn; above they share steps
+            apart = enumerate(corners(spec))
+            found += [spread(spec, corner, spec.lanes, index % spec.lanes) for index, corner in apart]
         await bench.run(bench.affordable(to_tiles(spec, found)))
 
 

@@ -12,6 +12,8 @@ from macgen.spec import MacSpec
 from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold
 
 EXPECTED_CONTRADICTIONS = (
+    "lane_sum 'exponents:",
+    "does not divide lanes",
     "is not a power of two",
     "does not go with acc",
     "'fused' adds",
@@ -99,6 +101,17 @@ def roundings():
     return st.sampled_from(SUM_ROUNDINGS) | st.integers(1, MAX_RANDOM_BITS).map("stochastic:{}".format)
 
 
+def is_built(spec):
+    """Whether there is hardware for a spec; `specs().filter(is_built)`."""
+    from macgen.rtl import Design
+
+    try:
+        Design(spec)
+    except MacgenError:
+        return False
+    return True
+
+
 @st.composite
 def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE, max_chunk=MAX_CHUNK):
     """Every kind of accepted spec; the arguments bound the operands, an accumulator may have about twice the width."""
@@ -113,7 +126,7 @@ def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE
     if isinstance(acc, FixedFormat):
         overflow = st.sampled_from(["saturate"] if acc.narrow else ["saturate", "wrap"])
     else:
-        special = ["infinity"] if acc.has_infinity else ["nan"] if acc.has_nan else []
+        special = ["infinity", "to-infinity"] if acc.has_infinity else ["nan"] if acc.has_nan else []
         overflow = st.sampled_from(["saturate", *special])
     try:
         return MacSpec(
@@ -140,6 +153,10 @@ def _moved_to(fmt, top):
     return dataclasses.replace(fmt, bias=min(max(bias, least - 1023), 1073 - fmt.man_bits))
 
 
+def _aligned(kind):
+    return st.integers(1, 40).map((kind + ":{}").format)
+
+
 @st.composite
 def family_specs(draw, **limits):
     """Every kind of accepted spec: `specs` with rounded products, lanes, outer accumulators, scales, results and turns.
@@ -162,7 +179,7 @@ def family_specs(draw, **limits):
 
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
     change(lanes=lanes, chunk=draw(st.none() | st.integers(1, 3).map(lanes.__mul__)))
-    change(lane_sum=draw(st.just("tree") | st.integers(1, 40).map("aligned:{}".format)))
+    change(lane_sum=draw(st.just("tree") | _aligned("aligned") | _aligned("exponents")))
     if draw(st.booleans()):
         top = min(spec.acc.max_exponent - 3, spec.a.max_exponent + spec.b.max_exponent)
         change(product=draw(near(top)))
@@ -172,6 +189,10 @@ def family_specs(draw, **limits):
     if draw(st.booleans()):
         floats_of_scales = st.sampled_from(["e4m3fn", "e5m2", "e4m3:none", "fp16", "bf16", "fp32"])
         change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | floats_of_scales))
+        if spec.exponent_bits is not None and draw(st.booleans()):
+            change(scale_place="lanes")
+            change(scale_block=draw(st.none() | st.integers(1, lanes)))
+            change(lane_sum=f"{spec.lane_sum}/{draw(st.integers(2, 8))}")
     if draw(st.booleans()):
         change(out=draw(near(spec.outer_format.max_exponent)))
     change(interleave=draw(st.integers(1, MAX_INTERLEAVE)))

@@ -90,7 +90,10 @@ def test_every_preset(name):
 
 
 def test_no_two_presets_are_the_same():
-    assert len(set(presets.values())) == len(presets)
+    """But Blackwell's units of FP16, BF16 and TF32, which compute as Hopper's."""
+    same = {f"blackwell-{formats}": f"hopper-{formats}" for formats in ("fp16", "fp16-fp16", "bf16", "tf32")}
+    assert all(presets[one] == presets[other] for one, other in same.items())
+    assert len(set(presets.values())) == len(presets) - len(same)
 
 
 def test_presets_cannot_be_changed():
@@ -100,8 +103,66 @@ def test_presets_cannot_be_changed():
         CATALOGUE["default"].spec = presets["fp16"]
 
 
+def test_a_preset_that_is_gone_names_those_that_took_its_place():
+    with pytest.raises(MacgenError) as caught:
+        preset("hopper-like")
+    assert str(caught.value) == (
+        "preset 'hopper-like' is gone, for it aligned otherwise than a Hopper does; accepted is hopper-e4m3, or "
+        "deepseek-v3 with its promotion to FP32 every 128 products"
+    )
+
+
+UNITS = {  # operands, accumulator, group, F
+    "volta-fp16": ("e5m10", "e8m23", 4, 23),
+    "ampere-fp16": ("e5m10", "e8m23", 8, 24),
+    "ampere-bf16": ("e8m7", "e8m23", 8, 24),
+    "ampere-tf32": ("e8m10", "e8m23", 4, 24),
+    "ada-e4m3": ("e4m3fn", "e8m13", 16, 13),
+    "ada-e5m2": ("e5m2", "e8m13", 16, 13),
+    "hopper-fp16": ("e5m10", "e8m23", 16, 25),
+    "hopper-bf16": ("e8m7", "e8m23", 16, 25),
+    "hopper-tf32": ("e8m10", "e8m23", 8, 25),
+    "hopper-e4m3": ("e4m3fn", "e8m13", 32, 13),
+    "hopper-e5m2": ("e5m2", "e8m13", 32, 13),
+    "blackwell-fp16": ("e5m10", "e8m23", 16, 25),
+    "blackwell-bf16": ("e8m7", "e8m23", 16, 25),
+    "blackwell-tf32": ("e8m10", "e8m23", 8, 25),
+    "blackwell-e4m3": ("e4m3fn", "e8m23", 32, 25),
+    "blackwell-e5m2": ("e5m2", "e8m23", 32, 25),
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_matrix_units_of_nvidia(name):
+    spec, (operand, acc, lanes, bits) = presets[name], UNITS[name]
+    expected = MacSpec(a=operand, b=operand, acc=acc, lanes=lanes, lane_sum=f"exponents:{bits}", rounding="rtz",
+                       overflow="to-infinity", rows=spec.rows, cols=spec.cols)  # fmt: skip
+    assert spec == expected
+    half = f"{name}-fp16"
+    assert (half in presets) == (name.endswith("-fp16") or name.startswith("ada"))
+    if half in presets:
+        assert presets[half] == expected.replace(acc="fp16", rounding="rne", overflow="infinity")
+
+
+def test_other_matrix_units():
+    deepseek = presets["hopper-e4m3"].replace(chunk=128, outer="fp32", outer_rounding="rne")
+    assert presets["deepseek-v3"] == deepseek
+    for name, scale, block, lanes in (("mxfp8", "e8m0fnu", 32, 32), ("mxfp4", "e8m0fnu", 32, 64),
+                                      ("nvfp4", "e4m3fn", 16, 64)):  # fmt: skip
+        spec = presets[f"blackwell-{name}"]
+        assert (str(spec.scale), spec.scale_place, spec.block, spec.lanes) == (scale, "lanes", block, lanes)
+        assert (spec.exponent_bits, spec.lane_sum.group) == ((25, 1) if lanes == 32 else (35, 16))
+    for name in ("cdna1-fp16", "cdna2-bf16"):
+        spec = presets[name]
+        assert (spec.lanes, spec.lane_sum, spec.rounding) == (4, "tree", "rne")
+
+
 @pytest.mark.parametrize("name", ["", "Default", "fp16 ", "nothing"])
 def test_unknown_preset(name):
     with pytest.raises(MacgenError) as caught:
         preset(name)
-    assert str(caught.value) == f"preset {name!r} is unknown; accepted are {', '.join(presets)}"
+    names = list(presets)
+    others = ", ".join(names[: names.index("volta-fp16")])
+    assert str(caught.value) == (
+        f"preset {name!r} is unknown; accepted are {others}, and what macgen presets lists of GPUs"
+    )

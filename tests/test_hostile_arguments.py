@@ -42,6 +42,10 @@ from macgen.width import (
 from macgen.width import network_plan as network_plans
 
 SPEC = macgen.MacSpec(a="e5m2", b="int8", acc="e6m5", chunk=2, rounding="stochastic:4", rows=1, cols=1)
+OF_LANES = macgen.MacSpec(
+    a="e4m3fn", b="e4m3fn", acc="e8m13", lanes=2, lane_sum="exponents:13", scale="e8m0fnu", scale_place="lanes",
+    scale_block=2, rows=1, cols=1,
+)  # fmt: skip
 SCALED = macgen.MacSpec(a="int4", b="int4", acc="int12", chunk=2, outer="fp32", scale="e8m0fnu", rows=1, cols=1)
 GOAL, SUM = width.Goal(), width.Sum(length=100)
 LAYER = network.linear_layer("fc", batch=2, inputs=8, outputs=4)
@@ -59,6 +63,10 @@ PORTS = {"interface": "axi-stream", "reset": "async", "reset_active": "low", "cl
 CALLS = [
     # golden
     (golden.step, {"spec": SPEC, "acc_code": 3, "a_code": 60, "b_code": 2, "random": 5}),
+    (
+        golden.step,
+        {"spec": OF_LANES, "acc_code": 3, "a_code": [1, 2], "b_code": [3, 4], "a_scales": [9], "b_scales": [7]},
+    ),
     (golden.fold, {"spec": SPEC, "outer_code": 3, "inner_code": 5, "random": 7}),
     (golden.fold, {"spec": SCALED, "outer_code": 3, "inner_code": 5, "a_scale": 127, "b_scale": 126}),
     (golden.convert, {"spec": SPEC, "outer_code": 3, "random": None}),
@@ -97,6 +105,8 @@ CALLS = [
     ),
     # specs
     (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
+    (macgen.MacSpec, OF_LANES.to_dict()),
+    (OF_LANES.scale_count, {"length": 5}),
     (macgen.MacSpec.from_dict, {"values": SPEC.to_dict()}),
     (macgen.MacSpec.from_json, {"text": SPEC.to_json()}),
     (SPEC.overflow_into, {"fmt": E5M2}),

@@ -1,5 +1,6 @@
 import dataclasses
 import inspect
+import itertools
 import json
 import pickle
 import pydoc
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from macgen import golden
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, Rounding, ScaleFormat, parse_format
 from macgen.spec import MacSpec
@@ -122,23 +124,25 @@ def test_init_enormous_values_are_refused_in_a_short_sentence(field, value):
 
 @pytest.mark.parametrize("value", ["RNE", "nearest", None, 0, ["rne"]])
 def test_init_wrong_rounding(value):
-    refuses(f"rounding {value!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32", rounding=value)
+    refuses(
+        f"rounding {value!r} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32", rounding=value
+    )
 
 
 @pytest.mark.parametrize("value", ["clamp", None, True])
 def test_init_wrong_overflow(value):
-    refuses(f"overflow {value!r} is not one of saturate, infinity, nan, wrap", overflow=value)
+    refuses(f"overflow {value!r} is not one of saturate, infinity, to-infinity, nan, wrap", overflow=value)
 
 
 def test_init_wrong_overflow_for_acc():
-    refuses("overflow 'wrap' does not go with acc e6m5; accepted is saturate or infinity", overflow="wrap")
+    refuses("overflow 'wrap' does not go with acc e6m5; accepted is saturate, infinity or to-infinity", overflow="wrap")
     for overflow in ("infinity", "wrap"):
         refuses(
             f"overflow '{overflow}' does not go with acc e6m5fn; accepted is saturate or nan",
             acc="e6m5fn",
             overflow=overflow,
         )
-    refuses("overflow 'nan' does not go with acc e6m5; accepted is saturate or infinity", overflow="nan")
+    refuses("overflow 'nan' does not go with acc e6m5; accepted is saturate, infinity or to-infinity", overflow="nan")
     refuses("overflow 'nan' does not go with acc e6m5finite; accepted is saturate", acc="e6m5finite", overflow="nan")
     for overflow in ("infinity", "nan"):
         refuses(
@@ -312,9 +316,9 @@ def test_scales_and_their_strings_are_the_same(name):
     assert pickle.loads(pickle.dumps(spec)) == spec
 
 
-@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 33])
+@pytest.mark.parametrize("value", [*WRONG_INTEGERS, 65])
 def test_init_wrong_lanes(value):
-    refuses(f"lanes {value!r} is not an integer from 1 to 32", lanes=value)
+    refuses(f"lanes {value!r} is not an integer from 1 to 64", lanes=value)
 
 
 @pytest.mark.parametrize("value", [*WRONG_INTEGERS, 5])
@@ -331,7 +335,11 @@ def test_turns_go_with_chunks_lanes_and_results_of_another_format():
     "value", ["Fused", "aligned", "aligned:", "aligned:0", "aligned:65", "aligned:07", "aligned:7 ", None, 7, {}]
 )
 def test_init_wrong_lane_sum(value):
-    refuses(f"lane_sum {value!r} is not one of fused, tree, aligned:W with W from 1 to 64", lane_sum=value)
+    refuses(
+        f"lane_sum {value!r} is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F or exponents:F/G "
+        f"with F from 1 to 64 and G from 2 to 64",
+        lane_sum=value,
+    )
 
 
 def test_chunks_are_multiples_of_the_lanes():
@@ -346,7 +354,7 @@ def test_trees_have_a_power_of_two_of_lanes():
 
 
 def test_aligned_sums_are_for_float_accumulators_and_not_for_drop():
-    sentence = "accepted are float accumulators, and rne, rtz, floor or stochastic:r"
+    sentence = "accepted are float accumulators, and rne, rtz, floor, odd or stochastic:r"
     refuses(
         f"lane_sum 'aligned:7' does not go with acc int32 and rounding 'rne'; {sentence}", FIXED, lane_sum="aligned:7"
     )
@@ -357,6 +365,153 @@ def test_aligned_sums_are_for_float_accumulators_and_not_for_drop():
     )
     assert MacSpec(**GOOD, lane_sum="aligned:64").aligned_bits == 64
     assert MacSpec(**GOOD).aligned_bits is None
+
+
+BY_EXPONENTS = {"lane_sum": "exponents:25", "lanes": 32}
+OF_LANES = BY_EXPONENTS | {"scale": "e8m0fnu", "scale_place": "lanes"}
+
+
+def test_sums_by_exponents_are_of_exact_products_of_floats():
+    spec = MacSpec(**GOOD, **BY_EXPONENTS)
+    assert (spec.exponent_bits, spec.aligned_bits, spec.lane_sum.group) == (25, None, 1)
+    assert MacSpec(**GOOD).exponent_bits is None
+    start = "lane_sum 'exponents:25' does not go with"
+    refuses(
+        f"{start} acc int32 and rounding 'rne'; accepted are float accumulators, and rne, rtz, floor, odd or "
+        f"stochastic:r",
+        FIXED,
+        **BY_EXPONENTS,
+    )
+    refuses(
+        f"{start} acc e6m5 and rounding 'drop'; accepted are float accumulators, and rne, rtz, floor, odd or "
+        f"stochastic:r",
+        **BY_EXPONENTS,
+        rounding="drop",
+    )
+    for field in "ab":
+        refuses(
+            f"{start} {field} int8, which has no exponents; accepted are float operands", **BY_EXPONENTS,
+            base=GOOD | {field: "int8"},
+        )  # fmt: skip
+    refuses(
+        f"{start} product e5m4, as it aligns by the operands' exponents; accepted are exact products",
+        **BY_EXPONENTS,
+        product="e5m4",
+    )
+
+
+def test_scales_of_lanes():
+    spec = MacSpec(**GOOD, **OF_LANES)
+    assert (spec.block, spec.scales_lanes, spec.scales_chunks, spec.has_outer_adder) == (32, True, False, False)
+    assert [spec.scale_count(length) for length in (1, 32, 33)] == [1, 1, 2]
+    spec = spec.replace(scale_block=16)
+    assert (spec.block, [spec.scale_count(length) for length in (1, 32, 33)]) == (16, [1, 2, 3])
+    usual = MacSpec(**GOOD, scale="e8m0fnu", chunk=8)
+    assert (usual.block, usual.scales_lanes, usual.scales_chunks, usual.has_outer_adder) == (None, False, True, True)
+    assert [usual.scale_count(length) for length in (1, 8, 9)] == [1, 1, 2]
+    assert MacSpec(**GOOD).scale_count(100) == 0
+    refuses("scale_place 'chunk' is not one of outer, lanes", scale_place="chunk")
+    refuses(
+        "scale_place 'lanes' does not go with scale none; accepted is it with a format of scales",
+        **(OF_LANES | {"scale": None}),
+    )
+    for lane_sum in ("fused", "tree", "aligned:25"):
+        refuses(
+            f"scale_place 'lanes' does not go with lane_sum '{lane_sum}'; accepted are exponents:F and exponents:F/G",
+            **(OF_LANES | {"lane_sum": lane_sum, "lanes": 2}),
+        )
+    refuses(
+        "scale_block 16 does not go with scale_place 'outer'; accepted is it with 'lanes'",
+        scale_block=16,
+        scale="e8m0fnu",
+    )
+    refuses(
+        "scale_block 24 does not divide lanes 32; accepted are divisors of lanes up to 64", **OF_LANES, scale_block=24
+    )
+    for value in (0, 65, 1.5, "16"):
+        refuses(f"scale_block {value!r} is not an integer from 1 to 64 or none", **OF_LANES, scale_block=value)
+
+
+def test_groups_fit_their_scales_and_operands():
+    groups = OF_LANES | {"a": "e2m1finite", "b": "e2m1finite", "acc": "fp32", "lane_sum": "exponents:35/16"}
+    assert [MacSpec(**groups, scale_block=block).lane_sum.group for block in (None, 16, 32)] == [16, 16, 16]
+    refuses(
+        "lane_sum 'exponents:35/16' does not go with scale_place 'outer', as groups are aligned by their scales; "
+        "accepted is lanes",
+        groups,
+        scale_place="outer",
+    )
+    for block, lanes in ((8, 32), (24, 48)):
+        refuses(
+            f"lane_sum 'exponents:35/16' has groups that blocks of {block} lanes with one scale do not consist of; "
+            f"accepted are divisors of {block}",
+            groups | {"lanes": lanes},
+            scale_block=block,
+        )
+    refuses(
+        "lane_sum 'exponents:35/16' does not go with b e4m3fn, which has infinities or NaN; accepted are operands "
+        "without",
+        groups | {"b": "e4m3fn"},
+    )
+    refuses(
+        "lane_sum 'exponents:35/16' adds 16 products exactly, which takes 528 bits; accepted are formats with which it "
+        "takes up to 256, or exponents:F",
+        groups | {"a": "e8m7finite", "b": "e8m7finite", "acc": "e9m23"},
+    )
+
+
+CHOICES_OF_PAIRS = {
+    "a": ["e4m3fn", "e2m1finite", "fix2.2"],
+    "acc": ["e8m13", "e8m13fn", "fix32.18"],
+    "product": [None, "e5m10"],
+    "scale": [None, "e8m0fnu", "e4m3fn"],
+    "scale_place": ["outer", "lanes"],
+    "scale_block": [None, 2],
+    "chunk": [None, 8],
+    "outer": [None, "fp32"],
+    "rounding": ["rne", "rtz", "floor", "odd", "drop", "stochastic:4"],
+    "outer_rounding": [None, "odd", "stochastic:4"],
+    "overflow": ["saturate", "infinity", "to-infinity", "nan", "wrap"],
+    "lanes": [1, 4],
+    "lane_sum": ["fused", "tree", "aligned:9", "exponents:13", "exponents:13/2"],
+    "interleave": [1, 2],
+}
+"""Of every field its kinds of choices."""
+
+NEEDED = {  # what a choice cannot be without
+    ("scale_place", "lanes"): {"scale": "e8m0fnu", "lane_sum": "exponents:13", "lanes": 4},
+    ("scale_block", 2): {"scale_place": "lanes", "scale": "e8m0fnu", "lane_sum": "exponents:13", "lanes": 4},
+    ("lane_sum", "exponents:13/2"): {
+        "a": "e2m1finite", "b": "e2m1finite", "scale_place": "lanes", "scale": "e8m0fnu", "lanes": 4
+    },
+}  # fmt: skip
+
+
+def test_each_pair_of_choices_works_or_is_refused_by_one_sentence():
+    """A spec with both is exact in golden, on one code of each kind, or names a field of the pair, or what it needs."""
+    base = {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13"}
+    refused = 0
+    choices = [(field, value) for field, values in CHOICES_OF_PAIRS.items() for value in values]
+    for one, other in itertools.combinations(choices, 2):
+        if one[0] == other[0]:
+            continue
+        fields = base | NEEDED.get(one, {}) | NEEDED.get(other, {}) | dict([one, other])
+        try:
+            spec = MacSpec(**fields)
+        except MacgenError as error:
+            sentence = str(error)
+            named = {one[0], other[0], *NEEDED.get(one, {}), *NEEDED.get(other, {})}
+            assert any(re.search(rf"\b{name}\b", sentence) for name in named), (one, other, sentence)
+            assert re.search("accepted|as it has to be|needs", sentence)
+            assert "\n" not in sentence
+            refused += 1
+            continue
+        assert MacSpec.from_json(spec.to_json()) == spec
+        assert eval(repr(spec), {"MacSpec": MacSpec}) == spec
+        scales = [0] * spec.scale_count(5)
+        a, b = ([1, 2, 3, 4, 5],) * 2
+        assert golden.dot(spec, a, b, a_scales=scales, b_scales=scales)[0] >= 0
+    assert 100 < refused < 400
 
 
 def test_exact_sums_of_lanes_have_at_most_256_bits():
@@ -427,7 +582,7 @@ def test_what_is_signed_stays_signed():
 @pytest.mark.parametrize("value", ["RNE", "stochastic", "stochastic:33", 0, ["rne"]])
 def test_init_wrong_outer_rounding(value):
     refuses(
-        f"outer_rounding {value!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+        f"outer_rounding {value!r} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
         outer_rounding=value,
     )
 
@@ -655,6 +810,11 @@ def test_to_dict():
         "fold": "bubble",
     }
     assert MacSpec(**GOOD, **EXTENDED).to_dict() == {**MacSpec(**GOOD).to_dict(), **EXTENDED, "scale": "e8m0fnu"}
+    assert MacSpec(**GOOD, **OF_LANES, scale_block=16).to_dict() == {
+        **MacSpec(**GOOD).to_dict(),
+        **OF_LANES,
+        "scale_block": 16,
+    }
 
 
 def test_absent_keys_take_their_defaults():
@@ -670,9 +830,9 @@ def refuses_json(message, text):
 
 def test_from_json_unknown_key():
     refuses_json(
-        "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, chunk, outer, out, rounding, "
-        "outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, interface, reset, "
-        "reset_active, clock_enable",
+        "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, scale_place, scale_block, chunk, "
+        "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, "
+        "interface, reset, reset_active, clock_enable",
         json.dumps(GOOD | {"banks": 4}),
     )
 
@@ -721,14 +881,27 @@ def test_from_json_no_json(text):
         ("rows", 1e300, "rows 1e+300 is not an integer from 1 to 256"),
         ("rows", {}, "rows {} is not an integer from 1 to 256"),
         ("chunk", "none", "chunk 'none' is not an integer from 1 to 1048576 or none"),
-        ("rounding", ["rne"], "rounding ['rne'] is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
+        (
+            "rounding",
+            ["rne"],
+            "rounding ['rne'] is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+        ),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
         ("interface", {}, "interface {} is not one of native, axi-stream"),
         ("reset", 1, "reset 1 is not one of sync, async"),
         ("clock_enable", "yes", "clock_enable 'yes' is not true or false"),
-        ("lanes", "4", "lanes '4' is not an integer from 1 to 32"),
-        ("lane_sum", 4, "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64"),
-        ("outer_rounding", 1, "outer_rounding 1 is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"),
+        ("lanes", "4", "lanes '4' is not an integer from 1 to 64"),
+        (
+            "lane_sum",
+            4,
+            "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F or exponents:F/G with F "
+            "from 1 to 64 and G from 2 to 64",
+        ),
+        (
+            "outer_rounding",
+            1,
+            "outer_rounding 1 is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+        ),
     ],
 )
 def test_from_json_wrong_type(key, value, message):

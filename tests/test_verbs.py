@@ -143,7 +143,7 @@ def test_a_plan_tells_how_far_it_is():
         ({"network": "resnet18", "nzr": 0.5}, "nzr 0.5 does not go with network; accepted is it with length"),
         ({"network": "resnet18", "only": ["all"]}, "only 'all' is not one of forward, backward, gradient"),
         ({"network": paper_network("alexnet", 1), "batch": 2}, "batch 2 does not go with a network of your own"),
-        ({"length": 5, "rounding": "up"}, "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r"),
+        ({"length": 5, "rounding": "up"}, "rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r"),
     ],
 )
 def test_plans_refused(arguments, sentence):

@@ -55,8 +55,9 @@ class Manifest:
             AXI4-Stream ports at least so many, as the array may take it from its register slice later.
         ports: of the top module.
         streams: per stream, the ports of its members, its lanes and the bits of one; where a step takes several
-            products, how many codes of so many bits a beat has for each lane of an operand. With AXI4-Stream ports
-            also the bits of the field that a code has in tdata, and of the scales' first one its lowest bit.
+            products, how many codes of so many bits a beat has for each lane of an operand; likewise of scales, where
+            blocks of lanes have them. With AXI4-Stream ports also the bits of the field that a code has in tdata, and
+            of the scales' first one its lowest bit.
         tools: versions of what made the bundle.
         files: SHA-256 of every file but the manifest, in hexadecimal.
         clock, reset: ports; the clock's rising edge counts. The spec says how the reset acts.

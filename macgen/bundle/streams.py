@@ -26,6 +26,8 @@ def streams_of(design: Design) -> dict[str, dict[str, Any]]:
         operands = stream != "c"
         if operands and spec.scale is not None:
             streams[stream] |= {"scale": _port(design, stream, "scale"), "scale_bits": spec.scale.width}
+            if spec.scales_in_beat > 1:
+                streams[stream]["scale_codes"] = spec.scales_in_beat
         if operands and spec.lanes > 1:
             streams[stream]["codes"] = spec.lanes
         if spec.interface == Interface.AXI_STREAM:

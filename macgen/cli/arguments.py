@@ -190,12 +190,12 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
     if spec.product is not None:
         parts.append(f"p{text(spec.product)}")
     parts.append(text(spec.acc))
-    if spec.lanes > 1 or spec.aligned_bits is not None:
+    if spec.lanes > 1 or spec.aligns:
         parts.append(f"l{spec.lanes}{'' if spec.lane_sum == 'fused' else spec.lane_sum}")
     if spec.chunk is not None:
         parts.append(f"c{spec.chunk}")
     if spec.scale is not None:
-        parts.append(f"s{text(spec.scale)}")
+        parts.append(f"s{text(spec.scale)}" + ("" if spec.block is None else f"b{spec.block}"))
     if spec.outer_format != spec.acc:
         parts.append(f"to_{text(spec.outer_format)}")
     if spec.out_format != spec.outer_format:
@@ -234,7 +234,7 @@ def _with_subnormals(acc: Format, subnormals: Any, explicit_acc: bool) -> Format
 
 
 def _overflow_fits(overflow: str, acc: Format) -> bool:
-    if overflow == "infinity":
+    if overflow in ("infinity", "to-infinity"):
         return acc.has_infinity
     if overflow == "nan":
         return isinstance(acc, FloatFormat) and acc.overflows_to_nan

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from macgen.cli.parameters import EXIT_FAILED, SectionedCommand, integer, integer_or, word_of_path
+from macgen.cli.parameters import EXIT_FAILED, ROUNDINGS, SectionedCommand, integer, integer_or, word_of_path
 from macgen.cli.spec_file import read_spec, standard_input
 from macgen.errors import MacgenError, shown, shown_path
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
 """What a plan's width was computed for, and that width."""
 
-_NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
+_NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_rounding")
 """Options that take the word `none`: without it, or as the field before it."""
 
 
@@ -27,7 +27,20 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     cls=SectionedCommand,
     sections={
         "Where to start": ["preset", "spec", "plan", "layer", "widest"],
-        "Number formats": ["a", "b", "acc_bits", "acc", "length", "subnormals", "product", "scale", "outer", "out"],
+        "Number formats": [
+            "a",
+            "b",
+            "acc_bits",
+            "acc",
+            "length",
+            "subnormals",
+            "product",
+            "scale",
+            "scale_place",
+            "scale_block",
+            "outer",
+            "out",
+        ],
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
         "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
@@ -78,6 +91,17 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
     "float of up to 32 bits (e4m3fn, bf16).",
 )
 @click.option(
+    "--scale-place",
+    metavar="outer|lanes",
+    help="What has a scale: each chunk, whose sum it multiplies, or each block of lanes, with --lane-sum exponents:F.",
+)
+@click.option(
+    "--scale-block",
+    type=integer_or("none"),
+    metavar="N|none",
+    help="Lanes that share a scale, 1 to 64, with --scale-place lanes.  [default: all of them]",
+)
+@click.option(
     "--outer", metavar="FORMAT|none", help="Format of the accumulator of chunk sums.  [default: the accumulator's]"
 )
 @click.option("--out", metavar="FORMAT|none", help="Format of the results.  [default: the last accumulator's]")
@@ -89,29 +113,30 @@ _NONE = ("chunk", "product", "scale", "outer", "out", "outer_rounding")
 )
 @click.option(
     "--rounding",
-    metavar="rne|rtz|floor|drop|stochastic:R",
-    help="Round to nearest even, toward zero, toward minus infinity, align and drop, or at random with R bits, "
+    metavar=ROUNDINGS,
+    help="Round to nearest even, toward zero, toward minus infinity, to odd, align and drop, or at random with R bits, "
     "1 to 32.",
 )
 @click.option(
     "--outer-rounding",
-    metavar="rne|rtz|floor|drop|stochastic:R|none",
+    metavar=f"{ROUNDINGS}|none",
     help="Rounding of the accumulator of chunk sums, and of results with a format of their own.  [default: --rounding]",
 )
 @click.option(
     "--overflow",
-    metavar="saturate|infinity|nan|wrap",
-    help="Sums that are too large: the largest value, infinity (float formats that have it), NaN (those that have it "
-    "and no infinity), or modulo 2^N (fixed point).",
+    metavar="saturate|infinity|to-infinity|nan|wrap",
+    help="Sums that are too large: the largest value, infinity (float formats that have it; as IEEE 754 says, or in "
+    "every rounding), NaN (those that have it and no infinity), or modulo 2^N (fixed point).",
 )
 @click.option(
-    "--lanes", type=integer, metavar="N", help="Products that a step adds, 1 to 32; chunks are multiples of it."
+    "--lanes", type=integer, metavar="N", help="Products that a step adds, 1 to 64; chunks are multiples of it."
 )
 @click.option(
     "--lane-sum",
-    metavar="fused|tree|aligned:W",
-    help="How a step adds them: exactly, rounded once; by a tree of rounding adders; or all cut W bits, 1 to 64, below "
-    "the largest one's leading bit.",
+    metavar="fused|tree|aligned:W|exponents:F|exponents:F/G",
+    help="How a step adds them: exactly, rounded once; by a tree of rounding adders; all cut W bits, 1 to 64, below "
+    "the largest one's leading bit; or F bits, 1 to 64, below the largest sum of the factors' exponents, as GPUs do, "
+    "of G products added exactly first.",
 )
 @click.option("--rows", type=integer, metavar="N", help="Rows of the array, 1 to 256.")
 @click.option("--cols", type=integer, metavar="N", help="Columns of the array, 1 to 256.")

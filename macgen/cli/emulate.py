@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from macgen.cli.files import STANDARD, check_writable, write_file
-from macgen.cli.parameters import SectionedCommand, integer, integer_or
+from macgen.cli.parameters import ROUNDINGS, SectionedCommand, integer, integer_or
 from macgen.errors import MacgenError, shown, shown_path
 
 _ARITHMETIC = ("a", "b", "acc", "rounding")
@@ -63,7 +63,7 @@ _ARITHMETIC = ("a", "b", "acc", "rounding")
     multiple=True,
     help="Products summed before a sum is folded; repeatable, one run each.",
 )
-@click.option("--rounding", metavar="rne|rtz|drop|stochastic:R", help="Rounding of the adder.")
+@click.option("--rounding", metavar=ROUNDINGS, help="Rounding of the adder.")
 @click.option(
     "--sweep-mantissa",
     "sweep",

@@ -14,6 +14,9 @@ from macgen.errors import MacgenError, shown
 EXIT_FAILED = 1
 """Exit code of a command that ran, and whose answer is no."""
 
+ROUNDINGS = "rne|rtz|floor|odd|drop|stochastic:R"
+"""What stands for the value of an option that takes the roundings of a spec."""
+
 
 def integer(text: str) -> int:
     """Read an option's decimal integer; what the option is for checks its range."""

@@ -32,7 +32,8 @@ class Workload:
         description: one line that a report can print.
         a: (tiles, lanes, rows, products) codes.
         b: (tiles, lanes, products, cols) codes.
-        a_scales: (tiles, lanes, rows, chunks) codes, where the array takes scales.
+        a_scales: (tiles, lanes, rows, chunks) codes, where the array takes scales; with those of lanes a scale for each
+            block.
         b_scales: (tiles, lanes, chunks, cols) codes.
     """
 
@@ -91,7 +92,7 @@ def random_workload(spec: MacSpec, seed: int) -> Workload:
 def _scales(
     spec: MacSpec, products: int, exponents: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]] | tuple[None, None]:
-    """Return a workload's scales, if it has any: the same for each chunk.
+    """Return a workload's scales, if it has any: the same for each chunk or block.
 
     Parameters:
         spec: the array.
@@ -104,9 +105,9 @@ def _scales(
     if isinstance(spec.scale, FloatFormat):
         values = spec.scale.quantize(values)
     codes = spec.scale.encode(values)
-    chunks = -(-products // (spec.chunk or products))
+    count = spec.scale_count(products)
     a, b = codes[..., : spec.rows], codes[..., spec.rows :]
-    return np.repeat(a[..., :, None], chunks, axis=-1), np.repeat(b[..., None, :], chunks, axis=-2)
+    return np.repeat(a[..., :, None], count, axis=-1), np.repeat(b[..., None, :], count, axis=-2)
 
 
 def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
@@ -220,9 +221,12 @@ def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int) -> dict[str, 
     a, b = np.pad(a, unused, constant_values=spec.a.zero_code()), np.pad(b, unused, constant_values=spec.b.zero_code())
     ports = {"a_data": _bits(a.reshape(LANES, -1), spec.a.width), "b_data": _bits(b.reshape(LANES, -1), spec.b.width)}
     if workload.a_scales is not None and workload.b_scales is not None and spec.scale is not None:
-        chunk = products.start // (spec.chunk or workload.products)
-        ports["a_scale"] = _bits(workload.a_scales[tile, :, :, chunk], spec.scale.width)
-        ports["b_scale"] = _bits(workload.b_scales[tile, :, chunk, :], spec.scale.width)
+        count = spec.scales_in_beat
+        first = beat * count if spec.scales_lanes else products.start // (spec.chunk or workload.products)
+        a, b = workload.a_scales[tile, :, :, first : first + count], workload.b_scales[tile, :, first : first + count]
+        unused = ((0, 0), (0, 0), (0, count - a.shape[2]))  # blocks without an element have scales of code 0
+        ports["a_scale"] = _bits(np.pad(a, unused).reshape(LANES, -1), spec.scale.width)
+        ports["b_scale"] = _bits(np.pad(np.moveaxis(b, 1, 2), unused).reshape(LANES, -1), spec.scale.width)
     return ports
 
 

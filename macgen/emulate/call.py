@@ -26,8 +26,8 @@ class Call:
         spec: the array.
         a: (M, K).
         b: (N, K).
-        a_scales: (M, chunks), where the spec has scales.
-        b_scales: (chunks, N).
+        a_scales: (M, chunks or blocks), where the spec has scales.
+        b_scales: (chunks or blocks, N).
         pairwise: whether result i is of row i of both; else result (i, j) is of rows i and j.
         first: row of the caller's a with which this one begins.
     """
@@ -131,8 +131,9 @@ def _clearly_on_grid(x: NDArray[np.float64], fmt: FloatFormat) -> bool:
 def scales_of_chunks(
     spec: MacSpec, a: tuple[ArrayLike | None, tuple[int, int]], b: tuple[ArrayLike | None, tuple[int, int]]
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """Return the scales of both operands, given with the shapes that they have to have."""
+    """Return the scales of both operands' chunks or blocks, given with the shapes that they have to have."""
     checked: list[NDArray[Any] | None] = []
+    owner = "block" if spec.scales_lanes else "chunk"
     for name, (values, shape) in (("A_scales", a), ("B_scales", b)):
         if (values is None) != (spec.scale is None):
             given = "missing" if values is None else "given, but the spec has no scale"
@@ -143,6 +144,6 @@ def scales_of_chunks(
             continue
         matrix = matrix_of_values(name, values, spec.scale)
         if matrix.shape != shape:
-            raise MacgenError(f"{name} has the shape {matrix.shape}; accepted is {shape}, one scale for each chunk")
+            raise MacgenError(f"{name} has the shape {matrix.shape}; accepted is {shape}, one scale for each {owner}")
         checked.append(matrix)
     return checked[0], checked[1]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from macgen.emulate.carrier import CARRIERS, FLOAT64, Carrier
 from macgen.emulate.fixed_adder import FixedAdder, FixedPlan, FixedValueAdder, FixedValuePlan
-from macgen.emulate.float_adder import OVERFLOW_SPECIAL, FloatAdder, FloatPlan
-from macgen.emulate.value_range import ValueRange
+from macgen.emulate.float_adder import FloatAdder, FloatPlan
+from macgen.emulate.value_range import OVERFLOW_SPECIAL, ValueRange
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
 
@@ -74,6 +74,8 @@ def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> 
         bound: a bound of the sum of their magnitudes, infinite if some operand may be infinite or NaN.
         finite_scales: whether no scale is infinite or NaN.
     """
+    if spec.exponent_bits is not None:
+        return None
     plain = spec.product is None and spec.lanes == 1 and spec.aligned_bits is None
     inner = (_plain(spec, length, bound) if plain else None) or _general(spec, math.isfinite(bound))
     if inner is None or not (spec.has_outer_adder or (spec.aligned_bits is not None and spec.chunk is not None)):

@@ -9,11 +9,12 @@ from macgen.emulate.random_numbers import shifts_to_next
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, ScaleFormat
 from macgen.spec import MacSpec
 from macgen.spec_fields import Scale
+from macgen.spec_lanes import exact_sum_bits, largest_product
 
 _SUBNORMALS = {"gradual": 0, "flush": 1, "none": 2}
-_ROUNDINGS = {"rne": 0, "rtz": 1, "drop": 1, "floor": 2, "stochastic": 3}
-_OVERFLOWS = {"saturate": 0, "infinity": 1, "wrap": 2, "nan": 3}
-_LANE_SUMS = {LaneSumKind.FUSED: 0, LaneSumKind.TREE: 1, LaneSumKind.ALIGNED: 2}
+_ROUNDINGS = {"rne": 0, "rtz": 1, "drop": 1, "floor": 2, "stochastic": 3, "odd": 4}
+_OVERFLOWS = {"saturate": 0, "infinity": 1, "wrap": 2, "nan": 3, "to-infinity": 4}
+_LANE_SUMS = {LaneSumKind.FUSED: 0, LaneSumKind.TREE: 1, LaneSumKind.ALIGNED: 2, LaneSumKind.EXPONENTS: 3}
 _PLACES = {None: 0, "steps": 1, "chunks": 2, "out": 3}
 
 _FORMAT_WORDS, _TARGET_WORDS = 14, 18
@@ -36,13 +37,16 @@ def spec_record(spec: MacSpec) -> NDArray[np.int64]:
             *_target(spec, spec.outer_format, spec.fold_rounding if spec.has_outer_adder else spec.rounding),
             *_target(spec, spec.out_format, spec.fold_rounding.of_numbers),
             spec.product is not None,
-            spec.scale is not None,
+            spec.scales_chunks,
             spec.has_outer_adder,
             spec.out_format != spec.outer_format,
             spec.lanes,
             _LANE_SUMS[spec.lane_sum.kind],
-            spec.aligned_bits or 0,
+            spec.aligned_bits or spec.exponent_bits or 0,
+            spec.lane_sum.group,
+            spec.block or 0,
             products_lsb,
+            products_lsb + (2 * _lsb_exponent(spec.scale) if spec.scale is not None and spec.scales_lanes else 0),
             spec.chunk or 0,
             _PLACES[spec.random_place],
             spec.random_bits,
@@ -73,6 +77,10 @@ def _format(fmt: Format | Scale) -> list[Any]:
     ]
 
 
+def _lsb_exponent(scale: Scale) -> int:
+    return -scale.bias if isinstance(scale, ScaleFormat) else scale.lsb_exponent
+
+
 def _target(spec: MacSpec, fmt: Format, rounding: Rounding) -> list[Any]:
     kind = str(rounding.kind)
     overflow = _OVERFLOWS[spec.overflow_into(fmt)]
@@ -99,16 +107,32 @@ def sum_bits(spec: MacSpec) -> int:
         case LaneSumKind.ALIGNED:
             assert spec.aligned_bits is not None
             addend = spec.aligned_bits + 1 + (spec.lanes + 1).bit_length()
+        case LaneSumKind.EXPONENTS:
+            assert spec.exponent_bits is not None
+            term, above = _term_bits(spec)
+            needed.append(term + 3)
+            addend = spec.exponent_bits + above + (spec.lanes + 1).bit_length()
         case LaneSumKind.TREE if spec.lanes > 1:
             needed.append(_needed(spec.acc, spec.rounding, addend))
             addend = _bits(spec.acc)
         case LaneSumKind.FUSED if spec.lanes > 1:
             addend = spec.fused_bits
     needed.append(_needed(spec.acc, spec.rounding, addend))
-    chunk_sum = _bits(spec.acc) + (0 if spec.scale is None else 2 * _bits(spec.scale))
+    chunk_sum = _bits(spec.acc) + (2 * _bits(spec.scale) if spec.scale is not None and spec.scales_chunks else 0)
     needed.append(_needed(spec.outer_format, spec.fold_rounding, chunk_sum))
     needed.append(_needed(spec.out_format, spec.fold_rounding, _bits(spec.outer_format)))
     return max(needed)
+
+
+def _term_bits(spec: MacSpec) -> tuple[int, int]:
+    """Return how many bits a term of `exponents:F` has, and how many of them above its reference exponent at most."""
+    term, above = _bits(spec.a) + _bits(spec.b), 2  # two significands below 2
+    if spec.lane_sum.group > 1:
+        term = exact_sum_bits(spec.lane_sum.group, *largest_product(spec.a, spec.b))
+        above = max(term + spec.a.lsb_exponent + spec.b.lsb_exponent, 1)
+    if spec.scale is not None and spec.scales_lanes:
+        term, above = term + 2 * _bits(spec.scale), above + 2
+    return term, above
 
 
 def _bits(fmt: Format | Scale) -> int:

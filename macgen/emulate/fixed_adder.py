@@ -45,6 +45,8 @@ class FixedPlan:
         """
         acc = spec.acc
         assert isinstance(acc, FixedFormat)
+        if spec.rounding == "odd":
+            return None
         products = ValueRange.of_products(spec.a, spec.b)
         cut_bits = max(acc.lsb_exponent - products.lsb_exponent, 0)
         raised = max(products.lsb_exponent - acc.lsb_exponent, 0)
@@ -162,7 +164,7 @@ class FixedValuePlan:
         """Return the plan to add addends to an accumulator, or None where a sum may have more than 53 bits."""
         bits = rounding.random_bits
         lsb, top = min(addends.lsb_exponent, acc.lsb_exponent), max(addends.top_exponent, acc.max_exponent + 1) + 1
-        if top - lsb > 53 or top - acc.lsb_exponent + bits > 53 or lsb < -900 or top > 900:
+        if rounding == "odd" or top - lsb > 53 or top - acc.lsb_exponent + bits > 53 or lsb < -900 or top > 900:
             return None
         return cls(acc, rounding, overflow)
 

@@ -12,13 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.carrier import CARRIERS, Carrier
-from macgen.emulate.value_range import ValueRange, grown_bound
+from macgen.emulate.value_range import OVERFLOW_SPECIAL, ValueRange, grown_bound
 from macgen.numerics import FloatFormat, Rounding
 from macgen.numerics.arrays import integer_rounding
 from macgen.spec import MacSpec
-
-OVERFLOW_SPECIAL = ("infinity", "nan")
-"""What becomes of numbers that are too large and is none itself."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,8 @@ class FloatPlan:
         acc: the accumulator's format.
         carrier: the type of all arrays.
         rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
-        overflow: `saturate`, `infinity` or `nan`; None when it is known that no sum exceeds the largest value.
+        overflow: `saturate`, `infinity`, `to-infinity` or `nan`; None when it is known that no sum exceeds the largest
+            value.
         specials: whether infinities and NaN can occur.
         to_odd: whether sums are rounded to odd.
         subnormal_grid: whether sums can be rounded on the grid of the subnormals.
@@ -105,12 +103,14 @@ class FloatPlan:
             acc: the format that is rounded to.
             addends: what is added.
             rounding: of sums.
-            overflow: `saturate`, `infinity` or `nan`; None when no sum can be too large.
+            overflow: `saturate`, `infinity`, `to-infinity` or `nan`; None when no sum can be too large.
             specials: whether infinities and NaN can occur.
             aligned: W of `aligned:W` and how many addends there are beside the accumulator: all are cut before they
                 are added, and what is left of them adds up exactly.
             split: whether each addend is given as the carrier's nearest number and what remains of it.
         """
+        if rounding == "odd":
+            return None
         p, q, bits = acc.precision, carrier.precision, rounding.random_bits
         lsb = min(addends.lsb_exponent, acc.lsb_exponent)
         top = max(addends.top_exponent, acc.max_exponent + 1) + 1
@@ -328,7 +328,9 @@ class FloatAdder:
         if plan.overflow == "nan":
             np.abs(acc, out=scratch)
             np.copyto(acc, np.nan, where=scratch > self._max)
-        elif plan.overflow == "infinity" and (plan.rounding == "rne" or plan.rounding.random_bits):
+        elif plan.overflow == "to-infinity" or (
+            plan.overflow == "infinity" and (plan.rounding == "rne" or plan.rounding.random_bits)
+        ):
             np.abs(acc, out=scratch)
             if (over := scratch > self._max).any():
                 acc[over] = np.copysign(self.dtype(np.inf), acc[over])

@@ -37,7 +37,7 @@ class IntegerPlan:
 def choose_integers(spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float) -> IntegerPlan | None:
     """Return the plan for a spec and its data, or None where it is not proved right; the parameters of
     `choose_vectors`."""
-    if spec.product is not None or spec.aligned_bits is not None or spec.has_outer_adder:
+    if spec.product is not None or spec.aligns or spec.has_outer_adder:
         return None
     if not (a.finite and b.finite):
         return None

@@ -87,9 +87,9 @@ def matmul(
         A: (M, K) values on the grid of `spec.a`, of any real type; infinities and (quiet) NaN where it has them.
         B: (K, N) values on the grid of `spec.b`.
         threads: how many blocks are computed at a time, at least 1; None: one per available processor.
-        A_scales: (M, chunks) values on the grid of `spec.scale`, NaN too where it has it; None where the spec has no
-            scales.
-        B_scales: (chunks, N) values.
+        A_scales: (M, chunks) or, with `scale_place = lanes`, (M, blocks) values on the grid of `spec.scale`, NaN too
+            where it has it; None where the spec has no scales.
+        B_scales: (chunks, N) or (blocks, N) values.
         flags: whether to return flags, too.
         counts: whether to return counts, too.
 
@@ -107,8 +107,8 @@ def matmul(
         raise MacgenError(
             f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
         )
-    chunks = -(-a.shape[1] // (spec.chunk or a.shape[1]))
-    scales = scales_of_chunks(spec, (A_scales, (a.shape[0], chunks)), (B_scales, (chunks, b.shape[1])))
+    count = spec.scale_count(a.shape[1])
+    scales = scales_of_chunks(spec, (A_scales, (a.shape[0], count)), (B_scales, (count, b.shape[1])))
     return _results(Call(spec, a, b.T, *scales, pairwise=False), threads, flags=flags, counts=counts)
 
 
@@ -182,8 +182,9 @@ def dots(
         A: (T, K) values on the grid of `spec.a`, of any real type; infinities and (quiet) NaN where it has them.
         B: (T, K) values on the grid of `spec.b`.
         threads: how many blocks of rows are computed at a time, at least 1; None: one per available processor.
-        A_scales: (T, chunks) values on the grid of `spec.scale`; None where the spec has no scales.
-        B_scales: (T, chunks) values.
+        A_scales: (T, chunks) or, with `scale_place = lanes`, (T, blocks) values on the grid of `spec.scale`; None where
+            the spec has no scales.
+        B_scales: as many values.
         flags: whether to return flags, too.
         counts: whether to return counts, too.
 
@@ -197,7 +198,7 @@ def dots(
     a, b = matrix_of_values("A", A, spec.a), matrix_of_values("B", B, spec.b)
     if a.shape != b.shape:
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
-    shape = len(a), -(-a.shape[1] // (spec.chunk or a.shape[1]))
+    shape = len(a), spec.scale_count(a.shape[1])
     a_scales, b_scales = scales_of_chunks(spec, (A_scales, shape), (B_scales, shape))
     call = Call(spec, a, b, a_scales, None if b_scales is None else b_scales.T, pairwise=True)
     return _results(call, threads, flags=flags, counts=counts)
@@ -249,7 +250,7 @@ def _part_results(
 def _vector_results(call: Call, states: States | None, threads: int) -> Values | None:
     """Return results of vector kernels; None where they cannot be had, or a value is to be looked at closer."""
     spec, scales = call.spec, None
-    if not numpy_products.has_quick_out(spec):
+    if spec.exponent_bits is not None or not numpy_products.has_quick_out(spec):
         return None
     if call.a_scales is not None and call.b_scales is not None and spec.scale is not None:
         scales = on_grid("A_scales", call.a_scales, spec.scale), on_grid("B_scales", call.b_scales, spec.scale).T

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from macgen.emulate.counts import Counts, Events
 from macgen.emulate.random_numbers import States, shifts_to_next
-from macgen.numerics import Flags, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind
+from macgen.numerics import Flags, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, RoundingKind, ScaleFormat
 from macgen.spec import MacSpec
-from macgen.spec_fields import RandomPlace
+from macgen.spec_fields import RandomPlace, Scale
 
 Special = Literal["+inf", "-inf", "nan", "signalling"]
 Value = Fraction | Special
@@ -61,19 +61,20 @@ class Scalar:
 
         a, b = (list(map(_exact, values.tolist())) for values in (row, column))
         exact_scales = [list(map(_exact, values.tolist())) for values in scales]
-        chunk = spec.chunk or len(a)
+        chunk, of_blocks = spec.chunk or len(a), exact_scales if spec.scales_lanes else []
         outer = spec.outer_format.zero_code()
         for index, start in enumerate(range(0, len(a), chunk)):
             inner = spec.acc.zero_code()
             for first in range(start, min(start + chunk, len(a)), spec.lanes):
                 lanes = slice(first, min(first + spec.lanes, start + chunk))
-                inner, raised = self._step(inner, a[lanes], b[lanes], number("steps"))
+                scales_of_step = [some[_blocks(spec, lanes)] for some in of_blocks]
+                inner, raised = self._step(inner, a[lanes], b[lanes], number("steps"), scales_of_step)
                 flags |= raised
             if not spec.has_outer_adder and index == 0:
                 outer = inner
                 continue
             addend = _value(spec.acc, inner)
-            for of_operand in exact_scales:
+            for of_operand in exact_scales if spec.scales_chunks else ():
                 addend = _times(addend, of_operand[index])
             rounding = spec.fold_rounding if spec.has_outer_adder else spec.rounding
             random = number("chunks" if spec.has_outer_adder else "steps")
@@ -88,7 +89,9 @@ class Scalar:
         )
         return out, flags | raised
 
-    def _step(self, inner: int, a: Sequence[Value], b: Sequence[Value], random: int) -> Result:
+    def _step(
+        self, inner: int, a: Sequence[Value], b: Sequence[Value], random: int, scales: Sequence[Sequence[Value]]
+    ) -> Result:
         """Return the accumulator's code after a step, and the flags of all its roundings."""
         spec, acc, earlier = self._spec, _value(self._spec.acc, inner), _NONE
         products: list[Value] = [_times(x, y) for x, y in zip(a, b, strict=True)]
@@ -103,8 +106,14 @@ class Scalar:
                 nodes = [_rounded_sum(spec, spec.acc, spec.rounding, pair, 0) for pair in pairs]
                 products = [_value(spec.acc, code) for code, _ in nodes]
                 earlier |= _joined(nodes)
+        if spec.exponent_bits is not None:
+            products, references = _terms(spec, a, b, scales)
         terms = [acc, *products]
-        if spec.aligned_bits is not None:
+        if spec.exponent_bits is not None:
+            if isinstance(acc, Fraction) and isinstance(_total(products), Fraction):
+                largest = max(_reference(spec.acc, acc), *references)
+                terms = _cut(terms, largest - spec.exponent_bits)
+        elif spec.aligned_bits is not None:
             terms = _cut(terms, _largest_binade(terms) - spec.aligned_bits)
         elif spec.rounding.kind is RoundingKind.DROP and isinstance(total := _total(products), Fraction):
             terms = [acc, total]
@@ -157,7 +166,7 @@ def _infinity(negative: bool) -> Special:
     return "-inf" if negative else "+inf"
 
 
-def _value(fmt: Format, code: int) -> Value:
+def _value(fmt: Format | Scale, code: int) -> Value:
     number = fmt.number(code)
     if number.kind == "finite":
         return number.to_fraction()
@@ -204,6 +213,48 @@ def _cut(terms: Sequence[Value], place: int) -> list[Value]:
     """Return terms without what lies below 2**place."""
     unit = Fraction(2) ** place
     return [math.trunc(x / unit) * unit if isinstance(x, Fraction) else x for x in terms]
+
+
+# -- terms of `exponents:F` ------------------------------------------------------------------------------------------
+
+
+def _blocks(spec: MacSpec, lanes: slice) -> slice:
+    """Return which blocks the products of a step lie in."""
+    block = spec.block or spec.lanes
+    return slice(lanes.start // block, -(-lanes.stop // block))
+
+
+def _reference(fmt: Format | Scale, x: Value) -> int:
+    """Return the reference exponent of a value; of infinities and NaN none is asked for."""
+    if not isinstance(x, Fraction):
+        return 0
+    if isinstance(fmt, ScaleFormat):
+        return _binade(x)
+    assert isinstance(fmt, FloatFormat)
+    return max(_binade(x), fmt.min_exponent) if x else min(fmt.min_exponent, -126)
+
+
+def _terms(
+    spec: MacSpec, a: Sequence[Value], b: Sequence[Value], scales: Sequence[Sequence[Value]]
+) -> tuple[list[Value], list[int]]:
+    """Return the terms of a step and their reference exponents, with what missing lanes and blocks are."""
+    group, zero = spec.lane_sum.group, Fraction(0)
+    a, b = ([*of_lanes, *[zero] * (spec.lanes - len(of_lanes))] for of_lanes in (a, b))
+    terms: list[Value] = []
+    references: list[int] = []
+    for first in range(0, spec.lanes, group):
+        products = [_times(x, y) for x, y in zip(a[first : first + group], b[first : first + group], strict=True)]
+        term = _total(products)
+        reference = _reference(spec.a, a[first]) + _reference(spec.b, b[first]) if group == 1 else 0
+        if spec.block is not None and spec.scale is not None:
+            block = first // spec.block
+            for of_operand in scales:
+                scale = of_operand[block] if block < len(of_operand) else _value(spec.scale, 0)
+                term = _times(term, scale)
+                reference += _reference(spec.scale, scale)
+        terms.append(term)
+        references.append(reference)
+    return terms, references
 
 
 # -- rounding ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from macgen.numerics import FixedFormat, FloatFormat, Format, ScaleFormat
 from macgen.spec import MacSpec
 
+OVERFLOW_SPECIAL = ("infinity", "to-infinity", "nan")
+"""What becomes of numbers that are too large and is none itself."""
+
 
 def significant_bits(fmt: Format) -> int:
     """Return how many significant bits a finite value of a format has at most."""
@@ -144,7 +147,7 @@ def sums_are_exact(spec: MacSpec, bound: float) -> bool:
     All partial sums are multiples of the product grid and no larger than `magnitude_bound`; that is enough when an
     accumulator's grid near zero is no coarser than the products' and its significand holds the bound.
     """
-    if spec.product is not None or spec.scale is not None or spec.aligned_bits is not None:
+    if spec.product is not None or spec.scale is not None or spec.aligns:
         return False
     lsb = ValueRange.of_products(spec.a, spec.b).lsb_exponent
     return all(_holds_sums(fmt, lsb, bound) for fmt in {spec.acc, spec.outer_format})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from macgen.emulate.carrier import CARRIERS, FLOAT32, Carrier
-from macgen.emulate.value_range import OperandFacts, ValueRange, grown_bound
+from macgen.emulate.value_range import OVERFLOW_SPECIAL, OperandFacts, ValueRange, grown_bound
 from macgen.emulate.vector_rounding import RoundingPlan, Terms, fixed_rounding, float_rounding
 from macgen.numerics import FloatFormat, Format, LaneSumKind, Rounding
 from macgen.spec import MacSpec
@@ -73,7 +73,7 @@ def choose_vectors(
     for scale in scales:
         assert spec.scale is not None
         held.append(held[-1].times(ValueRange.of_values(spec.scale, scale)))
-    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in ("infinity", "nan")
+    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in OVERFLOW_SPECIAL
     for carrier in CARRIERS:
         if all(carrier.represents(some) for some in held):
             terms = Terms(held[-1], specials=specials)
@@ -110,7 +110,7 @@ def _within(
         if not carrier.represents(addends):
             return None
     grown = grown_bound(bound, length, spec) if finite else math.inf
-    specials = not finite or spec.overflow in ("infinity", "nan")
+    specials = not finite or spec.overflow in OVERFLOW_SPECIAL
     terms = Terms(addends, bound=grown, specials=specials, aligned=aligned)
     inner = _rounding(carrier, spec, spec.acc, spec.rounding, terms)
     if inner is None:

@@ -108,7 +108,7 @@ def float_rounding(
         carrier: the type.
         acc: the format that is rounded to.
         rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
-        overflow: `saturate`, `infinity` or `nan`; None when no sum is too large.
+        overflow: `saturate`, `infinity`, `to-infinity` or `nan`; None when no sum is too large.
         terms: what is added and rounded.
     """
     p, q, bits = acc.precision, carrier.precision, rounding.random_bits
@@ -134,10 +134,12 @@ def float_rounding(
         largest_exact = math.ldexp(1.0, min(min(p, q) + lsb, 1023))
         if terms.bound <= largest_exact:
             return replace(plan, flush=False, constants=numbers)  # all sums are values
+    if kind == "odd":
+        return None
     native = kind == "rne" and p == q and in_range and max(acc.lsb_exponent, carrier.min_exponent - q + 1) <= lsb
     if native and not terms.aligned:
         full = acc.max_exponent == carrier.max_exponent
-        if overflow == "infinity" and full:
+        if ends == "infinite" and full:
             return replace(plan, ends="none", mode="nearest", constants=numbers)
         if ends != "largest" or not full:
             return replace(plan, mode="nearest", constants=numbers)
@@ -209,7 +211,7 @@ def _float_ends(acc: FloatFormat, kind: str, overflow: str | None, specials: boo
         return "none"
     if overflow == "nan":
         return "not_a_number"
-    if overflow == "infinity" and kind in ("rne", "stochastic"):
+    if overflow == "to-infinity" or (overflow == "infinity" and kind in ("rne", "stochastic")):
         return "infinite"
     if overflow == "infinity" and kind == "floor":
         return "infinite_down"
@@ -259,6 +261,8 @@ def fixed_rounding(
     plan = RoundingPlan(carrier, "none", ends, None, signed_zero=False, constants=numbers)
     if addends.lsb_exponent >= acc.lsb_exponent and kind != "floor":
         return plan
+    if kind == "odd":
+        return None
     if top - acc.lsb_exponent + bits > q - 2 or acc.lsb_exponent - bits < carrier.min_exponent:
         return plan if addends.lsb_exponent >= acc.lsb_exponent and terms.alone else None
     place = math.ldexp(1.0, acc.lsb_exponent + q - 1)

@@ -1,11 +1,12 @@
 """One MacSpec's arithmetic, sentence by sentence as in docs/arithmetic.md sections 2 to 5."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import cast
 
-from macgen.errors import MacgenError
 from macgen.golden.draws import random_numbers
+from macgen.golden.exact import CACHED_CODES, cut_all, decoder, exact_sum, largest_exponent, multiply
+from macgen.golden.terms import Term, Terms, reference_exponent
 from macgen.numerics import (
     Flags,
     FloatFormat,
@@ -15,12 +16,9 @@ from macgen.numerics import (
     Overflow,
     Rounding,
     RoundingKind,
-    ScaleFormat,
-    shift_right,
 )
 from macgen.spec import MacSpec, check_spec
 
-_CACHED_CODES = 1 << 16
 _NO_FLAGS, _OVERFLOW, _UNDERFLOW, _INVALID = 0, int(Flags.OVERFLOW), int(Flags.UNDERFLOW), int(Flags.INVALID)
 
 Result = tuple[int, int]
@@ -52,21 +50,35 @@ class Model:
         self._rounded_product: RoundedSum | None = None
         if spec.product is not None:
             self._rounded_product = RoundedSum(spec.product, spec.rounding, spec.overflow_into(spec.product))
-        self._decode_a = _decoder("a", spec.a)
-        self._decode_b = _decoder("b", spec.b)
-        few = 1 << spec.a.width + spec.b.width <= _CACHED_CODES
-        self._product = lru_cache(_CACHED_CODES)(self._multiply) if few else self._multiply
-        self._decode_scale = _decoder("scale", spec.scale) if spec.scale is not None else None
+        self._decode_a = decoder("a", spec.a)
+        self._decode_b = decoder("b", spec.b)
+        few = 1 << spec.a.width + spec.b.width <= CACHED_CODES
+        self._product = lru_cache(CACHED_CODES)(self._multiply) if few else self._multiply
+        self._decode_scale = decoder("scale", spec.scale) if spec.scale is not None else None
         self._adds_by_tree = spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1
         self._aligned_bits = spec.aligned_bits
+        self._terms = Terms(spec) if spec.exponent_bits is not None else None
         self._draws_in_steps = spec.random_place == "steps"
         self._draws_in_chunks = spec.random_place == "chunks"
         self._draws_in_out = spec.random_place == "out"
 
     # -- section 2: chunks and steps -----------------------------------------------------------------------------
 
-    def step(self, acc_code: int, a: int | Sequence[int], b: int | Sequence[int], random: int = 0) -> Result:
-        """Return R(accumulator + products), with one code of each operand, or one for each lane in use."""
+    def step(
+        self,
+        acc_code: int,
+        a: int | Sequence[int],
+        b: int | Sequence[int],
+        random: int = 0,
+        a_scales: Sequence[int] = (),
+        b_scales: Sequence[int] = (),
+    ) -> Result:
+        """Return R(accumulator + products), with one code of each operand, or one for each lane in use, and the codes
+        of their blocks' scales with `scale_place = lanes`."""
+        if self._terms is not None:
+            a, b = ([codes] if isinstance(codes, int) else codes for codes in (a, b))
+            terms = self._terms.of(a, b, a_scales, b_scales)
+            return self._acc.of_terms(acc_code, terms, self._terms.fraction_bits, random)
         acc = self._acc.number(acc_code)
         if isinstance(a, int) or isinstance(b, int):
             if self.spec.lanes > 1:
@@ -90,7 +102,7 @@ class Model:
     ) -> Result:
         """Return R(outer + inner), the chunk sum multiplied by its two scales where the spec has scales."""
         inner = self._acc.number(inner_code)
-        if self._decode_scale is not None:
+        if self._decode_scale is not None and self.spec.scales_chunks:
             assert a_scale is not None
             assert b_scale is not None
             inner = multiply(multiply(inner, self._decode_scale(a_scale)), self._decode_scale(b_scale))
@@ -113,7 +125,8 @@ class Model:
     ) -> Result:
         """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings.
 
-        Random numbers are those of PE (0, 0) after a reset, unless others are given. There is one scale for each chunk.
+        Random numbers are those of PE (0, 0) after a reset, unless others are given. There is one scale for each chunk,
+        or for each block with `scale_place = lanes`.
         """
         numbers = random_numbers(self.spec) if random is None else random
         length = len(a_codes)
@@ -121,10 +134,15 @@ class Model:
         outer, flags = self._outer.format.zero_code(), _NO_FLAGS
         for index, start in enumerate(range(0, length, chunk)):
             part = slice(start, start + chunk)
-            inner, inner_flags = self._chunk_sum(a_codes[part], b_codes[part], numbers)
+            blocks = slice(0)
+            if self.spec.block is not None:
+                blocks = slice(start // self.spec.block, -(-(start + chunk) // self.spec.block))
+            inner, inner_flags = self._chunk_sum(
+                a_codes[part], b_codes[part], numbers, a_scales[blocks], b_scales[blocks]
+            )
             flags |= inner_flags
             if self.spec.has_outer_adder:
-                scales = (a_scales[index], b_scales[index]) if self.spec.scale is not None else ()
+                scales = (a_scales[index], b_scales[index]) if self.spec.scales_chunks else ()
                 outer, fold_flags = self.fold(outer, inner, next(numbers) if self._draws_in_chunks else 0, *scales)
                 flags |= fold_flags
             elif index == 0:
@@ -135,12 +153,23 @@ class Model:
         out, out_flags = self.convert(outer, next(numbers) if self._draws_in_out else 0)
         return out, flags | out_flags
 
-    def _chunk_sum(self, a_codes: Sequence[int], b_codes: Sequence[int], random: Iterator[int]) -> Result:
+    def _chunk_sum(
+        self,
+        a_codes: Sequence[int],
+        b_codes: Sequence[int],
+        random: Iterator[int],
+        a_scales: Sequence[int],
+        b_scales: Sequence[int],
+    ) -> Result:
         inner, flags, lanes = self._acc.format.zero_code(), _NO_FLAGS, self.spec.lanes
         for start in range(0, len(a_codes), lanes):
             part = slice(start, start + lanes) if lanes > 1 else start
             number = next(random) if self._draws_in_steps else 0
-            inner, step_flags = self.step(inner, a_codes[part], b_codes[part], number)
+            scales: list[Sequence[int]] = []
+            if self.spec.block is not None:
+                blocks = slice(start // self.spec.block, (start + lanes) // self.spec.block)
+                scales = [a_scales[blocks], b_scales[blocks]]
+            inner, step_flags = self.step(inner, a_codes[part], b_codes[part], number, *scales)
             flags |= step_flags
         return inner, flags
 
@@ -176,7 +205,7 @@ class RoundedSum:
 
     def __init__(self, fmt: Format, rounding: Rounding, overflow: Overflow, name: str = "acc") -> None:
         self.format = fmt
-        self.number = _decoder(name, fmt)
+        self.number = decoder(name, fmt)
         self._drops = rounding.kind is RoundingKind.DROP
         self._rounding = rounding
         self._plain = None if rounding.random_bits else rounding.with_random(0)
@@ -188,6 +217,16 @@ class RoundedSum:
             if addend.kind != "finite":
                 return self._sum_special(addends)
         return self._sum_finite(addends, random, aligned)
+
+    def of_terms(self, acc_code: int, terms: Sequence[Term], fraction_bits: int, random: int) -> Result:
+        """Return the rounded sum of the accumulator and terms that are aligned by their reference exponents."""
+        acc = self.number(acc_code)
+        addends = [acc, *(term.value for term in terms)]
+        if all(addend.kind == "finite" for addend in addends):
+            assert isinstance(self.format, FloatFormat)
+            largest = max(reference_exponent(self.format, acc), *(term.exponent for term in terms))
+            addends = list(cut_all(addends, largest - fraction_bits))
+        return self.of(addends, random)
 
     def _sum_special(self, addends: Sequence[Number]) -> Result:
         kinds = {addend.kind for addend in addends}
@@ -208,13 +247,13 @@ class RoundedSum:
 
     def _sum_finite(self, addends: Sequence[Number], random: int, aligned: int | None) -> Result:
         if aligned is not None:
-            addends = _cut_all(addends, _largest_exponent(addends) - aligned)
+            addends = cut_all(addends, largest_exponent(addends) - aligned)
         elif self._drops and len(addends) > 1:
             # The exact sum of several lanes' products is one addend.
-            lane_sum, lsb = _exact_sum(addends[1:])
+            lane_sum, lsb = exact_sum(addends[1:])
             addends = (addends[0], Number("finite", int(lane_sum < 0), abs(lane_sum), lsb))
-            addends = _cut_all(addends, self._last_place(addends))
-        total, lsb = _exact_sum(addends)
+            addends = cut_all(addends, self._last_place(addends))
+        total, lsb = exact_sum(addends)
         if total == 0:
             return self.format.zero_code(), _NO_FLAGS
         rounding = self._plain or self._rounding.with_random(random)
@@ -226,68 +265,10 @@ class RoundedSum:
         """Return the exponent of the last place at which `drop` cuts the addends of a sum."""
         if not isinstance(self.format, FloatFormat):
             return self.format.lsb_exponent
-        place = _largest_exponent(addends) - self.format.man_bits
+        place = largest_exponent(addends) - self.format.man_bits
         return max(place, self.format.lsb_exponent) if self.format.subnormals == "gradual" else place
 
     def _nan(self, flags: int) -> Result:
         if isinstance(self.format, FloatFormat) and self.format.has_nan:
             return self.format.nan_code, flags
         return self.format.largest_code(0), _INVALID
-
-
-def multiply(a: Number, b: Number) -> Number:
-    """Return the exact product; `signalling` stands for a NaN that raises `invalid` (also 0 times infinity)."""
-    sign = a.sign ^ b.sign
-    if a.kind == "finite" and b.kind == "finite":
-        return Number("finite", sign, a.significand * b.significand, a.exponent + b.exponent)
-    zero_times_infinity = "infinite" in (a.kind, b.kind) and (_is_zero(a) or _is_zero(b))
-    if "signalling" in (a.kind, b.kind) or zero_times_infinity:
-        return Number("signalling", sign)
-    if "nan" in (a.kind, b.kind):
-        return Number("nan", sign)
-    return Number("infinite", sign)
-
-
-def _exact_sum(addends: Sequence[Number]) -> tuple[int, int]:
-    """Return the sum of finite numbers as an integer and the power of two that it counts."""
-    total, lsb = 0, addends[0].exponent
-    for _, sign, significand, exponent in addends:
-        if exponent < lsb:
-            total, lsb = total << (lsb - exponent), exponent
-        magnitude = significand << (exponent - lsb)
-        total += -magnitude if sign else magnitude
-    return total, lsb
-
-
-def _largest_exponent(addends: Sequence[Number]) -> int:
-    """Return the exponent of the largest magnitude's binade; 0 if all are zero."""
-    return max((x.exponent + x.significand.bit_length() - 1 for x in addends if x.significand), default=0)
-
-
-def _cut_all(addends: Sequence[Number], last_place: int) -> tuple[Number, ...]:
-    """Return finite numbers without what lies below a place."""
-    return tuple(_cut(addend, last_place) for addend in addends)
-
-
-def _cut(x: Number, last_place: int) -> Number:
-    if x.exponent >= last_place:
-        return x
-    kept, _ = shift_right(x.significand, last_place - x.exponent, "rtz")
-    return Number("finite", x.sign, kept, last_place)
-
-
-def _is_zero(x: Number) -> bool:
-    return x.kind == "finite" and x.significand == 0
-
-
-def _decoder(name: str, fmt: Format | ScaleFormat) -> Callable[[int], Number]:
-    """Return the format's scalar decoder with a memory, its errors naming the operand."""
-
-    @lru_cache(_CACHED_CODES)
-    def decode(code: int) -> Number:
-        try:
-            return fmt.number(code)
-        except MacgenError as error:
-            raise MacgenError(f"{name}: {error}") from None
-
-    return decode

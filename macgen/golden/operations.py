@@ -26,6 +26,8 @@ def step(
     a_code: int | Sequence[int],
     b_code: int | Sequence[int],
     random: int | None = None,
+    a_scales: Sequence[int] = (),
+    b_scales: Sequence[int] = (),
 ) -> tuple[int, Flags]:
     """Return one step of the accumulator, R(acc + a * b) (docs/arithmetic.md sections 2 to 4).
 
@@ -35,20 +37,27 @@ def step(
         a_code: code of the left operand, or up to as many as there are lanes.
         b_code: as many codes of right operands.
         random: where steps round at random the random number, 0 to 2**r - 1; else None.
+        a_scales: with `scale_place = lanes` one code for each block of the lanes in use; else none.
+        b_scales: as many.
 
     Returns:
         The accumulator's code after the step, and the flags that this step raises.
 
     Raises:
-        MacgenError: a code is no integer or not one of its format's, the lanes do not fit, or the random number does
-            not fit the rounding.
+        MacgenError: a code is no integer or not one of its format's, the lanes or scales do not fit, or the random
+            number does not fit the rounding.
     """
     check_spec(spec)
     acc = _integer("acc_code", acc_code)
     a, b = (_lane_codes(spec, *named) for named in (("a_code", a_code), ("b_code", b_code)))
     if len(a) != len(b):
         raise MacgenError(f"b_code has {len(b)} codes and a_code {len(a)}; accepted are as many")
-    code, flags = _model(spec).step(acc, a, b, _random(spec, random, "steps"))
+    scales = [_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
+    wanted = spec.scale_count(len(a)) if spec.scales_lanes else 0
+    for name, codes in zip(("a_scales", "b_scales"), scales, strict=True):
+        if len(codes) != wanted:
+            raise MacgenError(f"{name} has {len(codes)} scales for a step; accepted are {wanted}, one for each block")
+    code, flags = _model(spec).step(acc, a, b, _random(spec, random, "steps"), *scales)
     return code, _FLAGS[flags]
 
 
@@ -67,7 +76,7 @@ def fold(
         outer_code: code of the sum of the chunks before, +0 where there are none.
         inner_code: code of the finished chunk's sum.
         random: as of `step`, where folds round at random.
-        a_scale: code of the chunk's scale of a, where the spec has scales; else None.
+        a_scale: code of the chunk's scale of a, where the spec has scales of chunks; else None.
         b_scale: code of its scale of b.
 
     Returns:
@@ -81,8 +90,8 @@ def fold(
     codes = _integer("outer_code", outer_code), _integer("inner_code", inner_code)
     scales: list[int | None] = []
     for name, scale in (("a_scale", a_scale), ("b_scale", b_scale)):
-        if (scale is None) != (spec.scale is None):
-            wanted = "none" if spec.scale is None else f"a code of {spec.scale}"
+        if (scale is not None) != spec.scales_chunks:
+            wanted = f"a code of {spec.scale}" if spec.scales_chunks else "none"
             raise MacgenError(f"{name} {shown(scale)} does not fit the spec; accepted is {wanted}")
         scales.append(None if scale is None else _integer(name, scale))
     place: RandomPlace = "chunks" if spec.has_outer_adder else "steps"
@@ -129,7 +138,7 @@ def dot(
         pe: row and column of the PE whose random numbers stochastic rounding takes (section 7).
         start: random numbers that its register has given to this turn since the reset; see `draws`.
         turn: which of the interleaved accumulations it is.
-        a_scales: one code for each chunk, where the spec has scales; else none.
+        a_scales: one code for each chunk or, with `scale_place = lanes`, block, where the spec has scales; else none.
         b_scales: as many.
 
     Returns:
@@ -174,8 +183,8 @@ def matmul(
         A: (M, K) codes of left operands, nested sequences or an integer array.
         B: (K, N) codes of right operands.
         start: random numbers that each register has given to each turn since the reset; see `draws`.
-        A_scales: (M, chunks) codes, where the spec has scales; else None.
-        B_scales: (chunks, N) codes.
+        A_scales: (M, chunks) codes or, with `scale_place = lanes`, (M, blocks), where the spec has scales; else None.
+        B_scales: (chunks, N) or (blocks, N) codes.
 
     Returns:
         (M, N) codes in the smallest unsigned NumPy type that holds them (Python integers above 64 bits), and
@@ -214,9 +223,11 @@ def matmul(
 
 
 def _check_scale_count(spec: MacSpec, name: str, count: int, length: int) -> None:
-    wanted = 0 if spec.scale is None else -(-length // (spec.chunk or length))
+    wanted, owner = spec.scale_count(length), "block" if spec.scales_lanes else "chunk"
     if count != wanted:
-        raise MacgenError(f"{name} has {count} scales for each dot product; accepted are {wanted}, one for each chunk")
+        raise MacgenError(
+            f"{name} has {count} scales for each dot product; accepted are {wanted}, one for each {owner}"
+        )
 
 
 def _scale_rows(spec: MacSpec, name: str, scales: ArrayLike | None, count: int, length: int) -> list[list[int]]:

@@ -207,7 +207,7 @@ class OnSpec:
         self.tally = Tally()
 
     def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """Return both scaled, and rounded to their formats unless chunks have scales of their own.
+        """Return both scaled, and rounded to their formats unless chunks or blocks have scales of their own.
 
         Raises:
             MacgenError: an operand is NaN and its format has none.
@@ -226,12 +226,13 @@ class OnSpec:
         scales: dict[str, Array] = {}
         exact_a, exact_b = a, b
         if spec.scale is not None:
-            a, scales["A_scales"] = block_scales(a, spec.a, spec.scale, spec.chunk)
-            turned, of_b = block_scales(b.T, spec.b, spec.scale, spec.chunk)
+            block = spec.block or spec.chunk
+            a, scales["A_scales"] = block_scales(a, spec.a, spec.scale, block)
+            turned, of_b = block_scales(b.T, spec.b, spec.scale, block)
             a, b = self._rounded("a", a, spec.a), self._rounded("b", turned.T, spec.b)
             scales["B_scales"] = of_b.T
-            exact_a = a * _spread(scales["A_scales"], spec.chunk, a.shape[1])
-            exact_b = b * _spread(of_b, spec.chunk, b.shape[0]).T
+            exact_a = a * _spread(scales["A_scales"], block, a.shape[1])
+            exact_b = b * _spread(of_b, block, b.shape[0]).T
         with np.errstate(all="ignore"):
             ideal = np.asarray(exact_a, np.float64) @ np.asarray(exact_b, np.float64)
         y = ideal if self._exact else self._counted(emulate.matmul, a, b, scales)
@@ -300,6 +301,6 @@ class OnSpec:
         return rounded.astype(np.float32) if isinstance(fmt, FloatFormat) and held_by_float32(fmt) else rounded
 
 
-def _spread(scales: Array, chunk: int | None, length: int) -> Array:
-    """Return each scale for every product of its chunk: (rows, K)."""
-    return np.repeat(scales, length if chunk is None else chunk, axis=1)[:, :length]
+def _spread(scales: Array, block: int | None, length: int) -> Array:
+    """Return each scale for every product of its chunk or block: (rows, K)."""
+    return np.repeat(scales, length if block is None else block, axis=1)[:, :length]

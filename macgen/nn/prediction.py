@@ -36,7 +36,7 @@ def predicted_nsr(spec: MacSpec, length: int, nzr: float) -> Prediction | None:
         length: products of a sum.
         nzr: share of products that are not zero, 0 to 1.
     """
-    if (spec.lanes > 1 and spec.lane_sum != "fused") or spec.aligned_bits is not None:
+    if (spec.lanes > 1 and spec.lane_sum != "fused") or spec.aligns:
         return None
     if nzr <= 0:
         return Prediction(0.0, True)

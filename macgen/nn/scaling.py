@@ -101,7 +101,7 @@ def choose_scales(spec: MacSpec, seen: Seen, rule: ScaleRule, weights: bool) -> 
     `HEADROOM` times the largest result beyond a float accumulator, operands in float formats get smaller by a power of
     two, both alike.
     Integers that a fixed-point format holds are taken as they are. Where the spec has scales of its own for each
-    chunk, operands come to about 1 and the chunks' scales do the rest.
+    chunk or block, operands come to about 1 and those scales do the rest.
 
     Parameters:
         spec: the arithmetic.
@@ -186,13 +186,13 @@ def _excess(spec: MacSpec, seen: Seen, both: Array) -> Array:
 
 
 def block_scales(x: Array, fmt: Format, scale: ScaleFormat | FloatFormat, chunk: int | None) -> tuple[Array, Array]:
-    """Return rows as a spec with scales takes them: one scale for each chunk of a row.
+    """Return rows as a spec with scales takes them: one scale for each chunk of a row, or block.
 
     Parameters:
         x: (rows, K) values.
         fmt: of the operands.
         scale: of the scales.
-        chunk: products a chunk; None: all are one.
+        chunk: products a chunk or block; None: all are one.
 
     Returns:
         (rows, K) values to be rounded to `fmt`, and (rows, chunks) scales: of those that the scales' format has, the

@@ -9,6 +9,7 @@ from macgen.errors import MacgenError, check_type, shown
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.choices import (
     MAX_ALIGNED_BITS,
+    MAX_GROUP,
     MAX_RANDOM_BITS,
     Choice,
     Encoding,
@@ -21,7 +22,8 @@ from macgen.numerics.choices import (
 )
 from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
-from macgen.numerics.float_format import ALIASES, MAX_MAN_BITS, FloatFormat
+from macgen.numerics.float_format import FloatFormat
+from macgen.numerics.float_layout import ALIASES, MAX_MAN_BITS
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.random_sequence import Lfsr
 from macgen.numerics.rounding import (
@@ -110,6 +112,7 @@ def all_values(fmt: Format | ScaleFormat) -> NDArray[np.float64]:
 __all__ = [
     "ALIASES",
     "MAX_ALIGNED_BITS",
+    "MAX_GROUP",
     "MAX_MAN_BITS",
     "MAX_RANDOM_BITS",
     "MAX_SCALE_BITS",

@@ -131,10 +131,15 @@ def rounded_to_integers(
     Parameters:
         x: finite values.
         exponent: of one or of each.
-        rounding: `rne`, `rtz` or `floor`.
+        rounding: `rne`, `rtz`, `floor` or `odd`.
     """
     scaled = np.ldexp(x, exponent)
     integers = np.asarray(integer_rounding(rounding)(scaled))
+    if rounding == "odd":  # what has become zero is inexact, too
+        inexact = (integers != scaled) | ((scaled == 0) & (x != 0))
+        with np.errstate(invalid="ignore"):  # infinities are neither
+            even = np.fmod(integers, 2.0) == 0
+        integers = np.where(inexact & even, integers + np.copysign(1.0, x), integers)
     if rounding == "floor":  # a product below binary64's range has become zero, whatever its sign
         integers = np.where((scaled == 0) & (x < 0), -1.0, integers)
     return integers

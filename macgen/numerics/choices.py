@@ -12,6 +12,7 @@ from macgen.numerics.rounding import NumberRounding, Stochastic
 
 MAX_RANDOM_BITS = 32
 MAX_ALIGNED_BITS = 64
+MAX_GROUP = 64
 
 
 class _ChoiceType(EnumType):
@@ -30,7 +31,8 @@ class Choice(StrEnum, metaclass=_ChoiceType):
 
     @classmethod
     def _missing_(cls, value: object) -> Never:
-        raise MacgenError(f"{cls.__name__.lower()} {shown(value)} is not one of {', '.join(cls)}")
+        field = re.sub("(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+        raise MacgenError(f"{field} {shown(value)} is not one of {', '.join(cls)}")
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -68,6 +70,8 @@ class Overflow(Choice):
     INFINITY = "infinity"
     """Infinity where IEEE 754 says so: `rtz` never makes one of a finite number, `floor` none of a positive one. Floats
     with infinities only."""
+    TO_INFINITY = "to-infinity"
+    """Infinity, in every rounding. Floats with infinities only."""
     NAN = "nan"
     """NaN, in every rounding. Floats that have NaN and no infinities only."""
     WRAP = "wrap"
@@ -83,6 +87,8 @@ class RoundingKind(Choice):
     """Toward zero."""
     FLOOR = "floor"
     """Toward minus infinity."""
+    ODD = "odd"
+    """To odd: toward zero and, where that is inexact, the last bit becomes 1."""
     DROP = "drop"
     """Align and drop: the addends are cut, toward zero, at the larger one's last place before they are added."""
     STOCHASTIC = "stochastic"
@@ -98,6 +104,8 @@ class LaneSumKind(Choice):
     """By a balanced binary tree, each of whose nodes rounds to the accumulator's format."""
     ALIGNED = "aligned"
     """Accumulator and products are cut at one place, W bits below the largest one's leading bit, then added exactly."""
+    EXPONENTS = "exponents"
+    """Likewise, but F bits below the largest sum of the factors' exponents: no product is normalised first."""
 
 
 class _ParsedText(str):
@@ -113,14 +121,14 @@ class _ParsedText(str):
 
 
 class Rounding(_ParsedText):
-    """How sums are rounded: `rne`, `rtz`, `floor`, `drop` or `stochastic:R`.
+    """How sums are rounded: `rne`, `rtz`, `floor`, `odd`, `drop` or `stochastic:R`.
 
     Parameters:
         text: the rounding.
         field: what a refusal calls it.
 
     Attributes:
-        kind: which of the five.
+        kind: which of the six.
         random_bits: R, the bits of a random number, 1 to 32; 0 for the others.
 
     Raises:
@@ -137,7 +145,7 @@ class Rounding(_ParsedText):
         kind, number = _kind_and_number(text, RoundingKind, RoundingKind.STOCHASTIC, MAX_RANDOM_BITS)
         if kind is None:
             raise MacgenError(
-                f"{field} {shown(text)} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to "
+                f"{field} {shown(text)} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to "
                 f"{MAX_RANDOM_BITS}"
             )
         self = super().__new__(cls, text)
@@ -159,44 +167,66 @@ class Rounding(_ParsedText):
                 return "rne"
             case RoundingKind.FLOOR:
                 return "floor"
+            case RoundingKind.ODD:
+                return "odd"
         return "rtz"
 
 
 class LaneSum(_ParsedText):
-    """How a step adds the products of its lanes: `fused`, `tree` or `aligned:W`.
+    """How a step adds the products of its lanes: `fused`, `tree`, `aligned:W`, `exponents:F` or `exponents:F/G`.
 
     Parameters:
         text: the way.
 
     Attributes:
-        kind: which of the three.
-        aligned_bits: W, 1 to 64; None for the others.
+        kind: which of the four.
+        aligned_bits: W of `aligned:W`, 1 to 64; None for the others.
+        exponent_bits: F of `exponents:F`, 1 to 64; None for the others.
+        group: G of `exponents:F/G`, 2 to 64, the products that are added exactly before they are aligned; else 1.
 
     Raises:
         MacgenError: it is none of them.
     """
 
-    __slots__ = ("aligned_bits", "kind")
+    __slots__ = ("aligned_bits", "exponent_bits", "group", "kind")
     kind: LaneSumKind
     aligned_bits: int | None
+    exponent_bits: int | None
+    group: int
 
     def __new__(cls, text: str) -> Self:  # noqa: D102
         if isinstance(text, cls):
             return text
-        kind, number = _kind_and_number(text, LaneSumKind, LaneSumKind.ALIGNED, MAX_ALIGNED_BITS)
-        if kind is None:
+        bits, group = _bits_and_group(text)
+        if bits is None:
+            kind, aligned = _kind_and_number(text, LaneSumKind, LaneSumKind.ALIGNED, MAX_ALIGNED_BITS)
+        else:
+            kind, aligned = LaneSumKind.EXPONENTS, None
+        if kind is None or (kind is LaneSumKind.EXPONENTS and bits is None):
             raise MacgenError(
-                f"lane_sum {shown(text)} is not one of fused, tree, aligned:W with W from 1 to {MAX_ALIGNED_BITS}"
+                f"lane_sum {shown(text)} is not one of fused, tree, aligned:W with W from 1 to {MAX_ALIGNED_BITS}, "
+                f"exponents:F or exponents:F/G with F from 1 to {MAX_ALIGNED_BITS} and G from 2 to {MAX_GROUP}"
             )
         self = super().__new__(cls, text)
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "aligned_bits", number)
+        for name, value in (("kind", kind), ("aligned_bits", aligned), ("exponent_bits", bits), ("group", group)):
+            object.__setattr__(self, name, value)
         return self
 
 
 K = TypeVar("K", bound=Choice)
 
 _NUMBER = re.compile("[1-9][0-9]?")
+_EXPONENTS = re.compile("exponents:([1-9][0-9]?)(?:/([1-9][0-9]?))?")
+
+
+def _bits_and_group(text: object) -> tuple[int | None, int]:
+    """Return F and G of `exponents:F/G`, G = 1 of `exponents:F`; no F of anything else."""
+    match = _EXPONENTS.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None, 1
+    bits, group = int(match[1]), int(match[2] or 1)
+    fits = bits <= MAX_ALIGNED_BITS and (match[2] is None or 2 <= group <= MAX_GROUP)
+    return (bits if fits else None), group
 
 
 def _kind_and_number(text: object, kinds: type[K], numbered: K, most: int) -> tuple[K | None, int | None]:

@@ -166,7 +166,7 @@ class FixedFormat:
             sign: 1 for negative.
             significand: non-negative integer of any size.
             exponent: power of two of its last bit.
-            rounding: `rne`, `rtz`, `floor` or a random number.
+            rounding: `rne`, `rtz`, `floor`, `odd` or a random number.
             overflow: `saturate` or, unless the format is narrow, `wrap`.
         """
         magnitude, _ = shift_right(significand, self.lsb_exponent - exponent, rounding, negative=sign == 1)
@@ -204,7 +204,7 @@ class FixedFormat:
 
         Parameters:
             values: real numbers of any shape, infinities too unless they wrap.
-            rounding: `rne`, `rtz` or `floor`.
+            rounding: `rne`, `rtz`, `floor` or `odd`.
             overflow: `saturate` or `wrap`.
 
         Returns:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-PlainRounding = Literal["rne", "rtz", "floor"]
+PlainRounding = Literal["rne", "rtz", "floor", "odd"]
 """How one number is rounded without a random number: `rne`, to nearest, ties to even; `rtz`, toward zero; `floor`,
-toward minus infinity (docs/arithmetic.md section 3)."""
+toward minus infinity; `odd`, to the odd one of its two neighbours (docs/arithmetic.md section 3)."""
 
 PLAIN_ROUNDINGS: tuple[PlainRounding, ...] = get_args(PlainRounding)
 
@@ -33,7 +33,7 @@ def shift_right(magnitude: int, distance: int, rounding: NumberRounding, *, nega
     Parameters:
         magnitude: non-negative integer.
         distance: bits to drop; a negative distance multiplies exactly.
-        rounding: `rne`, `rtz`, `floor` or a random number.
+        rounding: `rne`, `rtz`, `floor`, `odd` or a random number.
         negative: whether it is that of a negative number, which `floor` alone asks.
 
     Returns:
@@ -47,6 +47,8 @@ def shift_right(magnitude: int, distance: int, rounding: NumberRounding, *, nega
         return (cut + rounding.number) >> rounding.bits, dropped != 0
     if rounding == "floor":
         return kept + (negative and dropped != 0), dropped != 0
+    if rounding == "odd":
+        return kept | (dropped != 0), dropped != 0
     half = 1 << (distance - 1)
     round_up = rounding == "rne" and (dropped > half or (dropped == half and kept & 1 == 1))
     return kept + round_up, dropped != 0

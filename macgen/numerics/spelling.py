@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from macgen.errors import MacgenError
-from macgen.numerics.float_format import ALIASES
+from macgen.numerics.float_layout import ALIASES
 
 _OTHER_NAMES = {
     **dict.fromkeys(("half", "float16", "f16", "binary16"), "fp16"),

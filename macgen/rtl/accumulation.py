@@ -21,7 +21,6 @@ from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, delayed_members, registers, select
 from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.random_source import RandomSource
-from macgen.rtl.units.aligned import Aligner
 from macgen.rtl.units.datapath import Folded, Loaded
 
 
@@ -216,11 +215,10 @@ class Loop:
         """
         m, spec, arithmetic, turns = self._m, self._design.spec, self._arithmetic, self._turns
         acc, acc_flags, zero, value = self._acc, self._acc_flags, self._zero, arithmetic.value
-        control, late, window = self._control, self._late, self._design.window
-        assert window is not None
+        control, late = self._control, self._late
 
-        # -- Align products: the lanes' products to the largest of them, before the register
-        aligner = self._submodule("aligner", "aligner", lambda: Aligner(window, spec.lanes))
+        # -- Align products: the lanes' products, or only their exponents, to the largest of them before the register
+        aligner = self._submodule("aligner", "aligner", self._design.aligner)
         for lane, product in enumerate(products):
             connect_members(m, aligner.numbers[lane], product)
         lanes = registers(aligner.aligned.signature, "lanes")

@@ -75,7 +75,7 @@ class Row(wiring.Component):
             for col, pe in enumerate(pes):
                 m.d.comb += [
                     pe.a_scale_in.eq(scale),
-                    pe.b_scale_in.eq(self.b_scale_in.word_select(col, spec.scale.width)),
+                    pe.b_scale_in.eq(self.b_scale_in.word_select(col, design.scale_bits)),
                 ]
                 scale = pe.a_scale_out
             m.d.comb += [self.a_scale_out.eq(scale), self.b_scale_out.eq(Cat(*(pe.b_scale_out for pe in pes)))]
@@ -131,8 +131,9 @@ class ArrayCore(wiring.Component):
         a_last: the beat ends the dot products.
         b_valid, b_ready: handshake of stream b; it moves with stream a.
         b_data: operand codes, column 0 lowest. With lanes one code for each, lane 0 lowest.
-        a_scale: codes of scales, row 0 lowest; those of the beat that ends a chunk count.
-        b_scale: codes of scales, column 0 lowest.
+        a_scale: codes of scales, row 0 lowest; those of the beat that ends a chunk count. With scales of lanes one for
+            each block, that of the lowest lanes lowest; those of every beat count.
+        b_scale: codes of scales, column 0 lowest; likewise.
         c_valid, c_ready: handshake of stream c, the results.
         c_data: result codes, column 0 lowest.
         c_flags: three flags, column 0 lowest: overflow (bit 0), underflow, invalid.
@@ -171,7 +172,7 @@ class ArrayCore(wiring.Component):
                 m.d.comb += row.seeds.eq(Cat(*seeds))
         self._feed(m, rows, sequencer.control, skew_a.o, skew_b.o)
         if spec.scale is not None:
-            self._feed_scales(m, platform, rows, spec.scale.width)
+            self._feed_scales(m, platform, rows, design.scale_bits)
         self._drain(m, platform, rows, sequencer)
         return m
 
@@ -272,8 +273,8 @@ class MacArray(wiring.Component):
     they carry and when.
 
     Members:
-        a: in; payload `data[row][lane]`, `first`, `last`, and with scales `scale[row]`.
-        b: in; payload `data[col][lane]`, and with scales `scale[col]`.
+        a: in; payload `data[row][lane]`, `first`, `last`, and with scales `scale[row]`, of lanes `scale[row][block]`.
+        b: in; payload `data[col][lane]`, and with scales `scale[col]`, of lanes `scale[col][block]`.
         c: out; payload `data[col]`, `flags[col]` with `overflow`, `underflow` and `invalid`, `first`, `last`.
 
     Parameters:

@@ -65,7 +65,7 @@ def fields_of(design: Design, stream: str) -> tuple[Fields, ...]:
     data = Fields(f"{stream}_data", side * spec.lanes, fmt.width)
     if spec.scale is None:
         return (data,)
-    return data, Fields(f"{stream}_scale", side, spec.scale.width, data.high)
+    return data, Fields(f"{stream}_scale", side * spec.scales_in_beat, spec.scale.width, data.high)
 
 
 def axi_signature(design: Design) -> wiring.Signature:

@@ -147,7 +147,7 @@ class AxiArray(wiring.Component):
     Members:
         s_axis_a_tvalid, s_axis_a_tready: handshake; a beat moves at a clock edge with both.
         s_axis_a_tdata: operand codes, row 0 lowest. With lanes one code for each, lane 0 lowest; then the scales of all
-            rows, where there are any.
+            rows, where there are any, in the order of the operands.
         s_axis_a_tlast: the beat ends the dot products; with `interleave` those of all tiles of the packet: it is the
             last tile's.
         s_axis_a_tuser: the beat starts dot products; unfinished ones are dropped. Implied after reset and after tlast,

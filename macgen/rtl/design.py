@@ -16,10 +16,13 @@ from macgen.numerics import FixedFormat, Flags, FloatFormat, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.control import Control
 from macgen.rtl.parts.clocking import Clocking
-from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes
+from macgen.rtl.terms import TermPlan
+from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
 from macgen.rtl.units.conversion import Conversion
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath, datapath_of
 from macgen.rtl.units.exact_number import Addend, Window
+from macgen.rtl.units.exponents import ExponentAdder, References, ReferenceWindow, ReferredLanes
+from macgen.rtl.units.multiplier import Multiplier, Scaler
 from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
@@ -64,6 +67,8 @@ class Design:
         integer = isinstance(spec.acc, FixedFormat) and not cut
         if self.product_rounding is not None:
             return self.product_rounding.rounded_sum.rounded(integer=integer)
+        if self.terms is not None:
+            return self.terms.product
         # Only where nothing else has to be aligned before the accumulator.
         normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
         product = Addend.of_product(*spec.port_formats, integer=integer, normalised=normalised)
@@ -103,12 +108,20 @@ class Design:
 
     @cached_property
     def window(self) -> Window | None:
-        """With `lane_sum = aligned:W` where a step cuts its addends, the products and, last, the accumulator."""
-        if self.spec.aligned_bits is None:
+        """Where a step cuts its addends, the products and, last, the accumulator; None where it cuts nothing."""
+        spec = self.spec
+        if self.terms is not None:
+            return self.terms.window
+        if spec.aligned_bits is None:
             return None
         acc, grid = self._product_sum.states, self._product_sum.lsb_exponent
         acc = replace(acc, lsb_exponent=max(acc.lsb_exponent, grid))
-        return Window((*[self.product] * self.spec.lanes, acc), self.spec.aligned_bits, grid)
+        return Window((*[self.product] * spec.lanes, acc), spec.aligned_bits, grid)
+
+    @cached_property
+    def terms(self) -> TermPlan | None:
+        """With `lane_sum = exponents:F` what a step adds to the accumulator."""
+        return None if self.spec.exponent_bits is None else TermPlan(self.spec)
 
     # -- adders ------------------------------------------------------------------------------------------------------
 
@@ -125,13 +138,32 @@ class Design:
     @cached_property
     def operand(self) -> wiring.Signature:
         """What the adder of steps takes besides the accumulator."""
-        return self.steps.operand if self.window is None else AlignedLanes(self.window, self.spec.lanes)
+        match self.window:
+            case None:
+                return self.steps.operand
+            case ReferenceWindow():
+                return ReferredLanes(self.window)
+        return AlignedLanes(self.window, self.spec.lanes)
 
-    def aligned_adder(self) -> AlignedAdder:
-        """Make the adder of steps with `lane_sum = aligned:W`."""
+    def aligner(self) -> Aligner | References:
+        """Make what compares the lanes before the accumulator, where a step cuts its addends."""
+        assert self.window is not None
+        if isinstance(self.window, ReferenceWindow):
+            return References(self.window)
+        return Aligner(self.window, self.spec.lanes)
+
+    def aligned_adder(self) -> AlignedAdder | ExponentAdder:
+        """Make the adder of steps that cut their addends."""
         assert self.window is not None
         assert isinstance(self.steps, FloatDatapath)
+        if isinstance(self.window, ReferenceWindow):
+            return ExponentAdder(self.steps.geometry, self.window, self.spec.interleave)
         return AlignedAdder(self.steps.geometry, self.window, self.spec.interleave)
+
+    def multiplier(self) -> Multiplier:
+        """Make the multiplier of a lane."""
+        zeros = None if self.terms is None else self.terms.operand_zeros
+        return Multiplier(*self.spec.port_formats, self.exact_product, zeros)
 
     @property
     def folds_in_loop(self) -> bool:
@@ -169,16 +201,15 @@ class Design:
         if not spec.has_outer_adder:
             return None
         addend = self.chunk_sum
-        if spec.scale is not None:
-            scale = Addend.of_scale(spec.scale)
-            addend = addend.times(scale).times(scale)
+        if spec.scale is not None and spec.scales_chunks:
+            addend = Scaler.scaled_addend(addend, spec.scale)
         return datapath_of(RoundedSum(addend, fmt, spec.fold_rounding, spec.overflow_into(fmt), prefix="outer_"))
 
     @property
     def _takes_integers(self) -> bool:
         """Whether the outer adder takes chunk sums as signed integers."""
         fixed = isinstance(self.spec.acc, FixedFormat) and isinstance(self.spec.outer_format, FixedFormat)
-        return fixed and self.spec.scale is None
+        return fixed and not self.spec.scales_chunks
 
     @cached_property
     def chunk_sum(self) -> Addend:
@@ -282,13 +313,18 @@ class Design:
         """The same of a column."""
         return self.spec.lanes * self.spec.b.width
 
+    @property
+    def scale_bits(self) -> int:
+        """Width of a row's or a column's scales in a beat: one, or with `scale_place = lanes` one for each block."""
+        return 0 if self.spec.scale is None else self.spec.scales_in_beat * self.spec.scale.width
+
     @cached_property
     def operand_vectors(self) -> dict[str, tuple[int, int]]:
         """What comes with a beat: by port, how many rows or columns it has codes for, and the bits of each."""
         spec = self.spec
         vectors = {"a_data": (spec.rows, self.a_bits), "b_data": (spec.cols, self.b_bits)}
         if spec.scale is not None:
-            vectors |= {"a_scale": (spec.rows, spec.scale.width), "b_scale": (spec.cols, spec.scale.width)}
+            vectors |= {"a_scale": (spec.rows, self.scale_bits), "b_scale": (spec.cols, self.scale_bits)}
         return vectors
 
     @cached_property
@@ -300,7 +336,7 @@ class Design:
         """Return the members that pass scales on, of so many columns; none without scales."""
         if self.spec.scale is None:
             return {}
-        width = self.spec.scale.width
+        width = self.scale_bits
         return {
             "a_scale_in": In(width),
             "b_scale_in": In(columns * width),
@@ -313,7 +349,7 @@ class Design:
         """The flat ports of the array, those of the Verilog; see ArrayCore."""
         spec = self.spec
         a_scale, b_scale = (
-            {} if spec.scale is None else {f"{side}_scale": In(lanes * spec.scale.width)}
+            {} if spec.scale is None else {f"{side}_scale": In(lanes * self.scale_bits)}
             for side, lanes in (("a", spec.rows), ("b", spec.cols))
         )
         return wiring.Signature(
@@ -351,10 +387,7 @@ class Design:
         """The signatures of the array's streams `a`, `b` and `c`; see MacArray."""
         spec = self.spec
         codes_a, codes_b = (data.ArrayLayout(unsigned(fmt.width), spec.lanes) for fmt in (spec.a, spec.b))
-        scales_a, scales_b = (
-            {} if spec.scale is None else {"scale": data.ArrayLayout(unsigned(spec.scale.width), side)}
-            for side in (spec.rows, spec.cols)
-        )
+        scales_a, scales_b = (self._scale_fields(side) for side in (spec.rows, spec.cols))
         a = {"data": data.ArrayLayout(codes_a, spec.rows), **scales_a, "first": 1, "last": 1}
         b = {"data": data.ArrayLayout(codes_b, spec.cols), **scales_b}
         flags = data.StructLayout({flag.name.lower(): 1 for flag in Flags if flag.name})
@@ -365,3 +398,13 @@ class Design:
             "last": 1,
         }
         return {name: stream.Signature(data.StructLayout(fields)) for name, fields in (("a", a), ("b", b), ("c", c))}
+
+    def _scale_fields(self, side: int) -> dict[str, Any]:
+        """Return the field of a stream's scales, of so many rows or columns; none without scales."""
+        spec = self.spec
+        if spec.scale is None:
+            return {}
+        of_one: Any = unsigned(spec.scale.width)
+        if spec.scales_lanes:
+            of_one = data.ArrayLayout(of_one, spec.scales_in_beat)
+        return {"scale": data.ArrayLayout(of_one, side)}

@@ -43,7 +43,7 @@ class OuterAccumulator(wiring.Component):
             "fold_first": In(1),
             "done": In(1),
         }
-        if spec.scale is not None:
+        if spec.scale is not None and spec.scales_chunks:
             members |= {"a_scale": In(spec.scale.width), "b_scale": In(spec.scale.width)}
         if self._arithmetic.random_bits:
             members["seed"] = In(design.seed_bits)
@@ -75,7 +75,7 @@ class OuterAccumulator(wiring.Component):
             clock_in(m, chunk, self.value)
             m.d.sync += chunk_flags.eq(self.flags)
         addend = number.number
-        if (scale := spec.scale) is not None:
+        if (scale := spec.scale) is not None and spec.scales_chunks:
             # -- Scale: the chunk sum times both scales, exactly
             scaler = submodule(m, platform, "scaler", "scaler", lambda: Scaler(design.chunk_sum, scale))
             connect_members(m, scaler.number, addend)

@@ -16,7 +16,7 @@ from macgen.rtl.outer import OuterAccumulator
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, registers, select
 from macgen.rtl.parts.pipeline import delayed
-from macgen.rtl.units.multiplier import Multiplier
+from macgen.rtl.terms import ScaledTerms
 from macgen.rtl.units.rounded_number import RoundedNumber
 
 
@@ -31,7 +31,8 @@ class Pe(wiring.Component):
         control_in: marks from the left, with the operands.
         a_out, b_out: operands to the right, to below.
         control_out: marks to the right.
-        a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands.
+        a_scale_in, b_scale_in, a_scale_out, b_scale_out: with scales, beside the operands; of lanes one for each block,
+            that of the lowest lanes lowest.
         shift: the results move up by one register.
         result_in, result_out: results from below, to above: a state and its flags; see `Design.unpack_result`.
         seed: with stochastic rounding where its random numbers begin; constant.
@@ -73,8 +74,9 @@ class Pe(wiring.Component):
 
         # -- Multiply: the product of each lane, and what a step adds of them
         products, raised = self._products(m, platform)
+        scales = self._pass_scales(m)
         product: Any = None
-        if spec.aligned_bits is None:
+        if design.window is None:
             product = submodule(m, platform, "product", "product", design.steps.product)
             m.d.comb += product.present.eq(early.step)
             if spec.lanes == 1:
@@ -96,13 +98,15 @@ class Pe(wiring.Component):
         draws = bool(design.steps.random_bits)
         loop = Loop(m, platform, design, early=early, control=control, seed=self.seed if draws else None)
         if product is None:
+            if scales and spec.scales_lanes:
+                products = self._terms(m, platform, products, scales)
             sums = loop.sums_of_aligned(products, product_flags)
         else:
             sums = loop.sums_of_products(product.operand, product_flags)
 
         # -- Result: the finished sum, from the loop or from the outer accumulator
         if spec.has_outer_adder:
-            outer = self._outer(m, platform, sums)
+            outer = self._outer(m, platform, sums, scales)
             self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
         else:
             self._hand_on(m, sums.late.done, sums.value, sums.flags)
@@ -125,7 +129,7 @@ class Pe(wiring.Component):
                 platform,
                 f"multiplier{suffix}",
                 "multiplier",
-                lambda: Multiplier(*spec.port_formats, design.exact_product),
+                design.multiplier,
             )
             m.d.comb += [
                 multiplier.a.eq(a.word_select(lane, spec.a.width)),
@@ -149,7 +153,34 @@ class Pe(wiring.Component):
             products.append(product)
         return products, flags
 
-    def _outer(self, m: Module, platform: object, sums: Sums) -> Any:
+    def _pass_scales(self, m: Module) -> dict[str, Value]:
+        """Hand scales on to the neighbours; return them as they are then, a cycle later."""
+        if self._design.spec.scale is None:
+            return {}
+
+        # -- Pass on: scales, beside the operands
+        scales = {}
+        for name in ("a_scale", "b_scale"):
+            scales[name] = delayed(m, f"{name}_passed", getattr(self, f"{name}_in"), 1)
+            m.d.comb += getattr(self, f"{name}_out").eq(scales[name])
+        return scales
+
+    def _terms(self, m: Module, platform: object, products: list[Any], scales: dict[str, Value]) -> list[Any]:
+        """Return the terms that the lanes' products and scales make, when the products are there."""
+        design, stages = self._design, self._design.spec.pipeline
+        plan = design.terms
+        assert plan is not None
+
+        # -- Terms: products, or sums of groups of them, times their scales
+        unit = submodule(m, platform, "terms", "terms", lambda: ScaledTerms(plan))
+        for target, product in zip(unit.products, products, strict=True):
+            connect_members(m, target, product)
+        for name, passed in scales.items():
+            scale = getattr(self, f"{name}_in") if stages == 1 else delayed(m, name, passed, stages - 2)
+            m.d.comb += getattr(unit, name).eq(scale)
+        return list(unit.terms)
+
+    def _outer(self, m: Module, platform: object, sums: Sums, scales: dict[str, Value]) -> Any:
         """Have chunk sums, scaled if there are scales, added by an adder of their own."""
         design, spec = self._design, self._design.spec
 
@@ -164,13 +195,9 @@ class Pe(wiring.Component):
         ]
         if design.results.random_bits:
             m.d.comb += outer.seed.eq(self.seed)
-        if spec.scale is not None:
-            for name in ("a_scale", "b_scale"):
-                passed = delayed(m, f"{name}_passed", getattr(self, f"{name}_in"), 1)
-                m.d.comb += [
-                    getattr(self, f"{name}_out").eq(passed),
-                    getattr(outer, name).eq(delayed(m, name, passed, spec.pipeline + spec.interleave - 2)),
-                ]
+        if spec.scales_chunks:
+            for name, passed in scales.items():
+                m.d.comb += getattr(outer, name).eq(delayed(m, name, passed, spec.pipeline + spec.interleave - 2))
         return outer
 
     def _hand_on(self, m: Module, done: Value, value: Any, flags: Value) -> None:

@@ -65,8 +65,9 @@ def run_matmul(
         bundle: what `build` returned, or its directory; only read.
         A: (M, K) codes of format a.
         B: (K, N) codes of format b. M and N need not be multiples of the array's rows and cols.
-        A_scales: (M, chunks) codes of format scale, where the array has scales; else None.
-        B_scales: (chunks, N) codes.
+        A_scales: (M, chunks) codes of format scale, where the array has scales; (M, blocks) with those of lanes; else
+            None.
+        B_scales: (chunks, N) codes, or (blocks, N).
         simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
         workdir: as for `verify`.
         timeout: limit in seconds.
@@ -89,10 +90,10 @@ def run_matmul(
         raise MacgenError(f"A has the shape {a.shape} and B {b.shape}; accepted are (M, K) and (K, N)")
     a = checked_codes(a, spec.a.width, f"A, format {spec.a}")
     b = checked_codes(b, spec.b.width, f"B, format {spec.b}")
-    chunks = 1 if spec.chunk is None else -(-a.shape[1] // spec.chunk)
+    count = spec.scale_count(a.shape[1])
     scales = {
-        "a_scales": _checked_scales(spec, "A_scales", A_scales, (a.shape[0], chunks)),
-        "b_scales": _checked_scales(spec, "B_scales", B_scales, (chunks, b.shape[1])),
+        "a_scales": _checked_scales(spec, "A_scales", A_scales, (a.shape[0], count)),
+        "b_scales": _checked_scales(spec, "B_scales", B_scales, (count, b.shape[1])),
     }
     if simulator == "auto" and a.shape[0] * b.size >= LARGE_PRODUCT and tools.find("verilator").available:
         simulator = "verilator"
@@ -123,5 +124,6 @@ def _checked_scales(spec: MacSpec, name: str, scales: ArrayLike | None, shape: t
         return None
     codes = plain_array(name, scales)
     if codes.shape != shape:
-        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, a scale for each chunk")
+        each = "block" if spec.scales_lanes else "chunk"
+        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, a scale for each {each}")
     return checked_codes(codes, spec.scale.width, f"{name}, format {spec.scale}")

@@ -47,8 +47,9 @@ class Operands:
                 f"(K, N)"
             )
         tiling = Tiling(spec, MatrixProduct(a.shape[0], a.shape[1], b.shape[1]))
-        a_scales = _scales(spec, "A_scales", A_scales, (a.shape[0], tiling.chunks))
-        b_scales = _scales(spec, "B_scales", B_scales, (tiling.chunks, b.shape[1]))
+        count = spec.scale_count(a.shape[1])
+        a_scales = _scales(spec, "A_scales", A_scales, (a.shape[0], count))
+        b_scales = _scales(spec, "B_scales", B_scales, (count, b.shape[1]))
         of_b = None if b_scales is None else b_scales.T
         return cls(
             tiling,
@@ -77,5 +78,6 @@ def _scales(spec: MacSpec, name: str, values: ArrayLike | None, shape: tuple[int
         return None
     codes = _codes(name, values, spec.scale)
     if codes.shape != shape:
-        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, one scale for each chunk")
+        each = "block" if spec.scales_lanes else "chunk"
+        raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, one scale for each {each}")
     return codes

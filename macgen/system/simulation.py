@@ -212,12 +212,11 @@ def _ports(spec: MacSpec, is_top: bool) -> str:
     """Return the header that tells the program the array's ports, be it the top module or one inside."""
     design = Design(spec)
     clocking = design.clocking if is_top else design.clocking.inner
-    scale = 0 if spec.scale is None else spec.scale.width
     words = {
         "A_WORDS": spec.rows * design.a_bits,
         "B_WORDS": spec.cols * design.b_bits,
-        "A_SCALE_WORDS": spec.rows * scale,
-        "B_SCALE_WORDS": spec.cols * scale,
+        "A_SCALE_WORDS": spec.rows * design.scale_bits,
+        "B_SCALE_WORDS": spec.cols * design.scale_bits,
         "C_WORDS": spec.cols * spec.out_format.width,
         "F_WORDS": spec.cols * FLAG_BITS,
     }
@@ -225,7 +224,7 @@ def _ports(spec: MacSpec, is_top: bool) -> str:
     lines = [
         "#pragma once",
         '#include "Varray.h"',
-        f"#define SCALES {int(scale > 0)}",
+        f"#define SCALES {int(design.scale_bits > 0)}",
         f"#define CLOCK {clocking.clock}",
         f"#define RESET {clocking.reset}",
         *([] if clocking.enable is None else [f"#define ENABLE {clocking.enable}"]),

@@ -24,7 +24,7 @@ class Traffic:
 
 def operand_bytes(spec: MacSpec) -> float:
     """Return the bytes of a beat of both operand streams."""
-    scale = 0 if spec.scale is None else spec.scale.width
+    scale = 0 if spec.scale is None else spec.scales_in_beat * spec.scale.width
     return (spec.rows * (spec.lanes * spec.a.width + scale) + spec.cols * (spec.lanes * spec.b.width + scale)) / 8
 
 
@@ -36,9 +36,9 @@ def result_bytes(spec: MacSpec) -> float:
 def traffic(tiling: Tiling) -> Traffic:
     """Return the bytes that a matrix product moves."""
     spec, product = tiling.spec, tiling.product
-    scale = 0 if spec.scale is None else spec.scale.width
-    of_a = product.rows * (product.length * spec.a.width + tiling.chunks * scale)
-    of_b = product.cols * (product.length * spec.b.width + tiling.chunks * scale)
+    scales = 0 if spec.scale is None else spec.scale_count(product.length) * spec.scale.width
+    of_a = product.rows * (product.length * spec.a.width + scales)
+    of_b = product.cols * (product.length * spec.b.width + scales)
     of_c = product.rows * product.cols * spec.out_format.width
     return Traffic(
         operands=tiling.beats * operand_bytes(spec),

@@ -59,8 +59,9 @@ def matmul(
         bundle: what `build` returned, or its directory; only read.
         A: (M, K) values on the grid of the spec's `a`; infinities and (quiet) NaN where it has them.
         B: (K, N) values on the grid of the spec's `b`. M, N and K need not be multiples of anything.
-        A_scales: (M, chunks) values on the grid of the spec's `scale`; None where the spec has no scales.
-        B_scales: (chunks, N) values.
+        A_scales: (M, chunks) values on the grid of the spec's `scale`, (M, blocks) with scales of lanes; None where the
+            spec has no scales.
+        B_scales: (chunks, N) values, or (blocks, N).
         flags: whether to return flags, too.
         timeout: limit in seconds of each command of the compilation, and of the product.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.

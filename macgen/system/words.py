@@ -27,12 +27,13 @@ def word_count(bits: int) -> int:
 def operand_bands(tiling: Tiling, codes: NDArray[Any], scales: NDArray[Any] | None, *, side: int, fmt: Format) -> Words:
     """Return the words of all beats of an operand, its rows of tiles one after the other, then one of zeros.
 
-    Zero codes fill up the last one, and the lanes of the last beat; scales of 1 go with them.
+    Zero codes fill up the last one, and the lanes of the last beat; scales of 1 go with them, and scales of code 0 with
+    blocks of lanes that have no element.
 
     Parameters:
         tiling: the tiles.
         codes: (lines, K): rows of A, or columns of B.
-        scales: (lines, chunks) codes of their scales, where the spec has scales.
+        scales: (lines, chunks) codes of their scales, where the spec has scales; (lines, blocks) of lanes.
         side: lines of a tile.
         fmt: the operand's format.
 
@@ -47,6 +48,14 @@ def operand_bands(tiling: Tiling, codes: NDArray[Any], scales: NDArray[Any] | No
     words = packed(of_beats.reshape(bands, tiling.steps, side * spec.lanes), fmt.width)
     if scales is None or spec.scale is None:
         return words
+    if spec.scales_lanes:
+        of_beat = spec.scales_in_beat
+        of_blocks = np.full((bands * side, tiling.steps * of_beat), int(spec.scale.encode(1.0)), np.int64)
+        of_blocks[:, scales.shape[1] :] = 0
+        of_blocks[:lines, : scales.shape[1]] = scales
+        by_beats = of_blocks.reshape(bands, side, tiling.steps, of_beat).swapaxes(1, 2)
+        by_beats = by_beats.reshape(bands, tiling.steps, side * of_beat)
+        return np.concatenate([words, packed(by_beats, spec.scale.width)], axis=2)
     chunk = tiling.product.length if spec.chunk is None else spec.chunk
     of_steps = np.minimum(np.arange(tiling.steps) * spec.lanes // chunk, tiling.chunks - 1)
     filled = np.full((bands * side, tiling.chunks), int(spec.scale.encode(1.0)), np.int64)

@@ -80,6 +80,7 @@ class Goal:
             reading=reading,
             overflow_probability=check_real("overflow_probability", overflow_probability, 0, 0.5),
         )
+        closed_form(self.rounding.kind)  # refuses one that has none
 
     @property
     def formats(self) -> tuple[Format, Format]:

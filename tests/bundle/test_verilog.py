@@ -46,6 +46,22 @@ UNUSUAL = [
     MacSpec(a="int32", b="uint32", acc="int200", rows=1, cols=1),
     MacSpec(a="e3m2", b="e3m2", acc="e4m2", rows=1, cols=1, chunk=5, rounding="floor", overflow="infinity"),
     MacSpec(a="e3m2", b="e3m2", acc="e4m3fn", rows=1, cols=1, chunk=5, fold="overlap", overflow="nan"),
+    MacSpec(
+        a="e4m3",
+        b="e4m2",
+        acc="fp16",
+        rows=1,
+        cols=1,
+        lanes=2,
+        lane_sum="exponents:5",
+        rounding="odd",
+        chunk=4,
+        overflow="to-infinity",
+        interleave=4,
+    ),
+    # The accumulator has more bits than a step keeps.
+    MacSpec(a="e4m3fn", b="e4m3fn", acc="fp32", rows=1, cols=1, lanes=2, lane_sum="exponents:13", rounding="rtz"),
+    MacSpec(a="e4m3fn", b="e4m3fn", acc="fp32", rows=1, cols=2, lanes=2, lane_sum="aligned:13", rounding="rtz"),
 ]
 
 everything = pytest.mark.parametrize(

@@ -13,7 +13,16 @@ from macgen.catalogue import presets
 from macgen.cost import meeting
 from macgen.numerics import MAX_ALIGNED_BITS, MAX_RANDOM_BITS, SUM_ROUNDINGS, Overflow, Subnormals
 from macgen.spec import MacSpec
-from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_LANES, MAX_OPERAND_WIDTH, MAX_PIPELINE, MAX_SIDE, Fold
+from macgen.spec_fields import (
+    MAX_CHUNK,
+    MAX_INTERLEAVE,
+    MAX_LANES,
+    MAX_OPERAND_WIDTH,
+    MAX_PIPELINE,
+    MAX_SIDE,
+    Fold,
+    ScalePlace,
+)
 from tests.cli.runner import command, invoke, refused, run, tree
 
 SMALL = ("--rows", 1, "--cols", 1)
@@ -184,7 +193,8 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
         ("overflow", Overflow),
         ("fold", Fold),
         ("subnormals", Subnormals),
-        ("lane-sum", ["fused", "tree", "aligned:W"]),
+        ("lane-sum", ["fused", "tree", "aligned:W", "exponents:F", "exponents:F/G"]),
+        ("scale-place", ScalePlace),
     ):
         assert f"--{option} {'|'.join(choices)} " in text
 
@@ -228,7 +238,7 @@ BAD_OPTIONS = {
     "cols 257": (("--cols", 257), "cols 257 is not an integer from 1 to 256"),
     "rows no integer": (("--rows", "four"), INTEGER.format("rows", "four")),
     "pipeline 4": (("--pipeline", 4), "pipeline 4 is not an integer from 1 to 3"),
-    "lanes 0": (("--lanes", 0), "lanes 0 is not an integer from 1 to 32"),
+    "lanes 0": (("--lanes", 0), "lanes 0 is not an integer from 1 to 64"),
     "lanes no integer": (("--lanes", "two"), INTEGER.format("lanes", "two")),
     "interleave 5": (("--interleave", 5), "interleave 5 is not an integer from 1 to 4"),
     "lane sum": (("--lane-sum", "cut"), "lane_sum 'cut' is not one of fused, tree, aligned:W with W from 1 to 64"),
@@ -239,10 +249,10 @@ BAD_OPTIONS = {
     "out": (("--out", "fp8"), "out: format 'fp8' is unknown; accepted are "),
     "outer rounding": (
         ("--outer-rounding", "up"),
-        "outer_rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r",
+        "outer_rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r",
     ),
     "chunk against lanes": (
-        ("--preset", "hopper-like", "--chunk", 100),
+        ("--preset", "hopper-e4m3", "--chunk", 100),
         "chunk 100 is not a multiple of lanes 32, as it has to be",
     ),
     "two random places": (
@@ -251,9 +261,9 @@ BAD_OPTIONS = {
     ),
     "rounding": (
         ("--rounding", "up"),
-        "rounding 'up' is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32",
+        "rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
     ),
-    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, nan, wrap"),
+    "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, to-infinity, nan, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),
     "subnormals": (("--subnormals", "off"), "subnormals 'off' is not one of gradual, flush, none"),
     "fold": (("--fold", "stall"), "fold 'stall' is not one of bubble, overlap"),

@@ -31,4 +31,4 @@ def test_one_preset_is_a_spec_file(name):
 
 
 def test_unknown_preset():
-    assert refused("presets", "fp8") == f"preset 'fp8' is unknown; accepted are {', '.join(CATALOGUE)}"
+    assert refused("presets", "fp8").startswith("preset 'fp8' is unknown; accepted are default, ")

@@ -26,6 +26,11 @@ class Additions:
             inner = spec.acc.zero_code()
             for first in range(start, min(start + chunk, len(a)), spec.lanes):
                 lanes = slice(first, min(first + spec.lanes, start + chunk))
+                if spec.exponent_bits is not None:
+                    random = next(numbers) if spec.random_place == "steps" else 0
+                    inner, raised = self.step_by_exponents(inner, lanes, (a, b), random, (a_scales, b_scales))
+                    flags |= raised
+                    continue
                 pairs = [model._product(x, y) for x, y in zip(a[lanes], b[lanes], strict=True)]
                 addends = [product for product, _ in pairs]
                 for _, raised in pairs:
@@ -42,7 +47,7 @@ class Additions:
                 outer = inner
                 continue
             addend = model._acc.number(inner)
-            if spec.scale is not None:
+            if spec.scale is not None and spec.scale_place == "outer":
                 for code in (a_scales[index], b_scales[index]):
                     addend = multiply(addend, spec.scale.number(code))
             random = next(numbers) if spec.random_place == ("chunks" if spec.has_outer_adder else "steps") else 0
@@ -52,6 +57,17 @@ class Additions:
             outer, flags = code, flags | raised
         out, raised = model.convert(outer, next(numbers) if spec.random_place == "out" else 0)
         return out, flags | raised
+
+    def step_by_exponents(self, inner, lanes, operands, random, scales):
+        """Take a step with `exponents:F`, with the terms as golden makes them."""
+        block = self.spec.block or self.spec.lanes
+        blocks = slice(lanes.start // block, (lanes.stop - 1) // block + 1)
+        codes = [of_operand[lanes] for of_operand in operands], [of_operand[blocks] for of_operand in scales]
+        terms = self.model._terms.of(*codes[0], *codes[1])
+        code, raised = self.model.step(inner, *codes[0], random, *codes[1])
+        addends = [self.model._acc.number(inner), *[term.value for term in terms]]
+        self.note(self.steps, addends, inner == code, raised)
+        return code, raised
 
     def note(self, events, terms, unchanged, raised):
         events["additions"] += 1
@@ -72,7 +88,7 @@ def canonical(fmt, codes):
 
 
 def expected_matmul(spec, a, b, a_scales=None, b_scales=None):
-    """Return codes, flags and counts of (M, K) and (K, N) codes, with (M, chunks) and (chunks, N) scales."""
+    """Return codes, flags and counts of (M, K) and (K, N) codes, with (M, chunks) and (chunks, N) scales, or blocks."""
     named = {} if spec.scale is None else {"A_scales": a_scales, "B_scales": b_scales}
     codes, flags = golden.matmul(spec, a, b, **named)
     additions, tile_columns = Additions(spec), -(-b.shape[1] // spec.cols)

@@ -25,8 +25,8 @@ def draw_codes(spec, kinds, shape, seed, finite=False):
     rng, (m, k, n) = np.random.default_rng(seed), shape
     drawn = (random_codes(rng, spec.a, (m, k), kinds[0]), random_codes(rng, spec.b, (k, n), kinds[1]))
     operands = [canonical(fmt, codes) for fmt, codes in zip((spec.a, spec.b), drawn, strict=True)]
-    chunks = -(-k // (spec.chunk or k))
-    scales = [random_scales(rng, spec, of, finite) for of in ((m, chunks), (chunks, n))]
+    count = spec.scale_count(k)
+    scales = [random_scales(rng, spec, of, finite) for of in ((m, count), (count, n))]
     return operands, [None if codes is None else canonical(spec.scale, codes) for codes in scales]
 
 

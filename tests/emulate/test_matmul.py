@@ -34,8 +34,8 @@ def random_codes(rng, fmt, shape, kind):
 
 def scales_of_one(spec, m, k, n):
     """Return codes of scales for a product of matrices, all 1, where the spec has any."""
-    chunks = -(-k // (spec.chunk or k))
-    return None if spec.scale is None else [spec.scale.encode(np.ones(of)) for of in ((m, chunks), (chunks, n))]
+    count = spec.scale_count(k)
+    return None if spec.scale is None else [spec.scale.encode(np.ones(of)) for of in ((m, count), (count, n))]
 
 
 def with_chunk(spec, chunk):

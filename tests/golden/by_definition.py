@@ -59,8 +59,8 @@ class Rounded:
 
     Parameters:
         fmt: the format.
-        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
-        overflow: `saturate`, `infinity`, `nan` or `wrap`.
+        rounding: `rne`, `rtz`, `floor`, `odd`, `drop` or `stochastic:r`.
+        overflow: `saturate`, `infinity`, `to-infinity`, `nan` or `wrap`.
     """
 
     def __init__(self, fmt, rounding, overflow):
@@ -121,6 +121,8 @@ class FixedPoint(Rounded):
         elif self.rounding.startswith("stochastic:"):
             numbers = 2 ** int(self.rounding.partition(":")[2])
             up = int(rest * numbers) + random >= numbers
+        elif self.rounding == "odd":
+            up = rest > 0 and below % 2 == 0
         else:
             up = self.rounding == "floor" and total < 0 and rest > 0
         integer = (below + up) * (-1 if total < 0 else 1)
@@ -190,6 +192,8 @@ class Accumulator(Rounded):
             return above if int(share * numbers) >= numbers - random else below
         if self.rounding == "floor" and sign and below != magnitude:
             return above
+        if self.rounding == "odd" and below != magnitude and even[index - 1]:
+            return above
         if self.rounding != "rne" or below == magnitude:
             return below
         if magnitude - below != above - magnitude:
@@ -203,11 +207,17 @@ class Accumulator(Rounded):
         if total == 0:
             return 0, 0
         sign, magnitude = int(total < 0), abs(total)
-        rounded = self.nearest(magnitude, sign, self.unbounded, random)
+        factor = Fraction(1)  # that brings it among the numbers that were listed; to round is the same everywhere
+        while magnitude * factor >= self.unbounded[0][-1]:
+            factor /= 2**64
+        while magnitude * factor < self.unbounded[0][0]:
+            factor *= 2**64
+        rounded = self.nearest(magnitude * factor, sign, self.unbounded, random) / factor
         if rounded > self.largest:
             if self.overflow == "nan":
                 return self.not_a_number(0)[0], OVERFLOW
-            if self.overflow == "infinity" and self.rounding not in ("rtz", "drop", *([] if sign else ["floor"])):
+            stays = self.rounding in ("rtz", "odd", "drop", *([] if sign else ["floor"]))
+            if self.overflow == "to-infinity" or (self.overflow == "infinity" and not stays):
                 return sign * self.sign_bit + (2**fmt.exp_bits - 1) * 2**fmt.man_bits, OVERFLOW
             return self.end_of_range(sign), OVERFLOW
         flags = 0
@@ -254,8 +264,19 @@ def rounded(fmt, rounding, overflow):
     """Return how sums are rounded to a format; what it does not know as overflow saturates."""
     if hasattr(fmt, "frac_bits"):
         return FixedPoint(fmt, rounding, "wrap" if overflow == "wrap" else "saturate")
-    known = {"ieee": "infinity", "fn": "nan", "fnuz": "nan"}.get(fmt.encoding)
-    return Accumulator(fmt, rounding, overflow if overflow == known else "saturate", octaves=60)
+    known = {"ieee": ("infinity", "to-infinity"), "fn": ("nan",), "fnuz": ("nan",)}.get(fmt.encoding, ())
+    return Accumulator(fmt, rounding, overflow if overflow in known else "saturate", octaves=60)
+
+
+def reference_exponent(fmt, code):
+    """Return e(x) of a number, from the fields of its code."""
+    if not hasattr(fmt, "man_bits"):  # a power-of-two scale
+        return code - (2 ** (fmt.exp_bits - 1) - 1)
+    x, f = divmod(code % 2 ** (fmt.exp_bits + fmt.man_bits), 2**fmt.man_bits)
+    least = -fmt.bias if fmt.subnormals == "none" else 1 - fmt.bias
+    if x == 0 and (f == 0 or fmt.subnormals == "flush"):
+        return min(-126, least)
+    return least if x == 0 else x - fmt.bias
 
 
 class Definition:
@@ -267,7 +288,8 @@ class Definition:
         self.out_format = spec.out or self.outer_format
         outer_rounding = spec.outer_rounding or spec.rounding
         same_adder = self.outer_format == spec.acc and (outer_rounding == spec.rounding or spec.chunk is None)
-        self.own_adder = spec.scale is not None or not same_adder
+        self.of_lanes = spec.scale is not None and spec.scale_place == "lanes"
+        self.own_adder = (spec.scale is not None and not self.of_lanes) or not same_adder
         self.acc = rounded(spec.acc, spec.rounding, spec.overflow)
         self.outer = rounded(self.outer_format, outer_rounding if self.own_adder else spec.rounding, spec.overflow)
         self.out = rounded(self.out_format, outer_rounding, spec.overflow)
@@ -288,20 +310,28 @@ class Definition:
             for first in range(start, min(start + chunk, len(a_codes)), spec.lanes):
                 lanes = range(first, min(first + spec.lanes, start + chunk, len(a_codes)))
                 number = next(numbers) if self.steps_draw else 0
-                inner, raised = self.step(inner, [a_codes[k] for k in lanes], [b_codes[k] for k in lanes], number)
+                scales = []
+                if self.of_lanes:
+                    block = spec.scale_block or spec.lanes
+                    blocks = range(lanes[0] // block, lanes[-1] // block + 1)
+                    scales = [[codes[i] for i in blocks] for codes in (a_scales, b_scales)]
+                codes = [[of_operand[k] for k in lanes] for of_operand in (a_codes, b_codes)]
+                inner, raised = self.step(inner, *codes, number, *scales)
                 flags |= raised
             if not self.own_adder and index == 0:
                 outer = inner
                 continue
             number = next(numbers) if self.folds_draw or (self.steps_draw and not self.own_adder) else 0
-            scales = (a_scales[index], b_scales[index]) if spec.scale is not None else ()
+            scales = (a_scales[index], b_scales[index]) if spec.scale is not None and not self.of_lanes else ()
             outer, raised = self.fold(outer, inner, number, *scales)
             flags |= raised
         result, raised = self.convert(outer, next(numbers) if self.out_draws else 0)
         return result, flags | raised
 
-    def step(self, acc, a_codes, b_codes, number):
+    def step(self, acc, a_codes, b_codes, number, a_scales=(), b_scales=()):
         """Return the accumulator's code and flags after products of up to as many lanes as there are."""
+        if self.spec.lane_sum.startswith("exponents:"):
+            return self.step_by_exponents(acc, a_codes, b_codes, number, a_scales, b_scales)
         spec, flags, products = self.spec, 0, []
         for a, b in zip(a_codes, b_codes, strict=True):
             product = multiply(decode(spec.a, a), decode(spec.b, b))
@@ -316,6 +346,34 @@ class Definition:
             products, flags = [sums], flags | raised
         code, raised = self.acc.sum([decode(spec.acc, acc), *products], number, aligned)
         return code, flags | raised
+
+    def step_by_exponents(self, acc, a_codes, b_codes, number, a_scales, b_scales):
+        """The same with `exponents:F` or `exponents:F/G`: every term with its reference exponent, one by one."""
+        spec = self.spec
+        bits, _, group = spec.lane_sum.removeprefix("exponents:").partition("/")
+        pairs = list(zip(a_codes, b_codes, strict=True)) + [(0, 0)] * (spec.lanes - len(a_codes))
+        addends, references = [decode(spec.acc, acc)], [reference_exponent(spec.acc, acc)]
+        for lane in range(0, spec.lanes, int(group or 1)):
+            if group:
+                signed = [(-1) ** s * v for s, v in (multiply(decode(spec.a, a), decode(spec.b, b))
+                                                     for a, b in pairs[lane : lane + int(group)])]  # fmt: skip
+                value, reference = (int(sum(signed) < 0), abs(sum(signed))), 0
+            else:
+                a, b = pairs[lane]
+                value = multiply(decode(spec.a, a), decode(spec.b, b))
+                reference = reference_exponent(spec.a, a) + reference_exponent(spec.b, b)
+            if self.of_lanes:
+                block = lane // (spec.scale_block or spec.lanes)
+                for codes in (a_scales, b_scales):
+                    scale = codes[block] if block < len(codes) else 0
+                    value = multiply(value, decode(spec.scale, scale))
+                    reference += reference_exponent(spec.scale, scale)
+            addends.append(value)
+            references.append(reference)
+        if not specials(*addends):
+            unit = Fraction(2) ** (max(references) - int(bits))
+            addends = [(sign, value // unit * unit) for sign, value in addends]
+        return self.acc.sum(addends, number)
 
     def tree(self, addends):
         """Return the rounded sum of both halves' sums and its flags; a single product is none."""

@@ -83,7 +83,7 @@ def overflows_of(*names):
     fmt = parse_format(names[0])
     if not hasattr(fmt, "man_bits"):
         return ["saturate", "wrap"]
-    return ["saturate", *{"ieee": ["infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
+    return ["saturate", *{"ieee": ["to-infinity", "infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
 
 
 @pytest.mark.thinned(3)
@@ -93,7 +93,8 @@ def test_every_product_rounded_to_a_format(product):
     unsigned = product.startswith("u")
     operands = [("ufix2.2", "ufix1.2")] if unsigned else [("e2m1", "e2m2"), ("fix2.3", "e2m1finite"), ("e2m1fnuz",) * 2]
     overflows = {"wrap": "fix14.8", "infinity": "e5m9", "saturate": "e5m9", "nan": "e5m9fn"}
-    for (a, b), rounding, overflow in itertools.product(operands, SUM_ROUNDINGS, overflows_of(product)):
+    known = [overflow for overflow in overflows_of(product) if overflow in overflows]
+    for (a, b), rounding, overflow in itertools.product(operands, SUM_ROUNDINGS, known):
         spec = MacSpec(a=a, b=b, product=product, acc=overflows[overflow], rounding=rounding, overflow=overflow)
         definition = Definition(spec)
         for x, y in itertools.product(range(2**spec.a.width), range(2**spec.b.width)):
@@ -188,6 +189,9 @@ SCALES_OF_DOTS = ["e2m0fnu", "e3m0fnu", "e2m2fn", "e2m1", "e3m1fnuz", "e2m1finit
 @st.composite
 def specs_of_dots(draw):
     """Specs of tiny formats that have some of the fields of this family."""
+    of_lanes = draw(st.sampled_from([False, False, True]))
+    lane_sums = ["exponents:3", "exponents:9", "exponents:6/2"]
+    lane_sums += [] if of_lanes else ["fused", "tree", "aligned:2", "aligned:7"]
     rounding = st.sampled_from([*SUM_ROUNDINGS, "stochastic:3", "stochastic:20"])
     optional = st.none() | st.sampled_from(FORMATS_OF_DOTS)
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
@@ -197,15 +201,17 @@ def specs_of_dots(draw):
             b=draw(st.sampled_from(OPERANDS_OF_DOTS)),
             acc=draw(st.sampled_from(FORMATS_OF_DOTS)),
             product=draw(optional),
-            scale=draw(st.none() | st.sampled_from(SCALES_OF_DOTS)),
+            scale=draw(st.sampled_from(SCALES_OF_DOTS) if of_lanes else st.none() | st.sampled_from(SCALES_OF_DOTS)),
+            scale_place="lanes" if of_lanes else "outer",
+            scale_block=draw(st.sampled_from([None, 1, 2, 4])) if of_lanes else None,
             chunk=draw(st.none() | st.integers(1, 4).map(lambda steps: steps * lanes)),
             outer=draw(optional),
             out=draw(optional),
             rounding=draw(rounding),
             outer_rounding=draw(st.none() | rounding),
-            overflow=draw(st.sampled_from(["saturate", "infinity", "wrap", "nan"])),
+            overflow=draw(st.sampled_from(["saturate", "infinity", "to-infinity", "wrap", "nan"])),
             lanes=lanes,
-            lane_sum=draw(st.sampled_from(["fused", "tree", "aligned:2", "aligned:7"])),
+            lane_sum=draw(st.sampled_from(lane_sums)),
             rows=2,
             cols=2,
             interleave=draw(st.integers(1, 3)),
@@ -232,8 +238,8 @@ def test_dot_products(data):
         numbers = itertools.islice(numbers, start, None)
     scales = {}
     if spec.scale is not None:
-        chunks = -(-length // (spec.chunk or length))
-        drawn = rng.integers(0, 2**spec.scale.width, (2, chunks)).tolist()
+        elements = (spec.scale_block or spec.lanes) if spec.scale_place == "lanes" else spec.chunk or length
+        drawn = rng.integers(0, 2**spec.scale.width, (2, -(-length // elements))).tolist()
         scales = dict(zip(("a_scales", "b_scales"), drawn, strict=True))
     found = golden.dot(spec, a, b, pe, start, turn, **scales)
     assert found == definition.dot(a, b, numbers, *scales.values()), spec

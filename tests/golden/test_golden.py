@@ -180,7 +180,7 @@ def test_matmul_is_dot_for_every_element(name):
     rng = np.random.default_rng(5)
     a = rng.integers(0, 1 << spec.a.width, (3, 70))
     b = rng.integers(0, 1 << spec.b.width, (70, 2))
-    chunks = -(-70 // (spec.chunk or 70)) if spec.scale is not None else 0
+    chunks = spec.scale_count(70)
     codes = 1 << spec.scale.width if spec.scale is not None else 1
     a_scales, b_scales = rng.integers(0, codes, (3, chunks)), rng.integers(0, codes, (chunks, 2))
     scales = {"A_scales": a_scales, "B_scales": b_scales} if chunks else {}

@@ -69,6 +69,21 @@ def test_chunks_with_scales_of_their_own():
     assert tally.noise < 1e-10 * tally.signal  # the operands' rounding is no noise of sums
 
 
+def test_blocks_of_lanes_with_scales_of_their_own():
+    spec = MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="fp32", scale="e8m0fnu", scale_place="lanes", scale_block=2, lanes=4,
+        lane_sum="exponents:40",
+    )  # fmt: skip
+    y, tally = product(spec, Scales(1.0, np.ones((1, 1))))
+    a, a_scales = block_scales(A, spec.a, spec.scale, 2)
+    b, b_scales = block_scales(B.T, spec.b, spec.scale, 2)
+    exact = (spec.a.quantize(a) * np.repeat(a_scales, 2, axis=1)) @ (
+        spec.b.quantize(b) * np.repeat(b_scales, 2, axis=1)
+    ).T
+    np.testing.assert_array_equal(y, exact)  # few bits each: binary32 holds all sums
+    assert tally.noise == 0
+
+
 def test_columns_of_a_matrix_have_their_scales():
     spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m3")
     layer = OnSpec("layer", spec, Scales(1.0, np.array([[[1.0, 2.0, 4.0, 8.0]]])))

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import re
 
 import pytest
 
@@ -17,9 +18,9 @@ from macgen.numerics import (
     Stochastic,
     Subnormals,
 )
-from macgen.spec_fields import Fold
+from macgen.spec_fields import Fold, ScalePlace
 
-CHOICES = [Encoding, Subnormals, Overflow, RoundingKind, LaneSumKind, Fold]
+CHOICES = [Encoding, Subnormals, Overflow, RoundingKind, LaneSumKind, Fold, ScalePlace]
 
 TEXTS = [
     *(member for choice in CHOICES for member in choice),
@@ -29,6 +30,8 @@ TEXTS = [
     LaneSum("fused"),
     LaneSum("tree"),
     LaneSum("aligned:64"),
+    LaneSum("exponents:1"),
+    LaneSum("exponents:64/64"),
 ]
 
 
@@ -36,10 +39,11 @@ def test_the_words():
     assert [list(choice) for choice in CHOICES] == [
         ["ieee", "fn", "fnuz", "finite"],
         ["gradual", "flush", "none"],
-        ["saturate", "infinity", "nan", "wrap"],
-        ["rne", "rtz", "floor", "drop", "stochastic"],
-        ["fused", "tree", "aligned"],
+        ["saturate", "infinity", "to-infinity", "nan", "wrap"],
+        ["rne", "rtz", "floor", "odd", "drop", "stochastic"],
+        ["fused", "tree", "aligned", "exponents"],
         ["bubble", "overlap"],
+        ["outer", "lanes"],
     ]
 
 
@@ -64,7 +68,8 @@ def test_wrong_words(choice, value):
     words = ", ".join(choice)
     with pytest.raises(MacgenError) as caught:
         choice(value)
-    assert str(caught.value) == f"{choice.__name__.lower()} {value!r} is not one of {words}"
+    name = re.sub("(?<!^)([A-Z])", r"_\1", choice.__name__).lower()
+    assert str(caught.value) == f"{name} {value!r} is not one of {words}"
     assert issubclass(choice, Choice)
 
 
@@ -75,6 +80,7 @@ def test_wrong_words(choice, value):
         ("rtz", RoundingKind.RTZ, 0),
         ("drop", RoundingKind.DROP, 0),
         ("floor", RoundingKind.FLOOR, 0),
+        ("odd", RoundingKind.ODD, 0),
         ("stochastic:1", RoundingKind.STOCHASTIC, 1),
         ("stochastic:13", RoundingKind.STOCHASTIC, 13),
         ("stochastic:32", RoundingKind.STOCHASTIC, 32),
@@ -98,43 +104,58 @@ def test_wrong_roundings(text):
         with pytest.raises(MacgenError) as caught:
             Rounding(text, field=field)
         assert str(caught.value) == (
-            f"{field} {text!r} is not one of rne, rtz, floor, drop, stochastic:r with r from 1 to 32"
+            f"{field} {text!r} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32"
         )
 
 
 def test_single_numbers_are_rounded_as_sums_but_for_drop():
-    assert [rounding.of_numbers for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "floor", "rtz"]
-    assert [rounding.with_random(5) for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "floor", "rtz"]
+    assert [rounding.of_numbers for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "floor", "odd", "rtz"]
+    assert [rounding.with_random(5) for rounding in SUM_ROUNDINGS] == ["rne", "rtz", "floor", "odd", "rtz"]
     stochastic = Rounding("stochastic:7")
     assert stochastic.of_numbers is stochastic
     assert stochastic.with_random(5) == Stochastic(7, 5)
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "bits"),
+    ("text", "kind", "aligned", "bits", "group"),
     [
-        ("fused", LaneSumKind.FUSED, None),
-        ("tree", LaneSumKind.TREE, None),
-        ("aligned:1", LaneSumKind.ALIGNED, 1),
-        ("aligned:64", LaneSumKind.ALIGNED, 64),
+        ("fused", LaneSumKind.FUSED, None, None, 1),
+        ("tree", LaneSumKind.TREE, None, None, 1),
+        ("aligned:1", LaneSumKind.ALIGNED, 1, None, 1),
+        ("aligned:64", LaneSumKind.ALIGNED, 64, None, 1),
+        ("exponents:1", LaneSumKind.EXPONENTS, None, 1, 1),
+        ("exponents:64", LaneSumKind.EXPONENTS, None, 64, 1),
+        ("exponents:35/16", LaneSumKind.EXPONENTS, None, 35, 16),
+        ("exponents:1/64", LaneSumKind.EXPONENTS, None, 1, 64),
     ],
 )
-def test_lane_sums(text, kind, bits):
+def test_lane_sums(text, kind, aligned, bits, group):
     lane_sum = LaneSum(text)
-    assert (lane_sum, lane_sum.kind, lane_sum.aligned_bits) == (text, kind, bits)
+    assert (lane_sum, lane_sum.kind, lane_sum.aligned_bits) == (text, kind, aligned)
+    assert (lane_sum.exponent_bits, lane_sum.group) == (bits, group)
     assert LaneSum(lane_sum) is lane_sum
 
 
-@pytest.mark.parametrize("text", ["aligned", "aligned:0", "aligned:65", "aligned:7x", "tree:2", "none", None, 4])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("aligned", "aligned:0", "aligned:65", "aligned:7x", "tree:2", "none", None, 4),
+        *("exponents", "exponents:", "exponents:0", "exponents:65", "exponents:07", "exponents:7/", "exponents:7/1"),
+        *("exponents:7/65", "exponents:7/02", "exponents:7/2/2", "exponents:/2", "exponents:7 ", "aligned:7/2"),
+    ],
+)
 def test_wrong_lane_sums(text):
     with pytest.raises(MacgenError) as caught:
         LaneSum(text)
-    assert str(caught.value) == f"lane_sum {text!r} is not one of fused, tree, aligned:W with W from 1 to 64"
+    assert str(caught.value) == (
+        f"lane_sum {text!r} is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F or exponents:F/G "
+        f"with F from 1 to 64 and G from 2 to 64"
+    )
 
 
 def test_parsed_texts_are_immutable():
     for choice in (Rounding("stochastic:4"), LaneSum("aligned:4")):
-        for name in ("kind", "random_bits", "aligned_bits", "other"):
+        for name in ("kind", "random_bits", "aligned_bits", "exponent_bits", "group", "other"):
             with pytest.raises(AttributeError, match=f"^{type(choice).__name__} is immutable$"):
                 setattr(choice, name, 1)
 

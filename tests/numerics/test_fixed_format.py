@@ -162,10 +162,15 @@ def test_ulp_is_the_gap_between_values(fmt):
     assert np.isnan(fmt.ulp([np.inf, np.nan])).all()
 
 
+def nearest_odd(x):
+    """Return a fraction's own integer or, of the two beside it, the odd one."""
+    return int(x) if x == int(x) else 2 * math.floor(x / 2) + 1
+
+
 def contract_round(fmt, value, rounding, overflow):
     """R of docs/arithmetic.md section 3 on fractions: (value, overflow)."""
     scaled = value * Fraction(2) ** fmt.frac_bits
-    integer = {"rne": round, "rtz": int, "floor": math.floor}[rounding](scaled)
+    integer = {"rne": round, "rtz": int, "floor": math.floor, "odd": nearest_odd}[rounding](scaled)
     if fmt.min_integer <= integer <= fmt.max_integer:
         return integer, False
     if overflow == "saturate":
@@ -341,7 +346,7 @@ def test_zeros_are_positive():
 
 
 def test_quantize_wrong_rounding():
-    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor$"):
+    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor, odd$"):
         parse_format("int8").quantize(1.0, "up")
 
 

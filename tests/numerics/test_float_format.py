@@ -349,10 +349,15 @@ def test_all_codes_of_wide_formats_are_refused():
 # -- rounding one value ------------------------------------------------------------------------------------------
 
 
+def nearest_odd(x):
+    """Return a fraction's own integer or, of the two beside it, the odd one."""
+    return int(x) if x == int(x) else 2 * math.floor(x / 2) + 1
+
+
 def contract_round(fmt, value, rounding, overflow):
     """R of docs/arithmetic.md section 3 on fractions: (value or infinity, sign, overflow, underflow)."""
     sign, magnitude = int(value < 0), abs(value)
-    to_integer = {"rne": round, "rtz": int, "floor": math.ceil if sign else math.floor}[rounding]
+    to_integer = {"rne": round, "rtz": int, "floor": math.ceil if sign else math.floor, "odd": nearest_odd}[rounding]
     exponent = 0
     while Fraction(2) ** exponent > magnitude:
         exponent -= 1
@@ -364,7 +369,7 @@ def contract_round(fmt, value, rounding, overflow):
         if overflow == "nan":
             return math.nan, sign, True, False
         infinite = overflow == "infinity" and (rounding == "rne" or (rounding == "floor" and sign == 1))
-        return math.inf if infinite else Fraction(fmt.max), sign, True, False
+        return math.inf if infinite or overflow == "to-infinity" else Fraction(fmt.max), sign, True, False
     if unbounded < Fraction(fmt.min_normal):
         if fmt.subnormals != "gradual":
             return Fraction(0), 0, False, True
@@ -375,7 +380,7 @@ def contract_round(fmt, value, rounding, overflow):
 
 
 def overflows_of(fmt):
-    return ["saturate", *{"ieee": ["infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
+    return ["saturate", *{"ieee": ["infinity", "to-infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
 
 
 @given(
@@ -404,12 +409,16 @@ def test_round_follows_the_contract(data, fmt, significand, sign, rounding):
 @given(SMALL, st.integers(1, 1 << 12), st.integers(-30, 10), st.sampled_from(PLAIN_ROUNDINGS))
 def test_round_gives_a_neighbour_and_the_nearest_one(fmt, significand, exponent, rounding):
     value = significand * Fraction(2) ** (exponent + fmt.lsb_exponent)
-    result = fmt.number(fmt.round(0, significand, exponent + fmt.lsb_exponent, rounding, "saturate").code).to_fraction()
+    code = fmt.round(0, significand, exponent + fmt.lsb_exponent, rounding, "saturate").code
+    result = fmt.number(code).to_fraction()
     grid = [Fraction(x) for x in all_values(fmt).tolist() if x >= 0]
     below = max(x for x in grid if x <= value)
     above = min((x for x in grid if x >= value), default=below)
     assert result in (below, above)
-    if rounding != "rne":
+    if rounding == "odd":
+        flushed = not result and fmt.subnormals != "gradual"
+        assert code & 1 or result in (value, grid[-1]) or flushed or not fmt.man_bits
+    elif rounding != "rne":
         assert result == below or fmt.subnormals == "flush"
     elif value >= Fraction(fmt.min_normal) or fmt.subnormals == "gradual":
         assert abs(result - value) == min(value - below, above - value) or value > grid[-1]
@@ -423,14 +432,15 @@ def test_round_zero(fmt, sign, exponent, rounding):
 
 
 @pytest.mark.parametrize("rounding", PLAIN_ROUNDINGS)
-@pytest.mark.parametrize("overflow", ["saturate", "infinity"])
+@pytest.mark.parametrize("overflow", ["saturate", "infinity", "to-infinity"])
 def test_round_infinitely_large_and_small(rounding, overflow):
     fmt = parse_format("e5m2")
     huge = fmt.round(1, 1, 100_000, rounding, overflow)
     assert huge.overflow
-    assert huge.code == (0xFC if rounding != "rtz" and overflow == "infinity" else 0xFB)
+    stays = overflow == "saturate" or (overflow == "infinity" and rounding in ("rtz", "odd"))
+    assert huge.code == (0xFB if stays else 0xFC)
     tiny = fmt.round(1, 1, -100_000, rounding, overflow)
-    assert (tiny.code, tiny.underflow) == (0x81 if rounding == "floor" else 0x80, True)
+    assert (tiny.code, tiny.underflow) == (0x81 if rounding in ("floor", "odd") else 0x80, True)
 
 
 # -- arrays against single values --------------------------------------------------------------------------------
@@ -592,14 +602,14 @@ def test_shapes_and_types():
 
 
 def test_quantize_wrong_rounding():
-    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor$"):
+    with pytest.raises(MacgenError, match=r"^rounding 'up' is not one of rne, rtz, floor, odd$"):
         parse_format("e5m2").quantize(1.0, "up")
 
 
 def test_quantize_wrong_overflow():
     for text, overflow, accepted in [
-        ("e5m2", "wrap", "saturate, infinity"),
-        ("e5m2", "nan", "saturate, infinity"),
+        ("e5m2", "wrap", "saturate, infinity, to-infinity"),
+        ("e5m2", "nan", "saturate, infinity, to-infinity"),
         ("e2m1finite", "nan", "saturate, infinity"),
         ("e4m3fn", "wrap", "saturate, infinity, nan"),
     ]:

@@ -15,9 +15,7 @@ from macgen.rtl import Design
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
 from macgen.rtl.units.datapath import Folded, Loaded
-from macgen.rtl.units.multiplier import Multiplier
 from macgen.rtl.units.rounded_number import RoundedNumber
 from tests.rtl.stages import Proof, meaning, pack, unpack, width_of
 
@@ -61,12 +59,10 @@ class LaneStages(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, arithmetic, addend = self._spec, self._arithmetic, self._design.exact_product
+        spec, arithmetic = self._spec, self._arithmetic
         products, raised = [], Signal(FLAG_BITS)
         for lane in range(spec.lanes):
-            multiplier = submodule(
-                m, platform, f"multiplier_{lane}", "multiplier", lambda: Multiplier(spec.a, spec.b, addend)
-            )
+            multiplier = submodule(m, platform, f"multiplier_{lane}", "multiplier", self._design.multiplier)
             m.d.comb += [
                 multiplier.a.eq(self.a.word_select(lane, spec.a.width)),
                 multiplier.b.eq(self.b.word_select(lane, spec.b.width)),
@@ -102,7 +98,7 @@ class LaneStages(wiring.Component):
         connect_members(m, after.value, result)
         agree = (adder.deferred_flags == output.flags) & (folded.flags == output.flags)
         flags = adder.flags
-        if spec.aligned_bits is None:
+        if self._design.window is None:
             self._lane_sum(m, platform, products, raised)
             m.d.comb += [
                 self.sum.eq(pack(arithmetic.value, adder.result)),
@@ -116,12 +112,11 @@ class LaneStages(wiring.Component):
                     self.load_flags.eq(loaded.flags),
                 ]
             return m
-        window = self._design.window
-        aligner = submodule(m, platform, "aligner", "aligner", lambda: Aligner(window, spec.lanes))
+        aligner = submodule(m, platform, "aligner", "aligner", self._design.aligner)
         for lane, number in enumerate(products):
             connect_members(m, aligner.numbers[lane], number)
-        aligned = submodule(m, platform, "aligned", "aligned", lambda: AlignedAdder(arithmetic.geometry, window))
-        lanes = AlignedLanes(window, spec.lanes)
+        aligned = submodule(m, platform, "aligned", "aligned", self._design.aligned_adder)
+        lanes = self._design.operand
         connect_members(m, aligned.lanes, unpack(lanes, self.operand))
         connect_members(m, aligned.acc, state)
         if arithmetic.random_bits:
@@ -181,7 +176,7 @@ class LaneProof(Proof):
         self.operand_flags = np.array([flags for *_, flags in found], np.uint64)
         self.addends = list(found.values())
         # An accumulator of aligned sums keeps its state where there is no product.
-        aligned = self.spec.aligned_bits is not None
+        aligned = Design(self.spec).window is not None
         self.idle = [] if aligned else [int(self._run("product", present=0)[0])]
 
     def _drawn(self, fmt):
@@ -196,6 +191,6 @@ class LaneProof(Proof):
         if self.spec.lane_sum == "tree":
             total, flags = self.model._tree(numbers)
             return meaning(total), flags
-        if self.spec.aligned_bits is None and all(number.kind == "finite" for number in numbers):
+        if self.spec.lane_sum == "fused" and all(number.kind == "finite" for number in numbers):
             return sum((number.to_fraction() for number in numbers), Fraction(0))
         return tuple(sorted(map(str, map(meaning, numbers))))

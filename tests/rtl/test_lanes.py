@@ -18,7 +18,7 @@ from tests.rtl.gates import from_rtlil
 from tests.rtl.lane_stages import LaneProof, operand_bits
 from tests.rtl.stages import DifferenceError
 from tests.rtl.streams import beats_of, check, play
-from tests.strategies import specs
+from tests.strategies import is_built, specs
 
 # (a, b, acc, lanes, lane_sum, rounding, overflow, other fields). Together: infinities and NaN of every kind, integers,
 # subnormals gradual and flushed, accumulators wider and narrower than products, sums that cancel, sums that no
@@ -54,6 +54,19 @@ PROOFS = [
     ("e3m2", "e2m1fn", "e4m2fn", 2, "tree", "rne", "nan", {"product": "e3m1fnuz"}),
     ("e3m2fn", "e3m2", "e4m2fn:flush", 2, "aligned:3", "rtz", "nan", {}),
     ("e2m2", "e2m2", "fix8.1", 4, "tree", "floor", "wrap", {}),
+    ("e3m2", "e2m1", "e3m2", 2, "fused", "odd", "to-infinity", {}),
+    ("e3m2", "e2m1", "e4m4", 4, "tree", "odd", "saturate", {}),
+    ("e2m2", "e2m2", "fix8.1", 2, "tree", "odd", "saturate", {}),
+    ("e3m2", "e3m2", "e4m3", 2, "aligned:4", "odd", "to-infinity", {"product": "e3m1"}),
+    ("e3m2", "e2m1", "e3m2", 2, "exponents:4", "rtz", "to-infinity", {}),
+    ("e3m2:none", "e2m1", "e4m3:none", 2, "exponents:2", "odd", "infinity", {}),
+    ("e3m2fn:flush", "e3m2fnuz", "e4m2fn", 2, "exponents:3", "floor", "nan", {}),
+    ("e3m1", "e3m1", "e4m3", 1, "exponents:60", "stochastic:2", "infinity", {}),
+    # Zeros lead: those of both operands, of one, of the accumulator.
+    ("e6m1finite:bias=75", "e6m1finite:bias=75", "e7m2finite:bias=100", 1, "exponents:3", "rtz", "saturate", {}),
+    ("e6m1finite:bias=40", "e6m0finite:bias=90", "e7m2finite:bias=100", 1, "exponents:3", "rtz", "saturate", {}),
+    ("e8m1finite:bias=140", "e3m1", "e8m2:bias=130", 1, "exponents:4", "rtz", "to-infinity", {}),
+    ("e4m3fn", "e4m3fn", "fp32", 1, "exponents:13", "rtz", "to-infinity", {}),
     # Products overflow to infinities of both signs, of operands that are all finite.
     ("e2m1finite", "e2m1finite", "e4m3", 2, "fused", "rne", "infinity", {"product": "e2m1"}),
     ("e2m1finite", "e2m1finite", "e4m3", 2, "tree", "rne", "infinity", {"product": "e2m1"}),
@@ -81,6 +94,8 @@ def test_every_state_with_the_lanes_products(fields):
         ({"lane_sum": "aligned:3"}, {"lane_sum": "aligned:4"}),
         ({"lane_sum": "aligned:8"}, {"lane_sum": "fused"}),
         ({"lane_sum": "tree"}, {"lane_sum": "fused"}),
+        ({"lane_sum": "exponents:3"}, {"lane_sum": "exponents:4"}),
+        ({"lane_sum": "exponents:3"}, {"lane_sum": "aligned:3"}),
         ({"lane_sum": "tree", "rounding": "rtz"}, {"lane_sum": "tree", "rounding": "drop"}),
     ],
 )
@@ -93,9 +108,10 @@ def test_the_proof_sees_a_difference(hardware, contract):
 @st.composite
 def lane_specs(draw):
     """Small formats of every kind with lanes, or aligned."""
-    spec = draw(specs(max_exp_bits=3, max_man_bits=3, max_width=5, max_side=1, max_chunk=1))
-    lane_sum = draw(st.sampled_from(["fused", "tree"]) | st.integers(1, 12).map("aligned:{}".format))
-    lanes = draw(st.sampled_from([1, 2, 4] if lane_sum.startswith("aligned") else [2, 4]))
+    spec = draw(specs(max_exp_bits=3, max_man_bits=3, max_width=5, max_side=1, max_chunk=1).filter(is_built))
+    kinds = [st.integers(1, 12).map(f"{kind}:{{}}".format) for kind in ("aligned", "exponents")]
+    lane_sum = draw(st.sampled_from(["fused", "tree"]) | kinds[0] | kinds[1])
+    lanes = draw(st.sampled_from([1, 2, 4] if ":" in lane_sum else [2, 4]))
     chunk = spec.chunk and lanes
     try:
         spec = replace(spec, lanes=lanes, lane_sum=lane_sum, chunk=chunk)
@@ -131,6 +147,10 @@ ARRAYS = [
     {**SMALL, "lane_sum": "aligned:4", "chunk": 3, "interleave": 3, "fold": "overlap", "product": "e3m1"},
     {**SMALL, "lane_sum": "aligned:4", "chunk": 2, "interleave": 4, "fold": "overlap", "rounding": "stochastic:4"},
     {**SMALL, "lanes": 2, "lane_sum": "aligned:5", "chunk": 4, "interleave": 3, "outer": "e5m4", "scale": "e3m0fnu"},
+    {**SMALL, "lanes": 3, "lane_sum": "exponents:4", "chunk": 6, "rounding": "rtz", "overflow": "to-infinity"},
+    {**SMALL, "lane_sum": "exponents:3", "chunk": 3, "fold": "overlap", "rounding": "stochastic:4", "pipeline": 2},
+    {**SMALL, "lanes": 2, "lane_sum": "exponents:5", "chunk": 4, "interleave": 3, "outer": "e5m4", "scale": "e3m0fnu"},
+    {**SMALL, "lane_sum": "exponents:4", "interleave": 4, "rounding": "odd"},
     {"a": "int4", "b": "uint4", "acc": "int9", "overflow": "wrap", "rows": 2, "cols": 2, "lanes": 3},
     {"a": "fp16", "b": "fp16", "acc": "fp32", "overflow": "infinity", "lanes": 2, "lane_sum": "tree", "rows": 1},
     {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "rounding": "rtz", "outer": "fp32", "outer_rounding": "rne"}
@@ -155,6 +175,7 @@ def test_arrays_take_beats_of_several_elements(index):
     [
         {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "outer": "fp32", "chunk": 128, "lanes": 32}
         | {"lane_sum": "aligned:13", "rounding": "rtz", "outer_rounding": "rne"},
+        {"a": "e4m3fn", "b": "e4m3fn", "acc": "fp32", "lanes": 32, "lane_sum": "exponents:13", "rounding": "rtz"},
         {"a": "int8", "b": "int8", "acc": "int32", "lanes": 4},
         {"a": "e5m2", "b": "e5m2", "acc": "e6m9", "lanes": 4, "chunk": 64},
         {"a": "fp16", "b": "fp16", "acc": "fp32", "lanes": 4, "lane_sum": "tree", "overflow": "infinity"},

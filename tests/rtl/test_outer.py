@@ -23,6 +23,8 @@ OUTER = [
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fn", chunk=4, outer="e3m2fnuz", scale="e2m1", out="e2m2fn", overflow="nan"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m3fnuz:flush", chunk=4, outer="fix4.2", outer_rounding="floor", out="e2m1fn"),
     MacSpec(a="int3", b="int3", acc="fix6.2", chunk=4, outer="fix4.1", scale="e2m1fn", rounding="floor", out="fix3.0"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m2", chunk=4, outer="e4m2", out="e3m1", rounding="odd", overflow="to-infinity"),
+    MacSpec(a="int3", b="int3", acc="fix6.2", chunk=4, outer="fix4.1", scale="e2m1fn", rounding="odd", out="fix3.0"),
 ]
 
 

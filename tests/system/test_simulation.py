@@ -105,7 +105,7 @@ def test_random_sizes_up_to_300(name, tmp_path):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", ["default", "mxfp8", "nvfp4", "hopper-like", "kulisch-e4m3"])
+@pytest.mark.parametrize("name", ["default", "mxfp8", "nvfp4", "deepseek-v3", "kulisch-e4m3"])
 def test_presets(name, tmp_path):
     rng = np.random.default_rng(3)
     spec = presets[name].replace(rows=2, cols=2)

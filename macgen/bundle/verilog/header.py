@@ -16,11 +16,13 @@ _ROUNDING = {
     "rne": "to nearest, ties to even",
     "rtz": "toward zero",
     "floor": "toward minus infinity",
+    "odd": "toward zero, the last bit set where that is inexact",
     "drop": "addends are cut before they are added",
 }
 _OVERFLOW = {
     Overflow.SATURATE: "the largest number of its sign",
     Overflow.INFINITY: "infinity",
+    Overflow.TO_INFINITY: "infinity, in every rounding",
     Overflow.WRAP: "taken modulo its range",
     Overflow.NAN: "NaN",
 }
@@ -106,7 +108,8 @@ def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         )
         yield "Chunks", f"of {spec.chunk} products; the sum of each is folded {folded}"
     if spec.scale is not None:
-        yield "Scales", f"{spec.scale}, {_fields(spec.scale)}; a chunk sum is multiplied by its row's and its column's"
+        what = f"the products of {spec.block} lanes are" if spec.scales_lanes else "a chunk sum is"
+        yield "Scales", f"{spec.scale}, {_fields(spec.scale)}; {what} multiplied by its row's and its column's"
     if spec.has_outer_adder:
         outer = spec.outer_format
         rounding = _rounding(spec.fold_rounding)
@@ -149,6 +152,12 @@ def _overflow(spec: MacSpec, fmt: Format) -> str:
 
 
 def _lane_sum(spec: MacSpec) -> str:
+    if spec.exponent_bits is not None:
+        group = spec.lane_sum.group
+        added = f"{group} each are added exactly and scaled; " if group > 1 else ""
+        whose = "scales'" if group > 1 else "factors'"
+        cut = f"cut {spec.exponent_bits} bits below the largest sum of {whose} exponents, then added"
+        return f"{added}all addends are {cut}"
     if spec.aligned_bits is not None:
         return f"all addends are cut {spec.aligned_bits} bits below the largest exponent, then added"
     return (

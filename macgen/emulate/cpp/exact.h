@@ -3,16 +3,18 @@
 #include "values.h"
 #include <stdlib.h>
 
-enum LaneSum { FUSED, TREE, ALIGNED };
+enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
 enum Place { NOWHERE, STEPS, CHUNKS, RESULTS };
 
-constexpr int MAX_LANES = 32, MAX_TAPS = 4;
+constexpr int MAX_LANES = 64, MAX_TAPS = 4;
 
 struct Spec {
     Format a, b, scale;
     Target product, acc, outer, out;
-    int64_t rounds_products, has_scale, has_outer_adder, converts;
-    int64_t lanes, lane_sum, aligned_bits, products_lsb, chunk;
+    int64_t rounds_products, scales_chunks, has_outer_adder, converts;
+    int64_t lanes, lane_sum, aligned_bits;  // W or F
+    int64_t group, block;                   // lanes of an exact sum, and of a scale; block is 0 where lanes have none
+    int64_t products_lsb, terms_lsb, chunk;
     int64_t random_place, random_bits, register_width, shifts, tap[MAX_TAPS];
 };
 
@@ -111,6 +113,17 @@ template <class T> INLINE T cut_at(const Number<T>& x, int place)
     return negated_if(x.negative, kept);
 }
 
+// R of the sum of accumulator and terms, each cut at a place.
+template <class T>
+INLINE Number<T> cut_sum(const Spec& s, const Number<T>& acc, const Number<T>* terms, int count, int place,
+                         uint32_t random, int& flags)
+{
+    T sum = cut_at(acc, place);
+    for (int i = 0; i < count; i++) sum = sum + cut_at(terms[i], place);
+    const bool negative = is_negative(sum);
+    return round_float(s.acc, negative, negated_if(negative, sum), place, random, flags);
+}
+
 // R of the sum of accumulator and products, each cut W bits below the leading bit of the largest.
 template <class T>
 APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T>* products, int count, uint32_t random,
@@ -127,11 +140,77 @@ APART Number<T> aligned_step(const Spec& s, const Number<T>& acc, const Number<T
         look(products[lane]);
     }
     if (UNLIKELY(kinds)) return sum_of_specials<T>(s.acc, kinds, flags);
-    const int place = largest - int(s.aligned_bits);
-    T sum = cut_at(acc, place);
-    for (int lane = 0; lane < count; lane++) sum = sum + cut_at(products[lane], place);
-    const bool negative = is_negative(sum);
-    return round_float(s.acc, negative, negated_if(negative, sum), place, random, flags);
+    return cut_sum(s, acc, products, count, largest - int(s.aligned_bits), random, flags);
+}
+
+// -- sums aligned by exponents ---------------------------------------------------------------------------------------
+
+// Reference exponents; finite numbers have their leading bit at man_bits, subnormal ones below it.
+INLINE int zero_reference(const Format& f) { return f.min_exponent < -126 ? int(f.min_exponent) : -126; }
+INLINE int reference(const Format& f, const Operand& x)
+{
+    return x.magnitude ? x.exponent + int(f.man_bits) : zero_reference(f);
+}
+template <class T> INLINE int reference(const Format& f, const Number<T>& x)
+{
+    return any(x.magnitude) ? x.exponent + int(f.man_bits) : zero_reference(f);
+}
+
+// The scales of a step's blocks; `step` further is the next block's.
+struct Scales {
+    const Operand *a, *b;
+    int64_t a_step, b_step;
+};
+
+// The operand that code 0 is; of powers of two the least.
+INLINE Operand code_zero(const Format& f)
+{
+    if (f.is_scale) return {1, int16_t(f.lsb_exponent), 0, 0};
+    return {0, 0, 0, 0};
+}
+
+// Makes the terms of a step, missing lanes and blocks among them; returns how many, with the largest reference exponent.
+template <class T>
+APART int terms_of(const Spec& s, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes,
+                   const Scales& scales, Number<T>* terms, int& largest)
+{
+    const Operand nothing = code_zero(s.a), no_scale = code_zero(s.scale);
+    const int group = int(s.group);
+    Number<T> products[MAX_LANES];
+    int count = 0;
+    for (int first = 0; first < s.lanes; first += group, count++) {
+        int exponent = 0;
+        for (int lane = first; lane < first + group; lane++) {
+            const Operand& x = lane < lanes ? a[lane * a_step] : nothing;
+            const Operand& y = lane < lanes ? b[lane * b_step] : nothing;
+            products[lane] = exact_product<T>(x, y);
+            if (group == 1) exponent = reference(s.a, x) + reference(s.b, y);
+        }
+        Number<T> term = group == 1 ? products[first] : fused_sum(s, products + first, group);
+        if (s.block) {
+            const int block = first / int(s.block);
+            const bool there = block * s.block < lanes;
+            const Operand& x = there ? scales.a[block * scales.a_step] : no_scale;
+            const Operand& y = there ? scales.b[block * scales.b_step] : no_scale;
+            term = scaled(scaled(term, x), y);
+            exponent += reference(s.scale, x) + reference(s.scale, y);
+        }
+        terms[count] = term;
+        if (exponent > largest) largest = exponent;
+    }
+    return count;
+}
+
+// R of the sum of accumulator and terms, each cut F bits below the largest reference exponent.
+template <class T>
+APART Number<T> exponents_step(const Spec& s, const Number<T>& acc, const Number<T>* terms, int count, int largest,
+                               uint32_t random, int& flags)
+{
+    int kinds = acc.kind;
+    for (int i = 0; i < count; i++) kinds |= terms[i].kind;
+    if (UNLIKELY(kinds)) return sum_of_specials<T>(s.acc, kinds, flags);
+    const int of_acc = reference(s.acc.format, acc);
+    return cut_sum(s, acc, terms, count, (of_acc > largest ? of_acc : largest) - int(s.aligned_bits), random, flags);
 }
 
 // -- additions -------------------------------------------------------------------------------------------------------
@@ -141,15 +220,15 @@ template <class T> INLINE bool same(const Number<T>& x, const Number<T>& y)
     return x.magnitude == y.magnitude && x.exponent == y.exponent && x.negative == y.negative;
 }
 
-// Whether products of any range add to zero.
-template <class T> APART bool cancel(const Spec& s, const Number<T>* products, int count)
+// Whether terms of any range, multiples of 2^lsb, add to zero.
+template <class T> APART bool cancel(int lsb, const Number<T>* products, int count)
 {
-    constexpr int DIGITS = 160;  // of 32 bits: the products of two formats with values within binary64 take 133
+    constexpr int DIGITS = 300;  // of 32 bits: the products of four formats with values within binary64 take 266
     int64_t digit[DIGITS] = {};
     for (int lane = 0; lane < count; lane++) {
         const Number<T>& p = products[lane];
         if (!any(p.magnitude)) continue;
-        const int up = p.exponent - int(s.products_lsb), into = up % 32;
+        const int up = p.exponent - lsb, into = up % 32;
         for (int i = up / 32, bit = -into; bit <= top_bit(p.magnitude); i++, bit += 32) {
             const T part = bit < 0 ? left(p.magnitude, -bit) : right(p.magnitude, bit);
             const int64_t value = uint32_t(low_word(part));
@@ -178,7 +257,7 @@ inline void count(Counts& counts, const Number<T>& before, const Number<T>& afte
 // A step: takes `lanes` products, the factors of the next one `a_step` and `b_step` further.
 template <class T>
 INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step,
-                 int lanes, Counts* counts)
+                 int lanes, const Scales& scales, Counts* counts)
 {
     const uint32_t random = s.random_place == STEPS ? draw(s, state.shift_register) : 0;
     const Number<T> before = state.inner;
@@ -191,7 +270,14 @@ INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_ste
             kinds |= products[lane].kind;
         }
         state.inner = aligned_step(s, before, products, lanes, random, flags);
-        if (counts) count(counts[0], before, state.inner, flags, kinds, [&] { return cancel(s, products, lanes); });
+        if (counts) count(counts[0], before, state.inner, flags, kinds, [&] { return cancel(int(s.products_lsb), products, lanes); });
+    } else if (s.lane_sum == EXPONENTS) {
+        Number<T> terms[MAX_LANES];
+        int largest = -(1 << 20), kinds = 0;
+        const int found = terms_of(s, a, a_step, b, b_step, lanes, scales, terms, largest);
+        for (int i = 0; i < found; i++) kinds |= terms[i].kind;
+        state.inner = exponents_step(s, before, terms, found, largest, random, flags);
+        if (counts) count(counts[0], before, state.inner, flags, kinds, [&] { return cancel(int(s.terms_lsb), terms, found); });
     } else {
         Number<T> addend;
         if (s.lanes == 1) {
@@ -218,7 +304,7 @@ APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_sca
         const bool draws = s.random_place == (s.has_outer_adder ? CHUNKS : STEPS);
         const uint32_t random = draws ? draw(s, state.shift_register) : 0;
         Number<T> addend = state.inner;
-        if (s.has_scale) addend = scaled(scaled(addend, *a_scale), *b_scale);
+        if (s.scales_chunks) addend = scaled(scaled(addend, *a_scale), *b_scale);
         const Number<T> before = state.outer;
         int flags = 0;
         state.outer = add(s.outer, before, addend, random, flags);
@@ -270,11 +356,11 @@ inline void read_lines(const Format& f, const Matrix& m, int64_t row, int64_t ro
         read(f, m, row + i, first, count, to + i / group * group * count + i % group, group);
 }
 
-// Some products of `length`, from the first one up to the last one, and the chunks that end among them.
+// Some products of `length`, from the first one up to the last one, and the chunks or blocks with scales among them.
 struct Segment {
-    int64_t length, first, last, chunk;
-    int64_t first_chunk() const { return first / chunk; }
-    int64_t chunks() const { return (last - 1) / chunk - first_chunk() + 1; }
+    int64_t length, first, last, chunk, scaled;  // how many products have a scale
+    int64_t first_scale() const { return first / scaled; }
+    int64_t scales() const { return (last - 1) / scaled - first_scale() + 1; }
 };
 
 // Takes a segment's products into the sums of a few dot products; the scales' steps are those from chunk to chunk.
@@ -285,10 +371,13 @@ inline void take_segment(const Spec& s, const Segment& segment, State<T>* states
     for (int64_t k = segment.first; k < segment.last; k += s.lanes) {
         const int lanes = int(segment.last - k < s.lanes ? segment.last - k : s.lanes);
         const Operand *of_a = a.data + (k - segment.first) * a.step, *of_b = b.data + (k - segment.first) * b.step;
-        for (int i = 0; i < width; i++)
-            step(s, states[i], of_a + i * a.line, a.step, of_b + i * b.line, b.step, lanes, counts);
+        const int64_t block = s.block ? k / s.block - segment.first_scale() : 0;
+        for (int i = 0; i < width; i++) {
+            const Scales scales = {a_scales.at(block, i), b_scales.at(block, i), a_scales.step, b_scales.step};
+            step(s, states[i], of_a + i * a.line, a.step, of_b + i * b.line, b.step, lanes, scales, counts);
+        }
         if (k + lanes != segment.length && (k + lanes) % segment.chunk) continue;
-        const int64_t chunk = k / segment.chunk, here = chunk - segment.first_chunk();
+        const int64_t chunk = k / segment.chunk, here = chunk - segment.first_scale();
         for (int i = 0; i < width; i++)
             fold(s, states[i], chunk == 0, a_scales.at(here, i), b_scales.at(here, i), counts);
     }
@@ -319,26 +408,28 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
     if (pairwise) columns = 1;
     const int64_t K = job.length, chunk = s.chunk ? s.chunk : K, most = smaller_of(SEGMENT / s.lanes * s.lanes, K);
     const int64_t b_row = pairwise ? row : column, b_rows = pairwise ? rows : columns;
-    const int64_t a_group = pairwise ? GROUP : 1, most_chunks = s.has_scale ? most / chunk + 2 : 1;
+    const int64_t a_group = pairwise ? GROUP : 1, scaled = s.block ? s.block : chunk;
+    const bool has_scales = s.scales_chunks || s.block;
+    const int64_t most_scales = has_scales ? most / scaled + 2 : 1;
     const int64_t a_room = rounded_up(rows, a_group), b_room = rounded_up(b_rows, GROUP);
     State<T>* states = (State<T>*)malloc(rows * columns * sizeof(State<T>));
     Operand* a = (Operand*)malloc((a_room + b_room) * most * sizeof(Operand));
-    Operand* a_scales = (Operand*)malloc((a_room + b_room) * most_chunks * sizeof(Operand));
+    Operand* a_scales = (Operand*)malloc((a_room + b_room) * most_scales * sizeof(Operand));
     const bool enough = states && a && a_scales;
     if (enough) {
-        Operand *b = a + a_room * most, *b_scales = a_scales + a_room * most_chunks;
+        Operand *b = a + a_room * most, *b_scales = a_scales + a_room * most_scales;
         for (int64_t i = 0; i < rows * columns; i++) {
             const int64_t place = (row + i / columns) * job.states_row + (column + i % columns) * job.states_column;
             states[i] = {zero<T>(), zero<T>(), job.states ? job.states[place] : 0, 0};
         }
         for (int64_t first = 0; first < K; first += most) {
-            const Segment segment = {K, first, smaller_of(first + most, K), chunk};
-            const int64_t count = segment.last - first, chunks = s.has_scale ? segment.chunks() : 0;
+            const Segment segment = {K, first, smaller_of(first + most, K), chunk, scaled};
+            const int64_t count = segment.last - first, of_scales = has_scales ? segment.scales() : 0;
             read_lines(s.a, job.a, row, rows, first, count, a_group, a);
             read_lines(s.b, job.b, b_row, b_rows, first, count, GROUP, b);
-            if (s.has_scale) {
-                read_lines(s.scale, job.a_scales, row, rows, segment.first_chunk(), chunks, a_group, a_scales);
-                read_lines(s.scale, job.b_scales, b_row, b_rows, segment.first_chunk(), chunks, GROUP, b_scales);
+            if (has_scales) {
+                read_lines(s.scale, job.a_scales, row, rows, segment.first_scale(), of_scales, a_group, a_scales);
+                read_lines(s.scale, job.b_scales, b_row, b_rows, segment.first_scale(), of_scales, GROUP, b_scales);
             }
             for (int64_t i = 0; i < (pairwise ? 1 : rows); i++)
                 for (int64_t j = 0; j < b_rows; j += GROUP) {
@@ -348,8 +439,8 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
                     };
                     const auto of_b = [&](const Operand* all, int64_t n) { return Lines{all + j * n, GROUP, 1}; };
                     const int width = int(smaller_of(b_rows - j, GROUP));
-                    take_segment(s, segment, states + i * columns + j, width, of_a(a, count),
-                                 of_b(b, count), of_a(a_scales, chunks), of_b(b_scales, chunks), counts);
+                    take_segment(s, segment, states + i * columns + j, width, of_a(a, count), of_b(b, count),
+                                 of_a(a_scales, of_scales), of_b(b_scales, of_scales), counts);
                 }
         }
         for (int64_t i = 0; i < rows * columns; i++) finish(s, job, states[i], row + i / columns, column + i % columns);

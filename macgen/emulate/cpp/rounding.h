@@ -14,8 +14,8 @@ struct Format {
 };
 
 enum Subnormals { GRADUAL, FLUSH, NONE };
-enum Rounding { TO_NEAREST, TOWARD_ZERO, DOWN, AT_RANDOM };
-enum Overflow { SATURATE, TO_INFINITY, WRAP, TO_NAN };
+enum Rounding { TO_NEAREST, TOWARD_ZERO, DOWN, AT_RANDOM, TO_ODD };
+enum Overflow { SATURATE, AS_IEEE, WRAP, TO_NAN, TO_INFINITY };
 
 struct Target {
     Format format;
@@ -97,6 +97,7 @@ template <class T> INLINE bool rounds_up(const Target& t, bool negative, bool od
     switch (t.rounding) {
     case TO_NEAREST: return is_negative(rest) && (odd || any(left(rest, 1)));
     case DOWN: return negative && any(rest);
+    case TO_ODD: return !odd && any(rest);
     case AT_RANDOM: return (low_word(right(rest, bits<T>() - int(t.random_bits))) + random) >> t.random_bits;
     }
     return false;
@@ -124,7 +125,7 @@ template <class T> APART Number<T> too_large(const Target& t, bool negative, int
 {
     flags |= OVERFLOWED;
     const bool away = t.rounding == TO_NEAREST || t.rounding == AT_RANDOM || (t.rounding == DOWN && negative);
-    if (t.overflow == TO_INFINITY && away) return special<T>(negative ? NEGATIVE_INFINITY : POSITIVE_INFINITY);
+    if (t.overflow == TO_INFINITY || (t.overflow == AS_IEEE && away)) return special<T>(negative ? NEGATIVE_INFINITY : POSITIVE_INFINITY);
     if (t.overflow == TO_NAN) return special<T>(QUIET);
     return largest<T>(t.format, negative);
 }

@@ -42,11 +42,12 @@ def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
     acc, random = int(comparison["acc"], 16), comparison["random"]
     match comparison["what"]:
         case "fold":
-            scales = (comparison["a_scale"], comparison["b_scale"]) if model.spec.scale is not None else ()
+            scales = (comparison["a_scale"], comparison["b_scale"]) if model.spec.scales_chunks else ()
             return model.fold(acc, int(comparison["addend"], 16), random, *scales)
         case "result":
             return model.convert(acc, random)
-    return model.step(acc, comparison["a"], comparison["b"], random)
+    scales = (comparison["a_scales"], comparison["b_scales"]) if model.spec.scales_lanes else ()
+    return model.step(acc, comparison["a"], comparison["b"], random, *scales)
 
 
 def _sentence(
@@ -75,9 +76,12 @@ def _sentence(
     if kind == "step":
         for side, operand in (("a", spec.a), ("b", spec.b)):
             parts.append(f"{side} {' '.join(code(value, operand) for value in comparison[side])}")
+        if spec.scale is not None and spec.scales_lanes:
+            for side in ("a_scales", "b_scales"):
+                parts.append(f"{side} {' '.join(code(value, spec.scale) for value in comparison[side])}")
     elif kind == "fold":
         parts.append(f"chunk sum {code(comparison['addend'], spec.acc)}")
-        if spec.scale is not None:
+        if spec.scale is not None and spec.scales_chunks:
             parts += [f"{side} {code(comparison[side], spec.scale)}" for side in ("a_scale", "b_scale")]
     rounds_at = {"steps": "step", "chunks": "fold", "out": "result"}
     if spec.random_place and (rounds_at[spec.random_place] == kind or (kind == "fold" and not spec.has_outer_adder)):

@@ -11,6 +11,7 @@ from macgen.numerics import (
     FixedFormat,
     FloatFormat,
     Format,
+    LaneSumKind,
     Overflow,
     Rounding,
     RoundingKind,
@@ -33,7 +34,7 @@ integers hold together."""
 
 
 def check_widths(spec: MacSpec) -> None:
-    """Refuse fixed-point formats that the C++ model's 128-bit integers do not hold.
+    """Refuse fixed-point formats, and terms of lanes, that the C++ model's 128-bit integers do not hold.
 
     Raises:
         MacgenError: there is one.
@@ -47,6 +48,13 @@ def check_widths(spec: MacSpec) -> None:
             raise MacgenError(
                 f"{field} {fmt} has {fmt.width} bits; exhaustive verification accepts fixed-point formats of up to "
                 f"{most} here"
+            )
+    if (terms := Design(spec).terms) is not None:
+        needed = max(terms.term.significand_bits, terms.window.fraction_bits + terms.count.bit_length())
+        if needed > MAX_FIXED_BITS:
+            raise MacgenError(
+                f"lane_sum {spec.lane_sum!r} adds terms of {needed} bits; exhaustive verification accepts those of up "
+                f"to {MAX_FIXED_BITS}"
             )
 
 
@@ -85,7 +93,6 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
             list(Overflow).index(spec.overflow_into(fmt)),
         )
 
-    lane_sums = ("fused", "tree")
     return (
         *(number for fmt in spec.port_formats for number in format_numbers(fmt)),
         *(unused if spec.scale is None else format_numbers(spec.scale)),
@@ -94,12 +101,14 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
         *target(spec.outer_format, spec.fold_rounding),
         *target(spec.out_format, spec.fold_rounding.of_numbers),
         int(spec.product is not None),
-        int(spec.scale is not None),
+        int(spec.scales_chunks),
         int(spec.has_outer_adder),
         int(spec.out_format != spec.outer_format),
         spec.lanes,
-        lane_sums.index(spec.lane_sum) if spec.lane_sum in lane_sums else 2,
-        spec.aligned_bits or 0,
+        list(LaneSumKind).index(spec.lane_sum.kind),
+        spec.aligned_bits or spec.exponent_bits or 0,
+        spec.lane_sum.group,
+        spec.block or 0,
     )
 
 
@@ -129,7 +138,8 @@ def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
         f"#define SEPARATE_FOLDS {int('fold' in units)}",
         f"#define LOADS {int('loaded' in units)}",
         f"#define OUTER {int(outer)}",
-        f"#define SCALES {int(spec.scale is not None)}",
+        f"#define SCALES {int(spec.scales_chunks)}",
+        f"#define LANE_SCALES {spec.scales_in_beat if spec.scales_lanes else 0}",
         f"#define RESULTS {int('result' in units)}",
         f"constexpr unsigned AUDITED = {AUDITED};",
     ]

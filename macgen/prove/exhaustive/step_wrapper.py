@@ -39,6 +39,7 @@ from macgen.rtl.parts.clocking import ENABLE
 from macgen.rtl.units.aligned import AlignedLanes
 from macgen.rtl.units.datapath import Datapath
 from macgen.rtl.units.exact_number import ExactNumber
+from macgen.rtl.units.exponents import ReferredLanes
 from macgen.spec import MacSpec
 
 _ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
@@ -170,8 +171,20 @@ def _product(design: Design, name: str) -> str:
             ports |= to_wires("rounded", products[-1], product)
             body += wire(flags[-1], FLAG_BITS) + wires(products[-1], product)
             body += _unit(f"{name}_rounding", ports, str(lane))
+    codes = {"a": ("input", design.a_bits), "b": ("input", design.b_bits)}
     if design.window is not None:
         ports = to_vector("aligned", "operand", design.operand)
+        if design.terms is not None and spec.scales_lanes:
+            scales = ("a_scale", "b_scale")
+            codes |= dict.fromkeys(scales, ("input", design.scale_bits))
+            of_terms, product = {scale: scale for scale in scales}, ExactNumber(design.terms.term)
+            for lane, number in enumerate(products):
+                of_terms |= to_wires(f"products__{lane}", number, exact)
+            products = [f"term_{index}" for index in range(design.terms.count)]
+            for index, number in enumerate(products):
+                of_terms |= to_wires(f"terms__{index}", number, product)
+                body += wires(number, product)
+            body += _unit(f"{name}_terms", of_terms)
         for lane, number in enumerate(products):
             ports |= to_wires(f"numbers__{lane}", number, product)
         body += _unit(f"{name}_aligner", ports)
@@ -186,7 +199,6 @@ def _product(design: Design, name: str) -> str:
             body += wire(flags[-1], FLAG_BITS) + wires(last, total) + _unit(f"{name}_lanes", ports)
         ports = to_wires("product", last, total) | to_vector("operand", "operand", arithmetic.operand)
         body += _unit(f"{name}_product", {"present": "present"} | ports)
-    codes = {"a": ("input", design.a_bits), "b": ("input", design.b_bits)}
     present = {"present": ("input", 1)} if design.window is None else {}
     return module(
         f"{name}_exhaustive_product",
@@ -204,7 +216,7 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
     agrees: Ports = {}
     if cycles > 1:
         inputs, agrees = {**inputs, "clk": ("input", 1)}, {"agrees": ("output", 1)}
-    interface = "lanes" if isinstance(operand, AlignedLanes) else "operand"
+    interface = "lanes" if isinstance(operand, AlignedLanes | ReferredLanes) else "operand"
     sum_ports = {port: port for port in inputs} | clocked | {"deferred_flags": "of_acc", "flags": "raised"}
     sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
     sum_ports |= to_vector(interface, "operand", operand)
@@ -242,7 +254,7 @@ def _code(arithmetic: Datapath, name: str, output: str, others: Mapping[str, Map
 
 def _addend(design: Design, name: str, outer: Datapath) -> str:
     """Return the module that makes the outer adder's operand of a chunk sum and its scales."""
-    arithmetic, scale = design.steps, design.spec.scale
+    arithmetic, scale = design.steps, design.spec.scale if design.spec.scales_chunks else None
     number = ExactNumber(design.chunk_sum)
     ports = to_vector("value", "state", arithmetic.value) | to_wires("number", "number", number)
     body = wires("number", number) + _unit(f"{name}_number", ports)

@@ -34,10 +34,10 @@ def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         bench.any_number("exact", "rounding", "number", design.exact_product)
         bench.unit("rounding", {}, {"number": "exact"}, {"rounded": "rounded"})
         bench.makes_number("rounded", "rounding", "rounded", design.product, "exact_valid")
-    if spec.lanes > 1 and spec.aligned_bits is None:
+    if spec.lanes > 1 and design.window is None:
         _lanes(bench, design)
     output = bench.output(arithmetic, design.outer is None and design.out is None)
-    if spec.aligned_bits is None:
+    if design.window is None:
         _accumulator(bench, arithmetic, "product", "adder", output, spec.interleave)
         return bench.harness("bounds", spec.interleave, ())
     _aligned_accumulator(bench, design, output)
@@ -86,7 +86,8 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         held, claims = [], []
         if isinstance(rounding.acc, FloatFormat):
             held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))
-            kinds = {"infinity": "no NaN", "nan": "no NaN but by overflow"}.get(rounding.overflow, "no NaN or infinity")
+            infinite = dict.fromkeys(("infinity", "to-infinity"), "no NaN")
+            kinds = (infinite | {"nan": "no NaN but by overflow"}).get(rounding.overflow, "no NaN or infinity")
             claims.append(f"every result is one of {rounding.acc}; of a finite sum {kinds}")
         elif rounding.acc.narrow:
             held.append(code_valid("result_code", rounding.acc, finite, rounding.overflow))

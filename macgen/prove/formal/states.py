@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from macgen.numerics import FloatFormat, Format, Overflow
 from macgen.prove.verilog_text import conjunction
 from macgen.rtl.units.exact_number import Addend, Window
+from macgen.rtl.units.exponents import ReferenceWindow
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import SPECIALS
 
@@ -159,7 +160,7 @@ def code_valid(code: str, fmt: Format, finite: str, overflow: Overflow) -> str:
     """
     if not isinstance(fmt, FloatFormat):
         return f"({code} != {fmt.missing_code})" if fmt.narrow else "1'b1"
-    found = _finite(code, fmt, overflow, infinite=overflow == "infinity")
+    found = _finite(code, fmt, overflow, infinite=overflow in ("infinity", "to-infinity"))
     others = ["1'b0"]
     if fmt.has_infinity:
         others.append(f"{code}[{fmt.width - 2}:0] == {fmt.infinity_code(0)}")
@@ -181,6 +182,16 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
         normalised = f"{magnitude}[{bits - 1}:{bits - 1 - addend.leading_zeros}] != 0"
         # Of two subnormal operands the exponent is the least or, as one of them may be normalised, below.
         number.append(f"({normalised} | {exponent} <= {least})" if addend.has_tiny_pairs else normalised)
+    if addend.has_zero_exponents:
+        finite = f"({conjunction(number)} & ({magnitude} == 0 | {exponent} >= {least}))"
+        return _valid(
+            bundle,
+            [
+                f"({special(bundle, members)} | {finite})",
+                *_special_conditions(bundle, members),
+                _alone(bundle, members, magnitude),
+            ],
+        )
     # A normalised number has no bits below the grid.
     number += [f"(~{magnitude}[{bit}] | {exponent} >= {least - bit})" for bit in range(least - smallest)]
     conditions = [
@@ -192,7 +203,12 @@ def number_valid(bundle: str, members: Mapping[str, int], addend: Addend) -> str
 
 
 def aligned_valid(bundle: str, members: Mapping[str, int], window: Window) -> str:
-    """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes."""
+    """Return Verilog for `<bundle>_valid` of a window's lanes, see AlignedLanes and ReferredLanes."""
+    if isinstance(window, ReferenceWindow):
+        term, exponent = window.addends[0], f"{bundle}__largest"
+        largest = max(term.largest_exponent - term.smallest_exponent, window.lowest_term)
+        in_range = f"({exponent} >= {window.lowest_term} & {exponent} <= {largest})"
+        return _valid(bundle, [f"({special(bundle, members)} | {in_range})", *_special_conditions(bundle, members)])
     exponent = f"{bundle}__exponent"
     largest = max(window.addends[0].highest - window.base, window.lowest_top)
     in_range = f"({exponent} >= {window.lowest_top} & {exponent} <= {largest})"

@@ -103,7 +103,7 @@ class Arithmetic:
         if self.spec.has_outer_adder:
             return Tables("fold_table", "fold_flag_table", "fold_deferred_table", self.flag_bits)
         # Totals and chunk sums are states of one kind, but an aligned step has an adder of its own.
-        if self.spec.aligned_bits is not None:
+        if self.design.window is not None:
             return Tables("fold_table", "fold_flag_table", self.steps.deferred, self.flag_bits)
         return self.steps
 
@@ -129,7 +129,7 @@ class Arithmetic:
 
 def combines_lanes(spec: MacSpec) -> bool:
     """Whether what a step adds is made of several products."""
-    return spec.lanes > 1 or spec.aligned_bits is not None
+    return spec.lanes > 1 or spec.aligned_bits is not None or spec.exponent_bits is not None
 
 
 def tree_flags(spec: MacSpec) -> bool:
@@ -181,7 +181,7 @@ class AbstractUnits:
         spec, inner, outer = self.spec, self.design.steps.zero, self.design.outer
         steps, fold = Arithmetic(self.design).steps, Arithmetic(self.design).folds
         self._products()
-        if spec.aligned_bits is None:
+        if self.design.window is None:
             self._operand("product")
             self._adder("adder", steps, inner, spec.interleave)
         else:
@@ -264,7 +264,7 @@ class AbstractUnits:
         if not combines_lanes(spec):
             return
         unit, numbered, out = (
-            ("lanes", "products", "sum") if spec.aligned_bits is None else ("aligner", "numbers", "aligned")
+            ("lanes", "products", "sum") if self.design.window is None else ("aligner", "numbers", "aligned")
         )
         body = f"  wire [{spec.lanes - 1}:0] lane_mask;\n"
         for lane in range(spec.lanes):

@@ -19,7 +19,7 @@ from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
 from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.exact_number import Addend, ExactNumber, Window
-from macgen.rtl.units.exact_state import FloatNumber
+from macgen.rtl.units.exact_state import FloatNumber, cut_states
 from macgen.rtl.units.float_ports import normalise
 from macgen.rtl.units.float_rounder import FloatRounder
 from macgen.rtl.units.float_value import FloatValue, sum_specials
@@ -43,14 +43,20 @@ class AlignedLanes(wiring.Signature):
             "magnitudes": Out(lanes * window.magnitude_bits),
             "exponent": Out(window.exponent_bits),
         }
-        total = Addend.of_sum(window.addends[0], lanes)
-        if total.infinite:
-            members |= {"infinite": Out(1), "negative": Out(1)}
-        if total.opposite:
-            members["opposite"] = Out(1)
-        if total.nan:
-            members |= {"nan": Out(1), "invalid": Out(1)}
-        super().__init__(members)
+        super().__init__(members | specials_of_sum(window.addends[0], lanes))
+
+
+def specials_of_sum(addend: Addend, count: int) -> dict[str, Any]:
+    """Return the members that tell of infinities and NaN among so many numbers."""
+    members: dict[str, Any] = {}
+    total = Addend.of_sum(addend, count)
+    if total.infinite:
+        members |= {"infinite": Out(1), "negative": Out(1)}
+    if total.opposite:
+        members["opposite"] = Out(1)
+    if total.nan:
+        members |= {"nan": Out(1), "invalid": Out(1)}
+    return members
 
 
 class Aligner(wiring.Component):
@@ -156,10 +162,12 @@ class AlignedAdder(wiring.Component):
         window, g = self._window, self._geometry
 
         # -- Settle: the accumulator as an exact number
-        state = submodule(m, platform, "number", "number", lambda: FloatNumber(g))
+        # Where it is normalised, its last bits are cut wherever it stands.
+        dropped = 0 if g.states.leading_zeros else max(g.precision - window.magnitude_bits, 0)
+        state = submodule(m, platform, "number", "number", lambda: FloatNumber(g, dropped))
         connect_members(m, state.value, self.acc)
         acc = state.number
-        magnitude, exponent = window_addend(m, window, g.states, acc, "acc_exponent")
+        magnitude, exponent = window_addend(m, window, cut_states(g, dropped), acc, "acc_exponent")
 
         # -- Compare exponents: the accumulator's with the lanes' largest
         acc_larger = Signal()
@@ -208,7 +216,7 @@ class AlignedAdder(wiring.Component):
         total, largest = pipeline.after("added", total=total, largest=largest)
 
         # -- Normalise and round: in a module of its own
-        self._place(m, rounder, total, largest)
+        place_sum(m, g, window, rounder, total, largest)
         for name, value in pipeline.carried.items():
             m.d.comb += getattr(rounder.specials, name).eq(value)
         if g.random_bits:
@@ -217,35 +225,45 @@ class AlignedAdder(wiring.Component):
         m.d.comb += [self.flags.eq(rounder.flags), self.deferred_flags.eq(state.flags)]
         return m
 
-    def _place(self, m: Module, rounder: Any, total: Value, largest: Value) -> None:
-        """Give the rounder the sum, of which it expects one bit to spare above the window."""
-        g, addend = self._geometry, self._geometry.rounded_sum.addend
 
-        # -- Place: the sum as the rounder takes it, with one bit to spare
-        placed = Signal(signed(len(rounder.sum)))
-        exponent = Signal(g.exponent_bits)
-        offset = g.addend_offset + addend.least_exponent - self._window.lowest_top
-        bits = max(g.exponent_bits, len(largest))
-        m.d.comb += [
-            placed.eq(total.as_signed() << (len(rounder.sum) - 2 - addend.significand_bits)),
-            exponent.eq(extend(largest, bits) + Const(offset % (1 << bits), bits)),
-        ]
-        lowest = addend.least_exponent + g.addend_offset
-        if not g.capped or lowest >= g.min_exponent:
-            m.d.comb += [rounder.sum.eq(placed), rounder.exponent.eq(exponent)]
-            return
+def place_sum(m: Module, g: FloatGeometry, window: Window, rounder: Any, total: Value, largest: Value) -> None:
+    """Give the rounder the sum, of which it expects one bit to spare above the window.
 
-        # -- Subnormal sums: move right to the smallest normal number's exponent
-        # The rounder's normalisation shifts left only, until it meets the smallest normal number's exponent.
-        distance = Signal(range(g.min_exponent - lowest + 1))
-        least = Const(g.min_exponent, g.exponent_bits)
-        below = Signal()
-        m.d.comb += [below.eq(exponent < least), distance.eq(Mux(below, least - exponent, 0))]
-        shifted, sticky = shift_right_sticky(m, placed, distance, "subnormal")
-        m.d.comb += [
-            rounder.sum.eq(Cat(shifted[0] | sticky, shifted[1:]).as_signed()),
-            rounder.exponent.eq(Mux(below, least, exponent)),
-        ]
+    Parameters:
+        m: module that gets the logic.
+        g: of the window's sums.
+        window: the window.
+        rounder: to be driven.
+        total: the sum of the cut addends, two's complement.
+        largest: exponent of the window's top bit, with the window's offset.
+    """
+    addend = g.rounded_sum.addend
+
+    # -- Place: the sum as the rounder takes it, with one bit to spare
+    placed = Signal(signed(len(rounder.sum)))
+    exponent = Signal(g.exponent_bits)
+    offset = g.addend_offset + addend.least_exponent - window.lowest_top
+    bits = max(g.exponent_bits, len(largest))
+    m.d.comb += [
+        placed.eq(total.as_signed() << (len(rounder.sum) - 2 - addend.significand_bits)),
+        exponent.eq(extend(largest, bits) + Const(offset % (1 << bits), bits)),
+    ]
+    lowest = addend.least_exponent + g.addend_offset
+    if not g.capped or lowest >= g.min_exponent:
+        m.d.comb += [rounder.sum.eq(placed), rounder.exponent.eq(exponent)]
+        return
+
+    # -- Subnormal sums: move right to the smallest normal number's exponent
+    # The rounder's normalisation shifts left only, until it meets the smallest normal number's exponent.
+    distance = Signal(range(g.min_exponent - lowest + 1))
+    least = Const(g.min_exponent, g.exponent_bits)
+    below = Signal()
+    m.d.comb += [below.eq(exponent < least), distance.eq(Mux(below, least - exponent, 0))]
+    shifted, sticky = shift_right_sticky(m, placed, distance, "subnormal")
+    m.d.comb += [
+        rounder.sum.eq(Cat(shifted[0] | sticky, shifted[1:]).as_signed()),
+        rounder.exponent.eq(Mux(below, least, exponent)),
+    ]
 
 
 def window_addend(

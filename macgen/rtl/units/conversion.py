@@ -165,6 +165,8 @@ class FloatConversion(wiring.Component):
             return below[-1] & (below[:-1].any() | sticky | last)
         if self._rounded_sum.random_bits:
             return rounds_away(below, self.random, Const(0, 1))
+        if self._rounded_sum.makes_odd:
+            return ~last & (below.any() | sticky)
         if self._rounded_sum.floors:
             return self.number.negative & (below.any() | sticky)
         return Const(0, 1)

@@ -46,6 +46,7 @@ class Addend:
         count: of how many numbers it is the exact sum.
         has_tiny_pairs: it is a product, and that of two subnormal numbers is not normalised: it may have more leading
             zeros. All that a sum asks of one so small is its sign.
+        has_zero_exponents: the exponents of zeros count, too, and may be smaller than those of other numbers.
     """
 
     significand_bits: int
@@ -60,6 +61,7 @@ class Addend:
     smallest_exponent: int
     count: int = 1
     has_tiny_pairs: bool = False
+    has_zero_exponents: bool = False
 
     @classmethod
     def of_format(cls, fmt: Format, *, integer: bool, normalised: bool = False) -> Self:

@@ -1,19 +1,36 @@
 """Accumulator states on their way to another adder or format: as exact numbers."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from dataclasses import replace
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
-from macgen.rtl.units.exact_number import ExactNumber
+from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.fixed import FixedGeometry, FixedValue
 from macgen.rtl.units.float_value import FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
 
 
+def cut_states(geometry: FloatGeometry, dropped: int) -> Addend:
+    """Describe a float accumulator's states without so many of their significands' last bits."""
+    states = geometry.states
+    return replace(
+        states,
+        significand_bits=states.significand_bits - dropped,
+        lsb_exponent=states.lsb_exponent + dropped,
+        leading_zeros=max(states.leading_zeros - dropped, 0),
+    )
+
+
 class FloatNumber(wiring.Component):
     """The number that a state of a float accumulator is.
+
+    Parameters:
+        geometry: of the accumulator.
+        dropped: so many of the significand's last bits are cut, as they would be later on.
 
     Members:
         value: the state.
@@ -21,13 +38,14 @@ class FloatNumber(wiring.Component):
         flags: raised by the addition that made the state, and not among that one's.
     """
 
-    def __init__(self, geometry: FloatGeometry) -> None:
+    def __init__(self, geometry: FloatGeometry, dropped: int = 0) -> None:
         self._geometry = geometry
+        self._dropped = dropped
         self.constants = geometry.constants
         super().__init__(
             {
                 "value": In(FloatValue(geometry)),
-                "number": Out(ExactNumber(geometry.states)),
+                "number": Out(ExactNumber(cut_states(geometry, dropped))),
                 "flags": Out(FLAG_BITS),
             }
         )
@@ -48,10 +66,10 @@ class FloatNumber(wiring.Component):
             magnitude = Mux(value.flushed, 0, magnitude)
         if value.saturated is not None:
             exponent = Mux(value.saturated, g.max_exponent, exponent)
-            magnitude = Mux(value.saturated, g.max_significand, magnitude)
+            magnitude = Mux(value.saturated, Const(g.max_significand, p), magnitude)
         m.d.comb += [
             self.number.exponent.eq(exponent),
-            self.number.magnitude.eq(Mux(value.specials.any, 0, magnitude)),
+            self.number.magnitude.eq(Mux(value.specials.any, 0, magnitude[self._dropped :])),
             self.number.negative.eq(value.negative),
             self.flags.eq(value.flags),
         ]

@@ -65,7 +65,11 @@ class FloatRounder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, rounding, floors = self._geometry, self._geometry.rounded_sum.rounding, self._geometry.rounded_sum.floors
+        g, rounding, never_adds = (
+            self._geometry,
+            self._geometry.rounded_sum.rounding,
+            self._geometry.rounded_sum.never_adds,
+        )
         specials_in = {name: getattr(self.specials, name) for name in self.specials.signature.members}
         pipeline = PipelineRegisters(m, self._registers_after, specials_in)
         kept, below, exponent, nonzero = self._normalise(m, pipeline)
@@ -79,7 +83,9 @@ class FloatRounder(wiring.Component):
             m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
             m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
-        elif not floors:  # a cut sum is rounded down, which is toward zero where it is positive
+        elif rounding == "odd" and not never_adds:
+            m.d.comb += up.eq(inexact & ~kept[0])
+        elif not never_adds:  # a cut sum is rounded down, which is toward zero where it is positive
             m.d.comb += up.eq(kept[-1] & inexact)
         if rounding == "drop":
             # The exponent decides what is cut from the other addend: -1.0 of the next binade has to say so.
@@ -91,8 +97,10 @@ class FloatRounder(wiring.Component):
                 self.result.exponent.eq(exponent + extend(lowest, g.exponent_bits)),
             ]
         else:
-            m.d.comb += [self.result.significand.eq(kept), self.result.exponent.eq(exponent)]
-            if not floors:
+            # With `odd` one of the two neighbours is odd, and it is the lower one or has the lower one's other bits.
+            last = kept[0] | inexact if rounding == "odd" and never_adds else kept[0]
+            m.d.comb += [self.result.significand.eq(Cat(last, kept[1:])), self.result.exponent.eq(exponent)]
+            if not never_adds:
                 m.d.comb += self.result.round_up.eq(up)
 
         # -- Underflow: an inexact sum below the smallest normal number, unless rounding at full precision reaches it
@@ -111,7 +119,7 @@ class FloatRounder(wiring.Component):
             negative = member(specials, "negative")
             with m.If(clamped):
                 largest: Value = Const(g.max_exponent, g.exponent_bits)
-                if floors:
+                if never_adds:
                     least_significand, least_exponent = g.least
                     least = Const(least_significand, signed(p + 1))
                     m.d.comb += self.result.significand.eq(Mux(negative, least, g.max_significand))

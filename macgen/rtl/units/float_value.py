@@ -18,7 +18,8 @@ class FloatValue(wiring.Signature):
 
     Members:
         significand: two's complement, rounded down. It has p + 1 bits; the two top bits differ in normal numbers only.
-        round_up: one is still to be added to the significand. Not there with `floor`, where none ever is.
+        round_up: one is still to be added to the significand. Not there where none ever is, with `floor` and mostly
+            with `odd`.
         exponent: with an offset, so that none is negative. See FloatGeometry:
             `zero_exponent` where the significand is not normal, but beside infinities and NaN, where it does not
             matter. Beyond the range of the format it stands for what overflow or flushing makes of it.
@@ -34,7 +35,7 @@ class FloatValue(wiring.Signature):
             "round_up": Out(1),
             "exponent": Out(unsigned(geometry.exponent_bits)),
         }
-        if geometry.rounded_sum.floors:
+        if geometry.rounded_sum.never_adds:
             del members["round_up"]
         members |= special_members(infinite=geometry.infinite, nan=geometry.nan)
         if geometry.signed_zero:

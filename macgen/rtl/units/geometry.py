@@ -158,7 +158,11 @@ class FloatGeometry:
             capped=capped,
             flush=not gradual,
             least_missing=acc.subnormals == "none",
-            signed_zero=capped and acc.encoding != "fnuz" and not drops and not rounded_sum.floors,
+            signed_zero=capped
+            and acc.encoding != "fnuz"
+            and not drops
+            and not rounded_sum.floors
+            and not rounded_sum.makes_odd,
             nan=acc.has_nan and (addend.nan or infinite or rounded_sum.overflow_nan),
             infinite=infinite,
             overflow_infinite=rounded_sum.overflow_infinite,

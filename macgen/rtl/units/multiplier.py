@@ -28,6 +28,8 @@ class Multiplier(wiring.Component):
     Parameters:
         a, b: the formats.
         addend: of their products.
+        zeros: for each operand the exponent on the wires of a zero, or None: that of a subnormal number. Where they are
+            given, no operand is normalised.
 
     Attributes:
         attributes: of the module in the Verilog.
@@ -37,12 +39,14 @@ class Multiplier(wiring.Component):
         product: their exact product; see ExactNumber.
     """
 
-    def __init__(self, a: Format, b: Format, addend: Addend) -> None:
+    def __init__(self, a: Format, b: Format, addend: Addend, zeros: Sequence[int | None] | None = None) -> None:
         self._formats = (a, b)
+        self._zeros = zeros
         self._is_integer = addend.integer_bits > 0
         # One of two operands: the product, so that its zeros are counted meanwhile. Both: before they are multiplied.
         self._normalises_product = addend.has_tiny_pairs
-        self._normalises_operands = not addend.has_tiny_pairs and addend.smallest_exponent < addend.least_exponent
+        lower = addend.smallest_exponent < addend.least_exponent
+        self._normalises_operands = zeros is None and not addend.has_tiny_pairs and lower
         is_short = max(significand_bits(a), significand_bits(b)) <= SHORT_BITS
         self.attributes = {"use_dsp": "no"} if is_short else {}
         super().__init__({"a": In(a.width), "b": In(b.width), "product": Out(ExactNumber(addend))})
@@ -62,6 +66,7 @@ class Multiplier(wiring.Component):
         # -- Decode: codes become signs, significands and exponents
         codes = zip((self.a, self.b), self._formats, "ab", strict=True)
         factors = [decoded(m, *code, normalises=self._normalises_operands) for code in codes]
+        factors = with_zeros(factors, self._zeros or (None, None))
         zeros = _zeros_of_subnormal(m, *factors) if self._normalises_product else None
 
         # -- Multiply: significands are multiplied, exponents added
@@ -75,6 +80,7 @@ class Scaler(wiring.Component):
     Parameters:
         addend: the number.
         scale: the scales' format.
+        zero: the exponent on the wires of a scale that is 0; None: as its code says.
 
     Members:
         number: what is scaled; see ExactNumber.
@@ -82,17 +88,24 @@ class Scaler(wiring.Component):
         scaled: the exact product of all three; see ExactNumber.
     """
 
-    def __init__(self, addend: Addend, scale: Scale) -> None:
-        self._scale = scale
-        scales = Addend.of_scale(scale)
+    def __init__(self, addend: Addend, scale: Scale, zero: int | None = None) -> None:
+        self._scale, self._zero = scale, zero
         super().__init__(
             {
                 "number": In(ExactNumber(addend)),
                 "a_scale": In(scale.width),
                 "b_scale": In(scale.width),
-                "scaled": Out(ExactNumber(addend.times(scales).times(scales))),
+                "scaled": Out(ExactNumber(self.scaled_addend(addend, scale, zero))),
             }
         )
+
+    @staticmethod
+    def scaled_addend(addend: Addend, scale: Scale, zero: int | None = None) -> Addend:
+        """Describe the products; parameters as of the class."""
+        scales = Addend.of_scale(scale)
+        if zero is not None:
+            scales = replace(scales, smallest_exponent=zero)
+        return addend.times(scales).times(scales)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -101,6 +114,7 @@ class Scaler(wiring.Component):
         scales = [
             decoded(m, code, self._scale, name) for code, name in ((self.a_scale, "a_scale"), (self.b_scale, "b_scale"))
         ]
+        scales = with_zeros(scales, [self._zero] * len(scales))
 
         # -- Multiply: the number by both scales
         connect_product(m, self.scaled, [of_number(self.number), *scales])
@@ -176,6 +190,19 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: V
     # -- Product: no magnitude beside zero, infinity and NaN
     magnitude = Mux(vanishes, 0, magnitude)
     connect_number(m, product, replace(special, significand=magnitude, exponent=exponent))
+
+
+def with_zeros(factors: Sequence[Factor], zeros: Sequence[int | None]) -> list[Factor]:
+    """Return factors with other exponents of zeros; None: they stay as they are."""
+    # -- Zeros: take part in the comparison of exponents with one of their own
+    return [
+        factor if zero is None else replace(factor, exponent=Mux(factor.zero, _constant(zero), factor.exponent))
+        for factor, zero in zip(factors, zeros, strict=True)
+    ]
+
+
+def _constant(number: int) -> Const:
+    return Const(number, signed(number.bit_length() + 1) if number < 0 else max(number.bit_length(), 1))
 
 
 def connect_number(m: Module, number: Any, factor: Factor) -> None:

@@ -37,6 +37,8 @@ class RoundedSum:
 
     def overflown(self, *, negative: bool) -> Overflow:
         """Return what becomes of a sum of a sign that is too large: `infinity` only where it is rounded that way."""
+        if self.overflow == "to-infinity":
+            return Overflow.INFINITY
         toward_infinity = self.rounding == "rne" or self.random_bits > 0 or (self.floors and negative)
         return Overflow.SATURATE if self.overflow == "infinity" and not toward_infinity else self.overflow
 
@@ -54,6 +56,19 @@ class RoundedSum:
     def floors(self) -> bool:
         """Whether sums are rounded toward minus infinity, which is to cut what is two's complement."""
         return self.rounding == "floor"
+
+    @property
+    def makes_odd(self) -> bool:
+        """Whether sums are rounded to odd: what is two's complement is cut, and its last bit set if that changed it."""
+        return self.rounding == "odd"
+
+    @property
+    def never_adds(self) -> bool:
+        """Whether no rounding adds one to a cut float significand in two's complement.
+
+        Of a significand of one bit the last bit is the leading one, beneath which a negative one moves up.
+        """
+        return self.floors or (self.makes_odd and isinstance(self.acc, FloatFormat) and self.acc.precision > 1)
 
     @property
     def drops(self) -> bool:

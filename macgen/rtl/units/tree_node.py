@@ -51,7 +51,8 @@ class NodeGeometry:
     @cached_property
     def lsb_exponent(self) -> int:
         """Of a fixed-point accumulator: the exponent of the grid on which the numbers are added."""
-        if self.addend.integer_bits or self.rounding == "floor":  # which asks for the sign of the smallest sum
+        # `floor` asks for the sign of the smallest sum, `odd` whether it is none.
+        if self.addend.integer_bits or self.rounding in ("floor", "odd"):
             return self.addend.lsb_exponent
         # Numbers with bits far below the accumulator's last place are too small to count beside others or alone.
         guard = 0 if self.drops else self.addend.significand_bits + 2

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from macgen.errors import MacgenError
 from macgen.numerics import RoundingKind
 from macgen.width.formulas.chunks import levels
 
@@ -62,7 +63,14 @@ class ClosedForm:
 
 
 def closed_form(kind: RoundingKind) -> ClosedForm:
-    """Return the closed form of a rounding's noise."""
+    """Return the closed form of a rounding's noise.
+
+    Raises:
+        MacgenError: there is none.
+    """
+    if kind not in _CLOSED_FORMS:
+        words = ", ".join("stochastic:r" if known == "stochastic" else known for known in _CLOSED_FORMS)
+        raise MacgenError(f"rounding {kind!r} has no closed form of its noise; accepted are {words}")
     return _CLOSED_FORMS[kind]
 
 

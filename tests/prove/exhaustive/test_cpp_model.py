@@ -16,7 +16,7 @@ from macgen.errors import MacgenError
 from macgen.golden import Model
 from macgen.numerics import Encoding, LaneSumKind, Overflow, RoundingKind, Subnormals, all_codes
 from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
-from tests.strategies import codes, float_formats, formats, roundings, specs
+from tests.strategies import codes, float_formats, formats, is_built, roundings, specs
 
 LOW = (1 << 64) - 1
 
@@ -118,6 +118,12 @@ SMALL = [
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="floor", overflow="nan"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m1fn", overflow="nan"),
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="floor"),
+    MacSpec(a="e2m1", b="e3m1", acc="e4m1", rounding="odd", overflow="to-infinity"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m0fn", rounding="odd", overflow="nan"),
+    MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="odd"),
+    MacSpec(a="e2m1", b="e3m1", acc="e4m2", lane_sum="exponents:3", rounding="rtz", overflow="to-infinity"),
+    MacSpec(a="e2m1:flush", b="e3m1fn:none", acc="e4m2:none", lane_sum="exponents:2", rounding="odd"),
+    MacSpec(a="e8m1finite:bias=140", b="e2m0finite", acc="e8m1:bias=130", lane_sum="exponents:3", overflow="infinity"),
 ]
 
 
@@ -164,16 +170,19 @@ def test_rounding_changes_at_no_other_random_numbers(library, spec):
     assert inexact > 100
 
 
+def aligned(kind):
+    return st.integers(1, 64).map(f"{kind}:{{}}".format)
+
+
 @st.composite
 def families(draw):
     """Specs with some of: products in a format, several lanes, scales, an outer accumulator, results in a format."""
-    spec = draw(specs(max_exp_bits=draw(st.sampled_from([4, 5, 8, 11])), max_man_bits=30, max_width=40))
+    exp_bits = draw(st.sampled_from([4, 5, 8, 11]))
+    spec = draw(specs(max_exp_bits=exp_bits, max_man_bits=30, max_width=40).filter(is_built))
     some = draw(st.sets(st.sampled_from(["product", "lanes", "scale", "outer", "out", "rounding"])))
-    fields = {
-        "lane_sum": draw(st.sampled_from(["fused", "tree", "tree"]) | st.integers(1, 64).map("aligned:{}".format))
-    }
+    fields = {"lane_sum": draw(st.sampled_from(["fused", "tree", "tree"]) | aligned("aligned") | aligned("exponents"))}
     if "lanes" in some:
-        fields |= {"lanes": draw(st.integers(2, 32) | st.sampled_from([2, 4, 8])), "chunk": None}
+        fields |= {"lanes": draw(st.integers(2, 64) | st.sampled_from([2, 4, 8])), "chunk": None}
     for name, formats_of in (("product", (5, 12, 20)), ("outer", (9, 30, 60)), ("out", (8, 20, 40))):
         if name in some:
             fields[name] = draw(formats(*formats_of))
@@ -193,7 +202,10 @@ def families(draw):
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
-@given(data=st.data(), spec=specs(max_exp_bits=11, max_man_bits=30, max_width=40).filter(fits) | families())
+@given(
+    data=st.data(),
+    spec=specs(11, 30, 40).filter(is_built).filter(fits) | families(),
+)
 def test_any_spec(library, data, spec):
     model = Model(spec)
 
@@ -246,10 +258,17 @@ def test_near_cancellation_and_ties_in_the_presets(library, name):
     assert found == [model.fold(*case) for case in cases]
 
 
-@pytest.mark.parametrize("name", [name for name, spec in presets.items() if spec.lanes > 1])
+UNITS = {
+    "hopper": MacSpec(a="e4m3fn", b="e4m3fn", acc="fp32", lanes=32, lane_sum="exponents:13", rounding="rtz"),
+    "bf16": MacSpec(a="bf16", b="bf16", acc="fp32", lanes=8, lane_sum="exponents:25", overflow="to-infinity"),
+    "fp16": MacSpec(a="fp16", b="fp16", acc="fp16", lanes=8, lane_sum="exponents:24", rounding="odd"),
+}
+
+
+@pytest.mark.parametrize("name", [*(name for name, spec in presets.items() if spec.lanes > 1), *UNITS])
 def test_lanes_of_the_presets(library, name):
     """Sums of lanes of one magnitude, in pairs that cancel nearly, into what an earlier step left."""
-    spec = presets[name]
+    spec = UNITS[name] if name in UNITS else presets[name]
     model, rng = Model(spec), np.random.default_rng(1)
     acc, cases = 0, []
     for _ in range(1000):

@@ -32,6 +32,14 @@ SPECS = {
     "aligned": MacSpec(
         a="e4m1", b="e4m1", acc="e5m4", chunk=6, lanes=2, lane_sum="aligned:5", interleave=2, rows=2, cols=1
     ),
+    # sums aligned by exponents, odd states without a pending increment, infinities of finite sums
+    "exponents": MacSpec(
+        **{"a": "e4m1", "b": "e3m1", "acc": "e5m4", "lanes": 2, "lane_sum": "exponents:5", "rounding": "odd"},
+        overflow="to-infinity",
+        out="e5m2",
+        rows=1,
+        cols=2,
+    ),
     # every format there can be, each of its own
     "scaled": MacSpec(
         **{"a": "e3m1", "b": "e3m1", "product": "e4m2", "acc": "e5m3", "scale": "e4m1", "outer": "e6m5", "out": "e5m2"},

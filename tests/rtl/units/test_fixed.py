@@ -52,10 +52,17 @@ FAR = [
         ("ufix1.1", "ufix-2.4", "ufix6.-4", "wrap"),
         ("uint1", "fix-4.5", "fix3.0", "wrap"),
     )
-    for rounding in ("floor", "drop", "rtz", "rne", "stochastic:2", "stochastic:12")
+    for rounding in ("floor", "drop", "rtz", "odd", "rne", "stochastic:2", "stochastic:12")
 ]
 
-FORMATS = SMALL + DROP + STOCHASTIC
+ODD = [
+    ("e2m2", "e2m2", "fix6.1", "odd", "saturate"),
+    ("fix2.3", "fix2.3", "fix5.2", "odd", "wrap"),
+    ("ufix0.4", "ufix0.4", "ufix1.0", "odd", "saturate"),
+    ("e2m3:bias=8", "e2m3:bias=8", "fix1.6", "odd", "saturate"),
+]
+
+FORMATS = SMALL + DROP + STOCHASTIC + ODD
 
 
 @pytest.mark.thinned(6)

@@ -69,6 +69,20 @@ STOCHASTIC = [
 
 FLOOR = [(a, b, acc, "floor", overflow) for a, b, acc, _, overflow in DROP]
 
+# To odd, which sets the last bit of a cut significand; of one bit it is set already, but for what becomes the smallest
+# number. Each kind of subnormals, with folds, and all of `to-infinity`.
+ODD = [
+    ("e3m2", "e2m1", "e3m2", "odd", "to-infinity"),
+    ("e3m2", "e3m2", "e4m3:flush", "rtz", "to-infinity"),
+    ("e3m2", "e3m2", "e4m3:none", "odd", "infinity"),
+    ("e3m2", "e3m2", "e4m0fn", "odd", "nan"),
+    ("e3m2", "e3m2", "e3m0finite", "odd", "saturate"),
+    ("e3m2", "e3m2", "e4m2fnuz", "odd", "nan"),
+    ("e3m2fn", "e3m2", "e4m2fn:flush", "odd", "saturate"),
+    ("e3m2", "e3m1", "e3m3", "floor", "to-infinity"),
+    ("e2m1", "e2m1", "e3m2", "stochastic:2", "to-infinity"),
+]
+
 # The largest number is a power of two, and the negative one has another exponent in two's complement. Mostly without
 # infinities, which infinite operands then make it.
 POWERS = [
@@ -102,7 +116,7 @@ def specs(formats):
 
 
 @pytest.mark.thinned(7)
-@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC + FLOOR, ids="-".join)
+@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC + FLOOR + ODD, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
     # Even where pairs had to be drawn: the accumulator got to many states.
@@ -171,6 +185,8 @@ def test_products_without_subnormals(spec):
         ({"rounding": "stochastic:2"}, {"rounding": "rtz"}),
         ({"rounding": "stochastic:2"}, {"rounding": "stochastic:3"}),
         ({"overflow": "saturate"}, {"overflow": "infinity"}),
+        ({"rounding": "rtz", "overflow": "infinity"}, {"rounding": "rtz", "overflow": "to-infinity"}),
+        ({"rounding": "rtz"}, {"rounding": "odd"}),
         ({"acc": "e3m3:flush"}, {"acc": "e3m3"}),
         ({"acc": "e3m3:flush"}, {"acc": "e3m3:none"}),
         ({"a": "e3m2:flush"}, {"a": "e3m2"}),

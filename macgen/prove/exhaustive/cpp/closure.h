@@ -4,11 +4,12 @@
 
 #include "crew.h"
 
-// A number in one form for equal values.
+// A number in one form for equal values; with its reference exponent where sums are aligned by those.
 inline Number canonical(Number n) {
+    if (SPEC.lane_sum != EXPONENTS) n.reference = 0;
     if (n.kind == QUIET_NAN || n.kind == SIGNALLING_NAN) return {n.kind, false, 0, 0};
     if (n.kind == INFINITE) return {n.kind, n.negative, 0, 0};
-    if (n.magnitude == 0) return {NUMBER, false, 0, 0};
+    if (n.magnitude == 0) return {NUMBER, false, 0, 0, n.reference};
     while ((n.magnitude & 1) == 0) {
         n.magnitude >>= 1;
         ++n.exponent;
@@ -17,26 +18,29 @@ inline Number canonical(Number n) {
 }
 
 inline bool equal(const Number& x, const Number& y) {
-    return x.kind == y.kind && x.negative == y.negative && x.magnitude == y.magnitude && x.exponent == y.exponent;
+    return x.kind == y.kind && x.negative == y.negative && x.magnitude == y.magnitude && x.exponent == y.exponent &&
+           x.reference == y.reference;
 }
 
 inline uint64_t hash(const Number& n) {
     const uint64_t tag = uint64_t(uint32_t(n.exponent)) << 8 | uint64_t(n.kind) << 1 | uint64_t(n.negative);
-    return mix(uint64_t(n.magnitude) ^ mix(uint64_t(n.magnitude >> 64)) ^ mix(tag));
+    return mix(uint64_t(n.magnitude) ^ mix(uint64_t(n.magnitude >> 64)) ^ mix(tag + uint32_t(n.reference)));
 }
 
 // What of a step's products counts: numbers in one form for equal values, and the flags that their roundings raise. An
 // exact sum is one number, or one infinity of each sign.
 struct Meaning {
-    static constexpr int ADDENDS = SPEC.lane_sum == ALIGNED ? LANES : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
+    static constexpr bool CUTS = SPEC.lane_sum == ALIGNED || SPEC.lane_sum == EXPONENTS;
+    static constexpr int ADDENDS = CUTS ? LANES / SPEC.group : SPEC.lane_sum == FUSED && LANES > 1 ? 2 : 1;
     Number addends[ADDENDS];
     unsigned flags = 0;
 
     explicit Meaning(const Lanes& lanes) {
         Number products[MOST_LANES];
-        for (int i = 0; i < LANES; ++i) products[i] = canonical(product_of(SPEC, lanes.a[i], lanes.b[i], flags));
-        if constexpr (SPEC.lane_sum == ALIGNED) {
-            std::copy(products, products + LANES, addends);
+        const int count = addends_of(lanes, products, flags);
+        for (int i = 0; i < count; ++i) products[i] = canonical(products[i]);
+        if constexpr (CUTS) {
+            std::copy(products, products + ADDENDS, addends);
         } else if constexpr (LANES == 1) {
             addends[0] = products[0];
         } else if constexpr (SPEC.lane_sum == TREE) {
@@ -52,6 +56,10 @@ struct Meaning {
             Number all[ADDENDS + 1] = {acc};
             std::copy(addends, addends + ADDENDS, all + 1);
             return add_aligned(SPEC.acc, SPEC.aligned_bits, all, ADDENDS + 1);
+        } else if constexpr (SPEC.lane_sum == EXPONENTS) {
+            Number all[ADDENDS + 1] = {acc};
+            std::copy(addends, addends + ADDENDS, all + 1);
+            return add_by_exponents(SPEC.acc, SPEC.aligned_bits, all, ADDENDS + 1);
         } else if constexpr (ADDENDS == 1) {
             return add(SPEC.acc, acc, addends[0]);
         } else {
@@ -101,9 +109,10 @@ struct Product {
 
     bool operator==(const Product& other) const { return made == other.made && meaning == other.meaning; }
     bool before(const Product& other) const {
-        return std::lexicographical_compare(lanes.a, lanes.a + LANES, other.lanes.a, other.lanes.a + LANES) ||
-               (std::equal(lanes.a, lanes.a + LANES, other.lanes.a) &&
-                std::lexicographical_compare(lanes.b, lanes.b + LANES, other.lanes.b, other.lanes.b + LANES));
+        const auto words = [](const Lanes& x) { return reinterpret_cast<const uint32_t*>(&x); };
+        constexpr size_t count = sizeof(Lanes) / sizeof(uint32_t);
+        return std::lexicographical_compare(words(lanes), words(lanes) + count, words(other.lanes),
+                                            words(other.lanes) + count);
     }
 };
 
@@ -161,20 +170,28 @@ class Gatherer {
     }
 };
 
+// Bits of all codes that a step takes.
+constexpr int OPERAND_CODE_BITS = LANES * (SPEC.a.width + SPEC.b.width) + LANE_SCALES * 2 * SPEC.scale.width;
+
 // Drive every combination of operand codes; return each distinct product once.
 inline std::vector<Product> all_products(Crew& crew) {
     Gatherer<Product> found(crew.workers.size());
-    constexpr int bits = SPEC.a.width + SPEC.b.width;
-    const size_t rows = size_t(1) << SPEC.a.width, columns = size_t(1) << (LANES * bits - SPEC.a.width);
+    const size_t rows = size_t(1) << SPEC.a.width, columns = size_t(1) << (OPERAND_CODE_BITS - SPEC.a.width);
     crew.each_row(rows, [&](Worker& worker, size_t row) {
         for (size_t column = 0; column < columns; ++column) {
             Lanes lanes{};
             size_t rest = column << SPEC.a.width | row;
+            auto take = [&](uint32_t& code, const Format& f) {
+                code = static_cast<uint32_t>(rest & static_cast<size_t>(ones(f.width)));
+                rest >>= f.width;
+            };
             for (int i = 0; i < LANES; ++i) {
-                lanes.a[i] = static_cast<uint32_t>(rest & static_cast<size_t>(ones(SPEC.a.width)));
-                rest >>= SPEC.a.width;
-                lanes.b[i] = static_cast<uint32_t>(rest & static_cast<size_t>(ones(SPEC.b.width)));
-                rest >>= SPEC.b.width;
+                take(lanes.a[i], SPEC.a);
+                take(lanes.b[i], SPEC.b);
+            }
+            for (int i = 0; i < LANE_SCALES; ++i) {
+                take(lanes.a_scale[i], SPEC.scale);
+                take(lanes.b_scale[i], SPEC.scale);
             }
             found.add(&worker - crew.workers.data(), {worker.units.product(lanes), Meaning(lanes), lanes});
             ++worker.pairs;

@@ -93,6 +93,17 @@ inline std::vector<u128> corner_codes(const Format& f) {
     return codes;
 }
 
+// A code of a scale of about 2^exponent, or at the end of the range.
+inline uint32_t scale_near(Random& random, int exponent) {
+    constexpr Format f = SPEC.scale;
+    if (f.encoding == POWER) return static_cast<uint32_t>(std::clamp(f.bias + exponent, 0, (1 << f.width) - 2));
+    const uint64_t fields = static_cast<uint64_t>(ones(f.exp_bits)), below = static_cast<uint64_t>(ones(f.man_bits));
+    const uint64_t field = static_cast<uint64_t>(std::clamp(f.bias + exponent, 0, static_cast<int>(fields)));
+    uint64_t code = (static_cast<uint64_t>(random.code(f)) & ~(fields << f.man_bits)) | (field << f.man_bits);
+    if (random.coin()) code &= ~(below >> random.from(0, f.man_bits));
+    return static_cast<uint32_t>(code);
+}
+
 struct Pair {
     uint32_t a, b;
 };
@@ -133,13 +144,18 @@ class Director {
 
     // Lanes for an accumulator: what makes the sum a hard one.
     Lanes directed(const Number& acc) {
-        if constexpr (LANES == 1) return one(directed_pair(acc));
         Lanes lanes{};
+        draw_scales(lanes, value(acc));
+        if constexpr (LANES == 1) {
+            set(lanes, 0, directed_pair(acc));
+            return lanes;
+        }
         const int style = random.from(0, 7), one = random.from(0, LANES - 1);
         const double v = value(acc);
         const int top = v == 0 ? random.from(lowest_b_, highest_b_) : std::ilogb(v), span = ACC.is_float ? ACC.man_bits + 8 : 16;
         const int exponent = top + random.from(-span, span);
         for (int i = 0; i < LANES; ++i) {
+            in_lane(lanes, i);
             switch (style) {
                 case 0: set(lanes, i, anything()); break;
                 case 1: set(lanes, i, directed_pair(acc)); break;
@@ -157,23 +173,26 @@ class Director {
                 default: break;  // zeros beside one
             }
         }
+        in_lane(lanes, one);
         if (style == 3 || style == 4 || style == 7) set(lanes, one, directed_pair(acc));
         if (style == 4) set(lanes, one, near(random.sign() * std::ldexp(1.0 + random.fraction(), exponent)));
-        for (int i = LANES; i-- > 1;) swap(lanes, i, random.from(0, i));
+        for (int i = LANES; i-- > 1;) swap(lanes, i, random.from(i - i % BLOCK, i));
         return lanes;
     }
 
-    // One product, in any of the lanes.
-    Lanes one(Pair product) {
+    // One product near a value, in any of the lanes.
+    Lanes near_lanes(double target) {
         Lanes lanes{};
-        set(lanes, random.from(0, LANES - 1), product);
+        draw_scales(lanes, target);
+        const int lane = random.from(0, LANES - 1);
+        in_lane(lanes, lane);
+        set(lanes, lane, near(target));
         return lanes;
     }
-
-    Lanes near_lanes(double target) { return one(near(target)); }
 
     Lanes any_lanes() {
         Lanes lanes{};
+        draw_scales(lanes, 0);
         for (int i = 0; i < LANES; ++i) set(lanes, i, anything());
         return lanes;
     }
@@ -205,6 +224,9 @@ class Director {
     }
 
   private:
+    static constexpr int BLOCK = LANE_SCALES ? LANES / LANE_SCALES : LANES;
+    double factor_ = 1;  // what the products of the lane in question are multiplied by
+
     const Targets targets_{ACC, SPEC.a.width + SPEC.b.width};
     const std::vector<u128> a_corners_ = corner_codes(SPEC.a), b_corners_ = corner_codes(SPEC.b),
                             acc_corners_ = corner_codes(ACC);
@@ -216,8 +238,38 @@ class Director {
         return {static_cast<uint32_t>(random.code(SPEC.a)), static_cast<uint32_t>(random.code(SPEC.b))};
     }
 
-    // A product that is near a value.
+    // Draw the scales of all blocks: any, near one, or such that products reach a value.
+    void draw_scales([[maybe_unused]] Lanes& lanes, [[maybe_unused]] double target) {
+#if LANE_SCALES
+        const int kind = random.from(0, 7), top = target == 0 || !std::isfinite(target) ? 0 : std::ilogb(target);
+        const bool same = random.coin();
+        for (int i = 0; i < LANE_SCALES; ++i) {
+            if (i > 0 && same) {
+                lanes.a_scale[i] = lanes.a_scale[0];
+                lanes.b_scale[i] = lanes.b_scale[0];
+                continue;
+            }
+            const int wanted = kind < 4 ? top + random.from(-8, 4) : kind < 6 ? random.from(-24, 24) : top + random.from(-40, 40);
+            const int part = wanted / 2 + random.from(-6, 6);
+            lanes.a_scale[i] = scale_near(random, part);
+            lanes.b_scale[i] = scale_near(random, wanted - part);
+            if (kind == 5 && random.coin()) lanes.a_scale[i] = static_cast<uint32_t>(random.code(SPEC.scale));
+            if (kind == 5 && random.coin()) lanes.b_scale[i] = static_cast<uint32_t>(random.code(SPEC.scale));
+            if (random.from(0, 255) == 0) lanes.a_scale[i] = static_cast<uint32_t>(random.code(SPEC.scale));
+        }
+#endif
+    }
+
+    void in_lane([[maybe_unused]] const Lanes& lanes, [[maybe_unused]] int lane) {
+#if LANE_SCALES
+        factor_ = value(decode(SPEC.scale, lanes.a_scale[lane / BLOCK])) * value(decode(SPEC.scale, lanes.b_scale[lane / BLOCK]));
+        if (factor_ == 0) factor_ = 1;
+#endif
+    }
+
+    // A product that is near a value, once it is multiplied by its scales.
     Pair near(double target) {
+        target /= factor_;
         if (target == 0 || !std::isfinite(target)) return anything();
         const int exponent = std::ilogb(target);
         const int least = SPEC.a.is_float ? min_exponent(SPEC.a) : -SPEC.a.frac_bits;

@@ -32,6 +32,7 @@ inline u128 shift_right(const RoundedSum& t, bool negative, u128 x, int distance
     inexact = dropped != 0;
     if (t.rounding == STOCHASTIC) return kept + ((first_bits(x, distance, t.random_bits) + random) >> t.random_bits);
     if (t.rounding == FLOOR) return kept + (negative && inexact);
+    if (t.rounding == ODD) return kept | inexact;
     if (t.rounding != RNE || far) return kept;
     const u128 half = u128(1) << (distance - 1);
     return kept + (dropped > half || (dropped == half && (kept & 1)));
@@ -67,7 +68,7 @@ inline Result round_to_float(const RoundedSum& t, bool negative, u128 magnitude,
     if (beyond || code > largest_magnitude(f)) {
         if (t.overflow == NAN_) return {canonical_nan(f), OVERFLOWS};
         const bool rounds_there = t.rounding == RNE || t.rounding == STOCHASTIC || (t.rounding == FLOOR && negative);
-        const bool to_infinity = t.overflow == INFINITY_ && rounds_there;
+        const bool to_infinity = t.overflow == TO_INFINITY || (t.overflow == INFINITY_ && rounds_there);
         return {to_infinity ? infinity(f, negative) : largest(f, negative), OVERFLOWS};
     }
     return {code | sign, 0};
@@ -259,6 +260,20 @@ inline ExactSum add_aligned(const RoundedSum& t, int bits, const Number* addends
     return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
 }
 
+// `exponents:F`: all addends cut F bits below the largest reference exponent, zeros' too.
+inline ExactSum add_by_exponents(const RoundedSum& t, int bits, const Number* addends, int count) {
+    int largest_reference = INT32_MIN;
+    for (int i = 0; i < count; ++i) {
+        if (addends[i].kind != NUMBER) return add_specials(t, addends, count);
+        if (addends[i].reference > largest_reference) largest_reference = addends[i].reference;
+    }
+    const int place = largest_reference - bits;
+    Number aligned[MOST_LANES + 1];
+    for (int i = 0; i < count; ++i) aligned[i] = cut(addends[i], place);
+    const Number sum = exact_sum<u128>(aligned, count, place);
+    return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
+}
+
 // A balanced binary tree over as many nodes as there are lanes; the flags of all nodes.
 inline Number add_tree(const RoundedSum& t, Number* nodes, int count, unsigned& flags) {
     const Number nothing{NUMBER, false, 0, 0};
@@ -290,12 +305,39 @@ inline Number product_of(const Spec& spec, u128 a, u128 b, unsigned& flags) {
     return decode(spec.product.format, result.code);
 }
 
-// A step's sum before it is rounded to the accumulator, of as many products as are given; the flags of what was rounded.
+// `exponents:F`: make of the first `count` lanes' products a step's terms; return how many. Scales are those of all
+// blocks, of code 0 where a block has no element.
+inline int make_terms(const Spec& spec, Number* products, int count, const uint32_t* a_scales, const uint32_t* b_scales) {
+    // A lane that is missing holds two zeros.
+    for (int i = count; i < spec.lanes; ++i) products[i] = multiply(decode(spec.a, 0), decode(spec.b, 0));
+    const int terms = spec.lanes / spec.group, lsb = lsb_exponent(spec.a) + lsb_exponent(spec.b);
+    for (int i = 0; i < terms; ++i) {
+        const int lane = i * spec.group;
+        Number term = spec.group > 1 ? exact_sum<u128>(products + lane, spec.group, lsb) : products[lane];
+        if (spec.block) {
+            const int block = lane / spec.block;
+            term = multiply(multiply(term, decode(spec.scale, a_scales[block])), decode(spec.scale, b_scales[block]));
+        }
+        products[i] = term;
+    }
+    return terms;
+}
+
+// What a step adds: as many products as operands are given, or with `exponents:F` its terms; returns how many, and the
+// flags of what was rounded.
+inline int addends_of(const Spec& spec, const uint32_t* a, const uint32_t* b, int count, const uint32_t* a_scales,
+                      const uint32_t* b_scales, Number* addends, unsigned& flags) {
+    for (int i = 0; i < count; ++i) addends[i] = product_of(spec, a[i], b[i], flags);
+    return spec.lane_sum == EXPONENTS ? make_terms(spec, addends, count, a_scales, b_scales) : count;
+}
+
+// A step's sum before it is rounded to the accumulator, of what it adds; the flags of what was rounded.
 inline ExactSum step(const Spec& spec, const Number& acc, const Number* products, int count, unsigned& flags) {
-    if (spec.lane_sum == ALIGNED) {
+    if (spec.lane_sum == ALIGNED || spec.lane_sum == EXPONENTS) {
         Number addends[MOST_LANES + 1] = {acc};
         for (int i = 0; i < count; ++i) addends[i + 1] = products[i];
-        return add_aligned(spec.acc, spec.aligned_bits, addends, count + 1);
+        const auto add_cut = spec.lane_sum == ALIGNED ? add_aligned : add_by_exponents;
+        return add_cut(spec.acc, spec.aligned_bits, addends, count + 1);
     }
     if (spec.lanes == 1) return add(spec.acc, acc, products[0]);
     if (spec.lane_sum == FUSED) return add_all(spec.acc, acc, products, count);
@@ -304,11 +346,12 @@ inline ExactSum step(const Spec& spec, const Number& acc, const Number* products
     return add(spec.acc, acc, add_tree(spec.acc, nodes, spec.lanes, flags));
 }
 
-inline Result step(const Spec& spec, u128 acc, const uint32_t* a, const uint32_t* b, int count, uint32_t random) {
+inline Result step(const Spec& spec, u128 acc, const uint32_t* a, const uint32_t* b, int count, uint32_t random,
+                   const uint32_t* a_scales = nullptr, const uint32_t* b_scales = nullptr) {
     unsigned flags = 0;
-    Number products[MOST_LANES];
-    for (int i = 0; i < count; ++i) products[i] = product_of(spec, a[i], b[i], flags);
-    const ExactSum sum = step(spec, decode(spec.acc.format, acc), products, count, flags);
+    Number addends[MOST_LANES];
+    const int added = addends_of(spec, a, b, count, a_scales, b_scales, addends, flags);
+    const ExactSum sum = step(spec, decode(spec.acc.format, acc), addends, added, flags);
     Result result = rounded(spec.acc, sum, random);
     result.flags |= flags;
     return result;

@@ -12,13 +12,15 @@ static void put(const Result& result, uint64_t* code, uint8_t* flags) {
     *flags = static_cast<uint8_t>(result.flags);
 }
 
-// Of each step `lanes` operands stand in `a` and `b`, of which the first `counts` take part.
+// Of each step `lanes` operands stand in `a` and `b`, of which the first `counts` take part, and the scales of all blocks.
 extern "C" void model_steps(const int* spec, long count, const uint64_t* acc, const uint32_t* a, const uint32_t* b,
-                            const uint32_t* counts, const uint32_t* random, uint64_t* codes, uint8_t* flags) {
+                            const uint32_t* counts, const uint32_t* random, const uint32_t* a_scales,
+                            const uint32_t* b_scales, uint64_t* codes, uint8_t* flags) {
     const Spec& s = spec_of(spec);
+    const long blocks = s.block ? s.lanes / s.block : 0;
     for (long i = 0; i < count; ++i) {
-        const Result result =
-            step(s, wide(acc + 2 * i), a + i * s.lanes, b + i * s.lanes, static_cast<int>(counts[i]), random[i]);
+        const Result result = step(s, wide(acc + 2 * i), a + i * s.lanes, b + i * s.lanes, static_cast<int>(counts[i]),
+                                   random[i], a_scales + i * blocks, b_scales + i * blocks);
         put(result, codes + 2 * i, flags + i);
     }
 }

@@ -10,13 +10,13 @@ typedef __int128 i128;
 
 enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
 enum Subnormals { GRADUAL, FLUSH, NONE };
-enum Rounding { RNE, RTZ, FLOOR, DROP, STOCHASTIC };
-enum Overflow { SATURATE, INFINITY_, NAN_, WRAP };
-enum LaneSum { FUSED, TREE, ALIGNED };
+enum Rounding { RNE, RTZ, FLOOR, ODD, DROP, STOCHASTIC };
+enum Overflow { SATURATE, INFINITY_, TO_INFINITY, NAN_, WRAP };
+enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
-constexpr int MOST_LANES = 32;
+constexpr int MOST_LANES = 64;
 
 // A number format; what the other family has is 0. All are ints here and below, so that other languages can pass arrays.
 struct Format {
@@ -31,22 +31,25 @@ struct RoundedSum {
     int rounding, random_bits, overflow;
 };
 
-// `rounds_products`, `has_scales`: whether `product` and `scale` are formats.
+// `rounds_products`: whether `product` is a format; `has_scales`: whether chunk sums have scales, of the format `scale`.
 // `has_outer_adder`: folds are `outer`'s, else the accumulator's. `converts`: results are rounded to `out`.
 struct Spec {
     Format a, b, scale;
     RoundedSum product, acc, outer, out;
     int rounds_products, has_scales, has_outer_adder, converts;
-    int lanes, lane_sum, aligned_bits;
+    int lanes, lane_sum, aligned_bits;  // the bits: W of `aligned:W`, F of `exponents:F`
+    int group, block;                   // G of `exponents:F/G`, else 1; lanes that have a scale, 0 where none has
 };
 
-// (-1)^negative * magnitude * 2^exponent. A signalling NaN also stands for 0 * infinity.
+// (-1)^negative * magnitude * 2^exponent. A signalling NaN also stands for 0 * infinity. `reference` is the number's
+// reference exponent, of a code's number and of a product; of any other 0.
 template <class Integer>
 struct NumberOf {
     Kind kind;
     bool negative;
     Integer magnitude;
     int exponent;
+    int reference = 0;
 };
 
 typedef NumberOf<u128> Number;
@@ -74,6 +77,9 @@ inline u128 ones(int bits) { return bits >= 128 ? ~u128(0) : (u128(1) << bits) -
 inline constexpr int least_field(const Format& f) { return f.subnormals == NONE ? 0 : 1; }
 
 inline constexpr int min_exponent(const Format& f) { return least_field(f) - f.bias; }
+
+// Reference exponent of a zero, see section 2.
+inline constexpr int zero_reference(const Format& f) { return min_exponent(f) < -126 ? min_exponent(f) : -126; }
 
 inline constexpr int lsb_exponent(const Format& f) {
     return f.is_float ? min_exponent(f) - f.man_bits : -f.frac_bits;
@@ -113,7 +119,7 @@ inline Number decode(const Format& f, u128 code) {
     }
     if (f.encoding == POWER) {
         if (code == ones(f.width)) return {QUIET_NAN, false, 0, 0};
-        return {NUMBER, false, 1, static_cast<int>(code) - f.bias};
+        return {NUMBER, false, 1, static_cast<int>(code) - f.bias, static_cast<int>(code) - f.bias};
     }
     const bool negative = (code >> (f.width - 1)) != 0;
     const u128 field = (code >> f.man_bits) & ones(f.exp_bits), mantissa = code & ones(f.man_bits);
@@ -124,10 +130,11 @@ inline Number decode(const Format& f, u128 code) {
     if (f.encoding == FN && (code & ones(f.width - 1)) == ones(f.width - 1)) return {QUIET_NAN, false, 0, 0};
     if (f.encoding == FNUZ && code == sign_bit(f)) return {QUIET_NAN, false, 0, 0};
     if (field == 0 && (f.subnormals != NONE || mantissa == 0)) {
-        return {NUMBER, negative, f.subnormals == GRADUAL ? mantissa : 0, lsb_exponent(f)};
+        const u128 magnitude = f.subnormals == GRADUAL ? mantissa : 0;
+        return {NUMBER, negative, magnitude, lsb_exponent(f), magnitude ? min_exponent(f) : zero_reference(f)};
     }
     const int exponent = lsb_exponent(f) + static_cast<int>(field) - least_field(f);
-    return {NUMBER, negative, mantissa | (u128(1) << f.man_bits), exponent};
+    return {NUMBER, negative, mantissa | (u128(1) << f.man_bits), exponent, exponent + f.man_bits};
 }
 
 // -- section 2: exact products and sums --------------------------------------------------------------------------------
@@ -135,7 +142,7 @@ inline Number decode(const Format& f, u128 code) {
 inline Number multiply(const Number& a, const Number& b) {
     const bool negative = a.negative != b.negative;
     if (a.kind == NUMBER && b.kind == NUMBER) {
-        return {NUMBER, negative, a.magnitude * b.magnitude, a.exponent + b.exponent};
+        return {NUMBER, negative, a.magnitude * b.magnitude, a.exponent + b.exponent, a.reference + b.reference};
     }
     const bool zero_times_infinity = (a.kind == INFINITE && b.kind == NUMBER && b.magnitude == 0) ||
                                      (b.kind == INFINITE && a.kind == NUMBER && a.magnitude == 0);

@@ -92,8 +92,7 @@ class Prover {
     }
 
     bool products() {
-        const int bits = LANES * (SPEC.a.width + SPEC.b.width);
-        if (bits > 62 || uint64_t(1) << bits > MOST_PRODUCTS) return true;
+        if (OPERAND_CODE_BITS > 62 || uint64_t(1) << OPERAND_CODE_BITS % 63 > MOST_PRODUCTS) return true;
         products_ = all_products(crew_);
         const double space = std::ldexp(static_cast<double>(products_.size() + 1), ACC.width);
         complete_ = space <= static_cast<double>(settings_.most);

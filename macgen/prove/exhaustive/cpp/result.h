@@ -57,16 +57,17 @@ inline std::string hex(u128 x) {
     return hex(words, 2);
 }
 
-inline std::string list(const uint32_t* codes) {
+inline std::string list(const uint32_t* codes, int count) {
     std::string text;
-    for (int i = 0; i < LANES; ++i) text += (i ? ", " : "") + std::to_string(codes[i]);
+    for (int i = 0; i < count; ++i) text += (i ? ", " : "") + std::to_string(codes[i]);
     return "[" + text + "]";
 }
 
 inline std::string json(const Comparison& c) {
     const char* const names[] = {"step", "result", "fold"};
     return "{\"what\": \"" + std::string(names[c.what]) + "\", \"acc\": " + hex(c.acc) + ", \"addend\": " +
-           hex(c.addend) + ", \"a\": " + list(c.lanes.a) + ", \"b\": " + list(c.lanes.b) + ", \"a_scale\": " +
+           hex(c.addend) + ", \"a\": " + list(c.lanes.a, LANES) + ", \"b\": " + list(c.lanes.b, LANES) + ", \"a_scales\": " +
+           list(c.lanes.a_scale, LANE_SCALES) + ", \"b_scales\": " + list(c.lanes.b_scale, LANE_SCALES) + ", \"a_scale\": " +
            std::to_string(c.a_scale) + ", \"b_scale\": " + std::to_string(c.b_scale) + ", \"random\": " +
            std::to_string(c.random) + ", \"code\": " + hex(c.result.code) + ", \"flags\": " +
            std::to_string(c.result.flags) + "}";

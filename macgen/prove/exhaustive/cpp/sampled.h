@@ -156,18 +156,19 @@ class Sampler {
     struct Prepared {
         Lanes lanes;
         Made made;
-        Number products[LANES];
+        Number addends[LANES];
         unsigned flags = 0;
+        int count;
 
         Prepared(Worker& worker, const Lanes& operands) : lanes(operands), made(worker.units.product(operands)) {
-            for (int i = 0; i < LANES; ++i) products[i] = product_of(SPEC, lanes.a[i], lanes.b[i], flags);
+            count = addends_of(lanes, addends, flags);
         }
     };
 
     // Another state for a sum: one that nearly cancels it, one that is some binades away, any.
     static size_t partner(Random& random, const Finder& finder, const Prepared& prepared, int kind) {
         double sum = 0;
-        for (const Number& product : prepared.products) sum += value(product);
+        for (int i = 0; i < prepared.count; ++i) sum += value(prepared.addends[i]);
         if (kind == 3 || sum == 0 || !std::isfinite(sum)) return finder.any(random);
         const int span = ACC.is_float ? ACC.man_bits + 4 : 8;
         if (kind == 1) return finder.near(nearest_code(ACC, -sum * (1 + random.from(-4, 4) * std::ldexp(1.0, -span))));
@@ -185,7 +186,7 @@ class Sampler {
 
     static bool step(Worker& worker, Director& director, Reached& at, const Prepared& prepared) {
         unsigned flags = prepared.flags;
-        const ExactSum exact = ::step(SPEC, decode(ACC, at.code), prepared.products, LANES, flags);
+        const ExactSum exact = ::step(SPEC, decode(ACC, at.code), prepared.addends, prepared.count, flags);
         const uint32_t random = director.number<STEP_RANDOM_BITS>(SPEC.acc, exact);
         const Sum sum = worker.units.add(at.state, prepared.made.operand, random);
         Result wanted = rounded(SPEC.acc, exact, random);

@@ -126,16 +126,9 @@ class FoldSampler {
         double factor = 1;
         if (SPEC.has_scales) {
             for (uint32_t& scale : scales) {
-                scale = static_cast<uint32_t>(random.bits() & static_cast<uint64_t>(ones(SPEC.scale.width)));
                 // Most often near 1, so that more than the ends of the range is met.
-                if (SPEC.scale.encoding == POWER && random.from(0, 3)) {
-                    scale = static_cast<uint32_t>(std::clamp(SPEC.scale.bias + random.from(-12, 12), 0, (1 << SPEC.scale.width) - 2));
-                } else if (SPEC.scale.encoding != POWER && SPEC.scale.exp_bits > 4 && random.from(0, 3)) {
-                    const uint64_t fields = ones(SPEC.scale.exp_bits), below = ones(SPEC.scale.man_bits);
-                    const int field = std::clamp(SPEC.scale.bias + random.from(-12, 12), 0, static_cast<int>(fields));
-                    scale = static_cast<uint32_t>((scale & ~(fields << SPEC.scale.man_bits)) | (uint64_t(field) << SPEC.scale.man_bits));
-                    if (random.coin()) scale &= ~static_cast<uint32_t>(below >> random.from(0, SPEC.scale.man_bits));
-                }
+                const bool near = (SPEC.scale.encoding == POWER || SPEC.scale.exp_bits > 4) && random.from(0, 3);
+                scale = near ? scale_near(random, random.from(-12, 12)) : static_cast<uint32_t>(random.code(SPEC.scale));
                 const double of_one = value(decode(SPEC.scale, scale));
                 factor *= of_one == 0 ? 1 : of_one;
             }

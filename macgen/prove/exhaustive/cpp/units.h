@@ -40,10 +40,16 @@ using FoldOperand = Vector<FOLD_OPERAND_BITS>;
 inline const State ZERO_STATE{ZERO_WORDS};
 inline const TotalState ZERO_TOTAL{ZERO_TOTAL_WORDS};
 
-// The operands of a step.
+// The operands of a step, and the scales of its blocks of lanes, where they have any.
 struct Lanes {
-    uint32_t a[LANES], b[LANES];
+    static constexpr int BLOCKS = LANE_SCALES ? LANE_SCALES : 1;
+    uint32_t a[LANES], b[LANES], a_scale[BLOCKS], b_scale[BLOCKS];
 };
+
+// What a step adds of them; returns how many numbers. See addends_of.
+inline int addends_of(const Lanes& lanes, Number* addends, unsigned& flags) {
+    return addends_of(SPEC, lanes.a, lanes.b, LANES, lanes.a_scale, lanes.b_scale, addends, flags);
+}
 
 inline uint64_t mix(uint64_t x) {
     x ^= x >> 32;
@@ -103,6 +109,10 @@ class Units {
     Made product(const Lanes& lanes, [[maybe_unused]] bool present = true) {
         set_port(product_.a, packed<SPEC.a.width>(lanes.a).words);
         set_port(product_.b, packed<SPEC.b.width>(lanes.b).words);
+#if LANE_SCALES
+        set_port(product_.a_scale, packed<SPEC.scale.width>(lanes.a_scale).words);
+        set_port(product_.b_scale, packed<SPEC.scale.width>(lanes.b_scale).words);
+#endif
 #if IDLES
         product_.present = present;
 #endif
@@ -227,13 +237,13 @@ class Units {
         return v;
     }
 
-    // Codes side by side, lane 0 lowest.
-    template <int WIDTH_OF_CODE>
-    static Vector<WIDTH_OF_CODE * LANES> packed(const uint32_t* codes) {
-        Vector<WIDTH_OF_CODE * LANES> v{};
-        for (int lane = 0, low = 0; lane < LANES; ++lane, low += WIDTH_OF_CODE) {
-            v.words[low / 64] |= uint64_t(codes[lane]) << (low % 64);
-            if (low % 64 + WIDTH_OF_CODE > 64) v.words[low / 64 + 1] |= uint64_t(codes[lane]) >> (64 - low % 64);
+    // Codes side by side, the first one lowest.
+    template <int WIDTH_OF_CODE, int COUNT>
+    static Vector<WIDTH_OF_CODE * COUNT> packed(const uint32_t (&codes)[COUNT]) {
+        Vector<WIDTH_OF_CODE * COUNT> v{};
+        for (int i = 0, low = 0; i < COUNT; ++i, low += WIDTH_OF_CODE) {
+            v.words[low / 64] |= uint64_t(codes[i]) << (low % 64);
+            if (low % 64 + WIDTH_OF_CODE > 64) v.words[low / 64 + 1] |= uint64_t(codes[i]) >> (64 - low % 64);
         }
         return v;
     }
