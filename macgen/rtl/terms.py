@@ -89,13 +89,14 @@ class TermPlan:
         return self._window(self.term)
 
     def _numbers(self, product: Addend) -> Addend:
-        return Addend.of_sum(product, self.group) if self.group > 1 else product
+        # Groups that are zero have the exponent of their scales.
+        return replace(Addend.of_sum(product, self.group), has_zero_exponents=True) if self.group > 1 else product
 
     def _times_scales(self, number: Addend, zero: int | None) -> Addend:
         scale = self.spec.scale
         if scale is None or not self.spec.scales_lanes:
             return number
-        return replace(Scaler.scaled_addend(number, scale, zero), has_zero_exponents=True)
+        return Scaler.scaled_addend(number, scale, zero)
 
     def _window(self, term: Addend) -> ReferenceWindow:
         spec, acc = self.spec, self.spec.acc

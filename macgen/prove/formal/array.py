@@ -73,8 +73,8 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     spec, ports = design.spec, modules[f"{name}_pe"]
     marks = marks_of(ports, "control_in__")
     operands = design.operand_vectors
-    # Scales count where a chunk ends.
-    counts = {key: "fold" if key.endswith("_scale") else "step" for key in operands}
+    # Scales of chunks count where a chunk ends.
+    counts = {key: "fold" if key.endswith("_scale") and spec.scales_chunks else "step" for key in operands}
     longest = spec.rows + spec.cols - 1
     body = [BEGUN, _core_instance(design, name, modules), *(f"  wire mark_{mark};\n" for mark in marks)]
     connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
@@ -95,7 +95,7 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
                 same.append(f"(~{counts[key]}_{place} | {port}_{place} == {sent})")
             fed.append(f"({' & '.join(same)})")
     body.append(f"  wire ok_fed = ~begun | {conjunction(fed)};\n")
-    scales = ", and at a chunk's end its scales," if spec.scale is not None else ""
+    scales = ", and at a chunk's end its scales," if spec.scales_chunks else " and scales" if spec.scales_lanes else ""
     claim = f"each PE gets the operands{scales} of its row and column with the marks of their beat"
     properties = (Property("fed", claim),)
     inputs = {"a_valid": 1, "b_valid": 1, "a_first": 1, "a_last": 1, "c_ready": 1}

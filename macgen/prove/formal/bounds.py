@@ -11,7 +11,9 @@ from macgen.prove.formal.states import FloatStates, aligned_valid, code_valid, s
 from macgen.prove.verilog_text import Ports, conjunction, delayed
 from macgen.rtl import Design
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath
+from macgen.rtl.units.exact_number import Addend
 from macgen.rtl.units.rounded_sum import RoundedSum
+from macgen.spec import MacSpec
 
 
 def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
@@ -36,6 +38,8 @@ def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         bench.makes_number("rounded", "rounding", "rounded", design.product, "exact_valid")
     if spec.lanes > 1 and design.window is None:
         _lanes(bench, design)
+    if spec.scales_lanes:
+        _terms(bench, design)
     output = bench.output(arithmetic, design.outer is None and design.out is None)
     if design.window is None:
         _accumulator(bench, arithmetic, "product", "adder", output, spec.interleave)
@@ -64,12 +68,8 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         bench.body.append(_state(design.steps, "chunk", chunk))
         bench.unit("number", {}, {"value": "chunk"}, {"number": "chunk_sum"})
         bench.makes_number("chunk_sum", "number", "number", design.chunk_sum, "chunk_valid")
-        if spec.scale is not None:
-            bench.any_number("unscaled", "scaler", "number", design.chunk_sum)
-            bench.inputs |= {"a_scale": spec.scale.width, "b_scale": spec.scale.width}
-            nets = {"a_scale": "a_scale", "b_scale": "b_scale"}
-            bench.unit("scaler", nets, {"number": "unscaled"}, {"scaled": "scaled"})
-            bench.makes_number("scaled", "scaler", "scaled", result.rounded_sum.addend, "unscaled_valid")
+        if spec.scales_chunks:
+            _scaler(bench, spec, design.chunk_sum, result.rounded_sum.addend)
         output = bench.output(result, rounding is None)
         _accumulator(bench, outer, "outer_operand", "outer_adder", output, spec.interleave)
     if rounding is not None:
@@ -110,6 +110,31 @@ def _same_sign(rounding: RoundedSum, finite: str) -> str:
     if isinstance(fmt, FloatFormat) and rounding.overflow == "nan":
         others += f" | result_code == {fmt.nan_code}"
     return f"(~({finite}) | {others} | result_code[{fmt.width - 1}] == {negative})"
+
+
+def _scaler(bench: Bench, spec: MacSpec, number: Addend, scaled: Addend) -> None:
+    """Claim that what is multiplied by scales becomes a number that is added."""
+    assert spec.scale is not None
+    bench.any_number("unscaled", "scaler", "number", number)
+    bench.inputs |= {"a_scale": spec.scale.width, "b_scale": spec.scale.width}
+    nets = {"a_scale": "a_scale", "b_scale": "b_scale"}
+    bench.unit("scaler", nets, {"number": "unscaled"}, {"scaled": "scaled"})
+    bench.makes_number("scaled", "scaler", "scaled", scaled, "unscaled_valid")
+
+
+def _terms(bench: Bench, design: Design) -> None:
+    """Claim that products, and the sums of groups of them, become terms."""
+    plan = design.terms
+    assert plan is not None
+    if plan.group > 1:
+        addends = {f"numbers__{index}": f"addend_{index}" for index in range(plan.group)}
+        for member, bundle in addends.items():
+            bench.any_number(bundle, "group_sum", member, plan.product)
+        bench.unit("group_sum", {}, addends, {"sum": "group"})
+        bench.makes_number(
+            "group", "group_sum", "sum", plan.number, " & ".join(f"{bundle}_valid" for bundle in addends.values())
+        )
+    _scaler(bench, design.spec, plan.number, plan.term)
 
 
 def _lanes(bench: Bench, design: Design) -> None:
@@ -181,9 +206,10 @@ def _aligned_accumulator(bench: Bench, design: Design, output: str) -> None:
     assert window is not None
     assert isinstance(arithmetic, FloatDatapath)
     state, lanes = bench.members("aligned_adder", "acc"), bench.members("aligned_adder", "lanes")
-    products = {f"numbers__{lane}": f"product_{lane}" for lane in range(spec.lanes)}
+    count, number = (spec.lanes, design.product) if design.terms is None else (design.terms.count, design.terms.term)
+    products = {f"numbers__{index}": f"product_{index}" for index in range(count)}
     for member, bundle in products.items():
-        bench.any_number(bundle, "aligner", member, design.product)
+        bench.any_number(bundle, "aligner", member, number)
     bench.unit("aligner", {}, products, {"aligned": "aligned"})
     bench.free("lanes", lanes)
     bench.free("acc", state)

@@ -86,7 +86,7 @@ def _folds(arithmetic: Arithmetic, at: str, late: int) -> str:
     """Return Verilog for what folds do to the total, some cycles later than their marks."""
     spec, steps, tables, flag_bits = arithmetic.spec, arithmetic.steps, arithmetic.folds, arithmetic.flag_bits
     if spec.has_outer_adder:
-        what = scaled("sum", f"p{at}", f"q{at}") if spec.scale is not None else "sum"
+        what = scaled("sum", f"p{at}", f"q{at}") if spec.scales_chunks else "sum"
         chunk = {
             "chunk_sum": what,
             "chunk_known": "sum_known",

@@ -21,10 +21,11 @@ from macgen.prove.formal.units import (
     Arithmetic,
     combines_lanes,
     rounded,
+    scaled,
     tree_flags,
     zero_state,
 )
-from macgen.prove.verilog_text import Ports, delayed, instance, joined
+from macgen.prove.verilog_text import Ports, delayed, instance, joined, part
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 
@@ -47,7 +48,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
     stages, turns = spec.pipeline, spec.interleave
     scales = ("p", "q") if spec.scale is not None else ()
     inputs = {"shift": 1, "result_in": ports["result_in"][1], **{f"mark_{mark}": 1 for mark in marks}}
-    inputs |= {"x": spec.lanes, "y": spec.lanes, **dict.fromkeys(scales, 1)}
+    inputs |= {"x": spec.lanes, "y": spec.lanes, **dict.fromkeys(scales, spec.scales_in_beat)}
     if "seed" in ports:
         inputs["seed"] = ports["seed"][1]
     legal = _obeyed_marks(spec)
@@ -80,7 +81,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         *(delayed(mark, stages, True) for mark in marks),
         *(delayed(bit, stages, False, inputs[bit]) for _, bit in sides),
         slots(turns),
-        _product(spec),
+        _product(design),
         interpreter(arithmetic, "_" + str(stages), finish),
         _results(spec, ports["result_out"][1], finish),
         f"""\
@@ -127,8 +128,9 @@ def _obeyed_marks(spec: MacSpec) -> dict[str, str]:
     return legal | {"done": f"mark_done & {'fold' if folds else 'step'}"}
 
 
-def _product(spec: MacSpec) -> str:
+def _product(design: Design) -> str:
     """Return Verilog for `product` and its flags, as they are when the adder takes them; see AbstractUnits."""
+    spec, terms = design.spec, design.terms
     last, products, text = spec.pipeline - 1, [], ""
     for lane in range(spec.lanes):
         text += f"  wire exact_{lane} = `LOOK_UP(product_table, x[{lane}], y[{lane}]);\n"
@@ -138,7 +140,17 @@ def _product(spec: MacSpec) -> str:
     if spec.product is not None:
         flags = [f"({product} ? rounding_flags : {FLAG_BITS}'b0)" for product in products]
         products = [rounded(product) for product in products]
-    text += f"  wire [{spec.lanes - 1}:0] products = {joined(reversed(products))};\n"
+    if terms is not None and spec.block is not None:
+        made = []
+        for index in range(terms.count):
+            group = products[index * terms.group : (index + 1) * terms.group]
+            block = index * terms.group // spec.block
+            mask = part("group_mask", index, terms.group)
+            text += f"  wire group_{index} = ^({joined(reversed(group))} & {mask});\n"
+            text += f"  wire term_{index} = {scaled(f'group_{index}', f'p_{last}[{block}]', f'q_{last}[{block}]')};\n"
+            made.append(f"term_{index}")
+        products = made
+    text += f"  wire [{len(products) - 1}:0] products = {joined(reversed(products))};\n"
     combined = combines_lanes(spec)
     text += f"  wire multiplied = {'^(products & lane_mask)' if combined else 'products[0]'};\n"
     if tree_flags(spec):

@@ -58,7 +58,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         )
     hardware = {"hardware_count": bits, "hardware_fresh": 1, "hardware_first_chunk": 1} if spec.chunk else {}
     hardware |= {f"hardware_{key}": (turns - 1).bit_length() for key in ("slot", "turn") if turns > 1}
-    scales = {"p": 1, "q": 1} if spec.scale is not None else {}
+    scales = {"p": 1, "q": 1} if spec.scales_chunks else {}
     flags = {"product_flags": flag_bits} if raises_with_product(spec) else {}
     body = [
         *(f"  wire {mark};\n" for mark in marks),
@@ -173,7 +173,7 @@ def _contract_folds(arithmetic: Arithmetic) -> str:
     | {tables.raised("next_c", "total_c")});"""
     return f"""\
   wire total_base_c = chunk_is_first ? 1'b0 : total_c;
-  wire scaled_c = {scaled("next_c", "p", "q") if spec.scale is not None else "next_c"};
+  wire scaled_c = {scaled("next_c", "p", "q") if spec.scales_chunks else "next_c"};
   wire folded_c = {tables.sum("total_base_c", "scaled_c")};
   wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | {steps.deferred_by("next_c")}
     | (chunk_is_first ? {flag_bits}'b0 : total_flags_c)

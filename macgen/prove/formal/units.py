@@ -3,9 +3,9 @@
 An accumulator state, an addend, a product and a scale carry one bit each, in every bit of their vectors; what computes
 with them is any function of such bits, the same one everywhere (tables that the solver chooses), but for one thing:
 where a PE counts on that it does not matter which addend is the accumulator, as it loads products as they are, the
-tables of its proof are symmetric. The lanes' products become the parity of any of them. Vectors whose bits disagree
-decode to any bit. A beat that is lost, repeated or out of order, and a member that a multiplexer forgets, then change a
-result for some function.
+tables of its proof are symmetric. The lanes' products become the parity of any of them; so does a group of them before
+its scales. Vectors whose bits disagree decode to any bit. A beat that is lost, repeated or out of order, and a member
+that a multiplexer forgets, then change a result for some function.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from amaranth.hdl import Shape
 
 from macgen.numerics.flags import FLAG_BITS
-from macgen.prove.verilog_text import Ports, decoded, joined, module
+from macgen.prove.verilog_text import Ports, decoded, joined, module, part
 from macgen.rtl import Design
 from macgen.spec import MacSpec
 
@@ -118,7 +118,9 @@ class Arithmetic:
         if spec.product is not None:
             widths |= {"rounding_table": 2, "rounding_flags": self.flag_bits}
         if combines_lanes(spec):
-            widths["lane_mask"] = spec.lanes
+            widths["lane_mask"] = added_numbers(self.design)
+        if spec.scales_lanes:
+            widths["group_mask"] = spec.lanes
         if tree_flags(spec):
             widths["lane_flags"] = self.flag_bits
         widths |= self.steps.widths | self.folds.widths
@@ -130,6 +132,11 @@ class Arithmetic:
 def combines_lanes(spec: MacSpec) -> bool:
     """Whether what a step adds is made of several products."""
     return spec.lanes > 1 or spec.aligned_bits is not None or spec.exponent_bits is not None
+
+
+def added_numbers(design: Design) -> int:
+    """Return how many numbers a step adds to the accumulator."""
+    return design.spec.lanes if design.terms is None else design.terms.count
 
 
 def tree_flags(spec: MacSpec) -> bool:
@@ -148,7 +155,7 @@ def rounded(bit: str) -> str:
 
 
 def scaled(bit: str, a_scale: str, b_scale: str) -> str:
-    """Return a chunk sum times its scales."""
+    """Return a chunk sum, or what lanes' products become, times its scales."""
     return f"scale_table[{{{bit}, {a_scale}, {b_scale}}}]"
 
 
@@ -263,14 +270,17 @@ class AbstractUnits:
             self._add("rounding", body, ["rounding_table", "rounding_flags"])
         if not combines_lanes(spec):
             return
+        if spec.scales_lanes:
+            self._terms()
         unit, numbered, out = (
             ("lanes", "products", "sum") if self.design.window is None else ("aligner", "numbers", "aligned")
         )
-        body = f"  wire [{spec.lanes - 1}:0] lane_mask;\n"
-        for lane in range(spec.lanes):
+        count = added_numbers(self.design)
+        body = f"  wire [{count - 1}:0] lane_mask;\n"
+        for lane in range(count):
             members = self._ports(unit, f"{numbered}__{lane}__", "input")
             body += decoded(f"v_{lane}", joined(members), sum(members.values()))
-        body += f"  wire v = ^({joined(f'v_{lane}' for lane in reversed(range(spec.lanes)))} & lane_mask);\n"
+        body += f"  wire v = ^({joined(f'v_{lane}' for lane in reversed(range(count)))} & lane_mask);\n"
         body += _all_bits(self._ports(unit, f"{out}__", "output"), "v")
         tables = ["lane_mask"]
         if tree_flags(spec):
@@ -280,6 +290,28 @@ class AbstractUnits:
             body += "  assign flags = 0;\n"
         self._add(unit, body, tables)
 
+    def _terms(self) -> None:
+        """Add what makes terms of products: the parity of any of a group's, and any function of it and its scales."""
+        spec, plan = self.spec, self.design.terms
+        assert plan is not None
+        assert spec.scale is not None
+        assert spec.block is not None
+        body = f"  wire [7:0] scale_table;\n  wire [{spec.lanes - 1}:0] group_mask;\n"
+        for lane in range(spec.lanes):
+            members = self._ports("terms", f"products__{lane}__", "input")
+            body += decoded(f"v_{lane}", joined(members), sum(members.values()))
+        for block in range(spec.scales_in_beat):
+            body += decoded(f"p_{block}", part("a_scale", block, spec.scale.width), spec.scale.width)
+            body += decoded(f"q_{block}", part("b_scale", block, spec.scale.width), spec.scale.width)
+        for index in range(plan.count):
+            lanes = range(index * plan.group, (index + 1) * plan.group)
+            mask = part("group_mask", index, plan.group)
+            body += f"  wire u_{index} = ^({joined(f'v_{lane}' for lane in reversed(lanes))} & {mask});\n"
+            block = lanes[0] // spec.block
+            term = scaled(f"u_{index}", f"p_{block}", f"q_{block}")
+            body += _all_bits(self._ports("terms", f"terms__{index}__", "output"), term)
+        self._add("terms", body, ["scale_table", "group_mask"])
+
     def _chunk_sums(self, zero: Mapping[str, int]) -> None:
         steps, numbers = Arithmetic(self.design).steps, self._ports("number", "number__", "output")
         self._add(
@@ -287,7 +319,7 @@ class AbstractUnits:
             self._state_in("number", "value__", zero) + self._deferred("flags", steps) + _all_bits(numbers, "s"),
             [steps.deferred],
         )
-        if self.spec.scale is None:
+        if self.spec.scale is None or not self.spec.scales_chunks:
             return
         width = self.spec.scale.width
         members = self._ports("scaler", "number__", "input")
