@@ -15,13 +15,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from macgen.errors import ToolError
-from macgen.lifetime import started
+from macgen.errors import MacgenError, ToolError
+from macgen.lifetime import started, temporary_directory
 from macgen.tools.work import cache_variables
 
 _RUN_WHEEL = "import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
@@ -250,18 +249,22 @@ def _from_wheel(name: str, recipe: _Recipe, wheel: str) -> Tool | None:
 
 def _from_executable(name: str, recipe: _Recipe, path: Path) -> Tool:
     environment = dict(os.environ)
-    with contextlib.suppress(OSError):  # there may be none
-        environment["TMPDIR"] = tempfile.gettempdir()  # Icarus asks for one that is there even to tell its version
     try:
-        with started(
-            [path, recipe.version_option],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
+        with contextlib.ExitStack() as stack:
+            # Icarus asks for one that is there even to tell its version, and leaves its files there when it is killed.
+            with contextlib.suppress(MacgenError):  # there may be none
+                environment["TMPDIR"] = str(stack.enter_context(temporary_directory()).path)
+            process = stack.enter_context(
+                started(
+                    [path, recipe.version_option],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                )
+            )
             answer, _ = process.communicate(timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Tool(name, recipe.purpose, recipe.install_hint, problem=f"{path} cannot be run ({error})")

@@ -59,7 +59,9 @@ def stopped(files, name: str, number: int, moment: float | str, place, *, to_all
     if outcome.caught and outcome.code != 0:
         # Where an interrupt passes through `exec`, Python ends by the signal itself; to a shell both are 130.
         assert outcome.code in (130, -signal.SIGINT), outcome
-        assert (outcome.stdout, outcome.stderr.strip()) == ("", "macgen: interrupted"), outcome
+        # What it had printed before, or all of it where the signal came after the last line, is no fault.
+        assert outcome.stderr.strip() == "macgen: interrupted", outcome
+        assert "Traceback" not in outcome.stdout, outcome
         assert outcome.seconds < 10, outcome
     return outcome
 
@@ -87,5 +89,5 @@ def test_a_command_that_is_stopped_while_a_tool_runs_leaves_nothing(name, number
 def test_commands_stopped_at_many_moments_leave_nothing(name, files, tmp_path):
     draw = random.Random(name)
     longest = COMMANDS[name][1]
-    for _ in range(min(40, 8 + 60 // longest)):
+    for _ in range(min(20, 6 + 20 // longest)):
         stopped(files, name, draw.choice(SIGNALS), draw.uniform(0, longest), tmp_path)

@@ -98,6 +98,17 @@ def test_a_stranger_with_a_tools_name_is_not_used(tmp_path, monkeypatch):
     assert "does not tell a version" in tool.problem
 
 
+def test_a_tool_that_leaves_files_when_it_tells_its_version(tmp_path, monkeypatch):
+    places = tmp_path / "places"
+    places.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(places))
+    monkeypatch.setenv("TMPDIR", str(places))
+    chosen = executable(tmp_path / "sta", 'echo left > "$TMPDIR/left"; echo 2.6.0')
+    monkeypatch.setenv("MACGEN_STA", str(chosen))
+    assert tools.find("sta").version == "2.6.0"
+    assert not list(places.iterdir())
+
+
 def test_run_keeps_command_and_output_in_the_log(tmp_path):
     log = tmp_path / "logs" / "run.log"
     script = "import sys; print('out'); print('err', file=sys.stderr)"
