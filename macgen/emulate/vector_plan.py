@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from macgen.emulate.alignment import Alignment, Cut, alignment
 from macgen.emulate.carrier import CARRIERS, FLOAT32, Carrier
 from macgen.emulate.value_range import OVERFLOW_SPECIAL, OperandFacts, ValueRange, grown_bound
 from macgen.emulate.vector_rounding import RoundingPlan, Terms, fixed_rounding, float_rounding
@@ -25,6 +26,7 @@ class VectorPlan:
         outer: how chunk sums are added by another adder; None: the inner one folds.
         copies: whether the first chunk's sum is copied to the outer accumulator.
         lsb_exponent: every term of a step is a multiple of 2 to this power.
+        alignment: the numbers with which steps are aligned, if they are.
     """
 
     carrier: Carrier
@@ -33,6 +35,7 @@ class VectorPlan:
     outer: RoundingPlan | None
     copies: bool
     lsb_exponent: int
+    alignment: Alignment | None = None
 
     scales = (1.0, 1.0)  # of operands, when they are packed
 
@@ -54,6 +57,8 @@ def choose_vectors(
         bound: a bound of the sum of their products' magnitudes.
         scales: what is known of both operands' scales.
     """
+    if spec.scales_lanes:
+        return None
     formats = [fmt for fmt in (spec.product, spec.acc, spec.outer_format) if isinstance(fmt, FloatFormat)]
     if any(fmt.min_exponent > MOST_MIN_EXPONENT for fmt in formats):
         return None  # what rounds sums on the subnormal grid would be beyond the carrier
@@ -61,8 +66,8 @@ def choose_vectors(
     found = [plan for plan in plans if plan is not None]
     if not found:
         return None
-    plan = min(found, key=lambda plan: plan.inner.odd)  # of equals the first
-    if not (spec.has_outer_adder or (spec.aligned_bits is not None and spec.chunk is not None)):
+    plan = min(found, key=lambda plan: plan.inner.odd and not spec.aligns)  # of equals the first
+    if not (spec.has_outer_adder or (spec.aligns and spec.chunk is not None)):
         return plan
     if not isinstance(spec.acc, FloatFormat):
         sums = ValueRange.of_format(spec.acc)
@@ -100,18 +105,18 @@ def _within(
             return None
         addends = ValueRange.of_format(spec.product)
     tree = spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1
-    aligned = None if spec.aligned_bits is None else (spec.aligned_bits, spec.lanes)
-    if aligned is not None and not finite:
+    cut = Cut.of(spec)
+    if cut is not None and not finite:
         return None
-    if aligned is not None and product is not None and product.ends in ("not_a_number", "infinite", "infinite_down"):
+    if cut is not None and product is not None and product.ends in ("not_a_number", "infinite", "infinite_down"):
         return None  # products that are too large become what has no binade to be aligned with
-    if aligned is None and not tree:
+    if cut is None and not tree:
         addends = addends.summed(spec.lanes)
         if not carrier.represents(addends):
             return None
     grown = grown_bound(bound, length, spec) if finite else math.inf
     specials = not finite or spec.overflow in OVERFLOW_SPECIAL
-    terms = Terms(addends, bound=grown, specials=specials, aligned=aligned)
+    terms = Terms(addends, bound=grown, specials=specials, cut=cut)
     inner = _rounding(carrier, spec, spec.acc, spec.rounding, terms)
     if inner is None:
         return None
@@ -119,7 +124,11 @@ def _within(
         return None
     if product is not None and product.mode == "down" and inner.mode is None:
         return None  # x - x would be -0, and the rule `none` leaves that alone
-    return VectorPlan(carrier, product, inner, None, True, addends.lsb_exponent)
+    plan = VectorPlan(carrier, product, inner, None, True, addends.lsb_exponent)
+    if cut is None:
+        return plan
+    aligned = alignment(carrier, spec, cut, plan.lsb_exponent, operands)
+    return None if aligned is None else replace(plan, alignment=aligned)
 
 
 def _rounding(carrier: Carrier, spec: MacSpec, fmt: Format, rounding: Rounding, terms: Terms) -> RoundingPlan | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.integer_plan import IntegerPlan, choose_integers
-from macgen.emulate.operands import Operand, Seen, available
+from macgen.emulate.operands import Operand, Seen, available, reference_exponents
 from macgen.emulate.random_numbers import States
 from macgen.emulate.value_range import OperandFacts
 from macgen.emulate.vector_kernel import Block, Kernel
@@ -138,6 +138,7 @@ def _computed(problem: Problem) -> Values | None:
         block = Block(
             packed.left,
             packed.panels,
+            _exponents(problem, packed),
             results,
             _scales(problem, plan, kernel.width, part),
             None if problem.states is None else problem.states[part.rows, part.columns],
@@ -239,6 +240,15 @@ def _pack(problem: Problem, part: Part, layout: Layout, before: _Packed | None) 
         lines = problem.right.part(*of_right)
         panels, seen_right = lines.panels(layout.dtype, layout.width, problem.threads, layout.scales[1])
     return _Packed(layout, of_left, of_right, left, panels, (seen_left, seen_right))
+
+
+def _exponents(problem: Problem, packed: _Packed) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return the reference exponents of packed operands where steps are aligned by them."""
+    if problem.spec.exponent_bits is None:
+        return None
+    left = reference_exponents(packed.left, problem.left.fmt, problem.threads, twice=not problem.pairs)
+    panels = reference_exponents(packed.panels, problem.right.fmt, problem.threads)
+    return left, panels
 
 
 def _scales(
