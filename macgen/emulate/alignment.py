@@ -9,6 +9,7 @@ from macgen.emulate.carrier import FLOAT32, Carrier
 from macgen.emulate.value_range import ValueRange
 from macgen.numerics import FloatFormat, Rounding
 from macgen.spec import MacSpec
+from macgen.spec_lanes import exact_sum_bits, largest_product
 
 Whole = Literal["integers", "values", "halves"]
 """`Whole` of vector_steps.h."""
@@ -37,9 +38,15 @@ class Cut:
     @classmethod
     def of(cls, spec: MacSpec) -> "Cut | None":
         """Return how a spec cuts, if it does."""
-        if spec.exponent_bits is not None:
-            return cls(spec.exponent_bits, spec.lanes, 2)  # products are not normalised
-        return None if spec.aligned_bits is None else cls(spec.aligned_bits, spec.lanes, 1)
+        if spec.exponent_bits is None:
+            return None if spec.aligned_bits is None else cls(spec.aligned_bits, spec.lanes, 1)
+        above, group = 2, spec.lane_sum.group  # products are not normalised
+        if group > 1:
+            largest, lsb_exponent = largest_product(spec.a, spec.b)
+            above = max(exact_sum_bits(group, largest, lsb_exponent) + lsb_exponent, 1)
+        if spec.scales_lanes and isinstance(spec.scale, FloatFormat):
+            above += 2
+        return cls(spec.exponent_bits, spec.lanes // group, above)
 
     def whole(self, carrier: Carrier, rounding: Rounding) -> Whole | None:
         """Return how a carrier adds the integers that are left, or None where their sums may be too large for it.
@@ -77,7 +84,12 @@ class Alignment:
 
 
 def alignment(
-    carrier: Carrier, spec: MacSpec, cut: Cut, lsb_exponent: int, operands: tuple[ValueRange, ValueRange]
+    carrier: Carrier,
+    spec: MacSpec,
+    cut: Cut,
+    lsb_exponent: int,
+    operands: tuple[ValueRange, ValueRange],
+    scales: tuple[ValueRange, ...] = (),
 ) -> Alignment | None:
     """Return the numbers of a step in a carrier, or None where some exponent is beyond it.
 
@@ -90,6 +102,7 @@ def alignment(
         cut: how its steps cut.
         lsb_exponent: every term is a multiple of 2 to this power.
         operands: bounds of both operands' numbers.
+        scales: bounds of the scales that belong to lanes.
     """
     acc = spec.acc
     assert isinstance(acc, FloatFormat)
@@ -100,12 +113,12 @@ def alignment(
     found = Alignment(2.0**least, 2.0**-cut.places, inverse, least, together=cut.together)
     if spec.exponent_bits is None:
         return found
-    top = 0
+    top = sum(_top_reference(spec.scale, values) for values in scales)
     for fmt, values in zip((spec.a, spec.b), operands, strict=True):
         assert isinstance(fmt, FloatFormat)
         if min(fmt.min_exponent, values.lsb_exponent) < carrier.min_exponent > fmt.min_exponent:
             return None  # subnormal numbers of the carrier that are normal ones of the format
-        top += max(fmt.min_exponent, values.top_exponent - 1)
+        top += _top_reference(fmt, values) if spec.lane_sum.group == 1 else 0
     if top > carrier.max_exponent - carrier.precision:
         return None
     missing = max(zero_reference(spec.a) + zero_reference(spec.b), least)
@@ -113,6 +126,11 @@ def alignment(
     powers = (2.0**exponent if exponent >= carrier.min_exponent else 0.0 for exponent in of_acc)
     zero_acc, least_acc = powers
     return replace(found, missing=missing, zero_acc=zero_acc, least_acc=least_acc)
+
+
+def _top_reference(fmt: object, values: ValueRange) -> int:
+    """Return the largest reference exponent that some of a format's numbers can have."""
+    return max(values.top_exponent - 1, fmt.min_exponent if isinstance(fmt, FloatFormat) else -(1 << 14))
 
 
 def zero_reference(fmt: object) -> int:

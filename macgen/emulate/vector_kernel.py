@@ -50,17 +50,16 @@ def kernel_text(spec: MacSpec, plan: VectorPlan | IntegerPlan, *, pairs: bool) -
         taps = ", ".join(map(str, lfsr.taps[1:]))
         registers = f"Registers<{lfsr.width}, {taps}, {shifts_to_next(spec)}, {spec.random_bits}>"
     outer_carrier = carrier if outer is None else outer.carrier
-    kinds = (
-        f"LaneSum::{lane_sum}, Whole::{plan.inner.whole}, {spec.lanes if tree else 1}, rows, vectors, {_word(pairs)}"
-    )
+    scaled = spec.scale is not None and not spec.scales_lanes
+    lanes = f"LaneSum::{lane_sum}, Whole::{plan.inner.whole}, {spec.lane_sum.group}, {spec.lanes if tree else 1}"
     modes = f"Mode::{inner_mode(plan)}", f"Mode::{(outer and outer.mode) or 'nearest'}"
     return f"""constexpr int rows = {rows}, vectors = {vectors};
 using Product = {_rounding_type(carrier, plan.product)};
 using Sum = {_rounding_type(carrier, plan.inner)};
 using Outer = {_rounding_type(outer_carrier, outer)};
-using Step = Steps<{_type(carrier)}, Product, Sum, {kinds}>;
+using Step = Steps<{_type(carrier)}, Product, Sum, {lanes}, rows, vectors, {_word(pairs)}>;
 using Tiles = Kernel<Step, rows, vectors, {_word(pairs)}, {modes[0]}, Fold::{fold}, {_type(outer_carrier)}, Outer,
-                     {modes[1]}, {_word(spec.scale is not None)}, RandomPlace::{place}, {registers}>;
+                     {modes[1]}, {_word(scaled)}, RandomPlace::{place}, {registers}>;
 """
 
 
@@ -256,7 +255,8 @@ class Block:
     Attributes:
         left: (rows, products) in the carrier; of pairs, panels.
         panels: (panels, products, width) in the carrier.
-        exponents: reference exponents of both, as `operands.reference_exponents` returns them, if they are asked for.
+        exponents: reference exponents of both, as `operands.reference_exponents` returns them, or those of their
+            groups, (rows, groups) and (panels, groups, width); None where they are not asked for.
         results: (rows, columns) to be written.
         scales: (rows, chunks) of all chunks and (chunks, columns filled up), in the outer accumulator's carrier.
         states: (rows, columns) of random numbers.

@@ -57,12 +57,13 @@ def choose_vectors(
         bound: a bound of the sum of their products' magnitudes.
         scales: what is known of both operands' scales.
     """
-    if spec.scales_lanes:
-        return None
     formats = [fmt for fmt in (spec.product, spec.acc, spec.outer_format) if isinstance(fmt, FloatFormat)]
     if any(fmt.min_exponent > MOST_MIN_EXPONENT for fmt in formats):
         return None  # what rounds sums on the subnormal grid would be beyond the carrier
-    plans = [_within(carrier, spec, length, a, b, bound) for carrier in CARRIERS]
+    of_lanes, of_chunks = (scales, ()) if spec.scales_lanes else ((), scales)
+    for scale in of_lanes:
+        bound *= math.ldexp(1.0, math.frexp(scale.largest)[1])
+    plans = [_within(carrier, spec, length, a, b, bound, of_lanes) for carrier in CARRIERS]
     found = [plan for plan in plans if plan is not None]
     if not found:
         return None
@@ -75,10 +76,10 @@ def choose_vectors(
         known = max(spec.acc.lsb_exponent, min(plan.lsb_exponent, spec.acc.max_exponent - spec.acc.man_bits))
         sums = ValueRange(spec.acc.precision, known, spec.acc.max_exponent + 1)
     held = [sums]
-    for scale in scales:
+    for scale in of_chunks:
         assert spec.scale is not None
         held.append(held[-1].times(ValueRange.of_values(spec.scale, scale)))
-    specials = not all(facts.finite for facts in (a, b, *scales)) or spec.overflow in OVERFLOW_SPECIAL
+    specials = not all(facts.finite for facts in (a, b, *of_chunks)) or spec.overflow in OVERFLOW_SPECIAL
     for carrier in CARRIERS:
         if all(carrier.represents(some) for some in held):
             terms = Terms(held[-1], specials=specials)
@@ -89,14 +90,26 @@ def choose_vectors(
 
 
 def _within(
-    carrier: Carrier, spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float
+    carrier: Carrier,
+    spec: MacSpec,
+    length: int,
+    a: OperandFacts,
+    b: OperandFacts,
+    bound: float,
+    scales: tuple[OperandFacts, ...],
 ) -> VectorPlan | None:
-    """Return the plan of products and steps in a carrier."""
+    """Return the plan of products and steps in a carrier; scales of lanes are multiplied with operands beforehand."""
     operands = ValueRange.of_values(spec.a, a), ValueRange.of_values(spec.b, b)
-    addends = operands[0].times(operands[1])
-    if not all(carrier.represents(values) for values in (*operands, addends)):
+    addends = operands[0].times(operands[1]).summed(spec.lane_sum.group)
+    held = [*operands, addends]
+    factors = tuple(ValueRange.of_values(spec.scale, scale) for scale in scales if spec.scale is not None)
+    if factors:
+        held += [values.times(factor) for values, factor in zip(operands, factors, strict=True)]
+        addends = addends.times(factors[0]).times(factors[1])
+        held.append(addends)
+    if not all(carrier.represents(values) for values in held):
         return None
-    finite = a.finite and b.finite
+    finite = all(facts.finite for facts in (a, b, *scales))
     product = None
     if spec.product is not None:
         terms = Terms(addends, alone=True, specials=not finite)
@@ -127,7 +140,7 @@ def _within(
     plan = VectorPlan(carrier, product, inner, None, True, addends.lsb_exponent)
     if cut is None:
         return plan
-    aligned = alignment(carrier, spec, cut, plan.lsb_exponent, operands)
+    aligned = alignment(carrier, spec, cut, plan.lsb_exponent, operands, factors)
     return None if aligned is None else replace(plan, alignment=aligned)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen.emulate.integer_plan import IntegerPlan, choose_integers
-from macgen.emulate.operands import Operand, Seen, available, reference_exponents
+from macgen.emulate.operands import Operand, Seen, available
 from macgen.emulate.random_numbers import States
+from macgen.emulate.references import by_exponents
 from macgen.emulate.value_range import OperandFacts
 from macgen.emulate.vector_kernel import Block, Kernel
 from macgen.emulate.vector_plan import VectorPlan, choose_vectors
@@ -79,6 +80,22 @@ class Problem:
         states = None if self.states is None else self.states.T
         return Problem(_mirrored(self.spec), self.right, self.left, False, scales, states, self.threads)
 
+    def filled(self) -> "Problem":
+        """Return the problem with the missing lanes of the last step, where they have scales: zeros, and code 0."""
+        spec, missing = self.spec, -self.length % self.spec.lanes
+        if self.scales is None or not spec.scales_lanes or not missing:
+            return self
+        assert spec.scale is not None
+        assert spec.block is not None
+
+        def longer(values: NDArray[Any], count: int, value: float) -> NDArray[Any]:
+            return np.pad(values, ((0, 0), (0, count)), constant_values=value)
+
+        left, right = (Operand(longer(of.array, missing, 0), of.fmt) for of in (self.left, self.right))
+        blocks = (self.length + missing) // spec.block - self.scales[0].shape[1]
+        scales = [longer(values, blocks, float(spec.scale.decode(0))) for values in self.scales]
+        return replace(self, left=left, right=right, scales=(scales[0], scales[1]))
+
 
 @lru_cache(1024)
 def _mirrored(spec: MacSpec) -> MacSpec:
@@ -114,6 +131,7 @@ _asked: dict[MacSpec, int] = {}
 
 
 def _computed(problem: Problem) -> Values | None:
+    problem = problem.filled()
     rows, columns = problem.shape
     if not problem.pairs and columns < min(rows, 64):  # long rows of results fill vectors
         turned = _computed(problem.turned())
@@ -136,9 +154,7 @@ def _computed(problem: Problem) -> Values | None:
         if carry is None and part.products.stop < problem.length:
             carry = np.empty(kernel.tiles(*results.shape) * kernel.carry, np.uint8)
         block = Block(
-            packed.left,
-            packed.panels,
-            _exponents(problem, packed),
+            *_by_exponents(problem, packed, part),
             results,
             _scales(problem, plan, kernel.width, part),
             None if problem.states is None else problem.states[part.rows, part.columns],
@@ -242,19 +258,32 @@ def _pack(problem: Problem, part: Part, layout: Layout, before: _Packed | None) 
     return _Packed(layout, of_left, of_right, left, panels, (seen_left, seen_right))
 
 
-def _exponents(problem: Problem, packed: _Packed) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Return the reference exponents of packed operands where steps are aligned by them."""
-    if problem.spec.exponent_bits is None:
-        return None
-    left = reference_exponents(packed.left, problem.left.fmt, problem.threads, twice=not problem.pairs)
-    panels = reference_exponents(packed.panels, problem.right.fmt, problem.threads)
-    return left, panels
+Exponents = NDArray[Any]
+
+
+def _by_exponents(
+    problem: Problem, packed: _Packed, part: Part
+) -> tuple[NDArray[Any], NDArray[Any], tuple[Exponents, Exponents] | None]:
+    """Return packed operands, times the scales of their lanes, and where steps are aligned by them their exponents."""
+    spec = problem.spec
+    if spec.exponent_bits is None:
+        return packed.left, packed.panels, None
+    scales: tuple[Values | None, Values | None] = None, None
+    if problem.scales is not None and spec.block is not None:
+        blocks = slice(part.products.start // spec.block, -(-part.products.stop // spec.block))
+        lines = part.columns if problem.pairs else part.rows
+        scales = problem.scales[0][lines, blocks], problem.scales[1][part.columns, blocks]
+    of_left, of_panels = (
+        by_exponents(spec, operand.fmt, values, of, problem.threads)
+        for operand, values, of in zip((problem.left, problem.right), (packed.left, packed.panels), scales, strict=True)
+    )
+    return of_left[0], of_panels[0], (of_left[1], of_panels[1])
 
 
 def _scales(
     problem: Problem, plan: VectorPlan | IntegerPlan, width: int, part: Part
 ) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    if problem.scales is None or isinstance(plan, IntegerPlan) or plan.outer is None:
+    if problem.scales is None or problem.spec.scales_lanes or isinstance(plan, IntegerPlan) or plan.outer is None:
         return None
     dtype = plan.outer.carrier.dtype
 

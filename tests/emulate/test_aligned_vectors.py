@@ -19,9 +19,6 @@ def _compile_always(monkeypatch):
     monkeypatch.setattr(vectors, "COMPILED_FROM", 0)
 
 
-KERNELS = [name for name in UNITS if not presets[name].scales_lanes]
-
-
 def finite(fmt, codes):
     return np.where(np.isfinite(fmt.decode(codes)), codes, 0)
 
@@ -32,25 +29,30 @@ def compare_unit(name, count, number=1):
     for kind, share in (("corners", 0.3), ("any", 0.3), ("near", 0.4)):
         shape = int(count * share), 3 * spec.lanes
         a, b = (finite(fmt, drawn(rng, fmt, shape, kind)) for fmt in (spec.a, spec.b))
-        assert_same(vectors.compute(problem(spec, a, b, pairs=True)), dots(spec, a, b)[0][np.newaxis])
+        scales = None
+        if spec.scale is not None:
+            of_blocks = shape[0], spec.scale_count(shape[1])
+            scales = [finite(spec.scale, drawn(rng, spec.scale, of_blocks, kind)) for _ in "ab"]
+        values = vectors.compute(problem(spec, a, b, scales, pairs=True))
+        assert_same(values, dots(spec, a, b, scales or ())[0][np.newaxis])
 
 
-@pytest.mark.thinned("ampere-bf16", "hopper-e4m3", "hopper-fp16-fp16", "blackwell-e5m2")
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.thinned("ampere-bf16", "hopper-e4m3", "hopper-fp16-fp16", "blackwell-e5m2", "blackwell-nvfp4")
+@pytest.mark.parametrize("name", UNITS)
 def test_units(name):
     """Where sums may become infinite, too: those of BF16, and those into FP16."""
     compare_unit(name, 2000)
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", UNITS)
 def test_units_on_many_dot_products(name):
     for number in range(10):
         compare_unit(name, 30_000, number)
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", [*KERNELS, "deepseek-v3"])
+@pytest.mark.parametrize("name", [*UNITS, "deepseek-v3"])
 def test_units_are_the_same_as_golden(name):
     assert check(cases_of(np.random.default_rng(4), [presets[name]], 12)) > 8
 

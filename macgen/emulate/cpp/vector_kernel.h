@@ -14,8 +14,8 @@ enum class RandomPlace { nowhere, steps, chunks };
 struct Task {
     const void* left;        // (rows, left_stride) in the carrier; of pairs, panels
     const void* panels;      // (panels, end - begin, width) in the carrier
-    const void* left_exponents;   // (rows, end - begin) words of reference exponents; of pairs, as those of panels
-    const void* panel_exponents;  // (panels, end - begin, width)
+    const void* left_exponents;   // (rows, groups) words of reference exponents; of pairs, as those of panels
+    const void* panel_exponents;  // (panels, groups, width); a group is one product where there are none
     double* results;         // (rows, columns) with the strides
     const void* row_scales;  // (rows, scale_stride) in the outer carrier
     const void* col_scales;  // (chunks, padded columns) in the outer carrier
@@ -73,11 +73,12 @@ struct Kernel {
         }
         typename Steps_::SourceExponents exponents;
         if constexpr (Steps_::by_exponents) {
-            exponents.panel = (const char*)task.panel_exponents + panel * span * width * 2;
+            const int64_t groups = span / Steps_::group_size;
+            exponents.panel = (const char*)task.panel_exponents + panel * groups * width * 2;
             for (int i = 0; i < rows; i++) {
                 const int64_t line = top + i < task.rows ? top + i : task.rows - 1;
                 exponents.left[i] =
-                    (const char*)task.left_exponents + (pairs ? panel * span * width * 2 : line * span * 4);
+                    (const char*)task.left_exponents + (pairs ? panel * groups * width * 2 : line * groups * 4);
             }
         }
         Sums sums;

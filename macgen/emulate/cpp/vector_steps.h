@@ -28,7 +28,8 @@ struct Operands {
     }
 };
 
-// Their reference exponents, 16-bit integers: those of the left rows twice in a word, those of panels one by one.
+// Their reference exponents, or those of their groups, 16-bit integers: those of the left rows twice in a word, those
+// of panels one by one.
 template <int rows, int width, bool pairs>
 struct Exponents {
     using Vector = typename Some<int16_t, width>::Type;
@@ -119,15 +120,18 @@ struct NoAligner {
     explicit NoAligner(const Alignment&) {}
 };
 
-template <class T_, class Product_, class Sum_, LaneSum lane_sum, Whole whole, int tree_lanes, int rows, int vectors,
-          bool pairs>
+// `group` products are added exactly before anything is cut.
+template <class T_, class Product_, class Sum_, LaneSum lane_sum, Whole whole, int group, int tree_lanes, int rows,
+          int vectors, bool pairs>
 struct Steps {
     using T = T_;
     using Product = Product_;
     using Sum = Sum_;
     using V = Vector<T>;
     using Source = Operands<T, rows, vectors, pairs>;
-    static constexpr bool by_exponents = lane_sum == LaneSum::exponents, aligns = by_exponents || lane_sum == LaneSum::aligned;
+    static constexpr bool by_exponents = lane_sum == LaneSum::exponents;
+    static constexpr bool aligns = by_exponents || lane_sum == LaneSum::aligned;
+    static constexpr int group_size = group;
     using SourceExponents =
         typename Either<by_exponents, Exponents<rows, vectors * Carrier<T>::lanes, pairs>, NoExponents>::type;
     using Tile = V[rows][vectors];
@@ -252,7 +256,7 @@ struct Steps {
         E highest[rows];
         UNROLL
         for (int i = 0; i < rows; i++) highest[i] = all<E>(from_here);
-        for (int64_t k = first; k < stop; k++) {
+        for (int64_t k = first / group; k < stop / group; k++) {
             const E b = of.b(k);
             UNROLL
             for (int i = 0; i < rows; i++) highest[i] = larger(highest[i], of.a(i, k) + b);
@@ -296,14 +300,24 @@ struct Steps {
                 totals[i][j] = own + Total{};  // not -0
             }
         });
-        const int64_t together = halved ? at.together : stop - first;
-        for (int64_t from_here = first; from_here < stop; from_here += together) {
-            const int64_t end = from_here + together < stop ? from_here + together : stop;
+        const int64_t most = halved ? at.together * group : stop - first;
+        for (int64_t from_here = first; from_here < stop; from_here += most) {
+            const int64_t end = from_here + most < stop ? from_here + most : stop;
             if constexpr (halved) each([&](int i, int j) INLINED { totals[i][j] = I{}; });
-            for (int64_t k = from_here; k < end; k++)
-                each_product(from, k, [&](int i, int j, V a, V b) INLINED {
-                    totals[i][j] += cut(multiplied(a, b) * inverses[i][j]);
-                });
+            for (int64_t k = from_here; k < end; k += group) {
+                if constexpr (group == 1) {
+                    each_product(from, k, [&](int i, int j, V a, V b) INLINED {
+                        totals[i][j] += cut(multiplied(a, b) * inverses[i][j]);
+                    });
+                } else {
+                    Tile together = {};
+                    for (int64_t lane = k; lane < k + group; lane++)
+                        each_product(from, lane, [&](int i, int j, V a, V b) INLINED {
+                            together[i][j] = multiply_add(a, b, together[i][j]);
+                        });
+                    each([&](int i, int j) INLINED { totals[i][j] += cut(together[i][j] * inverses[i][j]); });
+                }
+            }
             if constexpr (halved)
                 each([&](int i, int j) INLINED {
                     upper[i][j] += totals[i][j] >> half;
