@@ -1,12 +1,16 @@
 """Vector kernels of sums that are cut at one place: all exponents and ends, each way to add what is left."""
 
+import platform
+import subprocess
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from macgen import MacSpec, emulate
 from macgen.catalogue import presets
-from macgen.emulate import exact, vectors
+from macgen.emulate import exact, vector_kernel, vectors
+from macgen.emulate.compiler import HEADERS, compilers
 from tests.emulate.test_exponents import specs_by_exponents
 from tests.emulate.test_vectors import assert_same, cases_of, check, expected, plan_of, problem
 from tests.golden.gpu_units import dots
@@ -179,3 +183,22 @@ def test_data_as_networks_have_it_takes_float32(name, whole):
     a, b = (fmt.encode(fmt.quantize(rng.normal(size=(64, 512)))) for fmt in (spec.a, spec.b))
     _, plan = plan_of(problem(spec, a, b))
     assert (plan.carrier.dtype.__name__, plan.inner.whole) == ("float32", whole)
+
+
+PROCESSORS = ["x86-64", "x86-64-v3", "x86-64-v4"] if platform.machine() == "x86_64" else ["native"]
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_kernels_compile_for_every_width_of_vectors(processor, tmp_path):
+    """What does not is compiled without that width, silently and with half the speed."""
+    texts = []
+    for name in ("hopper-e4m3", "hopper-fp16", "blackwell-nvfp4"):
+        spec = presets[name]
+        codes = np.full((64, 64), int(spec.a.encode(1.0)))
+        scales = None if spec.scale is None else [np.full((64, spec.scale_count(64)), int(spec.scale.encode(1.0)))] * 2
+        mirrored, plan = plan_of(problem(spec, codes, codes, scales))
+        texts.append(vector_kernel.kernel_text(mirrored, plan, pairs=False))
+    source = tmp_path / "kernels.cpp"
+    source.write_text(vector_kernel.kernel_source(texts))
+    command = [*next(compilers()).command, "-std=c++17", f"-march={processor}", "-fsyntax-only", f"-I{HEADERS}"]
+    subprocess.run([*command, str(source)], check=True)
