@@ -77,7 +77,6 @@ class Alignment:
     unit: float
     inverse: int
     least: int = 0
-    missing: int = 0
     zero_acc: float = 0.0
     least_acc: float = 0.0
     together: int = 0
@@ -94,7 +93,7 @@ def alignment(
     """Return the numbers of a step in a carrier, or None where some exponent is beyond it.
 
     Where the largest exponent is so small that nothing is cut, a larger one may stand for it: so no exponent is less
-    than the least, and zeros need not be told from other small numbers.
+    than the least.
 
     Parameters:
         carrier: the type.
@@ -121,11 +120,10 @@ def alignment(
         top += _top_reference(fmt, values) if spec.lane_sum.group == 1 else 0
     if top > carrier.max_exponent - carrier.precision:
         return None
-    missing = max(zero_reference(spec.a) + zero_reference(spec.b), least)
     of_acc = zero_reference(acc), acc.min_exponent
     powers = (2.0**exponent if exponent >= carrier.min_exponent else 0.0 for exponent in of_acc)
     zero_acc, least_acc = powers
-    return replace(found, missing=missing, zero_acc=zero_acc, least_acc=least_acc)
+    return replace(found, zero_acc=zero_acc, least_acc=least_acc)
 
 
 def _top_reference(fmt: object, values: ValueRange) -> int:

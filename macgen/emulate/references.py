@@ -37,11 +37,14 @@ def by_exponents(
     references = _references_of_scales(spec, scales)
     if not rows:
         scales, references = (_in_panels(values, packed.shape) for values in (scales, references))
-    times = np.repeat(scales.astype(packed.dtype), spec.block, axis=1)
-    exponents = np.repeat(references, spec.block // group, axis=1)
+    products = packed.shape[1]
+    times = np.repeat(scales.astype(packed.dtype), spec.block, axis=1)[:, :products]
+    exponents: NDArray[Any] = np.repeat(references, spec.block // group, axis=1)[:, : products // group]
     if group == 1:
         exponents += reference_exponents(packed, fmt, threads)
-    return packed * times, exponents.astype(np.uint16) * np.uint32(0x10001) if rows else exponents
+    if rows:
+        exponents = exponents.astype(np.uint16) * np.uint32(0x10001)
+    return packed * times, np.ascontiguousarray(exponents)
 
 
 def _references_of_scales(spec: MacSpec, scales: NDArray[np.float64]) -> NDArray[np.int16]:

@@ -133,7 +133,7 @@ def _structure(name: str, **members: Any) -> type[ctypes.Structure]:
 _int64, _double, _pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 _KINDS = {"keep": ctypes.c_uint64, "random_shift": _int64}
 _Constants = _structure("Constants", **{field.name: _KINDS.get(field.name, _double) for field in fields(Constants)})
-_KINDS_OF_ALIGNMENT = {"inverse": ctypes.c_uint64, "least": _int64, "missing": _int64, "together": _int64}
+_KINDS_OF_ALIGNMENT = {"inverse": ctypes.c_uint64, "least": _int64, "together": _int64}
 _Alignment = _structure(
     "Alignment", **{field.name: _KINDS_OF_ALIGNMENT.get(field.name, _double) for field in fields(Alignment)}
 )

@@ -81,20 +81,12 @@ class Problem:
         return Problem(_mirrored(self.spec), self.right, self.left, False, scales, states, self.threads)
 
     def filled(self) -> "Problem":
-        """Return the problem with the missing lanes of the last step, where they have scales: zeros, and code 0."""
-        spec, missing = self.spec, -self.length % self.spec.lanes
-        if self.scales is None or not spec.scales_lanes or not missing:
+        """Return the problem with zeros in place of what the last group lacks, where products are added in groups."""
+        missing = -self.length % self.spec.lane_sum.group
+        if not missing:
             return self
-        assert spec.scale is not None
-        assert spec.block is not None
-
-        def longer(values: NDArray[Any], count: int, value: float) -> NDArray[Any]:
-            return np.pad(values, ((0, 0), (0, count)), constant_values=value)
-
-        left, right = (Operand(longer(of.array, missing, 0), of.fmt) for of in (self.left, self.right))
-        blocks = (self.length + missing) // spec.block - self.scales[0].shape[1]
-        scales = [longer(values, blocks, float(spec.scale.decode(0))) for values in self.scales]
-        return replace(self, left=left, right=right, scales=(scales[0], scales[1]))
+        left, right = (Operand(np.pad(of.array, ((0, 0), (0, missing))), of.fmt) for of in (self.left, self.right))
+        return replace(self, left=left, right=right)
 
 
 @lru_cache(1024)

@@ -92,7 +92,6 @@ struct Alignment {
     double unit;              // 2^-W
     uint64_t inverse;         // the bits of 2^W times those of 1 twice, so that less those of 2^e it is 2^(W - e)
     int64_t least;            // the exponent of least_binade
-    int64_t missing;          // that of missing lanes' products, or of least_binade
     double zero_acc;          // 2 to the reference exponents of accumulators: of zero,
     double least_acc;         // and the least one of others
     int64_t together;         // terms whose sum an integer of the carrier holds
@@ -102,7 +101,7 @@ template <class T>
 struct Aligner {
     Vector<T> least_binade, unit, zero_acc, least_acc;
     Bits<T> inverse;
-    int16_t least, missing;
+    int16_t least;
     int64_t together;
 
     explicit Aligner(const Alignment& numbers)
@@ -112,7 +111,6 @@ struct Aligner {
           least_acc(all<Vector<T>>((T)numbers.least_acc)),
           inverse(all<Bits<T>>((typename Carrier<T>::Word)numbers.inverse)),
           least((int16_t)numbers.least),
-          missing((int16_t)numbers.missing),
           together(numbers.together) {}
 };
 
@@ -157,7 +155,7 @@ struct Steps {
                 if constexpr (lane_sum == LaneSum::tree) tree<Random>(acc, states, from, k, end);
                 if constexpr (lane_sum == LaneSum::aligned) aligned<Random>(acc, states, from, k, end);
                 if constexpr (by_exponents)
-                    exponents<Random>(acc, states, from, of, k, end, end - k < lanes ? at.missing : at.least);
+                    exponents<Random>(acc, states, from, of, k, end);
             }
         }
     }
@@ -246,16 +244,16 @@ struct Steps {
         cut_sum<Random>(acc, states, from, first, stop, largest);
     }
 
-    // No exponent of the lanes is below `from_here`.
+    // Missing lanes' terms are zero, and their exponents never above those of the lanes that are there.
     template <class Random>
     INLINE void exponents(Tile& acc, Numbers& states, const Source& from, const SourceExponents& of, int64_t first,
-                          int64_t stop, int16_t from_here) const {
+                          int64_t stop) const {
         using E = typename SourceExponents::Vector;
         using I = typename Carrier<T>::Signed;
         constexpr int lanes = Carrier<T>::lanes;
         E highest[rows];
         UNROLL
-        for (int i = 0; i < rows; i++) highest[i] = all<E>(from_here);
+        for (int i = 0; i < rows; i++) highest[i] = all<E>(at.least);
         for (int64_t k = first / group; k < stop / group; k++) {
             const E b = of.b(k);
             UNROLL
