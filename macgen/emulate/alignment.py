@@ -40,13 +40,7 @@ class Cut:
         """Return how a spec cuts, if it does."""
         if spec.exponent_bits is None:
             return None if spec.aligned_bits is None else cls(spec.aligned_bits, spec.lanes, 1)
-        above, group = 2, spec.lane_sum.group  # products are not normalised
-        if group > 1:
-            largest, lsb_exponent = largest_product(spec.a, spec.b)
-            above = max(exact_sum_bits(group, largest, lsb_exponent) + lsb_exponent, 1)
-        if spec.scales_lanes and isinstance(spec.scale, FloatFormat):
-            above += 2
-        return cls(spec.exponent_bits, spec.lanes // group, above)
+        return cls(spec.exponent_bits, -(-spec.lanes // spec.lane_sum.group), bits_above(spec))
 
     def whole(self, carrier: Carrier, rounding: Rounding) -> Whole | None:
         """Return how a carrier adds the integers that are left, or None where their sums may be too large for it.
@@ -67,6 +61,15 @@ class Cut:
     def together(self) -> int:
         """How many terms have sums that a signed integer of 32 bits holds; their magnitudes are below a power of 2."""
         return 1 << max(31 - self.places - self.above, 0)
+
+
+def bits_above(spec: MacSpec) -> int:
+    """Return B so that a term of `exponents:F` is below 2 to its reference exponent and B."""
+    above, group = 2, spec.lane_sum.group  # two significands below 2, their product is not normalised
+    if group > 1:
+        largest, lsb_exponent = largest_product(spec.a, spec.b)
+        above = max(exact_sum_bits(group, largest, lsb_exponent) + lsb_exponent, 1)
+    return above + (2 if spec.scales_lanes and isinstance(spec.scale, FloatFormat) else 0)
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,16 @@ def alignment(
     top = sum(_top_reference(spec.scale, values) for values in scales)
     for fmt, values in zip((spec.a, spec.b), operands, strict=True):
         assert isinstance(fmt, FloatFormat)
-        if min(fmt.min_exponent, values.lsb_exponent) < carrier.min_exponent > fmt.min_exponent:
+        if fmt.min_exponent < carrier.min_exponent > values.lsb_exponent:
             return None  # subnormal numbers of the carrier that are normal ones of the format
         top += _top_reference(fmt, values) if spec.lane_sum.group == 1 else 0
     if top > carrier.max_exponent - carrier.precision:
         return None
-    of_acc = zero_reference(acc), acc.min_exponent
-    powers = (2.0**exponent if exponent >= carrier.min_exponent else 0.0 for exponent in of_acc)
-    zero_acc, least_acc = powers
-    return replace(found, zero_acc=zero_acc, least_acc=least_acc)
+
+    def power(exponent: int) -> float:  # what the carrier cannot have is below the least exponent
+        return 2.0**exponent if exponent >= carrier.min_exponent else 0.0
+
+    return replace(found, zero_acc=power(zero_reference(acc)), least_acc=power(acc.min_exponent))
 
 
 def _top_reference(fmt: object, values: ValueRange) -> int:

@@ -190,16 +190,19 @@ INLINE V smaller(V x, V y) {
     return x < y ? x : y;
 }
 
-// Numbers without their fractions; none is as large as 2^63.
-INLINE Vector<double> cut_toward_zero(Vector<double> x) {
-#if defined(__clang__) && __has_builtin(__builtin_elementwise_trunc)
-    return __builtin_elementwise_trunc(x);
-#elif !defined(__clang__) && defined(__AVX2__) && !defined(__AVX512F__)
-    return __builtin_ia32_roundpd256(x, 11);
-#else
-    return __builtin_convertvector(__builtin_convertvector(x, Carrier<double>::Signed), Vector<double>);
+#if defined(__clang__)
+#if __has_builtin(__builtin_elementwise_trunc)
+#define TRUNCATED(x) __builtin_elementwise_trunc(x)
 #endif
-}
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+#define TRUNCATED(x) __builtin_ia32_roundpd256(x, 11)
+#endif
+#if !defined(TRUNCATED)
+#define TRUNCATED(x) __builtin_convertvector(__builtin_convertvector(x, Carrier<double>::Signed), Vector<double>)
+#endif
+
+// Numbers without their fractions; none is as large as 2^63.
+INLINE Vector<double> cut_toward_zero(Vector<double> x) { return TRUNCATED(x); }
 
 #if defined(__clang__)
 #if (defined(__FMA__) || defined(__aarch64__)) && __has_builtin(__builtin_elementwise_fma)
