@@ -15,6 +15,10 @@ MOST_MIN_EXPONENT = FLOAT32.max_exponent - FLOAT32.precision
 """Exponent of the smallest normal number of formats that plans are made for; no format of use has more."""
 
 
+PLANNED = (LaneSumKind.FUSED, LaneSumKind.TREE, LaneSumKind.ALIGNED, LaneSumKind.EXPONENTS)
+"""Sums of lanes that there are plans for; others take the exact kernel."""
+
+
 @dataclass(frozen=True)
 class VectorPlan:
     """How a spec's matrix products are computed for some data.

@@ -15,7 +15,7 @@ from macgen.emulate.random_numbers import States
 from macgen.emulate.references import by_exponents
 from macgen.emulate.value_range import OperandFacts
 from macgen.emulate.vector_kernel import Block, Kernel
-from macgen.emulate.vector_plan import VectorPlan, choose_vectors
+from macgen.emulate.vector_plan import PLANNED, VectorPlan, choose_vectors
 from macgen.spec import MacSpec
 
 Values = NDArray[np.float64]
@@ -306,6 +306,8 @@ def _plan(problem: Problem, left: Seen, right: Seen) -> VectorPlan | IntegerPlan
 def _chosen(
     spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float, scales: tuple[OperandFacts, ...]
 ) -> VectorPlan | IntegerPlan | None:
+    if spec.lane_sum.kind not in PLANNED:
+        return None
     return choose_integers(spec, length, a, b, bound) or choose_vectors(spec, length, a, b, bound, scales)
 
 
