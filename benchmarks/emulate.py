@@ -68,6 +68,9 @@ CLASSES = [
     Class("fp32 of fp16", presets["fp16-fp32"], 1 / 1.5, 500),
     Class("int8-int32, wraps", presets["int8-int32"], 1, 1000),
     Class("lanes aligned by exponents: hopper-e4m3", presets["hopper-e4m3"], 1 / 6),
+    Class("the same: hopper-fp16", presets["hopper-fp16"]),
+    Class("the same into FP16: hopper-fp16-fp16", presets["hopper-fp16-fp16"]),
+    Class("the same with scales of lanes: blackwell-nvfp4", presets["blackwell-nvfp4"]),
     Class("rtz", MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, rounding="rtz"), 1 / 12, 80),
     Class("rtz, rounded products: lba-m7e4", presets["lba-m7e4"], 1 / 12, 80),
     Class("stochastic: sr-e6m5", presets["sr-e6m5"], 1 / 12, 80),
@@ -121,8 +124,8 @@ def operands(spec: MacSpec, shape: tuple[int, int, int]) -> tuple[Matrix, Matrix
         values.append(x.astype(np.int8 if str(fmt) == "int8" else np.float32))
     if spec.scale is None:
         return values[0], values[1], {}
-    chunks = -(-length // (spec.chunk or length))
-    scales = (np.exp2(rng.integers(-2, 3, size)) for size in ((rows, chunks), (chunks, columns)))
+    count = spec.scale_count(length)
+    scales = (np.exp2(rng.integers(-2, 3, size)) for size in ((rows, count), (count, columns)))
     return values[0], values[1], dict(zip(("A_scales", "B_scales"), scales, strict=True))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.alignment import bits_above
 from macgen.emulate.random_numbers import shifts_to_next
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSumKind, Lfsr, Rounding, ScaleFormat
 from macgen.spec import MacSpec
@@ -109,7 +110,7 @@ def sum_bits(spec: MacSpec) -> int:
             addend = spec.aligned_bits + 1 + (spec.lanes + 1).bit_length()
         case LaneSumKind.EXPONENTS:
             assert spec.exponent_bits is not None
-            term, above = _term_bits(spec)
+            term, above = _term_bits(spec), bits_above(spec)
             needed.append(term + 3)
             addend = spec.exponent_bits + above + (spec.lanes + 1).bit_length()
         case LaneSumKind.TREE if spec.lanes > 1:
@@ -124,15 +125,12 @@ def sum_bits(spec: MacSpec) -> int:
     return max(needed)
 
 
-def _term_bits(spec: MacSpec) -> tuple[int, int]:
-    """Return how many bits a term of `exponents:F` has, and how many of them above its reference exponent at most."""
-    term, above = _bits(spec.a) + _bits(spec.b), 2  # two significands below 2
+def _term_bits(spec: MacSpec) -> int:
+    """Return how many bits a term of `exponents:F` has."""
+    term = _bits(spec.a) + _bits(spec.b)
     if spec.lane_sum.group > 1:
         term = exact_sum_bits(spec.lane_sum.group, *largest_product(spec.a, spec.b))
-        above = max(term + spec.a.lsb_exponent + spec.b.lsb_exponent, 1)
-    if spec.scale is not None and spec.scales_lanes:
-        term, above = term + 2 * _bits(spec.scale), above + 2
-    return term, above
+    return term + (2 * _bits(spec.scale) if spec.scale is not None and spec.scales_lanes else 0)
 
 
 def _bits(fmt: Format | Scale) -> int:

@@ -9,16 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.alignment import zero_reference
 from macgen.emulate.elements import matrix_of
 from macgen.emulate.kernel_cache import load
 from macgen.emulate.value_range import OperandFacts
-from macgen.numerics import FixedFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format
 
 SOURCE = """#include "operands.h"
+#include "references.h"
 
 extern "C" void macgen_operand(const macgen::Matrix* matrix, const macgen::Grid* grid, const macgen::Packed* packed,
                                macgen::Facts* facts) {
     macgen::pack(*matrix, *grid, *packed, *facts);
+}
+
+extern "C" void macgen_reference_exponents(const macgen::Packing* packing) {
+    if (packing->size == 4)
+        macgen::refer<float>(*packing);
+    else
+        macgen::refer<double>(*packing);
 }
 """
 
@@ -46,6 +55,15 @@ class _Facts(ctypes.Structure):
     _fields_ = (
         *((name, _double) for name in ("least", "largest", "sum")),
         *((name, _int64) for name in ("off_grid", "special")),
+    )
+
+
+class _Packing(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        *((name, _int64) for name in ("size", "lines", "count", "stride", "least", "zero", "twice")),
+        ("exponents", ctypes.c_void_p),
+        ("threads", _int64),
     )
 
 
@@ -113,6 +131,36 @@ class Operand:
         library.macgen_operand(*references)
         known = OperandFacts(facts.least, facts.largest, not facts.special)
         return Seen(known, facts.sum * (1 + self.array.shape[1] * 2.0**-22), bool(facts.off_grid))
+
+
+def reference_exponents(packed: NDArray[Any], fmt: Format, threads: int, *, twice: bool = False) -> NDArray[Any]:
+    """Return the reference exponents of operands as `Operand` packs them (docs/arithmetic.md section 2).
+
+    Parameters:
+        packed: rows or panels of a carrier.
+        fmt: their float format.
+        threads: how many.
+        twice: whether each exponent stands twice in a word of 32 bits; else they are of 16 bits.
+    """
+    assert isinstance(fmt, FloatFormat)
+    lines = len(packed)
+    exponents = np.empty(packed.shape, np.uint32 if twice else np.int16)
+    packing = _Packing(
+        data=packed.ctypes.data,
+        size=packed.itemsize,
+        lines=lines,
+        count=packed.size // lines,
+        stride=packed.strides[0],
+        least=fmt.min_exponent,
+        zero=zero_reference(fmt),
+        twice=twice,
+        exponents=exponents.ctypes.data,
+        threads=threads,
+    )
+    library = _library()
+    assert library is not None
+    library.macgen_reference_exponents(ctypes.byref(packing))
+    return exponents
 
 
 @lru_cache(1)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macgen.emulate.alignment import Alignment
 from macgen.emulate.carrier import FLOAT32, Carrier
 from macgen.emulate.integer_plan import IntegerPlan
 from macgen.emulate.kernel_cache import load
 from macgen.emulate.random_numbers import States, shifts_to_next
 from macgen.emulate.vector_plan import VectorPlan
 from macgen.emulate.vector_rounding import Constants, Mode, RoundingPlan
-from macgen.numerics import FloatFormat, LaneSumKind, Lfsr
+from macgen.numerics import LaneSumKind, Lfsr
 from macgen.spec import MacSpec
 
 Values = NDArray[np.float64]
@@ -37,7 +38,9 @@ def kernel_text(spec: MacSpec, plan: VectorPlan | IntegerPlan, *, pairs: bool) -
     if isinstance(plan, IntegerPlan):
         return f"using Tiles = IntegerKernel<{'1, 4' if pairs else '6, 2'}, {_word(pairs)}>;\n"
     carrier, tree, place = plan.carrier, _is_tree(spec), _random_place(spec)
-    lane_sum = "aligned" if spec.aligned_bits is not None else "tree" if tree else "fused" if spec.lanes > 1 else "one"
+    lane_sum = "tree" if tree else "fused" if spec.lanes > 1 else "one"
+    if spec.aligns:
+        lane_sum = "aligned" if spec.exponent_bits is None else "exponents"
     rows, vectors = _tile(spec, plan, pairs)
     outer = plan.outer
     fold = "apart" if outer is not None else "none" if spec.chunk is None else "own"
@@ -47,15 +50,16 @@ def kernel_text(spec: MacSpec, plan: VectorPlan | IntegerPlan, *, pairs: bool) -
         taps = ", ".join(map(str, lfsr.taps[1:]))
         registers = f"Registers<{lfsr.width}, {taps}, {shifts_to_next(spec)}, {spec.random_bits}>"
     outer_carrier = carrier if outer is None else outer.carrier
-    kinds = f"LaneSum::{lane_sum}, {spec.lanes if tree else 1}, rows, vectors, {_word(pairs)}"
+    scaled = spec.scale is not None and not spec.scales_lanes
+    lanes = f"LaneSum::{lane_sum}, Whole::{plan.inner.whole}, {spec.lane_sum.group}, {spec.lanes if tree else 1}"
     modes = f"Mode::{inner_mode(plan)}", f"Mode::{(outer and outer.mode) or 'nearest'}"
     return f"""constexpr int rows = {rows}, vectors = {vectors};
 using Product = {_rounding_type(carrier, plan.product)};
 using Sum = {_rounding_type(carrier, plan.inner)};
 using Outer = {_rounding_type(outer_carrier, outer)};
-using Step = Steps<{_type(carrier)}, Product, Sum, {kinds}>;
+using Step = Steps<{_type(carrier)}, Product, Sum, {lanes}, rows, vectors, {_word(pairs)}>;
 using Tiles = Kernel<Step, rows, vectors, {_word(pairs)}, {modes[0]}, Fold::{fold}, {_type(outer_carrier)}, Outer,
-                     {modes[1]}, {_word(spec.scale is not None)}, RandomPlace::{place}, {registers}>;
+                     {modes[1]}, {_word(scaled)}, RandomPlace::{place}, {registers}>;
 """
 
 
@@ -114,7 +118,7 @@ def _tile(spec: MacSpec, plan: VectorPlan, pairs: bool) -> tuple[int, int]:
     """Return the rows and vectors of a tile: what registers hold, with enough sums to wait for none."""
     if pairs:
         return 1, 4
-    if spec.lanes > 1 or spec.aligned_bits is not None or _random_place(spec) == "steps" or plan.product is not None:
+    if spec.lanes > 1 or spec.aligns or _random_place(spec) == "steps" or plan.product is not None:
         return 4, 2
     return 6, 2
 
@@ -129,8 +133,14 @@ def _structure(name: str, **members: Any) -> type[ctypes.Structure]:
 _int64, _double, _pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 _KINDS = {"keep": ctypes.c_uint64, "random_shift": _int64}
 _Constants = _structure("Constants", **{field.name: _KINDS.get(field.name, _double) for field in fields(Constants)})
-_Alignment = _structure("Alignment", least_binade=_double, unit=_double, inverse=ctypes.c_uint64)
-_TASK_POINTERS = ("left", "panels", "results", "row_scales", "col_scales", "states", "carry")
+_KINDS_OF_ALIGNMENT = {"inverse": ctypes.c_uint64, "least": _int64, "together": _int64}
+_Alignment = _structure(
+    "Alignment", **{field.name: _KINDS_OF_ALIGNMENT.get(field.name, _double) for field in fields(Alignment)}
+)
+_TASK_POINTERS = (
+    *("left", "panels", "left_exponents", "panel_exponents", "results"),
+    *("row_scales", "col_scales", "states", "carry"),
+)
 _TASK_NUMBERS = (
     *("rows", "columns", "left_stride", "result_row_stride", "result_col_stride", "scale_stride", "col_scale_stride"),
     *("state_row_stride", "state_col_stride", "begin", "end", "length", "chunk", "lanes", "copies"),
@@ -154,14 +164,11 @@ def _constants(numbers: Constants | None) -> ctypes.Structure:
     return _Constants(*(getattr(numbers, field.name) for field in fields(Constants)))
 
 
-def _alignment(spec: MacSpec, plan: VectorPlan) -> ctypes.Structure:
-    places, acc = spec.aligned_bits, spec.acc
-    if places is None or not isinstance(acc, FloatFormat):
+@lru_cache(1024)
+def _alignment(numbers: Alignment | None) -> ctypes.Structure:
+    if numbers is None:
         return _Alignment()
-    carrier = plan.carrier
-    inverse = 2 * carrier.max_exponent + places << (carrier.precision - 1)
-    lsb = min(plan.lsb_exponent, acc.max_exponent - acc.man_bits)
-    return _Alignment(2.0 ** (lsb + places), 2.0**-places, inverse)
+    return _Alignment(*(getattr(numbers, field.name) for field in fields(Alignment)))
 
 
 @dataclass(frozen=True)
@@ -223,9 +230,11 @@ class Kernel:
         if isinstance(plan, IntegerPlan):
             task.sum = _constants(plan.constants)
         else:
-            task.copies, task.alignment = plan.copies, _alignment(spec, plan)
+            task.copies, task.alignment = plan.copies, _alignment(plan.alignment)
             places = plan.product, plan.inner, plan.outer
             task.product, task.sum, task.outer = (_constants(place.constants if place else None) for place in places)
+        if block.exponents is not None:
+            task.left_exponents, task.panel_exponents = (of.ctypes.data for of in block.exponents)
         if scales is not None:
             task.row_scales, task.scale_stride = scales[0].ctypes.data, scales[0].shape[1]
             task.col_scales, task.col_scale_stride = scales[1].ctypes.data, scales[1].shape[1]
@@ -246,6 +255,8 @@ class Block:
     Attributes:
         left: (rows, products) in the carrier; of pairs, panels.
         panels: (panels, products, width) in the carrier.
+        exponents: reference exponents of both, as `operands.reference_exponents` returns them, or those of their
+            groups, (rows, groups) and (panels, groups, width); None where they are not asked for.
         results: (rows, columns) to be written.
         scales: (rows, chunks) of all chunks and (chunks, columns filled up), in the outer accumulator's carrier.
         states: (rows, columns) of random numbers.
@@ -256,6 +267,7 @@ class Block:
 
     left: NDArray[Any]
     panels: NDArray[Any]
+    exponents: tuple[NDArray[Any], NDArray[Any]] | None
     results: Values
     scales: tuple[NDArray[Any], NDArray[Any]] | None
     states: States | None

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from macgen.emulate.carrier import FLOAT32, Carrier
+from macgen.emulate.alignment import Cut, Whole
+from macgen.emulate.carrier import Carrier
 from macgen.emulate.value_range import ValueRange
 from macgen.numerics import FixedFormat, FloatFormat, Rounding
 
@@ -47,7 +48,11 @@ class RoundingPlan:
     - `rne` otherwise: the first rounding is to odd and q >= p + 2 (Boldo and Melquiond, 2008);
     - `rtz`, `floor`, `stochastic:r`: the processor rounds in the same direction, and cutting twice is cutting once;
       with random numbers q >= p + r;
+    - `rtz`: p = q, in the same way; the processor's rounding is the only one;
     - `drop`: the terms are cut first, and what is left of them adds up exactly in p + 1 bits.
+
+    Terms that are cut at one place add up exactly as integers (`Cut.whole`). The integer, or its two halves, is such a
+    sum.
 
     An accumulator is always a multiple of the terms' last place: a sum is one, and R leaves it alone or makes it a
     multiple of something larger. Only the largest value of the format may be none, and so counts as a term.
@@ -61,7 +66,8 @@ class RoundingPlan:
         grid: whether sums can be rounded on the grid of the subnormals.
         signed_zero: whether a result of zero keeps the sign of its sum.
         odd: whether sums are rounded to odd first.
-        cut: whether terms are cut before they are added.
+        cut: whether terms are cut before they are added, as with `drop`.
+        whole: how terms are added that are cut at one place.
         constants: the numbers of the rule.
     """
 
@@ -74,6 +80,7 @@ class RoundingPlan:
     signed_zero: bool = True
     odd: bool = False
     cut: bool = False
+    whole: Whole = "integers"
     constants: Constants = Constants()
 
 
@@ -86,14 +93,14 @@ class Terms:
         alone: whether nothing is added: a product, say, is rounded.
         bound: no magnitude of a sum is larger; infinite where sums can exceed the format.
         specials: whether infinities or NaN can be among the terms.
-        aligned: W of `aligned:W` and the number of terms beside the accumulator; their sum is then an integer.
+        cut: how terms and accumulator are cut before they are added; their sum is then an integer.
     """
 
     addends: ValueRange
     alone: bool = False
     bound: float = math.inf
     specials: bool = False
-    aligned: tuple[int, int] | None = None
+    cut: Cut | None = None
 
 
 # -- into floats ---------------------------------------------------------------------------------------------------
@@ -127,7 +134,7 @@ def float_rounding(
     plan = RoundingPlan(carrier, "none", ends, None, flush=flush, signed_zero=acc.encoding != "fnuz")
     numbers = Constants(largest=acc.max, lowest=-acc.max, least_normal=acc.min_normal)
 
-    summed = overflow is None and terms.aligned is None and not terms.alone
+    summed = overflow is None and terms.cut is None and not terms.alone
     in_range = acc.max_exponent <= carrier.max_exponent or overflow is None
     in_range = in_range and (overflow is not None or top <= carrier.max_exponent)
     if summed and in_range and exact and acc.sum_exponent <= lsb and carrier.min_exponent - q < lsb:
@@ -136,24 +143,25 @@ def float_rounding(
             return replace(plan, flush=False, constants=numbers)  # all sums are values
     if kind == "odd":
         return None
-    native = kind == "rne" and p == q and in_range and max(acc.lsb_exponent, carrier.min_exponent - q + 1) <= lsb
-    if native and not terms.aligned:
+    native = p == q and in_range and max(acc.lsb_exponent, carrier.min_exponent - q + 1) <= lsb
+    if native and kind == "rne" and terms.cut is None:
         full = acc.max_exponent == carrier.max_exponent
         if ends == "infinite" and full:
             return replace(plan, ends="none", mode="nearest", constants=numbers)
         if ends != "largest" or not full:
             return replace(plan, mode="nearest", constants=numbers)
+    if native and kind == "rtz" and terms.cut is None and ends == "none":
+        return replace(plan, mode="toward_zero", constants=numbers)
     if not carrier.holds(ValueRange(min(addends.precision, q), lsb, top)):
         return None
-    if terms.aligned is not None:
-        if ends not in ("none", "clamp", "clamp_all", "largest"):
-            return None  # an infinity has no binade to be aligned with
-        places, count = terms.aligned
-        total = places + 1 + count.bit_length()
-        integer_bits = 31 if carrier is FLOAT32 else 63
-        if total > (q if kind == "rne" else integer_bits) or lsb + places > carrier.max_exponent:
+    if terms.cut is not None:
+        whole = terms.cut.whole(carrier, rounding)
+        if whole is None:
             return None
-        exact = True
+        exact = whole != "halves"
+        plan = replace(plan, whole=whole)
+        if native and kind in ("rne", "rtz") and ends == "none":
+            return replace(plan, mode="nearest" if kind == "rne" else "toward_zero", constants=numbers)
     if p == 1 and ends == "clamp" and terms.specials and kind not in ("rne", "floor"):
         return None  # NaN without its bits below the last place would be infinity
     if p == 1 and kind == "stochastic" and (terms.specials or ends == "not_a_number"):
@@ -171,7 +179,7 @@ def float_rounding(
         return replace(plan, rule=rule, mode=mode, constants=replace(numbers, **changes))
 
     if kind == "rne":
-        innocuous = addends.precision <= p and q >= 2 * p + 2
+        innocuous = terms.cut is None and addends.precision <= p and q >= 2 * p + 2
         if q < p + 2:
             return None
         odd = not (exact or innocuous or terms.alone)
@@ -243,7 +251,7 @@ def fixed_rounding(
         if overflow is None:
             top = min(top, math.frexp(terms.bound)[1])
             lsb = addends.lsb_exponent
-    if terms.aligned is not None or top - lsb > q:
+    if terms.cut is not None or top - lsb > q:
         return None
     if lsb < carrier.min_exponent or max(top, acc.lsb_exponent + q) > carrier.max_exponent - 1:
         return None

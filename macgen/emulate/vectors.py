@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from macgen.emulate.integer_plan import IntegerPlan, choose_integers
 from macgen.emulate.operands import Operand, Seen, available
 from macgen.emulate.random_numbers import States
+from macgen.emulate.references import by_exponents
 from macgen.emulate.value_range import OperandFacts
 from macgen.emulate.vector_kernel import Block, Kernel
-from macgen.emulate.vector_plan import VectorPlan, choose_vectors
+from macgen.emulate.vector_plan import PLANNED, VectorPlan, choose_vectors
 from macgen.spec import MacSpec
 
 Values = NDArray[np.float64]
@@ -79,6 +80,14 @@ class Problem:
         states = None if self.states is None else self.states.T
         return Problem(_mirrored(self.spec), self.right, self.left, False, scales, states, self.threads)
 
+    def filled(self) -> "Problem":
+        """Return the problem with zeros in place of what the last group lacks, where products are added in groups."""
+        missing = -self.length % self.spec.lane_sum.group
+        if not missing:
+            return self
+        left, right = (Operand(np.pad(of.array, ((0, 0), (0, missing))), of.fmt) for of in (self.left, self.right))
+        return replace(self, left=left, right=right)
+
 
 @lru_cache(1024)
 def _mirrored(spec: MacSpec) -> MacSpec:
@@ -114,6 +123,7 @@ _asked: dict[MacSpec, int] = {}
 
 
 def _computed(problem: Problem) -> Values | None:
+    problem = problem.filled()
     rows, columns = problem.shape
     if not problem.pairs and columns < min(rows, 64):  # long rows of results fill vectors
         turned = _computed(problem.turned())
@@ -136,8 +146,7 @@ def _computed(problem: Problem) -> Values | None:
         if carry is None and part.products.stop < problem.length:
             carry = np.empty(kernel.tiles(*results.shape) * kernel.carry, np.uint8)
         block = Block(
-            packed.left,
-            packed.panels,
+            *_by_exponents(problem, packed, part),
             results,
             _scales(problem, plan, kernel.width, part),
             None if problem.states is None else problem.states[part.rows, part.columns],
@@ -241,10 +250,32 @@ def _pack(problem: Problem, part: Part, layout: Layout, before: _Packed | None) 
     return _Packed(layout, of_left, of_right, left, panels, (seen_left, seen_right))
 
 
+Exponents = NDArray[Any]
+
+
+def _by_exponents(
+    problem: Problem, packed: _Packed, part: Part
+) -> tuple[NDArray[Any], NDArray[Any], tuple[Exponents, Exponents] | None]:
+    """Return packed operands, times the scales of their lanes, and where steps are aligned by them their exponents."""
+    spec = problem.spec
+    if spec.exponent_bits is None:
+        return packed.left, packed.panels, None
+    scales: tuple[Values | None, Values | None] = None, None
+    if problem.scales is not None and spec.block is not None:
+        blocks = slice(part.products.start // spec.block, -(-part.products.stop // spec.block))
+        lines = part.columns if problem.pairs else part.rows
+        scales = problem.scales[0][lines, blocks], problem.scales[1][part.columns, blocks]
+    of_left, of_panels = (
+        by_exponents(spec, operand.fmt, values, of, problem.threads)
+        for operand, values, of in zip((problem.left, problem.right), (packed.left, packed.panels), scales, strict=True)
+    )
+    return of_left[0], of_panels[0], (of_left[1], of_panels[1])
+
+
 def _scales(
     problem: Problem, plan: VectorPlan | IntegerPlan, width: int, part: Part
 ) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    if problem.scales is None or isinstance(plan, IntegerPlan) or plan.outer is None:
+    if problem.scales is None or problem.spec.scales_lanes or isinstance(plan, IntegerPlan) or plan.outer is None:
         return None
     dtype = plan.outer.carrier.dtype
 
@@ -275,6 +306,8 @@ def _plan(problem: Problem, left: Seen, right: Seen) -> VectorPlan | IntegerPlan
 def _chosen(
     spec: MacSpec, length: int, a: OperandFacts, b: OperandFacts, bound: float, scales: tuple[OperandFacts, ...]
 ) -> VectorPlan | IntegerPlan | None:
+    if spec.lane_sum.kind not in PLANNED:
+        return None
     return choose_integers(spec, length, a, b, bound) or choose_vectors(spec, length, a, b, bound, scales)
 
 

@@ -169,6 +169,7 @@ FAMILY = {
     ),
     "to odd": MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m9", out="fix9.2", rounding="odd", chunk=4, outer="e8m5"),
     "to infinity": MacSpec(a="e5m2", b="e5m2", acc="e5m4", rounding="rtz", overflow="to-infinity", chunk=4),
+    "rtz into fp32": MacSpec(a="bf16", b="e5m2", acc="fp32", rounding="rtz", chunk=6),
     "aligned, folded": MacSpec(a="e5m2", b="e4m3fn", acc="e6m9", lanes=2, lane_sum="aligned:6", chunk=8),
     "fused": MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m9", lanes=4, chunk=16),
     "fused, drop": MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m9", lanes=4, rounding="drop"),

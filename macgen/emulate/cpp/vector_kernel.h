@@ -14,6 +14,8 @@ enum class RandomPlace { nowhere, steps, chunks };
 struct Task {
     const void* left;        // (rows, left_stride) in the carrier; of pairs, panels
     const void* panels;      // (panels, end - begin, width) in the carrier
+    const void* left_exponents;   // (rows, groups) words of reference exponents; of pairs, as those of panels
+    const void* panel_exponents;  // (panels, groups, width); a group is one product where there are none
     double* results;         // (rows, columns) with the strides
     const void* row_scales;  // (rows, scale_stride) in the outer carrier
     const void* col_scales;  // (chunks, padded columns) in the outer carrier
@@ -28,15 +30,6 @@ struct Task {
     int64_t first_tile, tiles, threads;
     Constants product, sum, outer;
     Alignment alignment;
-};
-
-template <bool first, class A, class B>
-struct Either {
-    using type = A;
-};
-template <class A, class B>
-struct Either<false, A, B> {
-    using type = B;
 };
 
 // A place that rounds nothing.
@@ -78,6 +71,16 @@ struct Kernel {
             const int64_t line = top + i < task.rows ? top + i : task.rows - 1;
             from.left[i] = (const T*)task.left + (pairs ? panel * span * width : line * task.left_stride);
         }
+        typename Steps_::SourceExponents exponents;
+        if constexpr (Steps_::by_exponents) {
+            const int64_t groups = span / Steps_::group_size;
+            exponents.panel = (const char*)task.panel_exponents + panel * groups * width * 2;
+            for (int i = 0; i < rows; i++) {
+                const int64_t line = top + i < task.rows ? top + i : task.rows - 1;
+                exponents.left[i] =
+                    (const char*)task.left_exponents + (pairs ? panel * groups * width * 2 : line * groups * 4);
+            }
+        }
         Sums sums;
         char* const carried = task.carry + (panel * ((task.rows + rows - 1) / rows) + row) * (int64_t)sizeof(Sums);
         if (task.begin > 0)
@@ -95,7 +98,7 @@ struct Kernel {
             const int64_t index = k / task.chunk, chunk_end = (index + 1) * task.chunk;
             const int64_t full = chunk_end < task.length ? chunk_end : task.length;
             const int64_t stop = full < task.end ? full : task.end;
-            steps.template take<StepRandom>(inner, states, from, k - task.begin, stop - task.begin, task.lanes);
+            steps.template take<StepRandom>(inner, states, from, exponents, k - task.begin, stop - task.begin, task.lanes);
             k = stop;
             if (fold == Fold::none || stop < full) continue;
             if constexpr (fold == Fold::own) {

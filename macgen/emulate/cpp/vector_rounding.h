@@ -55,6 +55,9 @@ class Rounding {
 
   public:
     static constexpr bool exact = false;
+    // Whether numbers can become infinite or NaN.
+    static constexpr bool leaves_numbers =
+        ends == Ends::infinite || ends == Ends::infinite_down || ends == Ends::not_a_number;
 
     explicit Rounding(const Constants& c)
         : largest_(all<V>((T)c.largest)),

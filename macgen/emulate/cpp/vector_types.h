@@ -39,6 +39,7 @@ struct Carrier<float> {
     typedef uint32_t Word;
     static constexpr int lanes = vector_bytes / 4;
     static constexpr Word sign = 0x80000000u, exponent = 0x7f800000u;
+    static constexpr int bias = 127, exponent_shift = 23;
     static constexpr float largest = 3.402823466e+38f;
 };
 
@@ -51,6 +52,7 @@ struct Carrier<double> {
     typedef uint64_t Word;
     static constexpr int lanes = vector_bytes / 8;
     static constexpr Word sign = 0x8000000000000000u, exponent = 0x7ff0000000000000u;
+    static constexpr int bias = 1023, exponent_shift = 52;
     static constexpr double largest = 1.7976931348623157e+308;
 };
 
@@ -77,6 +79,15 @@ struct Some {
 template <class T>
 struct Type {
     using type = T;
+};
+
+template <bool first, class A, class B>
+struct Either {
+    using type = A;
+};
+template <class A, class B>
+struct Either<false, A, B> {
+    using type = B;
 };
 
 // All lanes the same. By the bits of floats: an addition of zero could change a zero's sign.
@@ -178,6 +189,20 @@ template <class V>
 INLINE V smaller(V x, V y) {
     return x < y ? x : y;
 }
+
+#if defined(__clang__)
+#if __has_builtin(__builtin_elementwise_trunc)
+#define TRUNCATED(x) __builtin_elementwise_trunc(x)
+#endif
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+#define TRUNCATED(x) __builtin_ia32_roundpd256(x, 11)
+#endif
+#if !defined(TRUNCATED)
+#define TRUNCATED(x) __builtin_convertvector(__builtin_convertvector(x, Carrier<double>::Signed), Vector<double>)
+#endif
+
+// Numbers without their fractions; none is as large as 2^63.
+INLINE Vector<double> cut_toward_zero(Vector<double> x) { return TRUNCATED(x); }
 
 #if defined(__clang__)
 #if (defined(__FMA__) || defined(__aarch64__)) && __has_builtin(__builtin_elementwise_fma)
