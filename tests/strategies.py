@@ -13,6 +13,7 @@ from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX
 
 EXPECTED_CONTRADICTIONS = (
     "lane_sum 'exponents:",
+    "lane_sum 'bulk:",
     "does not divide lanes",
     "is not a power of two",
     "does not go with acc",
@@ -179,7 +180,7 @@ def family_specs(draw, **limits):
 
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
     change(lanes=lanes, chunk=draw(st.none() | st.integers(1, 3).map(lanes.__mul__)))
-    change(lane_sum=draw(st.just("tree") | _aligned("aligned") | _aligned("exponents")))
+    change(lane_sum=draw(st.just("tree") | _aligned("aligned") | _aligned("exponents") | _aligned("bulk")))
     if draw(st.booleans()):
         top = min(spec.acc.max_exponent - 3, spec.a.max_exponent + spec.b.max_exponent)
         change(product=draw(near(top)))

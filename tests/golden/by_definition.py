@@ -340,6 +340,9 @@ class Definition:
                 product, flags = decode(spec.product, code), flags | raised
             products.append(product)
         aligned = int(spec.lane_sum.partition(":")[2]) if spec.lane_sum.startswith("aligned:") else None
+        if spec.lane_sum.startswith("bulk:"):
+            sums, flags = self.bulk(a_codes, b_codes, products)
+            products = [sums]
         if spec.lane_sum == "tree" and spec.lanes > 1:
             products += [(0, Fraction(0))] * (spec.lanes - len(products))
             sums, raised = self.tree(products)
@@ -374,6 +377,27 @@ class Definition:
             unit = Fraction(2) ** (max(references) - int(bits))
             addends = [(sign, value // unit * unit) for sign, value in addends]
         return self.acc.sum(addends, number)
+
+    def bulk(self, a_codes, b_codes, products):
+        """Return the rounded sum of products with `bulk:F`, and its flags."""
+        spec = self.spec
+        if specials(*products):
+            infinite = {sign for sign, value in products if value == INFINITY}
+            code, flags = self.acc.sum(products)
+            return decode(spec.acc, code), flags | (INVALID if len(infinite) == 2 else 0)
+        pairs = zip(a_codes, b_codes, products, strict=True)
+        references = [reference_exponent(spec.a, a) + reference_exponent(spec.b, b) for a, b, (_, p) in pairs if p]
+        if references:
+            unit = Fraction(2) ** (max(references) - int(spec.lane_sum.partition(":")[2]))
+            cut = []
+            for sign, value in products:
+                count = value // unit
+                if count * unit != value and count % 2 == 0:
+                    count += 1
+                cut.append((sign, count * unit))
+            products = cut
+        code, flags = self.acc.sum(products)
+        return decode(spec.acc, code), flags
 
     def tree(self, addends):
         """Return the rounded sum of both halves' sums and its flags; a single product is none."""

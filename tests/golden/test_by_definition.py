@@ -191,7 +191,7 @@ def specs_of_dots(draw):
     """Specs of tiny formats that have some of the fields of this family."""
     of_lanes = draw(st.sampled_from([False, False, True]))
     lane_sums = ["exponents:3", "exponents:9", "exponents:6/2"]
-    lane_sums += [] if of_lanes else ["fused", "tree", "aligned:2", "aligned:7"]
+    lane_sums += [] if of_lanes else ["fused", "tree", "aligned:2", "aligned:7", "bulk:3", "bulk:9"]
     rounding = st.sampled_from([*SUM_ROUNDINGS, "stochastic:3", "stochastic:20"])
     optional = st.none() | st.sampled_from(FORMATS_OF_DOTS)
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))

@@ -151,6 +151,8 @@ def _overflow(spec: MacSpec, fmt: Format) -> str:
 
 
 def _lane_sum(spec: MacSpec) -> str:
+    if spec.bulk_bits is not None:
+        return f"alone, cut to odd {spec.bulk_bits} bits below the largest sum of factors' exponents, added and rounded"
     if spec.exponent_bits is not None:
         return f"all addends are cut {spec.exponent_bits} bits below the largest sum of factors' exponents, then added"
     if spec.aligned_bits is not None:

@@ -99,7 +99,7 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
         int(spec.out_format != spec.outer_format),
         spec.lanes,
         list(LaneSumKind).index(spec.lane_sum.kind),
-        spec.aligned_bits or spec.exponent_bits or 0,
+        spec.aligned_bits or spec.exponent_bits or spec.bulk_bits or 0,
     )
 
 

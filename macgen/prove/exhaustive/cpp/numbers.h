@@ -12,7 +12,7 @@ enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
 enum Subnormals { GRADUAL, FLUSH, NONE };
 enum Rounding { RNE, RTZ, FLOOR, ODD, DROP, STOCHASTIC };
 enum Overflow { SATURATE, INFINITY_, TO_INFINITY, NAN_, WRAP };
-enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
+enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS, BULK };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
@@ -37,7 +37,7 @@ struct Spec {
     Format a, b, scale;
     RoundedSum product, acc, outer, out;
     int rounds_products, has_scales, has_outer_adder, converts;
-    int lanes, lane_sum, aligned_bits;  // the bits: W of `aligned:W`, F of `exponents:F`
+    int lanes, lane_sum, aligned_bits;  // the bits: W of `aligned:W`, F of the others
 };
 
 // (-1)^negative * magnitude * 2^exponent. A signalling NaN also stands for 0 * infinity. `reference` is the number's
@@ -183,6 +183,17 @@ NumberOf<Integer> exact_sum(const Number* addends, int count, int exponent) {
         sum.magnitude = add_signed(sum.negative, sum.magnitude, addends[i].negative, addend);
     }
     return sum;
+}
+
+// Cut toward zero to a multiple of 2^last_place, whose last bit becomes 1 where that changes the number.
+inline Number cut_to_odd(Number x, int last_place) {
+    if (x.exponent >= last_place || is_zero(x)) return x;
+    const int distance = last_place - x.exponent;
+    const u128 kept = distance > 127 ? 0 : x.magnitude >> distance;
+    const bool lost = distance > 127 || kept << distance != x.magnitude;
+    x.magnitude = kept | lost;
+    x.exponent = last_place;
+    return x;
 }
 
 // Cut toward zero to a multiple of 2^last_place.
