@@ -49,6 +49,8 @@ class Encoding(Choice):
     """No infinity, no -0; NaN is the code that -0 would have."""
     FINITE = "finite"
     """No infinity, no NaN: the elements of OCP Microscaling."""
+    QUIET = "quiet"
+    """As `ieee`, but no NaN is signalling: OCP OFP8 E5M2."""
 
 
 class Subnormals(Choice):

@@ -26,7 +26,7 @@ MAX_MAN_BITS = 52
 
 ALIASES = {"fp16": "e5m10", "bf16": "e8m7", "fp32": "e8m23", "fp64": "e11m52"}
 
-_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
+_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|quiet|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
 
 
 @dataclass(frozen=True, init=False)
@@ -34,10 +34,11 @@ class FloatFormat:
     """A binary floating-point format; instances are immutable, comparable and hashable.
 
     Parameters:
-        exp_bits: exponent field width, 1 to 11 (2 to 11 for `ieee`).
-        man_bits: mantissa field width, 0 to 52 (1 to 52 for `ieee`).
+        exp_bits: exponent field width, 1 to 11 (2 to 11 for `ieee` and `quiet`).
+        man_bits: mantissa field width, 0 to 52 (1 to 52 for `ieee` and `quiet`).
         bias: exponent bias; None for the encoding's usual one, `2**(exp_bits-1) - 1` (`fnuz`: one more).
-        encoding: `ieee`, `fn`, `fnuz` (OCP OFP8 and its neighbours) or `finite` (OCP Microscaling elements).
+        encoding: `ieee`, `fn`, `fnuz` (OCP OFP8 and its neighbours), `finite` (OCP Microscaling elements) or
+            `quiet` (as `ieee`, no NaN is signalling).
         subnormals: `gradual`, `flush` or `none` (M from 1): what the exponent field 0 means.
 
     Raises:
@@ -60,7 +61,7 @@ class FloatFormat:
         subnormals: Subnormals | str = "gradual",
     ) -> None:
         self.__dict__.update(encoding=Encoding(encoding), subnormals=Subnormals(subnormals))
-        least = 1 if self.encoding == Encoding.IEEE else 0
+        least = 1 if self.has_infinity else 0
         for field, value, low, high in (
             ("exp_bits", exp_bits, least + 1, 11),
             ("man_bits", man_bits, least, MAX_MAN_BITS),
@@ -96,7 +97,7 @@ class FloatFormat:
         match = _PATTERN.fullmatch(ALIASES.get(name, name) + colon + options)
         if match is None:
             raise MacgenError(
-                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz or finite, "
+                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz, finite or quiet, "
                 f"then :bias=N, then :flush or :none, or {', '.join(ALIASES)}"
             )
         exp_bits, man_bits, encoding, bias, subnormals = match.groups()
@@ -137,7 +138,7 @@ class FloatFormat:
     @cached_property
     def has_infinity(self) -> bool:
         """Whether some codes are infinities."""
-        return self.encoding == Encoding.IEEE
+        return self.encoding in (Encoding.IEEE, Encoding.QUIET)
 
     @cached_property
     def has_nan(self) -> bool:
@@ -183,7 +184,7 @@ class FloatFormat:
     def max_code(self) -> int:
         """Code of the largest finite number."""
         top = (1 << (self.exp_bits + self.man_bits)) - 1
-        if self.encoding == Encoding.IEEE:
+        if self.has_infinity:
             return top - (1 << self.man_bits)
         return top - 1 if self.encoding == Encoding.FN else top
 
@@ -226,13 +227,13 @@ class FloatFormat:
             MacgenError: the encoding has no NaN.
         """
         match self.encoding:
-            case Encoding.IEEE:
+            case Encoding.IEEE | Encoding.QUIET:
                 return (((1 << self.exp_bits) - 1) << self.man_bits) | (1 << (self.man_bits - 1))
             case Encoding.FN:
                 return self._sign_bit - 1
             case Encoding.FNUZ:
                 return self._sign_bit
-        raise MacgenError(f"format {self} has no NaN; accepted are ieee, fn and fnuz encodings")
+        raise MacgenError(f"format {self} has no NaN; accepted are ieee, quiet, fn and fnuz encodings")
 
     def infinity_code(self, sign: int) -> int:
         """Return the code of an infinity.
@@ -241,7 +242,7 @@ class FloatFormat:
             MacgenError: the encoding has no infinity.
         """
         if not self.has_infinity:
-            raise MacgenError(f"format {self} has no infinity; accepted is the ieee encoding")
+            raise MacgenError(f"format {self} has no infinity; accepted are the ieee and quiet encodings")
         return self._signed(sign, self.max_code + 1)
 
     def largest_code(self, sign: int) -> int:
@@ -273,7 +274,8 @@ class FloatFormat:
             mantissa = magnitude - (self.max_code + 1)
             if mantissa == 0:
                 return Number("infinite", sign)
-            return Number("nan" if mantissa >> (self.man_bits - 1) else "signalling", sign)
+            is_quiet = self.encoding == Encoding.QUIET or mantissa >> (self.man_bits - 1)
+            return Number("nan" if is_quiet else "signalling", sign)
         exponent, mantissa = magnitude >> self.man_bits, magnitude & ((1 << self.man_bits) - 1)
         if magnitude == 0 or exponent < self.least_normal_field:
             significand = mantissa if self._gradual else 0
@@ -346,7 +348,7 @@ class FloatFormat:
         binade = np.where(subnormal, 0, field - self.least_normal_field).astype(np.int64)
         with np.errstate(over="ignore"):  # the codes above max_code may lie beyond binary64
             value = np.ldexp(significand, binade + self.lsb_exponent)
-        if self.encoding == Encoding.IEEE:
+        if self.has_infinity:
             value = np.where(magnitude == self.max_code + 1, np.inf, value)
             value = np.where(magnitude > self.max_code + 1, np.nan, value)
         elif self.encoding == Encoding.FN:

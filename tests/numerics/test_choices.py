@@ -38,7 +38,7 @@ TEXTS = [
 
 def test_the_words():
     assert [list(choice) for choice in CHOICES] == [
-        ["ieee", "fn", "fnuz", "finite"],
+        ["ieee", "fn", "fnuz", "finite", "quiet"],
         ["gradual", "flush", "none"],
         ["saturate", "infinity", "to-infinity", "nan", "wrap"],
         ["rne", "rtz", "floor", "odd", "drop", "stochastic"],

@@ -31,6 +31,7 @@ _ENCODING = {
     Encoding.FN: "no infinities, all ones are NaN",
     Encoding.FNUZ: "no infinities, no -0, whose code is NaN",
     Encoding.FINITE: "no infinities, no NaN",
+    Encoding.QUIET: "infinities and NaN, none of it signalling",
 }
 _SUBNORMALS = {
     Subnormals.GRADUAL: "",

@@ -334,9 +334,10 @@ def _decoded_float(
     infinite: Value = Const(0, 1)
     signalling: Value = Const(0, 1)
     match fmt.encoding:
-        case "ieee":
+        case "ieee" | "quiet":
             infinite = Signal(name=f"{name}_infinite")
-            signalling = Signal(name=f"{name}_signalling")
+            if fmt.encoding == "ieee":
+                signalling = Signal(name=f"{name}_signalling")
             field_all_ones = Signal(name=f"{name}_field_all_ones")
             mantissa_nonzero = Signal(name=f"{name}_mantissa_nonzero")
             m.d.comb += [
@@ -344,8 +345,9 @@ def _decoded_float(
                 mantissa_nonzero.eq(mantissa.any()),
                 infinite.eq(field_all_ones & ~mantissa_nonzero),
                 nan.eq(field_all_ones & mantissa_nonzero),
-                signalling.eq(nan & ~mantissa[-1]),
             ]
+            if fmt.encoding == "ieee":
+                m.d.comb += signalling.eq(nan & ~mantissa[-1])
         case "fn":
             m.d.comb += nan.eq(code[:-1].all())  # mantissa.all() would be 0 in Verilog where it has no bits
         case "fnuz":
