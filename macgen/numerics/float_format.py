@@ -97,8 +97,8 @@ class FloatFormat:
         match = _PATTERN.fullmatch(ALIASES.get(name, name) + colon + options)
         if match is None:
             raise MacgenError(
-                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz, finite or quiet, "
-                f"then :bias=N, then :flush or :none, or {', '.join(ALIASES)}"
+                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz, finite or "
+                f"quiet, then :bias=N, then :flush or :none, or {', '.join(ALIASES)}"
             )
         exp_bits, man_bits, encoding, bias, subnormals = match.groups()
         return cls(
