@@ -31,7 +31,7 @@ def riscv_units() -> Mapping[str, tuple[MacSpec, str]]:
             )
             units[f"rvbna-{name}-n{n}"] = (
                 spec,
-                f"RISC-V bulk normalisation, {n} {name.upper()} products into FP32, then one addition: riscv-isa-manual "
-                f"rvbna.adoc, as Spike computes it.",
+                f"RISC-V bulk normalisation, {n} {name.upper()} products into FP32, then one addition: RISC-V ISA "
+                f"manual, rvbna.adoc, as Spike computes it.",
             )
     return units
