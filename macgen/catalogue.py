@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from macgen.errors import MacgenError, shown
 from macgen.matrix_units import matrix_units
+from macgen.riscv_units import riscv_units
 from macgen.spec import MacSpec
 
 
@@ -22,7 +23,7 @@ class Preset:
     source: str
 
 
-_UNITS = matrix_units()
+_UNITS = {**matrix_units(), **riscv_units()}
 
 CATALOGUE: Mapping[str, Preset] = MappingProxyType(
     {
@@ -132,7 +133,7 @@ def preset(name: str) -> MacSpec:
     if name not in presets:
         names = ", ".join(name for name in presets if name not in _UNITS)
         raise MacgenError(
-            f"preset {shown(name)} is unknown; accepted are {names}, and what macgen presets lists of GPUs"
+            f"preset {shown(name)} is unknown; accepted are {names}, and what macgen presets lists of GPUs and RISC-V"
         )
     return presets[name]
 

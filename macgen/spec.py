@@ -11,6 +11,7 @@ from macgen.numerics import (
     FloatFormat,
     Format,
     LaneSum,
+    LaneSumKind,
     Overflow,
     Rounding,
     as_format,
@@ -66,7 +67,8 @@ class MacSpec:
         lanes: products that a step takes, 1 to 64; chunks are multiples of it.
         lane_sum: how a step adds them: `fused`, rounded once; `tree`, a balanced binary tree whose nodes round;
             `aligned:W`, all addends cut at W fraction bits below the largest one's leading bit; `exponents:F`, at F
-            bits below the largest sum of the factors' exponents; `exponents:F/G`, of exact sums of G products.
+            bits below the largest sum of the factors' exponents; `exponents:F/G`, of exact sums of G products;
+            `bulk:F`, products alone cut likewise, but to odd, their sum rounded, then added: RISC-V bulk normalisation.
         rows: rows of PEs, 1 to 256.
         cols: columns of PEs, 1 to 256.
         interleave: independent accumulations that take turns in each PE, 1 to 4: an addition may take as many cycles.
@@ -267,9 +269,19 @@ class MacSpec:
         return self.lane_sum.aligned_bits
 
     @property
+    def bulk_bits(self) -> int | None:
+        """F of `lane_sum = bulk:F`, else None."""
+        return self.lane_sum.bulk_bits
+
+    @property
     def aligns(self) -> bool:
-        """Whether a step cuts its addends at one place before it adds them: `aligned:W`, `exponents:F`."""
-        return self.aligned_bits is not None or self.exponent_bits is not None
+        """Whether a step cuts its addends at one place before it adds them: `aligned:W`, `exponents:F`, `bulk:F`."""
+        return any(bits is not None for bits in (self.aligned_bits, self.exponent_bits, self.bulk_bits))
+
+    @property
+    def rounds_lanes(self) -> bool:
+        """Whether what a step adds has been rounded to the accumulator's format: `tree` of several lanes, `bulk:F`."""
+        return self.bulk_bits is not None or (self.lane_sum.kind is LaneSumKind.TREE and self.lanes > 1)
 
     @property
     def fused_bits(self) -> int:
@@ -349,9 +361,7 @@ class MacSpec:
     def _roundings(self) -> list[tuple[RandomPlace, Rounding]]:
         """Return every kind of rounding with the place that it would be."""
         found: list[tuple[RandomPlace, Rounding]] = [("steps", self.rounding)]
-        found += [("steps", self.rounding)] * (
-            (self.product is not None) + (self.lane_sum == "tree" and self.lanes > 1)
-        )
+        found += [("steps", self.rounding)] * ((self.product is not None) + self.rounds_lanes)
         if self.has_outer_adder:
             found.append(("chunks", self.fold_rounding))
         if self.out_format != self.outer_format:

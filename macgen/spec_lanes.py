@@ -81,17 +81,19 @@ def _check_scales(*, scale: Scale | None, place: ScalePlace, block: int | None, 
 def _check_aligned_lanes(
     *, lane_sum: LaneSum, a: Format, b: Format, acc: Format, product: Format | None, rounding: Rounding
 ) -> None:
-    """Refuse formats and roundings of which `aligned:W` or `exponents:F` makes no sum.
+    """Refuse formats and roundings of which `aligned:W`, `exponents:F` or `bulk:F` makes no sum.
 
     Raises:
         MacgenError: there is one.
     """
-    if lane_sum.kind not in (LaneSumKind.ALIGNED, LaneSumKind.EXPONENTS):
+    if lane_sum.kind not in (LaneSumKind.ALIGNED, LaneSumKind.EXPONENTS, LaneSumKind.BULK):
         return
-    if isinstance(acc, FixedFormat) or rounding == "drop":
+    rounds_twice = lane_sum.kind is LaneSumKind.BULK
+    if isinstance(acc, FixedFormat) or rounding == "drop" or (rounds_twice and rounding.random_bits):
+        roundings = "rne, rtz, floor or odd" if rounds_twice else "rne, rtz, floor, odd or stochastic:r"
         raise MacgenError(
             f"lane_sum {lane_sum!r} does not go with acc {acc} and rounding {rounding!r}; accepted are float "
-            f"accumulators, and rne, rtz, floor, odd or stochastic:r"
+            f"accumulators, and {roundings}"
         )
     if lane_sum.kind is LaneSumKind.ALIGNED:
         return

@@ -132,7 +132,7 @@ def _patterns(aim: Aim, exponent: int) -> Iterator[tuple[str, list[Addend]]]:
             yield "a product that is a tie, negative sticky accumulator", [minus(1, least), tie]
         for product in odd_products(aim, precision + 2):
             yield "a product off a tie", [plus(product, exponent - precision - 1)]
-    cut_bits = aim.spec.aligned_bits or aim.spec.exponent_bits
+    cut_bits = aim.spec.aligned_bits or aim.spec.exponent_bits or aim.spec.bulk_bits
     if aim.place == "steps" and cut_bits is not None:
         yield from _cuts(exponent, cut_bits)
 

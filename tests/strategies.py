@@ -13,6 +13,7 @@ from macgen.spec_fields import MAX_CHUNK, MAX_INTERLEAVE, MAX_OPERAND_WIDTH, MAX
 
 EXPECTED_CONTRADICTIONS = (
     "lane_sum 'exponents:",
+    "lane_sum 'bulk:",
     "does not divide lanes",
     "is not a power of two",
     "does not go with acc",
@@ -27,10 +28,10 @@ EXPECTED_CONTRADICTIONS = (
 def float_formats(draw, max_exp_bits=11, max_man_bits=52):
     """Every float format: all encodings, biases and widths, every kind of subnormals."""
     encoding = draw(st.sampled_from(Encoding))
-    least = 1 if encoding == "ieee" else 0
+    least = 1 if encoding in ("ieee", "quiet") else 0
     exp_bits = draw(st.integers(least + 1, max_exp_bits))
     man_bits = draw(st.integers(1 if encoding == "fn" and exp_bits == 1 else least, max_man_bits))
-    top_field = (1 << exp_bits) - (2 if encoding == "ieee" or (encoding == "fn" and man_bits == 0) else 1)
+    top_field = (1 << exp_bits) - (2 if least or (encoding == "fn" and man_bits == 0) else 1)
     subnormals = draw(st.sampled_from(["gradual", "flush", "none"] if man_bits else ["gradual", "flush"]))
     lowest_bias, highest_bias = top_field - 1023, 1075 - man_bits - (subnormals == "none")
     assume(lowest_bias <= highest_bias)
@@ -179,7 +180,7 @@ def family_specs(draw, **limits):
 
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
     change(lanes=lanes, chunk=draw(st.none() | st.integers(1, 3).map(lanes.__mul__)))
-    change(lane_sum=draw(st.just("tree") | _aligned("aligned") | _aligned("exponents")))
+    change(lane_sum=draw(st.just("tree") | _aligned("aligned") | _aligned("exponents") | _aligned("bulk")))
     if draw(st.booleans()):
         top = min(spec.acc.max_exponent - 3, spec.a.max_exponent + spec.b.max_exponent)
         change(product=draw(near(top)))
@@ -189,7 +190,7 @@ def family_specs(draw, **limits):
     if draw(st.booleans()):
         floats_of_scales = st.sampled_from(["e4m3fn", "e5m2", "e4m3:none", "fp16", "bf16", "fp32"])
         change(scale=draw(st.integers(2, 8).map("e{}m0fnu".format) | floats_of_scales))
-        if spec.exponent_bits is not None and draw(st.booleans()):
+        if spec.exponent_bits is not None and spec.scale is not None and draw(st.booleans()):
             change(scale_place="lanes")
             change(scale_block=draw(st.none() | st.integers(1, lanes)))
             change(lane_sum=f"{spec.lane_sum}/{draw(st.integers(2, 8))}")

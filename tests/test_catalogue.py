@@ -157,6 +157,16 @@ def test_other_matrix_units():
         assert (spec.lanes, spec.lane_sum, spec.rounding) == (4, "tree", "rne")
 
 
+@pytest.mark.parametrize(("name", "operand"), [("e4m3", "e4m3fn"), ("e5m2", "e5m2quiet"), ("bf16", "e8m7")])
+@pytest.mark.parametrize(("n", "bits"), [(4, 25), (8, 26), (16, 27), (32, 28)])
+def test_the_dot_products_of_riscv(name, operand, n, bits):
+    """23 bits and log2 n guard bits, as the manual says."""
+    assert presets[f"rvbna-{name}-n{n}"] == MacSpec(
+        a=operand, b=operand, acc="fp32", lanes=n, lane_sum=f"bulk:{bits}", rounding="odd", overflow="to-infinity",
+        rows=2, cols=2,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["", "Default", "fp16 ", "nothing"])
 def test_unknown_preset(name):
     with pytest.raises(MacgenError) as caught:
@@ -164,5 +174,5 @@ def test_unknown_preset(name):
     names = list(presets)
     others = ", ".join(names[: names.index("volta-fp16")])
     assert str(caught.value) == (
-        f"preset {name!r} is unknown; accepted are {others}, and what macgen presets lists of GPUs"
+        f"preset {name!r} is unknown; accepted are {others}, and what macgen presets lists of GPUs and RISC-V"
     )

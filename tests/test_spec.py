@@ -336,8 +336,8 @@ def test_turns_go_with_chunks_lanes_and_results_of_another_format():
 )
 def test_init_wrong_lane_sum(value):
     refuses(
-        f"lane_sum {value!r} is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F or exponents:F/G "
-        f"with F from 1 to 64 and G from 2 to 64",
+        f"lane_sum {value!r} is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F, exponents:F/G "
+        f"or bulk:F with F from 1 to 64 and G from 2 to 64",
         lane_sum=value,
     )
 
@@ -400,6 +400,30 @@ def test_sums_by_exponents_are_of_exact_products_of_floats():
     )
 
 
+def test_bulk_normalisation_is_of_exact_products_of_floats_and_rounds_twice():
+    bulk = {"lane_sum": "bulk:25", "lanes": 4}
+    spec = MacSpec(**GOOD, **bulk, rounding="odd")
+    assert (spec.bulk_bits, spec.exponent_bits, spec.aligned_bits) == (25, None, None)
+    assert (spec.aligns, spec.rounds_lanes, MacSpec(**GOOD, lane_sum="tree").rounds_lanes) == (True, True, False)
+    assert MacSpec(**GOOD, lane_sum="bulk:64").rounds_lanes
+    accepted = "accepted are float accumulators, and rne, rtz, floor or odd"
+    for rounding in ("drop", "stochastic:4"):
+        refuses(f"lane_sum 'bulk:25' does not go with acc e6m5 and rounding {rounding!r}; {accepted}", **bulk,
+                rounding=rounding)  # fmt: skip
+    refuses(f"lane_sum 'bulk:25' does not go with acc int32 and rounding 'rne'; {accepted}", FIXED, **bulk)
+    refuses(
+        "lane_sum 'bulk:25' does not go with b int8, which has no exponents; accepted are float operands",
+        GOOD | {"b": "int8"},
+        **bulk,
+    )
+    refuses(
+        "lane_sum 'bulk:25' does not go with product e5m4, as it aligns by the operands' exponents; accepted are exact "
+        "products",
+        **bulk,
+        product="e5m4",
+    )
+
+
 def test_scales_of_lanes():
     spec = MacSpec(**GOOD, **OF_LANES)
     assert (spec.block, spec.scales_lanes, spec.scales_chunks, spec.has_outer_adder) == (32, True, False, False)
@@ -415,7 +439,7 @@ def test_scales_of_lanes():
         "scale_place 'lanes' does not go with scale none; accepted is it with a format of scales",
         **(OF_LANES | {"scale": None}),
     )
-    for lane_sum in ("fused", "tree", "aligned:25"):
+    for lane_sum in ("fused", "tree", "aligned:25", "bulk:25"):
         refuses(
             f"scale_place 'lanes' does not go with lane_sum '{lane_sum}'; accepted are exponents:F and exponents:F/G",
             **(OF_LANES | {"lane_sum": lane_sum, "lanes": 2}),
@@ -473,7 +497,7 @@ CHOICES_OF_PAIRS = {
     "outer_rounding": [None, "odd", "stochastic:4"],
     "overflow": ["saturate", "infinity", "to-infinity", "nan", "wrap"],
     "lanes": [1, 4],
-    "lane_sum": ["fused", "tree", "aligned:9", "exponents:13", "exponents:13/2"],
+    "lane_sum": ["fused", "tree", "aligned:9", "exponents:13", "exponents:13/2", "bulk:13"],
     "interleave": [1, 2],
 }
 """Of every field its kinds of choices."""
@@ -894,8 +918,8 @@ def test_from_json_no_json(text):
         (
             "lane_sum",
             4,
-            "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F or exponents:F/G with F "
-            "from 1 to 64 and G from 2 to 64",
+            "lane_sum 4 is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F, exponents:F/G or "
+            "bulk:F with F from 1 to 64 and G from 2 to 64",
         ),
         (
             "outer_rounding",

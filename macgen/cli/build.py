@@ -133,10 +133,10 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
 )
 @click.option(
     "--lane-sum",
-    metavar="fused|tree|aligned:W|exponents:F|exponents:F/G",
+    metavar="fused|tree|aligned:W|exponents:F|exponents:F/G|bulk:F",
     help="How a step adds them: exactly, rounded once; by a tree of rounding adders; all cut W bits, 1 to 64, below "
     "the largest one's leading bit; or F bits, 1 to 64, below the largest sum of the factors' exponents, as GPUs do, "
-    "of G products added exactly first.",
+    "of G products added exactly first; or products alone, cut to odd likewise and rounded, as RISC-V does.",
 )
 @click.option("--rows", type=integer, metavar="N", help="Rows of the array, 1 to 256.")
 @click.option("--cols", type=integer, metavar="N", help="Columns of the array, 1 to 256.")

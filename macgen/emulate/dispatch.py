@@ -74,7 +74,7 @@ def choose(spec: MacSpec, length: int, bound: float, *, finite_scales: bool) -> 
         bound: a bound of the sum of their magnitudes, infinite if some operand may be infinite or NaN.
         finite_scales: whether no scale is infinite or NaN.
     """
-    if spec.exponent_bits is not None:
+    if spec.exponent_bits is not None or spec.bulk_bits is not None:
         return None
     plain = spec.product is None and spec.lanes == 1 and spec.aligned_bits is None
     inner = (_plain(spec, length, bound) if plain else None) or _general(spec, math.isfinite(bound))

@@ -15,7 +15,13 @@ from macgen.spec_lanes import exact_sum_bits, largest_product
 _SUBNORMALS = {"gradual": 0, "flush": 1, "none": 2}
 _ROUNDINGS = {"rne": 0, "rtz": 1, "drop": 1, "floor": 2, "stochastic": 3, "odd": 4}
 _OVERFLOWS = {"saturate": 0, "infinity": 1, "wrap": 2, "nan": 3, "to-infinity": 4}
-_LANE_SUMS = {LaneSumKind.FUSED: 0, LaneSumKind.TREE: 1, LaneSumKind.ALIGNED: 2, LaneSumKind.EXPONENTS: 3}
+_LANE_SUMS = {
+    LaneSumKind.FUSED: 0,
+    LaneSumKind.TREE: 1,
+    LaneSumKind.ALIGNED: 2,
+    LaneSumKind.EXPONENTS: 3,
+    LaneSumKind.BULK: 4,
+}
 _PLACES = {None: 0, "steps": 1, "chunks": 2, "out": 3}
 
 _FORMAT_WORDS, _TARGET_WORDS = 14, 18
@@ -43,7 +49,7 @@ def spec_record(spec: MacSpec) -> NDArray[np.int64]:
             spec.out_format != spec.outer_format,
             spec.lanes,
             _LANE_SUMS[spec.lane_sum.kind],
-            spec.aligned_bits or spec.exponent_bits or 0,
+            spec.aligned_bits or spec.exponent_bits or spec.bulk_bits or 0,
             spec.lane_sum.group,
             spec.block or 0,
             products_lsb,
@@ -113,6 +119,11 @@ def sum_bits(spec: MacSpec) -> int:
             term, above = _term_bits(spec), bits_above(spec)
             needed.append(term + 3)
             addend = spec.exponent_bits + above + (spec.lanes + 1).bit_length()
+        case LaneSumKind.BULK:
+            assert spec.bulk_bits is not None
+            in_window = spec.bulk_bits + 2 + (spec.lanes + 1).bit_length()
+            needed.append(_needed(spec.acc, spec.rounding, in_window))
+            addend = _bits(spec.acc)
         case LaneSumKind.TREE if spec.lanes > 1:
             needed.append(_needed(spec.acc, spec.rounding, addend))
             addend = _bits(spec.acc)

@@ -250,7 +250,7 @@ def _part_results(
 def _vector_results(call: Call, states: States | None, threads: int) -> Values | None:
     """Return results of vector kernels; None where they cannot be had, or a value is to be looked at closer."""
     spec, scales = call.spec, None
-    if not numpy_products.has_quick_out(spec):
+    if spec.bulk_bits is not None or not numpy_products.has_quick_out(spec):
         return None
     if call.a_scales is not None and call.b_scales is not None and spec.scale is not None:
         scales = on_grid("A_scales", call.a_scales, spec.scale), on_grid("B_scales", call.b_scales, spec.scale).T

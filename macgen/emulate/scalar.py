@@ -106,6 +106,9 @@ class Scalar:
                 nodes = [_rounded_sum(spec, spec.acc, spec.rounding, pair, 0) for pair in pairs]
                 products = [_value(spec.acc, code) for code, _ in nodes]
                 earlier |= _joined(nodes)
+        if spec.bulk_bits is not None:
+            node, earlier = _bulk_sum(spec, a, b)
+            products = [_value(spec.acc, node)]
         if spec.exponent_bits is not None:
             products, references = _terms(spec, a, b, scales)
         terms = [acc, *products]
@@ -255,6 +258,30 @@ def _terms(
         terms.append(term)
         references.append(reference)
     return terms, references
+
+
+def _bulk_sum(spec: MacSpec, a: Sequence[Value], b: Sequence[Value]) -> Result:
+    """Return the rounded sum of products that are cut to odd below the largest of their reference exponents."""
+    products = [_times(x, y) for x, y in zip(a, b, strict=True)]
+    if isinstance(_total(products), Fraction):
+        counting = [pair for pair, product in zip(zip(a, b, strict=True), products, strict=True) if product]
+        if counting:
+            assert spec.bulk_bits is not None
+            largest = max(_reference(spec.a, x) + _reference(spec.b, y) for x, y in counting)
+            products = [_cut_to_odd(x, largest - spec.bulk_bits) for x in products]
+    elif {"+inf", "-inf"} <= set(products):
+        products.append("signalling")  # invalid beside a quiet NaN, too
+    return _rounded_sum(spec, spec.acc, spec.rounding, products, 0)
+
+
+def _cut_to_odd(x: Value, place: int) -> Value:
+    """Return a number without what lies below 2**place, where its last bit becomes 1 if there is any."""
+    if not isinstance(x, Fraction):
+        return x
+    scaled = abs(x) / Fraction(2) ** place
+    kept = math.floor(scaled)
+    kept |= kept != scaled
+    return (-kept if x < 0 else kept) * Fraction(2) ** place
 
 
 # -- rounding ------------------------------------------------------------------------------------------------------

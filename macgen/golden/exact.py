@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 from macgen.errors import MacgenError
 from macgen.numerics import Format, Number, ScaleFormat, shift_right
@@ -43,11 +44,16 @@ def cut_all(addends: Sequence[Number], last_place: int) -> tuple[Number, ...]:
     return tuple(_cut(addend, last_place) for addend in addends)
 
 
-def _cut(x: Number, last_place: int) -> Number:
+def _cut(x: Number, last_place: int, rounding: Literal["rtz", "odd"] = "rtz") -> Number:
     if x.exponent >= last_place:
         return x
-    kept, _ = shift_right(x.significand, last_place - x.exponent, "rtz")
+    kept, _ = shift_right(x.significand, last_place - x.exponent, rounding)
     return Number("finite", x.sign, kept, last_place)
+
+
+def cut_all_to_odd(addends: Sequence[Number], last_place: int) -> tuple[Number, ...]:
+    """Return finite numbers cut at a place, where the last bit of those that lose something becomes 1."""
+    return tuple(_cut(addend, last_place, "odd") for addend in addends)
 
 
 def is_zero(x: Number) -> bool:

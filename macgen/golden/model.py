@@ -5,7 +5,16 @@ from functools import lru_cache
 from typing import cast
 
 from macgen.golden.draws import random_numbers
-from macgen.golden.exact import CACHED_CODES, cut_all, decoder, exact_sum, largest_exponent, multiply
+from macgen.golden.exact import (
+    CACHED_CODES,
+    cut_all,
+    cut_all_to_odd,
+    decoder,
+    exact_sum,
+    is_zero,
+    largest_exponent,
+    multiply,
+)
 from macgen.golden.terms import Term, Terms, reference_exponent
 from macgen.numerics import (
     Flags,
@@ -57,7 +66,8 @@ class Model:
         self._decode_scale = decoder("scale", spec.scale) if spec.scale is not None else None
         self._adds_by_tree = spec.lane_sum.kind is LaneSumKind.TREE and spec.lanes > 1
         self._aligned_bits = spec.aligned_bits
-        self._terms = Terms(spec) if spec.exponent_bits is not None else None
+        by_exponents = spec.exponent_bits is not None or spec.bulk_bits is not None
+        self._terms = Terms(spec) if by_exponents else None
         self._draws_in_steps = spec.random_place == "steps"
         self._draws_in_chunks = spec.random_place == "chunks"
         self._draws_in_out = spec.random_place == "out"
@@ -78,6 +88,10 @@ class Model:
         if self._terms is not None:
             a, b = ([codes] if isinstance(codes, int) else codes for codes in (a, b))
             terms = self._terms.of(a, b, a_scales, b_scales)
+            if self.spec.bulk_bits is not None:
+                lane_sum, flags = self._bulk(terms)
+                code, step_flags = self._acc.of((self._acc.number(acc_code), lane_sum), random)
+                return code, flags | step_flags
             return self._acc.of_terms(acc_code, terms, self._terms.fraction_bits, random)
         acc = self._acc.number(acc_code)
         if isinstance(a, int) or isinstance(b, int):
@@ -191,6 +205,19 @@ class Model:
             for _, node_flags in sums:
                 flags |= node_flags
         return nodes[0], flags
+
+    def _bulk(self, terms: Sequence[Term]) -> tuple[Number, int]:
+        """Return the rounded sum of products that are cut to odd below their largest reference exponent."""
+        assert self._terms is not None
+        products = [term.value for term in terms]
+        if all(product.kind == "finite" for product in products):
+            exponents = [term.exponent for term in terms if not is_zero(term.value)]
+            if exponents:
+                products = list(cut_all_to_odd(products, max(exponents) - self._terms.fraction_bits))
+        code, flags = self._acc.of(products, 0)
+        if {product.sign for product in products if product.kind == "infinite"} == {0, 1}:
+            flags |= _INVALID  # beside a quiet NaN, too
+        return self._acc.number(code), flags
 
 
 class RoundedSum:

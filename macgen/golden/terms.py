@@ -1,4 +1,4 @@
-"""What a step of `exponents:F` adds: terms and their reference exponents (docs/arithmetic.md section 2)."""
+"""What a step of `exponents:F` or `bulk:F` adds: terms and their reference exponents (docs/arithmetic.md section 2)."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -35,7 +35,7 @@ def reference_exponent(fmt: Format | ScaleFormat, x: Number) -> int:
 
 
 class Terms:
-    """The terms of a spec with `exponents:F` or `exponents:F/G`.
+    """The terms of a spec with `exponents:F`, `exponents:F/G` or `bulk:F`.
 
     Parameters:
         spec: the array.
@@ -45,8 +45,9 @@ class Terms:
     """
 
     def __init__(self, spec: MacSpec) -> None:
-        assert spec.exponent_bits is not None
-        self.fraction_bits = spec.exponent_bits
+        fraction_bits = spec.exponent_bits or spec.bulk_bits
+        assert fraction_bits is not None
+        self.fraction_bits = fraction_bits
         self._lanes, self._group, self._block = spec.lanes, spec.lane_sum.group, spec.block
         self._operand_formats, self._scale_format = (spec.a, spec.b), spec.scale
         self._decode = decoder("a", spec.a), decoder("b", spec.b)

@@ -49,6 +49,8 @@ class Encoding(Choice):
     """No infinity, no -0; NaN is the code that -0 would have."""
     FINITE = "finite"
     """No infinity, no NaN: the elements of OCP Microscaling."""
+    QUIET = "quiet"
+    """As `ieee`, but no NaN is signalling: OCP OFP8 E5M2."""
 
 
 class Subnormals(Choice):
@@ -106,6 +108,9 @@ class LaneSumKind(Choice):
     """Accumulator and products are cut at one place, W bits below the largest one's leading bit, then added exactly."""
     EXPONENTS = "exponents"
     """Likewise, but F bits below the largest sum of the factors' exponents: no product is normalised first."""
+    BULK = "bulk"
+    """Products alone are cut to odd, F bits below the largest sum of their factors' exponents; their exact sum is
+    rounded to the accumulator's format, then added: RISC-V bulk normalisation."""
 
 
 class _ParsedText(str):
@@ -173,42 +178,43 @@ class Rounding(_ParsedText):
 
 
 class LaneSum(_ParsedText):
-    """How a step adds the products of its lanes: `fused`, `tree`, `aligned:W`, `exponents:F` or `exponents:F/G`.
+    """How a step adds the products of its lanes: `fused`, `tree`, `aligned:W`, `exponents:F`, `exponents:F/G` or
+    `bulk:F`.
 
     Parameters:
         text: the way.
 
     Attributes:
-        kind: which of the four.
+        kind: which of the five.
         aligned_bits: W of `aligned:W`, 1 to 64; None for the others.
         exponent_bits: F of `exponents:F`, 1 to 64; None for the others.
         group: G of `exponents:F/G`, 2 to 64, the products that are added exactly before they are aligned; else 1.
+        bulk_bits: F of `bulk:F`, 1 to 64; None for the others.
 
     Raises:
         MacgenError: it is none of them.
     """
 
-    __slots__ = ("aligned_bits", "exponent_bits", "group", "kind")
+    __slots__ = ("aligned_bits", "bulk_bits", "exponent_bits", "group", "kind")
     kind: LaneSumKind
     aligned_bits: int | None
     exponent_bits: int | None
     group: int
+    bulk_bits: int | None
 
     def __new__(cls, text: str) -> Self:  # noqa: D102
         if isinstance(text, cls):
             return text
-        bits, group = _bits_and_group(text)
-        if bits is None:
-            kind, aligned = _kind_and_number(text, LaneSumKind, LaneSumKind.ALIGNED, MAX_ALIGNED_BITS)
-        else:
-            kind, aligned = LaneSumKind.EXPONENTS, None
-        if kind is None or (kind is LaneSumKind.EXPONENTS and bits is None):
+        kind, numbers = _kind_and_numbers(text)
+        if kind is None:
             raise MacgenError(
                 f"lane_sum {shown(text)} is not one of fused, tree, aligned:W with W from 1 to {MAX_ALIGNED_BITS}, "
-                f"exponents:F or exponents:F/G with F from 1 to {MAX_ALIGNED_BITS} and G from 2 to {MAX_GROUP}"
+                f"exponents:F, exponents:F/G or bulk:F with F from 1 to {MAX_ALIGNED_BITS} and G from 2 to {MAX_GROUP}"
             )
         self = super().__new__(cls, text)
-        for name, value in (("kind", kind), ("aligned_bits", aligned), ("exponent_bits", bits), ("group", group)):
+        bits = numbers[0] if numbers else None
+        of_kind = {name: bits if kind is own else None for name, own in _BITS_OF_KINDS.items()}
+        for name, value in (of_kind | {"kind": kind, "group": numbers[1] if len(numbers) > 1 else 1}).items():
             object.__setattr__(self, name, value)
         return self
 
@@ -216,17 +222,29 @@ class LaneSum(_ParsedText):
 K = TypeVar("K", bound=Choice)
 
 _NUMBER = re.compile("[1-9][0-9]?")
-_EXPONENTS = re.compile("exponents:([1-9][0-9]?)(?:/([1-9][0-9]?))?")
+_LANE_SUM = re.compile("(aligned|exponents|bulk):([1-9][0-9]?)(?:/([1-9][0-9]?))?")
+_BITS_OF_KINDS = {
+    "aligned_bits": LaneSumKind.ALIGNED,
+    "exponent_bits": LaneSumKind.EXPONENTS,
+    "bulk_bits": LaneSumKind.BULK,
+}
 
 
-def _bits_and_group(text: object) -> tuple[int | None, int]:
-    """Return F and G of `exponents:F/G`, G = 1 of `exponents:F`; no F of anything else."""
-    match = _EXPONENTS.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        return None, 1
-    bits, group = int(match[1]), int(match[2] or 1)
-    fits = bits <= MAX_ALIGNED_BITS and (match[2] is None or 2 <= group <= MAX_GROUP)
-    return (bits if fits else None), group
+def _kind_and_numbers(text: object) -> tuple[LaneSumKind | None, tuple[int, ...]]:
+    """Return the kind that a lane sum's text names and the numbers behind it; no kind for what is refused."""
+    if not isinstance(text, str):
+        return None, ()
+    if text in (LaneSumKind.FUSED, LaneSumKind.TREE):
+        return LaneSumKind(text), ()
+    match = _LANE_SUM.fullmatch(text)
+    if match is None or int(match[2]) > MAX_ALIGNED_BITS:
+        return None, ()
+    kind = LaneSumKind(match[1])
+    if match[3] is None:
+        return kind, (int(match[2]),)
+    if kind is not LaneSumKind.EXPONENTS or not 2 <= int(match[3]) <= MAX_GROUP:
+        return None, ()
+    return kind, (int(match[2]), int(match[3]))
 
 
 def _kind_and_number(text: object, kinds: type[K], numbered: K, most: int) -> tuple[K | None, int | None]:

@@ -24,10 +24,11 @@ class FloatFormat(FloatLayout):
     """A binary floating-point format; instances are immutable, comparable and hashable.
 
     Parameters:
-        exp_bits: exponent field width, 1 to 11 (2 to 11 for `ieee`).
-        man_bits: mantissa field width, 0 to 52 (1 to 52 for `ieee`).
+        exp_bits: exponent field width, 1 to 11 (2 to 11 for `ieee` and `quiet`).
+        man_bits: mantissa field width, 0 to 52 (1 to 52 for `ieee` and `quiet`).
         bias: exponent bias; None for the encoding's usual one, `2**(exp_bits-1) - 1` (`fnuz`: one more).
-        encoding: `ieee`, `fn`, `fnuz` (OCP OFP8 and its neighbours) or `finite` (OCP Microscaling elements).
+        encoding: `ieee`, `fn`, `fnuz` (OCP OFP8 and its neighbours), `finite` (OCP Microscaling elements) or
+            `quiet` (as `ieee`, no NaN is signalling).
         subnormals: `gradual`, `flush` or `none` (M from 1): what the exponent field 0 means.
 
     Raises:
@@ -99,7 +100,7 @@ class FloatFormat(FloatLayout):
         binade = np.where(subnormal, 0, field - self.least_normal_field).astype(np.int64)
         with np.errstate(over="ignore"):  # the codes above max_code may lie beyond binary64
             value = np.ldexp(significand, binade + self.lsb_exponent)
-        if self.encoding == Encoding.IEEE:
+        if self.has_infinity:
             value = np.where(magnitude == self.max_code + 1, np.inf, value)
             value = np.where(magnitude > self.max_code + 1, np.nan, value)
         elif self.encoding == Encoding.FN:

@@ -16,7 +16,7 @@ MAX_MAN_BITS = 52
 
 ALIASES = {"fp16": "e5m10", "bf16": "e8m7", "fp32": "e8m23", "fp64": "e11m52"}
 
-_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
+_PATTERN = re.compile(r"e(\d{1,3})m(\d{1,3})(fnuz|fn|finite|quiet|)(?::bias=(-?\d{1,6}))?(?::(flush|none))?", re.ASCII)
 
 
 @dataclass(frozen=True, init=False)
@@ -42,7 +42,7 @@ class FloatLayout:
         subnormals: Subnormals | str = "gradual",
     ) -> None:
         self.__dict__.update(encoding=Encoding(encoding), subnormals=Subnormals(subnormals))
-        least = 1 if self.encoding == Encoding.IEEE else 0
+        least = 1 if self.has_infinity else 0
         for field, value, low, high in (
             ("exp_bits", exp_bits, least + 1, 11),
             ("man_bits", man_bits, least, MAX_MAN_BITS),
@@ -78,8 +78,8 @@ class FloatLayout:
         match = _PATTERN.fullmatch(ALIASES.get(name, name) + colon + options)
         if match is None:
             raise MacgenError(
-                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz or finite, "
-                f"then :bias=N, then :flush or :none, or {', '.join(ALIASES)}"
+                f"format {shown(text)} is not a float format; accepted are eXmY with an optional fn, fnuz, finite or "
+                f"quiet, then :bias=N, then :flush or :none, or {', '.join(ALIASES)}"
             )
         exp_bits, man_bits, encoding, bias, subnormals = match.groups()
         return cls(
@@ -119,7 +119,7 @@ class FloatLayout:
     @cached_property
     def has_infinity(self) -> bool:
         """Whether some codes are infinities."""
-        return self.encoding == Encoding.IEEE
+        return self.encoding in (Encoding.IEEE, Encoding.QUIET)
 
     @cached_property
     def has_nan(self) -> bool:
@@ -165,7 +165,7 @@ class FloatLayout:
     def max_code(self) -> int:
         """Code of the largest finite number."""
         top = (1 << (self.exp_bits + self.man_bits)) - 1
-        if self.encoding == Encoding.IEEE:
+        if self.has_infinity:
             return top - (1 << self.man_bits)
         return top - 1 if self.encoding == Encoding.FN else top
 
@@ -208,13 +208,13 @@ class FloatLayout:
             MacgenError: the encoding has no NaN.
         """
         match self.encoding:
-            case Encoding.IEEE:
+            case Encoding.IEEE | Encoding.QUIET:
                 return (((1 << self.exp_bits) - 1) << self.man_bits) | (1 << (self.man_bits - 1))
             case Encoding.FN:
                 return self._sign_bit - 1
             case Encoding.FNUZ:
                 return self._sign_bit
-        raise MacgenError(f"format {self} has no NaN; accepted are ieee, fn and fnuz encodings")
+        raise MacgenError(f"format {self} has no NaN; accepted are ieee, quiet, fn and fnuz encodings")
 
     def infinity_code(self, sign: int) -> int:
         """Return the code of an infinity.
@@ -223,7 +223,7 @@ class FloatLayout:
             MacgenError: the encoding has no infinity.
         """
         if not self.has_infinity:
-            raise MacgenError(f"format {self} has no infinity; accepted is the ieee encoding")
+            raise MacgenError(f"format {self} has no infinity; accepted are the ieee and quiet encodings")
         return self._signed(sign, self.max_code + 1)
 
     def largest_code(self, sign: int) -> int:
@@ -255,7 +255,8 @@ class FloatLayout:
             mantissa = magnitude - (self.max_code + 1)
             if mantissa == 0:
                 return Number("infinite", sign)
-            return Number("nan" if mantissa >> (self.man_bits - 1) else "signalling", sign)
+            is_quiet = self.encoding == Encoding.QUIET or mantissa >> (self.man_bits - 1)
+            return Number("nan" if is_quiet else "signalling", sign)
         exponent, mantissa = magnitude >> self.man_bits, magnitude & ((1 << self.man_bits) - 1)
         if magnitude == 0 or exponent < self.least_normal_field:
             significand = mantissa if self._gradual else 0

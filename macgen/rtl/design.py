@@ -18,6 +18,7 @@ from macgen.rtl.control import Control
 from macgen.rtl.parts.clocking import Clocking
 from macgen.rtl.terms import TermPlan
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
+from macgen.rtl.units.bulk import BulkWindow, bulk_window
 from macgen.rtl.units.conversion import Conversion
 from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath, datapath_of
 from macgen.rtl.units.exact_number import Addend, Window
@@ -69,6 +70,8 @@ class Design:
             return self.product_rounding.rounded_sum.rounded(integer=integer)
         if self.terms is not None:
             return self.terms.product
+        if spec.bulk_bits is not None:
+            return replace(Addend.of_product(*spec.port_formats, integer=False), has_zero_exponents=True)
         # Only where nothing else has to be aligned before the accumulator.
         normalised = isinstance(spec.acc, FloatFormat) and spec.lanes == 1 and spec.aligned_bits is None
         product = Addend.of_product(*spec.port_formats, integer=integer, normalised=normalised)
@@ -107,6 +110,24 @@ class Design:
         return replace(self.first_nodes, addend=self.first_nodes.result, first=False)
 
     @cached_property
+    def bulk_window(self) -> BulkWindow | None:
+        """With `lane_sum = bulk:F` where the products are cut, else None."""
+        bits = self.spec.bulk_bits
+        return None if bits is None else bulk_window(self.product, self.spec.lanes, bits)
+
+    @cached_property
+    def bulk_rounding(self) -> Conversion:
+        """With `lane_sum = bulk:F` the rounding of the products' sum to the accumulator's format."""
+        assert self.bulk_window is not None
+        spec, total = self.spec, Addend.of_window(self.bulk_window)
+        return Conversion(RoundedSum(total, spec.acc, spec.rounding, spec.overflow, prefix="lane_"))
+
+    @property
+    def combines_lanes(self) -> bool:
+        """Whether something makes of the lanes' products what a step adds to the accumulator."""
+        return self.window is None and (self.spec.lanes > 1 or self.bulk_window is not None)
+
+    @cached_property
     def window(self) -> Window | None:
         """Where a step cuts its addends, the products and, last, the accumulator; None where it cuts nothing."""
         spec = self.spec
@@ -131,6 +152,8 @@ class Design:
         spec, addend = self.spec, self.product
         if self.window is not None:
             addend = Addend.of_window(self.window)
+        elif self.bulk_window is not None:
+            addend = self.bulk_rounding.rounded_sum.rounded(integer=False)
         elif spec.lanes > 1:
             addend = self.first_nodes.result if spec.lane_sum == "tree" else Addend.of_sum(addend, spec.lanes)
         return datapath_of(RoundedSum(addend, spec.acc, spec.rounding, spec.overflow, self.folds_in_loop))
@@ -163,7 +186,8 @@ class Design:
     def multiplier(self) -> Multiplier:
         """Make the multiplier of a lane."""
         zeros = None if self.terms is None else self.terms.operand_zeros
-        return Multiplier(*self.spec.port_formats, self.exact_product, zeros)
+        last = self.bulk_window is not None
+        return Multiplier(*self.spec.port_formats, self.exact_product, zeros, zeros_last=last)
 
     @property
     def folds_in_loop(self) -> bool:

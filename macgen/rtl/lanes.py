@@ -1,4 +1,4 @@
-"""The products of several lanes become what a step adds: their exact sum, or the sum of a tree whose nodes round."""
+"""The lanes' products become what a step adds: their exact sum, that of a tree whose nodes round, or a rounded one."""
 
 from functools import partial
 
@@ -10,18 +10,20 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.units.bulk import BulkSum
 from macgen.rtl.units.exact_number import ExactNumber
 from macgen.rtl.units.exact_sum import FusedSum
+from macgen.rtl.units.rounded_number import RoundedNumber
 from macgen.rtl.units.tree_node import TreeNode
 
 
 class LaneSum(wiring.Component):
-    """Make of the lanes' products what a step adds, where `lane_sum` is `fused` or `tree`.
+    """Make of the lanes' products what a step adds, where `lane_sum` is `fused`, `tree` or `bulk:F`.
 
     Members:
         products: the lanes' products; see ExactNumber.
         sum: what a step adds of them; see ExactNumber.
-        flags: raised by the nodes of a tree.
+        flags: raised by the nodes of a tree, or by the rounding of the products' sum.
     """
 
     def __init__(self, design: Design) -> None:
@@ -43,6 +45,20 @@ class LaneSum(wiring.Component):
             for lane, product in enumerate(self.products):
                 connect_members(m, fused.numbers[lane], product)
             connect_members(m, self.sum, fused.sum)
+            return m
+
+        if design.bulk_window is not None:
+            # -- Add: all products at once, cut below the largest exponent
+            window, rounding, addend = design.bulk_window, design.bulk_rounding, design.steps.rounded_sum.addend
+            bulk = submodule(m, platform, "bulk", "bulk_sum", lambda: BulkSum(window))
+            for lane, product in enumerate(self.products):
+                connect_members(m, bulk.numbers[lane], product)
+
+            # -- Round: their sum, to the accumulator's format
+            unit = submodule(m, platform, "rounding", "lane_rounding", lambda: RoundedNumber(rounding, addend))
+            connect_members(m, unit.number, bulk.sum)
+            connect_members(m, self.sum, unit.rounded)
+            m.d.comb += self.flags.eq(unit.flags)
             return m
 
         # -- Add: pairwise, each sum rounded

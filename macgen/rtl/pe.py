@@ -79,14 +79,14 @@ class Pe(wiring.Component):
         if design.window is None:
             product = submodule(m, platform, "product", "product", design.steps.product)
             m.d.comb += product.present.eq(early.step)
-            if spec.lanes == 1:
+            if not design.combines_lanes:
                 connect_members(m, product.product, products[0])
             else:
                 lanes = submodule(m, platform, "lanes", "lanes", lambda: LaneSum(design))
                 for lane, exact in enumerate(products):
                     connect_members(m, lanes.products[lane], exact)
                 connect_members(m, product.product, lanes.sum)
-                raised += [lanes.flags] * (spec.lane_sum == "tree")
+                raised += [lanes.flags] * spec.rounds_lanes
 
         # -- Flags: of roundings before the accumulator
         product_flags: Value | None = None

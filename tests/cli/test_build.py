@@ -193,7 +193,7 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
         ("overflow", Overflow),
         ("fold", Fold),
         ("subnormals", Subnormals),
-        ("lane-sum", ["fused", "tree", "aligned:W", "exponents:F", "exponents:F/G"]),
+        ("lane-sum", ["fused", "tree", "aligned:W", "exponents:F", "exponents:F/G", "bulk:F"]),
         ("scale-place", ScalePlace),
     ):
         assert f"--{option} {'|'.join(choices)} " in text

@@ -35,6 +35,9 @@ class Additions:
                 addends = [product for product, _ in pairs]
                 for _, raised in pairs:
                     flags |= raised
+                if spec.bulk_bits is not None:
+                    node, raised = model._bulk(model._terms.of(a[lanes], b[lanes], (), ()))
+                    addends, flags = [node], flags | raised
                 if model._adds_by_tree:
                     node, raised = model._tree(addends)
                     addends, flags = [node], flags | raised

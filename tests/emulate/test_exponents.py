@@ -67,6 +67,51 @@ def test_pythons_way_is_the_same(spec, kinds, length, seed):
         assert_all_the_same(spec, *draw_codes(spec, kinds, (2, length, 1), seed))
 
 
+@st.composite
+def specs_in_bulk(draw):
+    """Every kind of spec with `bulk:F`."""
+    lanes = draw(st.integers(1, 9))
+    operands = float_formats(5, 4).map(str) | st.sampled_from(["bf16", "fp16", "e8m10", "e4m3fn", "e5m2"])
+    try:
+        return MacSpec(
+            a=draw(operands),
+            b=draw(operands),
+            acc=draw(st.sampled_from(ACCUMULATORS)),
+            chunk=draw(st.none() | st.just(2 * lanes)),
+            outer=draw(st.none() | st.just("fp32")),
+            rounding=draw(st.sampled_from(["rne", "rtz", "floor", "odd", "odd"])),
+            outer_rounding=draw(st.none() | st.just("stochastic:3")),
+            overflow=draw(st.sampled_from(["saturate", "infinity", "to-infinity", "nan"])),
+            lanes=lanes,
+            lane_sum=f"bulk:{draw(st.integers(1, 64))}",
+            scale=draw(st.none() | st.sampled_from(SCALES)),
+            rows=2,
+            cols=2,
+            interleave=draw(st.integers(1, 2)),
+        )
+    except MacgenError:
+        return MacSpec(a="e4m3fn", b="bf16", acc="fp32", lanes=lanes, lane_sum=f"bulk:{draw(st.integers(1, 64))}")
+
+
+@settings(max_examples=80, **SLOW)
+@given(
+    spec=specs_in_bulk(),
+    kinds=KINDS_OF_BOTH,
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 30), st.integers(1, 3)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_bulk_normalisation_is_the_same_as_golden(spec, kinds, shape, seed):
+    assert_all_the_same(spec, *draw_codes(spec, kinds, shape, seed))
+
+
+@settings(max_examples=30, **SLOW)
+@given(spec=specs_in_bulk(), kinds=KINDS_OF_BOTH, length=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
+def test_pythons_bulk_normalisation_is_the_same(spec, kinds, length, seed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "kernel", lambda _: None)
+        assert_all_the_same(spec, *draw_codes(spec, kinds, (2, length, 1), seed))
+
+
 def test_addends_with_scales_that_add_to_zero_swamp_nothing():
     """1 * 4 - 2 * 2 of two blocks: the counts' addend is the exact sum with scales, whatever its range."""
     spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="fp32", lanes=2, lane_sum="exponents:13", rounding="rtz",

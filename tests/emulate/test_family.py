@@ -143,6 +143,7 @@ FAMILY = {
         a="bf16", b="bf16", acc="fp32", lanes=16, lane_sum="exponents:25", rounding="rtz", overflow="to-infinity"
     ),
     "by exponents, to odd": MacSpec(a="e5m2", b="e4m3fn", acc="e6m9", lane_sum="exponents:9", rounding="odd", chunk=8),
+    "in bulk": MacSpec(a="e5m2", b="e4m3fn", acc="e6m9", lanes=4, lane_sum="bulk:9", rounding="odd", chunk=8),
     "scales of lanes": MacSpec(
         a="e4m3fn",
         b="e5m2",
@@ -207,7 +208,8 @@ def test_family(name, kind):
     assert_same(spec, a, b, scales)
 
 
-NOT_ON_ARRAYS = ["by exponents", "by exponents, bf16", "by exponents, to odd", "scales of lanes", "groups", "to odd"]
+NOT_ON_ARRAYS = ["by exponents", "by exponents, bf16", "by exponents, to odd", "in bulk", "scales of lanes", "groups"]
+NOT_ON_ARRAYS += ["to odd"]
 """Without a compiler these are computed one by one."""
 
 

@@ -11,6 +11,7 @@ from functools import cache
 
 OVERFLOW, UNDERFLOW, INVALID = 1, 2, 4
 NAN, SIGNALLING, INFINITY = "nan", "signalling", "infinity"
+IEEE = ("ieee", "quiet")
 
 
 @cache
@@ -24,10 +25,10 @@ def decode(fmt, code):
     sign, rest = divmod(code, 2 ** (fmt.exp_bits + fmt.man_bits))
     x, f = divmod(rest, 2**fmt.man_bits)
     all_ones = 2**fmt.exp_bits - 1
-    if fmt.encoding == "ieee" and x == all_ones:
+    if fmt.encoding in IEEE and x == all_ones:
         if f == 0:
             return sign, INFINITY
-        return sign, NAN if f >= 2 ** (fmt.man_bits - 1) else SIGNALLING
+        return sign, NAN if fmt.encoding == "quiet" or f >= 2 ** (fmt.man_bits - 1) else SIGNALLING
     if fmt.encoding == "fn" and x == all_ones and f == 2**fmt.man_bits - 1:
         return sign, NAN
     if fmt.encoding == "fnuz" and sign == 1 and x == 0 and f == 0:
@@ -81,7 +82,7 @@ class Rounded:
             if len(infinite) == 2:
                 return self.not_a_number(INVALID)
             (sign,) = infinite
-            if getattr(self.fmt, "encoding", None) == "ieee":
+            if getattr(self.fmt, "encoding", None) in IEEE:
                 return self.infinity(sign), 0
             if self.overflow == "nan":
                 return self.not_a_number(0)[0], OVERFLOW
@@ -238,7 +239,7 @@ class Accumulator(Rounded):
 
     def not_a_number(self, flags):
         fmt = self.fmt
-        if fmt.encoding == "ieee":
+        if fmt.encoding in IEEE:
             return (2**fmt.exp_bits - 1) * 2**fmt.man_bits + 2 ** (fmt.man_bits - 1), flags
         if fmt.encoding == "fn":
             return self.sign_bit - 1, flags
@@ -264,7 +265,7 @@ def rounded(fmt, rounding, overflow):
     """Return how sums are rounded to a format; what it does not know as overflow saturates."""
     if hasattr(fmt, "frac_bits"):
         return FixedPoint(fmt, rounding, "wrap" if overflow == "wrap" else "saturate")
-    known = {"ieee": ("infinity", "to-infinity"), "fn": ("nan",), "fnuz": ("nan",)}.get(fmt.encoding, ())
+    known = ("infinity", "to-infinity") if fmt.encoding in IEEE else () if fmt.encoding == "finite" else ("nan",)
     return Accumulator(fmt, rounding, overflow if overflow in known else "saturate", octaves=60)
 
 
@@ -340,6 +341,9 @@ class Definition:
                 product, flags = decode(spec.product, code), flags | raised
             products.append(product)
         aligned = int(spec.lane_sum.partition(":")[2]) if spec.lane_sum.startswith("aligned:") else None
+        if spec.lane_sum.startswith("bulk:"):
+            sums, flags = self.bulk(a_codes, b_codes, products)
+            products = [sums]
         if spec.lane_sum == "tree" and spec.lanes > 1:
             products += [(0, Fraction(0))] * (spec.lanes - len(products))
             sums, raised = self.tree(products)
@@ -374,6 +378,27 @@ class Definition:
             unit = Fraction(2) ** (max(references) - int(bits))
             addends = [(sign, value // unit * unit) for sign, value in addends]
         return self.acc.sum(addends, number)
+
+    def bulk(self, a_codes, b_codes, products):
+        """Return the rounded sum of products with `bulk:F`, and its flags."""
+        spec = self.spec
+        if specials(*products):
+            infinite = {sign for sign, value in products if value == INFINITY}
+            code, flags = self.acc.sum(products)
+            return decode(spec.acc, code), flags | (INVALID if len(infinite) == 2 else 0)
+        pairs = zip(a_codes, b_codes, products, strict=True)
+        references = [reference_exponent(spec.a, a) + reference_exponent(spec.b, b) for a, b, (_, p) in pairs if p]
+        if references:
+            unit = Fraction(2) ** (max(references) - int(spec.lane_sum.partition(":")[2]))
+            cut = []
+            for sign, value in products:
+                count = value // unit
+                if count * unit != value and count % 2 == 0:
+                    count += 1
+                cut.append((sign, count * unit))
+            products = cut
+        code, flags = self.acc.sum(products)
+        return decode(spec.acc, code), flags
 
     def tree(self, addends):
         """Return the rounded sum of both halves' sums and its flags; a single product is none."""

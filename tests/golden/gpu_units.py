@@ -21,7 +21,7 @@ class Numbers:
         self.significand = np.where(field > 0, mantissa + (1 << man_bits), mantissa)
         self.exponent = np.where(magnitude == 0, ZERO_EXPONENT, np.maximum(field, 1) - bias)
         self.special = np.zeros(codes.shape, np.int64)
-        if kind == "ieee":
+        if kind in ("ieee", "quiet"):
             top = field == (1 << exp_bits) - 1
             infinite = np.where(self.sign > 0, PLUS, MINUS)
             self.special = np.where(top, np.where(mantissa == 0, infinite, NAN), 0)

@@ -83,7 +83,7 @@ def overflows_of(*names):
     fmt = parse_format(names[0])
     if not hasattr(fmt, "man_bits"):
         return ["saturate", "wrap"]
-    return ["saturate", *{"ieee": ["to-infinity", "infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
+    return ["saturate", *(["to-infinity", "infinity"] if fmt.has_infinity else ["nan"] if fmt.has_nan else [])]
 
 
 @pytest.mark.thinned(3)
@@ -181,7 +181,7 @@ def test_steps_of_lanes(acc, rounding, lane_sum):
         assert found == definition.step(total, a, b, random or 0), (spec, total, a, b)
 
 
-OPERANDS_OF_DOTS = ["e2m1", "e3m1fn", "e2m1fnuz", "e2m2finite", "fix2.2", "ufix1.2", "int3"]
+OPERANDS_OF_DOTS = ["e2m1", "e2m2quiet", "e3m1fn", "e2m1fnuz", "e2m2finite", "fix2.2", "ufix1.2", "int3"]
 FORMATS_OF_DOTS = ["e3m2", "e4m3", "e3m3fn:flush", "e4m2fnuz", "e3m3finite", "fix6.4", "fix5.1", "int7"]
 SCALES_OF_DOTS = ["e2m0fnu", "e3m0fnu", "e2m2fn", "e2m1", "e3m1fnuz", "e2m1finite"]
 
@@ -191,7 +191,7 @@ def specs_of_dots(draw):
     """Specs of tiny formats that have some of the fields of this family."""
     of_lanes = draw(st.sampled_from([False, False, True]))
     lane_sums = ["exponents:3", "exponents:9", "exponents:6/2"]
-    lane_sums += [] if of_lanes else ["fused", "tree", "aligned:2", "aligned:7"]
+    lane_sums += [] if of_lanes else ["fused", "tree", "aligned:2", "aligned:7", "bulk:3", "bulk:9"]
     rounding = st.sampled_from([*SUM_ROUNDINGS, "stochastic:3", "stochastic:20"])
     optional = st.none() | st.sampled_from(FORMATS_OF_DOTS)
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))

@@ -32,16 +32,17 @@ TEXTS = [
     LaneSum("aligned:64"),
     LaneSum("exponents:1"),
     LaneSum("exponents:64/64"),
+    LaneSum("bulk:28"),
 ]
 
 
 def test_the_words():
     assert [list(choice) for choice in CHOICES] == [
-        ["ieee", "fn", "fnuz", "finite"],
+        ["ieee", "fn", "fnuz", "finite", "quiet"],
         ["gradual", "flush", "none"],
         ["saturate", "infinity", "to-infinity", "nan", "wrap"],
         ["rne", "rtz", "floor", "odd", "drop", "stochastic"],
-        ["fused", "tree", "aligned", "exponents"],
+        ["fused", "tree", "aligned", "exponents", "bulk"],
         ["bubble", "overlap"],
         ["outer", "lanes"],
     ]
@@ -117,22 +118,24 @@ def test_single_numbers_are_rounded_as_sums_but_for_drop():
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "aligned", "bits", "group"),
+    ("text", "kind", "aligned", "exponents", "bulk", "group"),
     [
-        ("fused", LaneSumKind.FUSED, None, None, 1),
-        ("tree", LaneSumKind.TREE, None, None, 1),
-        ("aligned:1", LaneSumKind.ALIGNED, 1, None, 1),
-        ("aligned:64", LaneSumKind.ALIGNED, 64, None, 1),
-        ("exponents:1", LaneSumKind.EXPONENTS, None, 1, 1),
-        ("exponents:64", LaneSumKind.EXPONENTS, None, 64, 1),
-        ("exponents:35/16", LaneSumKind.EXPONENTS, None, 35, 16),
-        ("exponents:1/64", LaneSumKind.EXPONENTS, None, 1, 64),
+        ("fused", LaneSumKind.FUSED, None, None, None, 1),
+        ("tree", LaneSumKind.TREE, None, None, None, 1),
+        ("aligned:1", LaneSumKind.ALIGNED, 1, None, None, 1),
+        ("aligned:64", LaneSumKind.ALIGNED, 64, None, None, 1),
+        ("exponents:1", LaneSumKind.EXPONENTS, None, 1, None, 1),
+        ("exponents:64", LaneSumKind.EXPONENTS, None, 64, None, 1),
+        ("exponents:35/16", LaneSumKind.EXPONENTS, None, 35, None, 16),
+        ("exponents:1/64", LaneSumKind.EXPONENTS, None, 1, None, 64),
+        ("bulk:1", LaneSumKind.BULK, None, None, 1, 1),
+        ("bulk:64", LaneSumKind.BULK, None, None, 64, 1),
     ],
 )
-def test_lane_sums(text, kind, aligned, bits, group):
+def test_lane_sums(text, kind, aligned, exponents, bulk, group):
     lane_sum = LaneSum(text)
-    assert (lane_sum, lane_sum.kind, lane_sum.aligned_bits) == (text, kind, aligned)
-    assert (lane_sum.exponent_bits, lane_sum.group) == (bits, group)
+    assert (lane_sum, lane_sum.kind, lane_sum.group) == (text, kind, group)
+    assert (lane_sum.aligned_bits, lane_sum.exponent_bits, lane_sum.bulk_bits) == (aligned, exponents, bulk)
     assert LaneSum(lane_sum) is lane_sum
 
 
@@ -142,14 +145,15 @@ def test_lane_sums(text, kind, aligned, bits, group):
         *("aligned", "aligned:0", "aligned:65", "aligned:7x", "tree:2", "none", None, 4),
         *("exponents", "exponents:", "exponents:0", "exponents:65", "exponents:07", "exponents:7/", "exponents:7/1"),
         *("exponents:7/65", "exponents:7/02", "exponents:7/2/2", "exponents:/2", "exponents:7 ", "aligned:7/2"),
+        *("bulk", "bulk:", "bulk:0", "bulk:65", "bulk:7/2", "bulk:07"),
     ],
 )
 def test_wrong_lane_sums(text):
     with pytest.raises(MacgenError) as caught:
         LaneSum(text)
     assert str(caught.value) == (
-        f"lane_sum {text!r} is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F or exponents:F/G "
-        f"with F from 1 to 64 and G from 2 to 64"
+        f"lane_sum {text!r} is not one of fused, tree, aligned:W with W from 1 to 64, exponents:F, exponents:F/G or "
+        f"bulk:F with F from 1 to 64 and G from 2 to 64"
     )
 
 

@@ -69,7 +69,7 @@ def test_init_bias_limits():
 
 
 def test_init_wrong_encoding():
-    refuses("encoding 'ocp' is not one of ieee, fn, fnuz, finite", 5, 2, encoding="ocp")
+    refuses("encoding 'ocp' is not one of ieee, fn, fnuz, finite, quiet", 5, 2, encoding="ocp")
 
 
 def test_init_wrong_subnormals():
@@ -128,6 +128,7 @@ def test_every_format_is_immutable_hashable_and_picklable(fmt):
         ("e5m2:none", FloatFormat(5, 2, subnormals="none")),
         ("e4m7finite:bias=10:none", FloatFormat(4, 7, encoding="finite", bias=10, subnormals="none")),
         ("fp16:bias=20", FloatFormat(5, 10, bias=20)),
+        ("e5m2quiet:bias=12:flush", FloatFormat(5, 2, encoding="quiet", bias=12, subnormals="flush")),
     ],
 )
 def test_parse(text, fmt):
@@ -147,8 +148,8 @@ def test_parse_wrong_text(text):
     with pytest.raises(MacgenError) as caught:
         FloatFormat.parse(text)
     assert str(caught.value) == (
-        f"format {text!r} is not a float format; accepted are eXmY with an optional fn, fnuz or finite, then :bias=N, "
-        f"then :flush or :none, or fp16, bf16, fp32, fp64"
+        f"format {text!r} is not a float format; accepted are eXmY with an optional fn, fnuz, finite or quiet, "
+        f"then :bias=N, then :flush or :none, or fp16, bf16, fp32, fp64"
     )
 
 
@@ -181,10 +182,11 @@ def contract_number(fmt, code):
     text = f"{code:0{fmt.width}b}"
     s, x, f = int(text[0]), int(text[1 : 1 + fmt.exp_bits], 2), int(text[1 + fmt.exp_bits :] or "0", 2)
     all_ones = "0" not in text[1:]
-    if fmt.encoding == "ieee" and "0" not in text[1 : 1 + fmt.exp_bits]:
+    if fmt.encoding in ("ieee", "quiet") and "0" not in text[1 : 1 + fmt.exp_bits]:
         if f == 0:
             return "infinite", s, 0
-        return "nan" if text[1 + fmt.exp_bits] == "1" else "signalling", s, 0
+        is_quiet = fmt.encoding == "quiet" or text[1 + fmt.exp_bits] == "1"
+        return "nan" if is_quiet else "signalling", s, 0
     if fmt.encoding == "fn" and all_ones:
         return "nan", s, 0
     if fmt.encoding == "fnuz" and s and x == 0 and f == 0:
@@ -274,9 +276,9 @@ def test_canonical_nan(text, code):
 
 
 def test_what_an_encoding_has_not():
-    with pytest.raises(MacgenError, match=r"^format e2m1finite has no NaN; accepted are ieee, fn and fnuz encodings$"):
+    with pytest.raises(MacgenError, match=r"^format e2m1finite has no NaN; accepted are ieee, quiet, fn and fnuz "):
         _ = parse_format("e2m1finite").nan_code
-    with pytest.raises(MacgenError, match=r"^format e4m3fn has no infinity; accepted is the ieee encoding$"):
+    with pytest.raises(MacgenError, match=r"^format e4m3fn has no infinity; accepted are the ieee and quiet enc"):
         parse_format("e4m3fn").infinity_code(0)
 
 
@@ -380,7 +382,7 @@ def contract_round(fmt, value, rounding, overflow):
 
 
 def overflows_of(fmt):
-    return ["saturate", *{"ieee": ["infinity", "to-infinity"], "finite": []}.get(fmt.encoding, ["nan"])]
+    return ["saturate", *(["infinity", "to-infinity"] if fmt.has_infinity else ["nan"] if fmt.has_nan else [])]
 
 
 @given(

@@ -75,7 +75,7 @@ class LaneStages(wiring.Component):
                 connect_members(m, unit.number, product)
             products = [unit.rounded for unit in units]
             m.d.comb += raised.eq(reduce(or_, (unit.flags for unit in units)))
-        if spec.lane_sum != "tree":
+        if not spec.rounds_lanes:
             m.d.comb += self.product_flags.eq(raised)
         adder = submodule(m, platform, "adder", "adder", arithmetic.adder)
         output = submodule(m, platform, "output", "output", arithmetic.output)
@@ -144,7 +144,7 @@ class LaneStages(wiring.Component):
             product.present.eq(self.present),
             self.product.eq(pack(arithmetic.operand, product.operand)),
         ]
-        if self._spec.lane_sum == "tree":
+        if self._spec.rounds_lanes:
             m.d.comb += self.product_flags.eq(lanes.flags | raised)
 
 
@@ -170,8 +170,7 @@ class LaneProof(Proof):
         found = {}
         codes = zip(made["product"].tolist(), made["product_flags"].tolist(), a.tolist(), b.tolist(), strict=True)
         for operand, flags, x, y in codes:
-            numbers = [self.model._product(i, j)[0] for i, j in zip(x, y, strict=True)]
-            found.setdefault((operand, self._meaning(numbers), flags), (x, y))
+            found.setdefault((operand, self._meaning(x, y), flags), (x, y))
         self.operands = np.array([operand for operand, *_ in found], np.uint64)
         self.operand_flags = np.array([flags for *_, flags in found], np.uint64)
         self.addends = list(found.values())
@@ -186,8 +185,12 @@ class LaneProof(Proof):
         near = (anything[:, :1] + self.rng.integers(-3, 4, shape)) % (1 << fmt.width)
         return np.where(self.rng.random((len(anything), 1)) < 0.5, anything, near)
 
-    def _meaning(self, numbers):
-        """Return what of the products counts, see `meaning`."""
+    def _meaning(self, a, b):
+        """Return what of the products of codes counts, see `meaning`."""
+        if self.spec.bulk_bits is not None:
+            total, flags = self.model._bulk(self.model._terms.of(a, b, (), ()))
+            return meaning(total), flags
+        numbers = [self.model._product(x, y)[0] for x, y in zip(a, b, strict=True)]
         if self.spec.lane_sum == "tree":
             total, flags = self.model._tree(numbers)
             return meaning(total), flags

@@ -67,6 +67,12 @@ PROOFS = [
     ("e6m1finite:bias=40", "e6m0finite:bias=90", "e7m2finite:bias=100", 1, "exponents:3", "rtz", "saturate", {}),
     ("e8m1finite:bias=140", "e3m1", "e8m2:bias=130", 1, "exponents:4", "rtz", "to-infinity", {}),
     ("e4m3fn", "e4m3fn", "fp32", 1, "exponents:13", "rtz", "to-infinity", {}),
+    ("e3m2", "e2m1", "e4m4", 2, "bulk:3", "odd", "to-infinity", {}),
+    ("e3m2quiet", "e3m1", "e4m3quiet", 2, "bulk:60", "rne", "infinity", {}),
+    ("e3m2:none", "e2m1finite", "e4m2:none", 2, "bulk:2", "rtz", "saturate", {}),
+    ("e3m1fnuz", "e3m2:flush", "e3m2fn:flush", 2, "bulk:1", "floor", "nan", {}),
+    ("e4m0finite", "e4m0finite", "e6m0finite", 2, "bulk:2", "odd", "saturate", {}),
+    ("e4m1", "e3m1", "e5m3", 1, "bulk:3", "odd", "to-infinity", {}),
     # Products overflow to infinities of both signs, of operands that are all finite.
     ("e2m1finite", "e2m1finite", "e4m3", 2, "fused", "rne", "infinity", {"product": "e2m1"}),
     ("e2m1finite", "e2m1finite", "e4m3", 2, "tree", "rne", "infinity", {"product": "e2m1"}),
@@ -96,6 +102,8 @@ def test_every_state_with_the_lanes_products(fields):
         ({"lane_sum": "tree"}, {"lane_sum": "fused"}),
         ({"lane_sum": "exponents:3"}, {"lane_sum": "exponents:4"}),
         ({"lane_sum": "exponents:3"}, {"lane_sum": "aligned:3"}),
+        ({"lane_sum": "bulk:3", "rounding": "odd"}, {"lane_sum": "bulk:4", "rounding": "odd"}),
+        ({"lane_sum": "bulk:3"}, {"lane_sum": "exponents:3"}),
         ({"lane_sum": "tree", "rounding": "rtz"}, {"lane_sum": "tree", "rounding": "drop"}),
     ],
 )
@@ -109,8 +117,8 @@ def test_the_proof_sees_a_difference(hardware, contract):
 def lane_specs(draw):
     """Small formats of every kind with lanes, or aligned."""
     spec = draw(specs(max_exp_bits=3, max_man_bits=3, max_width=5, max_side=1, max_chunk=1).filter(is_built))
-    kinds = [st.integers(1, 12).map(f"{kind}:{{}}".format) for kind in ("aligned", "exponents")]
-    lane_sum = draw(st.sampled_from(["fused", "tree"]) | kinds[0] | kinds[1])
+    kinds = [st.integers(1, 12).map(f"{kind}:{{}}".format) for kind in ("aligned", "exponents", "bulk")]
+    lane_sum = draw(st.sampled_from(["fused", "tree"]) | st.one_of(kinds))
     lanes = draw(st.sampled_from([1, 2, 4] if ":" in lane_sum else [2, 4]))
     chunk = spec.chunk and lanes
     try:
@@ -151,6 +159,8 @@ ARRAYS = [
     {**SMALL, "lane_sum": "exponents:3", "chunk": 3, "fold": "overlap", "rounding": "stochastic:4", "pipeline": 2},
     {**SMALL, "lanes": 2, "lane_sum": "exponents:5", "chunk": 4, "interleave": 3, "outer": "e5m4", "scale": "e3m0fnu"},
     {**SMALL, "lane_sum": "exponents:4", "interleave": 4, "rounding": "odd"},
+    {**SMALL, "lanes": 2, "lane_sum": "bulk:4", "pipeline": 2, "rounding": "odd", "overflow": "to-infinity"},
+    {**SMALL, "lane_sum": "bulk:3", "chunk": 3, "fold": "overlap", "interleave": 2},
     {"a": "int4", "b": "uint4", "acc": "int9", "overflow": "wrap", "rows": 2, "cols": 2, "lanes": 3},
     {"a": "fp16", "b": "fp16", "acc": "fp32", "overflow": "infinity", "lanes": 2, "lane_sum": "tree", "rows": 1},
     {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "rounding": "rtz", "outer": "fp32", "outer_rounding": "rne"}

@@ -31,6 +31,7 @@ _ENCODING = {
     Encoding.FN: "no infinities, all ones are NaN",
     Encoding.FNUZ: "no infinities, no -0, whose code is NaN",
     Encoding.FINITE: "no infinities, no NaN",
+    Encoding.QUIET: "infinities and NaN, none of it signalling",
 }
 _SUBNORMALS = {
     Subnormals.GRADUAL: "",
@@ -152,6 +153,8 @@ def _overflow(spec: MacSpec, fmt: Format) -> str:
 
 
 def _lane_sum(spec: MacSpec) -> str:
+    if spec.bulk_bits is not None:
+        return f"alone, cut to odd {spec.bulk_bits} bits below the largest sum of factors' exponents, added and rounded"
     if spec.exponent_bits is not None:
         group = spec.lane_sum.group
         added = f"{group} each are added exactly and scaled; " if group > 1 else ""

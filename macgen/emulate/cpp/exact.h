@@ -3,7 +3,7 @@
 #include "values.h"
 #include <stdlib.h>
 
-enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
+enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS, BULK };
 enum Place { NOWHERE, STEPS, CHUNKS, RESULTS };
 
 constexpr int MAX_LANES = 64, MAX_TAPS = 4;
@@ -213,6 +213,44 @@ APART Number<T> exponents_step(const Spec& s, const Number<T>& acc, const Number
     return cut_sum(s, acc, terms, count, (of_acc > largest ? of_acc : largest) - int(s.aligned_bits), random, flags);
 }
 
+// -- bulk normalisation ----------------------------------------------------------------------------------------------
+
+// A number cut at a place to odd: where that changes it, its last bit becomes 1.
+template <class T> INLINE T cut_to_odd(const Number<T>& x, int place)
+{
+    const int down = place - x.exponent;
+    if (!any(x.magnitude)) return T(Word(0));
+    if (down <= 0) return negated_if(x.negative, left(x.magnitude, -down));
+    return negated_if(x.negative, right_sticky(x.magnitude, down));
+}
+
+// R of the sum of products, each cut to odd F bits below their largest reference exponent; missing lanes add nothing.
+template <class T>
+APART Number<T> bulk_sum(const Spec& s, const Operand* a, int64_t a_step, const Operand* b, int64_t b_step, int lanes,
+                         int& flags)
+{
+    Number<T> products[MAX_LANES];
+    int kinds = 0, largest = -(1 << 20);
+    for (int lane = 0; lane < lanes; lane++) {
+        const Operand &x = a[lane * a_step], &y = b[lane * b_step];
+        products[lane] = exact_product<T>(x, y);
+        kinds |= products[lane].kind;
+        if (!any(products[lane].magnitude)) continue;
+        const int exponent = reference(s.a, x) + reference(s.b, y);
+        if (exponent > largest) largest = exponent;
+    }
+    if (UNLIKELY(kinds)) {
+        const int both = POSITIVE_INFINITY | NEGATIVE_INFINITY;
+        if ((kinds & both) == both) kinds |= SIGNALLING;  // invalid beside a quiet NaN, too
+        return sum_of_specials<T>(s.acc, kinds, flags);
+    }
+    const int place = largest - int(s.aligned_bits);
+    T sum(Word(0));
+    for (int lane = 0; lane < lanes; lane++) sum = sum + cut_to_odd(products[lane], place);
+    const bool negative = is_negative(sum);
+    return round_float(s.acc, negative, negated_if(negative, sum), place, 0, flags);
+}
+
 // -- additions -------------------------------------------------------------------------------------------------------
 
 template <class T> INLINE bool same(const Number<T>& x, const Number<T>& y)
@@ -280,7 +318,9 @@ INLINE void step(const Spec& s, State<T>& state, const Operand* a, int64_t a_ste
         if (counts) count(counts[0], before, state.inner, flags, kinds, [&] { return cancel(int(s.terms_lsb), terms, found); });
     } else {
         Number<T> addend;
-        if (s.lanes == 1) {
+        if (s.lane_sum == BULK) {
+            addend = bulk_sum<T>(s, a, a_step, b, b_step, lanes, state.flags);
+        } else if (s.lanes == 1) {
             addend = product<T>(s, *a, *b, state.flags);
         } else {
             Number<T> products[MAX_LANES];

@@ -71,7 +71,7 @@ def compile_program(spec: MacSpec, name: str, verilog: Path, work: Path, timeout
 def format_numbers(fmt: Format | Scale) -> tuple[int, ...]:
     """Return a format as the integers of `Format` in cpp/numbers.h."""
     if isinstance(fmt, ScaleFormat):
-        return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, 4, 0, 0, 0, 0)
+        return (1, fmt.width, fmt.exp_bits, 0, fmt.bias, len(Encoding), 0, 0, 0, 0)
     if isinstance(fmt, FloatFormat):
         encoding = list(Encoding).index(fmt.encoding)
         subnormals = list(Subnormals).index(fmt.subnormals)
@@ -106,7 +106,7 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
         int(spec.out_format != spec.outer_format),
         spec.lanes,
         list(LaneSumKind).index(spec.lane_sum.kind),
-        spec.aligned_bits or spec.exponent_bits or 0,
+        spec.aligned_bits or spec.exponent_bits or spec.bulk_bits or 0,
         spec.lane_sum.group,
         spec.block or 0,
     )

@@ -190,7 +190,7 @@ def _product(design: Design, name: str) -> str:
         body += _unit(f"{name}_aligner", ports)
     else:
         last, total = products[0], ExactNumber(arithmetic.rounded_sum.addend)
-        if spec.lanes > 1:
+        if design.combines_lanes:
             last = "lane_sum"
             flags.append("lane_flags")
             ports = to_wires("sum", last, total) | {"flags": flags[-1]}

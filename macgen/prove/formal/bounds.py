@@ -36,7 +36,7 @@ def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         bench.any_number("exact", "rounding", "number", design.exact_product)
         bench.unit("rounding", {}, {"number": "exact"}, {"rounded": "rounded"})
         bench.makes_number("rounded", "rounding", "rounded", design.product, "exact_valid")
-    if spec.lanes > 1 and design.window is None:
+    if design.combines_lanes:
         _lanes(bench, design)
     if spec.scales_lanes:
         _terms(bench, design)
@@ -142,6 +142,13 @@ def _lanes(bench: Bench, design: Design) -> None:
     spec = design.spec
     if spec.lane_sum == "fused":
         kinds = {"lanes": (design.product, design.steps.rounded_sum.addend, spec.lanes, "products")}
+    elif design.bulk_window is not None:
+        total = design.bulk_rounding.rounded_sum.addend
+        kinds = {"bulk_sum": (design.product, total, spec.lanes, "numbers")}
+        bench.any_number("lane_total", "lane_rounding", "number", total)
+        bench.unit("lane_rounding", {}, {"number": "lane_total"}, {"rounded": "lane_rounded"})
+        rounded = design.steps.rounded_sum.addend
+        bench.makes_number("lane_rounded", "lane_rounding", "rounded", rounded, "lane_total_valid")
     else:
         node = design.first_nodes.result
         kinds = {"lane_first_node": (design.product, node, 2, "numbers"), "lane_node": (node, node, 2, "numbers")}

@@ -20,9 +20,9 @@ from macgen.prove.formal.units import (
     AbstractUnits,
     Arithmetic,
     combines_lanes,
+    lane_flags,
     rounded,
     scaled,
-    tree_flags,
     zero_state,
 )
 from macgen.prove.verilog_text import Ports, delayed, instance, joined, part
@@ -153,7 +153,7 @@ def _product(design: Design) -> str:
     text += f"  wire [{len(products) - 1}:0] products = {joined(reversed(products))};\n"
     combined = combines_lanes(spec)
     text += f"  wire multiplied = {'^(products & lane_mask)' if combined else 'products[0]'};\n"
-    if tree_flags(spec):
+    if lane_flags(spec):
         flags.append(f"(multiplied ? lane_flags : {FLAG_BITS}'b0)")
     text += delayed("multiplied", 1, False) + "  wire product = multiplied_1;\n"
     if flags:

@@ -121,7 +121,7 @@ class Arithmetic:
             widths["lane_mask"] = added_numbers(self.design)
         if spec.scales_lanes:
             widths["group_mask"] = spec.lanes
-        if tree_flags(spec):
+        if lane_flags(spec):
             widths["lane_flags"] = self.flag_bits
         widths |= self.steps.widths | self.folds.widths
         if spec.scale is not None:
@@ -131,7 +131,7 @@ class Arithmetic:
 
 def combines_lanes(spec: MacSpec) -> bool:
     """Whether what a step adds is made of several products."""
-    return spec.lanes > 1 or spec.aligned_bits is not None or spec.exponent_bits is not None
+    return spec.lanes > 1 or spec.aligns
 
 
 def added_numbers(design: Design) -> int:
@@ -139,14 +139,14 @@ def added_numbers(design: Design) -> int:
     return design.spec.lanes if design.terms is None else design.terms.count
 
 
-def tree_flags(spec: MacSpec) -> bool:
+def lane_flags(spec: MacSpec) -> bool:
     """Whether the sum of the lanes raises flags."""
-    return spec.lanes > 1 and spec.lane_sum == "tree"
+    return spec.rounds_lanes
 
 
 def raises_with_product(spec: MacSpec) -> bool:
     """Whether what a step adds comes with flags."""
-    return spec.product is not None or tree_flags(spec)
+    return spec.product is not None or lane_flags(spec)
 
 
 def rounded(bit: str) -> str:
@@ -283,7 +283,7 @@ class AbstractUnits:
         body += f"  wire v = ^({joined(f'v_{lane}' for lane in reversed(range(count)))} & lane_mask);\n"
         body += _all_bits(self._ports(unit, f"{out}__", "output"), "v")
         tables = ["lane_mask"]
-        if tree_flags(spec):
+        if lane_flags(spec):
             body += f"  wire [{FLAG_BITS - 1}:0] lane_flags;\n  assign flags = {_flags('v', 'lane_flags')};\n"
             tables.append("lane_flags")
         elif "flags" in self.modules[f"{self.name}_{unit}"]:

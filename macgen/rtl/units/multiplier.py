@@ -30,6 +30,7 @@ class Multiplier(wiring.Component):
         addend: of their products.
         zeros: for each operand the exponent on the wires of a zero, or None: that of a subnormal number. Where they are
             given, no operand is normalised.
+        zeros_last: a product that is zero has the least exponent.
 
     Attributes:
         attributes: of the module in the Verilog.
@@ -39,9 +40,18 @@ class Multiplier(wiring.Component):
         product: their exact product; see ExactNumber.
     """
 
-    def __init__(self, a: Format, b: Format, addend: Addend, zeros: Sequence[int | None] | None = None) -> None:
+    def __init__(
+        self,
+        a: Format,
+        b: Format,
+        addend: Addend,
+        zeros: Sequence[int | None] | None = None,
+        *,
+        zeros_last: bool = False,
+    ) -> None:
         self._formats = (a, b)
         self._zeros = zeros
+        self._exponent_of_zero = addend.least_exponent if zeros_last else None
         self._is_integer = addend.integer_bits > 0
         # One of two operands: the product, so that its zeros are counted meanwhile. Both: before they are multiplied.
         self._normalises_product = addend.has_tiny_pairs
@@ -70,7 +80,7 @@ class Multiplier(wiring.Component):
         zeros = _zeros_of_subnormal(m, *factors) if self._normalises_product else None
 
         # -- Multiply: significands are multiplied, exponents added
-        connect_product(m, self.product, factors, zeros)
+        connect_product(m, self.product, factors, zeros, self._exponent_of_zero)
         return m
 
 
@@ -156,7 +166,13 @@ def _zeros_of_subnormal(m: Module, a: Factor, b: Factor) -> Value:
     return count_leading_zeros(m, subnormal, "leading")[0]
 
 
-def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: Value | None = None) -> None:
+def connect_product(
+    m: Module,
+    product: Any,
+    factors: Sequence[Factor],
+    zeros: Value | None = None,
+    exponent_of_zero: int | None = None,
+) -> None:
     """Drive an ExactNumber, no integer, with the product of two factors or more.
 
     What is no number comes from the factors in their order, the first two and then the others, as of two operands each
@@ -167,6 +183,7 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: V
         product: to be driven.
         factors: to be multiplied.
         zeros: by how many places the product is shifted left.
+        exponent_of_zero: of a product that is zero; None: the sum of the factors' exponents.
     """
     bits, width = len(product.exponent), len(product.magnitude)
 
@@ -180,7 +197,11 @@ def connect_product(m: Module, product: Any, factors: Sequence[Factor], zeros: V
     # -- Multiply: significands are multiplied, exponents added
     first, *others = (extend(factor.significand, width) for factor in factors if factor.significand is not None)
     magnitude = first * reduce(mul, others) if others else first
-    exponent = reduce(add, (extend(factor.exponent, bits) for factor in factors))
+    exponent: Value = reduce(add, (extend(factor.exponent, bits) for factor in factors))
+    if exponent_of_zero is not None:
+        # -- Zeros: never lead where exponents are compared
+        is_zero_product = reduce(or_, (factor.zero for factor in factors))
+        exponent = Mux(is_zero_product, Const(exponent_of_zero, bits), exponent[:bits])
     if zeros is not None:
         # -- Normalise: the product moves left by the zeros of its subnormal operand
         multiplied = Signal(width)
@@ -322,9 +343,10 @@ def _decoded_float(
     infinite: Value = Const(0, 1)
     signalling: Value = Const(0, 1)
     match fmt.encoding:
-        case "ieee":
+        case "ieee" | "quiet":
             infinite = Signal(name=f"{name}_infinite")
-            signalling = Signal(name=f"{name}_signalling")
+            if fmt.encoding == "ieee":
+                signalling = Signal(name=f"{name}_signalling")
             field_all_ones = Signal(name=f"{name}_field_all_ones")
             mantissa_nonzero = Signal(name=f"{name}_mantissa_nonzero")
             m.d.comb += [
@@ -332,8 +354,9 @@ def _decoded_float(
                 mantissa_nonzero.eq(mantissa.any()),
                 infinite.eq(field_all_ones & ~mantissa_nonzero),
                 nan.eq(field_all_ones & mantissa_nonzero),
-                signalling.eq(nan & ~mantissa[-1]),
             ]
+            if fmt.encoding == "ieee":
+                m.d.comb += signalling.eq(nan & ~mantissa[-1])
         case "fn":
             m.d.comb += nan.eq(code[:-1].all())  # mantissa.all() would be 0 in Verilog where it has no bits
         case "fnuz":

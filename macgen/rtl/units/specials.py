@@ -80,21 +80,24 @@ def combined_specials(addends: Sequence[Any]) -> dict[str, Value]:
         addends: interfaces with the members of ExactNumber that can occur.
 
     Returns:
-        infinite, negative (of an infinity), nan, invalid, and opposite: infinities of both signs, no other NaN.
+        infinite, negative (of an infinity), nan, invalid, conflict (infinities of both signs are among them), and
+        opposite: they are, and no other NaN is.
     """
     infinite = [member(addend, "infinite") for addend in addends]
     negative = [member(addend, "negative") for addend in addends]
     positive_infinity = _any(i & ~n for i, n in zip(infinite, negative, strict=True))
     negative_infinity = _any(i & n for i, n in zip(infinite, negative, strict=True))
     inside = [member(addend, "opposite") for addend in addends]
-    other_nan = _any(member(addend, "nan") & ~conflict for addend, conflict in zip(addends, inside, strict=True))
-    opposite = ((positive_infinity & negative_infinity) | _any(inside)) & ~other_nan
+    other_nan = _any(member(addend, "nan") & ~own for addend, own in zip(addends, inside, strict=True))
+    conflict = positive_infinity & negative_infinity
+    opposite = (conflict | _any(inside)) & ~other_nan
     nan = other_nan | opposite
     return {
         "infinite": (positive_infinity | negative_infinity) & ~nan,
         "negative": negative_infinity,
         "nan": nan,
         "invalid": _any(member(addend, "invalid") for addend in addends),
+        "conflict": conflict,
         "opposite": opposite,
     }
 

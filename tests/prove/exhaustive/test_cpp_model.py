@@ -124,6 +124,9 @@ SMALL = [
     MacSpec(a="e2m1", b="e3m1", acc="e4m2", lane_sum="exponents:3", rounding="rtz", overflow="to-infinity"),
     MacSpec(a="e2m1:flush", b="e3m1fn:none", acc="e4m2:none", lane_sum="exponents:2", rounding="odd"),
     MacSpec(a="e8m1finite:bias=140", b="e2m0finite", acc="e8m1:bias=130", lane_sum="exponents:3", overflow="infinity"),
+    MacSpec(a="e2m1", b="e3m1", acc="e4m2", lane_sum="bulk:2", rounding="odd", overflow="to-infinity"),
+    MacSpec(a="e2m1:flush", b="e3m1fn:none", acc="e4m2:none", lane_sum="bulk:1"),
+    MacSpec(a="e2m2quiet", b="e2m1", acc="e3m2quiet", overflow="infinity"),
 ]
 
 
@@ -180,7 +183,8 @@ def families(draw):
     exp_bits = draw(st.sampled_from([4, 5, 8, 11]))
     spec = draw(specs(max_exp_bits=exp_bits, max_man_bits=30, max_width=40).filter(is_built))
     some = draw(st.sets(st.sampled_from(["product", "lanes", "scale", "outer", "out", "rounding"])))
-    fields = {"lane_sum": draw(st.sampled_from(["fused", "tree", "tree"]) | aligned("aligned") | aligned("exponents"))}
+    cut = aligned("aligned") | aligned("exponents") | aligned("bulk")
+    fields = {"lane_sum": draw(st.sampled_from(["fused", "tree", "tree"]) | cut)}
     if "lanes" in some:
         fields |= {"lanes": draw(st.integers(2, 64) | st.sampled_from([2, 4, 8])), "chunk": None}
     for name, formats_of in (("product", (5, 12, 20)), ("outer", (9, 30, 60)), ("out", (8, 20, 40))):

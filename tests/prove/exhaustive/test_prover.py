@@ -71,6 +71,10 @@ FAMILY = {
     "aligned turns": MacSpec(
         a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="aligned:4", chunk=4, interleave=3, rows=1, cols=1
     ),
+    "bulk": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", lanes=2, lane_sum="bulk:2", chunk=4, rounding="odd", overflow="to-infinity",
+        rows=1, cols=1,
+    ),
     "turns beside folds": MacSpec(
         a="e3m1", b="e3m1", acc="e4m2", chunk=5, interleave=3, fold="overlap", rounding="stochastic:2", rows=1, cols=1
     ),
@@ -286,6 +290,7 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
         ("floor, all", ["products", "steps", "chunk sums", "folds", "results"]),
         ("floor, fixed tree", ["products", "steps", "folds", "results"]),
         ("nan, all", ["products", "steps", "chunk sums", "folds", "results"]),
+        ("bulk", ["products", "steps", "folds"]),
     ],
 )
 def test_small_arrays_of_the_family_are_proved(name, phases, bundles):

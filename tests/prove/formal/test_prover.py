@@ -40,6 +40,15 @@ SPECS = {
         rows=1,
         cols=2,
     ),
+    # products in bulk, rounded before they are added
+    "bulk": MacSpec(
+        **{"a": "e4m1", "b": "e3m1", "acc": "e5m4", "lanes": 2, "lane_sum": "bulk:5", "rounding": "odd"},
+        overflow="to-infinity",
+        chunk=4,
+        fold="overlap",
+        rows=1,
+        cols=2,
+    ),
     # every format there can be, each of its own
     "scaled": MacSpec(
         **{"a": "e3m1", "b": "e3m1", "product": "e4m2", "acc": "e5m3", "scale": "e4m1", "outer": "e6m5", "out": "e5m2"},

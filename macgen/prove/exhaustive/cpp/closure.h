@@ -6,7 +6,7 @@
 
 // A number in one form for equal values; with its reference exponent where sums are aligned by those.
 inline Number canonical(Number n) {
-    if (SPEC.lane_sum != EXPONENTS) n.reference = 0;
+    if (SPEC.lane_sum != EXPONENTS && SPEC.lane_sum != BULK) n.reference = 0;
     if (n.kind == QUIET_NAN || n.kind == SIGNALLING_NAN) return {n.kind, false, 0, 0};
     if (n.kind == INFINITE) return {n.kind, n.negative, 0, 0};
     if (n.magnitude == 0) return {NUMBER, false, 0, 0, n.reference};
@@ -41,6 +41,8 @@ struct Meaning {
         for (int i = 0; i < count; ++i) products[i] = canonical(products[i]);
         if constexpr (CUTS) {
             std::copy(products, products + ADDENDS, addends);
+        } else if constexpr (SPEC.lane_sum == BULK) {
+            addends[0] = canonical(add_in_bulk(SPEC.acc, SPEC.aligned_bits, products, LANES, flags));
         } else if constexpr (LANES == 1) {
             addends[0] = products[0];
         } else if constexpr (SPEC.lane_sum == TREE) {

@@ -274,6 +274,35 @@ inline ExactSum add_by_exponents(const RoundedSum& t, int bits, const Number* ad
     return add_to_float(t, Number{NUMBER, false, 0, 0}, sum);
 }
 
+// `bulk:F`: products alone, cut to odd F bits below the largest reference exponent, zeros without one; their rounded sum
+// and its flags. Infinities of both signs are invalid beside a quiet NaN, too.
+inline Number add_in_bulk(const RoundedSum& t, int bits, const Number* products, int count, unsigned& flags) {
+    bool finite = true, infinite[2] = {};
+    int largest_reference = INT32_MIN;
+    for (int i = 0; i < count; ++i) {
+        const Number& product = products[i];
+        finite = finite && product.kind == NUMBER;
+        if (product.kind == INFINITE) infinite[product.negative] = true;
+        if (product.kind != NUMBER || is_zero(product)) continue;
+        if (product.reference > largest_reference) largest_reference = product.reference;
+    }
+    ExactSum sum;
+    if (!finite) {
+        sum = add_specials(t, products, count);
+    } else if (largest_reference == INT32_MIN) {
+        sum = finished(0);
+    } else {
+        const int place = largest_reference - bits;
+        Number kept[MOST_LANES];
+        for (int i = 0; i < count; ++i) kept[i] = cut_to_odd(products[i], place);
+        sum = add_to_float(t, Number{NUMBER, false, 0, 0}, exact_sum<u128>(kept, count, place));
+    }
+    const Result result = rounded(t, sum, 0);
+    flags |= result.flags;
+    if (infinite[0] && infinite[1]) flags |= INVALID;
+    return decode(t.format, result.code);
+}
+
 // A balanced binary tree over as many nodes as there are lanes; the flags of all nodes.
 inline Number add_tree(const RoundedSum& t, Number* nodes, int count, unsigned& flags) {
     const Number nothing{NUMBER, false, 0, 0};
@@ -338,6 +367,9 @@ inline ExactSum step(const Spec& spec, const Number& acc, const Number* products
         for (int i = 0; i < count; ++i) addends[i + 1] = products[i];
         const auto add_cut = spec.lane_sum == ALIGNED ? add_aligned : add_by_exponents;
         return add_cut(spec.acc, spec.aligned_bits, addends, count + 1);
+    }
+    if (spec.lane_sum == BULK) {
+        return add(spec.acc, acc, add_in_bulk(spec.acc, spec.aligned_bits, products, count, flags));
     }
     if (spec.lanes == 1) return add(spec.acc, acc, products[0]);
     if (spec.lane_sum == FUSED) return add_all(spec.acc, acc, products, count);

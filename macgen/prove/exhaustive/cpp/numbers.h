@@ -8,11 +8,11 @@
 
 typedef __int128 i128;
 
-enum Encoding { IEEE, FN, FNUZ, FINITE, POWER };
+enum Encoding { IEEE, FN, FNUZ, FINITE, QUIET, POWER };
 enum Subnormals { GRADUAL, FLUSH, NONE };
 enum Rounding { RNE, RTZ, FLOOR, ODD, DROP, STOCHASTIC };
 enum Overflow { SATURATE, INFINITY_, TO_INFINITY, NAN_, WRAP };
-enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS };
+enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS, BULK };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
@@ -37,7 +37,7 @@ struct Spec {
     Format a, b, scale;
     RoundedSum product, acc, outer, out;
     int rounds_products, has_scales, has_outer_adder, converts;
-    int lanes, lane_sum, aligned_bits;  // the bits: W of `aligned:W`, F of `exponents:F`
+    int lanes, lane_sum, aligned_bits;  // the bits: W of `aligned:W`, F of the others
     int group, block;                   // G of `exponents:F/G`, else 1; lanes that have a scale, 0 where none has
 };
 
@@ -85,12 +85,15 @@ inline constexpr int lsb_exponent(const Format& f) {
     return f.is_float ? min_exponent(f) - f.man_bits : -f.frac_bits;
 }
 
+// Whether the largest exponent field is for infinities and NaN.
+inline constexpr bool is_ieee(const Format& f) { return f.encoding == IEEE || f.encoding == QUIET; }
+
 inline u128 sign_bit(const Format& f) { return u128(1) << (f.width - 1); }
 
 // Code of the largest finite number, without the sign.
 inline u128 largest_magnitude(const Format& f) {
     const u128 top = ones(f.width - 1);
-    return f.encoding == IEEE ? top - (u128(1) << f.man_bits) : f.encoding == FN ? top - 1 : top;
+    return is_ieee(f) ? top - (u128(1) << f.man_bits) : f.encoding == FN ? top - 1 : top;
 }
 
 inline u128 largest(const Format& f, bool negative) {
@@ -101,10 +104,10 @@ inline u128 largest(const Format& f, bool negative) {
 
 inline bool has_nan(const Format& f) { return f.is_float && f.encoding != FINITE; }
 
-inline bool has_infinity(const Format& f) { return f.is_float && f.encoding == IEEE; }
+inline bool has_infinity(const Format& f) { return f.is_float && is_ieee(f); }
 
 inline u128 canonical_nan(const Format& f) {
-    if (f.encoding == IEEE) return (ones(f.exp_bits) << f.man_bits) | (u128(1) << (f.man_bits - 1));
+    if (is_ieee(f)) return (ones(f.exp_bits) << f.man_bits) | (u128(1) << (f.man_bits - 1));
     return f.encoding == FN ? ones(f.width - 1) : sign_bit(f);
 }
 
@@ -123,9 +126,9 @@ inline Number decode(const Format& f, u128 code) {
     }
     const bool negative = (code >> (f.width - 1)) != 0;
     const u128 field = (code >> f.man_bits) & ones(f.exp_bits), mantissa = code & ones(f.man_bits);
-    if (f.encoding == IEEE && field == ones(f.exp_bits)) {
+    if (is_ieee(f) && field == ones(f.exp_bits)) {
         if (mantissa == 0) return {INFINITE, negative, 0, 0};
-        return {(mantissa >> (f.man_bits - 1)) != 0 ? QUIET_NAN : SIGNALLING_NAN, false, 0, 0};
+        return {f.encoding == QUIET || (mantissa >> (f.man_bits - 1)) != 0 ? QUIET_NAN : SIGNALLING_NAN, false, 0, 0};
     }
     if (f.encoding == FN && (code & ones(f.width - 1)) == ones(f.width - 1)) return {QUIET_NAN, false, 0, 0};
     if (f.encoding == FNUZ && code == sign_bit(f)) return {QUIET_NAN, false, 0, 0};
@@ -184,6 +187,17 @@ NumberOf<Integer> exact_sum(const Number* addends, int count, int exponent) {
         sum.magnitude = add_signed(sum.negative, sum.magnitude, addends[i].negative, addend);
     }
     return sum;
+}
+
+// Cut toward zero to a multiple of 2^last_place, whose last bit becomes 1 where that changes the number.
+inline Number cut_to_odd(Number x, int last_place) {
+    if (x.exponent >= last_place || is_zero(x)) return x;
+    const int distance = last_place - x.exponent;
+    const u128 kept = distance > 127 ? 0 : x.magnitude >> distance;
+    const bool lost = distance > 127 || kept << distance != x.magnitude;
+    x.magnitude = kept | lost;
+    x.exponent = last_place;
+    return x;
 }
 
 // Cut toward zero to a multiple of 2^last_place.
