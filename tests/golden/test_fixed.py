@@ -37,7 +37,7 @@ def rounded(spec, acc_value, addend, random=None):
         addend = math.trunc(addend / unit) * unit
     total = acc_value + addend
     units = total * Fraction(2) ** acc.frac_bits
-    integer = {"rne": round, "floor": math.floor}.get(spec.rounding, math.trunc)(units)
+    integer = {"rne": round, "floor": math.floor, "odd": to_odd}.get(spec.rounding, math.trunc)(units)
     if random is not None:
         numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
         away = math.trunc(abs(units - integer) * numbers) + random >= numbers
@@ -50,6 +50,10 @@ def rounded(spec, acc_value, addend, random=None):
     if spec.overflow == "wrap":
         return integer % 2**acc.width, OVERFLOW
     return max(lowest, min(integer, largest)) % 2**acc.width, OVERFLOW
+
+
+def to_odd(units):
+    return math.floor(units) | (units.denominator != 1)
 
 
 def random_number(data, spec):
