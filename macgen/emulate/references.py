@@ -23,7 +23,7 @@ def by_exponents(
     Parameters:
         spec: the array.
         fmt: the operand's format.
-        packed: its rows (lines, products) or panels (panels, products, width).
+        packed: its rows (lines, products) or panels (panels, products, width); with scales, whole blocks of products.
         scales: (lines, blocks) of these products, where lanes have any.
         threads: how many.
 
@@ -37,14 +37,16 @@ def by_exponents(
     references = _references_of_scales(spec, scales)
     if not rows:
         scales, references = (_in_panels(values, packed.shape) for values in (scales, references))
-    products = packed.shape[1]
-    times = np.repeat(scales.astype(packed.dtype), spec.block, axis=1)[:, :products]
-    exponents: NDArray[Any] = np.repeat(references, spec.block // group, axis=1)[:, : products // group]
+    blocks = (len(packed), scales.shape[1], spec.block, *packed.shape[2:])
+    times = packed.reshape(blocks) * scales.astype(packed.dtype)[:, :, np.newaxis]
     if group == 1:
-        exponents += reference_exponents(packed, fmt, threads)
+        exponents = reference_exponents(packed, fmt, threads)
+        exponents.reshape(blocks)[...] += references[:, :, np.newaxis]
+    else:
+        exponents = np.repeat(references, spec.block // group, axis=1)
     if rows:
         exponents = exponents.astype(np.uint16) * np.uint32(0x10001)
-    return packed * times, np.ascontiguousarray(exponents)
+    return times.reshape(packed.shape), exponents
 
 
 def _references_of_scales(spec: MacSpec, scales: NDArray[np.float64]) -> NDArray[np.int16]:

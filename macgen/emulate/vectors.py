@@ -81,8 +81,8 @@ class Problem:
         return Problem(_mirrored(self.spec), self.right, self.left, False, scales, states, self.threads)
 
     def filled(self) -> "Problem":
-        """Return the problem with zeros in place of what the last group lacks, where products are added in groups."""
-        missing = -self.length % self.spec.lane_sum.group
+        """Return the problem with zeros in place of what the last block lacks, where lanes have scales."""
+        missing = -self.length % (self.spec.block or 1)
         if not missing:
             return self
         left, right = (Operand(np.pad(of.array, ((0, 0), (0, missing))), of.fmt) for of in (self.left, self.right))

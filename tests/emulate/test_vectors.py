@@ -253,7 +253,7 @@ def test_all_significands_of_a_binade_are_rounded_to_nearest(man_bits):
 # -- blocks, shapes, types -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["wang2018", "sr-e6m5", "int8-int32", "hopper", "hopper-e4m3", "mxfp8", "gupta2015"])
+@pytest.mark.parametrize("name", ["wang2018", "sr-e6m5", "int8-int32", "hopper-e4m3", "groups", "mxfp8", "gupta2015"])
 def test_blocks_of_products_carry_their_sums(name, monkeypatch):
     spec, rng = NAMED[name], np.random.default_rng(5)
     a, b, scales = random_problem(rng, spec, (20, 300, 70), ("near one", "near one"), True)
