@@ -102,17 +102,6 @@ def roundings():
     return st.sampled_from(SUM_ROUNDINGS) | st.integers(1, MAX_RANDOM_BITS).map("stochastic:{}".format)
 
 
-def is_built(spec):
-    """Whether there is hardware for a spec; `specs().filter(is_built)`."""
-    from macgen.rtl import Design
-
-    try:
-        Design(spec)
-    except MacgenError:
-        return False
-    return True
-
-
 @st.composite
 def specs(draw, max_exp_bits=8, max_man_bits=10, max_width=24, max_side=MAX_SIDE, max_chunk=MAX_CHUNK):
     """Every kind of accepted spec; the arguments bound the operands, an accumulator may have about twice the width."""

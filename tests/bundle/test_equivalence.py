@@ -12,6 +12,7 @@ from macgen.rtl import ArrayCore, Design, Modules
 from tests.bundle.equivalence import modules_of, prove_equal
 from tests.bundle.fixtures import OTHER, SPEC
 from tests.mutants import drive
+from tests.representatives import BUILT, FEW_UNITS, UNITS
 
 _proved = set()
 """Texts of modules in RTLIL and Verilog: many presets have the same."""
@@ -30,14 +31,17 @@ def prove_modules(spec):
     _proved.update(new.values())
 
 
-@pytest.mark.thinned("default", "int4", "sr-e6m5", "lba-m7e4", "gupta2015", "mxfp8")
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.thinned("default", "int4", "sr-e6m5", "lba-m7e4", "gupta2015", "mxfp8", "volta-fp16")
+@pytest.mark.parametrize("name", BUILT)
 def test_modules_of_presets(name):
     prove_modules(presets[name] if presets[name].lanes > 1 else replace(presets[name], rows=4, cols=4))
 
 
 def variants():
-    for name, spec in presets.items():
+    for name in BUILT:
+        if name in UNITS and name not in FEW_UNITS:
+            continue
+        spec = presets[name]
         for fields in (
             {"interleave": 2},
             {"interleave": 4},
@@ -60,7 +64,7 @@ def test_modules_of_variants(spec):
 
 
 @pytest.mark.thinned("default", "int4")
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", [name for name in BUILT if presets[name].lanes <= 4])
 def test_arrays_of_one_pe_flattened(name):
     spec = replace(presets[name], rows=1, cols=1)
     prove_equal(rtlil_of(spec), to_verilog(spec, "dut"), (), top="dut")

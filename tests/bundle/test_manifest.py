@@ -16,7 +16,7 @@ from macgen.rtl.parts.hierarchy import ports_of
 from macgen.spec import MacSpec
 from macgen.spec_fields import Fold
 from tests.bundle.fixtures import SPEC, sentence
-from tests.strategies import is_built, specs
+from tests.strategies import specs
 
 
 def text_of(spec):
@@ -51,7 +51,7 @@ def test_fields():
     assert all(values["tools"].values())
 
 
-@given(specs().filter(is_built))
+@given(specs())
 def test_ports_and_streams_are_the_arrays(spec):
     manifest = Manifest.of(spec, "mac")
     ports = ports_of(Design(spec).signature.create())

@@ -21,6 +21,7 @@ from macgen.rtl import ArrayCore, Design, Modules
 from macgen.rtl.parts.hierarchy import Source, ports_of
 from macgen.spec import MacSpec
 from tests.bundle.fixtures import verilog_of
+from tests.representatives import BUILT, FEW
 
 SOURCE = """\
 def elaborate():
@@ -184,7 +185,7 @@ def test_signals_have_the_place_where_they_are_made():
     assert "src" not in text
 
 
-PRESETS = [pytest.param(preset.spec, id=name) for name, preset in CATALOGUE.items()]
+PRESETS = [pytest.param(CATALOGUE[name].spec, id=name) for name in BUILT]
 
 
 def modules_of(text):
@@ -192,7 +193,8 @@ def modules_of(text):
     return {found[1]: found[0] for found in re.finditer(r"^module (\w+) \(.*?^endmodule$", text, re.M | re.S)}
 
 
-@pytest.mark.parametrize("spec", [preset for preset in PRESETS if preset.values[0].lanes < 32])
+@pytest.mark.thinned(*FEW)
+@pytest.mark.parametrize("spec", [preset for preset in PRESETS if preset.values[0].lanes != 32])
 def test_all_ports_in_order_and_most_told_of(spec):
     modules, texts = Modules("dut"), modules_of(verilog_of(spec, "dut"))
     modules.convert(ArrayCore(Design(spec)))
@@ -214,6 +216,7 @@ def test_all_ports_in_order_and_most_told_of(spec):
 FLOOR = MacSpec(a="e3m2", b="e3m2", acc="e4m2", chunk=5, rounding="floor", overflow="infinity", rows=1, cols=1)
 
 
+@pytest.mark.thinned(*FEW, "floor")
 @pytest.mark.parametrize("spec", [*PRESETS, pytest.param(FLOOR, id="floor")])
 def test_sections_are_whole_and_names_are_declared_before_they_are_read(spec):
     for name, text in modules_of(verilog_of(spec, "dut")).items():
@@ -326,6 +329,7 @@ def test_header_of_scales_lanes_and_others():
     assert found["Operands B"] == "int8narrow, 8 bits, two's complement without the lowest code"
 
 
+@pytest.mark.thinned(*FEW)
 @pytest.mark.parametrize("spec", PRESETS)
 def test_the_headers_tree_is_that_of_the_instances(spec):
     lines = verilog_of(spec, "dut").splitlines()

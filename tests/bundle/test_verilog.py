@@ -22,18 +22,19 @@ from macgen.spec import MacSpec
 from macgen.spec_fields import Fold
 from tests.bundle.fixtures import OTHER, SPEC, sentence, verilog_of
 from tests.optional import need
+from tests.representatives import BUILT
 from tests.rtl.gates import run_yosys
 
 
 def presets():
-    for index, (name, preset) in enumerate(CATALOGUE.items()):
+    for index, preset in enumerate(CATALOGUE[name] for name in BUILT):
         # Both of the first one, and one or the other of the rest in turn.
         for fold, pipeline in list(zip(Fold, (1, 2), strict=True))[index % 2 : index % 2 + 1 + (index == 0)]:
             chunk = preset.spec.chunk
             if fold == "overlap" and preset.spec.random_place != "out":
-                chunk = chunk or 8  # without chunks there is no fold
+                chunk = chunk or max(8, preset.spec.lanes)  # without chunks there is no fold
             spec = replace(preset.spec, rows=2, cols=3, fold=fold, pipeline=pipeline, chunk=chunk)
-            yield pytest.param(spec, id=f"{name}-{fold}-{pipeline}")
+            yield pytest.param(spec, id=f"{BUILT[index]}-{fold}-{pipeline}")
 
 
 UNUSUAL = [
@@ -58,6 +59,33 @@ UNUSUAL = [
         chunk=4,
         overflow="to-infinity",
         interleave=4,
+    ),
+    # Scales of lanes, of groups with powers of two and of single products with floats.
+    MacSpec(
+        a="e2m1finite",
+        b="e2m1finite",
+        acc="e5m4",
+        rows=1,
+        cols=2,
+        lanes=4,
+        lane_sum="exponents:6/2",
+        scale="e4m0fnu",
+        scale_place="lanes",
+        pipeline=2,
+    ),
+    MacSpec(
+        a="e3m2",
+        b="e3m2",
+        acc="e5m4",
+        rows=1,
+        cols=1,
+        lanes=3,
+        lane_sum="exponents:6",
+        scale="e4m3",
+        scale_place="lanes",
+        scale_block=1,
+        chunk=6,
+        overflow="infinity",
     ),
     # The accumulator has more bits than a step keeps.
     MacSpec(a="e4m3fn", b="e4m3fn", acc="fp32", rows=1, cols=1, lanes=2, lane_sum="exponents:13", rounding="rtz"),

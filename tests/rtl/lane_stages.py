@@ -15,6 +15,7 @@ from macgen.rtl import Design
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.terms import ScaledTerms
 from macgen.rtl.units.datapath import Folded, Loaded
 from macgen.rtl.units.rounded_number import RoundedNumber
 from tests.rtl.stages import Proof, meaning, pack, unpack, width_of
@@ -42,6 +43,8 @@ class LaneStages(wiring.Component):
             {
                 "a": In(spec.lanes * spec.a.width),
                 "b": In(spec.lanes * spec.b.width),
+                "a_scale": In(self._design.scale_bits),
+                "b_scale": In(self._design.scale_bits),
                 "present": In(1),
                 "product": Out(self._operand + 1),
                 "product_flags": Out(FLAG_BITS),
@@ -112,6 +115,12 @@ class LaneStages(wiring.Component):
                     self.load_flags.eq(loaded.flags),
                 ]
             return m
+        if spec.scales_lanes:
+            terms = submodule(m, platform, "terms_unit", "terms", lambda: ScaledTerms(self._design.terms))
+            for target, product in zip(terms.products, products, strict=True):
+                connect_members(m, target, product)
+            m.d.comb += [terms.a_scale.eq(self.a_scale), terms.b_scale.eq(self.b_scale)]
+            products = list(terms.terms)
         aligner = submodule(m, platform, "aligner", "aligner", self._design.aligner)
         for lane, number in enumerate(products):
             connect_members(m, aligner.numbers[lane], number)
@@ -154,23 +163,29 @@ class LaneProof(Proof):
     component = LaneStages
 
     def _operands(self):
-        formats = (self.spec.a, self.spec.b)
-        count = 1 << self.spec.lanes * sum(fmt.width for fmt in formats)
-        if count <= MOST_OPERANDS:
-            codes = np.array(list(every(*(range(1 << fmt.width) for fmt in formats for _ in range(self.spec.lanes)))))
-            a, b = codes[:, : self.spec.lanes], codes[:, self.spec.lanes :]
+        spec, ports = self.spec, {"a": (self.spec.a, self.spec.lanes), "b": (self.spec.b, self.spec.lanes)}
+        if spec.scales_lanes:
+            ports |= dict.fromkeys(("a_scale", "b_scale"), (spec.scale, spec.scales_in_beat))
+        if sum(fmt.width * count for fmt, count in ports.values()) <= MOST_OPERANDS.bit_length() - 1:
+            codes = np.array(
+                list(every(*(range(1 << fmt.width) for fmt, count in ports.values() for _ in range(count))))
+            )
+            ends = np.cumsum([count for _, count in ports.values()])
+            sides = np.split(codes, ends[:-1], axis=1)
         else:
             self.complete = False
-            a, b = (self._drawn(fmt) for fmt in formats)
-        packed = [
-            sum(codes[:, lane].astype(np.uint64) << np.uint64(lane * fmt.width) for lane in range(self.spec.lanes))
-            for codes, fmt in zip((a, b), formats, strict=True)
-        ]
-        made = self.gates.evaluate(len(a), {"a": packed[0], "b": packed[1], "present": 1})
+            sides = [self._drawn(*port) for port in ports.values()]
+        packed = {
+            name: sum(codes[:, i].astype(np.uint64) << np.uint64(i * fmt.width) for i in range(count))
+            for (name, (fmt, count)), codes in zip(ports.items(), sides, strict=True)
+        }
+        made = self.gates.evaluate(len(sides[0]), {**packed, "present": 1})
         found = {}
-        codes = zip(made["product"].tolist(), made["product_flags"].tolist(), a.tolist(), b.tolist(), strict=True)
-        for operand, flags, x, y in codes:
-            found.setdefault((operand, self._meaning(x, y), flags), (x, y))
+        rows = zip(
+            made["product"].tolist(), made["product_flags"].tolist(), *map(np.ndarray.tolist, sides), strict=True
+        )
+        for operand, flags, *codes in rows:
+            found.setdefault((operand, self._meaning(*codes), flags), codes)
         self.operands = np.array([operand for operand, *_ in found], np.uint64)
         self.operand_flags = np.array([flags for *_, flags in found], np.uint64)
         self.addends = list(found.values())
@@ -178,15 +193,22 @@ class LaneProof(Proof):
         aligned = Design(self.spec).window is not None
         self.idle = [] if aligned else [int(self._run("product", present=0)[0])]
 
-    def _drawn(self, fmt):
+    def _expected(self, code, index, number):
+        a, b, *scales = self.addends[index]
+        return self.model.step(code, a, b, number, *scales)
+
+    def _drawn(self, fmt, count):
         """Return codes of lanes whose exponents are near each other as often as not."""
-        shape = (MOST_OPERANDS >> 2, self.spec.lanes)
+        shape = (MOST_OPERANDS >> 2, count)
         anything = self.rng.integers(0, 1 << fmt.width, shape)
         near = (anything[:, :1] + self.rng.integers(-3, 4, shape)) % (1 << fmt.width)
         return np.where(self.rng.random((len(anything), 1)) < 0.5, anything, near)
 
-    def _meaning(self, a, b):
-        """Return what of the products of codes counts, see `meaning`."""
+    def _meaning(self, a, b, *scales):
+        """Return what of the products counts, see `meaning`."""
+        if scales:
+            terms = self.model._terms.of(a, b, *scales)
+            return tuple(sorted(str((meaning(term.value), term.exponent)) for term in terms))
         if self.spec.bulk_bits is not None:
             total, flags = self.model._bulk(self.model._terms.of(a, b, (), ()))
             return meaning(total), flags

@@ -94,7 +94,8 @@ def operands(spec, rng, lanes, beats):
 @dataclass
 class Beats:
     """What the lanes are to be fed: codes (lanes, rows or cols, elements), marks (lanes, beats), and of each beat's
-    elements how many count, the others being 0; scales (lanes, rows or cols, beats).
+    elements how many count, the others being 0; scales (lanes, rows or
+    cols, beats), as many in a beat as blocks of lanes have.
     """
 
     a: np.ndarray
@@ -136,7 +137,12 @@ def beats_of(spec, rng, lanes, beats):
             start = end
     if spec.scale is None:
         return Beats(a, b, all_first, all_last, used)
-    sides = (scales(spec, rng, (lanes, side, beats * turns)) for side in (spec.rows, spec.cols))
+    shape = (beats * turns, spec.scales_in_beat)
+    sides = [scales(spec, rng, (lanes, side, beats * turns * shape[1])) for side in (spec.rows, spec.cols)]
+    if spec.scales_lanes:  # blocks without an element have scales of code 0
+        empty = np.arange(shape[1]) * spec.block >= used[:, :, np.newaxis]
+        for codes in sides:
+            codes[np.broadcast_to(empty.reshape(lanes, 1, -1), codes.shape)] = 0
     return Beats(a, b, all_first, all_last, used, *sides)
 
 
@@ -206,10 +212,10 @@ def play(gates, spec, beats, rng, *, resets=True):
             "b_data": [beats.b[everyone, col, at * width + i] for col in range(spec.cols) for i in range(width)],
             "c_ready": ready,
         }
-        if spec.scale is not None:
+        if each := spec.scales_in_beat:
             inputs |= {
-                "a_scale": [beats.a_scale[everyone, row, at] for row in range(spec.rows)],
-                "b_scale": [beats.b_scale[everyone, col, at] for col in range(spec.cols)],
+                name: [codes[everyone, place, at * each + i] for place in range(codes.shape[1]) for i in range(each)]
+                for name, codes in (("a_scale", beats.a_scale), ("b_scale", beats.b_scale))
             }
         inputs = {name: value for name, value in inputs.items() if name in gates.inputs}
         parts = {"c_data": spec.cols, "c_flags": spec.cols}
@@ -286,7 +292,10 @@ def check(spec, beats, log):
                 columns = [beats.b[lane, col, elements].tolist() for col in range(spec.cols)]
                 dots = [
                     model.dot(
-                        a, b, numbers_of(spec, row, col, before, turn), *_scales(spec, beats, lane, row, col, places)
+                        a,
+                        b,
+                        numbers_of(spec, row, col, before, turn),
+                        *_scales(spec, beats, lane, row, col, places, used),
                     )
                     for col, b in enumerate(columns)
                 ]
@@ -318,10 +327,18 @@ def numbers_of(spec, row, col, before, turn):
     return random_numbers(spec, (row, col), before, turn)
 
 
-def _scales(spec, beats, lane, row, col, places):
-    """Return the scales of a dot product's chunks, those of the beats that end them."""
+def _scales(spec, beats, lane, row, col, places, used):
+    """Return the scales of a dot product's chunks, those of the beats that end them, or of the blocks in use."""
     if spec.scale is None:
         return ()
+    if spec.scales_lanes:
+        each = spec.scales_in_beat
+        blocks = [
+            place * each + block
+            for place, count in zip(places, used, strict=True)
+            for block in range(-(-count // spec.block))
+        ]
+        return beats.a_scale[lane, row, blocks].tolist(), beats.b_scale[lane, col, blocks].tolist()
     chunk = spec.chunk // spec.lanes if spec.chunk else len(places)
     ends = [places[min(start + chunk, len(places)) - 1] for start in range(0, len(places), chunk)]
     return beats.a_scale[lane, row, ends].tolist(), beats.b_scale[lane, col, ends].tolist()

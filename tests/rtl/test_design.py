@@ -8,7 +8,6 @@ import pytest
 
 from macgen.bundle.manifest import Manifest
 from macgen.catalogue import presets
-from macgen.errors import MacgenError
 from macgen.prove.exhaustive.step_wrapper import step_wrapper
 from macgen.prove.formal.prover import HARNESSES
 from macgen.rtl import ArrayCore, Design, MacArray, Modules
@@ -110,18 +109,3 @@ def test_only_the_design_is_made_of_a_spec():
                 ):
                     takers.add(outer.name if isinstance(outer, ast.ClassDef) else node.name)
     assert takers == {"Control", "MacArray"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        (
-            {"lane_sum": "exponents:13", "lanes": 4, "scale": "e8m0fnu", "scale_place": "lanes"},
-            "scale_place 'lanes' has no hardware here, only models; accepted is outer, or no scale",
-        ),
-    ],
-)
-def test_what_has_no_hardware_is_refused_in_one_sentence(fields, sentence):
-    with pytest.raises(MacgenError) as caught:
-        Design(MacSpec(**{"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13"} | fields))
-    assert str(caught.value).startswith(sentence)

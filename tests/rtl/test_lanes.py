@@ -18,11 +18,13 @@ from tests.rtl.gates import from_rtlil
 from tests.rtl.lane_stages import LaneProof, operand_bits
 from tests.rtl.stages import DifferenceError
 from tests.rtl.streams import beats_of, check, play
-from tests.strategies import is_built, specs
+from tests.strategies import specs
 
 # (a, b, acc, lanes, lane_sum, rounding, overflow, other fields). Together: infinities and NaN of every kind, integers,
 # subnormals gradual and flushed, accumulators wider and narrower than products, sums that cancel, sums that no
 # accumulator holds, windows wider and narrower than the accumulator.
+LANES = {"scale_place": "lanes"}
+
 PROOFS = [
     ("e2m1", "e2m1", "e3m2", 2, "fused", "rne", "infinity", {}),
     ("e3m2fn", "e2m3fn", "e4m3", 2, "fused", "drop", "saturate", {}),
@@ -73,6 +75,39 @@ PROOFS = [
     ("e3m1fnuz", "e3m2:flush", "e3m2fn:flush", 2, "bulk:1", "floor", "nan", {}),
     ("e4m0finite", "e4m0finite", "e6m0finite", 2, "bulk:2", "odd", "saturate", {}),
     ("e4m1", "e3m1", "e5m3", 1, "bulk:3", "odd", "to-infinity", {}),
+    # Scales of lanes: of powers of two and floats with zeros, infinities and NaN; groups; blocks of one lane and more.
+    ("e2m1finite", "e2m1finite", "e4m2", 2, "exponents:5/2", "rtz", "to-infinity", {"scale": "e2m0fnu", **LANES}),
+    ("e2m1", "e2m1", "e4m2", 1, "exponents:4", "rne", "infinity", {"scale": "e3m1", **LANES}),
+    (
+        "e2m1finite",
+        "e2m0finite",
+        "e4m2fn:flush",
+        2,
+        "exponents:3/2",
+        "odd",
+        "nan",
+        {"scale": "e2m1fn", **LANES},
+    ),
+    (
+        "e2m1",
+        "e2m0finite",
+        "e3m2:none",
+        2,
+        "exponents:2",
+        "floor",
+        "saturate",
+        {"scale": "e2m0fnu", **LANES, "scale_block": 1},
+    ),
+    (
+        "e2m0finite",
+        "e2m0finite",
+        "e4m2",
+        4,
+        "exponents:6/2",
+        "stochastic:2",
+        "infinity",
+        {"scale": "e2m1fnuz", **LANES},
+    ),
     # Products overflow to infinities of both signs, of operands that are all finite.
     ("e2m1finite", "e2m1finite", "e4m3", 2, "fused", "rne", "infinity", {"product": "e2m1"}),
     ("e2m1finite", "e2m1finite", "e4m3", 2, "tree", "rne", "infinity", {"product": "e2m1"}),
@@ -116,7 +151,7 @@ def test_the_proof_sees_a_difference(hardware, contract):
 @st.composite
 def lane_specs(draw):
     """Small formats of every kind with lanes, or aligned."""
-    spec = draw(specs(max_exp_bits=3, max_man_bits=3, max_width=5, max_side=1, max_chunk=1).filter(is_built))
+    spec = draw(specs(max_exp_bits=3, max_man_bits=3, max_width=5, max_side=1, max_chunk=1))
     kinds = [st.integers(1, 12).map(f"{kind}:{{}}".format) for kind in ("aligned", "exponents", "bulk")]
     lane_sum = draw(st.sampled_from(["fused", "tree"]) | st.one_of(kinds))
     lanes = draw(st.sampled_from([1, 2, 4] if ":" in lane_sum else [2, 4]))
@@ -140,6 +175,7 @@ def test_any_spec(spec):
 # -- arrays ----------------------------------------------------------------------------------------------------------
 
 SMALL = {"a": "e3m2", "b": "e3m2", "acc": "e4m3", "rows": 2, "cols": 1}
+FOUR_BITS = {"a": "e2m1finite", "b": "e2m1finite", "lanes": 4}
 ARRAYS = [
     {**SMALL, "lanes": 2, "chunk": 6, "overflow": "infinity"},
     {**SMALL, "lanes": 2, "lane_sum": "tree", "pipeline": 2},
@@ -161,6 +197,10 @@ ARRAYS = [
     {**SMALL, "lane_sum": "exponents:4", "interleave": 4, "rounding": "odd"},
     {**SMALL, "lanes": 2, "lane_sum": "bulk:4", "pipeline": 2, "rounding": "odd", "overflow": "to-infinity"},
     {**SMALL, "lane_sum": "bulk:3", "chunk": 3, "fold": "overlap", "interleave": 2},
+    {**SMALL, "lanes": 4, "lane_sum": "exponents:5", "chunk": 8, "scale": "e3m0fnu", **LANES, "scale_block": 2},
+    {**SMALL, **FOUR_BITS, "lane_sum": "exponents:6/2", "scale": "e3m1", **LANES, "pipeline": 3, "interleave": 2},
+    {**SMALL, **FOUR_BITS, "lane_sum": "exponents:6/4", "scale": "e4m3fn", **LANES, "pipeline": 2, "chunk": 8}
+    | {"outer": "e5m6", "outer_rounding": "stochastic:3"},
     {"a": "int4", "b": "uint4", "acc": "int9", "overflow": "wrap", "rows": 2, "cols": 2, "lanes": 3},
     {"a": "fp16", "b": "fp16", "acc": "fp32", "overflow": "infinity", "lanes": 2, "lane_sum": "tree", "rows": 1},
     {"a": "e4m3fn", "b": "e4m3fn", "acc": "e8m13", "rounding": "rtz", "outer": "fp32", "outer_rounding": "rne"}

@@ -137,6 +137,7 @@ class Addend:
             nan=infinite or self.nan or other.nan,
             leading_zeros=self.leading_zeros + other.leading_zeros + both,
             smallest_exponent=self.smallest_exponent + other.smallest_exponent,
+            count=1,
         )
 
     @classmethod

@@ -16,7 +16,7 @@ from macgen.errors import MacgenError
 from macgen.golden import Model
 from macgen.numerics import Encoding, LaneSumKind, Overflow, RoundingKind, Subnormals, all_codes
 from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
-from tests.strategies import codes, float_formats, formats, is_built, roundings, specs
+from tests.strategies import codes, float_formats, formats, roundings, specs
 
 LOW = (1 << 64) - 1
 
@@ -72,14 +72,15 @@ def integers(values):
     return np.array(values, np.uint32)
 
 
-def steps(library, spec, accs, a, b, random=None):
-    """Steps of lists of operands, one for each lane in use."""
+def steps(library, spec, accs, a, b, random=None, *scales):
+    """Steps of lists of operands, one for each lane in use, and of lists of scales, one for each block in use."""
     counts = [len(codes) for codes in a]
     a, b = ([codes + [0] * (spec.lanes - len(codes)) for codes in lanes] for lanes in (a, b))
     random = random or [0] * len(accs)
-    return results(
-        library.model_steps, spec, len(accs), words(accs), *map(integers, (a, b, counts, random))
-    )  # fmt: skip
+    blocks = spec.scales_in_beat if spec.scales_lanes else 0
+    scales = [[codes + [0] * (blocks - len(codes)) for codes in side] for side in scales or [[[]] * len(accs)] * 2]
+    inputs = map(integers, (a, b, counts, random, *scales))
+    return results(library.model_steps, spec, len(accs), words(accs), *inputs)
 
 
 def folds(library, spec, outer, inner, a_scales=None, b_scales=None, random=None):
@@ -181,7 +182,7 @@ def aligned(kind):
 def families(draw):
     """Specs with some of: products in a format, several lanes, scales, an outer accumulator, results in a format."""
     exp_bits = draw(st.sampled_from([4, 5, 8, 11]))
-    spec = draw(specs(max_exp_bits=exp_bits, max_man_bits=30, max_width=40).filter(is_built))
+    spec = draw(specs(max_exp_bits=exp_bits, max_man_bits=30, max_width=40))
     some = draw(st.sets(st.sampled_from(["product", "lanes", "scale", "outer", "out", "rounding"])))
     cut = aligned("aligned") | aligned("exponents") | aligned("bulk")
     fields = {"lane_sum": draw(st.sampled_from(["fused", "tree", "tree"]) | cut)}
@@ -193,6 +194,14 @@ def families(draw):
     if "scale" in some:
         powers = st.integers(2, 8).map("e{}m0fnu".format)
         fields["scale"] = draw(powers | float_formats(11, 23).filter(lambda fmt: fmt.width <= 32).map(str))
+        if fields["lane_sum"].startswith("exponents") and draw(st.booleans()):
+            group, blocks = draw(st.sampled_from([1, 1, 2, 4, 7])), draw(st.integers(1, 4))
+            block = draw(st.integers(1, 3)) * group
+            fields |= {"scale_place": "lanes", "scale_block": block, "lanes": block * blocks, "chunk": None}
+            fields["lane_sum"] += f"/{group}" if group > 1 else ""
+            if group > 1:
+                finite = float_formats(5, 6).map(lambda fmt: dataclasses.replace(fmt, encoding="finite"))
+                fields |= {"a": draw(finite), "b": draw(finite)}
     if "rounding" in some:
         fields["outer_rounding"] = draw(roundings())
         if spec.random_bits:
@@ -208,7 +217,7 @@ def families(draw):
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     data=st.data(),
-    spec=specs(11, 30, 40).filter(is_built).filter(fits) | families(),
+    spec=specs(11, 30, 40).filter(fits) | families(),
 )
 def test_any_spec(library, data, spec):
     model = Model(spec)
@@ -223,10 +232,19 @@ def test_any_spec(library, data, spec):
     lanes = st.lists(st.tuples(codes(spec.a), codes(spec.b)), min_size=1, max_size=spec.lanes)
     cases, acc, products, r = some(codes(spec.acc), lanes, random("steps"))
     sides = [[[product[side] for product in step] for step in products] for side in (0, 1)]
-    expected = [model.step(acc, *zip(*step, strict=True), number) for acc, step, number in cases]
-    assert steps(library, spec, acc, *sides, r) == expected
+    scales = [[], []]
+    if spec.scales_lanes:
+        blocks = [-(-len(step) // spec.block) for step in products]
+        scale = st.integers(0, (1 << spec.scale.width) - 1)
+        scales = [[data.draw(st.lists(scale, min_size=n, max_size=n)) for n in blocks] for _ in "ab"]
+    each = zip(*scales, strict=True) if spec.scales_lanes else [()] * len(cases)
+    expected = [
+        model.step(acc, *zip(*step, strict=True), number, *codes)
+        for (acc, step, number), codes in zip(cases, each, strict=True)
+    ]
+    assert steps(library, spec, acc, *sides, r, *(scales if spec.scales_lanes else ())) == expected
 
-    scales = [] if spec.scale is None else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
+    scales = [] if not spec.scales_chunks else [st.integers(0, (1 << spec.scale.width) - 1)] * 2
     number = random("chunks" if spec.has_outer_adder else "steps")
     cases, outer, inner, r, *scale_codes = some(codes(spec.outer_format), codes(spec.acc), number, *scales)
     expected = [model.fold(*case) for case in cases]
@@ -252,7 +270,7 @@ def test_near_cancellation_and_ties_in_the_presets(library, name):
     cases = []
     for inner in rng.integers(0, 1 << spec.acc.width, 3000).tolist():
         scales, number = [], int(rng.integers(0, most_random)) if draws else 0
-        if spec.scale is not None:
+        if spec.scales_chunks:
             middle = 1 << spec.scale.width - 1
             scales = np.clip(rng.normal(middle, middle / 4, 2), 0, 2 * middle - 1).astype(int).tolist()
         outer = model.fold(0, inner, number, *scales)[0] if spec.has_outer_adder else inner
