@@ -69,6 +69,15 @@ SPECS |= {
         a="e2m1", b="e2m1", acc="e3m2", chunk=3, scale="fp32", outer="fp32", out="bf16", rows=1, cols=1
     ),
 }
+SPECS["lane scales"] = MacSpec(
+    **{"a": "e2m1finite", "b": "e2m1finite", "acc": "e5m4", "lanes": 4, "lane_sum": "exponents:6/2", "scale": "e3m1"},
+    scale_place="lanes",
+    scale_block=2,
+    chunk=8,
+    pipeline=2,
+    rows=1,
+    cols=2,
+)
 TOTALS = ("scaled", "turns", "narrow", "fp32 scales")
 
 
@@ -258,6 +267,21 @@ MUTANTS = {
         "bounds direction",
     ),
     "no clamp": ("int", lambda v: drive(v, "outside", "1'b0"), "bounds direction"),
+    "scales of the next beat": (
+        "lane scales",
+        lambda v: connect(v, "terms", "a_scale", "a_scale_in", module="mac_pe"),
+        "PE result",
+    ),
+    "scale of another column": (
+        "lane scales",
+        lambda v: connect(v, "pe_1", "b_scale_in", "b_scale_in[9:0]", module="mac_row"),
+        "operands fed",
+    ),
+    "exponent of a scale": (
+        "lane scales",
+        lambda v: drive(v, "scaled__exponent", "~{}", module="mac_scaler"),
+        "bounds addends",
+    ),
     # Reset.
     "c_valid not reset": ("bubble", lambda v: keep_in_reset(v, "c_valid"), "results rows|results results"),
     "busy not reset": ("bubble", lambda v: keep_in_reset(v, "busy"), "results taken"),
