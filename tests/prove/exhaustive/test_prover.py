@@ -573,7 +573,7 @@ def test_arguments_are_refused(bundles, tmp_path):
         exhaustive(bundle, timeout=0)
     with pytest.raises(MacgenError, match=r"has no readable manifest\.json"):
         exhaustive(tmp_path)
-    group = {"a": "e5m2finite", "b": "e5m2finite", "lanes": 2, "lane_sum": "exponents:64/2", "scale_place": "lanes"}
+    group = {"a": "e5m10finite", "b": "e5m10finite", "lanes": 2, "lane_sum": "exponents:64/2", "scale_place": "lanes"}
     build(MacSpec(**group, acc="fp32", scale="fp32", rows=1, cols=1), tmp_path / "group")
     message = r"^lane_sum 'exponents:64/2' adds terms of \d+ bits; exhaustive verification accepts those of up to 120$"
     with pytest.raises(MacgenError, match=message):
