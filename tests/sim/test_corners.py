@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def dot(spec, corner):
     if spec.scale is None:
         return golden.dot(spec, a_codes, b_codes)
     one = spec.scale.encode(1.0).item()
-    scales = corner.scales or ((one, one),) * (-(-corner.length // (spec.chunk or corner.length)))
+    scales = corner.scales or ((one, one),) * spec.scale_count(corner.length)
     a_scales, b_scales = zip(*scales, strict=True)
     return golden.dot(spec, a_codes, b_codes, a_scales=a_scales, b_scales=b_scales)
 
@@ -28,8 +30,11 @@ def test_every_preset_has_corners_of_both_signs_without_repetition(name):
     spec = presets[name]
     found = corners(spec)
     assert len(found) > 50
-    assert len({corner.pairs for corner in found}) == len(found)
-    results = [dot(spec, corner)[0] for corner in found if corner.length < 100]
+    assert len({(corner.pairs, corner.scales) for corner in found}) == len(found)
+    short = [corner for corner in found if corner.length < 100]
+    if spec.scales_lanes:  # each product has scales, and a step of its own
+        short = [spread(spec, corner, spec.lanes, 1) for corner in short[:60]]
+    results = [dot(spec, corner)[0] for corner in short]
     sign_bit = 1 << (spec.out_format.width - 1)
     assert any(code & sign_bit for code in results)
     assert any(not code & sign_bit for code in results)
@@ -39,6 +44,19 @@ def named(spec, name):
     found = [corner for corner in corners(spec) if corner.name == name]
     assert len(found) == 1, name
     return found[0]
+
+
+def test_scales_of_lanes_carry_corners_to_the_ends_of_the_range():
+    """FP4 products alone do not get there: 2^127 and the place of the cut 35 bits below one."""
+    spec = presets["blackwell-mxfp4"]
+    top = spread(spec, named(spec, "largest products until they overflow"), spec.lanes, 40)
+    assert dot(spec, top) == (0x7F800000, Flags.OVERFLOW)
+    cut = "cancellation, and what lies on the cut, 2^0"
+    corner = spread(spec, named(spec, cut), spec.lanes, 40)
+    assert value(spec.acc, dot(spec, corner)[0]) == Fraction(1, 2**35)
+    # Products stand in lane 40, so that the second block of each step has the scales, and the others none.
+    assert len(corner.scales) == spec.scale_count(corner.length)
+    assert set(corner.scales[::2]) == {(0, 0)}
 
 
 def test_ties_are_ties():

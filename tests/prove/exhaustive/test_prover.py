@@ -136,6 +136,21 @@ SCALES = {  # too long for all of them
     ),
 }  # fmt: skip
 SPECS |= SCALES
+LANE_SCALES = {
+    "groups": MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="e4m2", lanes=2, lane_sum="exponents:5/2", scale="e2m0fnu",
+        scale_place="lanes", rounding="rtz", overflow="to-infinity", rows=1, cols=1,
+    ),
+    "float scales of lanes": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", lane_sum="exponents:4", scale="e3m1", scale_place="lanes", overflow="infinity",
+        rows=1, cols=1,
+    ),
+    "blocks": MacSpec(
+        a="e2m1", b="e2m0finite", acc="e3m2:none", lanes=2, lane_sum="exponents:2", scale="e2m0fnu",
+        scale_place="lanes", scale_block=1, rounding="odd", chunk=4, interleave=2, pipeline=2, rows=1, cols=1,
+    ),
+}  # fmt: skip
+SPECS |= LANE_SCALES
 DRAWS = 100_000
 
 
@@ -250,6 +265,19 @@ def test_small_arrays_of_further_formats_are_proved(name, bundles):
     result = exhaustive(bundles(name))
     assert result.difference is None
     assert result.complete
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", LANE_SCALES)
+def test_small_arrays_with_scales_of_lanes_are_proved(name, bundles):
+    """Every operand of every lane with every scale of every block, met by every state; golden repeats a part."""
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
+    spec = SPECS[name]
+    bits = spec.lanes * (spec.a.width + spec.b.width) + 2 * spec.scales_in_beat * spec.scale.width
+    assert result.phases[0].pairs == 1 << bits
+    assert result.audited > 10_000
 
 
 @pytest.mark.prove
@@ -550,6 +578,11 @@ def test_arguments_are_refused(bundles, tmp_path):
         exhaustive(bundle, timeout=0)
     with pytest.raises(MacgenError, match=r"has no readable manifest\.json"):
         exhaustive(tmp_path)
+    group = {"a": "e5m10finite", "b": "e5m10finite", "lanes": 2, "lane_sum": "exponents:64/2", "scale_place": "lanes"}
+    build(MacSpec(**group, acc="fp32", scale="fp32", rows=1, cols=1), tmp_path / "group")
+    message = r"^lane_sum 'exponents:64/2' adds terms of \d+ bits; exhaustive verification accepts those of up to 120$"
+    with pytest.raises(MacgenError, match=message):
+        exhaustive(tmp_path / "group")
     build(MacSpec(a="int8", b="int8", acc="int121", rows=1, cols=1), tmp_path / "wide")
     with pytest.raises(
         MacgenError, match=r"^acc int121 has 121 bits; exhaustive verification accepts .* up to 120 here$"

@@ -78,7 +78,16 @@ SPECS |= {
         a="e2m1", b="e2m1", acc="e3m2", chunk=3, scale="fp32", outer="fp32", out="bf16", rows=1, cols=1
     ),
 }
-TOTALS = ("scaled", "turns", "narrow", "fp32 scales")
+SPECS["lane scales"] = MacSpec(
+    **{"a": "e2m1finite", "b": "e2m1finite", "acc": "e5m4", "lanes": 4, "lane_sum": "exponents:6/2", "scale": "e3m1"},
+    scale_place="lanes",
+    scale_block=2,
+    chunk=8,
+    pipeline=2,
+    rows=2,
+    cols=2,
+)
+TOTALS = ("exponents", "scaled", "turns", "narrow", "fp32 scales")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +126,8 @@ def test_right_verilog_is_proved(bundles, name, tmp_path):
     assert reported == [proof.name for proof in result.proofs] == names
     assert all(proof.outcome == "proved" and proof.failing is None for proof in result.proofs)
     assert (result.trace, result.log, result.notes) == (None, None, ())
-    left_out = {"aligned": ["direction"], "overlap": ["random numbers"], "turns": ["random numbers"]}
+    left_out = {key: ["direction"] for key in ("aligned", "exponents", "lane scales")}
+    left_out |= {key: ["random numbers"] for key in ("overlap", "turns")}
     assert [sentence.split(":")[0] for sentence in result.unproved] == left_out.get(name, [])
     # The proofs end with an invariant, not at a bound.
     assert (tmp_path / "formal" / "PE" / "status.txt").read_text().startswith("snl_UNSAT")
@@ -267,6 +277,21 @@ MUTANTS = {
         "bounds direction",
     ),
     "no clamp": ("int", lambda v: drive(v, "outside", "1'b0"), "bounds direction"),
+    "scales of the next beat": (
+        "lane scales",
+        lambda v: connect(v, "terms", "a_scale", "a_scale_in", module="mac_pe"),
+        "PE result",
+    ),
+    "scale of another column": (
+        "lane scales",
+        lambda v: connect(v, "pe_1", "b_scale_in", "b_scale_in[9:0]", module="mac_row"),
+        "operands fed",
+    ),
+    "exponent of a scale of lanes": (
+        "lane scales",
+        lambda v: drive(v, "scaled__exponent", "~{}", module="mac_scaler"),
+        "bounds addends",
+    ),
     # Reset.
     "c_valid not reset": ("bubble", lambda v: keep_in_reset(v, "c_valid"), "results rows|results results"),
     "busy not reset": ("bubble", lambda v: keep_in_reset(v, "busy"), "results taken"),
