@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from macgen.bundle.verilog import to_verilog
-from macgen.catalogue import presets
 from macgen.errors import MacgenError
 from macgen.rtl import ArrayCore, Design, Modules
 from tests.bundle.equivalence import modules_of, prove_equal
 from tests.bundle.fixtures import OTHER, SPEC
+from tests.few_presets import SPECS
 from tests.mutants import drive
 
 _proved = set()
@@ -31,13 +31,13 @@ def prove_modules(spec):
 
 
 @pytest.mark.thinned("default", "int4", "sr-e6m5", "lba-m7e4", "gupta2015", "mxfp8")
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", SPECS)
 def test_modules_of_presets(name):
-    prove_modules(presets[name] if presets[name].lanes > 1 else replace(presets[name], rows=4, cols=4))
+    prove_modules(SPECS[name] if SPECS[name].lanes > 1 else replace(SPECS[name], rows=4, cols=4))
 
 
 def variants():
-    for name, spec in presets.items():
+    for name, spec in SPECS.items():
         for fields in (
             {"interleave": 2},
             {"interleave": 4},
@@ -60,9 +60,9 @@ def test_modules_of_variants(spec):
 
 
 @pytest.mark.thinned("default", "int4")
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", SPECS)
 def test_arrays_of_one_pe_flattened(name):
-    spec = replace(presets[name], rows=1, cols=1)
+    spec = replace(SPECS[name], rows=1, cols=1)
     prove_equal(rtlil_of(spec), to_verilog(spec, "dut"), (), top="dut")
 
 

@@ -21,6 +21,7 @@ from macgen.rtl import ArrayCore, Design, Modules
 from macgen.rtl.parts.hierarchy import Source, ports_of
 from macgen.spec import MacSpec
 from tests.bundle.fixtures import verilog_of
+from tests.few_presets import FEW
 
 SOURCE = """\
 def elaborate():
@@ -184,7 +185,7 @@ def test_signals_have_the_place_where_they_are_made():
     assert "src" not in text
 
 
-PRESETS = [pytest.param(preset.spec, id=name) for name, preset in CATALOGUE.items()]
+PRESETS = [pytest.param(preset.spec, id=name) for name, preset in FEW.items()]
 
 
 def modules_of(text):

@@ -21,17 +21,18 @@ from macgen.rtl import Design, Modules
 from macgen.spec import MacSpec
 from macgen.spec_fields import Fold
 from tests.bundle.fixtures import OTHER, SPEC, sentence, verilog_of
+from tests.few_presets import FEW
 from tests.optional import need
 from tests.rtl.gates import run_yosys
 
 
 def presets():
-    for index, (name, preset) in enumerate(CATALOGUE.items()):
+    for index, (name, preset) in enumerate(FEW.items()):
         # Both of the first one, and one or the other of the rest in turn.
         for fold, pipeline in list(zip(Fold, (1, 2), strict=True))[index % 2 : index % 2 + 1 + (index == 0)]:
             chunk = preset.spec.chunk
             if fold == "overlap" and preset.spec.random_place != "out":
-                chunk = chunk or 8  # without chunks there is no fold
+                chunk = chunk or max(8, preset.spec.lanes)  # without chunks there is no fold
             spec = replace(preset.spec, rows=2, cols=3, fold=fold, pipeline=pipeline, chunk=chunk)
             yield pytest.param(spec, id=f"{name}-{fold}-{pipeline}")
 
