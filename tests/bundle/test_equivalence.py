@@ -9,10 +9,16 @@ from macgen.bundle.verilog import to_verilog
 from macgen.catalogue import presets
 from macgen.errors import MacgenError
 from macgen.rtl import ArrayCore, Design, Modules
+from macgen.spec import MacSpec
 from tests.bundle.equivalence import modules_of, prove_equal
 from tests.bundle.fixtures import OTHER, SPEC
 from tests.mutants import drive
 from tests.representatives import BUILT, FEW_UNITS, UNITS
+
+NAMES = [name for name in BUILT if presets[name].bulk_bits is None]
+"""But RISC-V's units, whose parts are too wide for these proofs; a small array has the same, `BULK`."""
+
+BULK = MacSpec(a="e3m2", b="e3m1", acc="e4m3", lanes=2, lane_sum="bulk:4", rounding="odd", rows=1, cols=1)
 
 _proved = set()
 """Texts of modules in RTLIL and Verilog: many presets have the same."""
@@ -32,13 +38,13 @@ def prove_modules(spec):
 
 
 @pytest.mark.thinned("default", "int4", "sr-e6m5", "lba-m7e4", "gupta2015", "mxfp8", "volta-fp16")
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", NAMES)
 def test_modules_of_presets(name):
     prove_modules(presets[name] if presets[name].lanes > 1 else replace(presets[name], rows=4, cols=4))
 
 
 def variants():
-    for name in BUILT:
+    for name in NAMES:
         if name in UNITS and name not in FEW_UNITS:
             continue
         spec = presets[name]
@@ -55,6 +61,7 @@ def variants():
             except MacgenError:  # what does not go together
                 continue
             yield pytest.param(changed, id=f"{name}-{'-'.join(map('{0[0]}={0[1]}'.format, fields.items()))}")
+    yield pytest.param(BULK, id="bulk")
 
 
 @pytest.mark.thinned("default-interleave=2", "default-fold=overlap", "int8-pipeline=2")
@@ -64,7 +71,7 @@ def test_modules_of_variants(spec):
 
 
 @pytest.mark.thinned("default", "int4")
-@pytest.mark.parametrize("name", [name for name in BUILT if presets[name].lanes <= 4])
+@pytest.mark.parametrize("name", [name for name in NAMES if presets[name].lanes <= 4])
 def test_arrays_of_one_pe_flattened(name):
     spec = replace(presets[name], rows=1, cols=1)
     prove_equal(rtlil_of(spec), to_verilog(spec, "dut"), (), top="dut")

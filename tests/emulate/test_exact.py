@@ -12,12 +12,13 @@ from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.emulate import Counts, Events, exact, exact_records, numpy_products, scalar
 from macgen.numerics import FixedFormat, FloatFormat, parse_format
+from tests import representatives
 from tests.emulate.by_steps import canonical, expected_matmul
 from tests.emulate.test_family import FAMILY, random_scales
 from tests.emulate.test_matmul import KINDS, random_codes, with_chunk
 from tests.strategies import corner_codes, family_specs, specs
 
-SPECS = {**presets, **FAMILY}
+SPECS = {**representatives.SPECS, **FAMILY}
 
 
 def draw_codes(spec, kinds, shape, seed, finite=False):

@@ -11,6 +11,7 @@ from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.emulate import call, vectors
 from macgen.numerics import SUM_ROUNDINGS, FixedFormat
+from tests import representatives
 from tests.strategies import corner_codes, specs
 
 KINDS = ["any", "finite", "corners", "near one", "few values"]
@@ -123,7 +124,7 @@ def test_dots_of_more_rows_than_a_block_holds():
 
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 160, 163])
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", representatives.SPECS)
 def test_chunk_tails(name, length):
     spec = with_chunk(presets[name], 16)
     rng = np.random.default_rng(length)

@@ -14,6 +14,7 @@ from macgen import MacgenError, MacSpec, emulate, golden
 from macgen.catalogue import presets
 from macgen.golden import Flags
 from macgen.golden.model import random_numbers
+from tests import representatives
 from tests.strategies import codes, corner_codes, specs
 
 FP16 = presets["fp16"]
@@ -174,7 +175,7 @@ def test_folds_by_the_accumulators_own_adder_take_its_rounding():
 # -- matrices ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", representatives.SPECS)
 def test_matmul_is_dot_for_every_element(name):
     spec = presets[name]
     rng = np.random.default_rng(5)

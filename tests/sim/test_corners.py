@@ -7,6 +7,7 @@ from macgen import MacSpec, golden, presets
 from macgen.numerics.flags import Flags
 from sim.addends import Aim, exact_code
 from sim.corners import Corner, corners, spread, to_tiles
+from tests import representatives
 
 FP16 = presets["fp16"]
 
@@ -25,7 +26,7 @@ def value(fmt, code):
     return fmt.number(code).to_fraction()
 
 
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", representatives.SPECS)
 def test_every_preset_has_corners_of_both_signs_without_repetition(name):
     spec = presets[name]
     found = corners(spec)

@@ -16,6 +16,7 @@ from macgen.errors import MacgenError
 from macgen.golden import Model
 from macgen.numerics import Encoding, LaneSumKind, Overflow, RoundingKind, Subnormals, all_codes
 from macgen.prove.exhaustive.program import PROVER, check_widths, spec_numbers
+from tests import representatives
 from tests.strategies import codes, float_formats, formats, roundings, specs
 
 LOW = (1 << 64) - 1
@@ -255,7 +256,7 @@ def test_any_spec(library, data, spec):
         assert converted(library, spec, outer, r) == [model.convert(*case) for case in cases]
 
 
-@pytest.mark.parametrize("name", presets)
+@pytest.mark.parametrize("name", representatives.SPECS)
 def test_near_cancellation_and_ties_in_the_presets(library, name):
     """Sums whose terms are close, or far apart by about the accumulator's width: a random code is never that."""
     spec = presets[name]
@@ -287,7 +288,7 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize("name", [*(name for name, spec in presets.items() if spec.lanes > 1), *UNITS])
+@pytest.mark.parametrize("name", [*(name for name, spec in representatives.SPECS.items() if spec.lanes > 1), *UNITS])
 def test_lanes_of_the_presets(library, name):
     """Sums of lanes of one magnitude, in pairs that cancel nearly, into what an earlier step left."""
     spec = UNITS[name] if name in UNITS else presets[name]
