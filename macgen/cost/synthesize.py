@@ -318,6 +318,7 @@ class Yosys:
                 self.run([*yosys.command, "-V"], "version", yosys)
                 _has_run.append(True)
         self.run([*yosys.command, "-s", f"{name}.ys"], name, yosys)
+        tools.check_written(commands, cwd=self.workdir, log=self.workdir / f"{name}.log", name="Yosys")
 
     def run(self, command: Sequence[str], name: str, yosys: tools.Tool) -> None:
         """Run a command of Yosys, whose log gets this name."""

@@ -1,7 +1,8 @@
 """The output-stationary array: rows of PEs, operand skew, streams in and out."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import partial
+from itertools import islice, product
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -14,77 +15,9 @@ from macgen.rtl.outer import Result
 from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.pe import Pe
+from macgen.rtl.rows import Band, Row, stack_bands, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
-
-
-class Row(wiring.Component):
-    """One row of PEs.
-
-    Members:
-        a_in: operands from the left, one code per lane, lane 0 lowest.
-        control_in: marks from the left, with the operands.
-        control_out: marks of the last PE, to the right.
-        b_in, b_out: operands from above, to below, one code per column and lane, column 0 lowest, in it lane 0.
-        a_scale_in, a_scale_out, b_scale_in, b_scale_out: with scales, beside the operands.
-        shift: the results move up by one row.
-        result_in, result_out: results from below, to above, column 0 lowest.
-        seeds: of the PEs that take random numbers, column 0 lowest.
-    """
-
-    def __init__(self, design: Design) -> None:
-        self._design, spec = design, design.spec
-        super().__init__(
-            {
-                "a_in": In(design.a_bits),
-                "control_in": In(design.control),
-                "control_out": Out(design.control),
-                "b_in": In(spec.cols * design.b_bits),
-                "b_out": Out(spec.cols * design.b_bits),
-                **design.scale_ports(spec.cols),
-                "shift": In(1),
-                "result_in": In(spec.cols * design.result_bits),
-                "result_out": Out(spec.cols * design.result_bits),
-                **({"seeds": In(spec.cols * design.seed_bits)} if design.seed_bits else {}),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        design, spec = self._design, self._design.spec
-
-        # -- PEs: operands and marks from the left, other operands from above
-        pes = [submodule(m, platform, f"pe_{col}", "pe", lambda: Pe(design)) for col in range(spec.cols)]
-        a: Value = self.a_in
-        control: Any = self.control_in
-        for col, pe in enumerate(pes):
-            m.d.comb += [
-                pe.a_in.eq(a),
-                pe.b_in.eq(self.b_in.word_select(col, design.b_bits)),
-                pe.shift.eq(self.shift),
-                pe.result_in.eq(self.result_in.word_select(col, design.result_bits)),
-            ]
-            if width := design.seed_bits:
-                m.d.comb += pe.seed.eq(self.seeds.word_select(col, width))
-            connect_members(m, pe.control_in, control)
-            a, control = pe.a_out, pe.control_out
-        if spec.scale is not None:
-            # -- Scales: beside the operands
-            scale: Value = self.a_scale_in
-            for col, pe in enumerate(pes):
-                m.d.comb += [
-                    pe.a_scale_in.eq(scale),
-                    pe.b_scale_in.eq(self.b_scale_in.word_select(col, design.scale_bits)),
-                ]
-                scale = pe.a_scale_out
-            m.d.comb += [self.a_scale_out.eq(scale), self.b_scale_out.eq(Cat(*(pe.b_scale_out for pe in pes)))]
-        m.d.comb += [
-            self.b_out.eq(Cat(*(pe.b_out for pe in pes))),
-            self.result_out.eq(Cat(*(pe.result_out for pe in pes))),
-        ]
-        connect_members(m, self.control_out, control)
-        return m
 
 
 class Skew(wiring.Component):
@@ -163,52 +96,55 @@ class ArrayCore(wiring.Component):
             skew_b.i.eq(self.b_data),
         ]
 
-        # -- Rows: operands and marks come from the row above, results from the row below
-        rows = [submodule(m, platform, f"row_{row}", "row", lambda: Row(design)) for row in range(spec.rows)]
-        if width := design.seed_bits:
-            lfsr = Lfsr.of(spec.random_bits)
-            for index, row in enumerate(rows):
-                seeds = [Const(lfsr.seed(index, col), width) for col in range(spec.cols)]
-                m.d.comb += row.seeds.eq(Cat(*seeds))
-        self._feed(m, rows, sequencer.control, skew_a.o, skew_b.o)
+        parts = self._rows(m, platform)
+        if design.seed_bits:
+            self._seed(m, parts)
+        if design.bands:
+            stack_bands(m, parts, sequencer.control, skew_a.o, skew_b.o)
+        else:
+            stack_rows(m, design, parts, sequencer.control, skew_a.o, skew_b.o)
         if spec.scale is not None:
-            self._feed_scales(m, platform, rows, design.scale_bits)
-        self._drain(m, platform, rows, sequencer)
+            self._feed_scales(m, platform, parts, design.scale_bits)
+        self._drain(m, platform, parts, sequencer)
         return m
 
-    def _feed(self, m: Module, rows: Sequence[Any], control: Any, a: Value, b: Value) -> None:
-        """Connect the rows; control reaches each a cycle after the one above it, as the skewed operands do."""
-        # -- Feed: marks and operands reach each row a cycle after the one above it
-        for index, row in enumerate(rows):
-            delayed = self.design.control.create(path=(f"control_{index}",))
-            for name in delayed.signature.members:
-                m.d.sync += getattr(delayed, name).eq(getattr(control, name))
-            control = delayed
-            connect_members(m, row.control_in, control)
-            m.d.comb += [row.a_in.eq(a.word_select(index, self.design.a_bits)), row.b_in.eq(b)]
-            b = row.b_out
-        for above, below in pairwise(rows):
-            m.d.comb += above.result_in.eq(below.result_out)
+    def _rows(self, m: Module, platform: object) -> list[Any]:
+        """Return the rows or, of a large array, bands of them."""
+        design, spec = self.design, self.spec
 
-    def _feed_scales(self, m: Module, platform: object, rows: Sequence[Any], width: int) -> None:
-        """Connect the rows' scales, which travel beside the operands."""
+        # -- Rows: operands and marks come from the row above, results from the row below
+        if not design.bands:
+            return [submodule(m, platform, f"row_{row}", "row", lambda: Row(design)) for row in range(spec.rows)]
+        bands = []
+        for index, rows in enumerate(design.bands):
+            kind = "band" if rows == design.bands[0] else f"band_of_{rows}"
+            bands.append(submodule(m, platform, f"band_{index}", kind, partial(Band, design, rows)))
+        return bands
+
+    def _seed(self, m: Module, parts: Sequence[Any]) -> None:
+        """Give the PEs of rows or bands their seeds."""
+        lfsr, width = Lfsr.of(self.spec.random_bits), self.design.seed_bits
+        places = product(range(self.spec.rows), range(self.spec.cols))
+        for part in parts:
+            count = len(part.seeds) // width
+            m.d.comb += part.seeds.eq(Cat(*(Const(lfsr.seed(*place), width) for place in islice(places, count))))
+
+    def _feed_scales(self, m: Module, platform: object, parts: Sequence[Any], width: int) -> None:
+        """Connect the scales of rows or bands."""
         spec = self.spec
 
         # -- Feed scales: beside the operands
         skew_a = submodule(m, platform, "skew_a_scale", "skew_a_scale", lambda: Skew(spec.rows, width))
         skew_b = submodule(m, platform, "skew_b_scale", "skew_b_scale", lambda: Skew(spec.cols, width))
         m.d.comb += [skew_a.i.eq(self.a_scale), skew_b.i.eq(self.b_scale)]
-        b_scale: Value = skew_b.o
-        for index, row in enumerate(rows):
-            m.d.comb += [row.a_scale_in.eq(skew_a.o.word_select(index, width)), row.b_scale_in.eq(b_scale)]
-            b_scale = row.b_scale_out
+        stack_scales(m, parts, skew_a.o, skew_b.o)
 
-    def _drain(self, m: Module, platform: object, rows: Sequence[Any], sequencer: Any) -> None:
+    def _drain(self, m: Module, platform: object, parts: Sequence[Any], sequencer: Any) -> None:
         """Offer the results once the last PE has its own; hold the next tile's until then."""
         design, spec = self.design, self.spec
 
         # -- Complete: the last PE has its result, and so has every other
-        complete: Value = rows[-1].control_out.done
+        complete: Value = parts[-1].control_out.done
         for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_cycles):
             delayed = Signal(name=f"complete_{cycle}")
             m.d.sync += delayed.eq(complete)
@@ -245,13 +181,13 @@ class ArrayCore(wiring.Component):
         m.d.sync += [busy.eq(tile_ended & ~tile_leaves), valid.eq(results_wait & ~tile_leaves)]
         with m.If(taken):
             m.d.sync += count.eq(Mux(tile_leaves, 0, count + 1))
-        for row in rows:
-            m.d.comb += row.shift.eq(taken)
+        for part in parts:
+            m.d.comb += part.shift.eq(taken)
 
         # -- Convert: each column's state becomes a code at the array's edge
         codes, flags = [], []
         for col in range(spec.cols):
-            value, col_flags = design.unpack_result(rows[0].result_out.word_select(col, design.result_bits))
+            value, col_flags = design.unpack_result(parts[0].result_out.word_select(col, design.result_bits))
             if design.out is None:
                 output = submodule(m, platform, f"output_{col}", "output", design.results.output)
             else:

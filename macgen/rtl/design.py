@@ -29,6 +29,11 @@ from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
 from macgen.spec_fields import Interface, Reset, ResetActive, least_int_bits
 
+LARGE_ARRAY = 4096
+"""PEs up to which an array has its rows side by side in one module; a larger one has bands of them."""
+
+BAND_ROWS = 16
+
 SLICE_CYCLES = 2
 """Cycles that a tile takes longer through AXI4-Stream ports: a register slice at each end."""
 
@@ -355,6 +360,26 @@ class Design:
     def control(self) -> Control:
         """The marks that PEs get."""
         return Control(self.spec)
+
+    @cached_property
+    def bands(self) -> tuple[int, ...]:
+        """Of an array that has bands of rows, the rows of each; all but the last have as many.
+
+        The wires between rows make up most of an array's Verilog and of the time in which it is written. With bands
+        there are those of one band and those between bands, and not those between all rows.
+        """
+        rows = self.spec.rows
+        if rows * self.spec.cols <= LARGE_ARRAY or rows <= BAND_ROWS:
+            return ()
+        whole, rest = divmod(rows, BAND_ROWS)
+        return (*[BAND_ROWS] * whole, *([rest] if rest else []))
+
+    def path_of_pe(self, row: int, col: int) -> str:
+        """Return the names of the instances, with dots, that lead from the core to a PE."""
+        if not self.bands:
+            return f"row_{row}.pe_{col}"
+        band, inside = divmod(row, BAND_ROWS)
+        return f"band_{band}.row_{inside}.pe_{col}"
 
     def scale_ports(self, columns: int = 1) -> dict[str, Any]:
         """Return the members that pass scales on, of so many columns; none without scales."""

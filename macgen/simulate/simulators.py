@@ -57,11 +57,23 @@ def version_of(simulator: str) -> str:
     return tools.require(SIMULATORS[simulator]).version or "unknown"
 
 
-def simulator_environment(simulator: str) -> dict[str, str]:
-    """Return this process's environment with the simulator first on the PATH."""
-    tool = tools.require(SIMULATORS[simulator])
+def simulator_environment(simulator: str, links: Path) -> dict[str, str]:
+    """Return this process's environment with the simulator first on the PATH.
+
+    Parameters:
+        simulator: as `choose` returned it.
+        links: a directory for links to executables of other names than the simulator's own; made if need be.
+    """
+    name = SIMULATORS[simulator]
+    tool = tools.require(name)
     environment = tool.environment()
     if not tool.variables:  # found on the PATH or named by the user
-        directory = Path(tool.command[0]).parent
-        environment["PATH"] = os.pathsep.join([str(directory), environment.get("PATH", os.defpath)])
+        executable = Path(tool.command[0]).absolute()
+        places = [str(executable.parent), environment.get("PATH", os.defpath)]
+        if executable.name != name:
+            links.mkdir(parents=True, exist_ok=True)
+            (links / name).unlink(missing_ok=True)
+            (links / name).symlink_to(executable)
+            places.insert(0, str(links))
+        environment["PATH"] = os.pathsep.join(places)
     return environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -17,6 +18,9 @@ from macgen.errors import MacgenError, ToolError, is_real, shown
 from macgen.lifetime import started
 
 T = TypeVar("T")
+
+_BLANK = 64
+"""Bytes at the end of a netlist among which is its last brace."""
 
 
 def run(
@@ -74,8 +78,41 @@ def run(
         except subprocess.TimeoutExpired:
             raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
     if check and code != 0:
-        raise ToolError(f"{name} failed with exit code {code}: {last_message(log)}; its log is {log}")
+        raise ToolError(f"{name} {ended(code)}: {last_message(log)}; its log is {log}")
     return code
+
+
+def check_written(script: Sequence[str], *, cwd: Path, log: Path, name: str) -> None:
+    """Refuse to go on where a script of Yosys wrote no whole netlist: on a full disk it may end with exit code 0.
+
+    Parameters:
+        script: its commands, those of `write_json` among them.
+        cwd: directory in which it ran.
+        log: what it printed there.
+        name: what to call the command in messages.
+
+    Raises:
+        ToolError: a file is missing or was cut short.
+    """
+    for command in script:
+        if (found := re.fullmatch(r"write_json (\S+)", command)) is None:
+            continue
+        try:
+            text = (cwd / found[1]).read_bytes()
+        except OSError:
+            text = b""
+        if text[-_BLANK:].rstrip()[-1:] != b"}":
+            raise ToolError(f"{name} gave no {found[1]} that is whole; its log is {log}")
+
+
+def ended(code: int) -> str:
+    """Return how a command that failed has ended, as `run` returns it."""
+    if code >= 0:
+        return f"failed with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 class _StoppedError(Exception):

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from macgen.errors import MacgenError, check_path, shown_path
-from macgen.lifetime import temporary_directory
+from macgen.lifetime import temporary_directory, told_if_full
 
 
 @dataclass
@@ -53,7 +53,8 @@ def work_directory(workdir: str | Path | None, simulator: str) -> Iterator[Work]
             raise MacgenError(
                 f"workdir {shown_path(workdir)} cannot be written ({error.strerror}); accepted is a writable directory"
             ) from None
-        yield Work(path)
+        with told_if_full(path):
+            yield Work(path)
         return
     with temporary_directory() as directory:
         work = Work(directory.path)

@@ -3,6 +3,8 @@ a terminal that knows more than ASCII.
 """
 
 import os
+import resource
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,6 +45,33 @@ def test_build_without_a_temporary_directory(tmp_path):
     words = ("build", "--rows", 1, "--cols", 2, "-o", tmp_path / "mac")  # Verilog that this process does not have yet
     assert refused(*words).startswith("no temporary directory can be made")
     assert tree(tmp_path) == {}
+
+
+FULL = [
+    pytest.param(30_000, ("build", "--rows", 1, "--cols", 1, "-o", "new"), id="build"),
+    pytest.param(3_000, ("report", "mac"), id="report"),
+    pytest.param(3_000, ("verify", "mac", "--simulator", "icarus"), id="verify"),
+    pytest.param(100, ("system", "mac", "--gemm", "8x8x8", "--json", "new.json"), id="system"),
+]
+
+
+@pytest.mark.thinned("build", "system")
+@pytest.mark.parametrize(("most", "words"), FULL)
+def test_on_a_disk_without_room_one_sentence_is_told_and_nothing_is_left(most, words, bundle, tmp_path):
+    """No file may be longer than some bytes, which is what a program sees of a full disk."""
+    shutil.copytree(bundle, tmp_path / "mac")
+    (tmp_path / "temporary").mkdir()
+    before = tree(tmp_path)
+    process = run(
+        *words,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
+    assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
+    assert "Traceback" not in process.stderr
+    left = {path: text for path, text in tree(tmp_path).items() if not path.startswith("temporary")}
+    assert left == {path: text for path, text in before.items() if not path.startswith("temporary")}
 
 
 @pytest.mark.parametrize("words", [(*BUNDLE, "-o", "x"), ("report", "mac"), ("plan", "--spec", "s.json")])

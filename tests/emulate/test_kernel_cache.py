@@ -223,7 +223,7 @@ def test_without_a_compiler_one_notice_says_so(monkeypatch, tmp_path):
     ("text", "message"),
     [
         ("echo it is broken >&2; exit 3", r"g\+\+ failed with exit code 3: .*it is broken.*; its log is \S+log.txt\. "),
-        ("kill -9 $$", r"g\+\+ failed with exit code -9: .*; its log is "),
+        ("kill -9 $$", r"g\+\+ was ended by SIGKILL: .*; its log is "),
     ],
 )
 def test_a_compiler_that_fails_is_not_asked_again(text, message, monkeypatch, tmp_path):

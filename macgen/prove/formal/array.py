@@ -83,14 +83,14 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     fed = []
     for row in range(spec.rows):
         for col in range(spec.cols):
-            place, late = f"{row}_{col}", row + col + 1
+            place, late, pe = f"{row}_{col}", row + col + 1, f"dut.{design.path_of_pe(row, col)}"
             body += [f"  wire {mark}_{place};\n" for mark in marks]
-            connections += [(f"{mark}_{place}", f"dut.row_{row}.pe_{col}.control_in__{mark}") for mark in marks]
+            connections += [(f"{mark}_{place}", f"{pe}.control_in__{mark}") for mark in marks]
             same = [f"{mark}_{place} == mark_{mark}_{late}" for mark in marks]
             for key, (_, width) in operands.items():
                 port = key.removesuffix("_data")
                 body.append(f"  wire [{width - 1}:0] {port}_{place};\n")
-                connections.append((f"{port}_{place}", f"dut.row_{row}.pe_{col}.{port}_in"))
+                connections.append((f"{port}_{place}", f"{pe}.{port}_in"))
                 sent = part(f"{key}_{late}", row if key[0] == "a" else col, width)
                 same.append(f"(~{counts[key]}_{place} | {port}_{place} == {sent})")
             fed.append(f"({' & '.join(same)})")
@@ -176,7 +176,7 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
     for r in range(spec.rows):
         for c in range(cols):
             place = f"{r}_{c}"
-            pe = f"dut.row_{r}.pe_{c}"
+            pe = f"dut.{design.path_of_pe(r, c)}"
             connections += [(f"finishes_{place}", f"{pe}.finishes"), (f"finished_{place}", f"{pe}.finished")]
             connections += [(f"{pe}.pattern", "pattern")]
             connections += [(f"held_{place}_{turn}", f"{pe}.result_{turn}") for turn in range(turns)]

@@ -320,3 +320,4 @@ def _yosys(place: Path, name: str, commands: Sequence[str], timeout: float) -> N
         env=yosys.environment(),
         name="Yosys",
     )
+    tools.check_written(commands, cwd=place, log=place / f"{name}.txt", name="Yosys")
