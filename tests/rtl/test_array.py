@@ -115,13 +115,25 @@ class Bench:
                 ("b_data", b[start:end].T.ravel(), spec.b.width),
             ]
             if spec.scale is not None:
-                width, chunk = spec.scale.width, spec.chunk or length
-                pair = a_scales[:, start // chunk], b_scales[start // chunk]
-                if end % chunk and not last:  # not looked at
-                    pair = (self.rng.integers(0, 1 << width, len(codes)) for codes in pair)
-                words += [(port, codes, width) for port, codes in zip(("a_scale", "b_scale"), pair, strict=True)]
+                pair = self._scales(start, length, a_scales, b_scales)
+                words += [
+                    (port, codes, spec.scale.width) for port, codes in zip(("a_scale", "b_scale"), pair, strict=True)
+                ]
             beats.append((words, last))
         return beats
+
+    def _scales(self, start, length, a_scales, b_scales):
+        """Return the scales of the beat that starts at an element."""
+        spec, end = self.spec, start + self.spec.lanes
+        if spec.scales_lanes:
+            blocks = slice(start // spec.block, end // spec.block)
+            missing = ((0, end // spec.block), (0, 0))  # blocks without elements have code 0
+            return [np.pad(codes, missing)[blocks].T.ravel() for codes in (a_scales.T, b_scales)]
+        chunk = spec.chunk or length
+        pair = a_scales[:, start // chunk], b_scales[start // chunk]
+        if end % chunk and end < length:  # not looked at
+            return [self.rng.integers(0, 1 << spec.scale.width, len(codes)) for codes in pair]
+        return pair
 
     def _port(self, name):
         """Return the signal, or the field of a stream's payload, that has this name in the Verilog."""
@@ -161,8 +173,8 @@ def tiles_of(spec, lengths, rng):
         a, b = operands(spec, rng, 8, length)
         of_tile = [a[lane], b[lane].T]
         if spec.scale is not None:
-            chunks = -(-length // (spec.chunk or length))
-            a_scales, b_scales = (scales(spec, rng, (4, side, chunks)) for side in (spec.rows, spec.cols))
+            count = -(-length // (spec.block or spec.chunk or length))
+            a_scales, b_scales = (scales(spec, rng, (4, side, count)) for side in (spec.rows, spec.cols))
             of_tile += [a_scales[lane % 4], b_scales[lane % 4].T]
         yield of_tile
 
@@ -182,7 +194,7 @@ def test_presets_in_simulation(name, fold, pipeline):
     chunk = preset.chunk and max(4, preset.lanes)  # results depend on a chunk's length in no other way, but time does
     spec = replace(preset, rows=rows, cols=3 - rows, fold=fold, pipeline=pipeline, chunk=chunk)
     rng = np.random.default_rng(1)
-    tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, 13, 2], rng))
+    tiles = list(tiles_of(spec, [1, 3, 4, 5, 8, 9, spec.lanes + 12, 2], rng))
     compare(spec, Bench(spec).run(tiles, gaps=0.2, back_pressure=0.3), tiles)
 
 
