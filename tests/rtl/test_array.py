@@ -13,7 +13,7 @@ from macgen.rtl import ArrayCore, Design, MacArray, Skew
 from macgen.rtl.parts.hierarchy import Modules
 from macgen.spec import MacSpec
 from macgen.spec_fields import Fold
-from tests.representatives import BUILT
+from tests.representatives import BUILT, FEW
 from tests.rtl.gates import from_rtlil
 from tests.rtl.streams import DifferenceError, beats_of, check, numbers_of, operands, play, port_model, scales
 
@@ -179,15 +179,15 @@ def tiles_of(spec, lengths, rng):
         yield of_tile
 
 
-@pytest.mark.thinned(5)
-@pytest.mark.parametrize(
-    ("name", "fold", "pipeline"),
-    [
-        (name, fold, 1 + (index + place) % 3)
-        for index, name in enumerate(BUILT)
-        for place, fold in enumerate(folds(CATALOGUE[name].spec.chunk))
-    ],
-)
+CASES = [
+    pytest.param(name, fold, 1 + (index + place) % 3, id=f"{name}-{fold}")
+    for index, name in enumerate(BUILT)
+    for place, fold in enumerate(folds(CATALOGUE[name].spec.chunk))
+]
+
+
+@pytest.mark.thinned(*(case.id for case in CASES[::5] if case.values[0] in FEW))
+@pytest.mark.parametrize(("name", "fold", "pipeline"), CASES)
 def test_presets_in_simulation(name, fold, pipeline):
     preset = CATALOGUE[name].spec
     rows = 1 if preset.lanes > 1 else 2  # of many lanes a PE is an array of its own
