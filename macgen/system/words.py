@@ -53,9 +53,9 @@ def operand_bands(tiling: Tiling, codes: NDArray[Any], scales: NDArray[Any] | No
         of_blocks = np.full((bands * side, tiling.steps * of_beat), int(spec.scale.encode(1.0)), np.int64)
         of_blocks[:, scales.shape[1] :] = 0
         of_blocks[:lines, : scales.shape[1]] = scales
-        turned = of_blocks.reshape(bands, side, tiling.steps, of_beat).swapaxes(1, 2)
-        by_beats = turned.reshape(bands, tiling.steps, side * of_beat)
-        return np.concatenate([words, packed(by_beats, spec.scale.width)], axis=2)
+        by_beats = of_blocks.reshape(bands, side, tiling.steps, of_beat).swapaxes(1, 2)
+        beats = packed(by_beats.reshape(bands, tiling.steps, side * of_beat), spec.scale.width)
+        return np.concatenate([words, beats], axis=2)
     chunk = tiling.product.length if spec.chunk is None else spec.chunk
     of_steps = np.minimum(np.arange(tiling.steps) * spec.lanes // chunk, tiling.chunks - 1)
     filled = np.full((bands * side, tiling.chunks), int(spec.scale.encode(1.0)), np.int64)

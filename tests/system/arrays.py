@@ -31,15 +31,15 @@ ARRAYS = {
         interleave=3, pipeline=2, rows=1, cols=2,
     ),
     "scales without chunks": MacSpec(a="int4", b="int4", acc="int16", scale="e4m3fn", outer="fp16", rows=2, cols=1),
+    "scales of lanes": MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="e5m4", lanes=4, lane_sum="exponents:6/2", scale="e3m1",
+        scale_place="lanes", scale_block=2, overflow="infinity", interleave=2, pipeline=2, rows=2, cols=1,
+    ),
     "aligned": MacSpec(
         a="fp16", b="e4m3fn", acc="e6m9", lanes=2, lane_sum="aligned:12", chunk=16, interleave=2, overflow="infinity",
         rows=2, cols=2,
     ),
 }  # fmt: skip
-
-
-def chunks(spec, length):
-    return 1 if spec.chunk is None else -(-length // spec.chunk)
 
 
 def values(rng, fmt, shape):
@@ -61,6 +61,7 @@ def operands(rng, spec, rows, cols, length):
     a, b = values(rng, spec.a, (rows, length)), values(rng, spec.b, (cols, length)).T
     if spec.scale is None:
         return a, b, {}
-    shapes = (rows, chunks(spec, length)), (chunks(spec, length), cols)
+    count = spec.scale_count(length)
+    shapes = (rows, count), (count, cols)
     of_a, of_b = (spec.scale.decode(spec.scale.encode(np.exp2(rng.integers(-2, 3, shape)))) for shape in shapes)
     return a, b, {"A_scales": of_a, "B_scales": of_b}

@@ -37,3 +37,18 @@ def test_zeros_fill_up_tiles_and_lanes_and_scales_of_1_go_with_them():
         [[0x00CB, one << 4 | 5], [0x00ED, one << 4 | 5], [0x000F, one << 4 | 6]],
         [[0, one << 4 | one]] * 3,
     ]
+
+
+def test_scales_of_lanes_go_with_every_beat():
+    """2 rows of 5 elements on 2 rows with 4 lanes, blocks of 2: the second beat's second block has no element."""
+    spec = MacSpec(
+        **{"a": "e2m1finite", "b": "e2m1finite", "acc": "e5m4", "lanes": 4, "lane_sum": "exponents:6"},
+        **{"scale": "e4m0fnu", "scale_place": "lanes", "scale_block": 2, "rows": 2, "cols": 1},
+    )
+    tiling = Tiling(spec, MatrixProduct(1, 5, 1))
+    words = operand_bands(tiling, np.array([[1, 2, 3, 4, 5]]), np.array([[1, 2, 3]]), side=2, fmt=spec.a)
+    one = 0x7  # 2**(code - 7)
+    assert words.tolist() == [
+        [[0x4321, one << 12 | one << 8 | 0x21], [0x0005, one << 8 | 0x03]],
+        [[0, one * 0x1111], [0, one << 8 | one]],
+    ]
