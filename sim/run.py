@@ -46,7 +46,7 @@ BUILD_ARGUMENTS = {
 
 SMALL_ARRAY = 64
 """PEs up to which Verilator compiles an array as a whole. Of more it compiles a row once and calls it for each: as a
-whole, 32 x 32 PEs take a gigabyte, and 64 x 64 more than four."""
+whole, 32 x 32 PEs take a gigabyte, and 64 x 64 more than three."""
 
 ROWS = """\
 `verilator_config

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen import tools
 from macgen.bundle.opening import open_bundle
-from macgen.errors import MAX_COUNT, ToolError, check_flag, check_integer, check_path, check_type
+from macgen.errors import MAX_COUNT, MacgenError, ToolError, check_flag, check_integer, check_path, check_type
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design, core_module
 from macgen.spec import MacSpec
@@ -22,6 +22,9 @@ from macgen.system.operands import Operands
 from macgen.system.words import Words, result_words, results, word_count
 
 DEFAULT_TIMEOUT = 3600.0
+MOST_UNITS = 2048
+"""Verilator takes 1 GB for 32 x 32 units of the default spec, and 64 x 64 do not end in 3 GB."""
+
 MOST_STALLS = 95
 """Per cent of the cycles."""
 
@@ -191,13 +194,18 @@ def compiled(
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
 
     Raises:
-        MacgenError: the bundle or an argument is refused.
+        MacgenError: the bundle or an argument is refused, or the array has more than 2048 units.
         ToolError: Verilator or the compiler is missing, failed or ran out of time; the sentence names the log.
     """
     tools.check_timeout(timeout)
     opened = open_bundle(check_path("bundle", bundle), trust=trust)
     tools.require_all("verilator", "g++", "perl", needed_by="simulation with verilator")
     spec, name = opened.manifest.spec, opened.manifest.name
+    if spec.rows * spec.cols > MOST_UNITS:
+        raise MacgenError(
+            f"an array of {spec.rows} x {spec.cols} units is too large to be compiled as a whole, which takes a "
+            f"megabyte of memory for each; accepted are at most {MOST_UNITS} units (macgen verify takes larger ones)"
+        )
     with tools.work_directory(None, "system") as work:
         (work.path / "array.v").write_bytes(opened.verilog)
         core = core_module(Design(spec), name)  # which has native ports

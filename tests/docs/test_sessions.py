@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from macgen.bundle.manifest import load_manifest
+from macgen.cost import kept
 from tests.cli.runner import command
 
 ROOT = Path(__file__).parents[2]
@@ -126,8 +128,25 @@ def test_the_readme_s_python_runs(whole, tmp_path, monkeypatch, capsys):
     assert not whole or 0.4 < float(capsys.readouterr().out) < 0.6
 
 
+def snippet_of(page: str) -> str:
+    (snippet,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    return snippet
+
+
 def test_the_python_of_the_page_on_emulation_runs():
-    (snippet,) = re.findall(
-        r"^```python\n(.*?)^```$", (ROOT / "docs" / "emulation.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    exec(compile(snippet, "emulation.md", "exec"), {})
+    exec(compile(snippet_of("emulation.md"), "emulation.md", "exec"), {})
+
+
+@pytest.mark.prove
+def test_the_python_of_the_page_on_fpgas_runs(tmp_path, monkeypatch, capsys):
+    """For an array that meets the clock as it is: of others some are placed before one does."""
+    monkeypatch.setattr(kept, "_folder", lambda: tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    snippet = snippet_of("fpga.md")
+    runs = snippet.replace('presets["default"]', 'presets["int8"]')
+    assert runs != snippet
+    names = {}
+    exec(compile(runs, "fpga.md", "exec"), names)
+    assert names["choice"].met
+    assert load_manifest("build/fast").spec == names["choice"].spec
+    assert capsys.readouterr().out.startswith("True ")

@@ -18,7 +18,7 @@ from macgen.errors import MacgenError, ToolError
 from macgen.share import share_directory
 from macgen.simulate.matmul import run_matmul
 from macgen.simulate.session import read_results
-from macgen.simulate.simulators import choose
+from macgen.simulate.simulators import choose, simulator_environment
 from macgen.simulate.verify import VerifyResult, verify
 from tests.mutants import Mutant, connect, drive, edit, keep_in_reset, load, random_mutants
 from tests.optional import need, replace_find
@@ -530,3 +530,28 @@ def test_the_testbench_is_found_in_an_installed_wheel_too(tmp_path, monkeypatch)
     assert share_directory("sim") == tmp_path / "_share" / "sim"
     with pytest.raises(MacgenError, match="constraints is missing"):
         share_directory("constraints")
+
+
+@pytest.mark.parametrize(("name", "links"), [("iverilog", []), ("my icarus", ["iverilog"])])
+def test_a_simulator_that_is_named_is_the_one_that_runs(name, links, tmp_path, monkeypatch):
+    executable = tmp_path / "tools" / name
+    executable.parent.mkdir()
+    executable.write_text("#!/bin/sh\n")
+    executable.chmod(0o755)
+    tool = tools.Tool("iverilog", "", "", executable, "11.0", (str(executable),))
+    monkeypatch.setattr(tools, "require", lambda _: tool)
+    path = simulator_environment("icarus", tmp_path / "links")["PATH"]
+    assert Path(shutil.which("iverilog", path=path)).resolve() == executable
+    assert [link.name for link in (tmp_path / "links").glob("*")] == links
+
+
+@pytest.mark.prove
+def test_of_a_large_array_verilator_compiles_a_row_once(tmp_path):
+    """And a row that is wrong is found."""
+    spec = MacSpec(a="int3", b="int2", acc="int7", chunk=3, rows=13, cols=5)
+    bundle = build(spec, tmp_path / "mac")
+    assert verify(bundle, simulator="verilator", tiles=2, workdir=tmp_path).passed
+    assert (tmp_path / "verilator" / "verilator" / "Vtop_hier.mk").is_file()
+    assert (tmp_path / "verilator" / "verilator" / "Vmac_row").is_dir()
+    bundle.verilog.write_text(connect(bundle.verilog.read_text(), "row_7", "shift", "1'b0").verilog)
+    assert not verify(bundle, simulator="verilator", tiles=2, trust=True, stop_at_first_failure=True).passed

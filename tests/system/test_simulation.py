@@ -9,7 +9,7 @@ from macgen import emulate, presets
 from macgen.bundle import build
 from macgen.errors import MacgenError, ToolError
 from macgen.rtl import Design
-from macgen.system import MatrixProduct, Stalls, Tiling, compiled, cycles, matmul
+from macgen.system import MatrixProduct, Stalls, Tiling, compiled, cycles, matmul, simulation
 from macgen.system.timing import cycles_before
 from tests.mutants import load
 from tests.system.arrays import ARRAYS, operands
@@ -128,6 +128,13 @@ def test_random_numbers_begin_anew_with_each_product(tmp_path):
     wanted, wanted_flags = emulate.matmul(spec, a, b, flags=True)
     np.testing.assert_array_equal(values, wanted)
     np.testing.assert_array_equal(flags, wanted_flags)
+
+
+def test_an_array_that_is_too_large_to_be_compiled_as_a_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(simulation, "MOST_UNITS", 0)
+    bundle = build(ARRAYS["plain"], tmp_path / "array")
+    with pytest.raises(MacgenError, match=r"units is too large to be compiled as a whole, .* at most 0 units"):
+        compiled(bundle).__enter__()
 
 
 @pytest.mark.parametrize(
