@@ -370,11 +370,19 @@ def _liberty_mapping(library: liberty.Library, workdir: Path, liberty_file: Path
     """Write what ABC needs for a library, and return the commands that map to it."""
     workdir.mkdir(parents=True, exist_ok=True)
     driver, inverter = library.buffer, library.inverter
+    lacks = None
+    text = liberty_grammar.read_text(liberty_file)
     if driver is None or inverter is None:
-        raise MacgenError(f"Liberty library {library.name} has no inverter, which technology mapping needs")
+        lacks = "has no inverter, which technology mapping needs"
+    elif all(cell.flip_flop is None for cell in library.cells.values()):
+        lacks = "has no flip-flop (a group ff), which arrays need"
+    elif re.search(r"\b(cell_rise|intrinsic_rise)\b", text) is None:
+        lacks = "states no delays (cell_rise), which technology mapping needs"
+    if driver is None or inverter is None or lacks is not None:
+        raise MacgenError(f"Liberty library {library.name} {lacks}")
     # Without a driver and a load ABC neither buffers nor sizes. Four inverters are the usual measure of a load.
     load = 4 * inverter.inputs[0].capacitance
-    (workdir / "library.lib").write_text(liberty_grammar.read_text(liberty_file), encoding="utf-8")
+    (workdir / "library.lib").write_text(text, encoding="utf-8")
     (workdir / "constraints.abc").write_text(
         f"set_driving_cell {driver.name}\nset_load {load:.4f} [all_outputs]\n", encoding="utf-8"
     )

@@ -198,6 +198,23 @@ def test_a_library_without_inverter(tmp_path):
         synthesize_gates(verilog(tmp_path, GRID), "grid", workdir=tmp_path / "work", liberty_file=path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (r"\bff \(IQ, ?IQN\)", "ff_bank (IQ, IQN, 1)", "has no flip-flop (a group ff), which arrays need"),
+        (r"\b(cell|intrinsic)_rise\b", "other", "states no delays (cell_rise), which technology mapping needs"),
+    ],
+)
+def test_a_library_without_flip_flops_or_delays(old, new, sentence, tmp_path):
+    text, changes = re.subn(old, new, TINY_LIBERTY.read_text())
+    assert changes
+    path = tmp_path / "odd.lib"
+    path.write_text(text)
+    with pytest.raises(MacgenError) as caught:
+        synthesize_gates(verilog(tmp_path, GRID), "grid", workdir=tmp_path / "work", liberty_file=path)
+    assert str(caught.value) == f"Liberty library tiny {sentence}"
+
+
 def test_the_generic_library_has_every_gate_that_is_asked_for():
     cells = synthesize.generic_library().cells
     assert {f"$_{gate}_" for gate in synthesize._GENERIC_GATES.split(",")} < set(cells)
