@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen import emulate
+from macgen.emulate import Counts
 from macgen.emulate.exact import kernel
 from macgen.errors import MacgenError, shown
 from macgen.nn.scaling import Scales, Seen, block_scales, ends
@@ -239,7 +240,8 @@ class OnSpec:
         if self._compare:
             with np.errstate(all="ignore"):
                 ideal = np.asarray(exact_a, np.float64) @ np.asarray(exact_b, np.float64)
-        y = ideal if self._exact and ideal is not None else self._counted(emulate.matmul, a, b, scales)
+        sums = ideal if self._exact else None
+        y = self._counted(emulate.matmul, a, b, scales) if sums is None else sums
         nonzero = np.count_nonzero(a, axis=0).astype(np.int64) @ np.count_nonzero(b, axis=1).astype(np.int64)
         return self._tallied(y, ideal, unit, a.shape[1], int(nonzero))
 
@@ -254,8 +256,8 @@ class OnSpec:
         if self._compare:
             with np.errstate(all="ignore"):
                 ideal = np.einsum("gmk,gk->gm", np.asarray(a, np.float64), np.asarray(b[..., 0], np.float64))
-        y = ideal if self._exact and ideal is not None else self._counted(emulate.dots, left, columns, {})
-        y = y if y is ideal else y.reshape(groups, rows)
+        sums = ideal if self._exact else None
+        y = self._counted(emulate.dots, left, columns, {}).reshape(groups, rows) if sums is None else sums
         unit = np.broadcast_to(self._scales.both, (groups, 1, 1))[..., 0]
         nonzero = int((np.count_nonzero(a, axis=1) * (b[..., 0] != 0)).sum())
         return self._tallied(y, ideal, unit, length, nonzero)
@@ -265,8 +267,11 @@ class OnSpec:
         if not self._counts:
             return np.asarray(function(self._spec, a, b, self._threads, **scales))
         y, counts = function(self._spec, a, b, self._threads, **scales, counts=True)
-        self.tally.add(Tally(counts=asdict(counts.all)))
+        self._note_counts(counts)
         return np.asarray(y)
+
+    def _note_counts(self, counts: Counts) -> None:
+        self.tally.add(Tally(counts=asdict(counts.all)))
 
     def _tallied(self, y: Array, ideal: Array | None, unit: Array, length: int, nonzero: int) -> Array:
         # In place: new memory costs more here than the arithmetic.

@@ -124,9 +124,7 @@ def by_channel(y: Array, groups: int) -> Array:
     return np.ascontiguousarray(parts.transpose(1, 2, 0, 3)).reshape(groups, y.shape[1] // groups, -1)
 
 
-def _accumulate(
-    products: Products, x: Array, b: Array, places: Sequence[Reach], y: Array, block: int | None
-) -> None:
+def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach], y: Array, block: int | None) -> None:
     """Compute the outputs at these places.
 
     Parameters:
