@@ -28,7 +28,14 @@ class Operation(Protocol):
 
     In `forward` the operands of the products are (inputs, weights), in `backward` (gradient of outputs, weights), in
     `gradient` (gradient of outputs, inputs).
+
+    Attributes:
+        channel: the axis of the outputs that counts their channels.
     """
+
+    @property
+    def channel(self) -> int:
+        """See above."""
 
     def forward(self, products: Products, x: Array, w: Array) -> Array:
         """Return the outputs."""
@@ -58,7 +65,10 @@ def gradient_sums(g: Array, channel: int) -> float:
 class RowsTimesWeights:
     """x (M, K) times w (N, K) transposed: a fully connected layer."""
 
-    channel = 1
+    @property
+    def channel(self) -> int:
+        """The axis of the outputs that counts their channels."""
+        return 1
 
     def forward(self, products: Products, x: Array, w: Array) -> Array:
         """Return the outputs, (M, N)."""
@@ -103,7 +113,10 @@ class Convolution:
     groups: int
     what: str
 
-    channel = 1
+    @property
+    def channel(self) -> int:
+        """The axis of the outputs that counts their channels."""
+        return 1
 
     @property
     def _given(self) -> dict[str, Any]:

@@ -43,6 +43,12 @@ class _Counted(OnSpec):
         super().__init__(name, spec, scales, exact=exact, counts=counts, compare=False, threads=threads)
         self._counters = counters
         self._sources = sources
+        self.given = (np.empty(0), np.empty(0))
+
+    def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """Return both scaled and rounded; they stay in `given`."""
+        self.given = super().operands(a, b)
+        return self.given
 
     def _rounded(self, which: str, x: Array, fmt: Format) -> Array:
         of: Which = "a" if which == "a" else "b"
@@ -95,6 +101,8 @@ class TrainedGemm:
 
     Attributes:
         counters: what happened so far.
+        sources: of the random numbers that round the operands.
+        kept: both operands of the last product as they were multiplied, and their scales, where they were to be kept.
     """
 
     def __init__(self, layer: str, kind: Kind, arithmetic: Arithmetic, watch: Watch, place: int) -> None:
@@ -102,6 +110,7 @@ class TrainedGemm:
         assert spec is not None
         self._layer, self._kind, self._arithmetic, self._watch, self._spec = layer, kind, arithmetic, watch, spec
         self.counters = GemmCounters()
+        self.kept: tuple[Array, Array, tuple[float, float]] | None = None
         self.sources: dict[Which, RandomSource] = {}
         for number, which in enumerate(("a", "b")):
             of: Which = "a" if which == "a" else "b"
@@ -109,7 +118,16 @@ class TrainedGemm:
                 within = 2 * ("forward", "backward", "gradient").index(kind) + number
                 self.sources[of] = RandomSource(bits, arithmetic.seed, 6 * place + within)
 
-    def run(self, compute: Compute, a: Array, b: Array, largest_sum: float, threads: int | None = None) -> Array:
+    def run(
+        self,
+        compute: Compute,
+        a: Array,
+        b: Array,
+        largest_sum: float,
+        threads: int | None = None,
+        *,
+        keep: bool = False,
+    ) -> Array:
         """Return results in the units of the network.
 
         Parameters:
@@ -117,6 +135,7 @@ class TrainedGemm:
             a, b: the operands as they will be given to these products.
             largest_sum: a bound of the magnitudes of all sums, also of parts of them.
             threads: as for `macgen.emulate.matmul`.
+            keep: whether the operands are kept, as they were multiplied.
 
         Raises:
             MacgenError: an operand is infinite or NaN, or negative where its format has no negative numbers.
@@ -135,6 +154,7 @@ class TrainedGemm:
             threads=threads,
         )
         y = compute(products)
+        self.kept = (*products.given, (scales.a, float(scales.b[0, 0]))) if keep else None
         self._look_at(y, float(scales.both.reshape(-1)[0]))
         counters.calls += 1
         counters.counted += counted
@@ -173,11 +193,14 @@ class TrainedGemm:
         """Count results that went wrong."""
         fmt, counters = self._spec.out_format, self.counters
         lost = int(y.size - np.count_nonzero(np.isfinite(y)))
-        most = fmt.max / unit
-        least = (fmt.min if isinstance(fmt, FixedFormat) else -fmt.max) / unit
+        with np.errstate(over="ignore"):  # in the type of the results, which may end before the format does
+            most = np.asarray(fmt.max / unit, y.dtype)
+            least = np.asarray((fmt.min if isinstance(fmt, FixedFormat) else -fmt.max) / unit, y.dtype)
         at_the_end = 0
-        if not self._arithmetic.exact and (y.max(initial=0.0) >= most or (least < 0 and y.min(initial=0.0) <= least)):
-            at_the_end = int(np.count_nonzero(y >= most) + (np.count_nonzero(y <= least) if least < 0 else 0))
+        if not self._arithmetic.exact and np.isfinite(most):
+            at_the_end = int(np.count_nonzero(y >= most))
+            if least < 0:
+                at_the_end += int(np.count_nonzero(y <= least))
         counters.results += y.size
         counters.lost += lost
         counters.at_the_end += at_the_end
