@@ -52,6 +52,17 @@ def matmul_states(spec: MacSpec, rows: int, cols: int, length: int, first: int =
     return np.ascontiguousarray(ordered[:rows, :cols])
 
 
+def later(spec: MacSpec, states: States, taken: int) -> States:
+    """Return the states of registers after so many more numbers from each."""
+    return _map(Lfsr.of(spec.random_bits), shifts_to_next(spec) * taken)(states) if taken else states
+
+
+def numbers_of_matmul(spec: MacSpec, rows: int, cols: int, length: int) -> int:
+    """Return how many numbers a matrix product takes from each register."""
+    tiles = -(-rows // spec.rows) * -(-cols // spec.cols)
+    return -(-tiles // spec.interleave) * draws(spec, length)
+
+
 def band(spec: MacSpec) -> int:
     """Return of how many rows of results whole rounds of tiles are made: all turns take a row of tiles each."""
     return spec.rows * spec.interleave

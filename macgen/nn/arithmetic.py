@@ -264,11 +264,16 @@ class OnSpec:
 
     def _counted(self, function: Callable[..., Any], a: Array, b: Array, scales: Mapping[str, Array]) -> Array:
         """Return products or dot products, their additions counted if they are to be."""
+        taken = self._numbers_taken(a, b, pairwise=function is emulate.dots)
         if not self._counts:
-            return np.asarray(function(self._spec, a, b, self._threads, **scales))
-        y, counts = function(self._spec, a, b, self._threads, **scales, counts=True)
+            return np.asarray(function(self._spec, a, b, self._threads, **scales, taken=taken))
+        y, counts = function(self._spec, a, b, self._threads, **scales, counts=True, taken=taken)
         self._note_counts(counts)
         return np.asarray(y)
+
+    def _numbers_taken(self, a: Array, b: Array, *, pairwise: bool) -> int:
+        """Return how many random numbers each register gave before this product: here, each begins anew."""
+        return 0
 
     def _note_counts(self, counts: Counts) -> None:
         self.tally.add(Tally(counts=asdict(counts.all)))

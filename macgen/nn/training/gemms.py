@@ -79,6 +79,7 @@ class LayerGemms:
             kind: {
                 "counters": gemm.counters.to_dict(),
                 "registers": {which: source.state for which, source in gemm.sources.items()},
+                "taken": gemm.taken,
             }
             for kind, gemm in self._gemms.items()
             if gemm is not None
@@ -88,7 +89,7 @@ class LayerGemms:
         """Go on from what `state` returned."""
         for kind, gemm in self._gemms.items():
             if gemm is not None:
-                gemm.counters = GemmCounters.from_dict(state[kind]["counters"])
+                gemm.counters, gemm.taken = GemmCounters.from_dict(state[kind]["counters"]), state[kind]["taken"]
                 for which, source in gemm.sources.items():
                     source.state = state[kind]["registers"][which]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.emulate import Counts
+from macgen.emulate import Counts, numbers_taken
 from macgen.errors import MacgenError, shown
 from macgen.network.gemm import Kind
 from macgen.nn.arithmetic import Float32, OnSpec, Products
@@ -36,6 +36,7 @@ class _Counted(OnSpec):
         counters: GemmCounters,
         sources: dict[Which, RandomSource],
         *,
+        taken: int,
         exact: bool,
         counts: bool,
         threads: int | None,
@@ -43,6 +44,7 @@ class _Counted(OnSpec):
         super().__init__(name, spec, scales, exact=exact, counts=counts, compare=False, threads=threads)
         self._counters = counters
         self._sources = sources
+        self.taken = taken
         self.given = (np.empty(0), np.empty(0))
 
     def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
@@ -65,6 +67,14 @@ class _Counted(OnSpec):
         flushed = np.count_nonzero(x) - np.count_nonzero(rounded)
         getattr(self._counters, of).add(x.size, int(saturated), int(flushed))
         return rounded
+
+    def _numbers_taken(self, a: Array, b: Array, *, pairwise: bool) -> int:
+        spec, before = self._spec, self.taken
+        if spec.random_bits and pairwise:  # one after the other in one PE
+            self.taken += len(a) * numbers_taken(spec.replace(rows=1, cols=1, interleave=1), 1, 1, a.shape[1])
+        elif spec.random_bits:
+            self.taken += numbers_taken(spec, len(a), b.shape[1], a.shape[1])
+        return before
 
     def _note_counts(self, counts: Counts) -> None:
         self._counters.count(counts)
@@ -102,6 +112,7 @@ class TrainedGemm:
     Attributes:
         counters: what happened so far.
         sources: of the random numbers that round the operands.
+        taken: random numbers that each of the array's registers has given; products go on where the one before ended.
         kept: both operands of the last product as they were multiplied, and their scales, where they were to be kept.
     """
 
@@ -110,6 +121,7 @@ class TrainedGemm:
         assert spec is not None
         self._layer, self._kind, self._arithmetic, self._watch, self._spec = layer, kind, arithmetic, watch, spec
         self.counters = GemmCounters()
+        self.taken = 0
         self.kept: tuple[Array, Array, tuple[float, float]] | None = None
         self.sources: dict[Which, RandomSource] = {}
         for number, which in enumerate(("a", "b")):
@@ -149,11 +161,13 @@ class TrainedGemm:
             scales,
             counters,
             self.sources,
+            taken=self.taken,
             exact=self._arithmetic.exact,
             counts=counted,
             threads=threads,
         )
         y = compute(products)
+        self.taken = products.taken
         self.kept = (*products.given, (scales.a, float(scales.b[0, 0]))) if keep else None
         self._look_at(y, float(scales.both.reshape(-1)[0]))
         counters.calls += 1

@@ -246,3 +246,16 @@ def test_refusals():
 
 def test_all_kinds_of_layers_are_looked_at():
     assert {kind for kind, *_ in CONVOLUTIONS} == set(itertools.chain([torch.nn.Conv1d, torch.nn.Conv2d]))
+
+
+def test_random_sums_go_on_from_call_to_call():
+    """As an array that is not reset: the second product takes the random numbers that follow the first one's."""
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m3", rounding="stochastic:9")
+    layer = nn.Linear(16, 4, bias=False, arithmetic=nn.Arithmetic(forward=spec, scales="one"))
+    x = on_grid(spec.a, (4, 16), np.random.default_rng(1)).float()
+    with torch.no_grad():
+        layer.weight.copy_(on_grid(spec.b, (4, 16), np.random.default_rng(2)))
+        found = torch.cat([layer(x), layer(x)]).numpy()
+    expected = product(spec, np.concatenate([x, x]), layer.weight.detach().numpy().T)
+    np.testing.assert_array_equal(found, expected.astype("f4"))
+    assert (found[:4] != found[4:]).any()
