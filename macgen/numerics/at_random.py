@@ -53,10 +53,11 @@ def quantize_at_random(
         place = np.frexp(magnitude)[1] - 1 - fmt.man_bits
         if fmt.subnormals == Subnormals.GRADUAL:
             place = np.maximum(place, fmt.lsb_exponent)
-    else:
-        place = np.full(x.shape, fmt.lsb_exponent)
-    kept = np.floor(np.ldexp(magnitude, bits - place))
-    kept = np.ldexp(np.floor(np.ldexp(kept + numbers, -bits)), place)
+        kept = np.floor(np.ldexp(magnitude, bits - place))
+        kept = np.ldexp(np.floor(np.ldexp(kept + numbers, -bits)), place)
+    else:  # one place for all: powers of two multiply faster, and as exactly
+        kept = np.floor(magnitude * 2.0 ** (bits - fmt.lsb_exponent))
+        kept = np.floor((kept + numbers) * 2.0**-bits) * 2.0**fmt.lsb_exponent
     signs = x
     if isinstance(fmt, FloatFormat) and fmt.subnormals != Subnormals.GRADUAL:
         tiny = kept < fmt.min_normal
