@@ -150,6 +150,21 @@ class LayerGemms:
         return y
 
 
+def _backward(ctx: Any, g: Any) -> Any:
+    """Return the gradients of inputs and weights, as far as they are asked for."""
+    x, w = ctx.saved_tensors
+    gemms, operation, native = ctx.layer
+    of_x = of_w = None
+    if gemms.arithmetic.approximation != "identity":
+        of_x, of_w = gemms.approximate(operation, ctx.kept, g, x, w)
+    else:
+        if ctx.needs_input_grad[0]:
+            of_x = gemms.backward(operation, native, g, x, w)
+        if ctx.needs_input_grad[1]:
+            of_w = gemms.gradient(operation, native, g, x, w)
+    return of_x, of_w, None, None, None
+
+
 class Multiplied(torch.autograd.Function):
     """Outputs of inputs and weights, and both gradients, each by its own GEMM."""
 
@@ -161,20 +176,7 @@ class Multiplied(torch.autograd.Function):
         ctx.layer = gemms, operation, native
         return y
 
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        """Return the gradients of inputs and weights, as far as they are asked for."""
-        x, w = ctx.saved_tensors
-        gemms, operation, native = ctx.layer
-        of_x = of_w = None
-        if gemms.arithmetic.approximation != "identity":
-            of_x, of_w = gemms.approximate(operation, ctx.kept, g, x, w)
-        else:
-            if ctx.needs_input_grad[0]:
-                of_x = gemms.backward(operation, native, g, x, w)
-            if ctx.needs_input_grad[1]:
-                of_w = gemms.gradient(operation, native, g, x, w)
-        return of_x, of_w, None, None, None
+    backward = staticmethod(torch.autograd.function.once_differentiable(_backward))
 
 
 def _array(x: Any) -> Array:
