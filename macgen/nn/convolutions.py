@@ -147,8 +147,13 @@ def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach],
             sums = np.stack([products.matmul(rows[group], b[group], (group,)) for group in range(groups)])
         result = sums.reshape(groups, count, *outputs, channels)
         result = np.moveaxis(np.moveaxis(result, 0, 1), -1, 2).reshape(count, groups * channels, *outputs)
-        where = np.ix_(np.arange(len(y))[examples], np.arange(groups * channels), *(reach.outputs for reach in cut))
-        y[where] = result
+        y[(examples, slice(None), *(_slice(reach.outputs) for reach in cut))] = result
+
+
+def _slice(places: Array) -> slice:
+    """Return evenly spaced places as a slice, by which arrays are written much faster."""
+    step = int(places[1] - places[0]) if places.size > 1 else 1
+    return slice(int(places[0]), int(places[-1]) + 1, step)
 
 
 def _blocks(count: int, sizes: Sequence[int], length: int, block: int | None) -> Iterator[tuple[slice, slice]]:
