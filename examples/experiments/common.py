@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from rich.table import Table
 
 from macgen import nn
 from macgen.errors import MacgenError, ToolError
+from macgen.interrupts import run_program
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -206,12 +207,28 @@ def options(description: str, seeds: int = 3) -> argparse.Namespace:
         "--quick", action="store_true", help="a few images, one seed: whether it runs, not what it says"
     )
     parser.add_argument("--seeds", type=int, default=seeds, help="runs of each kind")
+    parser.add_argument("--images", type=int, help="training images, fewer or more than by default")
+    parser.add_argument("--only", default="", help="of the kinds of runs, those with this in their names")
     parser.add_argument("--output", type=Path, default=Path("build/experiments"), help="folder of records and plots")
     given = parser.parse_args()
     if given.quick:
         given.seeds = 1
     torch.set_num_threads(1)  # the products have threads of their own, and torch's would wait for them
     return given
+
+
+def run_experiment(main: Callable[[], None]) -> NoReturn:
+    """Run a script: what is refused is one sentence and exit code 2, an interrupt one line."""
+
+    def guarded() -> int:
+        try:
+            main()
+        except MacgenError as error:
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+            return 2
+        return 0
+
+    run_program(guarded)
 
 
 def seeds_of(given: argparse.Namespace) -> Iterator[int]:
@@ -257,6 +274,8 @@ def plot(
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    if not lines:
+        return
     figure, axis = pyplot.subplots(figsize=(6.4, 4.0), layout="constrained")
     for number, (name, (places, runs)) in enumerate(lines.items()):
         values = np.asarray(runs, dtype=np.float64)

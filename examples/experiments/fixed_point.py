@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import Images, Record, load_images, options, plot, seeds_of, spread, table, train
+from common import Images, Record, load_images, options, plot, run_experiment, seeds_of, spread, table, train
 
 from macgen import nn
 from macgen.numerics import FixedFormat
@@ -76,11 +76,12 @@ def main() -> None:
     """Train in float32 and in each format, print a table and draw the losses."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(1000, 500) if given.quick else images.first(10000, 10000)
+    images = images.first(1000, 500) if given.quick else images.first(given.images or 10000, 10000)
     epochs = 1 if given.quick else 4
     record = Record(given.output / f"fixed_point{'_quick' if given.quick else ''}.json")
     kinds: list[tuple[str | None, str, str]] = [(None, "float32", "mean")]
     kinds += [(fmt, rounding, loss) for loss in LOSSES for fmt in FORMATS for rounding in ROUNDINGS]
+    kinds = kinds[:1] + [each for each in kinds[1:] if given.only in ", ".join(map(str, each))]
     rows, lines = [], {}
     for fmt, rounding, loss in kinds:
         name = rounding if fmt is None else f"{fmt} {rounding}, {loss}"
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_experiment(main)

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import Images, Record, accuracy, load_images, options, plot, seeds_of, spread, table, train
+from common import Images, Record, accuracy, load_images, options, plot, run_experiment, seeds_of, spread, table, train
 
 from macgen import nn
 from macgen.nn.scaling import ends
@@ -147,11 +147,13 @@ def main() -> None:
     """Run both parts, print their tables and draw the second one."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(128, 200) if given.quick else images.first(6000, 2000)
+    images = images.first(128, 200) if given.quick else images.first(given.images or 6000, 2000)
     epochs, steps = (1, 2) if given.quick else (3, 60)
     record = Record(given.output / f"narrow_floats{'_quick' if given.quick else ''}.json")
     rows = []
     for man_bits in (7, 4) if given.quick else (7, 6, 5, 4):
+        if given.only not in f"M{man_bits}E4":
+            continue
         runs = [
             record.run(
                 f"{images.name} deep M{man_bits}E4 seed {seed}", partial(tune, images, man_bits, seed, epochs, steps)
@@ -168,6 +170,8 @@ def main() -> None:
     rows, lines = [], {}
     epochs = 1 if given.quick else 4
     for name in ("float32", *APPROXIMATIONS):
+        if given.only not in f"M4E3 {name}":
+            continue
         runs = [
             record.run(f"{images.name} M4E3 {name} seed {seed}", partial(from_the_start, images, name, seed, epochs))
             for seed in seeds_of(given)
@@ -180,4 +184,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_experiment(main)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import Images, Record, load_images, options, plot, seeds_of, spread, table, train
+from common import Images, Record, load_images, options, plot, run_experiment, seeds_of, spread, table, train
 
 from macgen import nn
 from macgen.network.gemm import KINDS, Gemm, Kind, Layer, Network
@@ -86,7 +86,7 @@ def main() -> None:
     """Train with each accumulator, print a table and draw accuracies."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(256, 200) if given.quick else images.first(8000, 4000)
+    images = images.first(256, 200) if given.quick else images.first(given.images or 8000, 4000)
     epochs = 1 if given.quick else 2
     record = Record(given.output / f"training_widths{'_quick' if given.quick else ''}.json")
     exact = nn.Arithmetic.of(MacSpec(a=OPERANDS, b=OPERANDS, acc="fp32")).replace(exact=True)
@@ -98,6 +98,7 @@ def main() -> None:
             kinds += [(f"{label}, {n} fewer", planned(chunk, rounding, n, KINDS)) for n in bits]
             if rounding == "rne" and not given.quick:
                 kinds += [(f"{label}, 3 fewer {kind}", planned(chunk, rounding, 3, [kind])) for kind in KINDS]
+    kinds = kinds[:1] + [each for each in kinds[1:] if given.only in each[0]]
     rows: list[list[str]] = []
     lines: dict[str, list[list[float]]] = {}
     base: list[float] = []
@@ -123,7 +124,9 @@ def main() -> None:
         ["accumulators", "mantissa bits of each layer's GEMMs", "right", "in deviations of float32", "loss"],
         rows,
     )
-    drawn = {name: (list(bits), list(map(list, zip(*values, strict=True)))) for name, values in lines.items()}
+    drawn = {
+        name: (list(bits[: len(values)]), list(map(list, zip(*values, strict=True)))) for name, values in lines.items()
+    }
     plot(
         given.output / "training_widths.svg",
         "Accumulators narrower than planned",
@@ -141,4 +144,4 @@ def mantissas(arithmetic: dict[str, nn.Arithmetic]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_experiment(main)

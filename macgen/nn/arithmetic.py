@@ -210,6 +210,11 @@ class OnSpec:
         self._given_b, self._made_b = np.empty(0), np.empty(0)
         self.tally = Tally()
 
+    @property
+    def counts(self) -> bool:
+        """Whether additions are counted."""
+        return self._counts
+
     def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
         """Return both scaled, and rounded to their formats unless chunks have scales of their own.
 

@@ -98,7 +98,7 @@ class LayerGemms:
     def forward(self, operation: Operation, native: Native, x: Any, w: Any) -> tuple[Any, Any]:
         """Return the outputs, and what `approximate` needs."""
         gemm = self._gemms["forward"]
-        if gemm is None:
+        if gemm is None or not x.numel():
             return self._looked_at("forward", native.forward(x, w)), None
         a, b = _array(x), _array(w)
         y = gemm.run(
@@ -109,12 +109,13 @@ class LayerGemms:
             self.threads,
             keep=self.arithmetic.approximation != "identity",
         )
-        return _tensor(y, x), gemm.kept
+        kept, gemm.kept = gemm.kept, None
+        return _tensor(y, x), kept
 
     def backward(self, operation: Operation, native: Native, g: Any, x: Any, w: Any) -> Any:
         """Return the gradient of the inputs."""
         gemm = self._gemms["backward"]
-        if gemm is None:
+        if gemm is None or not g.numel():
             return self._looked_at("backward", native.backward(g, x, w))
         a, b, shape = _array(g), _array(w), tuple(x.shape)
         bound = _largest(a) * operation.backward_sums(b)
@@ -125,7 +126,7 @@ class LayerGemms:
     def gradient(self, operation: Operation, native: Native, g: Any, x: Any, w: Any) -> Any:
         """Return the gradient of the weights."""
         gemm = self._gemms["gradient"]
-        if gemm is None:
+        if gemm is None or not g.numel():
             return self._looked_at("gradient", native.gradient(g, x, w))
         a, b, weights = _array(g), _array(x), _array(w)
         bound = gradient_sums(a, operation.channel) * _largest(b)
@@ -155,7 +156,7 @@ def _backward(ctx: Any, g: Any) -> Any:
     x, w = ctx.saved_tensors
     gemms, operation, native = ctx.layer
     of_x = of_w = None
-    if gemms.arithmetic.approximation != "identity":
+    if ctx.kept is not None:
         of_x, of_w = gemms.approximate(operation, ctx.kept, g, x, w)
     else:
         if ctx.needs_input_grad[0]:

@@ -55,7 +55,7 @@ class Linear(torch.nn.Linear):
     def forward(self, x: Any) -> Any:
         """Return the outputs (..., out_features) of inputs (..., in_features)."""
         y = _product(x.reshape(-1, x.shape[-1]), self.weight, self.gemms)
-        y = y.reshape(*x.shape[:-1], -1)
+        y = y.reshape(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 
 

@@ -171,7 +171,7 @@ class TrainedGemm:
         self.kept = (*products.given, (scales.a, float(scales.b[0, 0]))) if keep else None
         self._look_at(y, float(scales.both.reshape(-1)[0]))
         counters.calls += 1
-        counters.counted += counted
+        counters.counted += products.counts
         counters.macs += products.tally.macs
         return y
 
@@ -195,7 +195,7 @@ class TrainedGemm:
         kind = self._arithmetic.scale_kind
         if kind is None:
             return Scales(1.0, np.ones((1, 1)))
-        if self._arithmetic.headroom == "measured" and not self._arithmetic.exact:
+        if self._arithmetic.headroom == "measured" and not self._arithmetic.exact and self._spec.scale is None:
             measured = _Largest()
             compute(measured)
             largest_sum = measured.most

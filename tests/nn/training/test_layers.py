@@ -279,3 +279,19 @@ def test_gradients_of_gradients_are_refused():
     (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
+
+
+@pytest.mark.parametrize("approximation", ["identity", "difference"])
+def test_no_examples(approximation):
+    for made, shape in ((torch.nn.Linear(3, 2), (0, 3)), (torch.nn.Conv1d(3, 2, 2), (0, 3, 4))):
+        layer = nn.convert(made, nn.Arithmetic(forward=KULISCH), approximation=approximation)
+        y, of_x, of_w, _ = gradients(layer, torch.zeros(shape))
+        assert y.shape[0] == of_x.shape[0] == 0
+        assert not of_w.any()
+
+
+def test_exact_sums_are_not_counted():
+    layer = nn.convert(torch.nn.Linear(3, 2), KULISCH, exact=True, count_every=1)
+    layer(torch.ones(1, 3))
+    forward = layer.gemms.counters["forward"]
+    assert (forward.calls, forward.counted, forward.steps.additions) == (1, 0, 0)
