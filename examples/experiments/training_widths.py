@@ -24,7 +24,7 @@ from macgen.spec import MacSpec
 from macgen.width.goal import Goal
 from macgen.width.network_plan import plan_network
 
-BATCH, LEARNING_RATE = 128, 0.1
+BATCH, LEARNING_RATE = 128, 0.003
 OPERANDS = "e5m2"
 
 
@@ -77,7 +77,7 @@ def run(images: Images, arithmetic: Any, seed: int, epochs: int) -> dict[str, An
     model = network(seed)
     if arithmetic is not None:
         nn.convert(model, arithmetic)
-    optimizer = nn.Optimizer(model, lambda p: torch.optim.SGD(p, lr=LEARNING_RATE, momentum=0.9))
+    optimizer = nn.Optimizer(model, lambda p: torch.optim.Adam(p, lr=LEARNING_RATE))
     curve = train(model, optimizer, images, epochs=epochs, batch=BATCH, seed=seed)
     return {**asdict(curve), "accuracy": curve.accuracies[-1], "loss": curve.losses[-1]}
 
