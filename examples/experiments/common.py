@@ -272,7 +272,7 @@ def plot(
         print(f"matplotlib is missing, so {file.name} is not drawn: pip install 'macgen[plot]'")
         return
     matplotlib.use("svg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     if not lines:
         return
@@ -283,7 +283,7 @@ def plot(
         axis.plot(places, middle, "os^vDX*P<>"[number % 10] + "-", label=name, markersize=4)
         axis.fill_between(places, middle - deviation, middle + deviation, alpha=0.15)
     axis.set(title=title, xlabel=axes[0], ylabel=axes[1], yscale="log" if log else "linear")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -84,4 +84,7 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+    from importlib.util import find_spec
+
+    hidden = set(_HOMES) if find_spec("torch") is None else set()  # so that `help` looks at none that is not to be had
+    return sorted(({*__all__} - hidden) | {name for name in globals() if name.startswith("__")})
