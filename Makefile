@@ -5,7 +5,8 @@
 # make docs       the documentation site with its API reference, in build/docs; a warning is an error
 # make lint       style and types alone
 # make bench      how fast macgen is, and what its arrays cost with LIBERTY=FILE
-# Each makes its own virtual environment first; they need Python >= 3.11, g++, make and perl, nothing else.
+# Each makes its own virtual environment first; they need Python >= 3.11, g++, make and perl, nothing else. With torch in
+# it (docs/training.md says how), training is tested, too.
 
 PYTHON   ?= python3
 VENV     ?= .venv

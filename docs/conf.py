@@ -22,6 +22,7 @@ highlight_language = "text"  # what the tools print, unless a block says otherwi
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+autodoc_mock_imports = ["torch"]  # the pages are the same with it and without
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 120
 default_role = "py:obj"  # `name` links to what has that name, and is code where nothing has

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.emulate.random_numbers import States, band, dots_states, matmul_states
+from macgen.emulate.random_numbers import States, band, dots_states, later, matmul_states
 from macgen.errors import MacgenError
 from macgen.numerics import FloatFormat, Format, ScaleFormat
 from macgen.numerics.arrays import plain_array
@@ -30,6 +30,7 @@ class Call:
         b_scales: (chunks or blocks, N).
         pairwise: whether result i is of row i of both; else result (i, j) is of rows i and j.
         first: row of the caller's a with which this one begins.
+        taken: random numbers that each register gave before.
     """
 
     spec: MacSpec
@@ -39,6 +40,7 @@ class Call:
     b_scales: NDArray[Any] | None
     pairwise: bool
     first: int = 0
+    taken: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,8 +52,10 @@ class Call:
         if not self.spec.random_bits:
             return None
         if self.pairwise:
-            return dots_states(self.spec, len(self.a), self.a.shape[1], self.first)
-        return matmul_states(self.spec, len(self.a), len(self.b), self.a.shape[1], self.first)
+            states = dots_states(self.spec, len(self.a), self.a.shape[1], self.first)
+        else:
+            states = matmul_states(self.spec, len(self.a), len(self.b), self.a.shape[1], self.first)
+        return later(self.spec, states, self.taken)
 
     def parts(self) -> "Iterator[Call]":
         """Yield the rows of a, so many that the states of their results take little memory."""
@@ -66,7 +70,7 @@ class Call:
             if self.pairwise:
                 b, b_scales = b[rows], None if b_scales is None else b_scales[:, rows]
             a_scales = None if a_scales is None else a_scales[rows]
-            yield Call(self.spec, self.a[rows], b, a_scales, b_scales, self.pairwise, first)
+            yield Call(self.spec, self.a[rows], b, a_scales, b_scales, self.pairwise, first, self.taken)
 
     def named(self) -> list[tuple[str, NDArray[Any], Format | ScaleFormat]]:
         """Return the matrices as the caller gave them, with their names and formats."""

@@ -9,7 +9,7 @@ from macgen.emulate import exact, numpy_products, scalar, vectors
 from macgen.emulate.call import Call, matrix_of_values, on_grid, scales_of_chunks
 from macgen.emulate.counts import Counts
 from macgen.emulate.operands import Operand
-from macgen.emulate.random_numbers import States
+from macgen.emulate.random_numbers import States, numbers_of_matmul
 from macgen.emulate.side_by_side import available_processors
 from macgen.errors import MacgenError, check_flag, check_integer
 from macgen.spec import MacSpec, check_spec
@@ -29,6 +29,7 @@ def matmul(
     B_scales: ArrayLike | None = None,
     flags: Literal[False] = False,
     counts: Literal[False] = False,
+    taken: int = 0,
 ) -> Values: ...
 @overload
 def matmul(
@@ -41,6 +42,7 @@ def matmul(
     B_scales: ArrayLike | None = None,
     flags: Literal[True],
     counts: Literal[False] = False,
+    taken: int = 0,
 ) -> tuple[Values, FlagBits]: ...
 @overload
 def matmul(
@@ -53,6 +55,7 @@ def matmul(
     B_scales: ArrayLike | None = None,
     flags: Literal[False] = False,
     counts: Literal[True],
+    taken: int = 0,
 ) -> tuple[Values, Counts]: ...
 @overload
 def matmul(
@@ -65,6 +68,7 @@ def matmul(
     B_scales: ArrayLike | None = None,
     flags: Literal[True],
     counts: Literal[True],
+    taken: int = 0,
 ) -> tuple[Values, FlagBits, Counts]: ...
 
 
@@ -78,6 +82,7 @@ def matmul(
     B_scales: ArrayLike | None = None,
     flags: bool = False,
     counts: bool = False,
+    taken: int = 0,
 ) -> Any:
     """Return the product of two matrices as the array computes it, bit-equal to `golden.matmul` on their codes.
 
@@ -92,6 +97,8 @@ def matmul(
         B_scales: (chunks, N) or (blocks, N) values.
         flags: whether to return flags, too.
         counts: whether to return counts, too.
+        taken: with stochastic rounding, how many random numbers each register has given before, as in an array that
+            has computed other products since its reset; `numbers_taken` counts those of a product.
 
     Returns:
         (M, N) values of `spec.out_format`, the sign of zeros included (fixed point above 53 bits: the nearest doubles).
@@ -109,7 +116,8 @@ def matmul(
         )
     count = spec.scale_count(a.shape[1])
     scales = scales_of_chunks(spec, (A_scales, (a.shape[0], count)), (B_scales, (count, b.shape[1])))
-    return _results(Call(spec, a, b.T, *scales, pairwise=False), threads, flags=flags, counts=counts)
+    call = Call(spec, a, b.T, *scales, pairwise=False, taken=check_integer("taken", taken, 0))
+    return _results(call, threads, flags=flags, counts=counts)
 
 
 @overload
@@ -123,6 +131,7 @@ def dots(
     B_scales: ArrayLike | None = None,
     flags: Literal[False] = False,
     counts: Literal[False] = False,
+    taken: int = 0,
 ) -> Values: ...
 @overload
 def dots(
@@ -135,6 +144,7 @@ def dots(
     B_scales: ArrayLike | None = None,
     flags: Literal[True],
     counts: Literal[False] = False,
+    taken: int = 0,
 ) -> tuple[Values, FlagBits]: ...
 @overload
 def dots(
@@ -147,6 +157,7 @@ def dots(
     B_scales: ArrayLike | None = None,
     flags: Literal[False] = False,
     counts: Literal[True],
+    taken: int = 0,
 ) -> tuple[Values, Counts]: ...
 @overload
 def dots(
@@ -159,6 +170,7 @@ def dots(
     B_scales: ArrayLike | None = None,
     flags: Literal[True],
     counts: Literal[True],
+    taken: int = 0,
 ) -> tuple[Values, FlagBits, Counts]: ...
 
 
@@ -172,6 +184,7 @@ def dots(
     B_scales: ArrayLike | None = None,
     flags: bool = False,
     counts: bool = False,
+    taken: int = 0,
 ) -> Any:
     """Return independent dot products, row by row, bit-equal to `golden.dot` on their codes.
 
@@ -187,6 +200,7 @@ def dots(
         B_scales: as many values.
         flags: whether to return flags, too.
         counts: whether to return counts, too.
+        taken: as of `matmul`.
 
     Returns:
         (T,) values of `spec.out_format`, flags and counts as of `matmul`.
@@ -200,8 +214,26 @@ def dots(
         raise MacgenError(f"B has the shape {b.shape} and A {a.shape}; accepted are equal shapes (T, K)")
     shape = len(a), spec.scale_count(a.shape[1])
     a_scales, b_scales = scales_of_chunks(spec, (A_scales, shape), (B_scales, shape))
-    call = Call(spec, a, b, a_scales, None if b_scales is None else b_scales.T, pairwise=True)
+    turned = None if b_scales is None else b_scales.T
+    call = Call(spec, a, b, a_scales, turned, pairwise=True, taken=check_integer("taken", taken, 0))
     return _results(call, threads, flags=flags, counts=counts)
+
+
+def numbers_taken(spec: MacSpec, rows: int, cols: int, length: int) -> int:
+    """Return how many random numbers a matrix product takes from each register: 0 without stochastic rounding.
+
+    Parameters:
+        spec: the array.
+        rows, cols: of the results.
+        length: of the dot products.
+
+    Raises:
+        MacgenError: one is no positive integer.
+    """
+    check_spec(spec)
+    sizes = {"rows": rows, "cols": cols, "length": length}
+    checked = [check_integer(name, size, 1) for name, size in sizes.items()]
+    return numbers_of_matmul(spec, *checked) if spec.random_bits else 0
 
 
 def _results(call: Call, threads: int | None, *, flags: bool, counts: bool) -> Any:

@@ -1,6 +1,7 @@
 """The random numbers of many PEs at a time (docs/arithmetic.md section 7): states of their registers as arrays."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,20 @@ def matmul_states(spec: MacSpec, rows: int, cols: int, length: int, first: int =
     return np.ascontiguousarray(ordered[:rows, :cols])
 
 
+def later(spec: MacSpec, states: States, taken: int) -> States:
+    """Return the states of registers after so many more numbers from each."""
+    if not taken:
+        return states
+    move = _map.__wrapped__(Lfsr.of(spec.random_bits), shifts_to_next(spec) * taken)  # once only: it is not kept
+    return np.asarray(move(states))
+
+
+def numbers_of_matmul(spec: MacSpec, rows: int, cols: int, length: int) -> int:
+    """Return how many numbers a matrix product takes from each register."""
+    tiles = -(-rows // spec.rows) * -(-cols // spec.cols)
+    return -(-tiles // spec.interleave) * draws(spec, length)
+
+
 def band(spec: MacSpec) -> int:
     """Return of how many rows of results whole rounds of tiles are made: all turns take a row of tiles each."""
     return spec.rows * spec.interleave
@@ -99,6 +114,7 @@ def _following(lfsr: Lfsr, first: States | np.uint32, shifts: int, count: int) -
     return states
 
 
+@lru_cache(48)  # of half a megabyte each; products of one shape ask for the same ones
 def _map(lfsr: Lfsr, shifts: int) -> Callable[[States], States]:
     """Return the map of states that a number of shifts is: linear over GF(2), a table for each half of the bits."""
     halves = []

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macgen import emulate
+from macgen.emulate import Counts
 from macgen.emulate.exact import kernel
 from macgen.errors import MacgenError, shown
 from macgen.nn.scaling import Scales, Seen, block_scales, ends
@@ -181,6 +182,7 @@ class OnSpec:
         scales: of its operands.
         exact: whether sums are exact, so that only the operands' formats count.
         counts: whether additions are counted, where a kernel does that: it is slower than the one that does not.
+        compare: whether exact sums are computed, too, for the tally's noise and signal.
         threads: as for `macgen.emulate.matmul`.
 
     Attributes:
@@ -195,6 +197,7 @@ class OnSpec:
         *,
         exact: bool = False,
         counts: bool = False,
+        compare: bool = True,
         threads: int | None = None,
     ) -> None:
         self._name = name
@@ -202,9 +205,15 @@ class OnSpec:
         self._scales = scales
         self._exact = exact
         self._counts = counts and not exact and kernel(spec) is not None
+        self._compare = compare or exact
         self._threads = threads
         self._given_b, self._made_b = np.empty(0), np.empty(0)
         self.tally = Tally()
+
+    @property
+    def counts(self) -> bool:
+        """Whether additions are counted."""
+        return self._counts
 
     def operands(self, a: Array, b: Array) -> tuple[Array, Array]:
         """Return both scaled, and rounded to their formats unless chunks or blocks have scales of their own.
@@ -233,9 +242,12 @@ class OnSpec:
             scales["B_scales"] = of_b.T
             exact_a = a * _spread(scales["A_scales"], block, a.shape[1])
             exact_b = b * _spread(of_b, block, b.shape[0]).T
-        with np.errstate(all="ignore"):
-            ideal = np.asarray(exact_a, np.float64) @ np.asarray(exact_b, np.float64)
-        y = ideal if self._exact else self._counted(emulate.matmul, a, b, scales)
+        ideal = None
+        if self._compare:
+            with np.errstate(all="ignore"):
+                ideal = np.asarray(exact_a, np.float64) @ np.asarray(exact_b, np.float64)
+        sums = ideal if self._exact else None
+        y = self._counted(emulate.matmul, a, b, scales) if sums is None else sums
         nonzero = np.count_nonzero(a, axis=0).astype(np.int64) @ np.count_nonzero(b, axis=1).astype(np.int64)
         return self._tallied(y, ideal, unit, a.shape[1], int(nonzero))
 
@@ -246,24 +258,39 @@ class OnSpec:
             return np.stack([self.matmul(a[group], b[group], (group,))[:, 0] for group in range(groups)])
         columns = np.repeat(b[..., 0], rows, axis=0)
         left = a.reshape(groups * rows, length)
-        with np.errstate(all="ignore"):
-            ideal = np.einsum("gmk,gk->gm", np.asarray(a, np.float64), np.asarray(b[..., 0], np.float64))
-        y = ideal if self._exact else self._counted(emulate.dots, left, columns, {}).reshape(groups, rows)
+        ideal = None
+        if self._compare:
+            with np.errstate(all="ignore"):
+                ideal = np.einsum("gmk,gk->gm", np.asarray(a, np.float64), np.asarray(b[..., 0], np.float64))
+        sums = ideal if self._exact else None
+        y = self._counted(emulate.dots, left, columns, {}).reshape(groups, rows) if sums is None else sums
         unit = np.broadcast_to(self._scales.both, (groups, 1, 1))[..., 0]
         nonzero = int((np.count_nonzero(a, axis=1) * (b[..., 0] != 0)).sum())
         return self._tallied(y, ideal, unit, length, nonzero)
 
     def _counted(self, function: Callable[..., Any], a: Array, b: Array, scales: Mapping[str, Array]) -> Array:
         """Return products or dot products, their additions counted if they are to be."""
+        taken = self._numbers_taken(a, b, pairwise=function is emulate.dots)
         if not self._counts:
-            return np.asarray(function(self._spec, a, b, self._threads, **scales))
-        y, counts = function(self._spec, a, b, self._threads, **scales, counts=True)
-        self.tally.add(Tally(counts=asdict(counts.all)))
+            return np.asarray(function(self._spec, a, b, self._threads, **scales, taken=taken))
+        y, counts = function(self._spec, a, b, self._threads, **scales, counts=True, taken=taken)
+        self._note_counts(counts)
         return np.asarray(y)
 
-    def _tallied(self, y: Array, ideal: Array, unit: Array, length: int, nonzero: int) -> Array:
+    def _numbers_taken(self, a: Array, b: Array, *, pairwise: bool) -> int:
+        """Return how many random numbers each register gave before this product: here, each begins anew."""
+        return 0
+
+    def _note_counts(self, counts: Counts) -> None:
+        self.tally.add(Tally(counts=asdict(counts.all)))
+
+    def _tallied(self, y: Array, ideal: Array | None, unit: Array, length: int, nonzero: int) -> Array:
         # In place: new memory costs more here than the arithmetic.
         lost = 0
+        if ideal is None:
+            y /= unit
+            self.tally.add(Tally(macs=y.size * length, nonzero=nonzero, results=y.size))
+            return y
         with np.errstate(all="ignore"):
             wrong = np.zeros(1) if y is ideal else y - ideal
             if y is not ideal:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,29 +16,17 @@ from numpy.typing import NDArray
 
 from macgen.network.onnx_strides import scatters
 from macgen.nn.arithmetic import Products, working_type
+from macgen.nn.windows import Reach, gather
 
 Array = NDArray[Any]
 
 BLOCK_VALUES = 1 << 20
-"""Gathered inputs that are held at a time."""
+"""Gathered inputs that are held at a time, where nothing depends on how many."""
 
 
-@dataclass(frozen=True)
-class Reach:
-    """Where the outputs along one dimension find their inputs.
-
-    Attributes:
-        outputs: their places in the result.
-        taps: the taps of the kernel that take part.
-        inputs: (outputs, taps) places in the input, -1 where there is padding.
-    """
-
-    outputs: NDArray[np.intp]
-    taps: NDArray[np.intp]
-    inputs: NDArray[np.intp]
-
-
-def convolve(products: Products, x: Array, w: Array, given: Mapping[str, Any], what: str) -> Array:
+def convolve(
+    products: Products, x: Array, w: Array, given: Mapping[str, Any], what: str, block: int | None = BLOCK_VALUES
+) -> Array:
     """Return a convolution's sums, (N, M, ...).
 
     Parameters:
@@ -48,21 +35,24 @@ def convolve(products: Products, x: Array, w: Array, given: Mapping[str, Any], w
         w: (M, C / group, ...) weights.
         given: the node's attributes.
         what: how sentences call the node.
+        block: inputs that are gathered at a time; None: all, so that there is one product for each group.
 
     Raises:
         MacgenError: the strides, dilations or pads are refused.
     """
     groups, kernel, size = given.get("group", 1), w.shape[2:], x.shape[2:]
-    places, out_size = _forward_places(given, kernel, size, what)
+    places, out_size = forward_places(given, kernel, size, what)
     channels = w.shape[0] // groups
     b = w.reshape(groups, channels, -1).transpose(0, 2, 1)
     a, b = products.operands(x, b)
     y = np.zeros((x.shape[0], w.shape[0], *out_size), dtype=working_type(x))
-    _accumulate(products, a, b, places, y)
+    _accumulate(products, a, b, places, y, block)
     return y
 
 
-def convolve_transposed(products: Products, x: Array, w: Array, given: Mapping[str, Any], what: str) -> Array:
+def convolve_transposed(
+    products: Products, x: Array, w: Array, given: Mapping[str, Any], what: str, block: int | None = BLOCK_VALUES
+) -> Array:
     """Return a transposed convolution's sums, (N, M, ...): for each position of the result over the taps that meet.
 
     Parameters:
@@ -71,6 +61,7 @@ def convolve_transposed(products: Products, x: Array, w: Array, given: Mapping[s
         w: (C, M / group, ...) weights.
         given: the node's attributes.
         what: how sentences call the node.
+        block: inputs that are gathered at a time; None: all, so that there is one product for each group.
 
     Raises:
         MacgenError: the strides, dilations or pads are refused.
@@ -98,11 +89,42 @@ def convolve_transposed(products: Products, x: Array, w: Array, given: Mapping[s
         part = by_tap[
             np.ix_(np.arange(groups), np.arange(inner), *(reach.taps for reach in places), np.arange(channels))
         ]
-        _accumulate(products, a, part.reshape(groups, -1, channels), places, y)
+        _accumulate(products, a, part.reshape(groups, -1, channels), places, y, block)
     return y
 
 
-def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach], y: Array) -> None:
+def convolve_gradient(
+    products: Products, x: Array, g: Array, kernel: Sequence[int], given: Mapping[str, Any], what: str
+) -> Array:
+    """Return the gradient of a convolution's weights, (M, C / group, ...): sums over all examples and outputs.
+
+    Parameters:
+        products: how they are computed; their operands are the outputs' gradient and the inputs.
+        x: (N, C, ...) inputs.
+        g: (N, M, ...) gradient of the outputs.
+        kernel: the weights' size in each dimension.
+        given: the node's attributes.
+        what: how sentences call the node.
+
+    Raises:
+        MacgenError: the strides, dilations or pads are refused.
+    """
+    groups = given.get("group", 1)
+    places, _ = forward_places(given, kernel, x.shape[2:], what)
+    a, b = products.operands(g, x)
+    rows = gather(b, places, groups)
+    left = by_channel(a, groups)
+    sums = np.stack([products.matmul(left[group], rows[group], (group,)) for group in range(groups)])
+    return sums.reshape(g.shape[1], x.shape[1] // groups, *kernel)
+
+
+def by_channel(y: Array, groups: int) -> Array:
+    """Return results (N, M, ...) as (groups, M / group, N * outputs)."""
+    parts = y.reshape(y.shape[0], groups, y.shape[1] // groups, -1)
+    return np.ascontiguousarray(parts.transpose(1, 2, 0, 3)).reshape(groups, y.shape[1] // groups, -1)
+
+
+def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach], y: Array, block: int | None) -> None:
     """Compute the outputs at these places.
 
     Parameters:
@@ -111,45 +133,36 @@ def _accumulate(products: Products, x: Array, b: Array, places: Sequence[Reach],
         b: (groups, C / group * taps, M / group) operands.
         places: of each dimension.
         y: (N, M, ...), filled in.
+        block: gathered inputs that are held at a time; None: all, so that there is one product for each group.
     """
     groups, length, channels = b.shape
     sizes = [reach.outputs.size for reach in places]
-    plain = all(_is_plain(reach, size) for reach, size in zip(places, x.shape[2:], strict=True))
-    padded = x if plain else np.pad(x, [(0, 0), (0, 0), *[(0, 1)] * len(places)])  # -1 is the zero at the end
-    for examples, first in _blocks(x.shape[0], sizes, groups * length):
+    for examples, first in _blocks(x.shape[0], sizes, groups * length, block):
         cut = (Reach(places[0].outputs[first], places[0].taps, places[0].inputs[first]), *places[1:])
-        found = padded[examples]
-        for axis, reach in enumerate(cut):
-            if plain:
-                first_input, last_input = reach.inputs[0, 0], reach.inputs[-1, 0]
-                lines = (slice(None),) * (2 + 2 * axis) + (slice(first_input, last_input + 1), np.newaxis)
-                found = found[lines]
-            else:
-                found = np.take(found, reach.inputs, axis=2 + 2 * axis)
-        count, rank = found.shape[0], len(cut)
-        outputs = [reach.outputs.size for reach in cut]
-        found = found.reshape(count, groups, -1, *found.shape[2:])
-        order = (1, 0, *(3 + 2 * axis for axis in range(rank)), 2, *(4 + 2 * axis for axis in range(rank)))
-        rows = np.ascontiguousarray(found.transpose(order)).reshape(groups, -1, length)
+        rows = gather(x[examples], cut, groups)
+        count, outputs = x[examples].shape[0], [reach.outputs.size for reach in cut]
         if channels == 1 and groups > 1:
             sums = products.each(rows, b)[..., np.newaxis]
         else:
             sums = np.stack([products.matmul(rows[group], b[group], (group,)) for group in range(groups)])
         result = sums.reshape(groups, count, *outputs, channels)
         result = np.moveaxis(np.moveaxis(result, 0, 1), -1, 2).reshape(count, groups * channels, *outputs)
-        where = np.ix_(np.arange(len(y))[examples], np.arange(groups * channels), *(reach.outputs for reach in cut))
-        y[where] = result
+        y[(examples, slice(None), *(_slice(reach.outputs) for reach in cut))] = result
 
 
-def _is_plain(reach: Reach, size: int) -> bool:
-    """Whether each output takes one input, its own."""
-    return reach.taps.size == 1 and np.array_equal(reach.inputs[:, 0], np.arange(size))
+def _slice(places: Array) -> slice:
+    """Return evenly spaced places as a slice, by which arrays are written much faster."""
+    step = int(places[1] - places[0]) if places.size > 1 else 1
+    return slice(int(places[0]), int(places[-1]) + 1, step)
 
 
-def _blocks(count: int, sizes: Sequence[int], length: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(count: int, sizes: Sequence[int], length: int, block: int | None) -> Iterator[tuple[slice, slice]]:
     """Yield examples and outputs along the first dimension that are computed at a time."""
+    if block is None:
+        yield slice(None), slice(None)
+        return
     line = math.prod(sizes[1:]) * length
-    lines = max(1, BLOCK_VALUES // line)
+    lines = max(1, block // line)
     if lines < sizes[0]:
         for example in range(count):
             for first in range(0, sizes[0], lines):
@@ -160,9 +173,14 @@ def _blocks(count: int, sizes: Sequence[int], length: int) -> Iterator[tuple[sli
         yield slice(example, example + step), slice(None)
 
 
-def _forward_places(
+def forward_places(
     given: Mapping[str, Any], kernel: Sequence[int], size: Sequence[int], what: str
 ) -> tuple[list[Reach], list[int]]:
+    """Return where a convolution's outputs find their inputs, and how many there are, by dimension.
+
+    Raises:
+        MacgenError: the strides, dilations or pads are refused.
+    """
     rank = len(kernel)
     strides, dilations = given.get("strides") or [1] * rank, given.get("dilations") or [1] * rank
     auto = given.get("auto_pad", b"NOTSET")

@@ -323,3 +323,40 @@ def test_a_wrong_value_in_a_later_part_is_named_where_it_is(monkeypatch):
     a[27, 3] = 1.1
     with pytest.raises(MacgenError, match=r"^A: value\[27, 3\] = 1.1 is not a value of format e5m2"):
         emulate.matmul(PARTS["steps"], a, np.ones((9, 5)))
+
+
+# -- products one after the other ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled_from", [0, 1 << 22], ids=["vector kernel", "exact kernel"])
+@pytest.mark.parametrize("name", ["steps", "chunks", "out"])
+def test_random_numbers_go_on_from_product_to_product(name, compiled_from, monkeypatch):
+    """Rows that fill whole rounds of tiles, then others: golden's product of all of them."""
+    spec, rng = PARTS[name], np.random.default_rng(4)
+    monkeypatch.setattr(vectors, "COMPILED_FROM", compiled_from)
+    first = 2 * spec.rows * spec.interleave
+    a, b = random_codes(rng, spec.a, (first + 7, 9), "near one"), random_codes(rng, spec.b, (9, 5), "near one")
+    expected = spec.out_format.decode(golden.matmul(spec, a, b)[0])
+    x, y = spec.a.decode(a), spec.b.decode(b)
+    taken = emulate.numbers_taken(spec, first, 5, 9)
+    np.testing.assert_array_equal(emulate.matmul(spec, x[:first], y), expected[:first])
+    np.testing.assert_array_equal(emulate.matmul(spec, x[first:], y, taken=taken), expected[first:])
+    values, flags = emulate.matmul(spec, x[first:], y, taken=taken, flags=True)
+    np.testing.assert_array_equal(values, expected[first:])
+    assert flags.shape == values.shape
+
+
+def test_random_numbers_go_on_from_dot_product_to_dot_product():
+    spec, rng = PARTS["steps"].replace(interleave=1), np.random.default_rng(5)
+    a, b = (spec.a.decode(random_codes(rng, spec.a, (50, 9), "near one")) for _ in "ab")
+    whole = emulate.dots(spec, a, b)
+    taken = 20 * emulate.numbers_taken(spec.replace(rows=1, cols=1), 1, 1, 9)
+    np.testing.assert_array_equal(emulate.dots(spec, a[20:], b[20:], taken=taken), whole[20:])
+
+
+def test_numbers_taken_are_checked():
+    assert emulate.numbers_taken(MacSpec(a="int8", b="int8", acc="int32"), 4, 4, 4) == 0
+    with pytest.raises(MacgenError, match="taken -1 is not an integer from 0"):
+        emulate.matmul(PARTS["steps"], [[1]], [[1]], taken=-1)
+    with pytest.raises(MacgenError, match="rows 0 is not an integer from 1"):
+        emulate.numbers_taken(PARTS["steps"], 0, 1, 1)

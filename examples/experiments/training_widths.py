@@ -1,0 +1,147 @@
+"""Is the accumulator that `plan` predicts wide enough to train, and does a narrower one show?
+
+    python examples/experiments/training_widths.py
+
+A convolutional network with E5M2 operands in all three GEMMs; its longest sum, of a weights' gradient, has 100 352
+products. Each GEMM of each layer has the accumulator that `plan` gives it; then all of them, or those of one kind of
+GEMM, get one, two and three bits less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import torch
+from common import Images, Record, load_images, options, plot, run_experiment, seeds_of, spread, table, train
+
+from macgen import nn
+from macgen.network.gemm import KINDS, Gemm, Kind, Layer, Network
+from macgen.numerics import FloatFormat
+from macgen.spec import MacSpec
+from macgen.width.goal import Goal
+from macgen.width.network_plan import plan_network
+
+BATCH, LEARNING_RATE = 128, 0.003
+OPERANDS = "e5m2"
+
+
+def network(seed: int) -> Any:
+    """Return a network whose first layers have many outputs, so that their gradients are long sums."""
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(32 * 49, 10),
+    )
+
+
+def shapes() -> Network:
+    """Return the network's GEMMs, as they are counted in one step of training."""
+    spec = MacSpec(a=OPERANDS, b=OPERANDS, acc="fp32")
+    model = nn.convert(network(0), spec)
+    model(torch.rand(BATCH, 1, 28, 28)).square().sum().backward()
+    layers = []
+    for name, gemms in nn.counters(model).items():
+        found = [
+            Gemm(kind, each.macs // each.results, each.results)  # type: ignore[arg-type]
+            for kind, each in gemms.items()
+            if each.results
+        ]
+        layers.append(Layer(name, type(nn.layers(model)[name]).__name__, tuple(found)))
+    return Network("experiment", BATCH, tuple(layers))
+
+
+def planned(chunk: int | None, rounding: str, fewer: int, kinds: Sequence[Kind]) -> dict[str, nn.Arithmetic]:
+    """Return the plan's accumulators, some bits narrower in some kinds of GEMMs."""
+    specs: dict[str, dict[str, Any]] = {}
+    for row in plan_network(shapes(), Goal(a=OPERANDS, b=OPERANDS, chunk=chunk, rounding=rounding)).rows:
+        acc = row.plan.chosen.acc
+        assert isinstance(acc, FloatFormat)
+        if row.gemm.kind in kinds:
+            acc = replace(acc, man_bits=max(1, acc.man_bits - fewer))
+        spec = MacSpec(a=OPERANDS, b=OPERANDS, acc=acc, chunk=row.plan.chosen.chunk, rounding=rounding)
+        specs.setdefault(row.layer, {})[row.gemm.kind] = spec
+    return {name: nn.Arithmetic(**each) for name, each in specs.items()}
+
+
+def run(images: Images, arithmetic: Any, seed: int, epochs: int) -> dict[str, Any]:
+    """Train once."""
+    model = network(seed)
+    if arithmetic is not None:
+        nn.convert(model, arithmetic)
+    optimizer = nn.Optimizer(model, lambda p: torch.optim.Adam(p, lr=LEARNING_RATE))
+    curve = train(model, optimizer, images, epochs=epochs, batch=BATCH, seed=seed)
+    return {**asdict(curve), "accuracy": curve.accuracies[-1], "loss": curve.losses[-1]}
+
+
+def main() -> None:
+    """Train with each accumulator, print a table and draw accuracies."""
+    given = options(__doc__ or "")
+    images = load_images(given.data)
+    images = images.first(256, 200) if given.quick else images.first(given.images or 8000, 4000)
+    epochs = 1 if given.quick else 2
+    record = Record(given.output / f"training_widths{'_quick' if given.quick else ''}.json")
+    wide = nn.Arithmetic.of(MacSpec(a=OPERANDS, b=OPERANDS, acc="fp32"))
+    kinds: list[tuple[str, Any]] = [("float32", None), (f"{OPERANDS} into fp32", wide)]
+    bits = (0, 3) if given.quick else (0, 1, 2, 3)
+    for rounding in ("rne",) if given.quick else ("rne", "rtz"):
+        for chunk in (None, 64):
+            label = f"{rounding}, {'no chunks' if chunk is None else f'chunks of {chunk}'}"
+            kinds += [(f"{label}, {n} fewer", planned(chunk, rounding, n, KINDS)) for n in bits]
+            if rounding == "rne" and not given.quick:
+                kinds += [(f"{label}, 3 fewer {kind}", planned(chunk, rounding, 3, [kind])) for kind in KINDS]
+    kinds = kinds[:1] + [each for each in kinds[1:] if given.only in each[0]]
+    rows: list[list[str]] = []
+    lines: dict[str, list[list[float]]] = {}
+    base: list[float] = []
+    for name, arithmetic in kinds:
+        runs = [
+            record.run(
+                f"{images.name} {name} seed {seed}",
+                partial(run, images, arithmetic, seed, epochs),
+            )
+            for seed in seeds_of(given)
+        ]
+        base = base or [each["accuracy"] for each in runs]
+        (right, of_right), (loss, of_loss) = (spread([each[key] for each in runs]) for key in ("accuracy", "loss"))
+        away = (right - spread(base)[0]) / max(spread(base)[1], 1e-9)
+        widths = "" if not isinstance(arithmetic, dict) else mantissas(arithmetic)
+        below = f"{away:+.1f}" if given.seeds > 1 else ""
+        rows.append([name, widths, f"{right:.1%} ± {of_right:.1%}", below, f"{loss:.3f} ± {of_loss:.3f}"])
+        curve, _, fewer = name.rpartition(", ")
+        if fewer.endswith("fewer"):
+            lines.setdefault(curve, []).append([each["accuracy"] for each in runs])
+    table(
+        f"{images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds",
+        ["accumulators", "mantissa bits of each layer's GEMMs", "right", "in deviations of float32", "loss"],
+        rows,
+    )
+    drawn = {
+        name: (list(bits[: len(values)]), list(map(list, zip(*values, strict=True)))) for name, values in lines.items()
+    }
+    plot(
+        given.output / "training_widths.svg",
+        "Accumulators narrower than planned",
+        ("bits fewer than planned", "right"),
+        drawn,
+    )
+
+
+def mantissas(arithmetic: dict[str, nn.Arithmetic]) -> str:
+    """Return the mantissa bits of each layer's accumulators: forward/backward/gradient."""
+    return " ".join(
+        "/".join("-" if (spec := each.spec(kind)) is None else str(spec.acc).partition("m")[2] for kind in KINDS)
+        for each in arithmetic.values()
+    )
+
+
+if __name__ == "__main__":
+    run_experiment(main)

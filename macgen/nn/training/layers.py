@@ -1,0 +1,190 @@
+"""Layers of torch whose matrix products are computed on an arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from macgen.errors import MacgenError, shown
+from macgen.nn.training.counters import Watch
+from macgen.nn.training.gemms import LayerGemms, Multiplied, Native
+from macgen.nn.training.operations import Convolution, RowsTimesWeights
+from macgen.nn.training.rules import Arithmetic
+from macgen.spec import MacSpec
+
+Given = MacSpec | Arithmetic
+
+_ROWS = RowsTimesWeights()
+_ROWS_IN_FLOAT = Native(
+    forward=lambda x, w: x @ w.T,
+    backward=lambda g, x, w: g @ w,
+    gradient=lambda g, x, w: g.T @ x,
+)
+
+
+class Linear(torch.nn.Linear):
+    """`torch.nn.Linear` on an arithmetic; the bias is added in the type of its values, float32 as a rule.
+
+    Parameters:
+        in_features, out_features, bias, device, dtype: as of `torch.nn.Linear`.
+        arithmetic: a spec for all three GEMMs, or an `Arithmetic`.
+        name: of the layer in sentences and counters.
+
+    Raises:
+        MacgenError: the arithmetic is none.
+    """
+
+    gemms: LayerGemms
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        arithmetic: Given,
+        name: str = "Linear",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device, dtype)
+        self.gemms = LayerGemms(name, Arithmetic.of(arithmetic), Watch(), 0)
+
+    def forward(self, x: Any) -> Any:
+        """Return the outputs (..., out_features) of inputs (..., in_features)."""
+        y = _product(x.reshape(-1, x.shape[-1]), self.weight, self.gemms)
+        y = y.reshape(*x.shape[:-1], self.out_features)
+        return y if self.bias is None else y + self.bias
+
+
+class _Convolved:
+    """What Conv1d and Conv2d share; a mixin before torch's class."""
+
+    gemms: LayerGemms
+
+    def _on_arithmetic(self, arithmetic: Given, name: str) -> None:
+        self.gemms = LayerGemms(name, Arithmetic.of(arithmetic), Watch(), 0)
+
+    def forward(self: Any, x: Any) -> Any:
+        """Return the outputs (N, out_channels, ...) of inputs (N, in_channels, ...), or of one example."""
+        single = x.dim() == len(self.kernel_size) + 1
+        x = x.unsqueeze(0) if single else x
+        pads = _pads(self)
+        if self.padding_mode != "zeros":
+            around = [size for pair in reversed(pads) for size in pair]
+            x, pads = functional.pad(x, around, mode=self.padding_mode), ((0, 0),) * len(pads)
+        operation = Convolution(tuple(self.stride), pads, tuple(self.dilation), self.groups, f"layer {self.gemms.name}")
+        y = Multiplied.apply(x, self.weight, self.gemms, operation, _native_convolution(self, pads))
+        if self.bias is not None:
+            y = y + self.bias.reshape(-1, *[1] * len(pads))
+        return y.squeeze(0) if single else y
+
+
+class Conv1d(_Convolved, torch.nn.Conv1d):
+    """`torch.nn.Conv1d` on an arithmetic; the bias is added in the type of its values, float32 as a rule.
+
+    Parameters:
+        arithmetic: a spec for all three GEMMs, or an `Arithmetic`.
+        name: of the layer in sentences and counters.
+        args, options: as of `torch.nn.Conv1d`.
+
+    Raises:
+        MacgenError: the arithmetic is none.
+    """
+
+    def __init__(self, *args: Any, arithmetic: Given, name: str = "Conv1d", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._on_arithmetic(arithmetic, name)
+
+
+class Conv2d(_Convolved, torch.nn.Conv2d):
+    """`torch.nn.Conv2d` on an arithmetic; the bias is added in the type of its values, float32 as a rule.
+
+    Parameters:
+        arithmetic: a spec for all three GEMMs, or an `Arithmetic`.
+        name: of the layer in sentences and counters.
+        args, options: as of `torch.nn.Conv2d`.
+
+    Raises:
+        MacgenError: the arithmetic is none.
+    """
+
+    def __init__(self, *args: Any, arithmetic: Given, name: str = "Conv2d", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._on_arithmetic(arithmetic, name)
+
+
+def matmul(a: Any, b: Any, arithmetic: Given, *, name: str = "matmul") -> Any:
+    """Return the product of tensors on an arithmetic: both are activations, such as those of attention.
+
+    Both gradients are backward GEMMs: the `backward` spec computes them, its operand `a` is the gradient of the result.
+
+    Parameters:
+        a: (..., M, K).
+        b: (..., K, N), with the same or broadcast dimensions in front.
+        arithmetic: a spec for all GEMMs, or an `Arithmetic`.
+        name: of the product in sentences.
+
+    Raises:
+        MacgenError: the shapes do not fit, or the arithmetic is none.
+    """
+    if min(a.dim(), b.dim()) < 2 or a.shape[-1] != b.shape[-2]:
+        raise MacgenError(
+            f"a has the shape {tuple(a.shape)} and b {tuple(b.shape)}; accepted are (..., M, K) and (..., K, N)"
+        )
+    gemms = LayerGemms(name, Arithmetic.of(arithmetic), Watch(), 0, specs=("forward", "backward", "backward"))
+    try:
+        front = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except RuntimeError:
+        raise MacgenError(
+            f"a has the shape {shown(tuple(a.shape))} and b {shown(tuple(b.shape))}, whose dimensions in front differ; "
+            f"accepted are equal ones, or 1"
+        ) from None
+    left, right = a.expand(*front, *a.shape[-2:]), b.expand(*front, *b.shape[-2:])
+    rows, columns = left.reshape(-1, *a.shape[-2:]), right.reshape(-1, *b.shape[-2:])
+    each = [_product(x, y.T, gemms) for x, y in zip(rows, columns, strict=True)]
+    return torch.stack(each).reshape(*front, a.shape[-2], b.shape[-1])
+
+
+def _product(x: Any, w: Any, gemms: LayerGemms) -> Any:
+    return Multiplied.apply(x, w, gemms, _ROWS, _ROWS_IN_FLOAT)
+
+
+def _pads(layer: Any) -> tuple[tuple[int, int], ...]:
+    """Return the zeros before and after, of each dimension."""
+    if layer.padding == "valid":
+        return ((0, 0),) * len(layer.kernel_size)
+    if layer.padding == "same":
+        totals = [dilation * (taps - 1) for dilation, taps in zip(layer.dilation, layer.kernel_size, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    return tuple((size, size) for size in layer.padding)
+
+
+def _native_convolution(layer: Any, pads: tuple[tuple[int, int], ...]) -> Native:
+    """Return the same convolution as torch computes it."""
+    rank = len(pads)
+    function = (functional.conv1d, functional.conv2d)[rank - 1]
+    of_input = (torch.nn.grad.conv1d_input, torch.nn.grad.conv2d_input)[rank - 1]
+    of_weight = (torch.nn.grad.conv1d_weight, torch.nn.grad.conv2d_weight)[rank - 1]
+    even = all(before == after for before, after in pads)
+    around = [size for pair in reversed(pads) for size in pair]
+    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
+    options["padding"] = tuple(before for before, _ in pads) if even else 0
+
+    def padded(x: Any) -> Any:
+        return x if even else functional.pad(x, around)
+
+    def backward(g: Any, x: Any, w: Any) -> Any:
+        of_padded = of_input(padded(x).shape, w, g, **options)
+        if even:
+            return of_padded
+        inside = tuple(slice(before, before + size) for (before, _), size in zip(pads, x.shape[2:], strict=True))
+        return of_padded[(slice(None), slice(None), *inside)]
+
+    return Native(
+        forward=lambda x, w: function(padded(x), w, **options),
+        backward=backward,
+        gradient=lambda g, x, w: of_weight(padded(x), w.shape, g, **options),
+    )

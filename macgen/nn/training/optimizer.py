@@ -1,0 +1,232 @@
+"""Updates of weights on a format of their own, and scaled losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_real, shown
+from macgen.nn.random_source import RandomSource
+from macgen.nn.scaling import ends
+from macgen.nn.training.convert import watches
+from macgen.numerics import Format, Rounding, as_format
+from macgen.numerics.at_random import check_random_bits, quantize_at_random
+
+Array = NDArray[Any]
+
+GROWTH_STEPS = 2000
+"""Steps without a gradient that is infinite or NaN after which a dynamic loss scale doubles."""
+
+_FIRST_DYNAMIC = 65536.0
+
+
+@dataclass
+class UpdateCounters:
+    """What became of a parameter's updates.
+
+    Attributes:
+        values: elements that were updated.
+        stalled: those that stayed as they were, though the step was not 0: it was lost to rounding.
+        saturated: those that the step took beyond the format.
+    """
+
+    values: int = 0
+    stalled: int = 0
+    saturated: int = 0
+
+
+class Optimizer:
+    """An optimizer of torch's on a master copy of the weights, in a format of its own.
+
+    The optimizer works in float64 on the master copy; each new weight is rounded to the format once, and the model gets
+    it. So the step itself is exact, and only where it arrives is as narrow as asked. Without a format the optimizer
+    works on the model's own parameters.
+
+    Parameters:
+        model: a `torch.nn.Module`. With a format, its parameters are rounded to nearest at once.
+        make: makes the optimizer of parameters, such as `lambda p: torch.optim.SGD(p, lr=0.1)`.
+        master: the format of the weights, or its string; None: as the parameters are.
+        rounding: of the new weights: `rne`, `rtz`, `floor` or `stochastic:r`.
+        loss_scale: what losses are multiplied by, and gradients divided by again; a positive number, or `dynamic`: it
+            halves, and the step is left out, where a gradient is infinite or NaN, and doubles after 2000 steps without.
+        seed: of the random numbers.
+
+    Attributes:
+        inner: torch's optimizer, which schedulers of learning rates take.
+        loss_scale: as it is now.
+        updates: what became of the updates, by parameter's name; only with a format.
+
+    Raises:
+        MacgenError: an argument is refused.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        make: Callable[[list[Any]], Any],
+        *,
+        master: Format | str | None = None,
+        rounding: Rounding | str = "rne",
+        loss_scale: float | str = 1.0,
+        seed: int = 0,
+    ) -> None:
+        check_type("model", model, torch.nn.Module, "a torch.nn.Module")
+        self._model = model
+        self._named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self._format = None if master is None else as_format("master", master)
+        self._rounding = Rounding(rounding)
+        check_choice("rounding", str(self._rounding.kind), ("rne", "rtz", "floor", "stochastic"))
+        self._source = None
+        if self._format is None and str(self._rounding) != "rne":
+            raise MacgenError(f"rounding {str(self._rounding)!r} does not go with master None; accepted is a format")
+        if self._format is not None and self._rounding.random_bits:
+            check_random_bits(self._format, self._rounding.random_bits)
+            self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0))
+        self._dynamic, self.loss_scale = _loss_scale(loss_scale)
+        self._sound_steps = 0
+        self.updates = {name: UpdateCounters() for name, _ in self._named} if self._format is not None else {}
+        self._masters = [p for _, p in self._named]
+        if self._format is not None:
+            self._masters = [torch.from_numpy(self._nearest(_values(p))) for _, p in self._named]
+            self._give()
+        self.inner = make(list(self._masters))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for _, parameter in self._named:
+            parameter.grad = None
+
+    def backward(self, loss: Any) -> None:
+        """Compute the gradients of a loss, scaled."""
+        (loss * self.loss_scale).backward()
+
+    def step(self) -> bool:
+        """Update the weights; the watch counts a step on.
+
+        Returns:
+            Whether the step was taken: with a dynamic loss scale it is not where a gradient is infinite or NaN.
+
+        Raises:
+            MacgenError: with a fixed loss scale, a gradient is infinite or NaN; the sentence names the layer and the
+                counter that exploded first.
+        """
+        wrong = next((name for name, p in self._named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
+        if wrong is None:
+            self._update()
+            self._sound_steps += 1
+            if self._dynamic and self._sound_steps % GROWTH_STEPS == 0:
+                self.loss_scale *= 2
+        elif not self._dynamic:
+            watch = next(iter(watches(self._model)), None)
+            where = "" if watch is None else f" in step {watch.step}; {watch.reason()}"
+            raise MacgenError(f"gradient of {shown(wrong)} is infinite or NaN{where}")
+        else:
+            self.loss_scale, self._sound_steps = self.loss_scale / 2, 0
+        for watch in watches(self._model):
+            watch.step += 1
+            if wrong is not None:
+                watch.first = None  # it was dealt with
+        return wrong is None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a run needs to go on: torch's state, the master copy, scale, register and counters."""
+        return {
+            "inner": self.inner.state_dict(),
+            "masters": None if self._format is None else [master.clone() for master in self._masters],
+            "loss_scale": self.loss_scale,
+            "sound_steps": self._sound_steps,
+            "register": None if self._source is None else self._source.state,
+            "updates": {name: asdict(each) for name, each in self.updates.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            MacgenError: it is of an optimizer of other parameters, or without a master copy where this one has one.
+        """
+        given = state["masters"]
+        mine = None if self._format is None else [tuple(master.shape) for master in self._masters]
+        if (None if given is None else [tuple(master.shape) for master in given]) != mine:
+            raise MacgenError("state is of an optimizer of other parameters or master copies; accepted is its own")
+        if given is not None:
+            with torch.no_grad():
+                for master, kept in zip(self._masters, given, strict=True):
+                    master.copy_(kept)
+            self._give()
+        self.inner.load_state_dict(state["inner"])
+        self.loss_scale, self._sound_steps = state["loss_scale"], state["sound_steps"]
+        if self._source is not None:
+            self._source.state = state["register"]
+        self.updates = {name: UpdateCounters(**each) for name, each in state["updates"].items()}
+
+    # -- one update ------------------------------------------------------------------------------------------------
+
+    def _update(self) -> None:
+        if self._format is None:
+            if self.loss_scale != 1:
+                with torch.no_grad():
+                    for _, parameter in self._named:
+                        if parameter.grad is not None:
+                            parameter.grad /= self.loss_scale
+            self.inner.step()
+            return
+        before = []
+        for master, (_, parameter) in zip(self._masters, self._named, strict=True):
+            gradient = parameter.grad
+            master.grad = None if gradient is None else gradient.detach().double().cpu() / self.loss_scale
+            before.append(master.numpy().copy())
+        self.inner.step()
+        for master, old, (name, parameter) in zip(self._masters, before, self._named, strict=True):
+            if parameter.grad is not None:
+                wanted = master.numpy()
+                self._count(name, old, wanted, new := self._rounded(wanted))
+                wanted[...] = new
+        self._give()
+
+    def _rounded(self, x: Array) -> Array:
+        assert self._format is not None
+        if self._source is not None:
+            numbers = self._source.take(x.size).reshape(x.shape)
+            return quantize_at_random(self._format, x, self._source.bits, numbers)
+        return np.asarray(self._format.quantize(_clipped(self._format, x), str(self._rounding)))  # type: ignore[arg-type]
+
+    def _nearest(self, x: Array) -> Array:
+        assert self._format is not None
+        return np.array(self._format.quantize(_clipped(self._format, x)))
+
+    def _count(self, name: str, old: Array, wanted: Array, new: Array) -> None:
+        assert self._format is not None
+        least, most = ends(self._format)
+        counters = self.updates[name]
+        counters.values += old.size
+        counters.stalled += int(np.count_nonzero((new == old) & (wanted != old)))
+        counters.saturated += int(np.count_nonzero(wanted > most) + np.count_nonzero(wanted < least))
+
+    def _give(self) -> None:
+        """Copy the masters into the model."""
+        with torch.no_grad():
+            for master, (_, parameter) in zip(self._masters, self._named, strict=True):
+                parameter.copy_(master)
+
+
+def _values(parameter: Any) -> Array:
+    return np.asarray(parameter.detach().double().cpu().numpy())
+
+
+def _clipped(fmt: Format, x: Array) -> Array:
+    least, most = ends(fmt)
+    return np.clip(x, least, most)
+
+
+def _loss_scale(given: float | str) -> tuple[bool, float]:
+    if isinstance(given, str) and given == "dynamic":
+        return True, _FIRST_DYNAMIC
+    if not is_real(given) or not 0 < float(given) < float("inf"):
+        raise MacgenError(f"loss_scale {shown(given)} is neither a positive number nor dynamic")
+    return False, float(given)
