@@ -117,6 +117,11 @@ class CompressSpec:
         return self.index_bits + self.lanes + (self.lanes if self.lanes > 1 else 0) + 1
 
     @property
+    def word_bits(self) -> int:
+        """Bits that are buffered of an element: its code, the magnitude that decides, and its overflow."""
+        return 2 * self.width + 2
+
+    @property
     def sum_bits(self) -> int:
         """Bits of a sum over all learners."""
         return (self.learners << self.width - 1).bit_length() + 1
