@@ -58,7 +58,8 @@ if TYPE_CHECKING:
 @click.option(
     "--formal",
     is_flag=True,
-    help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time.",
+    help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time; of a "
+    "unit that compresses gradients that nothing is lost.",
 )
 @click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
