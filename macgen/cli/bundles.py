@@ -27,3 +27,10 @@ def look_at(directory: Path, trust: bool) -> "OpenBundle":
     for note in opened.notes:
         click.echo(f"macgen: note: {note}", file=sys.stderr)
     return opened
+
+
+def holds_unit(opened: "OpenBundle") -> bool:
+    """Return whether a bundle holds a unit that compresses gradients, and no array."""
+    from macgen.compress.spec import CompressSpec
+
+    return isinstance(opened.manifest.subject, CompressSpec)
