@@ -27,7 +27,7 @@ SPECS = {
 everything = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
-@pytest.mark.thinned("lanes", "one", "sender")
+@pytest.mark.thinned("lanes", "one")
 @everything
 def test_lint_has_nothing_to_say(spec, tmp_path):
     text = verilog_of(spec, "dut")
@@ -107,7 +107,7 @@ MUTANTS = {
 }
 
 
-@pytest.mark.thinned("ties are not sent", "beats are lost")
+@pytest.mark.thinned("beats are lost")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_wrong_units_are_found(name, tmp_path):
     spec = SPECS["lanes"]
