@@ -122,7 +122,10 @@ class Learner:
         Raises:
             MacgenError: one is NaN or infinite, or their shape is not the layer's.
         """
-        real = plain_array("gradients", gradients).astype(np.float64)
+        array = plain_array("gradients", gradients)
+        if array.dtype.kind not in "fiu":
+            raise MacgenError(f"gradients are of type {array.dtype}; accepted are real numbers")
+        real = array.astype(np.float64)
         if not np.isfinite(real).all():
             place, value = first_index_text(real, ~np.isfinite(real))
             raise MacgenError(f"gradients{place} is {value}; accepted are finite numbers")

@@ -63,6 +63,9 @@ def test_refused_gradients(gradients, sentence):
     assert str(error.value).startswith(sentence)
     with pytest.raises(MacgenError, match="accepted are finite numbers"):
         Learner(SPEC, 1).step_real([float("nan")])
+    for others in (["a"], [1j], [True]):
+        with pytest.raises(MacgenError, match="accepted are real numbers"):
+            Learner(SPEC, 1).step_real(others)
 
 
 @pytest.mark.parametrize("shape", [0, (), "wide", (2, -1)])
