@@ -20,7 +20,21 @@ TYPE_CHECKING = False  # type checkers know it by its name; `typing` would take 
 if TYPE_CHECKING:
     from typing import Any
 
-    from macgen import bundle, cost, emulate, golden, network, nn, numerics, prove, rtl, simulate, system, width
+    from macgen import (
+        bundle,
+        compress,
+        cost,
+        emulate,
+        golden,
+        network,
+        nn,
+        numerics,
+        prove,
+        rtl,
+        simulate,
+        system,
+        width,
+    )
     from macgen.bundle.bundle import Bundle, build
     from macgen.catalogue import presets
     from macgen.cost.estimate import report
@@ -45,6 +59,7 @@ _HOMES = {
 }
 _MODULES = (
     "bundle",
+    "compress",
     "cost",
     "emulate",
     "golden",
@@ -67,6 +82,7 @@ __all__ = [
     "ToolError",
     "build",
     "bundle",
+    "compress",
     "cost",
     "emulate",
     "golden",

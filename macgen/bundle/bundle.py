@@ -9,9 +9,9 @@ from macgen.bundle.manifest import MANIFEST, Manifest
 from macgen.bundle.names import check_name
 from macgen.bundle.opening import digest
 from macgen.bundle.replacing import Place
+from macgen.bundle.subject import Subject, check_subject
 from macgen.bundle.target import Target
 from macgen.errors import MacgenError, check_flag, check_path, shown, shown_path
-from macgen.spec import MacSpec, check_spec
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Bundle:
 
 
 def build(
-    spec: MacSpec,
+    spec: Subject,
     directory: str | os.PathLike[str],
     *,
     name: str | None = None,
@@ -44,7 +44,7 @@ def build(
     clock_mhz: float | None = None,
     io_share: float | None = None,
 ) -> Bundle:
-    """Generate an array and write its bundle.
+    """Generate an array, or a unit that compresses gradients, and write its bundle.
 
     Everything is written into a temporary directory beside the target, which is then renamed, or with `force` exchanged
     with the old bundle. So at every moment, even if the process is killed, the final name has nothing, the old bundle
@@ -55,7 +55,7 @@ def build(
     aside first. A kill in the very moment between leaves it there, and the next build of this name moves it back first.
 
     Parameters:
-        spec: the array.
+        spec: a MacSpec or a CompressSpec.
         directory: where the bundle goes; missing parents are made.
         name: of the top module; default: the directory's.
         force: replace an existing bundle. Its files go, changed ones too; with any other file in its directory the
@@ -72,7 +72,7 @@ def build(
         MacgenError: the name is refused, the directory exists or cannot be written.
         ToolError: Yosys failed.
     """
-    check_spec(spec)
+    check_subject(spec)
     target, force = check_path("output", directory), check_flag("force", force)
     name = check_name(target.name if name is None else name)
     handed_over = _target_of(clock_mhz, io_share)

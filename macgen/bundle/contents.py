@@ -5,17 +5,17 @@ from functools import lru_cache
 from macgen.bundle.constraints import constraint_files
 from macgen.bundle.fusesoc import core_file
 from macgen.bundle.manifest import Manifest
+from macgen.bundle.subject import Subject
 from macgen.bundle.verilog import to_verilog
-from macgen.spec import MacSpec
 
 _REMEMBERED = 32
 """Arrays whose Verilog is kept in memory: who builds a bundle often verifies and prices it, too."""
 
 
 @lru_cache(_REMEMBERED)
-def verilog_of(spec: MacSpec, name: str) -> str:
+def verilog_of(subject: Subject, name: str) -> str:
     """Return what `to_verilog` does, without generating it again."""
-    return to_verilog(spec, name)
+    return to_verilog(subject, name)
 
 
 def texts(manifest: Manifest) -> dict[str, str]:
@@ -26,7 +26,7 @@ def texts(manifest: Manifest) -> dict[str, str]:
         ToolError: Yosys failed.
     """
     name = manifest.name
-    verilog = {manifest.verilog: verilog_of(manifest.spec, name)}
+    verilog = {manifest.verilog: verilog_of(manifest.subject, name)}
     inputs, outputs = (
         [(port.name, port.width) for port in manifest.ports if port.direction == direction]
         for direction in ("input", "output")

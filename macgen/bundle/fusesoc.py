@@ -66,7 +66,7 @@ def core_file(manifest: Manifest) -> str:
     return _CORE.format(
         name=manifest.name,
         version=manifest.tools["macgen"],
-        description=describe(manifest.spec),
+        description=describe(manifest.subject),
         verilog=manifest.verilog,
         config="" if manifest.target is None else f"\n      - {CONFIG}: {{file_type: user}}",
     )

@@ -8,15 +8,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from amaranth.lib.wiring import In
-
 from macgen.bundle.constraints import CONFIG, constraint_paths
 from macgen.bundle.names import check_name
-from macgen.bundle.streams import streams_of
+from macgen.bundle.subject import Port, Subject, outside_of, subject_from
 from macgen.bundle.target import Target
 from macgen.errors import MacgenError, check_path, shown, shown_path
-from macgen.rtl import Design
-from macgen.rtl.axi_layout import top_signature
 from macgen.spec import MacSpec, object_of_distinct_keys
 from macgen.version import __version__
 
@@ -35,24 +31,16 @@ _OPTIONAL = ("enable", "target")
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
-    """A port of the top module."""
-
-    name: str
-    direction: str
-    width: int
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """A bundle's description.
 
     Attributes:
         name: of the array; also the top module's.
         verilog: path of the Verilog in the bundle.
-        spec: the array.
+        subject: what it holds, an array or a unit that compresses gradients; `spec` in the file.
         latency: cycles from the one in which a tile's last beat is taken to the first one with its results; with
-            AXI4-Stream ports at least so many, as the array may take it from its register slice later.
+            AXI4-Stream ports at least so many, as the array may take it from its register slice later. Of a compressor,
+            cycles from a bin's last beat to the first one with what is kept of it.
         ports: of the top module.
         streams: per stream, the ports of its members, its lanes and the bits of one; where a step takes several
             products, how many codes of so many bits a beat has for each lane of an operand; likewise of scales, where
@@ -67,7 +55,7 @@ class Manifest:
 
     name: str
     verilog: str
-    spec: MacSpec
+    subject: Subject
     latency: int
     ports: tuple[Port, ...]
     streams: dict[str, dict[str, Any]]
@@ -83,31 +71,41 @@ class Manifest:
         """Name of the top module."""
         return self.name
 
+    @property
+    def spec(self) -> MacSpec:
+        """The array.
+
+        Raises:
+            MacgenError: the bundle holds none.
+        """
+        if not isinstance(self.subject, MacSpec):
+            raise MacgenError(
+                f"bundle {self.name} holds no array ({self.subject}); accepted is what macgen build writes"
+            )
+        return self.subject
+
     @classmethod
-    def of(cls, spec: MacSpec, name: str, target: Target | None = None) -> Self:
-        """Return the description of an array, without files."""
-        design = Design(spec)
-        ports = [Port(port, "input", 1) for port in design.clocking.ports]
-        for port, member in top_signature(design).members.items():
-            ports.append(Port(port, "input" if member.flow == In else "output", member.shape))
+    def of(cls, subject: Subject, name: str, target: Target | None = None) -> Self:
+        """Return the description of what a bundle is to hold, without files."""
+        outside = outside_of(subject)
         return cls(
             name=name,
             verilog=f"rtl/{name}.v",
-            spec=spec,
-            latency=design.port_latency,
-            ports=tuple(ports),
-            streams=streams_of(design),
+            subject=subject,
+            latency=outside.latency,
+            ports=outside.ports,
+            streams=outside.streams,
             tools=versions(),
-            clock=design.clocking.clock,
-            reset=design.clocking.reset,
-            enable=design.clocking.enable,
+            clock=outside.clocking.clock,
+            reset=outside.clocking.reset,
+            enable=outside.clocking.enable,
             target=target,
         )
 
     def to_json(self) -> str:
         """Return the text of manifest.json."""
-        values = {"schema": SCHEMA, **{item.name: getattr(self, item.name) for item in fields(self)}}
-        values |= {"top": self.top, "spec": self.spec.to_dict(), "ports": [asdict(port) for port in self.ports]}
+        values = {"schema": SCHEMA, **{_key(item.name): getattr(self, item.name) for item in fields(self)}}
+        values |= {"top": self.top, "spec": self.subject.to_dict(), "ports": [asdict(port) for port in self.ports]}
         values["target"] = None if self.target is None else asdict(self.target)
         for key in _OPTIONAL:
             if values[key] is None:
@@ -128,14 +126,14 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise MacgenError(f"manifest is not valid JSON ({error}); accepted is what macgen build writes") from None
         _check_schema(values)
-        spec = MacSpec.from_dict(values.get("spec"))
+        subject = subject_from(values.get("spec"))
         name = check_name(values.get("name"))
         files = values.get("files")
         if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
             raise MacgenError("manifest has no object of strings under 'files'; accepted is what macgen build writes")
         # All else follows from spec, name and target: what stands there must be that.
         target = _target(values.get("target"))
-        expected = cls.of(spec, name, target)
+        expected = cls.of(subject, name, target)
         tools = values.get("tools")
         if not isinstance(tools, dict) or not all(isinstance(item, str) for item in tools.values()):
             raise MacgenError("manifest has no object of strings under 'tools'; accepted is what macgen build writes")
@@ -159,6 +157,11 @@ class Manifest:
         return cls(
             **{**{item.name: getattr(expected, item.name) for item in fields(cls)}, "files": files, "tools": tools}
         )
+
+
+def _key(field: str) -> str:
+    """Return what a field of Manifest is called in the file."""
+    return "spec" if field == "subject" else field
 
 
 def _check_schema(values: Any) -> None:
@@ -240,7 +243,8 @@ def name_of_bundle(directory: Path) -> str | None:
     try:
         values = json.loads(_read(directory))
         name = check_name(values["name"])
-        known = values.keys() >= {"schema", "top", *(item.name for item in fields(Manifest))} - set(_OPTIONAL)
+        keys = {_key(item.name) for item in fields(Manifest)}
+        known = values.keys() >= {"schema", "top", *keys} - set(_OPTIONAL)
         return name if known and "macgen" in values["tools"] and values["verilog"] == f"rtl/{name}.v" else None
     except (OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
         return None

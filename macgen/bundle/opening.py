@@ -94,7 +94,7 @@ def _problem(opened: OpenBundle, changed: bool) -> str | None:
     manifest = opened.manifest
     if changed:
         return f"{_CHANGED} ({_HOW_KNOWN})"
-    if opened.verilog == verilog_of(manifest.spec, manifest.name).encode():
+    if opened.verilog == verilog_of(manifest.subject, manifest.name).encode():
         return None
     here = versions()
     others = [f"{tool} {version}" for tool, version in here.items() if manifest.tools.get(tool) != version]

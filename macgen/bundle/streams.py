@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from macgen.compress.spec import CompressSpec
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design
 from macgen.rtl.axi_layout import fields_of
@@ -57,3 +58,22 @@ def _fields(design: Design, stream: str) -> dict[str, int]:
     for fields in scale:
         found |= {"scale_field_bits": fields.field_bits, "scale_low": fields.low}
     return found
+
+
+def compress_streams_of(spec: CompressSpec) -> dict[str, dict[str, Any]]:
+    """Return the same of a unit that compresses gradients; of its learners' streams also how many there are."""
+    sent = ["index", *(["sent"] if spec.lanes > 1 else []), "sign", "end", "last", "scale"]
+    members: dict[str, tuple[list[str], int]] = {
+        "in": (["kept", "sent", "scale", "gradient", "last"], spec.width),
+        "kept": (["data", "sent", "overflow", "last"], spec.width),
+        "out": (sent, spec.index_bits),
+    }
+    if spec.learners:
+        members |= {"peer": (sent, spec.index_bits), "sum": (["data", "end", "last"], spec.sum_bits)}
+    streams: dict[str, dict[str, Any]] = {}
+    for stream, (names, bits) in members.items():
+        ports = {name: f"{stream}_{name}" for name in ("valid", "ready", *names)}
+        streams[stream] = {**ports, "lanes": spec.lanes, "lane_bits": bits}
+    if spec.learners:
+        streams["peer"]["learners"] = spec.learners
+    return streams

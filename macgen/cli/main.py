@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Compute how wide accumulators have to be, for a length, a network or an ONNX model.",
     "emulate": "Run an ONNX model on an arithmetic, bit for bit: accuracy, noise of each layer.",
     "build": "Generate an array: Verilog, constraints, manifest.",
+    "compress": "Generate a unit that compresses gradients with AdaComp.",
     "verify": "Simulate a built array and compare it with the golden model, bit for bit.",
     "report": "Synthesize a built array: area, depth, LUTs, power, next to an FP32 or int32 accumulator.",
     "system": "Show how a built array works through matrix products, or a network's layers.",

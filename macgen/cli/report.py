@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from macgen.cli.bundles import TRUST_HELP, look_at
+from macgen.cli.bundles import TRUST_HELP, holds_unit, look_at
 from macgen.cli.parameters import integer
 
 
@@ -71,6 +71,8 @@ def report(
     (int32 for integer operands). For the power estimate the synthesized netlist computes real tiles, its toggles are
     counted per net, and its results are compared with the golden model.
 
+    Of a unit that compresses gradients the two ends are priced, and its memory is left out.
+
     With --fpga the array gets registers round its ports, and is placed and routed by nextpnr, three times: LUTs,
     flip-flops, DSPs, block RAMs, the clock and where its worst path lies.
 
@@ -98,7 +100,11 @@ def report(
     from macgen.cost.estimate import report as make_report
     from macgen.presentation.cost_table import print_report
 
-    look_at(directory, trust)
+    if holds_unit(look_at(directory, trust)):
+        if data is not None or dont_use or len(liberty) > 1:
+            raise click.UsageError("--data, --dont-use and several --liberty go with arrays only")
+        _report_unit(directory, liberty[0] if liberty else None, clock_mhz, trust, as_json)
+        return
     with console.progress(f"Pricing {click.format_filename(directory)}") as stage:
         result = make_report(
             directory,
@@ -114,6 +120,23 @@ def report(
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
         print_report(result, console.output())
+
+
+def _report_unit(directory: Path, liberty: Path | None, clock_mhz: float | None, trust: bool, as_json: bool) -> None:
+    """Print what a unit that compresses gradients costs."""
+    import json
+
+    from macgen.cli import console
+    from macgen.cost.unit import DEFAULT_CLOCK_MHZ, report_unit
+    from macgen.presentation.unit_table import print_unit_report
+
+    with console.progress(f"Pricing {click.format_filename(directory)}") as stage:
+        clock = DEFAULT_CLOCK_MHZ if clock_mhz is None else clock_mhz
+        result = report_unit(directory, liberty=liberty, clock_mhz=clock, trust=trust, progress=stage)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        print_unit_report(result, console.output())
 
 
 def _report_fpga(

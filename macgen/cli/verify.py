@@ -58,7 +58,8 @@ if TYPE_CHECKING:
 @click.option(
     "--formal",
     is_flag=True,
-    help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time.",
+    help="Instead of streams, prove stream protocol, order of the sums, reset and range of the sums for all time; of a "
+    "unit that compresses gradients that nothing is lost.",
 )
 @click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -79,8 +80,8 @@ def verify(
 ) -> None:
     """Simulate the Verilog of a bundle and compare every result and flag with the golden model, bit for bit.
 
-    DIR is what `macgen build` wrote. Its Verilog is first compared with what macgen writes of its spec; other Verilog
-    may do anything when it runs, and is refused without --trust.
+    DIR is what `macgen build` or `macgen compress` wrote. Its Verilog is first compared with what macgen writes of its
+    spec; other Verilog may do anything when it runs, and is refused without --trust.
 
     Corner operands (zeros, subnormals, extremes, ties, cancellation, infinities, NaN), all chunk lengths and random
     operands run with random gaps and back-pressure. Exits with 1 when a result differs; the log then stays and is
@@ -229,7 +230,11 @@ def _print_tables(result: "VerifyResult") -> None:
     from macgen.presentation.tables import new_table, print_table
 
     out = console.output()
-    table = new_table("Simulator", "Tests", "Tiles", "Beats", "Cycles", "Compared", "Seconds", "Result")
+    unit = result.holds == "unit"
+    compared_with, values = ("definition", "values") if unit else ("golden model", "results and flags")
+    table = new_table(
+        "Simulator", "Tests", "Layers" if unit else "Tiles", "Beats", "Cycles", "Compared", "Seconds", "Result"
+    )
     for run in result.runs:
         counts = [f"{count:,}" for count in (len(run.tests), run.tiles, run.beats, run.cycles, run.comparisons)]
         verdict = "equal" if run.passed else f"{len(run.failed)} failed"
@@ -242,8 +247,10 @@ def _print_tables(result: "VerifyResult") -> None:
             out.print(f"{run.simulator}: log {click.format_filename(run.log)}")
     for note in result.notes:
         out.print(f"Note: {note}")
-    compared = f"{result.comparisons:,} results and flags"
+    compared = f"{result.comparisons:,} {values}"
     if result.passed:
-        out.print(f"Verified: {compared} equal the golden model (seed {result.seed}).")
+        out.print(f"Verified: {compared} equal the {compared_with} (seed {result.seed}).")
     else:
-        out.print(f"Failed: the array differs from the golden model ({compared} compared, seed {result.seed}).")
+        out.print(
+            f"Failed: the {result.holds} differs from the {compared_with} ({compared} compared, seed {result.seed})."
+        )

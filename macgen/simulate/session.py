@@ -14,10 +14,11 @@ from xml.etree import ElementTree
 
 from macgen import tools
 from macgen.bundle.opening import OpenBundle
+from macgen.bundle.subject import Subject
+from macgen.compress.spec import CompressSpec
 from macgen.errors import ToolError
 from macgen.share import share_directory
 from macgen.simulate.simulators import version_of
-from macgen.spec import MacSpec
 from macgen.spec_fields import Interface
 
 DEFAULT_TIMEOUT = 1800.0
@@ -47,7 +48,7 @@ class SimulatorRun:
         version: the simulator's.
         tests: what became of each test.
         comparisons: result codes and flags compared with the golden model.
-        tiles: tiles compared completely.
+        tiles: tiles compared completely; of a unit that compresses gradients, layers.
         beats: operand beats that the array took.
         cycles: clock cycles simulated.
         seconds: wall time, compile included.
@@ -75,13 +76,15 @@ class SimulatorRun:
         return not self.failed
 
 
-def testbench_of(spec: MacSpec) -> str:
-    """Return the test modules, separated by commas, that verify an array.
+def testbench_of(subject: Subject) -> str:
+    """Return the test modules, separated by commas, that verify what a bundle holds.
 
     Raises:
         ToolError: they need a package that is missing.
     """
-    if spec.interface != Interface.AXI_STREAM:
+    if isinstance(subject, CompressSpec):
+        return "sim.test_compress"
+    if subject.interface != Interface.AXI_STREAM:
         return "sim.test_mac"
     if importlib.util.find_spec("cocotbext") is None or importlib.util.find_spec("cocotbext.axi") is None:
         raise ToolError(

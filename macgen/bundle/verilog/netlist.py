@@ -3,7 +3,7 @@
 Read from `write_json`, which tells every cell's widths and signs. A bit is a number of the module's own, or "0" or "1".
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,13 +121,26 @@ class Netlist:
     live: set[Bit] = field(default_factory=set)
 
 
-def read_netlists(document: Mapping[str, Any]) -> list[Netlist]:
+def read_netlists(document: Mapping[str, Any], closed: Collection[str] = ()) -> list[Netlist]:
     """Return the modules of what `write_json` wrote, in its order.
+
+    Parameters:
+        document: it.
+        closed: modules that are not looked into: of them, their ports are read alone.
 
     Raises:
         ToolError: there is a cell of a kind that no source of ours makes.
     """
-    return [_read_module(name, module) for name, module in document["modules"].items()]
+    return [
+        _read_ports(name, module) if name in closed else _read_module(name, module)
+        for name, module in document["modules"].items()
+        if name.partition(".")[0] not in closed or name in closed
+    ]
+
+
+def _read_ports(name: str, module: Mapping[str, Any]) -> Netlist:
+    ports = module["ports"].items()
+    return Netlist(name, {port: Wire(port, tuple(item["bits"]), item["direction"]) for port, item in ports}, [], [], [])
 
 
 def _read_module(name: str, module: Mapping[str, Any]) -> Netlist:

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from macgen.bundle.verilog.expressions import PRIMARY, Constant, Reference
 from macgen.bundle.verilog.landmarks import NOWHERE, Place
-from macgen.bundle.verilog.layout import INDENT, commented, filled, remark, statement, wrapped
+from macgen.bundle.verilog.layout import INDENT, WIDTH, commented, filled, remark, statement, wrapped
 from macgen.bundle.verilog.module import Block, Declared, Definition, Description, Load, Part, runs
 from macgen.bundle.verilog.netlist import Bits, Wire
 from macgen.bundle.verilog.ports import PortGroup
@@ -176,8 +176,9 @@ class _Printer:
         values = {name: self.description.registers[name].initial for name in dict.fromkeys(loaded)}
         texts = [f"{name} = {value.text()};" for name, value in values.items() if value is not None]
         lines = wrapped(texts, INDENT * 2)
-        if len(lines) == 1:
-            yield f"{INDENT}initial begin {lines[0].strip()} end"
+        alone = f"{INDENT}initial begin {lines[0].strip()} end" if len(lines) == 1 else ""
+        if alone and len(alone) <= WIDTH:
+            yield alone
         elif lines:
             yield from (f"{INDENT}initial begin", *lines, f"{INDENT}end")
 

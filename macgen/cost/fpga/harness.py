@@ -7,7 +7,7 @@ timed begins and ends at a register.
 
 from collections.abc import Sequence
 
-from macgen.bundle.manifest import Port
+from macgen.bundle.subject import Port
 
 
 def harness_verilog(ports: Sequence[Port], clock: str, top: str, name: str) -> str:

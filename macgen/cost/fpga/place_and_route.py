@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from macgen import tools
-from macgen.bundle.manifest import Port
+from macgen.bundle.subject import Port
 from macgen.cost.fpga.harness import harness_verilog
 from macgen.cost.fpga.multiplier_registers import move_registers_into_multipliers
 from macgen.cost.fpga.parts import SPEED, Part, PlacedFamily, larger_part

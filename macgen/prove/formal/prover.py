@@ -12,17 +12,20 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from macgen import tools
+from macgen.bundle.manifest import Manifest
 from macgen.bundle.opening import open_bundle
+from macgen.compress.spec import CompressSpec
 from macgen.errors import ToolError, check_function, check_path
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.axi import axi_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
+from macgen.prove.formal.compress import compress_harnesses
 from macgen.prove.formal.harness import Harness, Property
 from macgen.prove.formal.pe import pe_harness
 from macgen.prove.formal.sequencer import sequencer_harness
@@ -52,7 +55,8 @@ class Proof:
     """One run of a solver.
 
     Attributes:
-        name: `PE`, `sequencer`, `operands`, `results`, `AXI4-Stream`, `bounds` or `totals`.
+        name: `PE`, `sequencer`, `operands`, `results`, `AXI4-Stream`, `bounds` or `totals`; of a unit that compresses
+            gradients `residue`, `element` or `way`.
         properties: what it proves, together.
         method: how, in words.
         depth: cycles: frames of the reachability proof, or length of the induction; of a counterexample, its length.
@@ -144,11 +148,7 @@ def formal(
     with tools.work_directory(workdir, "formal") as work:
         (work.path / "array.v").write_bytes(opened.verilog)
         modules = _modules(work.path, timeout)
-        design = Design(manifest.spec)
-        for make in HARNESSES:
-            harness = make(design, manifest.name, modules)
-            if harness is None:
-                continue
+        for harness in _harnesses(manifest, modules):
             progress(harness.name)
             place = work.path / harness.name
             place.mkdir()
@@ -172,6 +172,18 @@ def formal(
         notes=opened.notes,
         seconds=time.monotonic() - started,
     )
+
+
+def _harnesses(manifest: Manifest, modules: Mapping[str, Ports]) -> Iterator[Harness]:
+    """Yield the harnesses of the proofs of what a bundle holds, in order."""
+    if isinstance(manifest.subject, CompressSpec):
+        yield from compress_harnesses(manifest.subject, manifest.name, modules)
+        return
+    design = Design(manifest.subject)
+    for make in HARNESSES:
+        harness = make(design, manifest.name, modules)
+        if harness is not None:
+            yield harness
 
 
 def _modules(work: Path, timeout: float) -> dict[str, Ports]:

@@ -171,8 +171,10 @@ class Modules:
         """Add an Instance of a kind and return its ports."""
         module = f"{self.name}_{kind}"
         if kind not in self._texts:
-            text = self._texts[kind] = self._emit(make(), module, self.clocking.inner)
-            self._domain[kind] = tuple(port for port in ("clk", "rst", ENABLE) if _has_input(text, port))
+            component = make()
+            text = self._texts[kind] = self._emit(component, module, self.clocking.inner)
+            clocks = getattr(component, "clocks", ("clk", "rst", ENABLE))  # a memory takes no reset
+            self._domain[kind] = tuple(port for port in clocks if _has_input(text, port))
         ports = self.components[module].signature.create(path=(name,))
         connections: dict[str, Any] = {}
         for port, is_input, signal in ports_of(ports):
