@@ -18,6 +18,7 @@ from cocotb_tools import runner as cocotb_runner  # noqa: E402
 
 from macgen.bundle.manifest import load_manifest  # noqa: E402
 from macgen.bundle.opening import open_bundle  # noqa: E402
+from macgen.compress.spec import CompressSpec  # noqa: E402
 from macgen.errors import MacgenError  # noqa: E402
 from macgen.interrupts import run_program  # noqa: E402
 from macgen.lifetime import temporary_directory  # noqa: E402
@@ -54,11 +55,12 @@ hier_block -module "{row}"
 """
 
 
-def build_arguments(simulator: str, verilog: Path, spec: MacSpec, work: Path) -> list[str]:
+def build_arguments(simulator: str, verilog: Path, spec: MacSpec | CompressSpec, work: Path) -> list[str]:
     """Return the arguments of a simulator's build; a file that they name is written into a new directory."""
     arguments = [*BUILD_ARGUMENTS[simulator]]
     row = f"{verilog.stem}_row"
-    if simulator == "verilator" and spec.rows * spec.cols > SMALL_ARRAY and f"\nmodule {row} (" in verilog.read_text():
+    is_large = isinstance(spec, MacSpec) and spec.rows * spec.cols > SMALL_ARRAY
+    if simulator == "verilator" and is_large and f"\nmodule {row} (" in verilog.read_text():
         work.mkdir(parents=True, exist_ok=True)
         file = work / "rows.vlt"
         file.write_text(ROWS.format(row=row), encoding="utf-8")
@@ -107,7 +109,7 @@ def run(bundle: Path, simulator: str, work: Path, modules: str | None) -> int:
         runner.build(
             sources=[bundle / manifest.verilog],
             hdl_toplevel=manifest.top,
-            build_args=build_arguments(name, bundle / manifest.verilog, manifest.spec, work),
+            build_args=build_arguments(name, bundle / manifest.verilog, manifest.subject, work),
             build_dir=work / name,
             timescale=("1ns", "1ps"),
             always=True,
