@@ -106,9 +106,9 @@ def draw() -> Drawing:
     drawing.block(470, 310, 120, 50, "sum", "of sgn times S")
     drawing.register(690, 335)
     drawing.line([(20, 335), (240, 335)], colour=RESULT_COLOUR, width=3, arrow=True)
-    drawing.text(16, 322, "peer: of all learners", anchor="start", colour=RESULT_COLOUR)
+    drawing.text(16, 322, "peer: learners", anchor="start", colour=RESULT_COLOUR)
     drawing.line([(390, 335), (470, 335)], width=3, arrow=True)
     drawing.line([(590, 335), (683, 335)])
     drawing.line([(697, 335), (860, 335)], colour=A_COLOUR, arrow=True)
-    drawing.text(864, 327, "sum: every element", anchor="end", colour=A_COLOUR)
+    drawing.text(864, 327, "sum", anchor="end", colour=A_COLOUR)
     return drawing
