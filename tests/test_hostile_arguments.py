@@ -92,13 +92,14 @@ CALLS = [
     (golden.Model, {"spec": SPEC}),
     # emulate
     (emulate.matmul, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0], [2.0]], "threads": 2, "flags": True}),
-    (emulate.matmul, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0], [2.0]], "counts": True}),
+    (emulate.matmul, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0], [2.0]], "counts": True, "taken": 3}),
     (
         emulate.matmul,
         {"spec": SCALED, "A": [[1.0, 2.0]], "B": [[1.0], [2.0]], "A_scales": [[1.0]], "B_scales": [[2.0]]},
     ),
     (emulate.dots, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "threads": 2, "flags": True}),
-    (emulate.dots, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "counts": True}),
+    (emulate.dots, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "counts": True, "taken": 3}),
+    (emulate.numbers_taken, {"spec": SPEC, "rows": 2, "cols": 3, "length": 4}),
     (
         emulate.dots,
         {"spec": SCALED, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "A_scales": [[1.0]], "B_scales": [[2.0]]},
