@@ -6,6 +6,9 @@ from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum, LaneSumKind, Rounding
 from macgen.spec_fields import MAX_FUSED_BITS, MAX_SCALE_BLOCK, Scale, ScalePlace
 
+MAX_GROUP_TOP = 64
+"""Sums of groups are below at most this power of two; their scales alone align them, so it widens what is aligned."""
+
 
 def largest_product(a: Format, b: Format) -> tuple[Fraction, int]:
     """Return the largest finite magnitude of products of two formats, and the exponent of their grid."""
@@ -139,9 +142,16 @@ def _check_groups(*, lane_sum: LaneSum, a: Format, b: Format, place: ScalePlace,
                 f"lane_sum {lane_sum!r} does not go with {field} {fmt}, which has infinities or NaN; accepted are "
                 f"operands without"
             )
-    bits = exact_sum_bits(lane_sum.group, *largest_product(a, b))
+    largest, lsb_exponent = largest_product(a, b)
+    bits = exact_sum_bits(lane_sum.group, largest, lsb_exponent)
     if bits > MAX_FUSED_BITS:
         raise MacgenError(
             f"lane_sum {lane_sum!r} adds {lane_sum.group} products exactly, which takes {bits} bits; accepted are "
             f"formats with which it takes up to {MAX_FUSED_BITS}, or exponents:F"
+        )
+    top = bits + lsb_exponent  # the least power of two that all sums are below
+    if not 1 <= top <= MAX_GROUP_TOP:
+        raise MacgenError(
+            f"lane_sum {lane_sum!r} adds groups whose sums reach up to 2^{top}, so that their scales' exponents say "
+            f"too little of them; accepted are operands with which that is 2^1 to 2^{MAX_GROUP_TOP}"
         )

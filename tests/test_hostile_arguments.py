@@ -53,8 +53,9 @@ NETWORK = network.Network("mine", 2, (LAYER,))
 STATISTICS = network.OperandStatistics(0.5, -4.0, 4.0, 1.0, 1.0, "float32")
 MEASURED = network.Measurement(STATISTICS, STATISTICS)
 OUTLINE = automatic.Outline(
-    a="e5m2", b="e5m2", product=None, scale=None, outer=None, chunk=64, rounding="rne", lanes=1, lane_sum="fused"
-)
+    a="e5m2", b="e5m2", product=None, scale=None, scale_place="outer", outer=None, chunk=64, rounding="rne", lanes=1,
+    lane_sum="fused",
+)  # fmt: skip
 E5M2, INT8, E8M0 = parse_format("e5m2"), parse_format("int8"), ScaleFormat(8)
 PLANNED = network_plans.plan_length(100, GOAL)
 

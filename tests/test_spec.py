@@ -482,6 +482,15 @@ def test_groups_fit_their_scales_and_operands():
         "takes up to 256, or exponents:F",
         groups | {"a": "e8m7finite", "b": "e8m7finite", "acc": "e9m23"},
     )
+    # A group's sum is aligned by its scales alone: its operands must not move it far from them.
+    far = groups | {"lanes": 2, "lane_sum": "exponents:8/2"}
+    assert MacSpec(**far | {"a": "e2m1finite:bias=4", "b": "e2m1finite:bias=4"}).lane_sum.group == 2
+    for fmt, top in (("e2m1finite:bias=5", -1), ("e3m1finite:bias=-200", 417)):
+        refuses(
+            f"lane_sum 'exponents:8/2' adds groups whose sums reach up to 2^{top}, so that their scales' exponents say "
+            f"too little of them; accepted are operands with which that is 2^1 to 2^64",
+            far | {"a": fmt, "b": fmt, "acc": "e11m52"},
+        )
 
 
 CHOICES_OF_PAIRS = {

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from macgen.bundle.names import MAX_LENGTH, check_name
 from macgen.errors import MacgenError, capitalized, shown
-from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, as_format
+from macgen.numerics import MAX_MAN_BITS, FixedFormat, FloatFormat, Format, Overflow, as_format
 from macgen.numerics.fixed_format import MAX_WIDTH
 from macgen.spec import MacSpec
+from macgen.spec_accumulator import knows_overflow
 from macgen.spec_fields import Scale, check_operand, least_int_bits
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def resolve_spec(base: MacSpec, given: Mapping[str, Any]) -> MacSpec:
     if (subnormals := given.get("subnormals")) is not None:
         values["acc"] = _with_subnormals(values["acc"], subnormals, "acc" in given)
     acc = values["acc"]
-    if "overflow" not in given and not _overflow_fits(base.overflow, acc):
+    if "overflow" not in given and not knows_overflow(acc, Overflow(base.overflow)):
         values["overflow"] = "saturate"
     to_fixed = isinstance(acc, FixedFormat) and isinstance(base.acc, FloatFormat)
     if "chunk" not in given and to_fixed and values["scale"] is None and values["outer"] is None:

@@ -23,7 +23,7 @@ from macgen.errors import (
     is_real,
     shown,
 )
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
@@ -140,12 +140,21 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
     return spec.replace(
         acc=acc,
         product=None,
-        lane_sum=spec.lane_sum if spec.aligned_bits is None else f"aligned:{max(spec.aligned_bits, 24)}",
+        lane_sum=_wide(spec.lane_sum),
         outer=FloatFormat.parse("fp32") if to_float else None,
         overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
         rounding="rne" if spec.rounding.random_bits else spec.rounding,
         outer_rounding=None,
     )
+
+
+def _wide(lane_sum: LaneSum) -> str:
+    """Return a way to add lanes that keeps as many bits as FP32 has."""
+    bits = lane_sum.aligned_bits or lane_sum.exponent_bits or lane_sum.bulk_bits
+    if bits is None:
+        return lane_sum
+    group = f"/{lane_sum.group}" if lane_sum.group > 1 else ""
+    return f"{lane_sum.kind}:{max(bits, 24)}{group}"
 
 
 def report(

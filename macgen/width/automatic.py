@@ -16,13 +16,14 @@ class Outline:
 
     Attributes:
         chunk: products a chunk, `auto` where they are to be chosen.
-        a, b, product, scale, outer, rounding, lanes, lane_sum: see MacSpec.
+        a, b, product, scale, scale_place, outer, rounding, lanes, lane_sum: see MacSpec.
     """
 
     a: Format | str
     b: Format | str
     product: Format | str | None
     scale: Format | ScaleFormat | str | None
+    scale_place: str
     outer: Format | str | None
     chunk: int | Literal["auto"] | None
     rounding: str
@@ -90,7 +91,9 @@ def choose(outline: Outline, longest: Sum, *, acc: bool) -> Chosen:
 
 def beyond_theory(outline: Outline) -> Iterator[str]:
     """Yield, for each thing that the theory of widths does not know, a sentence (without its full stop)."""
-    if outline.scale is not None and outline.outer is None:
+    if outline.scale is not None and outline.scale_place == "lanes":
+        yield f"the width is that for sums without scales, but a step adds products scaled by {outline.scale}"
+    elif outline.scale is not None and outline.outer is None:
         yield (
             f"the width is that for sums without scales, but the outer accumulator takes those scaled by "
             f"{outline.scale}"

@@ -59,6 +59,8 @@ def test_the_baseline_is_the_same_array_with_32_bits(fields, acc, overflow):
         ({"acc": "e6m9", "product": "e6m5", "rounding": "rtz"}, {"acc": "fp32", "rounding": "rtz"}),
         ({"acc": "fix20.8", "outer": "e8m9", "outer_rounding": "stochastic:4"}, {"acc": "fp32"}),
         ({"acc": "e6m9", "out": "e4m3fn"}, {"acc": "fp32", "out": "e4m3fn"}),
+        ({"acc": "e8m13", "lane_sum": "exponents:13"}, {"acc": "fp32", "lane_sum": "exponents:24"}),
+        ({"acc": "e8m13", "lane_sum": "bulk:30"}, {"acc": "fp32", "lane_sum": "bulk:30"}),
         (
             {"a": "int4", "b": "int4", "acc": "int12", "scale": "e4m3fn", "outer": "e6m9"},
             {"a": "int4", "b": "int4", "acc": "int32", "scale": "e4m3fn", "outer": "fp32"},

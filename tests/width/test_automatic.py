@@ -9,8 +9,9 @@ from macgen.width.goal import Goal, Sum
 from macgen.width.planning import plan
 
 PLAIN = Outline(
-    a="e5m2", b="e5m2", product=None, scale=None, outer=None, chunk=64, rounding="rne", lanes=1, lane_sum="fused"
-)
+    a="e5m2", b="e5m2", product=None, scale=None, scale_place="outer", outer=None, chunk=64, rounding="rne", lanes=1,
+    lane_sum="fused",
+)  # fmt: skip
 
 
 def chosen(length, *, acc=True, **changes):
@@ -58,6 +59,10 @@ def test_with_an_outer_format_a_chunk_is_all_that_is_summed():
     ("changes", "sentence"),
     [
         ({"scale": "e8m0fnu"}, "the width is that for sums without scales, but the outer accumulator takes those"),
+        (
+            {"scale": "e8m0fnu", "scale_place": "lanes", "outer": "fp32"},
+            "the width is that for sums without scales, but a",
+        ),
         ({"product": "e5m4"}, "the width is that for exact products, not for ones rounded to e5m4"),
         ({"lanes": 4, "lane_sum": "tree"}, "the width is that for one rounding a step, not for lane_sum tree"),
         ({"lane_sum": "aligned:9"}, "the width is that for one rounding a step, not for lane_sum aligned:9"),
