@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ def watches(model: Any) -> list[Watch]:
     return list({id(layer.gemms.watch): layer.gemms.watch for layer in layers(model).values()}.values())
 
 
+def first_watch(model: Any) -> Watch | None:
+    """Return the watch over a model's layers that saw an explosion first; None: no layer is watched over."""
+    return min(watches(model), key=lambda watch: math.inf if watch.first is None else watch.first.step, default=None)
+
+
 def check_loss(loss: Any, model: Any) -> None:
     """Stop where a loss is infinite or NaN.
 
@@ -116,8 +122,8 @@ def check_loss(loss: Any, model: Any) -> None:
     value = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
     if value - value == 0:
         return
-    first = next(iter(watches(model)), Watch())
-    raise MacgenError(f"loss is {value} in step {first.step}; {first.reason()}")
+    watch = first_watch(model) or Watch()
+    raise MacgenError(f"loss is {value} in step {watch.step}; {watch.reason()}")
 
 
 # -- which layers ------------------------------------------------------------------------------------------------------

@@ -295,3 +295,12 @@ def test_exact_sums_are_not_counted():
     layer(torch.ones(1, 3))
     forward = layer.gemms.counters["forward"]
     assert (forward.calls, forward.counted, forward.steps.additions) == (1, 0, 0)
+
+
+def test_operands_rounded_at_random_stay_within_wide_exponents():
+    """e9m6 has 16 bits and goes far beyond float32: 2^200 is a value of it, not infinity."""
+    spec = MacSpec(a="e9m6", b="e9m6", acc="e11m20")
+    layer = nn.convert(torch.nn.Linear(1, 1, bias=False).double(), spec, scales="one", rounding="stochastic:8")
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        assert float(layer(torch.full((1, 1), 2.0**200, dtype=torch.float64))) == 2.0**200
