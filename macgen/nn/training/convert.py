@@ -31,6 +31,8 @@ _MULTIPLIES = (
 )
 """Layers of torch with multiply-accumulates, and what derives from them."""
 
+_LISTS = (torch.nn.ParameterList, torch.nn.ParameterDict)
+
 Given = MacSpec | Arithmetic | PlanFile | str | Path
 
 
@@ -52,7 +54,7 @@ def convert(
         model: a `torch.nn.Module`; converted again, its layers get the new arithmetic.
         arithmetic: of all layers, a spec for all GEMMs or an `Arithmetic`; one for each layer by its name; or what
             `macgen plan --json` wrote, or its file: a spec for each GEMM of each layer.
-        leave: names of layers that stay as they are, with all that is in them.
+        leave: names of layers that stay as they are, with all that is in them; or of parameters of a module's own.
         names: the plan's names of layers by the model's, where they differ by more than how ONNX files write them.
         options: fields of `Arithmetic` to be replaced, such as `scales` or `count_every`.
 
@@ -65,10 +67,10 @@ def convert(
     check_type("model", model, torch.nn.Module, "a torch.nn.Module")
     modules = dict(model.named_modules())
     for name in leave:
-        if name not in modules:
+        if name not in modules and name not in dict(model.named_parameters()):
             raise MacgenError(f"leave has {shown(name)}, which is no layer; accepted are {shown([*modules][1:], 300)}")
     found = [(name, module) for name, module in modules.items() if not _within(name, leave)]
-    _refuse(found)
+    _refuse(found, leave)
     layers = [(name, module) for name, module in found if type(module) in _SWAPPED or isinstance(module, _OURS)]
     if not layers:
         raise MacgenError("model has no layer to be swapped; accepted are models with Linear, Conv1d or Conv2d layers")
@@ -79,7 +81,17 @@ def convert(
         # Another class and not another object: whatever else refers to the layer has the new one.
         layer.__class__ = _SWAPPED.get(type(layer), type(layer))
         layer.gemms = LayerGemms(name or type(layer).__name__, own, watch, place)
+    _compute_layer_by_layer(model)
     return model
+
+
+def _compute_layer_by_layer(model: Any) -> None:
+    """Turn off what torch's encoders compute in evaluation past the forward of their layers, from their weights."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.TransformerEncoderLayer) and layers(module):
+            module.activation_relu_or_gelu = 0  # as of an activation that the fused kernel does not have
+        elif isinstance(module, torch.nn.TransformerEncoder) and layers(module):
+            module.use_nested_tensor = False
 
 
 def layers(model: Any) -> dict[str, Any]:
@@ -133,7 +145,7 @@ def _within(name: str, leave: Collection[str]) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in leave)
 
 
-def _refuse(modules: list[tuple[str, Any]]) -> None:
+def _refuse(modules: list[tuple[str, Any]], leave: Collection[str]) -> None:
     """Refuse layers with products that would stay in float32 without anybody's wanting it."""
     accepted = "accepted are Linear, Conv1d and Conv2d; others stay in float32 where `leave` names them"
     for name, module in modules:
@@ -142,12 +154,15 @@ def _refuse(modules: list[tuple[str, Any]]) -> None:
             raise MacgenError(
                 f"layer {shown(name)} is of type {type(module).__name__}, which is not supported; {accepted}"
             )
-        own_weights = [key for key, value in module.named_parameters(recurse=False) if value.dim() > 1]
-        if not known and own_weights and not type(module).__module__.startswith("torch.nn."):
-            raise MacgenError(
-                f"layer {shown(name)} of type {type(module).__name__} has weights of its own, {own_weights[0]}, which "
-                f"it multiplies in its own way; {accepted}"
-            )
+        if known or (type(module).__module__.startswith("torch.nn.") and not isinstance(module, _LISTS)):
+            continue
+        for key, value in module.named_parameters(recurse=False):
+            if value.dim() > 1 and not _within(f"{name}.{key}" if name else key, leave):
+                where = f"layer {shown(name)}" if name else "the model itself"
+                raise MacgenError(
+                    f"{where} of type {type(module).__name__} has weights of its own, {key}, which may be multiplied "
+                    f"in its own way; {accepted}"
+                )
 
 
 # -- their arithmetics -------------------------------------------------------------------------------------------------

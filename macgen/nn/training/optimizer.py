@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_real, shown
-from macgen.nn.random_source import RandomSource
+from macgen.nn.random_source import PLACE_OF_UPDATES, RandomSource
 from macgen.nn.scaling import ends
 from macgen.nn.training.convert import first_watch, watches
 from macgen.nn.training.counters import NotFiniteError
@@ -87,7 +87,7 @@ class Optimizer:
             raise MacgenError(f"rounding {str(self._rounding)!r} does not go with master None; accepted is a format")
         if self._format is not None and self._rounding.random_bits:
             check_random_bits(self._format, self._rounding.random_bits)
-            self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0))
+            self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0), PLACE_OF_UPDATES)
         self._dynamic, self.loss_scale = _loss_scale(loss_scale)
         self._sound_steps = 0
         self._overflowed = False

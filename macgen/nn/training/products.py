@@ -12,7 +12,7 @@ from macgen.emulate import Counts, numbers_taken
 from macgen.errors import MacgenError, shown
 from macgen.network.gemm import Kind
 from macgen.nn.arithmetic import Float32, OnSpec, Products
-from macgen.nn.random_source import RandomSource
+from macgen.nn.random_source import PLACE_OF_OPERANDS, RandomSource
 from macgen.nn.scaling import ScaleRule, Scales, Seen, check_signs, choose_scales, ends
 from macgen.nn.training.counters import EXPLODED_SHARE, GemmCounters, NotFiniteError, Watch
 from macgen.nn.training.rules import Arithmetic
@@ -129,7 +129,7 @@ class TrainedGemm:
             of: Which = "a" if which == "a" else "b"
             if bits := arithmetic.rounding_of(kind, of).random_bits:
                 within = 2 * ("forward", "backward", "gradient").index(kind) + number
-                self.sources[of] = RandomSource(bits, arithmetic.seed, 6 * place + within)
+                self.sources[of] = RandomSource(bits, arithmetic.seed, PLACE_OF_OPERANDS + 6 * place + within)
 
     def run(
         self,
