@@ -160,6 +160,18 @@ class Optimizer:
             "updates": {name: asdict(each) for name, each in self.updates.items()},
         }
 
+    def signature(self) -> dict[str, str]:
+        """Return what an optimizer that goes on from this one's state has in common with it, by what it is."""
+        groups = [len(group["params"]) for group in self.inner.param_groups]
+        return {
+            "the optimizer": type(self.inner).__name__,
+            "its groups' numbers of parameters": str(groups),
+            "the parameters": ", ".join(name for name, _ in self._named),
+            "the master copy": str(self._format),
+            "the rounding of updates": str(self._rounding),
+            "the loss scale": "dynamic" if self._dynamic else "fixed",
+        }
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned.
 
