@@ -72,8 +72,8 @@ def load_images(folder: Path | None) -> Images:
     for x, y in (parts[:2], parts[2:]):
         if x.shape[1:] != (28, 28) or y.shape != x.shape[:1] or not len(y):
             raise MacgenError(
-                f"data {str(folder)!r} has images of the shape {x.shape} and labels of {y.shape}; accepted are "
-                f"(N, 28, 28) and (N,)"
+                f"data {str(folder or DEBIAN_FOLDER)!r} has images of the shape {x.shape} and labels of {y.shape}; "
+                f"accepted are (N, 28, 28) and (N,)"
             )
     images = [torch.from_numpy(part.astype(np.float32) / 255).unsqueeze(1) for part in parts[::2]]
     labels = [torch.from_numpy(part.astype(np.int64)) for part in parts[1::2]]
@@ -219,13 +219,19 @@ class Record:
         if name not in self.runs:
             begun = time.process_time()
             self.runs[name] = {**compute(), "seconds": round(time.process_time() - begun, 1)}
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(".partial")
-            part.write_text(json.dumps(self.runs, indent=1) + "\n", "utf-8")
-            part.replace(self._file)
+            self._write()
             values = {key: value for key, value in self.runs[name].items() if isinstance(value, float)}
             print(f"{name}: {', '.join(f'{key} {value:.4g}' for key, value in values.items())}", flush=True)
         return self.runs[name]
+
+    def _write(self) -> None:
+        part = self._file.with_suffix(".partial")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(self.runs, indent=1) + "\n", "utf-8")
+            part.replace(self._file)
+        except OSError as error:
+            raise MacgenError(f"record {str(self._file)!r} cannot be written ({error.strerror})") from None
 
 
 def run_name(images: Images, epochs: int, what: str, seed: int) -> str:

@@ -108,6 +108,14 @@ def test_broken_records_are_refused(common, tmp_path, content):
         common.Record(tmp_path / "runs.json")
 
 
+def test_records_that_cannot_be_written_are_one_sentence(common, tmp_path):
+    from macgen.errors import MacgenError
+
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(MacgenError, match=r"record '.*runs.json' cannot be written \("):
+        common.Record(tmp_path / "file" / "runs.json").run("one", dict)
+
+
 def test_a_run_is_known_by_its_settings(common, tmp_path):
     write_images(tmp_path, packed=False)
     images = common.load_images(tmp_path)
