@@ -13,13 +13,14 @@ from macgen.errors import MacgenError, check_type, shown
 from macgen.network.gemm import KINDS
 from macgen.nn.training.counters import GemmCounters, Watch
 from macgen.nn.training.gemms import LayerGemms
-from macgen.nn.training.layers import Conv1d, Conv2d, Linear
+from macgen.nn.training.layers import Conv1d, Conv2d, Linear, Matmul
 from macgen.nn.training.rules import Arithmetic
 from macgen.spec import MacSpec
 from macgen.width.plan_file import PlanFile, load_plan
 
 _SWAPPED: dict[type, type] = {torch.nn.Linear: Linear, torch.nn.Conv1d: Conv1d, torch.nn.Conv2d: Conv2d}
 _OURS = tuple(_SWAPPED.values())
+_ON_ARITHMETIC = (*_OURS, Matmul)
 
 _MULTIPLIES = (
     torch.nn.modules.conv._ConvNd,
@@ -48,7 +49,7 @@ def convert(
 
     `Linear`, `Conv1d` and `Conv2d` are swapped. Parameters stay, themselves, so optimizers know them; so do the keys of
     the state dict. Products that a module computes itself, by `torch.matmul` or a
-    function, are not seen; `macgen.nn.matmul` computes them.
+    function, are not seen; `macgen.nn.Matmul` computes them.
 
     Parameters:
         model: a `torch.nn.Module`; converted again, its layers get the new arithmetic.
@@ -96,7 +97,7 @@ def _compute_layer_by_layer(model: Any) -> None:
 
 def layers(model: Any) -> dict[str, Any]:
     """Return the layers of a model that compute on an arithmetic, by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, _OURS)}
+    return {name: module for name, module in model.named_modules() if isinstance(module, _ON_ARITHMETIC)}
 
 
 def counters(model: Any) -> dict[str, dict[str, GemmCounters]]:

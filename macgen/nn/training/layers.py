@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import count
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from macgen.errors import MacgenError, check_type, shown
+from macgen.network.gemm import Kind
 from macgen.nn.training.counters import Watch
 from macgen.nn.training.gemms import LayerGemms, Multiplied, Native
 from macgen.nn.training.operations import Convolution, RowsTimesWeights
@@ -19,6 +21,9 @@ Given = MacSpec | Arithmetic
 
 _PLACES = count()
 """Of layers that are built by hand, in the order in which a program builds them: no two share random numbers."""
+
+_OF_ACTIVATIONS: tuple[Kind, ...] = ("forward", "backward", "backward")
+"""Specs of the GEMMs of a product whose gradients are both of inputs."""
 
 _ROWS = RowsTimesWeights()
 _ROWS_IN_FLOAT = Native(
@@ -137,13 +142,41 @@ class Conv2d(_Convolved, torch.nn.Conv2d):
         self._on_arithmetic(arithmetic, name)
 
 
+class Matmul(torch.nn.Module):
+    """Products of tensors on an arithmetic, as `matmul`; counters and random numbers go on from call to call.
+
+    A model that has one among its modules has its counters, and keeps it in checkpoints. `convert` leaves it as it is.
+
+    Parameters:
+        arithmetic: a spec for all GEMMs, or an `Arithmetic`.
+        name: of the product in sentences.
+
+    Raises:
+        MacgenError: the arithmetic is none.
+    """
+
+    gemms: LayerGemms
+
+    def __init__(self, arithmetic: Given, *, name: str = "Matmul") -> None:
+        super().__init__()
+        self.gemms = LayerGemms(name, Arithmetic.of(arithmetic), Watch(), next(_PLACES), specs=_OF_ACTIVATIONS)
+
+    def forward(self, a: Any, b: Any) -> Any:
+        """Return the product (..., M, N) of a (..., M, K) and b (..., K, N).
+
+        Raises:
+            MacgenError: the shapes do not fit, or an operand is no tensor.
+        """
+        return _matmul(a, b, self.gemms)
+
+
 def matmul(a: Any, b: Any, arithmetic: Given, *, name: str = "matmul") -> Any:
     """Return the product of tensors on an arithmetic: both are activations, such as those of attention.
 
     Both gradients are backward GEMMs: the `backward` spec computes them, its operand `a` is the gradient of the result.
 
     Nothing is kept from call to call: there are no counters, and random numbers begin anew. So each call with random
-    rounding rounds with the same numbers, which differ only by the arithmetic's `seed`.
+    rounding rounds with the same numbers, which differ only by the arithmetic's `seed`; those of a `Matmul` go on.
 
     Parameters:
         a: (..., M, K).
@@ -154,14 +187,16 @@ def matmul(a: Any, b: Any, arithmetic: Given, *, name: str = "matmul") -> Any:
     Raises:
         MacgenError: the shapes do not fit, an operand is no tensor, or the arithmetic is none.
     """
+    return _matmul(a, b, LayerGemms(name, Arithmetic.of(arithmetic), Watch(), 0, specs=_OF_ACTIVATIONS))
+
+
+def _matmul(a: Any, b: Any, gemms: LayerGemms) -> Any:
     for field, given in (("a", a), ("b", b)):
         check_type(field, given, torch.Tensor, "a torch.Tensor")
-    own = Arithmetic.of(arithmetic)
     if min(a.dim(), b.dim()) < 2 or a.shape[-1] != b.shape[-2]:
         raise MacgenError(
             f"a has the shape {tuple(a.shape)} and b {tuple(b.shape)}; accepted are (..., M, K) and (..., K, N)"
         )
-    gemms = LayerGemms(name, own, Watch(), 0, specs=("forward", "backward", "backward"))
     try:
         front = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except RuntimeError:
@@ -170,7 +205,7 @@ def matmul(a: Any, b: Any, arithmetic: Given, *, name: str = "matmul") -> Any:
             f"accepted are equal ones, or 1"
         ) from None
     left, right = a.expand(*front, *a.shape[-2:]), b.expand(*front, *b.shape[-2:])
-    rows, columns = left.reshape(-1, *a.shape[-2:]), right.reshape(-1, *b.shape[-2:])
+    rows, columns = (x.reshape(math.prod(front), *x.shape[-2:]) for x in (left, right))
     each = [_product(x, y.T, gemms) for x, y in zip(rows, columns, strict=True)]
     return torch.stack(each).reshape(*front, a.shape[-2], b.shape[-1]) if each else left @ right
 

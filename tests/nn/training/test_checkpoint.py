@@ -154,3 +154,19 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_file_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert nn.load(tmp_path / "run.pt", *run)["epoch"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_products_of_activations_are_in_checkpoints(tmp_path):
+    def made():
+        model, optimizer = linear()
+        model.append(nn.Matmul(nn.Arithmetic(forward=MacSpec(a="e5m2", b="e5m2", acc="e6m4")), name="scores"))
+        return model, optimizer
+
+    model, optimizer = made()
+    model[1](torch.ones(2, 2), torch.ones(2, 2))
+    nn.save(tmp_path / "run.pt", model, optimizer)
+    resumed = made()
+    nn.load(tmp_path / "run.pt", *resumed)
+    assert nn.counters(resumed[0])["1"]["forward"].calls == 1
+    with pytest.raises(MacgenError, match="layer '1' was .* and is absent"):
+        nn.load(tmp_path / "run.pt", *linear())

@@ -329,6 +329,7 @@ def test_matmul_of_nothing_and_of_lists():
     y = nn.matmul(a, torch.ones(3, 4), WIDE)
     y.sum().backward()
     assert (y.shape, a.grad.shape) == ((0, 2, 4), (0, 2, 3))
+    assert nn.matmul(torch.ones(2, 0, 3), torch.ones(3, 4), WIDE).shape == (2, 0, 4)
     with pytest.raises(MacgenError, match=r"a \[\[1\]\] is of type list; accepted is a torch.Tensor"):
         nn.matmul([[1]], torch.ones(1, 1), WIDE)
 
@@ -344,3 +345,17 @@ def test_no_two_sources_of_random_numbers_begin_alike():
     lfsr = Lfsr.of(9)
     states += [optimizer.state_dict()["register"], *(lfsr.seed(0, column) for column in range(128))]
     assert len(states) == len(set(states)) == 3 * 6 + 1 + 128
+
+
+def test_random_numbers_of_a_product_of_activations_go_on():
+    """A function forgets, a module does not; counters and state are those of both calls."""
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m3", rounding="stochastic:9")
+    own = nn.Arithmetic.of(spec).replace(scales="one")
+    a, b = (on_grid(spec.a, (16, 16), np.random.default_rng(seed)).float() for seed in (1, 2))
+    model = torch.nn.ModuleDict({"scores": nn.Matmul(own)})
+    found = torch.cat([model["scores"](a, b), model["scores"](a, b)]).numpy()
+    expected = product(spec, np.concatenate([a, a]), b.numpy())
+    np.testing.assert_array_equal(found, expected.astype("f4"))
+    assert (found[:16] != found[16:]).any()
+    assert nn.counters(model)["scores"]["forward"].calls == 2
+    assert torch.equal(nn.matmul(a, b, own), nn.matmul(a, b, own))
