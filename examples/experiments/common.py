@@ -7,22 +7,29 @@ import gzip
 import json
 import math
 import statistics
+import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from macgen import nn
-from macgen.errors import MacgenError, ToolError
+from macgen.errors import MacgenError, ToolError, check_integer
 from macgen.interrupts import run_program
+
+try:
+    import torch as torch  # the experiments take it from here
+except ModuleNotFoundError:
+    print(f"{Path(sys.argv[0]).name}: the package torch is missing: pip install 'macgen[torch]'", file=sys.stderr)
+    raise SystemExit(2) from None
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -62,6 +69,12 @@ def load_images(folder: Path | None) -> Images:
         print("Fashion-MNIST is not here (apt install dataset-fashion-mnist, or --data DIR): digits instead")
         return _digits()
     parts = [_idx(folder or DEBIAN_FOLDER, name) for name in FILES]
+    for x, y in (parts[:2], parts[2:]):
+        if x.shape[1:] != (28, 28) or y.shape != x.shape[:1] or not len(y):
+            raise MacgenError(
+                f"data {str(folder or DEBIAN_FOLDER)!r} has images of the shape {x.shape} and labels of {y.shape}; "
+                f"accepted are (N, 28, 28) and (N,)"
+            )
     images = [torch.from_numpy(part.astype(np.float32) / 255).unsqueeze(1) for part in parts[::2]]
     labels = [torch.from_numpy(part.astype(np.int64)) for part in parts[1::2]]
     return Images("Fashion-MNIST" if folder is None else folder.name, images[0], labels[0], images[1], labels[1])
@@ -70,19 +83,26 @@ def load_images(folder: Path | None) -> Images:
 def _idx(folder: Path, name: str) -> NDArray[np.uint8]:
     for file, opened in ((folder / f"{name}.gz", gzip.open), (folder / name, open)):
         if file.is_file():
-            with opened(file, "rb") as stream:
-                content = stream.read()
-            sizes = np.frombuffer(content[4 : 4 + 4 * content[3]], ">i4")
-            if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * content[3] + math.prod(sizes):
+            try:
+                with opened(file, "rb") as stream:
+                    content = stream.read()
+            except (OSError, EOFError, zlib.error) as error:
+                raise MacgenError(f"data {str(file)!r} cannot be read ({error}); accepted is one as MNIST's") from None
+            start = 4 + 4 * content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+            sizes = struct.unpack(f">{(start - 4) // 4}I", content[4:start]) if 4 < start <= len(content) else ()
+            if not sizes or len(content) != start + math.prod(sizes):
                 raise MacgenError(f"data {str(file)!r} is no IDX file of bytes; accepted is one as MNIST's")
-            return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sizes)
+            return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
     raise MacgenError(
         f"data {str(folder)!r} has no {name}.gz; accepted is a folder with the four files of Fashion-MNIST"
     )
 
 
 def _digits() -> Images:
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise ToolError("the package scikit-learn is missing: pip install scikit-learn, or --data DIR") from None
 
     pixels, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(1).permutation(len(labels))
@@ -101,7 +121,7 @@ class Curve:
 
     Attributes:
         losses: mean of each epoch's training losses; NaN from where it was stopped.
-        accuracies: share of right answers on the test images after each epoch.
+        accuracies: share of right answers on the test images after each epoch; chance from where it was stopped.
         stopped: why it was stopped early; empty: it was not.
     """
 
@@ -121,7 +141,7 @@ def train(
     mean: bool = True,
     each_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> Curve:
-    """Train a model; a loss that is no number, or one three times as high as at the beginning, ends it.
+    """Train a model; what macgen refuses, such as a loss that is infinite or NaN, ends it.
 
     Parameters:
         model: of images.
@@ -149,13 +169,14 @@ def train(
                 optimizer.backward(loss if mean else loss * len(rows))
                 optimizer.step()
                 total, count = total + float(loss.detach()) * len(rows), count + len(rows)
+            right = accuracy(model, images)
         except ToolError:
             raise
         except MacgenError as error:
             stopped = str(error)
             break
         losses.append(total / count)
-        accuracies.append(accuracy(model, images))
+        accuracies.append(right)
     missing = epochs - len(losses)
     chance = 1 / (int(images.test_y.max()) + 1)
     return Curve((*losses, *[math.nan] * missing), (*accuracies, *[chance] * missing), stopped)
@@ -183,20 +204,40 @@ class Record:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.runs: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        self.runs: dict[str, dict[str, Any]] = {}
+        if file.is_file():
+            try:
+                self.runs = json.loads(file.read_text("utf-8"))
+                sound = all("seconds" in run for run in self.runs.values())
+            except (OSError, ValueError, AttributeError, TypeError):
+                sound = False
+            if not sound:
+                raise MacgenError(f"record {str(file)!r} is none of an experiment's; delete it to begin anew")
 
     def run(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """Return a run of this name, computed unless it is there."""
         if name not in self.runs:
             begun = time.process_time()
             self.runs[name] = {**compute(), "seconds": round(time.process_time() - begun, 1)}
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(".partial")
-            part.write_text(json.dumps(self.runs, indent=1) + "\n", "utf-8")
-            part.replace(self._file)
+            self._write()
             values = {key: value for key, value in self.runs[name].items() if isinstance(value, float)}
             print(f"{name}: {', '.join(f'{key} {value:.4g}' for key, value in values.items())}", flush=True)
         return self.runs[name]
+
+    def _write(self) -> None:
+        part = self._file.with_suffix(".partial")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(self.runs, indent=1) + "\n", "utf-8")
+            part.replace(self._file)
+        except OSError as error:
+            raise MacgenError(f"record {str(self._file)!r} cannot be written ({error.strerror})") from None
+
+
+def run_name(images: Images, epochs: int, what: str, seed: int) -> str:
+    """Return the name of a run, with all settings that it depends on: of others it is another run."""
+    counts = f"{len(images.train_y)} and {len(images.test_y)} images"
+    return f"{images.name}, {counts}, {epochs} epochs, {what}, seed {seed}"
 
 
 def options(description: str, seeds: int = 3) -> argparse.Namespace:
@@ -211,6 +252,9 @@ def options(description: str, seeds: int = 3) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="of the kinds of runs, those with this in their names")
     parser.add_argument("--output", type=Path, default=Path("build/experiments"), help="folder of records and plots")
     given = parser.parse_args()
+    check_integer("--seeds", given.seeds, 1)
+    if given.images is not None:
+        check_integer("--images", given.images, 1)
     if given.quick:
         given.seeds = 1
     torch.set_num_threads(1)  # the products have threads of their own, and torch's would wait for them
@@ -239,6 +283,13 @@ def seeds_of(given: argparse.Namespace) -> Iterator[int]:
 def spread(values: Sequence[float]) -> tuple[float, float]:
     """Return mean and standard deviation, 0 of a single value."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def right(runs: Sequence[Mapping[str, Any]], key: str = "accuracy") -> str:
+    """Return mean and deviation of shares of right answers; runs that were stopped are at chance, and counted."""
+    mean, deviation = spread([each[key] for each in runs])
+    stopped = sum(bool(each["stopped"]) for each in runs)
+    return f"{mean:.1%} ± {deviation:.1%}" + (f", {stopped} of {len(runs)} stopped" if stopped else "")
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -279,7 +330,7 @@ def plot(
     figure, axis = pyplot.subplots(figsize=(6.4, 4.0), layout="constrained")
     for number, (name, (places, runs)) in enumerate(lines.items()):
         values = np.asarray(runs, dtype=np.float64)
-        middle, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        middle, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=int(len(values) > 1))
         axis.plot(places, middle, "os^vDX*P<>"[number % 10] + "-", label=name, markersize=4)
         axis.fill_between(places, middle - deviation, middle + deviation, alpha=0.15)
     axis.set(title=title, xlabel=axes[0], ylabel=axes[1], yscale="log" if log else "linear")

@@ -13,8 +13,21 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import torch
-from common import Images, Record, load_images, options, plot, run_experiment, seeds_of, spread, table, train
+from common import (
+    Images,
+    Record,
+    load_images,
+    options,
+    plot,
+    right,
+    run_experiment,
+    run_name,
+    seeds_of,
+    spread,
+    table,
+    torch,
+    train,
+)
 
 from macgen import nn
 from macgen.numerics import FixedFormat
@@ -86,12 +99,12 @@ def main() -> None:
     for fmt, rounding, loss in kinds:
         name = rounding if fmt is None else f"{fmt} {rounding}, {loss}"
         runs = [
-            record.run(f"{images.name} {name} seed {seed}", partial(run, images, fmt, rounding, loss, seed, epochs))
+            record.run(run_name(images, epochs, name, seed), partial(run, images, fmt, rounding, loss, seed, epochs))
             for seed in seeds_of(given)
         ]
-        (right, of_right), (end, of_end) = (spread([each[key] for each in runs]) for key in ("accuracy", "loss"))
+        end, of_end = spread([each["loss"] for each in runs])
         stalled = spread([each["stalled"] for each in runs])[0]
-        rows.append([name, f"{right:.1%} ± {of_right:.1%}", f"{end:.3f} ± {of_end:.3f}", f"{stalled:.1%}"])
+        rows.append([name, right(runs), f"{end:.3f} ± {of_end:.3f}", f"{stalled:.1%}"])
         lines[name] = (list(range(1, epochs + 1)), [each["accuracies"] for each in runs])
     table(
         f"{images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds",

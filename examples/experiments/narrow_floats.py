@@ -17,8 +17,22 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import torch
-from common import Images, Record, accuracy, load_images, options, plot, run_experiment, seeds_of, spread, table, train
+from common import (
+    Images,
+    Record,
+    accuracy,
+    load_images,
+    options,
+    plot,
+    right,
+    run_experiment,
+    run_name,
+    seeds_of,
+    spread,
+    table,
+    torch,
+    train,
+)
 
 from macgen import nn
 from macgen.nn.scaling import ends
@@ -120,11 +134,12 @@ def tune(images: Images, man_bits: int, seed: int, epochs: int, steps: int) -> d
         return accuracy(model, images)
 
     without = on(False)
-    found = {"float": before, "without": without, "zero_shot": on(True)}
+    found: dict[str, Any] = {"float": before, "without": without, "zero_shot": on(True), "stopped": ""}
     for underflow, share in ((False, 0.8), (True, 0.2)):
         on(underflow)
         few = images.first(max(BATCH, int(steps * share) * BATCH), len(images.test_y))
-        train(model, _adam(model, 2e-4), few, epochs=1, batch=BATCH, seed=seed + 100)
+        curve = train(model, _adam(model, 2e-4), few, epochs=1, batch=BATCH, seed=seed + 100)
+        found["stopped"] = found["stopped"] or curve.stopped
     found["tuned"] = on(True)
     plain = nn.convert(copy.deepcopy(model), nn.Arithmetic())
     return {**found, "tuned_in_float": accuracy(plain, images)}
@@ -156,14 +171,12 @@ def main() -> None:
             continue
         runs = [
             record.run(
-                f"{images.name} deep M{man_bits}E4 seed {seed}", partial(tune, images, man_bits, seed, epochs, steps)
+                run_name(images, epochs, f"deep M{man_bits}E4, {steps} steps", seed),
+                partial(tune, images, man_bits, seed, epochs, steps),
             )
             for seed in seeds_of(given)
         ]
-        shares = [
-            "{:.1%} ± {:.1%}".format(*spread([each[key] for each in runs]))
-            for key in ("float", "without", "zero_shot", "tuned", "tuned_in_float")
-        ]
+        shares = [right(runs, key) for key in ("float", "without", "zero_shot", "tuned", "tuned_in_float")]
         rows.append([f"M{man_bits}E4", *shares])
     head = ["accumulator", "float32", "no underflow", "zero-shot", "fine-tuned", "the same in float32"]
     table(f"{images.name}, nine layers, trained in float32; right answers", head, rows)
@@ -173,11 +186,13 @@ def main() -> None:
         if given.only not in f"M4E3 {name}":
             continue
         runs = [
-            record.run(f"{images.name} M4E3 {name} seed {seed}", partial(from_the_start, images, name, seed, epochs))
+            record.run(
+                run_name(images, epochs, f"M4E3 {name}", seed), partial(from_the_start, images, name, seed, epochs)
+            )
             for seed in seeds_of(given)
         ]
-        (right, of_right), (loss, of_loss) = (spread([each[key] for each in runs]) for key in ("accuracy", "loss"))
-        rows.append([name, f"{right:.1%} ± {of_right:.1%}", f"{loss:.3f} ± {of_loss:.3f}"])
+        loss, of_loss = spread([each["loss"] for each in runs])
+        rows.append([name, right(runs), f"{loss:.3f} ± {of_loss:.3f}"])
         lines[name] = (list(range(1, epochs + 1)), [each["accuracies"] for each in runs])
     table(f"{images.name}, four layers, trained on M4E3", ["gradients", "right", "loss"], rows)
     plot(given.output / "narrow_floats.svg", "Gradients through 8-bit accumulators", ("epoch", "right"), lines)

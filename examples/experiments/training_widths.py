@@ -14,8 +14,21 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import torch
-from common import Images, Record, load_images, options, plot, run_experiment, seeds_of, spread, table, train
+from common import (
+    Images,
+    Record,
+    load_images,
+    options,
+    plot,
+    right,
+    run_experiment,
+    run_name,
+    seeds_of,
+    spread,
+    table,
+    torch,
+    train,
+)
 
 from macgen import nn
 from macgen.network.gemm import KINDS, Gemm, Kind, Layer, Network
@@ -60,7 +73,7 @@ def shapes() -> Network:
 
 
 def planned(chunk: int | None, rounding: str, fewer: int, kinds: Sequence[Kind]) -> dict[str, nn.Arithmetic]:
-    """Return the plan's accumulators, some bits narrower in some kinds of GEMMs."""
+    """Return the plan's accumulators, some bits narrower in some kinds of GEMMs, at least one of mantissa."""
     specs: dict[str, dict[str, Any]] = {}
     for row in plan_network(shapes(), Goal(a=OPERANDS, b=OPERANDS, chunk=chunk, rounding=rounding)).rows:
         acc = row.plan.chosen.acc
@@ -105,17 +118,20 @@ def main() -> None:
     for name, arithmetic in kinds:
         runs = [
             record.run(
-                f"{images.name} {name} seed {seed}",
+                run_name(images, epochs, name, seed),
                 partial(run, images, arithmetic, seed, epochs),
             )
             for seed in seeds_of(given)
         ]
         base = base or [each["accuracy"] for each in runs]
-        (right, of_right), (loss, of_loss) = (spread([each[key] for each in runs]) for key in ("accuracy", "loss"))
-        away = (right - spread(base)[0]) / max(spread(base)[1], 1e-9)
+        accuracy, (loss, of_loss) = (
+            spread([each["accuracy"] for each in runs])[0],
+            spread([each["loss"] for each in runs]),
+        )
+        away = (accuracy - spread(base)[0]) / max(spread(base)[1], 1e-9)
         widths = "" if not isinstance(arithmetic, dict) else mantissas(arithmetic)
         below = f"{away:+.1f}" if given.seeds > 1 else ""
-        rows.append([name, widths, f"{right:.1%} ± {of_right:.1%}", below, f"{loss:.3f} ± {of_loss:.3f}"])
+        rows.append([name, widths, right(runs), below, f"{loss:.3f} ± {of_loss:.3f}"])
         curve, _, fewer = name.rpartition(", ")
         if fewer.endswith("fewer"):
             lines.setdefault(curve, []).append([each["accuracy"] for each in runs])

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from macgen.nn.training.checkpoint import load, save
     from macgen.nn.training.convert import check_loss, convert, counters, layers, reset_counters
-    from macgen.nn.training.layers import Conv1d, Conv2d, Linear, matmul
+    from macgen.nn.training.layers import Conv1d, Conv2d, Linear, Matmul, matmul
     from macgen.nn.training.optimizer import Optimizer
 
 _HOMES = {
     "Conv1d": "layers",
     "Conv2d": "layers",
     "Linear": "layers",
+    "Matmul": "layers",
     "Optimizer": "optimizer",
     "check_loss": "convert",
     "convert": "convert",
@@ -50,6 +51,7 @@ __all__ = [
     "GemmCounters",
     "LayerResult",
     "Linear",
+    "Matmul",
     "Optimizer",
     "Run",
     "check_loss",

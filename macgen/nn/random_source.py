@@ -13,6 +13,12 @@ from macgen.numerics import Lfsr
 
 States = NDArray[np.uint32]
 
+PLACE_OF_UPDATES = 1000
+"""Of the source that rounds an optimizer's weights: beyond the columns of arrays, whose PEs begin at those before."""
+
+PLACE_OF_OPERANDS = 1001
+"""Of the first source that rounds operands of a layer."""
+
 
 class RandomSource:
     """A rounding unit's register (docs/arithmetic.md section 7): each number takes as many shifts as it has bits.

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -68,3 +71,108 @@ def test_experiments_run_and_go_on(name, tmp_path):
     assert all(0 <= run["accuracy" if "accuracy" in run else "tuned"] <= 1 for run in record.values())
     assert "seed 0: " in first
     assert (tmp_path / f"{name}.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0", b"\0\0\x08", b"\0\0\x08\x03\0\0", b"\0\0\x08\0", b"\0\0\x08\x01\0\0\0\x09half"]
+)
+def test_broken_files_of_images_are_refused(common, tmp_path, content):
+    from macgen.errors import MacgenError
+
+    file = tmp_path / "train-images-idx3-ubyte"
+    file.write_bytes(content)
+    with pytest.raises(MacgenError, match="is no IDX file of bytes; accepted is one as MNIST's"):
+        common.load_images(tmp_path)
+    packed = gzip.compress(bytes(100))
+    for broken in (b"no gzip", packed[:-9], packed[:12] + b"\xff\xff\xff" + packed[15:]):
+        file.with_name(f"{file.name}.gz").write_bytes(broken)
+        with pytest.raises(MacgenError, match=r"cannot be read .*; accepted is one as MNIST's"):
+            common.load_images(tmp_path)
+
+
+def test_images_and_labels_must_fit(common, tmp_path):
+    from macgen.errors import MacgenError
+
+    write_images(tmp_path, packed=False)
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x04abcd")
+    with pytest.raises(MacgenError, match=r"images of the shape \(300, 28, 28\) and labels of \(4,\); accepted are"):
+        common.load_images(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[1]", '{"run": 3}', '{"run": {}}', "\0"])
+def test_broken_records_are_refused(common, tmp_path, content):
+    from macgen.errors import MacgenError
+
+    (tmp_path / "runs.json").write_text(content, "utf-8")
+    with pytest.raises(MacgenError, match="is none of an experiment's; delete it to begin anew"):
+        common.Record(tmp_path / "runs.json")
+
+
+def test_records_that_cannot_be_written_are_one_sentence(common, tmp_path):
+    from macgen.errors import MacgenError
+
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(MacgenError, match=r"record '.*runs.json' cannot be written \("):
+        common.Record(tmp_path / "file" / "runs.json").run("one", dict)
+
+
+def test_a_run_is_known_by_its_settings(common, tmp_path):
+    write_images(tmp_path, packed=False)
+    images = common.load_images(tmp_path)
+    names = {
+        common.run_name(images.first(train, 300), epochs, "float32", seed)
+        for train in (100, 200)
+        for epochs in (1, 2)
+        for seed in (0, 1)
+    }
+    assert len(names) == 8
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--images"])
+def test_at_least_one_of_each(common, monkeypatch, option):
+    from macgen.errors import MacgenError
+
+    monkeypatch.setattr("sys.argv", ["experiment", option, "0"])
+    with pytest.raises(MacgenError, match=f"{option} 0 "):
+        common.options("")
+
+
+def test_stopped_runs_are_counted_beside_the_mean(common):
+    runs = [{"accuracy": 0.75, "stopped": ""}, {"accuracy": 0.25, "stopped": "loss is nan"}]
+    assert common.right(runs) == "50.0% ± 35.4%, 1 of 2 stopped"
+    assert common.right(runs[:1]) == "75.0% ± 0.0%"
+
+
+def test_a_network_that_explodes_in_its_test_stops(common, tmp_path):
+    import torch
+
+    from macgen import nn
+    from macgen.spec import MacSpec
+
+    class Exploding(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(784, 10)
+
+        def forward(self, x):
+            return self.layer(x.flatten(1) if self.training else x.flatten(1) / 0)
+
+    write_images(tmp_path, packed=False)
+    images = common.load_images(tmp_path).first(20, 20)
+    model = nn.convert(Exploding(), MacSpec(a="e5m2", b="e5m2", acc="e8m9"))
+    optimizer = nn.Optimizer(model, lambda p: torch.optim.SGD(p, lr=0.1))
+    curve = common.train(model, optimizer, images, epochs=2, batch=10, seed=0)
+    assert "operand a that is infinite or NaN in its forward GEMM" in curve.stopped
+    assert curve.accuracies == (0.1, 0.1)
+    assert np.isnan(curve.losses).all()
+
+
+def test_without_torch_it_is_one_sentence(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n")
+    script = EXAMPLES / "experiments" / "fixed_point.py"
+    ended = subprocess.run(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": f"{tmp_path}:{EXAMPLES.parent}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr == "fixed_point.py: the package torch is missing: pip install 'macgen[torch]'\n"

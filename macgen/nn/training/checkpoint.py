@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from macgen.errors import MacgenError, check_path, shown_path
+from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.nn.training.convert import layers, watches
+from macgen.nn.training.counters import Explosion
 from macgen.nn.training.optimizer import Optimizer
+from macgen.spec import MacSpec
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def save(path: str | Path, model: Any, optimizer: Optimizer, **more: Any) -> None:
@@ -26,22 +30,27 @@ def save(path: str | Path, model: Any, optimizer: Optimizer, **more: Any) -> Non
             and dictionaries.
 
     Raises:
-        MacgenError: the file cannot be written.
+        MacgenError: the file cannot be written, or something given could not be loaded again.
     """
     file = check_path("path", path)
+    for name, value in {**more, "optimizer": optimizer.state_dict()}.items():
+        _check_loads(name, value)
     state = {
         "schema": SCHEMA,
+        "signature": _signature(model, optimizer),
         "model": model.state_dict(),
         "layers": {name: layer.gemms.state() for name, layer in layers(model).items()},
-        "steps": [watch.step for watch in watches(model)],
+        "watches": [(watch.step, watch.first and asdict(watch.first)) for watch in watches(model)],
         "optimizer": optimizer.state_dict(),
         "torch": torch.get_rng_state(),
         "more": more,
     }
+    content = io.BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save(state, content)
     part = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
         with part.open("wb") as stream:
-            torch.save(state, stream)
+            stream.write(content.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(file)
@@ -63,7 +72,7 @@ def load(path: str | Path, model: Any, optimizer: Optimizer) -> dict[str, Any]:
         What was given to `save` as more.
 
     Raises:
-        MacgenError: there is no such file, or it is of another model or optimizer.
+        MacgenError: there is no such file, or it is of another model or optimizer; then nothing was changed.
     """
     file = check_path("path", path)
     accepted = "accepted is what macgen.nn.save wrote"
@@ -76,21 +85,51 @@ def load(path: str | Path, model: Any, optimizer: Optimizer) -> dict[str, Any]:
         raise MacgenError(f"checkpoint {shown_path(file)} cannot be read ({reason}); {accepted}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise MacgenError(f"checkpoint {shown_path(file)} is none of this version; {accepted}")
-    own, given = layers(model), state["layers"]
-    kinds = {name: sorted(layer.gemms.counters) for name, layer in own.items()}
-    if kinds != {name: sorted(each) for name, each in given.items()}:
-        raise MacgenError(f"checkpoint {shown_path(file)} is of a model with other layers or specs; {accepted} of it")
-    try:
-        model.load_state_dict(state["model"])
-    except RuntimeError:
-        raise MacgenError(
-            f"checkpoint {shown_path(file)} has weights of other shapes; {accepted} of this model"
-        ) from None
+    there, here = state["signature"], _signature(model, optimizer)
+    for what in {**here, **there}:
+        if there.get(what) != here.get(what):
+            raise MacgenError(
+                f"checkpoint {shown_path(file)} is of another model or optimizer: {what} was "
+                f"{there.get(what, 'absent')} and is {here.get(what, 'absent')}; {accepted} of these"
+            )
+    model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    for name, layer in own.items():
-        layer.gemms.load_state(given[name])
-    for watch, step in zip(watches(model), state["steps"], strict=True):
-        watch.step = step
+    for name, layer in layers(model).items():
+        layer.gemms.load_state(state["layers"][name])
+    for watch, (step, first) in zip(watches(model), state["watches"], strict=True):
+        watch.step, watch.first = step, first and Explosion(**first)
     torch.set_rng_state(state["torch"])
     more: dict[str, Any] = state["more"]
     return more
+
+
+def _check_loads(name: str, value: Any) -> None:
+    """Refuse what cannot be written, or not be loaded as torch loads what it need not trust."""
+    content = io.BytesIO()
+    try:
+        torch.save(value, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception as error:  # torch and pickle raise many kinds
+        raise MacgenError(
+            f"{name} {shown(value)} of a checkpoint could not be loaded again ({type(error).__name__}); accepted are "
+            f"Python's numbers and texts, tensors, lists and dictionaries of these"
+        ) from None
+
+
+def _signature(model: Any, optimizer: Optimizer) -> dict[str, str]:
+    """Return what a model and an optimizer must have in common with those of a checkpoint, by what it is."""
+    found = {f"the shape of {name}": str(tuple(value.shape)) for name, value in _tensors(model).items()}
+    for name, layer in layers(model).items():
+        arithmetic = layer.gemms.arithmetic
+        for field in fields(arithmetic):
+            value, what = getattr(arithmetic, field.name), f"{field.name} of layer {shown(name)}"
+            if isinstance(value, MacSpec):
+                found |= {f"{key} of {what}": str(each) for key, each in value.to_dict().items()}
+            elif field.name not in ("seed", "count_every"):  # registers and counters go on from where they were
+                found[what] = str(value)
+    return {**found, "the number of watches": str(len(watches(model))), **optimizer.signature()}
+
+
+def _tensors(model: Any) -> dict[str, Any]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}

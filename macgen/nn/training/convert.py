@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from macgen.errors import MacgenError, check_type, shown
 from macgen.network.gemm import KINDS
 from macgen.nn.training.counters import GemmCounters, Watch
 from macgen.nn.training.gemms import LayerGemms
-from macgen.nn.training.layers import Conv1d, Conv2d, Linear
+from macgen.nn.training.layers import Conv1d, Conv2d, Linear, Matmul
 from macgen.nn.training.rules import Arithmetic
 from macgen.spec import MacSpec
 from macgen.width.plan_file import PlanFile, load_plan
 
 _SWAPPED: dict[type, type] = {torch.nn.Linear: Linear, torch.nn.Conv1d: Conv1d, torch.nn.Conv2d: Conv2d}
 _OURS = tuple(_SWAPPED.values())
+_ON_ARITHMETIC = (*_OURS, Matmul)
 
 _MULTIPLIES = (
     torch.nn.modules.conv._ConvNd,
@@ -29,6 +31,8 @@ _MULTIPLIES = (
     torch.nn.MultiheadAttention,
 )
 """Layers of torch with multiply-accumulates, and what derives from them."""
+
+_LISTS = (torch.nn.ParameterList, torch.nn.ParameterDict)
 
 Given = MacSpec | Arithmetic | PlanFile | str | Path
 
@@ -45,13 +49,13 @@ def convert(
 
     `Linear`, `Conv1d` and `Conv2d` are swapped. Parameters stay, themselves, so optimizers know them; so do the keys of
     the state dict. Products that a module computes itself, by `torch.matmul` or a
-    function, are not seen; `macgen.nn.matmul` computes them.
+    function, are not seen; `macgen.nn.Matmul` computes them.
 
     Parameters:
         model: a `torch.nn.Module`; converted again, its layers get the new arithmetic.
         arithmetic: of all layers, a spec for all GEMMs or an `Arithmetic`; one for each layer by its name; or what
             `macgen plan --json` wrote, or its file: a spec for each GEMM of each layer.
-        leave: names of layers that stay as they are, with all that is in them.
+        leave: names of layers that stay as they are, with all that is in them; or of parameters of a module's own.
         names: the plan's names of layers by the model's, where they differ by more than how ONNX files write them.
         options: fields of `Arithmetic` to be replaced, such as `scales` or `count_every`.
 
@@ -64,10 +68,10 @@ def convert(
     check_type("model", model, torch.nn.Module, "a torch.nn.Module")
     modules = dict(model.named_modules())
     for name in leave:
-        if name not in modules:
+        if name not in modules and name not in dict(model.named_parameters()):
             raise MacgenError(f"leave has {shown(name)}, which is no layer; accepted are {shown([*modules][1:], 300)}")
     found = [(name, module) for name, module in modules.items() if not _within(name, leave)]
-    _refuse(found)
+    _refuse(found, leave)
     layers = [(name, module) for name, module in found if type(module) in _SWAPPED or isinstance(module, _OURS)]
     if not layers:
         raise MacgenError("model has no layer to be swapped; accepted are models with Linear, Conv1d or Conv2d layers")
@@ -78,12 +82,22 @@ def convert(
         # Another class and not another object: whatever else refers to the layer has the new one.
         layer.__class__ = _SWAPPED.get(type(layer), type(layer))
         layer.gemms = LayerGemms(name or type(layer).__name__, own, watch, place)
+    _compute_layer_by_layer(model)
     return model
+
+
+def _compute_layer_by_layer(model: Any) -> None:
+    """Turn off what torch's encoders compute in evaluation past the forward of their layers, from their weights."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.TransformerEncoderLayer) and layers(module):
+            module.activation_relu_or_gelu = 0  # as of an activation that the fused kernel does not have
+        elif isinstance(module, torch.nn.TransformerEncoder) and layers(module):
+            module.use_nested_tensor = False
 
 
 def layers(model: Any) -> dict[str, Any]:
     """Return the layers of a model that compute on an arithmetic, by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, _OURS)}
+    return {name: module for name, module in model.named_modules() if isinstance(module, _ON_ARITHMETIC)}
 
 
 def counters(model: Any) -> dict[str, dict[str, GemmCounters]]:
@@ -103,6 +117,11 @@ def watches(model: Any) -> list[Watch]:
     return list({id(layer.gemms.watch): layer.gemms.watch for layer in layers(model).values()}.values())
 
 
+def first_watch(model: Any) -> Watch | None:
+    """Return the watch over a model's layers that saw an explosion first; None: no layer is watched over."""
+    return min(watches(model), key=lambda watch: math.inf if watch.first is None else watch.first.step, default=None)
+
+
 def check_loss(loss: Any, model: Any) -> None:
     """Stop where a loss is infinite or NaN.
 
@@ -116,8 +135,8 @@ def check_loss(loss: Any, model: Any) -> None:
     value = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
     if value - value == 0:
         return
-    first = next(iter(watches(model)), Watch())
-    raise MacgenError(f"loss is {value} in step {first.step}; {first.reason()}")
+    watch = first_watch(model) or Watch()
+    raise MacgenError(f"loss is {value} in step {watch.step}; {watch.reason()}")
 
 
 # -- which layers ------------------------------------------------------------------------------------------------------
@@ -127,7 +146,7 @@ def _within(name: str, leave: Collection[str]) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in leave)
 
 
-def _refuse(modules: list[tuple[str, Any]]) -> None:
+def _refuse(modules: list[tuple[str, Any]], leave: Collection[str]) -> None:
     """Refuse layers with products that would stay in float32 without anybody's wanting it."""
     accepted = "accepted are Linear, Conv1d and Conv2d; others stay in float32 where `leave` names them"
     for name, module in modules:
@@ -136,12 +155,15 @@ def _refuse(modules: list[tuple[str, Any]]) -> None:
             raise MacgenError(
                 f"layer {shown(name)} is of type {type(module).__name__}, which is not supported; {accepted}"
             )
-        own_weights = [key for key, value in module.named_parameters(recurse=False) if value.dim() > 1]
-        if not known and own_weights and not type(module).__module__.startswith("torch.nn."):
-            raise MacgenError(
-                f"layer {shown(name)} of type {type(module).__name__} has weights of its own, {own_weights[0]}, which "
-                f"it multiplies in its own way; {accepted}"
-            )
+        if known or (type(module).__module__.startswith("torch.nn.") and not isinstance(module, _LISTS)):
+            continue
+        for key, value in module.named_parameters(recurse=False):
+            if value.dim() > 1 and not _within(f"{name}.{key}" if name else key, leave):
+                where = f"layer {shown(name)}" if name else "the model itself"
+                raise MacgenError(
+                    f"{where} of type {type(module).__name__} has weights of its own, {key}, which may be multiplied "
+                    f"in its own way; {accepted}"
+                )
 
 
 # -- their arithmetics -------------------------------------------------------------------------------------------------

@@ -6,8 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from macgen.emulate import Counts, Events
-from macgen.errors import shown
+from macgen.errors import MacgenError, shown
 from macgen.network.gemm import Kind
+
+
+class NotFiniteError(MacgenError):
+    """A gradient that a layer was given is infinite or NaN; a dynamic loss scale halves on it."""
+
 
 EXPLODED_SHARE = 0.01
 """Share of a GEMM's results at the end of their format from which on the layer counts as exploded."""

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_real, shown
-from macgen.nn.random_source import RandomSource
+from macgen.nn.random_source import PLACE_OF_UPDATES, RandomSource
 from macgen.nn.scaling import ends
-from macgen.nn.training.convert import watches
+from macgen.nn.training.convert import first_watch, watches
+from macgen.nn.training.counters import NotFiniteError
 from macgen.numerics import Format, Rounding, as_format
 from macgen.numerics.at_random import check_random_bits, quantize_at_random
 
@@ -86,9 +87,10 @@ class Optimizer:
             raise MacgenError(f"rounding {str(self._rounding)!r} does not go with master None; accepted is a format")
         if self._format is not None and self._rounding.random_bits:
             check_random_bits(self._format, self._rounding.random_bits)
-            self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0))
+            self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0), PLACE_OF_UPDATES)
         self._dynamic, self.loss_scale = _loss_scale(loss_scale)
         self._sound_steps = 0
+        self._overflowed = False
         self.updates = {name: UpdateCounters() for name, _ in self._named} if self._format is not None else {}
         self._masters = [p for _, p in self._named]
         if self._format is not None:
@@ -98,12 +100,25 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
+        self._overflowed = False
         for _, parameter in self._named:
             parameter.grad = None
 
     def backward(self, loss: Any) -> None:
-        """Compute the gradients of a loss, scaled."""
-        (loss * self.loss_scale).backward()
+        """Compute the gradients of a loss, scaled.
+
+        With a dynamic loss scale, a gradient that is infinite or NaN where a layer is given it ends this, and `step`
+        leaves the step out.
+
+        Raises:
+            MacgenError: with a fixed loss scale, a layer is given such a gradient.
+        """
+        try:
+            (loss * self.loss_scale).backward()
+        except NotFiniteError:
+            if not self._dynamic:
+                raise
+            self._overflowed = True
 
     def step(self) -> bool:
         """Update the weights; the watch counts a step on.
@@ -116,22 +131,23 @@ class Optimizer:
                 counter that exploded first.
         """
         wrong = next((name for name, p in self._named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
-        if wrong is None:
+        sound, self._overflowed = wrong is None and not self._overflowed, False
+        if sound:
             self._update()
             self._sound_steps += 1
             if self._dynamic and self._sound_steps % GROWTH_STEPS == 0:
                 self.loss_scale *= 2
         elif not self._dynamic:
-            watch = next(iter(watches(self._model)), None)
+            watch = first_watch(self._model)
             where = "" if watch is None else f" in step {watch.step}; {watch.reason()}"
             raise MacgenError(f"gradient of {shown(wrong)} is infinite or NaN{where}")
         else:
             self.loss_scale, self._sound_steps = self.loss_scale / 2, 0
         for watch in watches(self._model):
             watch.step += 1
-            if wrong is not None:
+            if not sound:
                 watch.first = None  # it was dealt with
-        return wrong is None
+        return sound
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a run needs to go on: torch's state, the master copy, scale, register and counters."""
@@ -142,6 +158,18 @@ class Optimizer:
             "sound_steps": self._sound_steps,
             "register": None if self._source is None else self._source.state,
             "updates": {name: asdict(each) for name, each in self.updates.items()},
+        }
+
+    def signature(self) -> dict[str, str]:
+        """Return what an optimizer that goes on from this one's state has in common with it, by what it is."""
+        groups = [len(group["params"]) for group in self.inner.param_groups]
+        return {
+            "the optimizer": type(self.inner).__name__,
+            "its groups' numbers of parameters": str(groups),
+            "the parameters": ", ".join(name for name, _ in self._named),
+            "the master copy": str(self._format),
+            "the rounding of updates": str(self._rounding),
+            "the loss scale": "dynamic" if self._dynamic else "fixed",
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -12,12 +12,13 @@ from macgen.emulate import Counts, numbers_taken
 from macgen.errors import MacgenError, shown
 from macgen.network.gemm import Kind
 from macgen.nn.arithmetic import Float32, OnSpec, Products
-from macgen.nn.random_source import RandomSource
+from macgen.nn.random_source import PLACE_OF_OPERANDS, RandomSource
 from macgen.nn.scaling import ScaleRule, Scales, Seen, check_signs, choose_scales, ends
-from macgen.nn.training.counters import EXPLODED_SHARE, GemmCounters, Watch
+from macgen.nn.training.counters import EXPLODED_SHARE, GemmCounters, NotFiniteError, Watch
 from macgen.nn.training.rules import Arithmetic
 from macgen.numerics import FixedFormat, FloatFormat, Format
 from macgen.numerics.at_random import quantize_at_random
+from macgen.numerics.nearest import held_by_float32
 from macgen.spec import MacSpec
 
 Array = NDArray[Any]
@@ -60,7 +61,7 @@ class _Counted(OnSpec):
         if of in self._sources:
             source = self._sources[of]
             rounded = quantize_at_random(fmt, x, source.bits, source.take(x.size).reshape(x.shape))
-            if isinstance(fmt, FloatFormat) and fmt.man_bits < 24 and fmt.width <= 16:
+            if isinstance(fmt, FloatFormat) and held_by_float32(fmt):
                 rounded = rounded.astype(np.float32)
         else:
             rounded = super()._rounded(which, x, fmt)
@@ -128,7 +129,7 @@ class TrainedGemm:
             of: Which = "a" if which == "a" else "b"
             if bits := arithmetic.rounding_of(kind, of).random_bits:
                 within = 2 * ("forward", "backward", "gradient").index(kind) + number
-                self.sources[of] = RandomSource(bits, arithmetic.seed, 6 * place + within)
+                self.sources[of] = RandomSource(bits, arithmetic.seed, PLACE_OF_OPERANDS + 6 * place + within)
 
     def run(
         self,
@@ -187,7 +188,8 @@ class TrainedGemm:
         for which, least, most in (("a", seen.a_least, seen.a_most), ("b", seen.b_least[0, 0], seen.b_most[0, 0])):
             if not np.isfinite(least + most):
                 self._watch.note(self._layer, self._kind, f"its operand {which} is infinite or NaN")
-                raise MacgenError(
+                refused = MacgenError if self._kind == "forward" else NotFiniteError
+                raise refused(
                     f"layer {shown(self._layer)} got an operand {which} that is infinite or NaN in its {self._kind} "
                     f"GEMM in step {self._watch.step}; {self._watch.reason()}"
                 )

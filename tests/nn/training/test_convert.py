@@ -89,8 +89,17 @@ def test_other_refusals():
             super().__init__()
             self.matrix = torch.nn.Parameter(torch.ones(2, 2))
 
-    with pytest.raises(MacgenError, match="layer '' of type Own has weights of its own, matrix"):
+    with pytest.raises(MacgenError, match="the model itself of type Own has weights of its own, matrix, which may"):
         nn.convert(Own(), SPEC)
+    listed = torch.nn.ModuleDict({"head": torch.nn.Linear(2, 2), "own": Own()})
+    listed["more"] = torch.nn.ParameterList([torch.ones(2, 2)])
+    with pytest.raises(MacgenError, match="layer 'own' of type Own has weights of its own, matrix"):
+        nn.convert(listed, SPEC)
+    with pytest.raises(MacgenError, match="layer 'more' of type ParameterList has weights of its own, 0"):
+        nn.convert(listed, SPEC, leave=["own.matrix"])
+    nn.convert(listed, SPEC, leave=["own.matrix", "more"])
+    with pytest.raises(MacgenError, match="'bogus' is no field of an arithmetic; accepted are forward, backward"):
+        nn.convert(Network(), SPEC, bogus=3)
     with pytest.raises(MacgenError, match="model has no layer to be swapped"):
         nn.convert(torch.nn.ReLU(), SPEC)
     with pytest.raises(MacgenError, match=r"model 3 is of type int; accepted is a torch.nn.Module"):
@@ -174,3 +183,15 @@ def test_operands_that_are_no_numbers_stop_at_once():
         MacgenError, match="layer 'Linear' got an operand a that is infinite or NaN in its forward GEMM"
     ):
         model(torch.tensor([[np.nan, 1.0]]))
+
+
+def test_encoders_compute_layer_by_layer_in_evaluation():
+    """Torch's fused kernels take the weights and pass the layers by: then nothing would be on the arithmetic."""
+    one = torch.nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    model = nn.convert(torch.nn.TransformerEncoder(one, 2), SPEC, leave=["layers.0.self_attn", "layers.1.self_attn"])
+    x, padding = torch.ones(2, 3, 4), torch.tensor([[False, False, True], [False, False, False]])
+    with torch.no_grad():
+        model.eval()(x, src_key_padding_mask=padding)
+        model.layers[0](x)
+    calls = {name: kinds["forward"].calls for name, kinds in nn.counters(model).items()}
+    assert calls == {"layers.0.linear1": 2, "layers.0.linear2": 2, "layers.1.linear1": 1, "layers.1.linear2": 1}

@@ -7,6 +7,7 @@ import pytest
 
 from macgen import golden
 from macgen.errors import MacgenError
+from macgen.numerics import Lfsr
 from macgen.spec import MacSpec
 from tests.optional import need_package
 
@@ -295,3 +296,66 @@ def test_exact_sums_are_not_counted():
     layer(torch.ones(1, 3))
     forward = layer.gemms.counters["forward"]
     assert (forward.calls, forward.counted, forward.steps.additions) == (1, 0, 0)
+
+
+def test_operands_rounded_at_random_stay_within_wide_exponents():
+    """e9m6 has 16 bits and goes far beyond float32: 2^200 is a value of it, not infinity."""
+    spec = MacSpec(a="e9m6", b="e9m6", acc="e11m20")
+    layer = nn.convert(torch.nn.Linear(1, 1, bias=False).double(), spec, scales="one", rounding="stochastic:8")
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        assert float(layer(torch.full((1, 1), 2.0**200, dtype=torch.float64))) == 2.0**200
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "accepted"),
+    [
+        (torch.nn.Conv2d(4, 4, 3, groups=2), (1, 5, 6, 6), r"\(N, 4, 3 or more, 3 or more\), or without N"),
+        (torch.nn.Conv2d(4, 4, 3, padding=1), (1, 4, 6, 0), r"\(N, 4, 1 or more, 1 or more\), or without N"),
+        (torch.nn.Conv2d(4, 4, 3, dilation=2), (4, 4, 8), r"\(N, 4, 5 or more, 5 or more\), or without N"),
+        (torch.nn.Conv1d(4, 4, 3), (1, 4, 6, 6), r"\(N, 4, 3 or more\), or without N"),
+        (torch.nn.Linear(8, 2), (3, 7), r"\(..., 8\)"),
+        (torch.nn.Linear(8, 2), (), r"\(..., 8\)"),
+    ],
+)
+def test_inputs_of_other_shapes_are_refused(layer, shape, accepted):
+    model = nn.convert(torch.nn.Sequential(layer), WIDE)
+    with pytest.raises(MacgenError, match=f"layer '0' got inputs of the shape .*; accepted are {accepted}$"):
+        model(torch.zeros(shape))
+
+
+def test_matmul_of_nothing_and_of_lists():
+    a = torch.ones(0, 2, 3, requires_grad=True)
+    y = nn.matmul(a, torch.ones(3, 4), WIDE)
+    y.sum().backward()
+    assert (y.shape, a.grad.shape) == ((0, 2, 4), (0, 2, 3))
+    assert nn.matmul(torch.ones(2, 0, 3), torch.ones(3, 4), WIDE).shape == (2, 0, 4)
+    with pytest.raises(MacgenError, match=r"a \[\[1\]\] is of type list; accepted is a torch.Tensor"):
+        nn.matmul([[1]], torch.ones(1, 1), WIDE)
+
+
+def test_no_two_sources_of_random_numbers_begin_alike():
+    """Of the arrays' PEs, of the operands of layers built by hand, and of the weights' updates."""
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m7", rounding="stochastic:9")
+    own = nn.Arithmetic.of(spec).replace(rounding="stochastic:9", gradient_rounding="stochastic:9")
+    model = torch.nn.Sequential(*[nn.Linear(2, 2, arithmetic=own) for _ in range(3)])
+    optimizer = nn.Optimizer(model, lambda p: torch.optim.SGD(p, lr=1.0), master="fix8.8", rounding="stochastic:9")
+    states = [each.state()[kind]["registers"][which] for each in (layer.gemms for layer in model)
+              for kind in SPECS for which in ("a", "b")]  # fmt: skip
+    lfsr = Lfsr.of(9)
+    states += [optimizer.state_dict()["register"], *(lfsr.seed(0, column) for column in range(128))]
+    assert len(states) == len(set(states)) == 3 * 6 + 1 + 128
+
+
+def test_random_numbers_of_a_product_of_activations_go_on():
+    """A function forgets, a module does not; counters and state are those of both calls."""
+    spec = MacSpec(a="e4m3fn", b="e4m3fn", acc="e6m3", rounding="stochastic:9")
+    own = nn.Arithmetic.of(spec).replace(scales="one")
+    a, b = (on_grid(spec.a, (16, 16), np.random.default_rng(seed)).float() for seed in (1, 2))
+    model = torch.nn.ModuleDict({"scores": nn.Matmul(own)})
+    found = torch.cat([model["scores"](a, b), model["scores"](a, b)]).numpy()
+    expected = product(spec, np.concatenate([a, a]), b.numpy())
+    np.testing.assert_array_equal(found, expected.astype("f4"))
+    assert (found[:16] != found[16:]).any()
+    assert nn.counters(model)["scores"]["forward"].calls == 2
+    assert torch.equal(nn.matmul(a, b, own), nn.matmul(a, b, own))
