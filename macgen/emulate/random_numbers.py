@@ -18,11 +18,12 @@ def draws(spec: MacSpec, length: int) -> int:
     if spec.random_place == "out":
         return spec.rows
     chunk = spec.chunk or length
-    lengths = [min(chunk, length - start) for start in range(0, length, chunk)]
+    whole, rest = divmod(length, chunk)
+    chunks = whole + (rest > 0)
     if spec.random_place == "chunks":
-        return len(lengths)
-    folds = 0 if spec.has_outer_adder else len(lengths) - 1
-    return sum(-(-products // spec.lanes) for products in lengths) + folds
+        return chunks
+    folds = 0 if spec.has_outer_adder else chunks - 1
+    return whole * -(-chunk // spec.lanes) + -(-rest // spec.lanes) + folds
 
 
 def matmul_states(spec: MacSpec, rows: int, cols: int, length: int, first: int = 0) -> States:
