@@ -16,7 +16,7 @@ from macgen.errors import MacgenError, ToolError, shown
 from macgen.network.onnx_file import one_line, onnx_module, subgraphs
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 Array = NDArray[Any]
 
@@ -175,19 +175,35 @@ class CutModel:
         sources = {source for node in stage.nodes for source in _sources(node)}
         graph.initializer.extend(tensor for name, tensor in self._weights.items() if name in sources)
         graph.sparse_initializer.extend(sparse for name, sparse in self._sparse.items() if name in sources)
-        helper = onnx.helper
         for name, x in feed.items():
-            element = helper.np_dtype_to_tensor_dtype(np.asarray(x).dtype)
-            graph.input.append(helper.make_tensor_value_info(name, element, None))
+            graph.input.append(self._input(name, x))
         graph.output.extend(onnx.ValueInfoProto(name=name) for name in stage.gives)
         options = self._runtime.SessionOptions()
         options.log_severity_level = 4
         return self._runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
+    def _input(self, name: str, x: object) -> ValueInfoProto:
+        """Return what a part says of a value that it takes: a tensor, or a sequence of them, which comes as a list."""
+        helper = onnx_module().helper
+        if isinstance(x, list) and x and isinstance(x[0], np.ndarray):
+            make, dtype = helper.make_tensor_sequence_value_info, x[0].dtype
+        elif x is not None and not isinstance(x, (list, dict)):
+            make, dtype = helper.make_tensor_value_info, np.asarray(x).dtype
+        else:
+            kind = "an empty sequence" if x == [] else "a map" if isinstance(x, dict) else "a value that may be missing"
+            raise MacgenError(
+                f"tensor {shown(name)} of model {self._name} is {kind}, which cannot pass from one part of the model "
+                f"to the next; accepted are tensors and sequences of at least one"
+            )
+        value: ValueInfoProto = make(name, helper.np_dtype_to_tensor_dtype(dtype), None)
+        return value
+
     @contextlib.contextmanager
     def _refused(self) -> Iterator[None]:
         try:
             yield
+        except MacgenError:
+            raise
         except MemoryError:
             raise MacgenError(
                 f"model {self._name} needs more memory than there is; accepted are fewer examples at a time"

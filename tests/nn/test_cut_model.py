@@ -52,6 +52,22 @@ def test_a_run_goes_on_from_a_stage():
     np.testing.assert_allclose(results["y"], 2 * kept["c"] + np.maximum(X, 0), rtol=1e-5)
 
 
+def test_sequences_pass_from_part_to_part():
+    nodes = [node("MatMul", "x w0", "a"), node("SequenceConstruct", "a x", "s"), node("MatMul", "a w1", "b"),
+             node("SequenceInsert", "s b", "t"), node("ConcatFromSequence", "t", "y", axis=0)]  # fmt: skip
+    whole = model(nodes, [value("x", (2, 3))], MATRICES[:2], [value("y")])
+    results = CutModel(whole, "m", {"a", "b"}).run({"x": X}, product)
+    np.testing.assert_allclose(results["y"], run_whole(whole, "m")({"x": X})["y"], rtol=1e-5, atol=1e-6)
+
+
+def test_an_empty_sequence_between_parts_is_named():
+    nodes = [node("MatMul", "x w0", "a"), node("SequenceEmpty", "", "s"), node("MatMul", "a w1", "b"),
+             node("SequenceInsert", "s b", "t"), node("ConcatFromSequence", "t", "y", axis=0)]  # fmt: skip
+    cut = CutModel(model(nodes, [value("x", (2, 3))], MATRICES[:2], [value("y")]), "m", {"a", "b"})
+    with pytest.raises(MacgenError, match="tensor 's' of model m is an empty sequence, which cannot pass"):
+        cut.run({"x": X}, product)
+
+
 def test_graphs_within_nodes_take_tensors_of_other_parts():
     graphs = [helper.make_graph([node(op, "a w1", "z")], op, [], [value("z")]) for op in ("Add", "Sub")]
     nodes = [
