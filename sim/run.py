@@ -58,7 +58,8 @@ def build_arguments(simulator: str, verilog: Path, spec: MacSpec, work: Path) ->
     """Return the arguments of a simulator's build; a file that they name is written into a new directory."""
     arguments = [*BUILD_ARGUMENTS[simulator]]
     row = f"{verilog.stem}_row"
-    if simulator == "verilator" and spec.rows * spec.cols > SMALL_ARRAY and f"\nmodule {row} (" in verilog.read_text():
+    is_large = simulator == "verilator" and spec.rows * spec.cols > SMALL_ARRAY
+    if is_large and f"\nmodule {row} (" in verilog.read_text(encoding="utf-8"):
         work.mkdir(parents=True, exist_ok=True)
         file = work / "rows.vlt"
         file.write_text(ROWS.format(row=row), encoding="utf-8")
