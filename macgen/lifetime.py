@@ -153,7 +153,8 @@ def _free(directory: Path) -> float:
         found = os.statvfs(directory)
     except OSError:
         return float("inf")
-    return found.f_bavail * found.f_frsize
+    # Some file systems, such as those in memory, tell no sizes.
+    return found.f_bavail * found.f_frsize if found.f_blocks else float("inf")
 
 
 @contextlib.contextmanager

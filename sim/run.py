@@ -60,7 +60,7 @@ def build_arguments(simulator: str, verilog: Path, spec: MacSpec | CompressSpec,
     arguments = [*BUILD_ARGUMENTS[simulator]]
     row = f"{verilog.stem}_row"
     is_large = isinstance(spec, MacSpec) and spec.rows * spec.cols > SMALL_ARRAY
-    if simulator == "verilator" and is_large and f"\nmodule {row} (" in verilog.read_text():
+    if simulator == "verilator" and is_large and f"\nmodule {row} (" in verilog.read_text(encoding="utf-8"):
         work.mkdir(parents=True, exist_ok=True)
         file = work / "rows.vlt"
         file.write_text(ROWS.format(row=row), encoding="utf-8")

@@ -190,7 +190,10 @@ class CutModel:
         elif x is not None and not isinstance(x, (list, dict)):
             make, dtype = helper.make_tensor_value_info, np.asarray(x).dtype
         else:
-            kind = "an empty sequence" if x == [] else "a map" if isinstance(x, dict) else "a value that may be missing"
+            if isinstance(x, list):
+                kind = "a sequence of maps" if x else "an empty sequence"
+            else:
+                kind = "a map" if isinstance(x, dict) else "a value that may be missing"
             raise MacgenError(
                 f"tensor {shown(name)} of model {self._name} is {kind}, which cannot pass from one part of the model "
                 f"to the next; accepted are tensors and sequences of at least one"

@@ -54,7 +54,6 @@ def test_the_cache_outlives_forked_processes_and_goes_with_its_own(tmp_path):
     script = """
 import os, sys
 from pathlib import Path
-from types import SimpleNamespace
 from macgen.tools import cache_variables
 place = Path(cache_variables()["HOME"])
 child = os.fork()
@@ -134,7 +133,7 @@ FULL = "the disk of '{}' is full{}; accepted is the environment variable TMPDIR 
 @pytest.fixture
 def _full(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096))
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_blocks=1, f_bavail=0, f_frsize=4096))
 
 
 @pytest.mark.usefixtures("_full")
@@ -165,6 +164,12 @@ def test_a_file_that_cannot_be_written_says_that_the_disk_is_full(number, tmp_pa
     with pytest.raises(ToolError) as caught, work_directory(tmp_path, "icarus"):
         raise OSError(number, os.strerror(number))
     assert str(caught.value) == FULL.format(tmp_path, f" ({os.strerror(number)})")
+
+
+def test_a_file_system_that_tells_no_sizes_is_not_full(monkeypatch):
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_blocks=0, f_bavail=0, f_frsize=4096))
+    with pytest.raises(KeyError), work_directory(None, "icarus"):
+        raise KeyError("x")
 
 
 def test_other_faults_stay_what_they_are(tmp_path):
