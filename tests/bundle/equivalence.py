@@ -117,11 +117,12 @@ def _initial(module, registers):
         for bit, value in zip(wire["bits"], reversed(wire["attributes"].get("init", "")), strict=False)
     }
     wires = _wires(module)
-    return {
-        name: [values.get(bit, "x") for bit in wires[name]["bits"]]
-        for name, wire in _wires(registers).items()
-        if name in wires and set(wire["bits"]) <= outputs
-    }
+    found = {}
+    for name, wire in _wires(registers).items():
+        if name in wires and set(wire["bits"]) <= outputs:
+            low = wire.get("offset", 0) - wires[name].get("offset", 0)  # of a register, too, only the bits that are read
+            found[name] = [values.get(bit, "x") for bit in wires[name]["bits"][low : low + len(wire["bits"])]]
+    return found
 
 
 def _narrower(module, gold, gate):

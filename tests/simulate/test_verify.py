@@ -15,6 +15,7 @@ import pytest
 from macgen import MacSpec, golden, presets, tools
 from macgen.bundle import build
 from macgen.errors import MacgenError, ToolError
+from macgen.numerics import ScaleFormat
 from macgen.share import share_directory
 from macgen.simulate.matmul import run_matmul
 from macgen.simulate.session import read_results
@@ -109,7 +110,8 @@ def test_presets_pass_under_icarus(name, fold, tmp_path):
     products = unreachable.get(name)
     if name in UNITS:  # sums of the largest products, with the largest scales of lanes
         factors = [spec.a, spec.b, *[spec.scale] * 2 * spec.scales_lanes]
-        largest = math.prod(fmt.number(fmt.largest_code(0)).to_fraction() for fmt in factors)
+        codes = [f.nan_code - 1 if isinstance(f, ScaleFormat) else f.largest_code(0) for f in factors]
+        largest = math.prod(fmt.number(code).to_fraction() for fmt, code in zip(factors, codes, strict=True))
         needed = math.floor(spec.acc.number(spec.acc.max_code).to_fraction() / largest) + 1
         products = needed if needed > 600 else None
     assert result.notes == (
