@@ -155,7 +155,7 @@ def _report_fpga(
     from macgen.cli import console
     from macgen.cost.fpga.place_and_route import TARGET_MHZ
     from macgen.cost.fpga.report import DEFAULT_SEEDS, FAMILIES, fpga_report
-    from macgen.cost.synthesize import Family
+    from macgen.cost.fpga_cells import Family
     from macgen.errors import check_choice
     from macgen.presentation.fpga_table import print_fpga_report
 

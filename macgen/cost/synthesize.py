@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
 from macgen import tools
+from macgen.cost.fpga_cells import Family, LutSynthesis, counted_cells
 from macgen.cost.library import liberty, liberty_grammar
 from macgen.cost.netlist.buffers import insert_buffers
 from macgen.cost.netlist.cell_models import cell_models
@@ -57,7 +57,6 @@ LOGIC_SHARE = 0.8
 """Part of the clock period that ABC is given, which knows neither the flip-flops' delay and setup time nor all loads.
 Measured in 45 nm and 0.18 um libraries: with 0.8 every period that can be reached was, with 0.85 some were missed."""
 
-Family = Literal["ice40", "ecp5", "xilinx", "gowin", "nexus"]
 
 REPORTED: tuple[Family, ...] = ("ice40", "ecp5", "xilinx")
 """Families that every report counts LUTs for."""
@@ -85,16 +84,6 @@ _DSP_OPTIONS: dict[Family, tuple[str, str]] = {
     **dict.fromkeys(("ecp5", "xilinx", "gowin", "nexus"), ("-nodsp", "")),
 }
 """What to add without and with multiplier blocks."""
-
-# What each family's cells are. A CCU2C is two LUT4 with their carry; an SRL takes a LUT; iCE40's carry stands beside a
-# LUT that is counted by itself, as does Xilinx's CARRY4, which serves four.
-# Gowin's ALU is a LUT with its carry.
-_LUTS = {r"SB_LUT4": 1, r"LUT\d": 1, r"CCU2[CD]?": 2, r"ALU": 1, r"INV": 1, r"SRL.*": 1}
-_CARRIES = r"SB_CARRY|CCU2[CD]?|CARRY4|ALU"
-_FLIP_FLOPS = r"SB_DFF.*|TRELLIS_FF|FD[RSCP]E(_1)?|DFF[NRSCPE]*|FD1P3[BDIJ]X"
-_DSPS = r"SB_MAC16|MULT\d+X\d+\w*|ALU54B|DSP48E1|MULT(ADD|PREADD|ALU)\w+|PREADD\w+|ACC54\w*"
-_MEMORIES = r"SB_RAM.*|TRELLIS_DPR16X4|DPR16X4|DP16K|DP16KD|PDPW?\d+KD?|PDPSC\w*|RAM\d.*|RAMB.*|[SD]PX?9?B?"
-_IGNORED = r"PFUMX|L6MUX21|MUXF[78]|MUX2_LUT\d|WIDEFN9|GND|VCC|VLO|VHI|GSR"
 
 
 @dataclass(frozen=True)
@@ -127,31 +116,6 @@ class GateSynthesis:
     def total_cells(self) -> int:
         """Number of cells, flip-flops included."""
         return sum(self.cells.values())
-
-
-@dataclass(frozen=True)
-class LutSynthesis:
-    """A design in the cells of an FPGA family, before packing.
-
-    Attributes:
-        tool: Yosys's version.
-        family: the FPGA family.
-        cells: number of cells of each type, in the whole hierarchy.
-        luts: look-up tables (LUT4, or LUT6 on Xilinx), those inside carry chains included.
-        carries: carry cells.
-        flip_flops: flip-flops.
-        dsps: multiplier blocks.
-        memories: memory cells.
-    """
-
-    tool: str
-    family: Family
-    cells: Mapping[str, int]
-    luts: int
-    carries: int
-    flip_flops: int
-    dsps: int
-    memories: int
 
 
 @cache
@@ -261,37 +225,6 @@ def synthesize_luts(
     commands = [f"{command} {part}".rstrip() for part in _FAMILY_PARTS[family]]
     run.yosys("synthesis", [*design, *commands, "write_json netlist.json"])
     return counted_cells(read_modules(workdir / "netlist.json"), top, family)
-
-
-def counted_cells(modules: Mapping[str, Any], top: str, family: Family) -> LutSynthesis:
-    """Return what a netlist of a family's cells holds.
-
-    Parameters:
-        modules: of Yosys's JSON.
-        top: the top module.
-        family: the FPGA family.
-
-    Raises:
-        MacgenError: there are cells that macgen does not know.
-    """
-    cells = total_cells(modules, top)
-
-    def count(pattern: str) -> int:
-        return sum(number for name, number in cells.items() if re.fullmatch(pattern, name))
-
-    known = "|".join([*_LUTS, _CARRIES, _FLIP_FLOPS, _DSPS, _MEMORIES, _IGNORED])
-    if unknown := [name for name in cells if not re.fullmatch(known, name)]:
-        raise MacgenError(f"synthesis for {family} gave cells that macgen does not know: {', '.join(sorted(unknown))}")
-    return LutSynthesis(
-        tool=f"Yosys {tools.require('yosys').version}",
-        family=family,
-        cells=cells,
-        luts=sum(weight * count(pattern) for pattern, weight in _LUTS.items()),
-        carries=count(_CARRIES),
-        flip_flops=count(_FLIP_FLOPS),
-        dsps=count(_DSPS),
-        memories=count(_MEMORIES),
-    )
 
 
 # -- Yosys -------------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from macgen.bundle.subject import Port
 from macgen.cost.fpga.harness import harness_verilog
 from macgen.cost.fpga.multiplier_registers import move_registers_into_multipliers
 from macgen.cost.fpga.parts import SPEED, Part, PlacedFamily, larger_part
+from macgen.cost.fpga_cells import counted_cells
 from macgen.cost.netlist.hierarchy import read_modules
-from macgen.cost.synthesize import Yosys, counted_cells, read_design
+from macgen.cost.synthesize import Yosys, read_design
 from macgen.errors import MacgenError, ToolError
 
 DEFAULT_TIMEOUT = 3600.0

@@ -10,8 +10,9 @@ from macgen import tools
 from macgen.bundle.opening import OpenBundle, open_bundle
 from macgen.cost.fpga.parts import SPEED, Part, find_part
 from macgen.cost.fpga.place_and_route import DEFAULT_TIMEOUT, TARGET_MHZ, Placement, WorstPath, place
+from macgen.cost.fpga_cells import Family
 from macgen.cost.kept import Kept
-from macgen.cost.synthesize import Family, synthesize_luts
+from macgen.cost.synthesize import synthesize_luts
 from macgen.errors import MacgenError, ToolError, check_choice, check_function, check_integer, is_real, shown
 from macgen.spec import MacSpec
 from macgen.spec_fields import MAX_INTERLEAVE, MAX_PIPELINE

@@ -5,11 +5,7 @@ Of the turns of an interleaved array one is watched, any; the others do as they 
 
 from __future__ import annotations
 
-from macgen.prove.formal.units import (
-    Arithmetic,
-    raises_with_product,
-    scaled,
-)
+from macgen.prove.formal.tables import Arithmetic, raises_with_product, scaled
 from macgen.prove.verilog_text import delayed
 from macgen.spec import MacSpec
 

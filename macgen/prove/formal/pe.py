@@ -15,16 +15,8 @@ from macgen.prove.formal.harness import (
     slots,
 )
 from macgen.prove.formal.interpreter import MARKS, folded_before, interpreter
-from macgen.prove.formal.units import (
-    LOOK_UP,
-    AbstractUnits,
-    Arithmetic,
-    combines_lanes,
-    lane_flags,
-    rounded,
-    scaled,
-    zero_state,
-)
+from macgen.prove.formal.tables import LOOK_UP, Arithmetic, combines_lanes, lane_flags, rounded, scaled
+from macgen.prove.formal.units import AbstractUnits, zero_state
 from macgen.prove.verilog_text import Ports, delayed, instance, joined, part
 from macgen.rtl import Design
 from macgen.spec import MacSpec

@@ -17,12 +17,7 @@ from macgen.prove.formal.harness import (
     source,
 )
 from macgen.prove.formal.interpreter import MARKS, folded_before, interpreter
-from macgen.prove.formal.units import (
-    LOOK_UP,
-    Arithmetic,
-    raises_with_product,
-    scaled,
-)
+from macgen.prove.formal.tables import LOOK_UP, Arithmetic, raises_with_product, scaled
 from macgen.prove.verilog_text import Ports, instance
 from macgen.rtl import Design
 from macgen.spec import MacSpec

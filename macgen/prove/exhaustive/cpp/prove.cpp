@@ -6,6 +6,7 @@
 
 #include "closure.h"
 #include "result.h"
+#include "rows.h"
 #include "sampled_folds.h"
 
 namespace {
@@ -140,37 +141,13 @@ class Prover {
 
     bool steps() {
         if (!complete_) return sampled_steps();
-        struct Row {
-            State state;
-            u128 code;
-            Number number;
-            const std::vector<Product>* products;
-            const Operand* idle;
-
-            // The last column is a step without a product.
-            bool audits(size_t column) const { return column < products->size(); }
-            const Product& product(size_t column) const { return (*products)[column]; }
-            const State& state_of(size_t) const { return state; }
-            const Operand& operand_of(size_t column) const { return audits(column) ? product(column).made.operand : *idle; }
-            unsigned wanted_flags(size_t column) const { return audits(column) ? product(column).meaning.flags : 0; }
-            unsigned made_flags(size_t column) const { return audits(column) ? product(column).made.flags : 0; }
-            ExactSum exactly(size_t column) const {
-                return audits(column) ? product(column).meaning.added_to(number) : finished(code);
-            }
-            Sum evaluate(Units& units, size_t column, uint32_t random) const {
-                return units.add(state, operand_of(column), random);
-            }
-            Comparison describe(size_t column) const {
-                return Comparison::step(code, audits(column) ? product(column).lanes : Lanes{});
-            }
-        };
         const double space = static_cast<double>(products_.size() + 1) * std::ldexp(ACC.is_float ? STATES_PER_CODE : 1, ACC.width);
         const Numbers numbers = numbers_for<STEP_RANDOM_BITS>(space);
         close<StepHardware>(
             crew_, states_, 0, products_.size() + IDLES, "step", numbers, [](Units&, size_t) { return true; },
             [&](Units&, size_t place) {
                 const u128 code = states_.codes[place];
-                return Row{states_.table.keys[place], code, decode(ACC, code), &products_, &idle_};
+                return StepRow{states_.table.keys[place], code, decode(ACC, code), &products_, &idle_};
             });
         if (crew_.difference.found && crew_.difference.column == products_.size()) {
             crew_.difference.what = "step without a product";
@@ -220,40 +197,7 @@ class Prover {
         for (size_t place = 0; place < loaded_; ++place) {
             operands.push_back(crew_.workers[0].units.folded(states_.table.keys[place]));
         }
-        // What folds and swaps have in common.
-        struct Pairing {
-            u128 code;
-            Number number;
-            const States* inner;
-            const std::vector<Number>* sums;
-
-            bool audits(size_t) const { return true; }
-            unsigned wanted_flags(size_t) const { return 0; }
-            unsigned made_flags(size_t) const { return 0; }
-            ExactSum exactly(size_t column) const { return add(FOLD, number, (*sums)[column]); }
-            Comparison describe(size_t column) const { return Comparison::fold(code, inner->codes[column], 0, 0); }
-        };
-        struct Fold : Pairing {
-            FoldOperand operand;
-
-            const State& state_of(size_t column) const { return inner->table.keys[column]; }
-            const FoldOperand& operand_of(size_t) const { return operand; }
-            TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
-                return units.fold(state_of(column), operand, random);
-            }
-        };
-        // The total stays in the accumulator, and a chunk of one product, as it was loaded, is added to it.
-        struct Swap : Pairing {
-            TotalState total;
-            const std::vector<FoldOperand>* operands;
-
-            const TotalState& state_of(size_t) const { return total; }
-            const FoldOperand& operand_of(size_t column) const { return (*operands)[column]; }
-            TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
-                return units.fold(total, operand_of(column), random);
-            }
-        };
-        auto pairing = [&](size_t place) {
+         auto pairing = [&](size_t place) {
             return Pairing{totals_.codes[place], decode(ACC, totals_.codes[place]), &states_, &sums};
         };
         Phase folds{"folds", 0, states_.size(), true, name_of<STEP_RANDOM_BITS>(numbers)}, swaps = folds;
@@ -268,7 +212,7 @@ class Prover {
         do {
             totals_complete_ = close<FoldHardware>(
                 crew_, totals_, folded, states_.size(), "fold", numbers, is_new, [&](Units& units, size_t place) {
-                    return Fold{pairing(place), units.folded(totals_.table.keys[place])};
+                    return FoldRow{pairing(place), units.folded(totals_.table.keys[place])};
                 });
             folded = totals_.size();
             folds.states = distinct.keys.size();
@@ -277,7 +221,7 @@ class Prover {
             if (!totals_complete_) return told(swaps, folds);
             totals_complete_ = close<FoldHardware>(
                 crew_, totals_, swapped, loaded_, "swap", numbers, [](Units&, size_t) { return true; },
-                [&](Units&, size_t place) { return Swap{pairing(place), totals_.table.keys[place], &operands}; });
+                [&](Units&, size_t place) { return SwapRow{pairing(place), totals_.table.keys[place], &operands}; });
             swapped = swaps.states = totals_.size();
             count(swaps);
         } while (totals_complete_ && folded < totals_.size());
@@ -311,32 +255,12 @@ class Prover {
         if (!scaled_sums(sums)) return false;
         const double space = std::ldexp(static_cast<double>(sums.size()), TOTAL.width);
         if (sums.empty() || space > static_cast<double>(settings_.most)) return sampled_folds();
-        struct Row {
-            TotalState state;
-            u128 code;
-            Number number;
-            const std::vector<ScaledSum>* sums;
-
-            bool audits(size_t) const { return true; }
-            const TotalState& state_of(size_t) const { return state; }
-            const FoldOperand& operand_of(size_t column) const { return (*sums)[column].operand; }
-            unsigned wanted_flags(size_t) const { return 0; }
-            unsigned made_flags(size_t) const { return 0; }
-            ExactSum exactly(size_t column) const { return add(FOLD, number, (*sums)[column].number); }
-            TotalSum evaluate(Units& units, size_t column, uint32_t random) const {
-                return units.fold(state, operand_of(column), random);
-            }
-            Comparison describe(size_t column) const {
-                const ScaledSum& sum = (*sums)[column];
-                return Comparison::fold(code, sum.inner, sum.a_scale, sum.b_scale);
-            }
-        };
         const Numbers numbers = numbers_for<OUTER_RANDOM_BITS>(TOTAL.is_float ? STATES_PER_CODE * space : space);
         totals_complete_ = close<FoldHardware>(
             crew_, totals_, 0, sums.size(), "fold", numbers, [](Units&, size_t) { return true; },
             [&](Units&, size_t place) {
                 const u128 code = totals_.codes[place];
-                return Row{totals_.table.keys[place], code, decode(TOTAL, code), &sums};
+                return FoldRow{totals_.table.keys[place], code, decode(TOTAL, code), &sums};
             });
         return end({"folds", totals_.size(), sums.size(), true, name_of<OUTER_RANDOM_BITS>(numbers)});
     }
