@@ -36,8 +36,14 @@ class Case:
 # -- layers --------------------------------------------------------------------------------------------------------
 
 
+def most_elements(spec: CompressSpec) -> int:
+    """Return how many elements a layer may have."""
+    return spec.most_bins * spec.bin
+
+
 def random_case(spec: CompressSpec, rng: Random, length: int, kind: str) -> Case:
-    """Return a layer of a kind."""
+    """Return a layer of a kind, shorter than asked for where the unit takes no such layers."""
+    length = min(length, most_elements(spec))
     kept = tuple(Kept(_value(spec, rng, kind), rng.random() < 0.5) for _ in range(length))
     scale = rng.choice([0, 1, spec.largest_scale, rng.randint(0, spec.largest_scale)])
     return Case(f"{kind}, {length} elements", kept, scale, tuple(_value(spec, rng, kind) for _ in range(length)))
@@ -81,7 +87,16 @@ def random_cases(spec: CompressSpec, rng: Random, count: int, bins: int = 4) -> 
 
 
 def corner_cases(spec: CompressSpec) -> Iterator[Case]:
-    """Yield the corners of docs/compress.md: zeros, ties, ends, short bins, empty bins, means between integers."""
+    """Yield the corners of docs/compress.md; those that are too long for the unit come as several layers."""
+    most = most_elements(spec)
+    for case in _corners(spec):
+        for start in range(0, len(case.kept), most):
+            part = slice(start, start + most)
+            yield Case(case.name, case.kept[part], case.scale, case.gradients[part])
+
+
+def _corners(spec: CompressSpec) -> Iterator[Case]:
+    """Yield zeros, ties, ends, short bins, empty bins, means between integers."""
     low, high, bin = spec.lowest, -spec.lowest - 1, spec.bin
     fresh = Kept()
 

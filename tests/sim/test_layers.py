@@ -34,7 +34,7 @@ def test_the_words_of_a_layer():
 
 
 def test_what_is_drawn_is_what_the_contract_takes():
-    for spec in (SPEC, CompressSpec("int2", 1, learners=1), CompressSpec("fix4.12", 50)):
+    for spec in (SPEC, CompressSpec("int2", 1, learners=1, most_bins=2), CompressSpec("fix4.12", 50)):
         cases = [*corner_cases(spec), *random_cases(spec, Random(1), 12)]
         assert all(case.result(spec).beats[-1].last for case in cases)
         streams = random_streams(spec, Random(2), 5)
