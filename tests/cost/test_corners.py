@@ -23,7 +23,7 @@ SPEC = MacSpec(a="int2", b="int2", acc="int6", rows=1, cols=1)
 
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthesize, "Family", synthesize.Literal["ice40"])
+    monkeypatch.setattr(synthesize, "REPORTED", ("ice40",))
     return build(SPEC, tmp_path / "mac")
 
 
@@ -104,7 +104,7 @@ def test_a_file_of_other_cells_is_no_corner(bundle, tmp_path):
 
 @pytest.mark.prove
 def test_figures_are_the_core_s_whatever_the_ports(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthesize, "Family", synthesize.Literal["ice40"])
+    monkeypatch.setattr(synthesize, "REPORTED", ("ice40",))
     native = report(build(SPEC, tmp_path / "native"), liberty=None, clock_mhz=50)
     spec = SPEC.replace(interface="axi-stream", reset="async", clock_enable=True)
     axi = report(build(spec, tmp_path / "axi"), clock_mhz=50)
