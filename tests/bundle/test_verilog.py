@@ -337,7 +337,7 @@ module bench;
   initial begin
     results = 0;
     @(posedge clk); #1 rst = 0;
-    for (cycle = 0; cycle < 400; cycle = cycle + 1) begin
+    for (cycle = 0; cycle < 1000; cycle = cycle + 1) begin
       a_valid = cycle % 3 != 0; b_valid = cycle % 5 != 0; c_ready = cycle % 2; a_last = cycle % 7 == 0;
       a_data = $random; b_data = $random; scale = $random;
       #1;
