@@ -60,7 +60,7 @@ from macgen.errors import MacgenError, shown_path
 )
 @click.option(
     "--rounding",
-    metavar="rne|rtz|floor|drop|stochastic:R",
+    metavar="rne|rtz|floor|drop|stochastic:R[:nearest]",
     default="rne",
     help="Rounding of the adder.  [default: rne]",
 )

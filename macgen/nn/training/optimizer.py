@@ -52,7 +52,7 @@ class Optimizer:
         model: a `torch.nn.Module`. With a format, its parameters are rounded to nearest at once.
         make: makes the optimizer of parameters, such as `lambda p: torch.optim.SGD(p, lr=0.1)`.
         master: the format of the weights, or its string; None: as the parameters are.
-        rounding: of the new weights: `rne`, `rtz`, `floor` or `stochastic:r`.
+        rounding: of the new weights: `rne`, `rtz`, `floor`, `stochastic:r` or `stochastic:r:nearest`.
         loss_scale: what losses are multiplied by, and gradients divided by again; a positive number, or `dynamic`: it
             halves, and the step is left out, where a gradient is infinite or NaN, and doubles after 2000 steps without.
         seed: of the random numbers.
@@ -86,7 +86,7 @@ class Optimizer:
         if self._format is None and str(self._rounding) != "rne":
             raise MacgenError(f"rounding {str(self._rounding)!r} does not go with master None; accepted is a format")
         if self._format is not None and self._rounding.random_bits:
-            check_random_bits(self._format, self._rounding.random_bits)
+            check_random_bits(self._format, self._rounding)
             self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0), PLACE_OF_UPDATES)
         self._dynamic, self.loss_scale = _loss_scale(loss_scale)
         self._sound_steps = 0
@@ -221,7 +221,7 @@ class Optimizer:
         assert self._format is not None
         if self._source is not None:
             numbers = self._source.take(x.size).reshape(x.shape)
-            return quantize_at_random(self._format, x, self._source.bits, numbers)
+            return quantize_at_random(self._format, x, self._rounding, numbers)
         return np.asarray(self._format.quantize(_clipped(self._format, x), str(self._rounding)))  # type: ignore[arg-type]
 
     def _nearest(self, x: Array) -> Array:

@@ -16,7 +16,7 @@ from macgen.nn.random_source import PLACE_OF_OPERANDS, RandomSource
 from macgen.nn.scaling import ScaleRule, Scales, Seen, check_signs, choose_scales, ends
 from macgen.nn.training.counters import EXPLODED_SHARE, GemmCounters, NotFiniteError, Watch
 from macgen.nn.training.rules import Arithmetic
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format, Rounding
 from macgen.numerics.at_random import quantize_at_random
 from macgen.numerics.nearest import held_by_float32
 from macgen.spec import MacSpec
@@ -36,6 +36,7 @@ class _Counted(OnSpec):
         scales: Scales,
         counters: GemmCounters,
         sources: dict[Which, RandomSource],
+        roundings: dict[Which, Rounding],
         *,
         taken: int,
         exact: bool,
@@ -44,7 +45,7 @@ class _Counted(OnSpec):
     ) -> None:
         super().__init__(name, spec, scales, exact=exact, counts=counts, compare=False, threads=threads)
         self._counters = counters
-        self._sources = sources
+        self._sources, self._roundings = sources, roundings
         self.taken = taken
         self.given = (np.empty(0), np.empty(0))
 
@@ -60,7 +61,7 @@ class _Counted(OnSpec):
         saturated = np.count_nonzero(x > most * slack) + np.count_nonzero(x < least * slack)
         if of in self._sources:
             source = self._sources[of]
-            rounded = quantize_at_random(fmt, x, source.bits, source.take(x.size).reshape(x.shape))
+            rounded = quantize_at_random(fmt, x, self._roundings[of], source.take(x.size).reshape(x.shape))
             if isinstance(fmt, FloatFormat) and held_by_float32(fmt):
                 rounded = rounded.astype(np.float32)
         else:
@@ -125,9 +126,11 @@ class TrainedGemm:
         self.taken = 0
         self.kept: tuple[Array, Array, tuple[float, float]] | None = None
         self.sources: dict[Which, RandomSource] = {}
+        self._roundings: dict[Which, Rounding] = {}
         for number, which in enumerate(("a", "b")):
             of: Which = "a" if which == "a" else "b"
-            if bits := arithmetic.rounding_of(kind, of).random_bits:
+            self._roundings[of] = arithmetic.rounding_of(kind, of)
+            if bits := self._roundings[of].random_bits:
                 within = 2 * ("forward", "backward", "gradient").index(kind) + number
                 self.sources[of] = RandomSource(bits, arithmetic.seed, PLACE_OF_OPERANDS + 6 * place + within)
 
@@ -162,6 +165,7 @@ class TrainedGemm:
             scales,
             counters,
             self.sources,
+            self._roundings,
             taken=self.taken,
             exact=self._arithmetic.exact,
             counts=counted,

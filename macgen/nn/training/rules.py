@@ -39,7 +39,7 @@ class Arithmetic:
         gradient: of the weights' gradient.
         scales: how scales of operands are chosen, one for each tensor and each GEMM.
         headroom: how results are kept within a float accumulator, where scales may move.
-        rounding: of activations and weights to their formats: `rne` or `stochastic:r`.
+        rounding: of activations and weights to their formats: `rne`, `stochastic:r` or `stochastic:r:nearest`.
         gradient_rounding: of the gradient of outputs.
         exact: whether all sums are exact, so that only the operands' formats count.
         approximation: how gradients pass the forward accumulator.
@@ -131,8 +131,9 @@ class Arithmetic:
         if spec.scale is not None and self.scales == "one":
             raise MacgenError(f"scales 'one' does not go with {kind} {shown(str(spec.scale))} block scales")
         for which, fmt in (("a", spec.a), ("b", spec.b)):
-            if bits := self.rounding_of(kind, which).random_bits:  # type: ignore[arg-type]
-                check_random_bits(fmt, bits)
+            rounding = self.rounding_of(kind, which)  # type: ignore[arg-type]
+            if rounding.random_bits:
+                check_random_bits(fmt, rounding)
 
     def _check_approximation(self) -> None:
         accepted = None
