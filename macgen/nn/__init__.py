@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from macgen.nn.training.checkpoint import load, save
     from macgen.nn.training.convert import check_loss, convert, counters, layers, reset_counters
     from macgen.nn.training.layers import Conv1d, Conv2d, Linear, Matmul, matmul
+    from macgen.nn.training.measure import measure
     from macgen.nn.training.optimizer import Optimizer
 
 _HOMES = {
@@ -36,6 +37,7 @@ _HOMES = {
     "layers": "convert",
     "load": "checkpoint",
     "matmul": "layers",
+    "measure": "measure",
     "reset_counters": "convert",
     "save": "checkpoint",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "layers",
     "load",
     "matmul",
+    "measure",
     "reset_counters",
     "save",
 ]

@@ -16,7 +16,7 @@ from macgen.nn.training.counters import Explosion
 from macgen.nn.training.optimizer import Optimizer
 from macgen.spec import MacSpec
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def save(path: str | Path, model: Any, optimizer: Optimizer, **more: Any) -> None:
