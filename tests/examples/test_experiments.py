@@ -62,7 +62,7 @@ def test_folders_without_the_files_are_refused(common, tmp_path):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", ["fixed_point", "training_widths", "narrow_floats"])
+@pytest.mark.parametrize("name", ["fixed_point", "training_widths", "narrow_floats", "per_tensor"])
 def test_experiments_run_and_go_on(name, tmp_path):
     write_images(tmp_path, packed=True)
     arguments = ["--quick", "--data", tmp_path, "--output", tmp_path]
