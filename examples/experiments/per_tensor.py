@@ -3,8 +3,8 @@
     python examples/experiments/per_tensor.py
 
 A training in float32 of another seed is watched, and formats of all tensors planned from it. Networks train on the
-plan, and on plans with two and four bits fewer in one kind of tensor at a time. Which these are is settled before any of
-them trains, and all are shown. The plan is kept: macgen build --plan takes it.
+plan, and on plans with two and four bits fewer in one kind of tensor at a time. Which these are is settled before any
+of them trains, and all are shown. The plan is kept: macgen build --plan takes it.
 """
 
 from __future__ import annotations

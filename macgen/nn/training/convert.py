@@ -80,6 +80,37 @@ def convert(
     return model
 
 
+def switch(
+    model: Any, arithmetic: Given | Mapping[str, MacSpec | Arithmetic], *, names: Mapping[str, str] | None = None
+) -> None:
+    """Let a converted model go on with another arithmetic; counters and random numbers go on, too.
+
+    Parameters:
+        model: that `convert` returned.
+        arithmetic, names: as for `convert`, of the layers that it swapped.
+
+    Raises:
+        MacgenError: the model is not converted, or the arithmetic does not fit it; then nothing was changed.
+    """
+    for layer, own in arithmetics_of(model, arithmetic, names):
+        layer.gemms.switch(own)
+
+
+def arithmetics_of(
+    model: Any, arithmetic: Given | Mapping[str, MacSpec | Arithmetic], names: Mapping[str, str] | None = None
+) -> list[tuple[Any, Arithmetic]]:
+    """Return the layers of a converted model, with the arithmetics that something given means for them.
+
+    Raises:
+        MacgenError: as `switch`.
+    """
+    swapped = {name: layer for name, layer in layers(model).items() if isinstance(layer, _OURS)}
+    if not swapped:
+        raise MacgenError("model has no layer on an arithmetic; accepted is what macgen.nn.convert returned")
+    chosen = _arithmetics(swapped, arithmetic, names or {})
+    return [(layer, chosen[name]) for name, layer in swapped.items()]
+
+
 def supported(model: Any, leave: Collection[str]) -> list[tuple[str, Any]]:
     """Return the layers of a model that can compute on an arithmetic, with their names.
 
