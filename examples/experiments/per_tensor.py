@@ -97,7 +97,7 @@ def main() -> None:
     """Plan, train on the plan and on narrower ones, print two tables and draw the losses."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(250, 200) if given.quick else images.first(given.images or 4000, 10000)
+    images = images.first(250, 200) if given.quick else images.first(given.images or 2000, 2000)
     epochs = 1 if given.quick else 4
     plan = planned(images, epochs, given)
     record = Record(given.output / f"per_tensor{'_quick' if given.quick else ''}.json")
