@@ -38,9 +38,21 @@ SEED_OF_PLAN = 1000
 """Of the training that is watched: of none of those that are compared."""
 
 
-def network(seed: int) -> Any:
-    """Return a network of two convolutions and two fully connected layers."""
+NETWORKS = ("fully connected", "convolutional")
+
+
+def network(which: str, seed: int) -> Any:
+    """Return a network of three fully connected layers, or of two convolutions and two of these."""
     torch.manual_seed(seed)
+    if which == "fully connected":
+        return torch.nn.Sequential(
+            torch.nn.Flatten(),
+            torch.nn.Linear(784, 64),
+            torch.nn.ReLU(),
+            torch.nn.Linear(64, 32),
+            torch.nn.ReLU(),
+            torch.nn.Linear(32, 10),
+        )
     return torch.nn.Sequential(
         torch.nn.Conv2d(1, 16, 3, stride=2, padding=1),
         torch.nn.ReLU(),
@@ -58,15 +70,15 @@ def descent(parameters: list[Any]) -> Any:
     return torch.optim.SGD(parameters, lr=LEARNING_RATE)
 
 
-def planned(images: Images, epochs: int, given: Any) -> TensorPlan:
+def planned(which: str, images: Images, epochs: int, given: Any) -> TensorPlan:
     """Return the plan; what was measured is kept next to it, and taken again where it is of the same training."""
-    what = f"{images.name}, {len(images.train_y)} images, {epochs} epochs"
-    end = "_quick" if given.quick else ""
+    what = f"{which}, {images.name}, {len(images.train_y)} images, {epochs} epochs"
+    end = f"_{which.split()[0]}{'_quick' if given.quick else ''}"
     file = given.output / f"per_tensor_statistics{end}.json"
     found = load_statistics(file) if file.is_file() else None
     if found is None or found.network != what:
         found = nn.measure(
-            network(SEED_OF_PLAN),
+            network(which, SEED_OF_PLAN),
             images.train_x,
             images.train_y,
             make=descent,
@@ -83,9 +95,9 @@ def planned(images: Images, epochs: int, given: Any) -> TensorPlan:
     return plan
 
 
-def run(images: Images, plan: TensorPlan | None, seed: int, epochs: int) -> dict[str, Any]:
+def run(which: str, images: Images, plan: TensorPlan | None, seed: int, epochs: int) -> dict[str, Any]:
     """Train once."""
-    model = network(seed)
+    model = network(which, seed)
     if plan is not None:
         nn.convert(model, plan)
     optimizer = nn.Optimizer(model, descent, master=None if plan is None else plan.masters)
@@ -93,23 +105,19 @@ def run(images: Images, plan: TensorPlan | None, seed: int, epochs: int) -> dict
     return {**asdict(curve), "accuracy": curve.accuracies[-1], "loss": curve.losses[-1]}
 
 
-def main() -> None:
+def compare(which: str, images: Images, epochs: int, record: Record, given: Any) -> None:
     """Plan, train on the plan and on narrower ones, print two tables and draw the losses."""
-    given = options(__doc__ or "")
-    images = load_images(given.data)
-    images = images.first(250, 200) if given.quick else images.first(given.images or 2000, 2000)
-    epochs = 1 if given.quick else 4
-    plan = planned(images, epochs, given)
-    record = Record(given.output / f"per_tensor{'_quick' if given.quick else ''}.json")
+    plan = planned(which, images, epochs, given)
     kinds: list[tuple[str, TensorPlan | None]] = [("float32", None), ("as planned", plan)]
     for bits in (2,) if given.quick else (2, 4):
         kinds += [(f"{bits} fewer: {tensor.replace('_', ' ')}", plan.fewer(tensor, bits)) for tensor in TENSORS]
-    kinds = kinds[:1] + [each for each in kinds[1:] if given.only in each[0]]
     rows, lines = [], {}
     base: list[float] = []
     for name, each in kinds:
         runs = [
-            record.run(run_name(images, epochs, name, seed), partial(run, images, each, seed, epochs))
+            record.run(
+                run_name(images, epochs, f"{which}, {name}", seed), partial(run, which, images, each, seed, epochs)
+            )
             for seed in seeds_of(given)
         ]
         losses = [one["loss"] for one in runs]
@@ -117,19 +125,32 @@ def main() -> None:
         loss, of_loss = spread(losses)
         away = f"{(loss - spread(base)[0]) / spread(base)[1]:+.1f}" if given.seeds > 1 and spread(base)[1] else ""
         cost = plan.float_costs if each is None else each.costs
-        rows.append([name, right(runs), f"{loss:.3f} ± {of_loss:.3f}", away, f"{cost.multiplications / 1e6:.0f}"])
+        rows.append([name, right(runs), f"{loss:.3f} ± {of_loss:.3f}", away, f"{cost.multiplications / 1e6:.1f}"])
         lines[name] = (list(range(1, epochs + 1)), [one["losses"] for one in runs])
     table(
-        "the plan",
+        f"{which}: the plan",
         ["layer", *(tensor.replace("_", " ") for tensor in TENSORS), "master copy"],
         [[layer.name, *(str(getattr(layer, t)) for t in TENSORS), str(layer.master)] for layer in plan.layers],
     )
     table(
-        f"{images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds",
+        f"{which}: {images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds",
         ["formats", "right", "training loss", "in deviations of float32", "million full adders"],
         rows,
     )
-    plot(given.output / "per_tensor.svg", "Fixed point for every tensor", ("epoch", "training loss"), lines, log=True)
+    file = given.output / f"per_tensor_{which.split()[0]}.svg"
+    plot(file, f"Fixed point for every tensor, {which}", ("epoch", "training loss"), lines, log=True)
+
+
+def main() -> None:
+    """Compare for both networks, or for the one that `--only` names."""
+    given = options(__doc__ or "")
+    images = load_images(given.data)
+    images = images.first(250, 200) if given.quick else images.first(given.images or 4000, 2000)
+    epochs = 1 if given.quick else 4
+    record = Record(given.output / f"per_tensor{'_quick' if given.quick else ''}.json")
+    for which in NETWORKS:
+        if given.only in which:
+            compare(which, images, epochs, record, given)
 
 
 if __name__ == "__main__":

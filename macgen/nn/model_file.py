@@ -14,7 +14,7 @@ from macgen import nn
 from macgen.errors import MacgenError, is_real, shown, shown_path
 from macgen.width.tensors import Statistics
 
-_ACCEPTED = "accepted is FILE.py:FUNCTION, whose function takes nothing and returns a model of torch"
+_ACCEPTED = "accepted are FILE.py:FUNCTION, which takes nothing and returns a model of torch, and an ONNX file"
 
 
 def measured(
@@ -30,8 +30,8 @@ def measured(
     """Train a model in float32 by gradient descent, and return what its tensors are planned from.
 
     Parameters:
-        model: `FILE.py:FUNCTION`; the file is run. With the function's first weights as they come after torch's
-            generator was set to the seed.
+        model: `FILE.py:FUNCTION`, and the file is run, its first weights being those that come after torch's generator
+            was set to the seed; or an ONNX file, whose weights are those to begin with.
         data: an .npz file of x and y.
         batch, epochs, learning_rate, seed: of the training.
         progress: is called with what is being done.
@@ -46,7 +46,12 @@ def measured(
 
     x, y = _examples(data)
     torch.manual_seed(seed)
-    made = _function(model)()
+    if model.endswith(".onnx"):
+        from macgen.nn.training.from_onnx import OnnxNetwork
+
+        made: Any = OnnxNetwork(model)
+    else:
+        made = _function(model)()
     if not isinstance(made, torch.nn.Module):
         raise MacgenError(f"model {shown(model)} returns {shown(made)}; {_ACCEPTED}")
     return measure(
@@ -57,7 +62,7 @@ def measured(
         epochs=epochs,
         batch=batch,
         seed=seed,
-        network=model.rpartition(":")[2],
+        network=Path(model).name.rpartition(":")[2],
         progress=progress,
     )
 

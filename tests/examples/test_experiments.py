@@ -72,7 +72,8 @@ def test_experiments_run_and_go_on(name, tmp_path):
     assert shares
     assert all(0 <= share <= 1 for share in shares)
     assert "seed 0: " in first
-    assert (tmp_path / f"{name}.svg").is_file()
+    plots = [f"{name}_fully", f"{name}_convolutional"] if name == "per_tensor" else [name]
+    assert all((tmp_path / f"{plot}.svg").is_file() for plot in plots)
 
 
 @pytest.mark.parametrize(
