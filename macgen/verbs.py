@@ -143,8 +143,8 @@ def plan_per_tensor(
     """Choose a fixed-point format for each tensor of a training (Sakr and Shanbhag, ICLR 2019).
 
     Parameters:
-        model: `FILE.py:NAME`, a function that returns a model of torch, which is trained in float32 by gradient descent
-            and watched; or a file of what `macgen.nn.measure` returned.
+        model: `FILE.py:NAME`, a function that returns a model of torch, or an ONNX file: it is trained in float32 by
+            gradient descent and watched; or a JSON file of what `macgen.nn.measure` returned.
         data: with a model, an .npz file of examples `x`, floating point, and classes `y`, integers.
         batch, epochs, learning_rate, seed: of the training; None: 64, 2, 0.05 and 0.
         mismatch: limit of the bound on how often the quantised network answers otherwise; None: 1/400.

@@ -96,7 +96,7 @@ from macgen.errors import MacgenError, shown, shown_path
     "--per-tensor",
     is_flag=True,
     help="A fixed-point format for each tensor of a training: of FILE.py:FUNCTION, which returns a model of torch, "
-    "with --data FILE.npz (x and y); or from a JSON file of what macgen.nn.measure returned.",
+    "or of an ONNX file, with --data FILE.npz (x and y); or from a JSON file of what macgen.nn.measure returned.",
 )
 @click.option("--epochs", type=integer, metavar="N", help="With --per-tensor: of the training.  [default: 2]")
 @click.option(
@@ -186,7 +186,9 @@ def _plan_tensors(model: Path | None, json_path: str | None, options: dict[str, 
             option = {"dims": "dim"}.get(name, name.replace("_", "-"))
             raise MacgenError(f"{option} {shown(value)} does not go with per-tensor; accepted is one of the two")
     if model is None:
-        raise MacgenError("per-tensor lacks a model; accepted are FILE.py:FUNCTION and a JSON file of statistics")
+        raise MacgenError(
+            "per-tensor lacks a model; accepted are FILE.py:FUNCTION, an ONNX file, and a JSON file of statistics"
+        )
     with console.progress("Planning") as stage:
         planned = verbs.plan_per_tensor(model, progress=stage, **options)
     if json_path is not None:

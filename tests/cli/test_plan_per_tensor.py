@@ -69,7 +69,7 @@ def test_plans_of_models(tmp_path):
     again = invoke("plan", "--per-tensor", f"{tmp_path}/network.py:network", *options, "--json", "-")
     assert again.stdout == found.stdout
     for name, sentence in (
-        ("network.py:number", "returns 3; accepted is FILE.py:FUNCTION"),
+        ("network.py:number", "returns 3; accepted are FILE.py:FUNCTION"),
         ("network.py:none", "has no function 'none'"),
         ("other.py:network", "is no file"),
         ("network.py", "names no function"),
