@@ -71,6 +71,7 @@ the other; operands narrower than the accumulator are widened. Without a step th
 UNITS: list[tuple[str, MacSpec, tuple[str, str], float | None]] = [
     ("e5m2 -> e6m5", E6M5, (FMA, "e6m5"), 0.40),
     ("e5m2 -> e6m5, 13 random bits", E6M5.replace(rounding="stochastic:13"), (FMA, "e6m5"), None),
+    ("e5m2 -> e6m5, 4 random bits, to nearest", E6M5.replace(rounding="stochastic:4:nearest"), (FMA, "e6m5"), None),
     ("e5m2 -> e6m9", E6M9, (FMA, "e6m9"), 0.40),
     ("", E6M9, (PIPELINED, "e6m9"), 0.80),
     ("e5m2 -> e6m5, 2 interleaved", E6M5.replace(interleave=2), (FMA, "e6m5"), 0.28),
@@ -81,7 +82,7 @@ UNITS: list[tuple[str, MacSpec, tuple[str, str], float | None]] = [
 ]
 """Name, unit, peer, and the share of the peer's area x period that the unit is to stay below, if one was set.
 
-The peer of the stochastic unit rounds to nearest: it has no random numbers."""
+The peer of the stochastic units rounds to nearest: it has no random numbers."""
 
 FOLDS: dict[str, dict[str, Any]] = {
     "no chunks": {"chunk": None},
@@ -128,7 +129,7 @@ class Unit(wiring.Component):
         )
         product = submodule(m, platform, "product", "product", arithmetic.product)
         adder = submodule(m, platform, "adder", "adder", lambda: arithmetic.adder(self._spec.interleave))
-        output = submodule(m, platform, "output", "output", arithmetic.output)
+        output = submodule(m, platform, "code_output", "output", arithmetic.output)
         if arithmetic.random_bits:
             m.d.comb += adder.random.eq(self.random)
         # With `pipeline` = 2 the raw product has registers, too.

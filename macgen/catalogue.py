@@ -70,6 +70,11 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:13"),
             "12-bit accumulator rounded with 13 random bits: Ben Ali et al., DATE 2024, arXiv 2404.14010.",
         ),
+        "sr4-e6m5": Preset(
+            MacSpec(a="e5m2", b="e5m2", acc="e6m5", rounding="stochastic:4:nearest"),
+            "12-bit accumulator rounded with 4 random bits, to nearest beneath them: the correction of bias of arXiv "
+            "2504.20634.",
+        ),
         "lba-m7e4": Preset(
             MacSpec(
                 a="e3m4finite",

@@ -59,7 +59,7 @@ class MacSpec:
         rounding: of every addition, and of products: `rne` (to nearest, ties to even), `rtz` (toward zero), `floor`
             (toward minus infinity), `odd` (to the odd one of the two neighbours), `drop` (align and drop: the addends
             are cut at the larger one's last place before they are added) or `stochastic:r` (a random number of r bits,
-            1 to 32, is added to those below the last place).
+            1 to 32, is added to those below the last place; with `:nearest` behind it, to nearest beneath these).
         outer_rounding: of what enters the outer accumulator, and of the conversion to `out`; None: `rounding`.
         overflow: `saturate`, `infinity` (accumulators with infinities; as IEEE 754 says), `to-infinity` (those, in
             every rounding), `nan` (those with NaN and no infinities) or `wrap` (fixed-point accumulators); a format

@@ -1,4 +1,4 @@
-"""`plan` and `verify`, the two of macgen's four verbs that choose between several ways.
+"""`plan` (of accumulators, and of all tensors) and `verify`, those of macgen's four verbs that have several ways.
 
 Each does what the command of its name does, and returns the record that the command prints. (`build` is in bundle/,
 `report` in cost/.) Modules are imported when a way is taken, so that a plan loads no hardware.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from macgen.simulate.verify import VerifyResult
     from macgen.width.goal import Goal
     from macgen.width.network_plan import NetworkPlan
+    from macgen.width.tensors import TensorPlan
     from macgen.width.variance import Reading
 
 PathLike = str | os.PathLike[str]
@@ -126,6 +127,61 @@ def plan(
     found = _model(model, batch, dims, data, progress) if model is not None else _network(network, batch)
     left_out = [which for which, given in (("a", a), ("b", b)) if given is None]
     return _plan_network(found, goal, left_out, only, progress)
+
+
+def plan_per_tensor(
+    model: PathLike,
+    *,
+    data: PathLike | None = None,
+    batch: int | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+    mismatch: float | None = None,
+    progress: Progress = lambda _: None,
+) -> "TensorPlan":
+    """Choose a fixed-point format for each tensor of a training (Sakr and Shanbhag, ICLR 2019).
+
+    Parameters:
+        model: `FILE.py:NAME`, a function that returns a model of torch, or an ONNX file: it is trained in float32 by
+            gradient descent and watched; or a JSON file of what `macgen.nn.measure` returned.
+        data: with a model, an .npz file of examples `x`, floating point, and classes `y`, integers.
+        batch, epochs, learning_rate, seed: of the training; None: 64, 2, 0.05 and 0.
+        mismatch: limit of the bound on how often the quantised network answers otherwise; None: 1/400.
+        progress: is called with what is being done.
+
+    Raises:
+        MacgenError: an argument is refused, or does not go with what is planned from.
+    """
+    from macgen.width.tensors import MISMATCH, plan_tensors
+
+    check_function("progress", progress)
+    text = str(check_path("model", model))
+    limit = MISMATCH if mismatch is None else mismatch
+    if text.endswith(".json"):
+        from macgen.width.tensor_file import load_statistics
+
+        training = {"data": data, "batch": batch, "epochs": epochs, "learning-rate": learning_rate, "seed": seed}
+        if given := [name for name, value in training.items() if value is not None]:
+            raise MacgenError(
+                f"{given[0]} {shown(training[given[0]])} does not go with {shown_path(text)}, which was measured "
+                f"already; accepted is it with FILE.py:NAME"
+            )
+        return plan_tensors(load_statistics(text), mismatch=limit)
+    if data is None:
+        raise MacgenError("per-tensor lacks data; accepted is --data FILE.npz with arrays x and y")
+    from macgen.nn import model_file
+
+    found = model_file.measured(
+        text,
+        check_path("data", data),
+        batch=64 if batch is None else batch,
+        epochs=2 if epochs is None else epochs,
+        learning_rate=0.05 if learning_rate is None else learning_rate,
+        seed=0 if seed is None else seed,
+        progress=progress,
+    )
+    return plan_tensors(found, mismatch=limit)
 
 
 def _goal(**values: object) -> "Goal":

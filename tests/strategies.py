@@ -99,7 +99,8 @@ def _fixed_accumulators(draw, a, b, max_width):
 
 def roundings():
     """Every rounding of a sum."""
-    return st.sampled_from(SUM_ROUNDINGS) | st.integers(1, MAX_RANDOM_BITS).map("stochastic:{}".format)
+    bits, beneath = st.integers(1, MAX_RANDOM_BITS), st.sampled_from(["", ":nearest"])
+    return st.sampled_from(SUM_ROUNDINGS) | st.builds("stochastic:{}{}".format, bits, beneath)
 
 
 @st.composite

@@ -125,7 +125,8 @@ def test_init_enormous_values_are_refused_in_a_short_sentence(field, value):
 @pytest.mark.parametrize("value", ["RNE", "nearest", None, 0, ["rne"]])
 def test_init_wrong_rounding(value):
     refuses(
-        f"rounding {value!r} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32", rounding=value
+        f"rounding {value!r} is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
+        rounding=value,
     )
 
 
@@ -615,7 +616,8 @@ def test_what_is_signed_stays_signed():
 @pytest.mark.parametrize("value", ["RNE", "stochastic", "stochastic:33", 0, ["rne"]])
 def test_init_wrong_outer_rounding(value):
     refuses(
-        f"outer_rounding {value!r} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+        f"outer_rounding {value!r} is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to "
+        "32",
         outer_rounding=value,
     )
 
@@ -917,7 +919,7 @@ def test_from_json_no_json(text):
         (
             "rounding",
             ["rne"],
-            "rounding ['rne'] is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+            "rounding ['rne'] is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
         ),
         ("fold", {}, "fold {} is not one of bubble, overlap"),
         ("interface", {}, "interface {} is not one of native, axi-stream"),
@@ -933,7 +935,7 @@ def test_from_json_no_json(text):
         (
             "outer_rounding",
             1,
-            "outer_rounding 1 is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+            "outer_rounding 1 is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
         ),
     ],
 )

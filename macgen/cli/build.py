@@ -242,7 +242,7 @@ def build(
 
     given = {option: value for option, value in options.items() if value is not None}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
-    base, sums = _base(preset, spec, plan, layer, widest)
+    base, sums, remarks = _base(preset, spec, plan, layer, widest)
     planned = _PLANNED if base.outer is None else (*_PLANNED, "outer")
     if plan is not None and (others := [option for option in planned if option in given]):
         raise MacgenError(
@@ -251,7 +251,7 @@ def build(
         )
     given, reasons = replace_auto(base, given, length)
     if plan is not None:
-        reasons = warnings_of_plan(base, given)
+        reasons = (*remarks, *warnings_of_plan(base, given))
     resolved = resolve_spec(base, given)
     reasons += about_outer(resolved, length, sums)
     name, directory = name_and_directory(resolved, name, output)
@@ -292,8 +292,8 @@ def _meet(
 
 def _base(
     preset: str | None, path: str | None, plan: str | None, layer: str | None, widest: bool
-) -> "tuple[MacSpec, Sequence[Sum]]":
-    """Return the spec to start from and, with a plan, the dot products that it is for."""
+) -> "tuple[MacSpec, Sequence[Sum], Sequence[str]]":
+    """Return the spec to start from and, with a plan, the dot products that it is for, and what to know of it."""
     given = [(name, value) for name, value in (("preset", preset), ("spec", path), ("plan", plan)) if value is not None]
     if len(given) > 1:
         both = " and ".join(f"{name} {shown(value)}" for name, value in given)
@@ -307,12 +307,12 @@ def _base(
         from macgen.width.plan_file import load_plan, read_plan
 
         loaded = read_plan(standard_input("plan"), "plan '-'") if plan == "-" else load_plan(plan)
-        return loaded.spec(layer), loaded.sums(layer)
+        return loaded.spec(layer), loaded.sums(layer), loaded.remarks(layer)
     if path is not None:
-        return read_spec(path), ()
+        return read_spec(path), (), ()
     from macgen.catalogue import preset as find_preset
 
-    return find_preset("default" if preset is None else preset), ()
+    return find_preset("default" if preset is None else preset), (), ()
 
 
 def _summarize(built: "Bundle", reasons: "Sequence[str]") -> None:

@@ -14,7 +14,7 @@ from macgen.errors import MacgenError, shown
 EXIT_FAILED = 1
 """Exit code of a command that ran, and whose answer is no."""
 
-ROUNDINGS = "rne|rtz|floor|odd|drop|stochastic:R"
+ROUNDINGS = "rne|rtz|floor|odd|drop|stochastic:R[:nearest]"
 """What stands for the value of an option that takes the roundings of a spec."""
 
 

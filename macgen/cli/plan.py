@@ -8,7 +8,7 @@ import click
 from macgen import verbs
 from macgen.cli.files import STANDARD, write_file
 from macgen.cli.parameters import SectionedCommand, dimensions, integer, integer_or
-from macgen.errors import MacgenError, shown_path
+from macgen.errors import MacgenError, shown, shown_path
 
 
 @click.command(
@@ -17,6 +17,7 @@ from macgen.errors import MacgenError, shown_path
         "What is summed": ["model", "length", "network", "batch", "dims", "data", "only"],
         "Arithmetic": ["a", "b", "chunk", "outer", "rounding"],
         "Criteria": ["nsr", "limit", "reading", "nzr", "overflow_probability", "monte_carlo"],
+        "Every tensor": ["per_tensor", "epochs", "learning_rate", "seed", "mismatch"],
         "Output": ["json_path", "plot"],
     },
 )
@@ -60,7 +61,7 @@ from macgen.errors import MacgenError, shown_path
 )
 @click.option(
     "--rounding",
-    metavar="rne|rtz|floor|drop|stochastic:R",
+    metavar="rne|rtz|floor|drop|stochastic:R[:nearest]",
     default="rne",
     help="Rounding of the adder.  [default: rne]",
 )
@@ -91,6 +92,23 @@ from macgen.errors import MacgenError, shown_path
     metavar="TRIALS",
     help="With --length: let the bit-exact accumulator on random operands decide the mantissa.",
 )
+@click.option(
+    "--per-tensor",
+    is_flag=True,
+    help="A fixed-point format for each tensor of a training: of FILE.py:FUNCTION, which returns a model of torch, "
+    "or of an ONNX file, with --data FILE.npz (x and y); or from a JSON file of what macgen.nn.measure returned.",
+)
+@click.option("--epochs", type=integer, metavar="N", help="With --per-tensor: of the training.  [default: 2]")
+@click.option(
+    "--learning-rate", type=float, metavar="X", help="With --per-tensor: of gradient descent.  [default: 0.05]"
+)
+@click.option("--seed", type=integer, metavar="N", help="With --per-tensor: of the order of examples.  [default: 0]")
+@click.option(
+    "--mismatch",
+    type=float,
+    metavar="X",
+    help="With --per-tensor: how often quantised weights and activations may change an answer.  [default: 0.0025]",
+)
 @click.option("--json", "json_path", metavar="FILE", help="Write the plan for macgen build --plan; - for stdout.")
 @click.option("--plot", metavar="FILE", help="Draw VRR and lengths (.svg, .png, .pdf).")
 def plan(
@@ -98,6 +116,11 @@ def plan(
     dims: tuple[str, ...],
     chunk: Any,
     outer: str,
+    per_tensor: bool,
+    epochs: int | None,
+    learning_rate: float | None,
+    seed: int | None,
+    mismatch: float | None,
     json_path: str | None,
     plot: str | None,
     **options: Any,
@@ -111,12 +134,20 @@ def plan(
       macgen plan --length 4608 --a e5m2 --b e5m2 --chunk 64
       macgen plan --network resnet18 --batch 256 --chunk 64 --json plan.json
       macgen plan model.onnx --batch 32 --data images.npy --plot widths.svg
+      macgen plan --per-tensor network.py:network --data images.npz --json plan.json
 
     docs/widths.md says when to trust which method.
     """
     from macgen.cli import console
     from macgen.presentation.plan_table import print_plan
 
+    training = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "mismatch": mismatch}
+    if per_tensor:
+        _plan_tensors(model, json_path, {**training, "batch": options["batch"], "data": options["data"]})
+        return
+    if lone := [name for name, value in training.items() if value is not None]:
+        name = lone[0].replace("_", "-")
+        raise MacgenError(f"{name} {training[lone[0]]} is given without per-tensor; accepted is it with --per-tensor")
     if plot is not None and json_path is not None and Path(plot).absolute() == Path(json_path).absolute():
         raise MacgenError(f"json and plot are both {shown_path(plot)}; accepted are two files")
     files: dict[tuple[str, str], bytes] = {}
@@ -140,3 +171,27 @@ def plan(
         write_file(option, path, content)
     if json_path != STANDARD:
         print_plan(planned, console.output())
+
+
+_OF_TENSORS = ("model", "per_tensor", "json_path", "batch", "data", "epochs", "learning_rate", "seed", "mismatch")
+
+
+def _plan_tensors(model: Path | None, json_path: str | None, options: dict[str, Any]) -> None:
+    from macgen.cli import console
+    from macgen.presentation.tensor_table import print_tensors
+
+    context = click.get_current_context()
+    for name, value in context.params.items():
+        if name not in _OF_TENSORS and context.get_parameter_source(name) != click.core.ParameterSource.DEFAULT:
+            option = {"dims": "dim"}.get(name, name.replace("_", "-"))
+            raise MacgenError(f"{option} {shown(value)} does not go with per-tensor; accepted is one of the two")
+    if model is None:
+        raise MacgenError(
+            "per-tensor lacks a model; accepted are FILE.py:FUNCTION, an ONNX file, and a JSON file of statistics"
+        )
+    with console.progress("Planning") as stage:
+        planned = verbs.plan_per_tensor(model, progress=stage, **options)
+    if json_path is not None:
+        write_file("json", json_path, planned.to_json().encode())
+    if json_path != STANDARD:
+        print_tensors(planned, console.output())

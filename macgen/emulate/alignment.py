@@ -52,7 +52,7 @@ class Cut:
         integer_bits = 31 if carrier is FLOAT32 else 63
         if total <= carrier.precision:
             return "integers" if carrier is FLOAT32 else "values"
-        if total <= integer_bits and rounding != "rne":
+        if total <= integer_bits and "rne" not in (rounding, rounding.beneath):
             return "integers"
         halves = carrier is FLOAT32 and self.together > 1 and total <= MOST_OF_HALVES
         return "halves" if halves else None

@@ -24,7 +24,7 @@ _LANE_SUMS = {
 }
 _PLACES = {None: 0, "steps": 1, "chunks": 2, "out": 3}
 
-_FORMAT_WORDS, _TARGET_WORDS = 14, 18
+_FORMAT_WORDS, _TARGET_WORDS = 14, 19
 
 
 def spec_record(spec: MacSpec) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ def _lsb_exponent(scale: Scale) -> int:
 def _target(spec: MacSpec, fmt: Format, rounding: Rounding) -> list[Any]:
     kind = str(rounding.kind)
     overflow = _OVERFLOWS[spec.overflow_into(fmt)]
-    return [*_format(fmt), _ROUNDINGS[kind], rounding.random_bits, kind == "drop", overflow]
+    return [*_format(fmt), _ROUNDINGS[kind], rounding.random_bits, rounding.beneath == "rne", kind == "drop", overflow]
 
 
 # -- widths --------------------------------------------------------------------------------------------------------
@@ -153,6 +153,7 @@ def _bits(fmt: Format | Scale) -> int:
 
 def _needed(fmt: Format, rounding: Rounding, addend: int) -> int:
     """Return how many bits a sum into a format needs, whose addend has so many."""
+    at_random = rounding.bits_below if rounding.random_bits else 0
     if isinstance(fmt, FixedFormat):
-        return max(fmt.width, addend) + max(rounding.random_bits + 1, 2) + 4
-    return max(fmt.precision + rounding.random_bits + 6, addend + 3)
+        return max(fmt.width, addend) + max(at_random + 1, 2) + 4
+    return max(fmt.precision + at_random + 6, addend + 3)

@@ -18,7 +18,7 @@ class FixedPlan:
 
     Attributes:
         acc: the accumulator's format.
-        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`, of the bits below the accumulator's last.
+        rounding: `rne`, `rtz`, `floor`, `drop` or one at random, of the bits below the accumulator's last.
         overflow: `saturate` or `wrap`.
         cut_bits: fraction bits of a product below the accumulator's last.
         scale_a: power of two that makes the left operands integers, products then count units of
@@ -74,7 +74,6 @@ class FixedAdder:
         integer = plan.dtype
         self.dtype: Any = integer
         self._cut = integer(plan.cut_bits)
-        self._half_below = integer((1 << plan.cut_bits >> 1) - 1 if plan.cut_bits else 0)
         self._cut_mask = integer((1 << plan.cut_bits) - 1)
         self._unused = integer(64 - plan.acc.width)
         self._lowest, self._largest = integer(plan.acc.min_integer), integer(plan.acc.max_integer)
@@ -93,12 +92,8 @@ class FixedAdder:
         np.left_shift(acc, self._cut, out=acc)
         np.add(acc, product, out=acc)
         if plan.cut_bits:
-            if plan.rounding == "rne":  # half less one, and one more above an odd integer, carry as ties to even do
-                np.right_shift(acc, self._cut, out=product)
-                np.bitwise_and(product, self._one, out=product)
-                np.add(acc, self._half_below, out=acc)
-                np.add(acc, product, out=acc)
-                np.right_shift(acc, self._cut, out=acc)
+            if plan.rounding == "rne":
+                self._cut_to_nearest(acc, product, self._cut)
             elif random is not None:
                 self._round_at_random(acc, product, random)
             elif plan.rounding == "floor":
@@ -106,6 +101,14 @@ class FixedAdder:
             else:
                 self._cut_toward_zero(acc, product)
         self._limit(acc)
+
+    def _cut_to_nearest(self, value: NDArray[Any], scratch: NDArray[Any], bits: Any) -> None:
+        """Cut some bits, at least one: half less one, and one more above an odd integer, carry as ties to even do."""
+        np.right_shift(value, bits, out=scratch)
+        np.bitwise_and(scratch, self._one, out=scratch)
+        np.add(value, self.dtype((1 << int(bits) >> 1) - 1), out=value)
+        np.add(value, scratch, out=value)
+        np.right_shift(value, bits, out=value)
 
     def _cut_toward_zero(self, value: NDArray[Any], scratch: NDArray[Any]) -> None:
         if self._plan.acc.signed:  # the shift rounds down; toward zero is up for negative values
@@ -115,12 +118,15 @@ class FixedAdder:
         np.right_shift(value, self._cut, out=value)
 
     def _round_at_random(self, value: NDArray[Any], sign: NDArray[Any], random: NDArray[Any]) -> None:
-        """Cut toward zero all but the bits that random ones are added to, add, and cut the rest; on magnitudes."""
+        """Round all but the bits that random ones are added to, add, and cut the rest; on magnitudes."""
         if self._plan.acc.signed:
             np.right_shift(value, self._sign_shift, out=sign)
             np.bitwise_xor(value, sign, out=value)
             np.subtract(value, sign, out=value)
-        np.right_shift(value, self._beneath, out=value)
+        if self._beneath and self._plan.rounding.beneath == "rne":
+            self._cut_to_nearest(value, np.empty_like(value), self._beneath)
+        else:
+            np.right_shift(value, self._beneath, out=value)
         np.add(value, np.right_shift(random, self._uncounted).astype(self.dtype), out=value)
         np.right_shift(value, self._counted, out=value)
         if self._plan.acc.signed:
@@ -151,7 +157,7 @@ class FixedValuePlan:
 
     Attributes:
         acc: the format that is rounded to.
-        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or one at random.
         overflow: `saturate` or `wrap`.
     """
 
@@ -201,7 +207,7 @@ class FixedValueAdder:
         np.divide(x, self._unit, out=x)
         if random is not None:
             np.multiply(x, self._random_scale, out=x)
-            np.trunc(x, out=x)
+            integer_rounding(self._plan.rounding.beneath)(x, out=x)
             np.add(x, np.copysign(random, x), out=x)
             np.divide(x, self._random_scale, out=x)
         integer_rounding(self._plan.rounding)(x, out=x)

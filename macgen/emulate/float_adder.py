@@ -25,7 +25,7 @@ class FloatPlan:
     Let the carrier (float32 or float64) have q significand bits, and products s. The carrier holds every operand,
     product, accumulator and sum without overflow or subnormals, s <= q and q >= p + 2. Each addition rounds to the
     carrier first and then to the accumulator's grid; with r random bits to that of 2**-r units in the last place, by
-    truncation, and q >= p + r + 1. The two roundings equal one in four cases:
+    truncation and q >= p + r + 1, or to nearest and q >= p + r + 2. The two roundings equal one in four cases:
 
     - The first is exact: all sums are multiples of a power of two that is less than q bits below the largest one.
     - `rne` with s <= p and q >= 2p + 2: double rounding of a sum of two p-bit numbers is innocuous (Figueroa, "When is
@@ -41,7 +41,7 @@ class FloatPlan:
     Attributes:
         acc: the accumulator's format.
         carrier: the type of all arrays.
-        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or one at random.
         overflow: `saturate`, `infinity`, `to-infinity` or `nan`; None when it is known that no sum exceeds the largest
             value.
         specials: whether infinities and NaN can occur.
@@ -121,7 +121,7 @@ class FloatPlan:
                 return None
             lsb, top, exact = lsb - places, top + count.bit_length(), True
         precision = min(addends.precision, q) if split else addends.precision
-        if not carrier.holds(ValueRange(precision, lsb, top)) or q < p + 1 + max(bits, 1):
+        if not carrier.holds(ValueRange(precision, lsb, top)) or q < p + 1 + max(rounding.bits_below, 1):
             return None
         looks_below = bits > 0 or rounding == "floor"  # the bits below the place, or half the subnormals' unit
         if looks_below and acc.lsb_exponent - 1 - bits < carrier.min_exponent:
@@ -311,7 +311,7 @@ class FloatAdder:
         np.divide(acc, ulp, out=acc)
         if random is not None:
             np.multiply(acc, self._random_scale, out=acc)
-            np.trunc(acc, out=acc)
+            integer_rounding(plan.rounding.beneath)(acc, out=acc)
             np.add(acc, np.copysign(random.astype(self.dtype), acc), out=acc)
             np.divide(acc, self._random_scale, out=acc)
         integer_rounding(plan.rounding)(acc, out=acc)

@@ -28,6 +28,7 @@ class Constants:
     place: float = 0.0
     random_place: float = 0.0
     random_unit: float = 0.0
+    random_most: float = 0.0
     grid: float = 0.0
     period: float = 0.0
     keep: int = 0
@@ -48,6 +49,7 @@ class RoundingPlan:
     - `rne` otherwise: the first rounding is to odd and q >= p + 2 (Boldo and Melquiond, 2008);
     - `rtz`, `floor`, `stochastic:r`: the processor rounds in the same direction, and cutting twice is cutting once;
       with random numbers q >= p + r;
+    - `stochastic:r:nearest`: beneath the random bits as `rne` to p + r bits, and q >= p + r + 2;
     - `rtz`: p = q, in the same way; the processor's rounding is the only one;
     - `drop`: the terms are cut first, and what is left of them adds up exactly in p + 1 bits.
 
@@ -114,7 +116,7 @@ def float_rounding(
     Parameters:
         carrier: the type.
         acc: the format that is rounded to.
-        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or one at random.
         overflow: `saturate`, `infinity`, `to-infinity` or `nan`; None when no sum is too large.
         terms: what is added and rounded.
     """
@@ -189,9 +191,9 @@ def float_rounding(
     if kind == "floor":
         return with_numbers("floored", "down", place=1.5 * unit) if q >= p + 2 else None
     if kind == "stochastic":
-        if q < p + bits + grid or (grid and acc.lsb_exponent - bits < carrier.min_exponent):
+        if q < p + bits + grid or (grid and acc.lsb_exponent - rounding.bits_below < carrier.min_exponent):
             return None
-        return with_numbers(
+        at_random = with_numbers(
             "random",
             "toward_zero",
             place=unit,
@@ -199,6 +201,8 @@ def float_rounding(
             random_unit=math.ldexp(1.0, -acc.man_bits - bits),
             random_shift=q - p - bits,
         )
+        innocuous = terms.cut is None and addends.precision <= p + bits and q >= 2 * (p + bits) + 2 and not grid
+        return _beneath(at_random, rounding, odd=not (exact or innocuous or terms.alone))
     if q < p + 1:
         return None
     if kind == "drop" and not terms.alone:
@@ -211,6 +215,31 @@ def float_rounding(
         return None
     finest = math.ldexp(1.0, acc.lsb_exponent + q - 1) if grid else 0.0
     return with_numbers("truncated", "toward_zero", grid=finest)
+
+
+def _beneath(at_random: RoundingPlan, rounding: Rounding, *, odd: bool = False) -> RoundingPlan | None:
+    """Return the plan to round at random that does beneath the random bits what the rounding says.
+
+    To nearest, the processor rounds so, too. Where it also cuts at the place, nearly half of it is subtracted first:
+    half of what the random number's last bit is worth makes that exact, and no tie.
+
+    Parameters:
+        at_random: the plan that cuts beneath them.
+        rounding: at random.
+        odd: whether sums have to be rounded to odd before they are rounded to nearest.
+    """
+    if rounding.beneath != "rne":
+        return at_random
+    numbers = at_random.constants
+    if at_random.rule == "random" and numbers.random_shift < 2:
+        return None
+    changed = replace(
+        numbers,
+        place=1.5 * numbers.place,
+        random_unit=numbers.random_unit / 2,
+        random_most=float((1 << rounding.random_bits) - 1),
+    )
+    return replace(at_random, rule=f"{at_random.rule}_nearest", mode="nearest", odd=odd, constants=changed)
 
 
 def _float_ends(acc: FloatFormat, kind: str, overflow: str | None, specials: bool) -> str:
@@ -239,7 +268,7 @@ def fixed_rounding(
     Parameters:
         carrier: the type.
         acc: the format that is rounded to.
-        rounding: `rne`, `rtz`, `floor`, `drop` or `stochastic:r`.
+        rounding: `rne`, `rtz`, `floor`, `drop` or one at random.
         overflow: `saturate` or `wrap`; None when no sum is too large.
         terms: what is added and rounded.
     """
@@ -271,7 +300,10 @@ def fixed_rounding(
         return plan
     if kind == "odd":
         return None
-    if top - acc.lsb_exponent + bits > q - 2 or acc.lsb_exponent - bits < carrier.min_exponent:
+    if (
+        top - acc.lsb_exponent + bits > q - 2
+        or acc.lsb_exponent - max(bits, rounding.bits_below) < carrier.min_exponent
+    ):
         return plan if addends.lsb_exponent >= acc.lsb_exponent and terms.alone else None
     place = math.ldexp(1.0, acc.lsb_exponent + q - 1)
 
@@ -284,13 +316,14 @@ def fixed_rounding(
         case "floor":
             return with_numbers("fixed_floored", "down", place=1.5 * place)
         case "stochastic":
-            return with_numbers(
+            at_random = with_numbers(
                 "fixed_random",
                 "toward_zero",
                 place=place,
                 random_place=math.ldexp(1.0, acc.lsb_exponent - bits + q - 1),
                 random_unit=math.ldexp(1.0, acc.lsb_exponent - bits),
             )
+            return _beneath(at_random, rounding)
         case "drop" if not terms.alone:
             return replace(with_numbers("none", "toward_zero", place=place), cut=True)
     return with_numbers("fixed_truncated", "toward_zero", place=place)

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from macgen.nn.training.checkpoint import load, save
-    from macgen.nn.training.convert import check_loss, convert, counters, layers, reset_counters
+    from macgen.nn.training.convert import check_loss, convert, counters, layers, reset_counters, switch
     from macgen.nn.training.layers import Conv1d, Conv2d, Linear, Matmul, matmul
+    from macgen.nn.training.measure import measure
     from macgen.nn.training.optimizer import Optimizer
+    from macgen.nn.training.schedule import CounterRule, EpochRule, GradientMetrics, MetricRule, Schedule, metrics
 
 _HOMES = {
     "Conv1d": "layers",
@@ -36,8 +38,16 @@ _HOMES = {
     "layers": "convert",
     "load": "checkpoint",
     "matmul": "layers",
+    "measure": "measure",
     "reset_counters": "convert",
     "save": "checkpoint",
+    "switch": "convert",
+    "CounterRule": "schedule",
+    "EpochRule": "schedule",
+    "GradientMetrics": "schedule",
+    "MetricRule": "schedule",
+    "Schedule": "schedule",
+    "metrics": "schedule",
 }
 """The modules of `macgen.nn.training` that have the names for which torch is needed."""
 
@@ -46,14 +56,19 @@ __all__ = [
     "Arithmetic",
     "Conv1d",
     "Conv2d",
+    "CounterRule",
     "EmulatedModel",
     "Emulation",
+    "EpochRule",
     "GemmCounters",
+    "GradientMetrics",
     "LayerResult",
     "Linear",
     "Matmul",
+    "MetricRule",
     "Optimizer",
     "Run",
+    "Schedule",
     "check_loss",
     "convert",
     "counters",
@@ -61,8 +76,11 @@ __all__ = [
     "layers",
     "load",
     "matmul",
+    "measure",
+    "metrics",
     "reset_counters",
     "save",
+    "switch",
 ]
 
 

@@ -13,6 +13,7 @@ from macgen.network.gemm import Layer
 from macgen.numerics import MAX_MAN_BITS, FloatFormat
 from macgen.spec import MacSpec
 from macgen.width.plan_file import PlanFile, load_plan
+from macgen.width.tensors import TensorPlan
 
 _IN_EVERY_LABEL = ("acc", "chunk")
 
@@ -50,7 +51,7 @@ def make_settings(layers: Sequence[Layer], spec: Specs, plan: Plans, sweep: Coll
         MacgenError: there is nothing to run on, operands differ, something is given twice, or a plan does not fit.
     """
     specs = _several(spec)
-    plans = [each if isinstance(each, PlanFile) else load_plan(each) for each in _several(plan)]
+    plans = [_of_accumulators(each) for each in _several(plan)]
     if not specs and not plans:
         raise MacgenError("nothing given to run on; accepted are a spec and a plan")
     if sweep and not specs:
@@ -74,11 +75,21 @@ def make_settings(layers: Sequence[Layer], spec: Specs, plan: Plans, sweep: Coll
     return settings
 
 
+def _of_accumulators(given: Any) -> PlanFile:
+    plan = load_plan(given) if isinstance(given, (str, Path)) else given
+    if isinstance(plan, TensorPlan):
+        raise MacgenError(
+            "plan has formats for each tensor, whose operands differ from layer to layer; accepted are plans of "
+            "accumulators, and macgen.nn.convert takes both"
+        )
+    return plan
+
+
 def _several(given: Any) -> list[Any]:
     """Return what was given alone, several times or not at all as a list."""
     if given is None:
         return []
-    return [given] if isinstance(given, (MacSpec, PlanFile, str, Path)) else list(given)
+    return [given] if isinstance(given, (MacSpec, PlanFile, TensorPlan, str, Path)) else list(given)
 
 
 def _sweep(spec: MacSpec, sweep: Collection[int]) -> Iterator[MacSpec]:

@@ -5,10 +5,10 @@ Every choice is a string too: it equals, hashes, prints and goes into JSON as th
 
 import re
 from enum import EnumType, StrEnum
-from typing import Any, Never, Self, TypeVar
+from typing import Any, Never, Self
 
 from macgen.errors import MacgenError, shown
-from macgen.numerics.rounding import NumberRounding, Stochastic
+from macgen.numerics.rounding import NumberRounding, PlainRounding, Stochastic
 
 MAX_RANDOM_BITS = 32
 MAX_ALIGNED_BITS = 64
@@ -94,7 +94,7 @@ class RoundingKind(Choice):
     DROP = "drop"
     """Align and drop: the addends are cut, toward zero, at the larger one's last place before they are added."""
     STOCHASTIC = "stochastic"
-    """A random number is added to the bits below the last place, then they are cut."""
+    """A random number is added to the first bits below the last place, then they are cut."""
 
 
 class LaneSumKind(Choice):
@@ -126,7 +126,7 @@ class _ParsedText(str):
 
 
 class Rounding(_ParsedText):
-    """How sums are rounded: `rne`, `rtz`, `floor`, `odd`, `drop` or `stochastic:R`.
+    """How sums are rounded: `rne`, `rtz`, `floor`, `odd`, `drop`, `stochastic:R` or `stochastic:R:nearest`.
 
     Parameters:
         text: the rounding.
@@ -135,27 +135,30 @@ class Rounding(_ParsedText):
     Attributes:
         kind: which of the six.
         random_bits: R, the bits of a random number, 1 to 32; 0 for the others.
+        beneath: how a sum is rounded to the R bits that a random number is added to: `rne` with `:nearest`, else `rtz`.
 
     Raises:
         MacgenError: it is none of them.
     """
 
-    __slots__ = ("kind", "random_bits")
+    __slots__ = ("beneath", "kind", "random_bits")
     kind: RoundingKind
     random_bits: int
+    beneath: PlainRounding
 
     def __new__(cls, text: str, *, field: str = "rounding") -> Self:  # noqa: D102
         if isinstance(text, cls):
             return text
-        kind, number = _kind_and_number(text, RoundingKind, RoundingKind.STOCHASTIC, MAX_RANDOM_BITS)
+        kind, bits, nearest = _parts_of_rounding(text)
         if kind is None:
             raise MacgenError(
-                f"{field} {shown(text)} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to "
-                f"{MAX_RANDOM_BITS}"
+                f"{field} {shown(text)} is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from "
+                f"1 to {MAX_RANDOM_BITS}"
             )
         self = super().__new__(cls, text)
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "random_bits", number or 0)
+        parts = {"kind": kind, "random_bits": bits, "beneath": "rne" if nearest else "rtz"}
+        for name, value in parts.items():
+            object.__setattr__(self, name, value)
         return self
 
     @property
@@ -163,11 +166,18 @@ class Rounding(_ParsedText):
         """How single numbers are rounded where sums are rounded so: what `drop` cuts before it adds, it cuts here."""
         return Rounding("rtz") if self.kind is RoundingKind.DROP else self
 
+    @property
+    def bits_below(self) -> int:
+        """How many bits below the last place are looked at one by one; of those beneath only whether one is set."""
+        if self.random_bits:
+            return self.random_bits + (self.beneath == "rne")
+        return int(self.kind is RoundingKind.RNE)
+
     def with_random(self, number: int) -> NumberRounding:
-        """Return how one number is rounded with one random number, which only `stochastic:R` looks at."""
+        """Return how one number is rounded with one random number, which only roundings at random look at."""
         match self.kind:
             case RoundingKind.STOCHASTIC:
-                return Stochastic(self.random_bits, number)
+                return Stochastic(self.random_bits, number, self.beneath)
             case RoundingKind.RNE:
                 return "rne"
             case RoundingKind.FLOOR:
@@ -219,9 +229,7 @@ class LaneSum(_ParsedText):
         return self
 
 
-K = TypeVar("K", bound=Choice)
-
-_NUMBER = re.compile("[1-9][0-9]?")
+_STOCHASTIC = re.compile("stochastic:([1-9][0-9]?)(:nearest)?")
 _LANE_SUM = re.compile("(aligned|exponents|bulk):([1-9][0-9]?)(?:/([1-9][0-9]?))?")
 _BITS_OF_KINDS = {
     "aligned_bits": LaneSumKind.ALIGNED,
@@ -247,12 +255,13 @@ def _kind_and_numbers(text: object) -> tuple[LaneSumKind | None, tuple[int, ...]
     return kind, (int(match[2]), int(match[3]))
 
 
-def _kind_and_number(text: object, kinds: type[K], numbered: K, most: int) -> tuple[K | None, int | None]:
-    """Return the kind that a text names and, for `numbered`, what stands behind its colon; None for what is refused."""
-    word, colon, number = text.partition(":") if isinstance(text, str) else ("", "", "")
-    kind = next((kind for kind in kinds if kind == word), None)
-    if not colon:
-        return (None if kind is numbered else kind), None
-    if kind is not numbered or not _NUMBER.fullmatch(number) or int(number) > most:
-        return None, None
-    return kind, int(number)
+def _parts_of_rounding(text: object) -> tuple[RoundingKind | None, int, bool]:
+    """Return the kind that a rounding's text names, its random bits and whether `:nearest` follows them; no kind for
+    what is refused."""
+    if not isinstance(text, str):
+        return None, 0, False
+    if match := _STOCHASTIC.fullmatch(text):
+        bits = int(match[1])
+        return (RoundingKind.STOCHASTIC if bits <= MAX_RANDOM_BITS else None), bits, match[2] is not None
+    words = (kind for kind in RoundingKind if kind == text and kind is not RoundingKind.STOCHASTIC)
+    return next(words, None), 0, False

@@ -17,10 +17,12 @@ class Stochastic:
     Attributes:
         bits: r.
         number: N, from 0 to 2**r - 1.
+        beneath: how the number is rounded to the r bits to which N is added: `rtz`, or `rne` with `:nearest`.
     """
 
     bits: int
     number: int
+    beneath: PlainRounding = "rtz"
 
 
 NumberRounding = PlainRounding | Stochastic
@@ -43,8 +45,8 @@ def shift_right(magnitude: int, distance: int, rounding: NumberRounding, *, nega
         return magnitude << -distance, False
     kept, dropped = magnitude >> distance, magnitude & ((1 << distance) - 1)
     if isinstance(rounding, Stochastic):
-        cut, _ = shift_right(magnitude, distance - rounding.bits, "rtz")
-        return (cut + rounding.number) >> rounding.bits, dropped != 0
+        first, _ = shift_right(magnitude, distance - rounding.bits, rounding.beneath)
+        return (first + rounding.number) >> rounding.bits, dropped != 0
     if rounding == "floor":
         return kept + (negative and dropped != 0), dropped != 0
     if rounding == "odd":

@@ -86,16 +86,16 @@ class Design:
     def _has_tiny_pairs(self) -> bool:
         """Whether products of two subnormal operands are so small that of each a sum depends on the sign alone.
 
-        They are all below a quarter of the accumulator's subnormal grid or, with r random bits, a 2**(r + 1)-th of it.
-        Rounding on the grid looks at a half or a 2**r-th; whether a number just below the smallest normal one is tiny
-        is decided by rounding one place lower.
+        They are all below a quarter of the accumulator's subnormal grid or, where rounding tells b bits below it apart,
+        a 2**(b + 1)-th of it. Rounding on the grid looks at a 2**b-th; whether a number just below the smallest normal
+        one is tiny is decided by rounding one place lower.
         """
         formats = (self.spec.a, self.spec.b, self.spec.acc)
         floats = [fmt for fmt in formats if isinstance(fmt, FloatFormat) and fmt.subnormals == "gradual"]
         if len(floats) < 3:
             return False
         a, b, acc = floats
-        below = max(self.spec.rounding.random_bits, 1) + 1
+        below = max(self.spec.rounding.bits_below, 1) + 1
         return a.min_exponent + b.min_exponent <= acc.lsb_exponent - below
 
     @cached_property

@@ -40,12 +40,13 @@ def estimate(n: int, m_acc: int, rounding: str = "rne", chunk: int | None = None
     With chunks n + 1 becomes the sum over both levels, (chunk + 1) + (ceil(n / chunk) + 1); a chunk of n or more is no
     chunk.
     Products are independent with zero mean, the exponent range is wide enough, and stochastic rounding has random bits
-    enough to be unbiased.
+    enough to be unbiased. To nearest beneath r random bits the factor is 2 - 4^-r, of which two is a bound: few bits
+    are as good as many, while products below half a unit of the last one are rare.
 
     Parameters:
         n: length of the accumulation, 1 to 2**40.
         m_acc: mantissa bits of the accumulator, without the hidden one, 1 to 64.
-        rounding: `rne`, `drop` (an upper bound) or `stochastic` (also `stochastic:r`, r random bits).
+        rounding: `rne`, `drop` (an upper bound) or `stochastic` (also with its random bits, as of a spec).
         chunk: products per chunk, 1 to 2**40; None: no chunks.
 
     Raises:

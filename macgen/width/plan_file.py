@@ -6,36 +6,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from macgen.errors import MacgenError, check_path, check_type, shown, shown_path
-from macgen.network.gemm import KINDS, Kind
+from macgen.network.gemm import KINDS
 from macgen.numerics import Format
 from macgen.spec import MacSpec
 from macgen.width.goal import Goal, Sum
 from macgen.width.network_plan import SCHEMA, widest_format
+from macgen.width.planned_row import PlannedRow as PlannedRow
+from macgen.width.planned_row import rows_of
 from macgen.width.planning import plan
+from macgen.width.tensor_file import is_tensor_plan, tensor_plan_of
+from macgen.width.tensors import TensorPlan
 
 MAX_BYTES = 1 << 26
 """Of a plan; one GEMM takes about 1500."""
 
 _ACCEPTED = "accepted is what macgen plan --json writes"
-
-
-@dataclass(frozen=True)
-class PlannedRow:
-    """One GEMM of a plan.
-
-    Attributes:
-        layer: the layer's name.
-        kind: forward, backward or gradient.
-        dot: its dot products.
-        spec: with the accumulator planned for them.
-        op: the layer's operation; empty: not known.
-    """
-
-    layer: str
-    kind: Kind
-    dot: Sum
-    spec: MacSpec
-    op: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ class PlanFile:
         Raises:
             MacgenError: there is no such layer, or no accumulator does for all of its rows.
         """
-        rows = self._rows_of(layer)
+        rows = rows_of(self.rows, layer)
         longest = max(rows, key=lambda row: row.dot.length).spec
         formats: list[Format] = [row.spec.acc for row in rows]
         if any(row.spec.chunk != longest.chunk for row in rows):
@@ -71,23 +56,18 @@ class PlanFile:
 
     def sums(self, layer: str | None = None) -> tuple[Sum, ...]:
         """Return the dot products of a layer, or of all rows; parameters and errors of `spec`."""
-        return tuple(row.dot for row in self._rows_of(layer))
+        return tuple(row.dot for row in rows_of(self.rows, layer))
 
-    def _rows_of(self, layer: str | None) -> list[PlannedRow]:
-        if layer is not None:
-            check_type("layer", layer, str, "a layer's name")
-        rows = [row for row in self.rows if layer is None or layer in (row.layer, f"{row.layer}:{row.kind}")]
-        if not rows:
-            known = ", ".join(dict.fromkeys(row.layer for row in self.rows))
-            raise MacgenError(f"layer {shown(layer)} is not in the plan; accepted are {known:.400}")
-        return rows
+    def remarks(self, layer: str | None = None) -> tuple[str, ...]:
+        """Return what is to be known of `spec`: nothing."""
+        return ()
 
 
-def load_plan(path: Path | str) -> PlanFile:
+def load_plan(path: Path | str) -> PlanFile | TensorPlan:
     """Return the plan in a file.
 
     Raises:
-        MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` writes.
+        MacgenError: the file cannot be read or is not what `NetworkPlan.to_json` or `TensorPlan.to_json` writes.
     """
     file = check_path("plan", path)
     name = f"plan {shown_path(file)}"
@@ -103,11 +83,11 @@ def load_plan(path: Path | str) -> PlanFile:
         raise MacgenError(f"{name} cannot be read ({reason}); {_ACCEPTED}") from None
 
 
-def read_plan(stream: IO[bytes], name: str) -> PlanFile:
+def read_plan(stream: IO[bytes], name: str) -> PlanFile | TensorPlan:
     """Return the plan in a stream, such as standard input.
 
     Parameters:
-        stream: what `NetworkPlan.to_json` writes, in UTF-8.
+        stream: what `NetworkPlan.to_json` or `TensorPlan.to_json` writes, in UTF-8.
         name: what sentences call it.
 
     Raises:
@@ -122,11 +102,11 @@ def read_plan(stream: IO[bytes], name: str) -> PlanFile:
         raise MacgenError(f"{name} cannot be read (not text); {_ACCEPTED}") from None
 
 
-def parse_plan(text: str, name: str) -> PlanFile:
+def parse_plan(text: str, name: str) -> PlanFile | TensorPlan:
     """Return the plan in a text.
 
     Parameters:
-        text: what `NetworkPlan.to_json` writes.
+        text: what `NetworkPlan.to_json` or `TensorPlan.to_json` writes.
         name: what sentences call it.
 
     Raises:
@@ -139,6 +119,8 @@ def parse_plan(text: str, name: str) -> PlanFile:
     except (ValueError, RecursionError):
         raise MacgenError(f"{name} is not valid JSON; {_ACCEPTED}") from None
     _require(name, values, "", dict)
+    if is_tensor_plan(values):
+        return tensor_plan_of(values, name)
     schema = _member(name, values, "schema", int)
     if schema != SCHEMA:
         raise MacgenError(f"{name} has schema {shown(schema)}; accepted is {SCHEMA}")

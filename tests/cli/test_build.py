@@ -189,7 +189,7 @@ def test_help_states_the_ranges_and_choices_that_specs_accept():
     assert f"1 to {MAX_INTERLEAVE}: " in text
     assert f"1 to {MAX_ALIGNED_BITS}, below" in text
     for option, choices in (
-        ("rounding", [*SUM_ROUNDINGS, "stochastic:R"]),
+        ("rounding", [*SUM_ROUNDINGS, "stochastic:R[:nearest]"]),
         ("overflow", Overflow),
         ("fold", Fold),
         ("subnormals", Subnormals),
@@ -261,7 +261,7 @@ BAD_OPTIONS = {
     ),
     "rounding": (
         ("--rounding", "up"),
-        "rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+        "rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
     ),
     "overflow": (("--overflow", "clamp"), "overflow 'clamp' is not one of saturate, infinity, to-infinity, nan, wrap"),
     "overflow of the wrong kind": (("--overflow", "wrap"), "overflow 'wrap' does not go with acc e6m5"),

@@ -19,7 +19,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=1
 NUMBERS = st.integers(-2, 80) | st.integers() | st.sampled_from(["none", "", "1.5", "0x8", "1e9"])
 FORMATS = formats(8, 10, 24).map(str) | st.sampled_from(["fp16", "bf16", "fp32", "fp64", "int8", "e99m99", "int0"])
 CHOICES = {
-    "rounding": ["rne", "rtz", "floor", "drop", "stochastic:13", "stochastic:33", "up"],
+    "rounding": ["rne", "rtz", "floor", "drop", "stochastic:13", "stochastic:4:nearest", "stochastic:33", "up"],
     "overflow": ["saturate", "infinity", "wrap", "nan", "clamp"],
     "subnormals": ["gradual", "flush", "off"],
     "fold": ["bubble", "overlap"],

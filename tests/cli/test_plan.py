@@ -335,7 +335,7 @@ def test_what_the_theory_does_not_know_is_said(options, sentence, tmp_path):
         (("--length", 9, "--chunk", "some"), "'some' is not an integer or none or auto"),
         (
             ("--length", 9, "--rounding", "up"),
-            "rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+            "rounding 'up' is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
         ),
         (("--length", 9, "--monte-carlo", 1), "trials 1 is not an integer from 2"),
         (("--length", 9, "--a", "int8", "--b", "int8", "--monte-carlo", 10), "monte-carlo does not go with acc"),

@@ -93,7 +93,7 @@ STEPS = {
         ("e3m2finite:none", "e2m1finite", "e4m3finite:none", "saturate"),
     )
     for lane_sum in ("exponents:3", "exponents:22", "exponents:28", "exponents:40", "aligned:2", "aligned:29")
-    for rounding in ("rne", "rtz", "floor", "stochastic:3")
+    for rounding in ("rne", "rtz", "floor", "stochastic:3", "stochastic:3:nearest")
 }
 """Sums of 7, 26, 32 and 44 bits: integers, integers or halves, halves, values."""
 

@@ -147,7 +147,7 @@ def test_how_wide_the_integers_are(spec, bits):
 
 
 @pytest.mark.thinned(9)
-@pytest.mark.parametrize("rounding", ["rne", "rtz", "drop", "stochastic:2"])
+@pytest.mark.parametrize("rounding", ["rne", "rtz", "drop", "stochastic:2", "stochastic:2:nearest"])
 @pytest.mark.parametrize(
     "formats",
     [
@@ -195,7 +195,7 @@ def near_ties(acc):
             yield x, -x
 
 
-@pytest.mark.parametrize("rounding", ["rne", "rtz", "drop", "stochastic:11"])
+@pytest.mark.parametrize("rounding", ["rne", "rtz", "drop", "stochastic:11", "stochastic:11:nearest"])
 @pytest.mark.parametrize("acc", ["e5m10", "e4m3fn", "e6m9:flush", "e5m6finite:none", "e5m1fnuz", "fp32"])
 def test_ties_cancellation_and_ends(acc, rounding):
     acc = parse_format(acc)

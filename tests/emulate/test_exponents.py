@@ -34,7 +34,9 @@ def specs_by_exponents(draw):
             acc=draw(st.sampled_from(ACCUMULATORS)),
             chunk=draw(st.none() | st.just(2 * lanes)),
             outer=draw(st.none() | st.just("fp32")),
-            rounding=draw(st.sampled_from(["rne", "rtz", "floor", "odd", "stochastic:3", "stochastic:20"])),
+            rounding=draw(
+                st.sampled_from(["rne", "rtz", "floor", "odd", "stochastic:3", "stochastic:20", "stochastic:3:nearest"])
+            ),
             outer_rounding=draw(st.none() | st.just("odd")),
             overflow=draw(st.sampled_from(["saturate", "infinity", "to-infinity", "nan"])),
             lanes=lanes if draw(st.booleans()) or "scale_place" in fields else lanes - 1,

@@ -179,7 +179,7 @@ def test_transposed_and_strided_operands():
         ("int8", "int8", "fp32", "saturate"),
     ],
 )
-@pytest.mark.parametrize("rounding", [*SUM_ROUNDINGS, "stochastic:3", "stochastic:13"])
+@pytest.mark.parametrize("rounding", [*SUM_ROUNDINGS, "stochastic:3", "stochastic:13", "stochastic:3:nearest"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_formats_of_every_way(a, b, acc, overflow, rounding, kind):
     spec = MacSpec(a=a, b=b, acc=acc, overflow=overflow, rounding=rounding, chunk=9)

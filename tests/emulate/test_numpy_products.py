@@ -11,7 +11,7 @@ from macgen.emulate import numpy_products, random_numbers
 
 @pytest.mark.parametrize("together", [1, 4, 1 << 16])
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("rounding", ["rne", "stochastic:6"])
+@pytest.mark.parametrize("rounding", ["rne", "stochastic:6", "stochastic:6:nearest"])
 def test_blocks_of_results_are_converted_as_golden_does(rounding, turned, together, monkeypatch):
     monkeypatch.setattr(numpy_products, "_CONVERTED_TOGETHER", together)
     spec = MacSpec(a="e4m3", b="e4m3", acc="fp32", out="e5m2", outer_rounding=rounding, rows=2, cols=2)
@@ -31,7 +31,7 @@ def test_dot_products_are_converted_in_blocks(monkeypatch):
     assert numpy_products.converted(spec, values, None).tolist() == [1.0, 1.0, 1.5, 8.0, -64.0]
 
 
-@pytest.mark.parametrize("rounding", ["rne", "stochastic:6"])
+@pytest.mark.parametrize("rounding", ["rne", "stochastic:6", "stochastic:6:nearest"])
 def test_converting_takes_little_memory(rounding):
     spec = MacSpec(a="e4m3", b="e4m3", acc="fp32", out="e5m2", outer_rounding=rounding)
     values = np.ones((2000, 1000))

@@ -185,7 +185,7 @@ def test_products_far_below_a_format_of_large_numbers_are_zero():
 
 # -- rules, exhaustively --------------------------------------------------------------------------------------------
 
-ROUNDINGS = ("rne", "rtz", "drop", "stochastic:5")
+ROUNDINGS = ("rne", "rtz", "drop", "stochastic:5", "stochastic:3:nearest")
 ONE_STEP = {
     f"{acc}, {rounding}, {overflow}": MacSpec(a=operand, b=operand, acc=acc, rounding=rounding, overflow=overflow)
     for operand, acc in (
@@ -354,7 +354,10 @@ ZEROS = {
     "floor, tree": MacSpec(**FLOORED, acc="fp32", lanes=4, lane_sum="tree", chunk=4),
     "floor, outer": MacSpec(**FLOORED, acc="e8m22", outer="fp32", chunk=4),
     "floor, fixed point": MacSpec(**FLOORED, acc="fix20.20"),
-    **{f"aligned, {rounding}": MacSpec(**ALIGNED, rounding=rounding) for rounding in ("rtz", "stochastic:4", "floor")},
+    **{
+        f"aligned, {rounding}": MacSpec(**ALIGNED, rounding=rounding)
+        for rounding in ("rtz", "stochastic:4", "stochastic:4:nearest", "floor")
+    },
 }
 
 

@@ -60,7 +60,7 @@ class Rounded:
 
     Parameters:
         fmt: the format.
-        rounding: `rne`, `rtz`, `floor`, `odd`, `drop` or `stochastic:r`.
+        rounding: `rne`, `rtz`, `floor`, `odd`, `drop`, `stochastic:r` or `stochastic:r:nearest`.
         overflow: `saturate`, `infinity`, `to-infinity`, `nan` or `wrap`.
     """
 
@@ -99,6 +99,19 @@ class Rounded:
         return self.round_to_finite(sum(signed), random)
 
 
+def random_bits(rounding):
+    """Return r of `stochastic:r` and `stochastic:r:nearest`, else 0."""
+    word, _, rest = rounding.partition(":")
+    return int(rest.partition(":")[0]) if word == "stochastic" else 0
+
+
+def goes_up(rounding, share, random):
+    """Return whether a magnitude that lies so far between its neighbours goes to the upper one with a random number."""
+    numbers = 2 ** random_bits(rounding)
+    scaled = share * numbers
+    return (round(scaled) if rounding.endswith(":nearest") else int(scaled)) + random >= numbers  # of ties to even
+
+
 def binade(x):
     """Return e of the 2**e that is the largest power of two not above a positive x."""
     exponent = 0
@@ -120,8 +133,7 @@ class FixedPoint(Rounded):
         if self.rounding == "rne":
             up = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and below % 2 == 1)
         elif self.rounding.startswith("stochastic:"):
-            numbers = 2 ** int(self.rounding.partition(":")[2])
-            up = int(rest * numbers) + random >= numbers
+            up = goes_up(self.rounding, rest, random)
         elif self.rounding == "odd":
             up = rest > 0 and below % 2 == 0
         else:
@@ -188,9 +200,7 @@ class Accumulator(Rounded):
         index = bisect_right(values, magnitude)
         below, above = values[index - 1], values[index]
         if self.rounding.startswith("stochastic:"):
-            numbers = 2 ** int(self.rounding.partition(":")[2])
-            share = (magnitude - below) / (above - below)
-            return above if int(share * numbers) >= numbers - random else below
+            return above if goes_up(self.rounding, (magnitude - below) / (above - below), random) else below
         if self.rounding == "floor" and sign and below != magnitude:
             return above
         if self.rounding == "odd" and below != magnitude and even[index - 1]:
@@ -295,8 +305,7 @@ class Definition:
         self.outer = rounded(self.outer_format, outer_rounding if self.own_adder else spec.rounding, spec.overflow)
         self.out = rounded(self.out_format, outer_rounding, spec.overflow)
         self.product = spec.product and rounded(spec.product, spec.rounding, spec.overflow)
-        bits = [int(x.partition(":")[2]) for x in (spec.rounding, outer_rounding) if x.startswith("stochastic:")]
-        self.random_bits = max(bits, default=0)
+        self.random_bits = max(random_bits(spec.rounding), random_bits(outer_rounding))
         self.steps_draw = spec.rounding.startswith("stochastic:")
         self.folds_draw = self.own_adder and outer_rounding.startswith("stochastic:")
         out_rounds = self.out_format != self.outer_format and not self.folds_draw

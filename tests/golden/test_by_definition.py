@@ -46,16 +46,16 @@ def test_every_step(acc, a, b):
                 assert model.step(c, x, y) == expected[product], (spec, c, x, y)
 
 
-@pytest.mark.thinned(4)
-@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.thinned(6)
+@pytest.mark.parametrize("rounding", [f"stochastic:{r}" for r in ("1", "2", "4", "1:nearest", "2:nearest")])
 @pytest.mark.parametrize("acc", ACCUMULATORS)
-def test_steps_and_folds_with_every_random_number(acc, bits):
+def test_steps_and_folds_with_every_random_number(acc, rounding):
     overflow = "infinity" if parse_format(acc).has_infinity else "saturate"
-    spec = MacSpec(a="e2m2", b="e1m1finite:bias=3", acc=acc, rounding=f"stochastic:{bits}", overflow=overflow)
+    spec = MacSpec(a="e2m2", b="e1m1finite:bias=3", acc=acc, rounding=rounding, overflow=overflow)
     reference, model = Accumulator(spec.acc, spec.rounding, spec.overflow), golden.Model(spec)
     decoded = [decode(spec.acc, code) for code in range(2**spec.acc.width)]
     products = [(x, 3, multiply(decode(spec.a, x), decode(spec.b, 3))) for x in range(2**spec.a.width)]
-    for random, (c, acc_decoded) in itertools.product(range(2**bits), enumerate(decoded)):
+    for random, (c, acc_decoded) in itertools.product(range(2**spec.random_bits), enumerate(decoded)):
         for x, y, product in products:
             assert model.step(c, x, y, random) == reference.add(acc_decoded, product, random), (spec, c, x, y)
         for inner in range(random % 5, 2**spec.acc.width, 5):
@@ -107,12 +107,14 @@ def test_every_result_converted_to_a_format(out):
     unsigned = out.startswith("u")
     acc = ["ufix7.3"] if unsigned else ["e4m3", "e4m3fnuz:flush", "fix5.3", "e4m4finite:bias=5"]
     operand = "uint1" if unsigned else "e1m1finite"
-    for name, rounding, wide in itertools.product(acc, (*SUM_ROUNDINGS, "stochastic:3"), (False, True)):
+    for name, rounding, wide in itertools.product(
+        acc, (*SUM_ROUNDINGS, "stochastic:3", "stochastic:2:nearest"), (False, True)
+    ):
         overflow = overflows_of(name)[-1] if wide else "saturate"
         spec = MacSpec(a=operand, b=operand, acc=name, out=out, outer_rounding=rounding, overflow=overflow)
         definition = Definition(spec)
         for code in range(2**spec.acc.width):
-            for random in range(8) if rounding.startswith("s") else [None]:
+            for random in range(2**spec.random_bits) if spec.random_bits else [None]:
                 found = golden.convert(spec, code, random)
                 assert found == definition.convert(code, random or 0), (spec, code)
 
@@ -161,7 +163,7 @@ def test_every_fold_into_an_adder_of_its_own(acc, outer):
 LANE_SUMS = [
     (acc, rounding, lane_sum)
     for acc in ("e3m3", "e3m2fnuz:flush", "e3m3fn", "fix4.3")
-    for rounding in (*SUM_ROUNDINGS, "stochastic:3")
+    for rounding in (*SUM_ROUNDINGS, "stochastic:3", "stochastic:3:nearest")
     for lane_sum in ("fused", "tree", *(f"aligned:{bits}" for bits in (1, 2, 3, 5, 9)))
     if not (lane_sum.startswith("aligned") and (rounding == "drop" or acc == "fix4.3"))
     and not (lane_sum == "tree" and rounding.startswith("stochastic"))
@@ -192,7 +194,7 @@ def specs_of_dots(draw):
     of_lanes = draw(st.sampled_from([False, False, True]))
     lane_sums = ["exponents:3", "exponents:9", "exponents:6/2"]
     lane_sums += [] if of_lanes else ["fused", "tree", "aligned:2", "aligned:7", "bulk:3", "bulk:9"]
-    rounding = st.sampled_from([*SUM_ROUNDINGS, "stochastic:3", "stochastic:20"])
+    rounding = st.sampled_from([*SUM_ROUNDINGS, "stochastic:3", "stochastic:20", "stochastic:2:nearest"])
     optional = st.none() | st.sampled_from(FORMATS_OF_DOTS)
     lanes = draw(st.sampled_from([1, 1, 2, 3, 4, 8]))
     try:

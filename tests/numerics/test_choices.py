@@ -27,6 +27,7 @@ TEXTS = [
     *SUM_ROUNDINGS,
     Rounding("stochastic:1"),
     Rounding("stochastic:32"),
+    Rounding("stochastic:4:nearest"),
     LaneSum("fused"),
     LaneSum("tree"),
     LaneSum("aligned:64"),
@@ -75,21 +76,24 @@ def test_wrong_words(choice, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "bits"),
+    ("text", "kind", "bits", "beneath", "below"),
     [
-        ("rne", RoundingKind.RNE, 0),
-        ("rtz", RoundingKind.RTZ, 0),
-        ("drop", RoundingKind.DROP, 0),
-        ("floor", RoundingKind.FLOOR, 0),
-        ("odd", RoundingKind.ODD, 0),
-        ("stochastic:1", RoundingKind.STOCHASTIC, 1),
-        ("stochastic:13", RoundingKind.STOCHASTIC, 13),
-        ("stochastic:32", RoundingKind.STOCHASTIC, 32),
+        ("rne", RoundingKind.RNE, 0, "rtz", 1),
+        ("rtz", RoundingKind.RTZ, 0, "rtz", 0),
+        ("drop", RoundingKind.DROP, 0, "rtz", 0),
+        ("floor", RoundingKind.FLOOR, 0, "rtz", 0),
+        ("odd", RoundingKind.ODD, 0, "rtz", 0),
+        ("stochastic:1", RoundingKind.STOCHASTIC, 1, "rtz", 1),
+        ("stochastic:13", RoundingKind.STOCHASTIC, 13, "rtz", 13),
+        ("stochastic:32", RoundingKind.STOCHASTIC, 32, "rtz", 32),
+        ("stochastic:1:nearest", RoundingKind.STOCHASTIC, 1, "rne", 2),
+        ("stochastic:32:nearest", RoundingKind.STOCHASTIC, 32, "rne", 33),
     ],
 )
-def test_roundings(text, kind, bits):
+def test_roundings(text, kind, bits, beneath, below):
     rounding = Rounding(text)
     assert (rounding, rounding.kind, rounding.random_bits) == (text, kind, bits)
+    assert (rounding.beneath, rounding.bits_below) == (beneath, below)
     assert Rounding(rounding) is rounding
 
 
@@ -97,7 +101,9 @@ def test_roundings(text, kind, bits):
     "text",
     [
         *("stochastic", "stochastic:", "stochastic:0", "stochastic:33", "stochastic:03", "stochastic:3 ", "rne:3"),
-        *("stochastic:+3", "stochastic:٣", "stochastic:3:nearest", "RNE", "rne ", "", "rne:", None, 0, ["rne"], b"rne"),
+        *("stochastic:3:", "stochastic:3:even", "stochastic:33:nearest", "stochastic:nearest", "rne:nearest"),
+        *("stochastic:3:nearest ", "stochastic:3:nearest\n", "stochastic:3\n", "stochastic:3:nearest:nearest"),
+        *("stochastic:+3", "stochastic:٣", "RNE", "rne ", "", "rne:", None, 0, ["rne"], b"rne"),
     ],
 )
 def test_wrong_roundings(text):
@@ -105,7 +111,7 @@ def test_wrong_roundings(text):
         with pytest.raises(MacgenError) as caught:
             Rounding(text, field=field)
         assert str(caught.value) == (
-            f"{field} {text!r} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32"
+            f"{field} {text!r} is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32"
         )
 
 
@@ -115,6 +121,7 @@ def test_single_numbers_are_rounded_as_sums_but_for_drop():
     stochastic = Rounding("stochastic:7")
     assert stochastic.of_numbers is stochastic
     assert stochastic.with_random(5) == Stochastic(7, 5)
+    assert Rounding("stochastic:7:nearest").with_random(5) == Stochastic(7, 5, "rne")
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,8 @@ def in_row(**fields):
         (in_row(acc="e" + "9" * 100000), None),
         (
             lambda values: values["goal"].update(rounding={}),
-            "plan {path}, goal: rounding {{}} is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to "
-            "32",
+            "plan {path}, goal: rounding {{}} is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r "
+            "from 1 to 32",
         ),
         (lambda values: values["goal"].update(a="\n"), None),
     ],

@@ -365,9 +365,12 @@ def test_without_zeros_nothing_changes(length, nzr, chunk):
         ({"chunk": True}, "chunk True is not an integer from 1 to 1048576"),
         (
             {"rounding": "nearest"},
-            "rounding 'nearest' is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32",
+            "rounding 'nearest' is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
         ),
-        ({"rounding": []}, "rounding [] is not one of rne, rtz, floor, odd, drop, stochastic:r with r from 1 to 32"),
+        (
+            {"rounding": []},
+            "rounding [] is not one of rne, rtz, floor, odd, drop, stochastic:r[:nearest] with r from 1 to 32",
+        ),
         (
             {"rounding": "odd"},
             "rounding 'odd' has no closed form of its noise; accepted are rne, rtz, floor, drop, stochastic:r",

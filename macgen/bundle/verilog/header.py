@@ -146,7 +146,8 @@ def _bits(high: int, low: int) -> str:
 
 
 def _rounding(rounding: Rounding) -> str:
-    return _ROUNDING.get(rounding, f"at random, by {rounding.random_bits} random bits")
+    beneath = ", to nearest beneath them" if rounding.beneath == "rne" else ""
+    return _ROUNDING.get(rounding, f"at random, by {rounding.random_bits} random bits{beneath}")
 
 
 def _overflow(spec: MacSpec, fmt: Format) -> str:

@@ -19,7 +19,7 @@ enum Overflow { SATURATE, AS_IEEE, WRAP, TO_NAN, TO_INFINITY };
 
 struct Target {
     Format format;
-    int64_t rounding, random_bits;
+    int64_t rounding, random_bits, to_nearest;  // to nearest: beneath the random bits, where others cut
     int64_t drops;  // both terms are cut before they are added
     int64_t overflow;
 };
@@ -98,7 +98,14 @@ template <class T> INLINE bool rounds_up(const Target& t, bool negative, bool od
     case TO_NEAREST: return is_negative(rest) && (odd || any(left(rest, 1)));
     case DOWN: return negative && any(rest);
     case TO_ODD: return !odd && any(rest);
-    case AT_RANDOM: return (low_word(right(rest, bits<T>() - int(t.random_bits))) + random) >> t.random_bits;
+    case AT_RANDOM: {
+        Word first = low_word(right(rest, bits<T>() - int(t.random_bits)));
+        if (t.to_nearest) {
+            const T beneath = left(rest, int(t.random_bits));
+            first += is_negative(beneath) && ((first & 1) || any(left(beneath, 1)));
+        }
+        return (first + random) >> t.random_bits;
+    }
     }
     return false;
 }
@@ -173,7 +180,11 @@ INLINE Number<T> round_fixed(const Target& t, bool negative, const T& sum, int b
 // -- sums ----------------------------------------------------------------------------------------------------------
 
 // Places below the last of a fixed-point format that a sum keeps: those that rounding looks at, and a sticky one.
-INLINE int places_below(const Target& t) { return t.random_bits > 1 ? int(t.random_bits) + 1 : 2; }
+INLINE int places_below(const Target& t)
+{
+    const int looked_at = int(t.random_bits + t.to_nearest);
+    return looked_at > 1 ? looked_at + 1 : 2;
+}
 
 template <class T>
 INLINE Number<T> add_fixed(const Target& t, const Number<T>& acc, const Number<T>& x, uint32_t random, int& flags)

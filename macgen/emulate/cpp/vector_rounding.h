@@ -14,10 +14,12 @@ enum class Rule {
     truncated,       // toward zero; the processor rounds toward zero
     floored,         // down; the processor rounds down
     random,          // with random bits; the processor rounds toward zero
+    random_nearest,  // to nearest beneath them; so does the processor
     fixed_nearest,
     fixed_truncated,
     fixed_floored,
     fixed_random,
+    fixed_random_nearest,
 };
 
 // What becomes of sums beyond the largest value, and of infinities and NaN.
@@ -39,7 +41,9 @@ struct Constants {
     double unit;           // two_operations: 2 to the bits that go
     double place;          // of a binade of 1, or the constant one: what is added and subtracted to round
     double random_place;   // the same for the random bits' last
-    double random_unit;    // value of a random number's last bit, for a binade of 1 or the constant place
+    double random_unit;    // value of a random number's last bit, for a binade of 1 or the constant place;
+                           // half of it where what lies beneath is rounded to nearest
+    double random_most;    // the largest random number
     double grid;           // what is added and subtracted to cut at the grid of the subnormals
     double period;         // wrap
     uint64_t keep;         // bits of the carrier that stay
@@ -69,6 +73,7 @@ class Rounding {
           place_(all<V>((T)c.place)),
           random_place_(all<V>((T)c.random_place)),
           random_unit_(all<V>((T)c.random_unit)),
+          random_most_(all<V>((T)c.random_most)),
           grid_(all<V>((T)c.grid)),
           period_(all<V>((T)c.period)),
           keep_(all<U>((W)c.keep)),
@@ -106,7 +111,7 @@ class Rounding {
 
   private:
     V largest_, lowest_, least_normal_, least_binade_, unit_, less_;
-    V place_, random_place_, random_unit_, grid_, period_;
+    V place_, random_place_, random_unit_, random_most_, grid_, period_;
     U keep_;
     int shift_;
 
@@ -135,6 +140,16 @@ class Rounding {
             V of = larger(binade<T>(x), least_binade_);
             V y = at_random(magnitude<T>(x), of * random_place_, of * random_unit_, of * place_, random);
             return signed_zero ? with_sign<T>(y, x) : with_sign<T>(y, x) + V{};
+        } else if constexpr (rule == Rule::random_nearest) {
+            if constexpr (!grid) {
+                // Nearly half of the random number's last bit, and one more above an odd one, carry as ties to even do.
+                const U beneath = all<U>((W)((W)1 << (shift_ - 1))) - 1 + ((U)x >> shift_ & 1);
+                return (V)(((U)x + beneath + (random << shift_)) & keep_);
+            }
+            x = x + V{};
+            V of = larger(binade<T>(x), least_binade_);
+            V y = at_random_nearest(magnitude<T>(x), of * random_place_, of * random_unit_, of * place_, random);
+            return signed_zero ? with_sign<T>(y, x) : with_sign<T>(y, x) + V{};
         } else if constexpr (rule == Rule::fixed_nearest) {
             return (x + place_) - place_;
         } else if constexpr (rule == Rule::fixed_floored) {
@@ -144,6 +159,9 @@ class Rounding {
             return with_sign<T>((magnitude<T>(x) + place_) - place_, x) + V{};
         } else if constexpr (rule == Rule::fixed_random) {
             return with_sign<T>(at_random(magnitude<T>(x), random_place_, random_unit_, place_, random), x) + V{};
+        } else if constexpr (rule == Rule::fixed_random_nearest) {
+            const V y = at_random_nearest(magnitude<T>(x), random_place_, random_unit_, place_, random);
+            return with_sign<T>(y, x) + V{};
         } else {
             return x;
         }
@@ -153,6 +171,14 @@ class Rounding {
     static INLINE V at_random(V x, V random_place, V random_unit, V place, U random) {
         x = (x + random_place) - random_place;
         x = x + __builtin_convertvector((I)random, V) * random_unit;
+        return (x + place) - place;
+    }
+
+    // A magnitude rounded below the random bits, with the random number added, and cut at its place: nearly half of that
+    // is subtracted, and what results goes to the nearest, of which there is one.
+    INLINE V at_random_nearest(V x, V random_place, V half_unit, V place, U random) const {
+        x = (x + random_place) - random_place;
+        x = x + (__builtin_convertvector((I)(random << 1), V) - random_most_) * half_unit;
         return (x + place) - place;
     }
 

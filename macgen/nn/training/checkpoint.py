@@ -14,18 +14,20 @@ from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.nn.training.convert import layers, watches
 from macgen.nn.training.counters import Explosion
 from macgen.nn.training.optimizer import Optimizer
+from macgen.nn.training.schedule import Schedule
 from macgen.spec import MacSpec
 
-SCHEMA = 2
+SCHEMA = 3
 
 
-def save(path: str | Path, model: Any, optimizer: Optimizer, **more: Any) -> None:
+def save(path: str | Path, model: Any, optimizer: Optimizer, *, schedule: Schedule | None = None, **more: Any) -> None:
     """Write a checkpoint, whole or not at all: weights, optimizer, random numbers, counters, torch's generator.
 
     Parameters:
         path: of the file.
         model: the converted model.
         optimizer: its optimizer.
+        schedule: its schedule, if it has one.
         more: what the program itself needs to go on, such as the number of the epoch: numbers, texts, tensors, lists
             and dictionaries.
 
@@ -42,6 +44,7 @@ def save(path: str | Path, model: Any, optimizer: Optimizer, **more: Any) -> Non
         "layers": {name: layer.gemms.state() for name, layer in layers(model).items()},
         "watches": [(watch.step, watch.first and asdict(watch.first)) for watch in watches(model)],
         "optimizer": optimizer.state_dict(),
+        "schedule": None if schedule is None else schedule.state(),
         "torch": torch.get_rng_state(),
         "more": more,
     }
@@ -60,13 +63,14 @@ def save(path: str | Path, model: Any, optimizer: Optimizer, **more: Any) -> Non
         part.unlink(missing_ok=True)
 
 
-def load(path: str | Path, model: Any, optimizer: Optimizer) -> dict[str, Any]:
+def load(path: str | Path, model: Any, optimizer: Optimizer, *, schedule: Schedule | None = None) -> dict[str, Any]:
     """Go on from a checkpoint: bring model, optimizer and random numbers to where they were.
 
     Parameters:
         path: of a file that `save` wrote.
         model: converted as it was then.
         optimizer: made as it was then.
+        schedule: made as it was then; it brings the model into the phase in which it was.
 
     Returns:
         What was given to `save` as more.
@@ -85,13 +89,20 @@ def load(path: str | Path, model: Any, optimizer: Optimizer) -> dict[str, Any]:
         raise MacgenError(f"checkpoint {shown_path(file)} cannot be read ({reason}); {accepted}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise MacgenError(f"checkpoint {shown_path(file)} is none of this version; {accepted}")
-    there, here = state["signature"], _signature(model, optimizer)
-    for what in {**here, **there}:
-        if there.get(what) != here.get(what):
-            raise MacgenError(
-                f"checkpoint {shown_path(file)} is of another model or optimizer: {what} was "
-                f"{there.get(what, 'absent')} and is {here.get(what, 'absent')}; {accepted} of these"
-            )
+    if (state["schedule"] is None) != (schedule is None):
+        there, here = ("without" if which is None else "with" for which in (state["schedule"], schedule))
+        raise MacgenError(
+            f"checkpoint {shown_path(file)} was saved {there} a schedule and is loaded {here} one; accepted is the same"
+        )
+    before = None if schedule is None else schedule.state()
+    try:
+        if schedule is not None:
+            schedule.load_state(state["schedule"])
+        _check_signature(state["signature"], _signature(model, optimizer), file)
+    except MacgenError:
+        if schedule is not None and before is not None:
+            schedule.load_state(before)
+        raise
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     for name, layer in layers(model).items():
@@ -101,6 +112,16 @@ def load(path: str | Path, model: Any, optimizer: Optimizer) -> dict[str, Any]:
     torch.set_rng_state(state["torch"])
     more: dict[str, Any] = state["more"]
     return more
+
+
+def _check_signature(there: dict[str, str], here: dict[str, str], file: Path) -> None:
+    for what in {**here, **there}:
+        if there.get(what) != here.get(what):
+            raise MacgenError(
+                f"checkpoint {shown_path(file)} is of another model or optimizer: {what} was "
+                f"{there.get(what, 'absent')} and is {here.get(what, 'absent')}; accepted is what macgen.nn.save wrote "
+                f"of these"
+            )
 
 
 def _check_loads(name: str, value: Any) -> None:

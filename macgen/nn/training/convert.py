@@ -17,6 +17,7 @@ from macgen.nn.training.layers import Conv1d, Conv2d, Linear, Matmul
 from macgen.nn.training.rules import Arithmetic
 from macgen.spec import MacSpec
 from macgen.width.plan_file import PlanFile, load_plan
+from macgen.width.tensors import TensorPlan
 
 _SWAPPED: dict[type, type] = {torch.nn.Linear: Linear, torch.nn.Conv1d: Conv1d, torch.nn.Conv2d: Conv2d}
 _OURS = tuple(_SWAPPED.values())
@@ -34,7 +35,7 @@ _MULTIPLIES = (
 
 _LISTS = (torch.nn.ParameterList, torch.nn.ParameterDict)
 
-Given = MacSpec | Arithmetic | PlanFile | str | Path
+Given = MacSpec | Arithmetic | PlanFile | TensorPlan | str | Path
 
 
 def convert(
@@ -54,7 +55,8 @@ def convert(
     Parameters:
         model: a `torch.nn.Module`; converted again, its layers get the new arithmetic.
         arithmetic: of all layers, a spec for all GEMMs or an `Arithmetic`; one for each layer by its name; or what
-            `macgen plan --json` wrote, or its file: a spec for each GEMM of each layer.
+            `macgen plan --json` wrote, or its file: a spec for each GEMM of each layer. A plan of tensors has their
+            formats, too, so values are taken as they are (`scales` is `one`).
         leave: names of layers that stay as they are, with all that is in them; or of parameters of a module's own.
         names: the plan's names of layers by the model's, where they differ by more than how ONNX files write them.
         options: fields of `Arithmetic` to be replaced, such as `scales` or `count_every`.
@@ -66,15 +68,7 @@ def convert(
         MacgenError: a layer multiplies and is not supported, or the arithmetic does not fit the model.
     """
     check_type("model", model, torch.nn.Module, "a torch.nn.Module")
-    modules = dict(model.named_modules())
-    for name in leave:
-        if name not in modules and name not in dict(model.named_parameters()):
-            raise MacgenError(f"leave has {shown(name)}, which is no layer; accepted are {shown([*modules][1:], 300)}")
-    found = [(name, module) for name, module in modules.items() if not _within(name, leave)]
-    _refuse(found, leave)
-    layers = [(name, module) for name, module in found if type(module) in _SWAPPED or isinstance(module, _OURS)]
-    if not layers:
-        raise MacgenError("model has no layer to be swapped; accepted are models with Linear, Conv1d or Conv2d layers")
+    layers = supported(model, leave)
     chosen = _arithmetics(dict(layers), arithmetic, names or {})
     watch = Watch()
     for place, (name, layer) in enumerate(layers):
@@ -84,6 +78,59 @@ def convert(
         layer.gemms = LayerGemms(name or type(layer).__name__, own, watch, place)
     _compute_layer_by_layer(model)
     return model
+
+
+def switch(
+    model: Any, arithmetic: Given | Mapping[str, MacSpec | Arithmetic], *, names: Mapping[str, str] | None = None
+) -> None:
+    """Let a converted model go on with another arithmetic; counters and random numbers go on, too.
+
+    Parameters:
+        model: that `convert` returned.
+        arithmetic, names: as for `convert`, of the layers that it swapped.
+
+    Raises:
+        MacgenError: the model is not converted, or the arithmetic does not fit it; then nothing was changed.
+    """
+    for layer, own in arithmetics_of(model, arithmetic, names):
+        layer.gemms.switch(own)
+
+
+def arithmetics_of(
+    model: Any, arithmetic: Given | Mapping[str, MacSpec | Arithmetic], names: Mapping[str, str] | None = None
+) -> list[tuple[Any, Arithmetic]]:
+    """Return the layers of a converted model, with the arithmetics that something given means for them.
+
+    Raises:
+        MacgenError: as `switch`.
+    """
+    swapped = {name: layer for name, layer in layers(model).items() if isinstance(layer, _OURS)}
+    if not swapped:
+        raise MacgenError("model has no layer on an arithmetic; accepted is what macgen.nn.convert returned")
+    chosen = _arithmetics(swapped, arithmetic, names or {})
+    return [(layer, chosen[name]) for name, layer in swapped.items()]
+
+
+def supported(model: Any, leave: Collection[str]) -> list[tuple[str, Any]]:
+    """Return the layers of a model that can compute on an arithmetic, with their names.
+
+    Parameters:
+        model: a `torch.nn.Module`.
+        leave: as for `convert`.
+
+    Raises:
+        MacgenError: there is none, or a layer multiplies and is not supported.
+    """
+    modules = dict(model.named_modules())
+    for name in leave:
+        if name not in modules and name not in dict(model.named_parameters()):
+            raise MacgenError(f"leave has {shown(name)}, which is no layer; accepted are {shown([*modules][1:], 300)}")
+    found = [(name, module) for name, module in modules.items() if not _within(name, leave)]
+    _refuse(found, leave)
+    chosen = [(name, module) for name, module in found if type(module) in _SWAPPED or isinstance(module, _OURS)]
+    if not chosen:
+        raise MacgenError("model has no layer to be swapped; accepted are models with Linear, Conv1d or Conv2d layers")
+    return chosen
 
 
 def _compute_layer_by_layer(model: Any) -> None:
@@ -172,7 +219,7 @@ def _refuse(modules: list[tuple[str, Any]], leave: Collection[str]) -> None:
 def _arithmetics(layers: Mapping[str, Any], given: Any, names: Mapping[str, str]) -> dict[str, Arithmetic]:
     if isinstance(given, (str, Path)):
         given = load_plan(given)
-    if isinstance(given, PlanFile):
+    if isinstance(given, (PlanFile, TensorPlan)):
         return _planned(layers, given, names)
     if isinstance(given, Mapping):
         for name in given:
@@ -187,7 +234,7 @@ def _arithmetics(layers: Mapping[str, Any], given: Any, names: Mapping[str, str]
     return dict.fromkeys(layers, Arithmetic.of(given))
 
 
-def _planned(layers: Mapping[str, Any], plan: PlanFile, names: Mapping[str, str]) -> dict[str, Arithmetic]:
+def _planned(layers: Mapping[str, Any], plan: PlanFile | TensorPlan, names: Mapping[str, str]) -> dict[str, Arithmetic]:
     rows = {(row.layer, row.kind): row for row in plan.rows}
     by_name = {form: row.layer for row in plan.rows for form in _forms(row.layer)}
     chosen = {}
@@ -206,7 +253,8 @@ def _planned(layers: Mapping[str, Any], plan: PlanFile, names: Mapping[str, str]
                 f"{length}; accepted is a plan of this model"
             )
         chosen[name] = Arithmetic(
-            **{kind: rows[planned, kind].spec for kind in KINDS if (planned, kind) in rows}  # type: ignore[arg-type]
+            **{kind: rows[planned, kind].spec for kind in KINDS if (planned, kind) in rows},  # type: ignore[arg-type]
+            scales="one" if isinstance(plan, TensorPlan) else "pow2",
         )
     return chosen
 

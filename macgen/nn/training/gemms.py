@@ -54,13 +54,26 @@ class LayerGemms:
         *,
         specs: tuple[Kind, ...] = KINDS,
     ) -> None:
-        self.name, self.arithmetic, self.watch = name, arithmetic, watch
+        self.name, self.watch = name, watch
         self.threads: int | None = None
+        self._place, self._specs = place, specs
         self._gemms: dict[Kind, TrainedGemm | None] = {}
-        for kind, of in zip(KINDS, specs, strict=True):
-            own = arithmetic.replace(**{kind: arithmetic.spec(of)})
+        self.switch(arithmetic)
+
+    def switch(self, arithmetic: Arithmetic) -> None:
+        """Go on with another arithmetic; counters and random numbers go on, too.
+
+        Parameters:
+            arithmetic: of the GEMMs from here on. A GEMM that has no spec before or after begins anew.
+        """
+        self.arithmetic = arithmetic
+        for kind, of in zip(KINDS, self._specs, strict=True):
+            own, before = arithmetic.replace(**{kind: arithmetic.spec(of)}), self._gemms.get(kind)
             absent = arithmetic.spec(of) is None
-            self._gemms[kind] = None if absent else TrainedGemm(name, kind, own, watch, place)
+            gemm = None if absent else TrainedGemm(self.name, kind, own, self.watch, self._place)
+            if gemm is not None and before is not None:
+                gemm.go_on_from(before)
+            self._gemms[kind] = gemm
 
     @property
     def counters(self) -> dict[Kind, GemmCounters]:
@@ -80,6 +93,7 @@ class LayerGemms:
                 "counters": gemm.counters.to_dict(),
                 "registers": {which: source.state for which, source in gemm.sources.items()},
                 "taken": gemm.taken,
+                "histories": {which: history.state() for which, history in gemm.histories.items()},
             }
             for kind, gemm in self._gemms.items()
             if gemm is not None
@@ -92,6 +106,8 @@ class LayerGemms:
                 gemm.counters, gemm.taken = GemmCounters.from_dict(state[kind]["counters"]), state[kind]["taken"]
                 for which, source in gemm.sources.items():
                     source.state = state[kind]["registers"][which]
+                for which, history in gemm.histories.items():
+                    history.load_state(state[kind]["histories"][which])
 
     # -- called by autograd ----------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,8 +51,9 @@ class Optimizer:
     Parameters:
         model: a `torch.nn.Module`. With a format, its parameters are rounded to nearest at once.
         make: makes the optimizer of parameters, such as `lambda p: torch.optim.SGD(p, lr=0.1)`.
-        master: the format of the weights, or its string; None: as the parameters are.
-        rounding: of the new weights: `rne`, `rtz`, `floor` or `stochastic:r`.
+        master: the format of the weights, or its string; formats by parameters' names, such as a plan of tensors has
+            as `masters`: the other parameters then have none; None: as the parameters are.
+        rounding: of the new weights: `rne`, `rtz`, `floor`, `stochastic:r` or `stochastic:r:nearest`.
         loss_scale: what losses are multiplied by, and gradients divided by again; a positive number, or `dynamic`: it
             halves, and the step is left out, where a gradient is infinite or NaN, and doubles after 2000 steps without.
         seed: of the random numbers.
@@ -71,7 +72,7 @@ class Optimizer:
         model: Any,
         make: Callable[[list[Any]], Any],
         *,
-        master: Format | str | None = None,
+        master: Format | str | Mapping[str, Format | str] | None = None,
         rounding: Rounding | str = "rne",
         loss_scale: float | str = 1.0,
         seed: int = 0,
@@ -79,23 +80,28 @@ class Optimizer:
         check_type("model", model, torch.nn.Module, "a torch.nn.Module")
         self._model = model
         self._named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        self._format = None if master is None else as_format("master", master)
+        self._formats = _formats(master, [name for name, _ in self._named], dict(model.named_parameters()))
+        formats = [fmt for fmt in self._formats if fmt is not None]
         self._rounding = Rounding(rounding)
         check_choice("rounding", str(self._rounding.kind), ("rne", "rtz", "floor", "stochastic"))
         self._source = None
-        if self._format is None and str(self._rounding) != "rne":
+        if not formats and str(self._rounding) != "rne":
             raise MacgenError(f"rounding {str(self._rounding)!r} does not go with master None; accepted is a format")
-        if self._format is not None and self._rounding.random_bits:
-            check_random_bits(self._format, self._rounding.random_bits)
+        if formats and self._rounding.random_bits:
+            for fmt in formats:
+                check_random_bits(fmt, self._rounding)
             self._source = RandomSource(self._rounding.random_bits, check_integer("seed", seed, 0), PLACE_OF_UPDATES)
         self._dynamic, self.loss_scale = _loss_scale(loss_scale)
         self._sound_steps = 0
         self._overflowed = False
-        self.updates = {name: UpdateCounters() for name, _ in self._named} if self._format is not None else {}
-        self._masters = [p for _, p in self._named]
-        if self._format is not None:
-            self._masters = [torch.from_numpy(self._nearest(_values(p))) for _, p in self._named]
-            self._give()
+        self.updates = {
+            name: UpdateCounters() for (name, _), fmt in zip(self._named, self._formats, strict=True) if fmt is not None
+        }
+        self._masters = [
+            p if fmt is None else torch.from_numpy(_nearest(fmt, _values(p)))
+            for (_, p), fmt in zip(self._named, self._formats, strict=True)
+        ]
+        self._give()
         self.inner = make(list(self._masters))
 
     def zero_grad(self) -> None:
@@ -153,7 +159,10 @@ class Optimizer:
         """Return all that a run needs to go on: torch's state, the master copy, scale, register and counters."""
         return {
             "inner": self.inner.state_dict(),
-            "masters": None if self._format is None else [master.clone() for master in self._masters],
+            "masters": [
+                None if fmt is None else master.clone()
+                for master, fmt in zip(self._masters, self._formats, strict=True)
+            ],
             "loss_scale": self.loss_scale,
             "sound_steps": self._sound_steps,
             "register": None if self._source is None else self._source.state,
@@ -167,7 +176,7 @@ class Optimizer:
             "the optimizer": type(self.inner).__name__,
             "its groups' numbers of parameters": str(groups),
             "the parameters": ", ".join(name for name, _ in self._named),
-            "the master copy": str(self._format),
+            "the master copy": str(self._formats[0]) if len({*self._formats}) == 1 else shown(self._formats, 1000),
             "the rounding of updates": str(self._rounding),
             "the loss scale": "dynamic" if self._dynamic else "fixed",
         }
@@ -179,14 +188,17 @@ class Optimizer:
             MacgenError: it is of an optimizer of other parameters, or without a master copy where this one has one.
         """
         given = state["masters"]
-        mine = None if self._format is None else [tuple(master.shape) for master in self._masters]
-        if (None if given is None else [tuple(master.shape) for master in given]) != mine:
+        mine = [
+            None if fmt is None else tuple(master.shape)
+            for master, fmt in zip(self._masters, self._formats, strict=True)
+        ]
+        if [None if master is None else tuple(master.shape) for master in given] != mine:
             raise MacgenError("state is of an optimizer of other parameters or master copies; accepted is its own")
-        if given is not None:
-            with torch.no_grad():
-                for master, kept in zip(self._masters, given, strict=True):
+        with torch.no_grad():
+            for master, kept in zip(self._masters, given, strict=True):
+                if kept is not None:
                     master.copy_(kept)
-            self._give()
+        self._give()
         self.inner.load_state_dict(state["inner"])
         self.loss_scale, self._sound_steps = state["loss_scale"], state["sound_steps"]
         if self._source is not None:
@@ -196,41 +208,34 @@ class Optimizer:
     # -- one update ------------------------------------------------------------------------------------------------
 
     def _update(self) -> None:
-        if self._format is None:
-            if self.loss_scale != 1:
-                with torch.no_grad():
-                    for _, parameter in self._named:
-                        if parameter.grad is not None:
-                            parameter.grad /= self.loss_scale
-            self.inner.step()
-            return
-        before = []
-        for master, (_, parameter) in zip(self._masters, self._named, strict=True):
+        before: list[Array | None] = []
+        for master, fmt, (_, parameter) in zip(self._masters, self._formats, self._named, strict=True):
             gradient = parameter.grad
-            master.grad = None if gradient is None else gradient.detach().double().cpu() / self.loss_scale
-            before.append(master.numpy().copy())
+            if fmt is not None:
+                master.grad = None if gradient is None else gradient.detach().double().cpu() / self.loss_scale
+                before.append(master.numpy().copy())
+                continue
+            before.append(None)
+            if gradient is not None and self.loss_scale != 1:
+                with torch.no_grad():
+                    gradient /= self.loss_scale
         self.inner.step()
-        for master, old, (name, parameter) in zip(self._masters, before, self._named, strict=True):
-            if parameter.grad is not None:
-                wanted = master.numpy()
-                self._count(name, old, wanted, new := self._rounded(wanted))
+        for number, (old, fmt) in enumerate(zip(before, self._formats, strict=True)):
+            name, parameter = self._named[number]
+            if fmt is not None and old is not None and parameter.grad is not None:
+                wanted = self._masters[number].numpy()
+                self._count(name, fmt, old, wanted, new := self._rounded(fmt, wanted))
                 wanted[...] = new
         self._give()
 
-    def _rounded(self, x: Array) -> Array:
-        assert self._format is not None
+    def _rounded(self, fmt: Format, x: Array) -> Array:
         if self._source is not None:
             numbers = self._source.take(x.size).reshape(x.shape)
-            return quantize_at_random(self._format, x, self._source.bits, numbers)
-        return np.asarray(self._format.quantize(_clipped(self._format, x), str(self._rounding)))  # type: ignore[arg-type]
+            return quantize_at_random(fmt, x, self._rounding, numbers)
+        return np.asarray(fmt.quantize(_clipped(fmt, x), str(self._rounding)))  # type: ignore[arg-type]
 
-    def _nearest(self, x: Array) -> Array:
-        assert self._format is not None
-        return np.array(self._format.quantize(_clipped(self._format, x)))
-
-    def _count(self, name: str, old: Array, wanted: Array, new: Array) -> None:
-        assert self._format is not None
-        least, most = ends(self._format)
+    def _count(self, name: str, fmt: Format, old: Array, wanted: Array, new: Array) -> None:
+        least, most = ends(fmt)
         counters = self.updates[name]
         counters.values += old.size
         counters.stalled += int(np.count_nonzero((new == old) & (wanted != old)))
@@ -239,8 +244,27 @@ class Optimizer:
     def _give(self) -> None:
         """Copy the masters into the model."""
         with torch.no_grad():
-            for master, (_, parameter) in zip(self._masters, self._named, strict=True):
-                parameter.copy_(master)
+            for master, fmt, (_, parameter) in zip(self._masters, self._formats, self._named, strict=True):
+                if fmt is not None:
+                    parameter.copy_(master)
+
+
+def _formats(
+    given: Format | str | Mapping[str, Format | str] | None, trained: list[str], known: Mapping[str, Any]
+) -> list[Format | None]:
+    """Return the format of each trained parameter; None: it is its own master."""
+    if given is None:
+        return [None] * len(trained)
+    if not isinstance(given, Mapping):
+        return [as_format("master", given)] * len(trained)
+    if unknown := [name for name in given if name not in known]:
+        raise MacgenError(f"master has {shown(unknown[0])}, which is no parameter; accepted are {shown([*known], 300)}")
+    formats = {name: as_format(f"master of {shown(name)}", fmt) for name, fmt in given.items()}
+    return [formats.get(name) for name in trained]
+
+
+def _nearest(fmt: Format, x: Array) -> Array:
+    return np.array(fmt.quantize(_clipped(fmt, x)))
 
 
 def _values(parameter: Any) -> Array:

@@ -15,8 +15,9 @@ from macgen.nn.arithmetic import Float32, OnSpec, Products
 from macgen.nn.random_source import PLACE_OF_OPERANDS, RandomSource
 from macgen.nn.scaling import ScaleRule, Scales, Seen, check_signs, choose_scales, ends
 from macgen.nn.training.counters import EXPLODED_SHARE, GemmCounters, NotFiniteError, Watch
+from macgen.nn.training.history import History
 from macgen.nn.training.rules import Arithmetic
-from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics import FixedFormat, FloatFormat, Format, Rounding
 from macgen.numerics.at_random import quantize_at_random
 from macgen.numerics.nearest import held_by_float32
 from macgen.spec import MacSpec
@@ -24,6 +25,7 @@ from macgen.spec import MacSpec
 Array = NDArray[Any]
 Which = Literal["a", "b"]
 Compute = Callable[[Products], Array]
+_BOTH: tuple[Which, Which] = ("a", "b")
 
 
 class _Counted(OnSpec):
@@ -36,6 +38,7 @@ class _Counted(OnSpec):
         scales: Scales,
         counters: GemmCounters,
         sources: dict[Which, RandomSource],
+        roundings: dict[Which, Rounding],
         *,
         taken: int,
         exact: bool,
@@ -44,7 +47,7 @@ class _Counted(OnSpec):
     ) -> None:
         super().__init__(name, spec, scales, exact=exact, counts=counts, compare=False, threads=threads)
         self._counters = counters
-        self._sources = sources
+        self._sources, self._roundings = sources, roundings
         self.taken = taken
         self.given = (np.empty(0), np.empty(0))
 
@@ -60,7 +63,7 @@ class _Counted(OnSpec):
         saturated = np.count_nonzero(x > most * slack) + np.count_nonzero(x < least * slack)
         if of in self._sources:
             source = self._sources[of]
-            rounded = quantize_at_random(fmt, x, source.bits, source.take(x.size).reshape(x.shape))
+            rounded = quantize_at_random(fmt, x, self._roundings[of], source.take(x.size).reshape(x.shape))
             if isinstance(fmt, FloatFormat) and held_by_float32(fmt):
                 rounded = rounded.astype(np.float32)
         else:
@@ -112,6 +115,7 @@ class TrainedGemm:
 
     Attributes:
         counters: what happened so far.
+        histories: of the operands' sizes, from which scales follow with `history`.
         sources: of the random numbers that round the operands.
         taken: random numbers that each of the array's registers has given; products go on where the one before ended.
         kept: both operands of the last product as they were multiplied, and their scales, where they were to be kept.
@@ -124,12 +128,27 @@ class TrainedGemm:
         self.counters = GemmCounters()
         self.taken = 0
         self.kept: tuple[Array, Array, tuple[float, float]] | None = None
+        self.histories: dict[Which, History] = {"a": History(), "b": History()}
         self.sources: dict[Which, RandomSource] = {}
+        self._roundings: dict[Which, Rounding] = {}
         for number, which in enumerate(("a", "b")):
             of: Which = "a" if which == "a" else "b"
-            if bits := arithmetic.rounding_of(kind, of).random_bits:
+            self._roundings[of] = arithmetic.rounding_of(kind, of)
+            if bits := self._roundings[of].random_bits:
                 within = 2 * ("forward", "backward", "gradient").index(kind) + number
                 self.sources[of] = RandomSource(bits, arithmetic.seed, PLACE_OF_OPERANDS + 6 * place + within)
+
+    def go_on_from(self, before: TrainedGemm) -> None:
+        """Take over counters, and what is remembered and drawn, from a GEMM of another arithmetic.
+
+        Registers of another number of random bits begin anew.
+        """
+        self.counters, self.histories = before.counters, before.histories
+        if before._spec.random_bits == self._spec.random_bits:
+            self.taken = before.taken
+        for which, source in self.sources.items():
+            if which in before.sources and before.sources[which].bits == source.bits:
+                source.state = before.sources[which].state
 
     def run(
         self,
@@ -162,6 +181,7 @@ class TrainedGemm:
             scales,
             counters,
             self.sources,
+            self._roundings,
             taken=self.taken,
             exact=self._arithmetic.exact,
             counts=counted,
@@ -195,13 +215,19 @@ class TrainedGemm:
                 )
         check_signs(self._layer, self._spec, seen)
         kind = self._arithmetic.scale_kind
+        sizes = [max(-seen.a_least, seen.a_most), float(np.maximum(-seen.b_least, seen.b_most)[0, 0])]
+        if self._arithmetic.scales == "history":
+            found = [
+                self.histories[which].scale(size, min(fmt.max, -fmt.min or fmt.max))
+                for which, size, fmt in zip(_BOTH, sizes, _fixed(self._spec), strict=True)
+            ]
+            return Scales(found[0], np.full((1, 1), found[1]))
         if kind is None:
             return Scales(1.0, np.ones((1, 1)))
         if self._arithmetic.headroom == "measured" and not self._arithmetic.exact and self._spec.scale is None:
             measured = _Largest()
             compute(measured)
             largest_sum = measured.most
-        sizes = [max(-seen.a_least, seen.a_most), float(np.maximum(-seen.b_least, seen.b_most)[0, 0])]
         seen.product, seen.result = np.full((1, 1), sizes[0] * sizes[1]), np.full((1, 1), largest_sum)
         return choose_scales(self._spec, seen, ScaleRule(kind), weights=False)
 
@@ -226,3 +252,9 @@ class TrainedGemm:
             self._watch.note(
                 self._layer, self._kind, f"{at_the_end} of {y.size} results are as large as {fmt} has numbers"
             )
+
+
+def _fixed(spec: MacSpec) -> tuple[FixedFormat, FixedFormat]:
+    assert isinstance(spec.a, FixedFormat)
+    assert isinstance(spec.b, FixedFormat)
+    return spec.a, spec.b

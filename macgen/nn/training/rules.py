@@ -8,12 +8,13 @@ from typing import Any, Literal, Self, get_args
 from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
 from macgen.network.gemm import KINDS, Kind
 from macgen.nn.scaling import ScaleKind
-from macgen.numerics import Rounding
+from macgen.numerics import FixedFormat, Rounding
 from macgen.numerics.at_random import check_random_bits
 from macgen.spec import MacSpec
 
-TrainingScales = Literal["pow2", "amax", "one"]
-"""`pow2` and `amax`: from each tensor, see `macgen.nn.scaling.ScaleKind`; `one`: values are taken as they are."""
+TrainingScales = Literal["pow2", "amax", "one", "history"]
+"""`pow2` and `amax`: from each tensor, see `macgen.nn.scaling.ScaleKind`; `one`: values are taken as they are;
+`history`: powers of two from the tensors of the calls before (`macgen.nn.training.history`)."""
 
 Headroom = Literal["bound", "measured"]
 """How results are kept within a float accumulator: by a bound of every sum, or by the largest result in float32."""
@@ -39,7 +40,7 @@ class Arithmetic:
         gradient: of the weights' gradient.
         scales: how scales of operands are chosen, one for each tensor and each GEMM.
         headroom: how results are kept within a float accumulator, where scales may move.
-        rounding: of activations and weights to their formats: `rne` or `stochastic:r`.
+        rounding: of activations and weights to their formats: `rne`, `stochastic:r` or `stochastic:r:nearest`.
         gradient_rounding: of the gradient of outputs.
         exact: whether all sums are exact, so that only the operands' formats count.
         approximation: how gradients pass the forward accumulator.
@@ -121,18 +122,24 @@ class Arithmetic:
 
     @property
     def scale_kind(self) -> ScaleKind | None:
-        """How scales follow from tensors; None: they are 1."""
+        """How scales follow from the tensor that they are of; None: they do not."""
         return _SCALE_KINDS.get(self.scales)
 
     def _check_random_bits(self, kind: Kind) -> None:
         spec = self.spec(kind)
         if spec is None:
             return
-        if spec.scale is not None and self.scales == "one":
-            raise MacgenError(f"scales 'one' does not go with {kind} {shown(str(spec.scale))} block scales")
+        if spec.scale is not None and self.scales in ("one", "history"):
+            raise MacgenError(f"scales {self.scales!r} does not go with {kind} {shown(str(spec.scale))} block scales")
+        if self.scales == "history" and not all(isinstance(fmt, FixedFormat) for fmt in (spec.a, spec.b, spec.acc)):
+            raise MacgenError(
+                f"scales 'history' does not go with {kind} {spec.a} x {spec.b} into {spec.acc}; accepted are integer "
+                f"and fixed-point formats"
+            )
         for which, fmt in (("a", spec.a), ("b", spec.b)):
-            if bits := self.rounding_of(kind, which).random_bits:  # type: ignore[arg-type]
-                check_random_bits(fmt, bits)
+            rounding = self.rounding_of(kind, which)  # type: ignore[arg-type]
+            if rounding.random_bits:
+                check_random_bits(fmt, rounding)
 
     def _check_approximation(self) -> None:
         accepted = None

@@ -85,11 +85,12 @@ def spec_numbers(spec: MacSpec) -> tuple[int, ...]:
 
     def target(fmt: Format | None, rounding: Rounding) -> tuple[int, ...]:
         if fmt is None:
-            return (*unused, 0, 0, 0)
+            return (*unused, 0, 0, 0, 0)
         return (
             *format_numbers(fmt),
             list(RoundingKind).index(rounding.kind),
             rounding.random_bits,
+            int(rounding.beneath == "rne"),
             list(Overflow).index(spec.overflow_into(fmt)),
         )
 

@@ -81,23 +81,30 @@ def shift_left(m: Module, value: Value, distance: Value, name: str) -> Signal:
     return value
 
 
-def rounds_away(cut: Value, random: Value, negative: Value) -> Value:
-    """Return whether stochastic rounding of a two's complement number moves it up to the next integer.
+def rounds_away(cut: Value, random: Value, negative: Value, *, to_nearest: bool) -> Value:
+    """Return whether rounding at random moves a two's complement number up to the next integer.
 
     Positive numbers move up, away from zero, when the first r bits below and the random number carry. Of a negative
     number everything is mirrored, so that it moves up, toward zero, when they do not carry: its magnitude's bits are
     those below complemented, plus one where nothing lies beneath them.
 
+    What lies beneath the first r bits takes part as a carry into them. To nearest, it is that of rounding them there,
+    of whichever sign. Where it is cut from a magnitude, it counts with a negative number, since that is cut downward.
+
     Parameters:
         cut: bits below the integer's last; fewer than r or more.
         random: r random bits.
         negative: sign of the number.
+        to_nearest: whether the number is rounded to nearest even at the first r bits, instead of cut there.
     """
     bits = len(random)
     first = cut[-bits:] if len(cut) >= bits else Cat(Const(0, bits - len(cut)), cut)
-    beneath: Value = cut[:-bits].any() if len(cut) > bits else Const(0, 1)
+    carry: Value = Const(0, 1)
+    if len(cut) > bits:
+        beneath = cut[:-bits]
+        carry = beneath[-1] & (beneath[:-1].any() | first[0]) if to_nearest else negative & beneath.any()
     carried = extend(first, bits + 1) + extend(random ^ negative.replicate(bits), bits + 1)
-    return (carried + extend(negative & beneath, bits + 1))[bits]
+    return (carried + extend(carry, bits + 1))[bits]
 
 
 def count_leading_zeros(m: Module, value: Value, name: str) -> tuple[Signal, Signal]:

@@ -88,8 +88,8 @@ class FloatConversion(wiring.Component):
         field = Signal(signed(bits))
         m.d.comb += field.eq(extend(self.number.exponent, bits) + Const(offset, signed(bits)) - extend(zeros, bits))
 
-        # -- Significand: with the bits below it, at least one, or all that meet the random number
-        width = max(top + 1, p + max(self._rounded_sum.random_bits, 1))
+        # -- Significand: with the bits below it, at least one, or all that rounding at random tells apart
+        width = max(top + 1, p + self._rounded_sum.bits_below)
         magnitude = Signal(width)
         m.d.comb += magnitude.eq(normalised << (width - top - 1))
         kept, below = magnitude[width - p :], magnitude[: width - p]
@@ -164,7 +164,9 @@ class FloatConversion(wiring.Component):
         if self._rounded_sum.rounding == "rne":
             return below[-1] & (below[:-1].any() | sticky | last)
         if self._rounded_sum.random_bits:
-            return rounds_away(below, self.random, Const(0, 1))
+            return rounds_away(
+                Cat(sticky, below), self.random, Const(0, 1), to_nearest=self._rounded_sum.nearest_beneath
+            )
         if self._rounded_sum.makes_odd:
             return ~last & (below.any() | sticky)
         if self._rounded_sum.floors:

@@ -30,8 +30,8 @@ class FixedGeometry:
         acc_bits: width of the accumulator.
         acc_signed: whether it is two's complement.
         extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
-            kept, the lower one sticky (with stochastic rounding one more than random bits, with `floor` and `odd` the
-            sticky one alone); of an integer product all. None with `drop`, and of an integer product with `floor`: then
+            kept, the lower one sticky (one more than rounding at random tells apart, with `floor` and `odd` the sticky
+            one alone); of an integer product all. None with `drop`, and of an integer product with `floor`: then
             addends are rounded as they come, since the accumulator is on its grid.
         random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
         operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
@@ -58,7 +58,7 @@ class FixedGeometry:
         addend, acc = rounded_sum.addend, rounded_sum.acc
         assert isinstance(acc, FixedFormat)
         finer = max(0, acc.lsb_exponent - addend.lsb_exponent)
-        below = 1 if rounded_sum.floors or rounded_sum.makes_odd else max(rounded_sum.random_bits, 1) + 1
+        below = 1 if rounded_sum.floors or rounded_sum.makes_odd else rounded_sum.bits_below + 1
         extra = finer if addend.integer_bits else min(finer, below)
         if rounded_sum.drops or (rounded_sum.floors and addend.integer_bits):
             extra = 0
@@ -191,7 +191,9 @@ class FixedAdder(wiring.Component):
             elif rounded_sum.makes_odd:
                 m.d.comb += increment.eq(~kept[0] & dropped.any())
             elif g.random_bits:
-                m.d.comb += increment.eq(rounds_away(dropped, self.random, total[-1]))
+                m.d.comb += increment.eq(
+                    rounds_away(dropped, self.random, total[-1], to_nearest=rounded_sum.nearest_beneath)
+                )
             elif not rounded_sum.floors:
                 m.d.comb += increment.eq(kept[-1] & dropped.any())
 

@@ -82,7 +82,7 @@ class FloatRounder(wiring.Component):
         if rounding == "rne":
             m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
         elif g.random_bits:
-            m.d.comb += up.eq(rounds_away(below, self.random, kept[-1]))
+            m.d.comb += up.eq(self._rounds_away(below, kept[-1]))
         elif rounding == "odd" and not never_adds:
             m.d.comb += up.eq(inexact & ~kept[0])
         elif not never_adds:  # a cut sum is rounded down, which is toward zero where it is positive
@@ -163,7 +163,7 @@ class FloatRounder(wiring.Component):
 
         # -- Bits below: those that rounding looks at, from the sum as it stands where its shift is short
         # As many as rounding looks at; tininess is a matter of the place below.
-        count = (g.random_bits or int(g.rounded_sum.rounding == "rne")) + g.capped
+        count = g.rounded_sum.rounding.bits_below + g.capped
         places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
 
         # -- Count leading bits: that is how far the sum moves left
@@ -198,12 +198,16 @@ class FloatRounder(wiring.Component):
             m.d.comb += exponent.eq(g.zero_exponent)
         return kept, below, exponent, not_zero
 
+    def _rounds_away(self, below: Value, negative: Value) -> Value:
+        """Whether a sum with these bits below its last place moves up with this addition's random number."""
+        return rounds_away(below, self.random, negative, to_nearest=self._geometry.rounded_sum.nearest_beneath)
+
     def _reaches_normal(self, kept: Value, below: Value) -> Value:
         """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""
         p = self._geometry.precision
         if self._geometry.random_bits:
             # At full precision the last place is one lower: below[-1], which a magnitude short of one unit has set.
-            away = rounds_away(below[:-1], self.random, kept[-1])
+            away = self._rounds_away(below[:-1], kept[-1])
             positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
             negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
             return positive | negative

@@ -146,7 +146,7 @@ class FloatGeometry:
             precision=p,
             addend_bits=w,
             window_bits=window,
-            guard_bits=1 if drops else max(w + 1, p + 1 + max(rounded_sum.random_bits, 1)) - window,
+            guard_bits=1 if drops else max(w + 1, p + 1 + rounded_sum.bits_below) - window,
             random_bits=rounded_sum.random_bits,
             exponent_bits=exponent_bits,
             least_exponent=min_exponent + least,

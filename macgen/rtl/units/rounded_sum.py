@@ -35,6 +35,17 @@ class RoundedSum:
         """Bits of the random number that the rounding takes, else 0."""
         return self.rounding.random_bits
 
+    @property
+    def bits_below(self) -> int:
+        """How many bits below the last place rounding tells apart, at least one: of those beneath, whether one is
+        set."""
+        return max(self.rounding.bits_below, 1)
+
+    @property
+    def nearest_beneath(self) -> bool:
+        """Whether what lies beneath the bits that meet the random number is rounded to nearest, instead of cut."""
+        return self.rounding.beneath == "rne"
+
     def overflown(self, *, negative: bool) -> Overflow:
         """Return what becomes of a sum of a sign that is too large: `infinity` only where it is rounded that way."""
         if self.overflow == "to-infinity":

@@ -116,6 +116,8 @@ SMALL = [
     MacSpec(a="e2m1", b="e3m0finite", acc="e4m1", rounding="stochastic:1"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="stochastic:2"),
     MacSpec(a="e2m1", b="e2m0finite", acc="fix5.0", rounding="stochastic:2", overflow="wrap"),
+    MacSpec(a="e2m1", b="e2m1", acc="e3m2", rounding="stochastic:2:nearest", overflow="infinity"),
+    MacSpec(a="e2m1", b="e2m1", acc="fix5.0", rounding="stochastic:1:nearest"),
     MacSpec(a="e2m1", b="e3m1", acc="e4m1", rounding="floor", overflow="infinity"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m2fnuz:flush", rounding="floor", overflow="nan"),
     MacSpec(a="e2m1", b="e2m1", acc="e3m1fn", overflow="nan"),

@@ -31,6 +31,12 @@ SPECS = {
     "int": MacSpec(a="int8", b="int8", acc="int24", rows=1, cols=1),
     "every": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=5, rounding="stochastic:3", rows=1, cols=1),
     "switches": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=5, rounding="stochastic:14", rows=1, cols=1),
+    "every, to nearest": MacSpec(
+        a="e3m1", b="e3m1", acc="e4m2", chunk=5, rounding="stochastic:2:nearest", rows=1, cols=1
+    ),
+    "switches, to nearest": MacSpec(
+        a="e3m2", b="e3m2", acc="e3m3", chunk=5, rounding="stochastic:11:nearest", rows=1, cols=1
+    ),
     "random fp16": MacSpec(a="fp16", b="fp16", acc="fp16", chunk=4, rounding="stochastic:7", rows=1, cols=1),
     "floor": MacSpec(a="e3m2", b="e3m2", acc="e4m2", chunk=5, rounding="floor", overflow="infinity", rows=1, cols=1),
     "floor, fixed": MacSpec(

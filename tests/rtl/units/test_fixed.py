@@ -43,6 +43,10 @@ STOCHASTIC = [
     (a, b, acc, f"stochastic:{1 + index % 3}", overflow) for index, (a, b, acc, _, overflow) in enumerate(SMALL[9::2])
 ]
 STOCHASTIC += [("e2m1:bias=3", "e2m1:bias=3", "fix3.3", f"stochastic:{bits}", "wrap") for bits in (4, 9, 32)]
+STOCHASTIC += [
+    (a, b, acc, f"stochastic:{1 + index % 2}:nearest", overflow)
+    for index, (a, b, acc, _, overflow) in enumerate(SMALL[8::4])
+]
 
 # Products that lie below the accumulator's last bit altogether, by up to more than their own width.
 FAR = [
@@ -52,7 +56,7 @@ FAR = [
         ("ufix1.1", "ufix-2.4", "ufix6.-4", "wrap"),
         ("uint1", "fix-4.5", "fix3.0", "wrap"),
     )
-    for rounding in ("floor", "drop", "rtz", "odd", "rne", "stochastic:2", "stochastic:12")
+    for rounding in ("floor", "drop", "rtz", "odd", "rne", "stochastic:2", "stochastic:12", "stochastic:2:nearest")
 ]
 
 ODD = [

@@ -67,6 +67,10 @@ STOCHASTIC = [
     (a, b, acc, f"stochastic:{1 + index % 3}", overflow) for index, (a, b, acc, _, overflow) in enumerate(DROP)
 ]
 
+NEAREST = [
+    (a, b, acc, f"stochastic:{1 + index % 2}:nearest", overflow) for index, (a, b, acc, _, overflow) in enumerate(DROP)
+]
+
 FLOOR = [(a, b, acc, "floor", overflow) for a, b, acc, _, overflow in DROP]
 
 # To odd, which sets the last bit of a cut significand; of one bit it is set already, but for what becomes the smallest
@@ -107,6 +111,7 @@ TINY_PAIRS = [
     ("e3m2", "e3m2", "e4m3:bias=0", "drop", "saturate"),
     ("e3m2", "e3m2", "e4m3:bias=0", "stochastic:1", "infinity"),
     ("e3m2", "e3m2", "e4m3:bias=-2", "stochastic:3", "saturate"),
+    ("e3m2", "e3m2", "e4m3:bias=-1", "stochastic:1:nearest", "saturate"),
 ]
 
 
@@ -116,7 +121,7 @@ def specs(formats):
 
 
 @pytest.mark.thinned(7)
-@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC + FLOOR + ODD, ids="-".join)
+@pytest.mark.parametrize("formats", SMALL + DROP + STOCHASTIC + FLOOR + ODD + NEAREST, ids="-".join)
 def test_every_state_and_operand(formats):
     proof = Proof(specs(formats), most_pairs=100_000).run()
     # Even where pairs had to be drawn: the accumulator got to many states.
@@ -152,6 +157,7 @@ def test_products_of_two_subnormal_numbers_below_all_that_matters(formats):
         ("int8", "int8", "e5m10", "rne", "infinity"),
         ("e5m2", "e5m2", "e6m5", "stochastic:13", "saturate"),
         ("e4m3fn", "e5m2", "e5m7", "stochastic:5", "infinity"),
+        ("e5m2", "e5m2", "e6m5", "stochastic:4:nearest", "saturate"),
         ("e4m3fnuz", "e5m2fnuz", "e6m5:flush", "stochastic:32", "saturate"),
     ],
     ids="-".join,

@@ -18,7 +18,7 @@ from macgen.spec import MacSpec
 from tests.strategies import float_formats
 
 tiny_floats = float_formats(max_exp_bits=3, max_man_bits=2).filter(lambda fmt: abs(fmt.bias) < 12)
-ROUNDINGS = ["rne", "rtz", "stochastic:1", "stochastic:2"]
+ROUNDINGS = ["rne", "rtz", "stochastic:1", "stochastic:2", "stochastic:1:nearest"]
 tiny_integers = st.builds(
     lambda bits, frac, signed: FixedFormat(bits, frac, signed), st.integers(1, 3), st.integers(0, 2), st.booleans()
 )

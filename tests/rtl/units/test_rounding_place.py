@@ -84,6 +84,8 @@ EARLY = [
     ({"acc": "e3m1:bias=1"}, 1, True),
     ({"acc": "e4m0fn"}, 2, False),
     ({"a": "e2m2", "b": "e2m2", "acc": "e3m1:bias=1", "rounding": "stochastic:6"}, 3, True),
+    ({"acc": "e3m3:bias=-1", "rounding": "stochastic:2:nearest"}, 0, True),
+    ({"acc": "e3m1:bias=1", "rounding": "stochastic:3:nearest"}, 1, True),
 ]
 
 

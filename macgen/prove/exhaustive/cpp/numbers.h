@@ -25,10 +25,11 @@ struct Format {
     int frac_bits, is_signed, is_narrow;
 };
 
-// A format that numbers are rounded to, and how; `random_bits` is 0 where not at random.
+// A format that numbers are rounded to, and how; `random_bits` is 0 where not at random. `to_nearest`: whether what lies
+// beneath those bits is rounded to nearest even, and not cut.
 struct RoundedSum {
     Format format;
-    int rounding, random_bits, overflow;
+    int rounding, random_bits, to_nearest, overflow;
 };
 
 // `rounds_products`: whether `product` is a format; `has_scales`: whether chunk sums have scales, of the format `scale`.

@@ -6,10 +6,14 @@
 
 #include "numbers.h"
 
-// The first r bits below a place, as an integer.
-inline u128 first_bits(u128 x, int place, int r) {
-    if (place - r > 127) return 0;
-    return (place >= r ? x >> (place - r) : x << (r - place)) & ones(r);
+// The first r bits below a place, as an integer that a random number is added to: cut, or rounded, up to 2^r.
+inline u128 first_bits(const RoundedSum& t, u128 x, int place) {
+    const int beneath = place - t.random_bits;
+    if (beneath > 127) return 0;
+    const u128 first = (beneath >= 0 ? x >> beneath : x << -beneath) & ones(t.random_bits);
+    if (!t.to_nearest || beneath <= 0) return first;
+    const u128 rest = x & ones(beneath), half = u128(1) << (beneath - 1);
+    return first + (rest > half || (rest == half && (first & 1)));
 }
 
 // Divide the magnitude of a number by 2^distance and round; a negative distance multiplies. `x` is below 2^126.
@@ -21,7 +25,7 @@ inline u128 shift_right(const RoundedSum& t, bool negative, u128 x, int distance
     const bool far = distance > 127;
     const u128 kept = far ? 0 : x >> distance, dropped = far ? x : x & ones(distance);
     inexact = dropped != 0;
-    if (t.rounding == STOCHASTIC) return kept + ((first_bits(x, distance, t.random_bits) + random) >> t.random_bits);
+    if (t.rounding == STOCHASTIC) return kept + ((first_bits(t, x, distance) + random) >> t.random_bits);
     if (t.rounding == FLOOR) return kept + (negative && inexact);
     if (t.rounding == ODD) return kept | inexact;
     if (t.rounding != RNE || far) return kept;
@@ -99,8 +103,8 @@ inline int switch_numbers(const RoundedSum& t, const ExactSum& sum, uint32_t* nu
     const u128 end = u128(1) << t.random_bits;
     auto add_switch = [&](int place) {
         const int distance = place - sum.exponent;
-        const u128 below = distance <= 0 ? 0 : first_bits(sum.magnitude, distance, t.random_bits);
-        if (below == 0) return;
+        const u128 below = distance <= 0 ? 0 : first_bits(t, sum.magnitude, distance);
+        if (below == 0 || below == end) return;
         add(end - below - 1);
         add(end - below);
     };

@@ -1,0 +1,451 @@
+"""Per-tensor fixed point: what was measured of a training, and the formats that follow for every tensor of a layer.
+
+The criteria are those of Sakr and Shanbhag, ICLR 2019 (arXiv 1812.11732); `macgen.width.formulas.tensors` has them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_real, shown
+from macgen.network.gemm import KINDS, Kind
+from macgen.numerics import FixedFormat
+from macgen.spec import MacSpec
+from macgen.spec_fields import MAX_OPERAND_WIDTH
+from macgen.width import bounds
+from macgen.width.formulas import tensors as criteria
+from macgen.width.goal import Sum
+from macgen.width.planned_row import PlannedRow, rows_of
+
+SCHEMA = 1
+
+Tensor = Literal["weights", "activations", "weight_gradients", "activation_gradients", "accumulators"]
+TENSORS: tuple[Tensor, ...] = get_args(Tensor)
+
+MISMATCH = 1 / 400
+"""Default limit of the bound on how often the quantised network answers otherwise: the authors' 3 bits follow."""
+
+MAX_UPDATE_BITS = 53
+"""Of a master copy, which an optimizer has in float64."""
+
+# -- what was measured -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerStatistics:
+    """What is known of a layer and its tensors after a training in float32.
+
+    Attributes:
+        name: of the layer.
+        op: its type.
+        weights, activations, macs: elements of its weights and, for one example, of its input, and multiply-accumulates
+            of the forward GEMM.
+        lengths: products in a sum of each GEMM, of a whole batch.
+        weight_gain, activation_gain: noise gains E of weights and inputs, in units of their own squared step
+            (`macgen.width.formulas.tensors.offsets`); 0: nothing depends on them.
+        weight_largest: largest magnitude of a weight.
+        activation_least, activation_largest: of the inputs.
+        weight_gradient_least, weight_gradient_largest: standard deviations of the weights' gradient, over training.
+        activation_gradient_largest: the largest standard deviation of the outputs' gradient.
+        singular_value: largest one of the squared Jacobian of the weights' gradient by the outputs' gradient.
+
+    Raises:
+        MacgenError: a field is no number, or out of range.
+    """
+
+    name: str
+    op: str
+    weights: int
+    activations: int
+    macs: int
+    lengths: Mapping[Kind, int]
+    weight_gain: float
+    activation_gain: float
+    weight_largest: float
+    activation_least: float
+    activation_largest: float
+    weight_gradient_least: float
+    weight_gradient_largest: float
+    activation_gradient_largest: float
+    singular_value: float
+
+    def __post_init__(self) -> None:
+        check_type("name", self.name, str, "a text")
+        check_type("op", self.op, str, "a text")
+        where = f"of layer {shown(self.name)}"
+        for field in ("weights", "activations", "macs"):
+            self.__dict__[field] = check_integer(f"{field} {where}", getattr(self, field), 1)
+        object.__setattr__(self, "lengths", _lengths(self.lengths, where))
+        for field, signed in (
+            ("weight_gain", False),
+            ("activation_gain", False),
+            ("weight_largest", False),
+            ("activation_least", True),
+            ("activation_largest", True),
+            ("weight_gradient_least", False),
+            ("weight_gradient_largest", False),
+            ("activation_gradient_largest", False),
+            ("singular_value", False),
+        ):
+            value = getattr(self, field)
+            if not is_real(value) or value - value != 0 or (value < 0 and not signed):
+                accepted = "a finite number" if signed else "a finite number from 0"
+                raise MacgenError(f"{field} {shown(value)} {where} is not {accepted}")
+            self.__dict__[field] = float(value)
+        for least, most in (
+            ("activation_least", "activation_largest"),
+            ("weight_gradient_least", "weight_gradient_largest"),
+        ):
+            if getattr(self, least) > getattr(self, most):
+                raise MacgenError(
+                    f"{least} {getattr(self, least):g} {where} is above {most} {getattr(self, most):g}; accepted is at "
+                    f"most that"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What was measured of a network's training in float32.
+
+    Attributes:
+        network: its name.
+        batch: examples of a step.
+        learning_rate: the smallest one of the training.
+        layers: in the order of computation.
+
+    Raises:
+        MacgenError: a field is refused.
+    """
+
+    network: str
+    batch: int
+    learning_rate: float
+    layers: tuple[LayerStatistics, ...]
+
+    def __post_init__(self) -> None:
+        check_type("network", self.network, str, "a text")
+        self.__dict__["batch"] = check_integer("batch", self.batch, 1)
+        if not is_real(self.learning_rate) or not 0 < self.learning_rate < float("inf"):
+            raise MacgenError(f"learning_rate {shown(self.learning_rate)} is not a positive number")
+        if not self.layers:
+            raise MacgenError("layers are none; accepted is at least one")
+        for layer in self.layers:
+            check_type("layers", layer, LayerStatistics, "a tuple of LayerStatistics")
+        names = [layer.name for layer in self.layers]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise MacgenError(f"layer {shown(twice[0])} is there twice; accepted are different names")
+
+    def to_json(self) -> str:
+        """Return the statistics as JSON, which `macgen plan --per-tensor` reads."""
+        return json.dumps({"schema": SCHEMA, "statistics": "per-tensor", **asdict(self)}, indent=2) + "\n"
+
+
+# -- what follows ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTensors:
+    """The formats of a layer's tensors.
+
+    Attributes:
+        name, op, sizes, lengths: of the layer; sizes are elements of weights and inputs, and multiply-accumulates.
+        weights, activations: of the operands of the forward GEMM.
+        weight_gradients: of the results of the gradient GEMM.
+        activation_gradients: of the outputs' gradient, which both backward GEMMs take.
+        accumulators: of the weights' updates: what is below half a step of a weight, and a sign.
+    """
+
+    name: str
+    op: str
+    sizes: tuple[int, int, int]
+    lengths: Mapping[Kind, int]
+    weights: FixedFormat
+    activations: FixedFormat
+    weight_gradients: FixedFormat
+    activation_gradients: FixedFormat
+    accumulators: FixedFormat
+
+    def __post_init__(self) -> None:
+        where = f"of layer {shown(self.name)}"
+        for tensor in TENSORS:
+            fmt = getattr(self, tensor)
+            check_type(f"{tensor} {where}", fmt, FixedFormat, "a fixed-point format")
+            if tensor != "accumulators" and fmt.width > MAX_OPERAND_WIDTH:
+                raise MacgenError(
+                    f"{tensor} {where} need {fmt} of {fmt.width} bits; accepted are up to {MAX_OPERAND_WIDTH}"
+                )
+            if tensor != "activations" and not fmt.signed:
+                raise MacgenError(f"{tensor} {fmt} {where} is unsigned; accepted are signed formats")
+        object.__setattr__(self, "lengths", _lengths(self.lengths, where))
+        if self.master.width > MAX_UPDATE_BITS:
+            raise MacgenError(
+                f"master copy {where} needs {self.master} of {self.master.width} bits; accepted are up to "
+                f"{MAX_UPDATE_BITS}"
+            )
+
+    @property
+    def master(self) -> FixedFormat:
+        """The weight with its accumulator: the format in which updates are added up."""
+        return FixedFormat(self.weights.int_bits, max(self.weights.frac_bits, self.accumulators.frac_bits))
+
+    def spec(self, kind: Kind) -> MacSpec:
+        """Return a GEMM's array: sums are exact, and weight gradients are rounded to nearest once, at the end.
+
+        Parameters:
+            kind: of the GEMM.
+        """
+        a, b, out = {
+            "forward": (self.activations, self.weights, None),
+            "backward": (self.activation_gradients, self.weights, None),
+            "gradient": (self.activation_gradients, self.activations, self.weight_gradients),
+        }[kind]
+        acc = bounds.exact_format(a, b, self.lengths[kind])
+        return MacSpec(a=a, b=b, acc=acc, out=out, rounding="rtz", outer_rounding="rne")
+
+    @property
+    def bits(self) -> criteria.LayerBits:
+        """Sizes and bits, of which costs are made."""
+        return criteria.LayerBits(
+            *self.sizes,
+            weight=self.weights.width,
+            activation=self.activations.width,
+            weight_gradient=self.weight_gradients.width,
+            activation_gradient=self.activation_gradients.width,
+            accumulator=self.accumulators.width,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorPlan:
+    """Formats of all tensors of a network's training.
+
+    Attributes:
+        network, batch, learning_rate: as of the `Statistics`.
+        layers: in the order of computation.
+    """
+
+    network: str
+    batch: int
+    learning_rate: float
+    layers: tuple[PlannedTensors, ...]
+
+    @cached_property
+    def rows(self) -> tuple[PlannedRow, ...]:
+        """The GEMMs and their arrays."""
+        return tuple(
+            PlannedRow(layer.name, kind, Sum(length=layer.lengths[kind]), layer.spec(kind), layer.op)
+            for layer in self.layers
+            for kind in KINDS
+            if kind in layer.lengths
+        )
+
+    @property
+    def masters(self) -> dict[str, FixedFormat]:
+        """The formats in which updates are added up, by the name of the parameter: for `macgen.nn.Optimizer`."""
+        return {f"{layer.name}.weight" if layer.name else "weight": layer.master for layer in self.layers}
+
+    @property
+    def costs(self) -> criteria.Costs:
+        """What training costs."""
+        return criteria.costs([layer.bits for layer in self.layers])
+
+    @property
+    def float_costs(self) -> criteria.Costs:
+        """What it costs in float32."""
+        return criteria.costs([criteria.LayerBits.of_float32(*layer.sizes) for layer in self.layers])
+
+    def spec(self, layer: str | None = None) -> MacSpec:
+        """Return the array for a GEMM (`NAME:KIND`), or one for all GEMMs of a layer, or of all layers.
+
+        Fixed point is integers with a place that nobody but the reader knows. So one array for several formats takes
+        their codes as integers, and gives exact sums of codes; what rounds them to a gradient's format comes after it.
+
+        Parameters:
+            layer: a layer's name, or `NAME:KIND`; None: all layers.
+
+        Raises:
+            MacgenError: there is no such layer.
+        """
+        rows = rows_of(self.rows, layer)
+        specs = list(dict.fromkeys(row.spec for row in rows))
+        if len(specs) == 1:
+            return specs[0]
+        a, b, acc = (_of_codes([getattr(spec, field) for spec in specs]) for field in ("a", "b", "acc"))
+        return MacSpec(a=a, b=b, acc=acc, rounding="rtz")
+
+    def sums(self, layer: str | None = None) -> tuple[Sum, ...]:
+        """Return the dot products of a layer, or of all; parameters and errors of `spec`."""
+        return tuple(row.dot for row in rows_of(self.rows, layer))
+
+    def remarks(self, layer: str | None = None) -> tuple[str, ...]:
+        """Return what is to be known of `spec`, a sentence (without its full stop) each."""
+        rows = rows_of(self.rows, layer)
+        if len({row.spec for row in rows}) == 1:
+            return ()
+        return (
+            f"One array for the codes of {len(rows)} GEMMs: it takes and gives integers, and weight gradients are "
+            f"rounded after it; --layer NAME:KIND is the array of one GEMM",
+        )
+
+    def fewer(self, tensor: Tensor, bits: int) -> "TensorPlan":
+        """Return the plan with fewer bits in all tensors of a kind: coarser steps, the same ranges, a bit at least.
+
+        Parameters:
+            tensor: the kind.
+            bits: how many.
+
+        Raises:
+            MacgenError: there is no such kind, or the bits are no integer from 0.
+        """
+        check_choice("tensor", tensor, TENSORS)
+        bits = check_integer("bits", bits, 0)
+
+        def coarser(layer: PlannedTensors) -> PlannedTensors:
+            fmt: FixedFormat = getattr(layer, tensor)
+            narrow = replace(fmt, frac_bits=fmt.frac_bits - min(bits, fmt.width - 1))
+            changes: dict[str, Any] = {tensor: narrow}
+            if tensor == "weights":  # what they lose, their accumulators have to hold
+                changes["accumulators"] = replace(layer.accumulators, int_bits=-narrow.frac_bits)
+            return replace(layer, **changes)
+
+        return replace(self, layers=tuple(map(coarser, self.layers)))
+
+    def to_json(self) -> str:
+        """Return the plan as JSON, which `macgen build --plan` and `macgen.nn.convert` read."""
+        layers = []
+        for layer in self.layers:
+            gemms = {}
+            for kind in layer.lengths:
+                spec = layer.spec(kind)
+                formats = {name: str(getattr(spec, name)) for name in ("a", "b", "acc")}
+                gemms[kind] = {**formats, "out": None if spec.out is None else str(spec.out)}
+            sizes = dict(zip(("weights", "activations", "macs"), layer.sizes, strict=True))
+            layers.append(
+                {"name": layer.name, "op": layer.op, "sizes": sizes, "lengths": dict(layer.lengths)}
+                | {"formats": {tensor: str(getattr(layer, tensor)) for tensor in TENSORS}}
+                | {"master": str(layer.master), "gemms": gemms}
+            )
+        values = {
+            "schema": SCHEMA,
+            "plan": "per-tensor",
+            "network": self.network,
+            "batch": self.batch,
+            "learning_rate": self.learning_rate,
+            "layers": layers,
+            "costs": asdict(self.costs),
+            "float_costs": asdict(self.float_costs),
+        }
+        return json.dumps(values, indent=2) + "\n"
+
+
+def plan_tensors(found: Statistics, *, mismatch: float = MISMATCH, least_bits: int | None = None) -> TensorPlan:
+    """Choose the formats of all tensors by the five criteria.
+
+    Values are taken from zero or, where there are negative ones, symmetrically, up to a power of two. A gain counts in
+    units of a tensor that spans 2, as the authors' do.
+
+    Parameters:
+        found: what was measured.
+        mismatch: limit of the bound on how often the quantised network answers otherwise, above 0, up to 1.
+        least_bits: of the tensor with the smallest noise gain; None: as the limit asks for.
+
+    Raises:
+        MacgenError: an argument is refused, or a tensor would need more bits than operands have.
+    """
+    check_type("statistics", found, Statistics, "a Statistics, such as macgen.nn.measure returns")
+    if not is_real(mismatch) or not 0 < mismatch <= 1:
+        raise MacgenError(f"mismatch {shown(mismatch)} is not above 0 and at most 1")
+    outlines = [(_weights(layer), _activations(layer)) for layer in found.layers]
+    gains = [
+        gain * 4.0 ** (span - 1)
+        for layer, (w, a) in zip(found.layers, outlines, strict=True)
+        for gain, (span, _) in ((layer.weight_gain, w), (layer.activation_gain, a))
+    ]
+    if not any(gains):
+        raise MacgenError("statistics have no noise gain above 0; accepted are those of a network whose outputs differ")
+    smallest = min(gain for gain in gains if gain > 0)
+    gains = [max(gain, smallest) for gain in gains]  # of what nothing depends on, few bits do
+    if least_bits is None:
+        least_bits = criteria.least_bits(gains, mismatch)
+    else:
+        least_bits = check_integer("least_bits", least_bits, 1, MAX_OPERAND_WIDTH)
+    bits = [least_bits + more for more in criteria.offsets(gains)]
+    layers = [
+        _planned(layer, _fixed(bits[2 * number], *w), _fixed(bits[2 * number + 1], *a), found.learning_rate)
+        for number, (layer, (w, a)) in enumerate(zip(found.layers, outlines, strict=True))
+    ]
+    return TensorPlan(network=found.network, batch=found.batch, learning_rate=found.learning_rate, layers=tuple(layers))
+
+
+def _planned(
+    layer: LayerStatistics, weights: FixedFormat, activations: FixedFormat, learning_rate: float
+) -> PlannedTensors:
+    where = f"of layer {shown(layer.name)}"
+    for field in ("weight_gradient_least", "activation_gradient_largest", "singular_value"):
+        if getattr(layer, field) <= 0:
+            raise MacgenError(
+                f"{field} {where} is 0, so its gradients vanish; accepted are layers that learn throughout the training"
+            )
+    reach = criteria.gradient_range(layer.weight_gradient_largest, criteria.WEIGHT_GRADIENT_CLIPPING)
+    step = criteria.weight_gradient_step(layer.weight_gradient_least)
+    of_activations = criteria.gradient_range(layer.activation_gradient_largest, criteria.ACTIVATION_GRADIENT_CLIPPING)
+    fine = criteria.activation_gradient_step(step, layer.singular_value)
+    bits = criteria.bits_between(reach, step)
+    update = criteria.update_step(learning_rate, reach, bits)
+    accumulated = criteria.accumulator_bits(weights.width, update, weights.int_bits - 1)
+    return PlannedTensors(
+        name=layer.name,
+        op=layer.op,
+        sizes=(layer.weights, layer.activations, layer.macs),
+        lengths=layer.lengths,
+        weights=weights,
+        activations=activations,
+        weight_gradients=_signed(reach, bits, f"weight_gradients {where}"),
+        activation_gradients=_signed(
+            of_activations, criteria.bits_between(of_activations, fine), f"activation_gradients {where}"
+        ),
+        # Half a step of the weight is its range, so its highest bit is one below the weight's last.
+        accumulators=FixedFormat(-weights.frac_bits, weights.frac_bits + accumulated),
+    )
+
+
+def _weights(layer: LayerStatistics) -> tuple[int, bool]:
+    """Return the exponent of what weights span, and whether they have a sign: they have."""
+    return 1 + criteria.ceil_log2(layer.weight_largest or 1.0), True
+
+
+def _activations(layer: LayerStatistics) -> tuple[int, bool]:
+    signed = layer.activation_least < 0
+    largest = max(layer.activation_largest, -layer.activation_least) or 1.0
+    return signed + criteria.ceil_log2(largest), signed
+
+
+def _fixed(bits: int, span: int, signed: bool) -> FixedFormat:
+    """Return the format of so many bits whose values span a power of two."""
+    bits = max(bits, 1 + signed)
+    return FixedFormat(span, bits - span, signed)
+
+
+def _signed(reach: int, bits: int, what: str) -> FixedFormat:
+    """Return the format of so many bits from -2^reach to 2^reach."""
+    try:
+        return FixedFormat(reach + 1, bits - reach - 1)
+    except MacgenError as error:
+        raise MacgenError(f"{what}: {error}") from None
+
+
+def _of_codes(formats: Sequence[FixedFormat]) -> FixedFormat:
+    """Return the integers that have the codes of all formats."""
+    signed = any(fmt.signed for fmt in formats)
+    return FixedFormat(max(fmt.width + (signed and not fmt.signed) for fmt in formats), 0, signed)
+
+
+def _lengths(given: Any, where: str) -> dict[Kind, int]:
+    check_type(f"lengths {where}", given, Mapping, "a mapping of kinds of GEMMs to lengths")
+    for kind in given:
+        check_choice(f"lengths {where}", kind, KINDS)
+    if "forward" not in given:
+        raise MacgenError(f"lengths {where} lack forward; accepted are those of the layer's GEMMs")
+    return {kind: check_integer(f"length {kind} {where}", given[kind], 1) for kind in KINDS if kind in given}
