@@ -34,7 +34,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 _LAST = ("Softmax", "LogSoftmax")
 """Left out at the end: the cross entropy has them."""
 
-_POOLS = {
+_POOLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "MaxPool": (functional.max_pool1d, functional.max_pool2d),
     "AveragePool": (functional.avg_pool1d, functional.avg_pool2d),
 }
