@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from macgen import nn
 from macgen.errors import MAX_COUNT, MacgenError, check_integer, shown, shown_path
+from macgen.network.samples import read_arrays
 from macgen.width.tensor_statistics import Statistics, checked_magnitude
 
 _ACCEPTED = "accepted are FILE.py:FUNCTION, which takes nothing and returns a model of torch, and an ONNX file"
@@ -101,13 +102,10 @@ def _run(name: str, code: Callable[[], Any]) -> Any:
 
 def _examples(data: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     accepted = "accepted is an .npz file of examples x, floating point, and classes y, integers"
-    try:
-        with np.load(data, allow_pickle=False) as arrays:
-            x, y = arrays["x"], arrays["y"]
-    except KeyError:
-        raise MacgenError(f"data {shown_path(data)} lacks x or y; {accepted}") from None
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds
-        raise MacgenError(f"data {shown_path(data)} cannot be read ({type(error).__name__}); {accepted}") from None
+    arrays = read_arrays("data", data)
+    if not isinstance(arrays, Mapping) or not {"x", "y"} <= arrays.keys():
+        raise MacgenError(f"data {shown_path(data)} lacks x or y; {accepted}")
+    x, y = arrays["x"], arrays["y"]
     if x.dtype.kind != "f" or y.dtype.kind not in "iu" or y.ndim != 1 or x.shape[:1] != y.shape or not len(y):
         raise MacgenError(
             f"data {shown_path(data)} has x of {x.dtype} {x.shape} and y of {y.dtype} {y.shape}; {accepted}"

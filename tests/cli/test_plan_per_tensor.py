@@ -113,6 +113,8 @@ def test_plans_of_models(tmp_path):
     ):
         np.savez(tmp_path / "data.npz", **arrays)
         assert sentence in refused(*good)
+    (tmp_path / "data.npz").write_bytes((tmp_path / "data.npz").read_bytes()[:200])
+    assert "is damaged or none of NumPy" in refused(*good)
 
 
 def test_refused_options(statistics):
