@@ -201,6 +201,8 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
         parts.append(f"to_{text(spec.outer_format)}")
     if spec.out_format != spec.outer_format:
         parts.append(f"out_{text(spec.out_format)}")
+    if spec.rounding.random_bits:
+        parts.append(str(spec.rounding).replace("stochastic:", "sr"))
     if spec.interleave > 1:
         parts.append(f"i{spec.interleave}")
     if spec.interface != "native":
