@@ -120,7 +120,9 @@ def _initial(module, registers):
     found = {}
     for name, wire in _wires(registers).items():
         if name in wires and set(wire["bits"]) <= outputs:
-            low = wire.get("offset", 0) - wires[name].get("offset", 0)  # of a register, too, only the bits that are read
+            low = wire.get("offset", 0) - wires[name].get(
+                "offset", 0
+            )  # of a register, too, only the bits that are read
             found[name] = [values.get(bit, "x") for bit in wires[name]["bits"][low : low + len(wire["bits"])]]
     return found
 
