@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
+from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
 from macgen.numerics import (
     Format,
     LaneSum,
@@ -33,6 +34,7 @@ from macgen.spec_fields import (
     parse_scale,
 )
 from macgen.spec_lanes import check_lanes
+from macgen.spec_modes import MODE_FIELDS, Mode, check_choices_of_modes, check_embedding, parse_modes
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -76,6 +78,8 @@ class MacSpec(SpecFacts):
         reset: `sync` or `async`: whether a reset waits for a clock edge.
         reset_active: `high` or `low`; None: low with `axi-stream`, as its specification wants, else high.
         clock_enable: whether the Verilog has a port without which a clock edge does not count.
+        modes: narrower formats between which the array changes while it runs, at most 7 beside `full`: texts such as
+            `low:acc=e6m3` or `half:a=fix4.4,b=fix4.4` (docs/arithmetic.md section 10).
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -108,6 +112,7 @@ class MacSpec(SpecFacts):
         reset: Reset | str = "sync",
         reset_active: ResetActive | str | None = None,
         clock_enable: bool = False,
+        modes: Iterable[Mode | str] = (),
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -134,6 +139,7 @@ class MacSpec(SpecFacts):
             reset=Reset(reset),
             reset_active=parse_reset_active(reset_active, Interface(interface)),
             clock_enable=check_flag("clock_enable", clock_enable),
+            modes=parse_modes(modes),
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -154,13 +160,14 @@ class MacSpec(SpecFacts):
         )
         check_signs((self.a, self.b), {field: getattr(self, field) for field in ("product", "acc", "outer", "out")})
         self._check_random_places()
+        self._check_modes()
 
     def __repr__(self) -> str:
         """Return the call that makes this spec, without the fields that are what they are by default."""
         defaults = self.__init__.__kwdefaults__  # type: ignore[misc]
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         given = [
-            f"{name}={value if isinstance(value, int) else str(value)!r}"
+            f"{name}={value if isinstance(value, int) else _texts(value) if name == 'modes' else str(value)!r}"
             for name, value in values.items()
             if name not in defaults or value != defaults[name]
         ]
@@ -170,6 +177,23 @@ class MacSpec(SpecFacts):
     def core(self) -> Self:
         """The spec of the same array with native ports, a synchronous reset, active high, and no clock enable."""
         return self.replace(interface=Interface.NATIVE, reset=Reset.SYNC, reset_active=None, clock_enable=False)
+
+    def mode(self, which: int | str) -> Self:
+        """Return the spec that the array is in one of its modes: an ordinary spec, without modes.
+
+        Parameters:
+            which: the mode's number, or its name; 0 is `full`, the spec itself.
+
+        Raises:
+            MacgenError: there is no such mode.
+        """
+        names = self.mode_names
+        if isinstance(which, str):
+            check_choice("mode", which, names)
+            number = names.index(which)
+        else:
+            number = check_integer("mode", which, 0, len(names) - 1)
+        return self._derived(self.modes[number - 1]) if number else self.replace(modes=())
 
     def replace(self, **changes: Any) -> Self:
         """Return the spec with some fields replaced; formats and choices may be strings here too.
@@ -206,6 +230,43 @@ class MacSpec(SpecFacts):
                 f"than one place (product, lane_sum tree, acc, outer, out); accepted is one"
             )
 
+    def _check_modes(self) -> None:
+        wide = {field: getattr(self, field) for field in MODE_FIELDS}
+        folds = self.chunk is not None and not self.has_outer_adder
+        for mode in self.modes:
+            check_embedding(mode, wide)
+            try:
+                derived = self._derived(mode)
+            except MacgenError as error:
+                raise MacgenError(f"mode {mode.name}: {error}") from None
+            for what, mine, other in (
+                ("an outer accumulator with an adder of its own", derived.has_outer_adder, self.has_outer_adder),
+                (
+                    "an out other than the outer accumulator's",
+                    derived.out_format != derived.outer_format,
+                    self.out_format != self.outer_format,
+                ),
+            ):
+                if mine != other:
+                    raise MacgenError(
+                        f"mode {mode.name} {'has' if mine else 'lacks'} {what}, unlike the spec; accepted are modes "
+                        f"that agree with it on that"
+                    )
+            check_choices_of_modes(
+                mode,
+                wide=wide,
+                drops=self.rounding == "drop" or self.fold_rounding == "drop",
+                rounds_lanes=self.rounds_lanes,
+                folds_overlap=folds and self.fold == "overlap",
+            )
+        if self.modes and self.interface == Interface.AXI_STREAM:
+            raise MacgenError(
+                f"interface {self.interface!r} does not go with modes {', '.join(self.mode_names)}; accepted is native"
+            )
+
+    def _derived(self, mode: Mode) -> Self:
+        return self.replace(modes=(), **dict(mode.formats))
+
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -218,9 +279,7 @@ class MacSpec(SpecFacts):
             if name not in _LATER_FIELDS or getattr(self, name) != defaults[name]
         }
         values["product"] = values["product"] or "exact"
-        return {
-            name: value if value is None or isinstance(value, int) else str(value) for name, value in values.items()
-        }
+        return {name: _json_value(value) for name, value in values.items()}
 
     def to_json(self) -> str:
         """Return the fields as a JSON text; `from_json` reads it back to an equal spec."""
@@ -265,7 +324,7 @@ class MacSpec(SpecFacts):
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
 
-_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable")
+_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable", "modes")
 """They came after the others: a spec without them reads as it did before."""
 
 
@@ -276,6 +335,16 @@ def check_spec(spec: object) -> None:
         MacgenError: it is none.
     """
     check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
+
+
+def _texts(modes: tuple[Mode, ...]) -> list[str]:
+    return [str(mode) for mode in modes]
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return _texts(value)
+    return value if value is None or isinstance(value, int) else str(value)
 
 
 def _is_exact(product: Format | str) -> bool:

@@ -8,6 +8,7 @@ from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum, LaneSumKi
 from macgen.spec_accumulator import knows_overflow, largest_addend
 from macgen.spec_fields import Fold, Interface, RandomPlace, Reset, ResetActive, Scale, ScalePlace
 from macgen.spec_lanes import exact_sum_bits
+from macgen.spec_modes import FULL, Mode
 
 
 @dataclass(frozen=True, init=False)
@@ -38,6 +39,7 @@ class SpecFacts:
     reset: Reset
     reset_active: ResetActive | None
     clock_enable: bool
+    modes: tuple[Mode, ...]
 
     @property
     def outer_format(self) -> Format:
@@ -150,6 +152,17 @@ class SpecFacts:
         return self.reset_active or (ResetActive.LOW if lower else ResetActive.HIGH)
 
     @property
+    def mode_names(self) -> tuple[str, ...]:
+        """The modes' names, in the order of their numbers; `full` is the spec itself."""
+        return (FULL, *(mode.name for mode in self.modes))
+
+    @property
+    def rounds_by_mode(self) -> bool:
+        """Whether something is rounded to another format in one mode than in another."""
+        rounded = [item for mode in self.modes for item in mode.formats if item[0] not in ("a", "b")]
+        return any(fmt != getattr(self, field) for field, fmt in rounded)
+
+    @property
     def extras(self) -> tuple[str, ...]:
         """What the array does beyond rounded sums of exact products, in a few words each."""
         found = []
@@ -167,6 +180,8 @@ class SpecFacts:
             found.append(f"results {self.out_format}, {self.fold_rounding}")
         if self.interleave > 1:
             found.append(f"{self.interleave} turns")
+        if self.modes:
+            found.append(f"modes {', '.join(self.mode_names)}")
         if self.interface == Interface.AXI_STREAM:
             found.append("AXI4-Stream ports")
         if self.reset == Reset.ASYNC:

@@ -145,6 +145,7 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
         overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
         rounding="rne" if spec.rounding.random_bits else spec.rounding,
         outer_rounding=None,
+        modes=(),
     )
 
 

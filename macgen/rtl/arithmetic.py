@@ -8,7 +8,7 @@ from typing import Any
 from amaranth.hdl import Shape, Value
 from amaranth.lib import wiring
 
-from macgen.numerics import FixedFormat, FloatFormat, Lfsr
+from macgen.numerics import FixedFormat, FloatFormat, Format, Lfsr
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.terms import TermPlan
 from macgen.rtl.units.aligned import AlignedAdder, AlignedLanes, Aligner
@@ -22,6 +22,7 @@ from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
 from macgen.spec_fields import least_int_bits
+from macgen.spec_modes import narrows
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ class Arithmetic:
 
     spec: MacSpec
 
+    # -- modes -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def modes(self) -> tuple[MacSpec, ...]:
+        """The spec in each mode, `full` first."""
+        return tuple(self.spec.mode(number) for number in range(len(self.spec.mode_names)))
+
+    def _by_mode(self, field: str) -> tuple[Format, ...]:
+        """Return a format in each mode; none where all modes have the same."""
+        formats = tuple(getattr(mode, field) for mode in self.modes)
+        return formats if narrows(formats) else ()
+
     # -- what is added -----------------------------------------------------------------------------------------------
 
     @cached_property
@@ -43,7 +56,8 @@ class Arithmetic:
         if fmt is None:
             return None
         exact = Addend.of_product(*spec.port_formats, integer=isinstance(fmt, FixedFormat))
-        return Conversion(RoundedSum(exact, fmt, spec.rounding, spec.overflow_into(fmt), prefix="rounding_"))
+        overflow, modes = spec.overflow_into(fmt), self._by_mode("product")
+        return Conversion(RoundedSum(exact, fmt, spec.rounding, overflow, prefix="rounding_", modes=modes))
 
     @cached_property
     def exact_product(self) -> Addend:
@@ -147,7 +161,8 @@ class Arithmetic:
             addend = self.bulk_rounding.rounded_sum.rounded(integer=False)
         elif spec.lanes > 1:
             addend = self.first_nodes.result if spec.lane_sum == "tree" else Addend.of_sum(addend, spec.lanes)
-        return datapath_of(RoundedSum(addend, spec.acc, spec.rounding, spec.overflow, self.folds_in_loop))
+        modes = self._by_mode("acc")
+        return datapath_of(RoundedSum(addend, spec.acc, spec.rounding, spec.overflow, self.folds_in_loop, modes=modes))
 
     @cached_property
     def operand(self) -> wiring.Signature:
@@ -218,7 +233,8 @@ class Arithmetic:
         addend = self.chunk_sum
         if spec.scale is not None and spec.scales_chunks:
             addend = Scaler.scaled_addend(addend, spec.scale)
-        return datapath_of(RoundedSum(addend, fmt, spec.fold_rounding, spec.overflow_into(fmt), prefix="outer_"))
+        overflow, modes = spec.overflow_into(fmt), self._by_mode("outer_format")
+        return datapath_of(RoundedSum(addend, fmt, spec.fold_rounding, overflow, prefix="outer_", modes=modes))
 
     @property
     def _takes_integers(self) -> bool:
@@ -249,7 +265,8 @@ class Arithmetic:
         if fmt == spec.outer_format:
             return None
         states = self.results.states(integer=isinstance(fmt, FixedFormat))
-        return Conversion(RoundedSum(states, fmt, spec.fold_rounding, spec.overflow_into(fmt), prefix="out_"))
+        overflow, modes = spec.overflow_into(fmt), self._by_mode("out_format")
+        return Conversion(RoundedSum(states, fmt, spec.fold_rounding, overflow, prefix="out_", modes=modes))
 
     def out_number(self) -> wiring.Component:
         """Make the converter from a state of `results` to the numbers that `out` rounds."""

@@ -12,10 +12,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Flags
+from macgen.numerics.embedding import low_bits
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.arithmetic import Arithmetic
 from macgen.rtl.control import Control
 from macgen.rtl.parts.clocking import Clocking
+from macgen.rtl.parts.modes import mode_bits
 from macgen.spec_fields import Interface, Reset, ResetActive
 
 LARGE_ARRAY = 4096
@@ -53,6 +55,17 @@ class Design(Arithmetic):
     def port_latency(self) -> int:
         """The same at the top module's ports; with register slices there, the least: the core may take a beat later."""
         return self.latency + (SLICE_CYCLES if self.spec.interface == Interface.AXI_STREAM else 0)
+
+    # -- modes -------------------------------------------------------------------------------------------------------
+
+    @property
+    def mode_bits(self) -> int:
+        """Width of a mode's number; 0 without modes."""
+        return mode_bits(len(self.modes))
+
+    def dropped_bits(self, field: str) -> tuple[int, ...]:
+        """Return of `a` or `b` how many of a code's last bits each mode does without."""
+        return tuple(low_bits(getattr(mode, field), getattr(self.spec, field)) for mode in self.modes)
 
     # -- ports -------------------------------------------------------------------------------------------------------
 
@@ -133,6 +146,7 @@ class Design(Arithmetic):
                 **a_scale,
                 "a_first": In(1),
                 "a_last": In(1),
+                **({"a_mode": In(self.mode_bits)} if spec.modes else {}),
                 "b_valid": In(1),
                 "b_ready": Out(1),
                 "b_data": In(spec.cols * self.b_bits),
@@ -161,7 +175,8 @@ class Design(Arithmetic):
         spec = self.spec
         codes_a, codes_b = (data.ArrayLayout(unsigned(fmt.width), spec.lanes) for fmt in (spec.a, spec.b))
         scales_a, scales_b = (self._scale_fields(side) for side in (spec.rows, spec.cols))
-        a = {"data": data.ArrayLayout(codes_a, spec.rows), **scales_a, "first": 1, "last": 1}
+        mode = {"mode": self.mode_bits} if spec.modes else {}
+        a = {"data": data.ArrayLayout(codes_a, spec.rows), **scales_a, "first": 1, "last": 1, **mode}
         b = {"data": data.ArrayLayout(codes_b, spec.cols), **scales_b}
         flags = data.StructLayout({flag.name.lower(): 1 for flag in Flags if flag.name})
         c = {
