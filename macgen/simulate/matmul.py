@@ -70,7 +70,7 @@ def run_matmul(
             None.
         B_scales: (chunks, N) codes, or (blocks, N).
         mode: number or name of the array's mode. All codes, the result's too, are those of that mode's formats, so that
-            the result is that of `macgen.emulate.matmul` with `spec.mode(mode)`.
+            the result is that of `macgen.golden.matmul` with `spec.mode(mode)`.
         simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
         workdir: as for `verify`.
         timeout: limit in seconds.
