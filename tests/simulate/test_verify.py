@@ -217,7 +217,7 @@ NAMED_MUTANTS = [
         "results are converted in the mode of the tile that comes",
         "modes",
         "modes_tile_by_tile",
-        lambda v: connect(v, "output", "mode", "a_mode"),
+        lambda v: connect(v, "output_0", "mode", "a_mode"),
     ),
     (
         "chunk position survives a reset",

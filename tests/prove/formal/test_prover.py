@@ -195,7 +195,7 @@ MUTANTS = {
         "PE passes|PE mode",
     ),
     "bits of another mode": ("modes", lambda v: connect(v, "skew_a", "i", "a_data"), "operands fed"),
-    "results of another mode": ("modes", lambda v: connect(v, "output", "mode", "a_mode"), "results mode"),
+    "results of another mode": ("modes", lambda v: connect(v, "output_0", "mode", "a_mode"), "results mode"),
     "a mode that rounds elsewhere": ("modes", lambda v: connect(v, "rounder", "mode", "1'b0"), "bounds states"),
     # Stream protocol.
     "last is not held": ("bubble", lambda v: edit(v, "free", "& busy", "& 1'b0"), "sequencer marked"),
