@@ -509,6 +509,7 @@ CHOICES_OF_PAIRS = {
     "lanes": [1, 4],
     "lane_sum": ["fused", "tree", "aligned:9", "exponents:13", "exponents:13/2", "bulk:13"],
     "interleave": [1, 2],
+    "modes": [(), ("low:acc=e8m7",)],
 }
 """Of every field its kinds of choices."""
 
