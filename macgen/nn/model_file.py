@@ -12,7 +12,7 @@ import numpy as np
 
 from macgen import nn
 from macgen.errors import MacgenError, is_real, shown, shown_path
-from macgen.width.tensors import Statistics
+from macgen.width.tensor_statistics import Statistics
 
 _ACCEPTED = "accepted are FILE.py:FUNCTION, which takes nothing and returns a model of torch, and an ONNX file"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from macgen.errors import MacgenError, check_path, shown, shown_path
 from macgen.numerics import FixedFormat
-from macgen.width.tensors import SCHEMA, TENSORS, LayerStatistics, PlannedTensors, Statistics, TensorPlan
+from macgen.width.tensor_statistics import SCHEMA, LayerStatistics, Statistics
+from macgen.width.tensors import TENSORS, PlannedTensors, TensorPlan
 
 _ACCEPTED = "accepted is what macgen plan --per-tensor writes"
 

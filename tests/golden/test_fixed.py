@@ -39,8 +39,9 @@ def rounded(spec, acc_value, addend, random=None):
     units = total * Fraction(2) ** acc.frac_bits
     integer = {"rne": round, "floor": math.floor, "odd": to_odd}.get(spec.rounding, math.trunc)(units)
     if random is not None:
-        numbers = 2 ** int(spec.rounding.removeprefix("stochastic:"))
-        away = math.trunc(abs(units - integer) * numbers) + random >= numbers
+        _, bits, *nearest = spec.rounding.split(":")
+        first_bits = (round if nearest else math.trunc)(abs(units - integer) * 2 ** int(bits))
+        away = first_bits + random >= 2 ** int(bits)
         integer += away * (-1 if units < 0 else 1)
     lowest, largest = (
         (-(2 ** (acc.width - 1)) + acc.narrow, 2 ** (acc.width - 1) - 1) if acc.signed else (0, 2**acc.width - 1)

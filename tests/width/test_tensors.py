@@ -9,7 +9,8 @@ from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat
 from macgen.width.plan_file import load_plan, parse_plan
 from macgen.width.tensor_file import load_statistics
-from macgen.width.tensors import TENSORS, LayerStatistics, Statistics, plan_tensors
+from macgen.width.tensor_statistics import LayerStatistics, Statistics
+from macgen.width.tensors import TENSORS, plan_tensors
 
 LAYER = LayerStatistics(
     name="one",

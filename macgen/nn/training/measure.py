@@ -16,7 +16,7 @@ import torch
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.network.gemm import Kind
 from macgen.nn.training.convert import supported
-from macgen.width.tensors import LayerStatistics, Statistics
+from macgen.width.tensor_statistics import LayerStatistics, Statistics
 
 KEPT = 0.9
 """Of the running variance of a gradient, what each step keeps of it, as in the authors' code."""

@@ -15,7 +15,8 @@ from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, member, random_port
 from macgen.rtl.parts.modes import by_mode, dropped_places, mode_port
 from macgen.rtl.units.exact_number import ExactNumber
-from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOutput, FixedProduct
+from macgen.rtl.units.fixed import FixedAdder, FixedOutput, FixedProduct
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.float_ports import normalise
 from macgen.rtl.units.rounded_sum import RoundedSum
 

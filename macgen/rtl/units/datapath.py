@@ -16,7 +16,8 @@ from macgen.rtl.parts.interfaces import member
 from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.units.exact_number import Addend
 from macgen.rtl.units.exact_state import FixedNumber, FloatNumber
-from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
+from macgen.rtl.units.fixed import FixedAdder, FixedOperand, FixedOutput, FixedProduct, FixedValue
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.float_adder import FloatAdder
 from macgen.rtl.units.float_ports import FloatOutput, FloatProduct
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled

@@ -11,7 +11,8 @@ from macgen.rtl.parts.bits import extend
 from macgen.rtl.parts.interfaces import member
 from macgen.rtl.parts.modes import by_mode, mode_port
 from macgen.rtl.units.exact_number import Addend, ExactNumber
-from macgen.rtl.units.fixed import FixedGeometry, FixedValue
+from macgen.rtl.units.fixed import FixedValue
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.float_value import FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
 
