@@ -37,6 +37,7 @@ RULES = [
     (13, "cut: stochastic:r"),
     *((4, beneath) for beneath in BENEATH),
     *((bits, "to nearest, ties to even: stochastic:r:nearest") for bits in (1, 2, 3, 6)),
+    (1, "to nearest, ties to odd"),
 ]
 
 

@@ -201,6 +201,7 @@ def convex(images: Images, kind: str, bits: int, seed: int, epochs: int) -> dict
 
 CONVEX: dict[str, tuple[str, int]] = {
     "SVRG, float64": ("svrg", 0),
+    "SGD, float64": ("sgd", 0),
     "SGD, 8 bits": ("sgd", 8),
     "SVRG, 8 bits": ("svrg", 8),
     "HALP, 8 bits": ("halp", 8),
