@@ -169,6 +169,7 @@ class SettledRange:
         g, p = geometry, geometry.precision
         kept, up, negative = value.significand, member(value, "round_up"), value.significand[-1]
         if any(g.dropped) and not g.rounded_sum.never_adds:
+            # -- Fill: ones in the places that the mode does without, so that a pending increment carries beyond them
             kept = Signal(signed(p + 1), name=f"{name}_kept")
             ones = dropped_places(mode, g.dropped)
             m.d.comb += kept.eq(value.significand | (ones & up.replicate(len(ones))))
