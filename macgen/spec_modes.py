@@ -73,9 +73,13 @@ def parse_modes(modes: object) -> tuple[Mode, ...]:
     Raises:
         MacgenError: one is refused, there are too many, or two have one name.
     """
-    if isinstance(modes, str | bytes | Mapping) or not hasattr(modes, "__iter__"):
+    try:
+        listed = None if isinstance(modes, str | bytes | Mapping) else iter(modes)  # type: ignore[call-overload]
+    except TypeError:
+        listed = None
+    if listed is None:
         raise MacgenError(f"modes {shown(modes)} is no list; accepted is a list of texts {_ACCEPTED}")
-    found = tuple(Mode.parse(mode) for mode in modes)
+    found = tuple(Mode.parse(mode) for mode in listed)
     if len(found) >= MAX_MODES:
         raise MacgenError(f"modes are {len(found)}; accepted are up to {MAX_MODES - 1} beside {FULL}")
     names = [FULL, *(mode.name for mode in found)]

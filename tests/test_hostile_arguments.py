@@ -107,6 +107,7 @@ CALLS = [
     ),
     # specs
     (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
+    (macgen.MacSpec, {**SPEC.to_dict(), "modes": ["low:acc=e6m3"]}),
     (macgen.MacSpec, OF_LANES.to_dict()),
     (OF_LANES.scale_count, {"length": 5}),
     (macgen.MacSpec.from_dict, {"values": SPEC.to_dict()}),
@@ -360,7 +361,10 @@ CALLS_ON_A_BUNDLE = [
             "trust": False,
         },
     ),
-    (run_matmul, {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "workdir": "work", "timeout": 5.0, "trust": True}),
+    (
+        run_matmul,
+        {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "workdir": "work", "timeout": 5.0, "trust": True, "mode": 0},
+    ),
     (simulate_bundle, {"bundle": BUNDLE, "seed": 2, "tiles": 3, "workdir": "work", "timeout": 5.0}),
     (simulate_bundle, {"bundle": BUNDLE, "stop_at_first_failure": True, "trust": True}),
     (exhaustive, {"bundle": BUNDLE, "seed": 2, "draws": 10, "most": 10, "workdir": "work", "timeout": 5.0}),
