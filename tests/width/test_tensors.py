@@ -83,6 +83,24 @@ def test_one_array_for_gemms_of_different_formats_takes_their_codes():
     assert [each.length for each in plan.sums("one")] == [20, 5, 640]
 
 
+def test_one_array_holds_the_product_of_its_operands_which_come_from_different_layers():
+    """int12 activations in one layer and int12 weights in the other: fix24, where a row needs at most 19 bits."""
+    lengths = {"forward": 4}
+    narrow, wide = FixedFormat(1, 3), FixedFormat(1, 11)
+    layer = plan_tensors(FOUND, least_bits=4).layers[0]
+    gradients = {"weight_gradients": narrow, "activation_gradients": narrow, "accumulators": FixedFormat(0, 12)}
+    layers = (
+        replace(layer, lengths=lengths, weights=narrow, activations=wide, **gradients),
+        replace(layer, name="two", lengths=lengths, weights=wide, activations=narrow, **gradients),
+    )
+    plan = replace(plan_tensors(FOUND), layers=layers)
+    assert max(row.spec.acc.width for row in plan.rows) < 24
+    whole = plan.spec()
+    assert (str(whole.a), str(whole.b), str(whole.acc)) == ("int12", "int12", "int24")
+    longer = replace(plan, layers=tuple(replace(each, lengths={"forward": 4096}) for each in layers))
+    assert longer.spec().acc.width == max(row.spec.acc.width for row in longer.rows) > 24
+
+
 @pytest.mark.parametrize("tensor", TENSORS)
 def test_fewer_bits_make_steps_coarser_and_leave_ranges(tensor):
     plan = plan_tensors(FOUND, least_bits=4)
