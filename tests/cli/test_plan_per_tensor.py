@@ -95,7 +95,7 @@ def test_refused_options(statistics):
     assert refused("plan", "--length", 64, "--seed", 1) == (
         "seed 1 is given without per-tensor; accepted is it with --per-tensor"
     )
-    assert refused("plan", "--per-tensor", statistics, "--mismatch", 2) == "mismatch 2.0 is not above 0 and at most 1"
+    assert refused("plan", "--per-tensor", statistics, "--mismatch", 2) == "mismatch 2.0 is not from 2^-200 to 1"
 
 
 def test_networks_of_onnx_do_not_run_on_formats_of_tensors(tmp_path):
