@@ -168,9 +168,10 @@ class TensorPlan:
         specs = list(dict.fromkeys(row.spec for row in rows))
         if len(specs) == 1:
             return specs[0]
-        a, b = (_of_codes([getattr(spec, field) for spec in specs]) for field in ("a", "b"))
+        formats = {field: [getattr(spec, field) for spec in specs] for field in ("a", "b", "acc")}
+        a, b = _of_codes(formats["a"]), _of_codes(formats["b"])
         # The widest operands may come from different GEMMs, so no row's accumulator need hold their product.
-        acc = _of_codes([*(spec.acc for spec in specs), bounds.exact_format(a, b, 1)])
+        acc = _of_codes([*formats["acc"], bounds.exact_format(a, b, 1)])
         return MacSpec(a=a, b=b, acc=acc, rounding="rtz")
 
     def sums(self, layer: str | None = None) -> tuple[Sum, ...]:
