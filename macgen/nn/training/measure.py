@@ -210,7 +210,7 @@ def _outputs(model: Any, x: Any) -> Any:
         raise MacgenError(
             f"model does not take examples x of the shape {tuple(x.shape)} ({type(error).__name__}: "
             f"{shown(str(error))}); accepted are a model and examples that fit"
-        ) from None
+        ) from error
     check_type("model's output", z, torch.Tensor, "a torch.Tensor")
     if z.dim() != 2 or len(z) != len(x) or not z.is_floating_point():
         raise MacgenError(
