@@ -9,6 +9,7 @@ of them trains, and all are shown. The plan is kept: macgen build --plan takes i
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -105,6 +106,12 @@ def run(which: str, images: Images, plan: TensorPlan | None, seed: int, epochs: 
     return {**asdict(curve), "accuracy": curve.accuracies[-1], "loss": curve.losses[-1]}
 
 
+def kind_name(which: str, name: str, plan: TensorPlan | None) -> str:
+    """Return the name of a kind of runs, with a digest of its plan: on another plan it is another kind."""
+    digest = "" if plan is None else f" ({hashlib.sha256(plan.to_json().encode()).hexdigest()[:12]})"
+    return f"{which}, {name}{digest}"
+
+
 def compare(which: str, images: Images, epochs: int, record: Record, given: Any) -> None:
     """Plan, train on the plan and on narrower ones, print two tables and draw the losses."""
     plan = planned(which, images, epochs, given)
@@ -116,7 +123,8 @@ def compare(which: str, images: Images, epochs: int, record: Record, given: Any)
     for name, each in kinds:
         runs = [
             record.run(
-                run_name(images, epochs, f"{which}, {name}", seed), partial(run, which, images, each, seed, epochs)
+                run_name(images, epochs, kind_name(which, name, each), seed),
+                partial(run, which, images, each, seed, epochs),
             )
             for seed in seeds_of(given)
         ]

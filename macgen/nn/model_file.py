@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from macgen import nn
-from macgen.errors import MacgenError, is_real, shown, shown_path
-from macgen.width.tensor_statistics import Statistics
+from macgen.errors import MAX_COUNT, MacgenError, check_integer, shown, shown_path
+from macgen.width.tensor_statistics import Statistics, checked_magnitude
 
 _ACCEPTED = "accepted are FILE.py:FUNCTION, which takes nothing and returns a model of torch, and an ONNX file"
 
@@ -39,8 +39,8 @@ def measured(
     Raises:
         MacgenError: a file cannot be used, torch is missing, or an argument is refused.
     """
-    if not is_real(learning_rate) or not 0 < learning_rate < float("inf"):
-        raise MacgenError(f"learning-rate {shown(learning_rate)} is not a positive number")
+    learning_rate = checked_magnitude("learning-rate", learning_rate, zero=False)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
     measure = nn.measure  # says what is missing, if torch is
     import torch
 
@@ -51,7 +51,8 @@ def measured(
 
         made: Any = OnnxNetwork(model)
     else:
-        made = _function(model)()
+        function = _function(model)
+        made = _run(f"model {shown(model, 300)}", function)
     if not isinstance(made, torch.nn.Module):
         raise MacgenError(f"model {shown(model)} returns {shown(made)}; {_ACCEPTED}")
     return measure(
@@ -79,18 +80,23 @@ def _function(model: str) -> Callable[[], Any]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(file.absolute().parent))  # as when it is run as a program
+    loader = spec.loader
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise MacgenError(
-            f"model {shown_path(file)} cannot be run ({type(error).__name__}: {shown(str(error))}); {_ACCEPTED}"
-        ) from None
+        _run(f"model {shown_path(file)}", lambda: loader.exec_module(module))
     finally:
         sys.path.pop(0)
     found = getattr(module, name, None)
     if not callable(found):
         raise MacgenError(f"model {shown_path(file)} has no function {shown(name)}; {_ACCEPTED}")
     return found  # type: ignore[no-any-return]
+
+
+def _run(name: str, code: Callable[[], Any]) -> Any:
+    """Run what somebody else wrote."""
+    try:
+        return code()
+    except (Exception, SystemExit) as error:
+        raise MacgenError(f"{name} cannot be run ({type(error).__name__}: {shown(str(error))}); {_ACCEPTED}") from None
 
 
 def _examples(data: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -102,10 +108,15 @@ def _examples(data: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         raise MacgenError(f"data {shown_path(data)} lacks x or y; {accepted}") from None
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds
         raise MacgenError(f"data {shown_path(data)} cannot be read ({type(error).__name__}); {accepted}") from None
-    if x.dtype.kind != "f" or y.dtype.kind not in "iu" or y.ndim != 1 or len(x) != len(y) or not len(y):
+    if x.dtype.kind != "f" or y.dtype.kind not in "iu" or y.ndim != 1 or x.shape[:1] != y.shape or not len(y):
         raise MacgenError(
             f"data {shown_path(data)} has x of {x.dtype} {x.shape} and y of {y.dtype} {y.shape}; {accepted}"
         )
-    if not np.isfinite(x).all() or y.min() < 0:
-        raise MacgenError(f"data {shown_path(data)} has examples that are not finite or classes below 0; {accepted}")
-    return x.astype(np.float32), y.astype(np.int64)
+    with np.errstate(over="ignore"):
+        examples, classes = x.astype(np.float32), y.astype(np.int64)
+    if not np.isfinite(examples).all() or classes.min() < 0 or classes.max() != y.max():
+        raise MacgenError(
+            f"data {shown_path(data)} has examples that are not finite in float32, or classes below 0 or beyond int64; "
+            f"{accepted}"
+        )
+    return examples, classes

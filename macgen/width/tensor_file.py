@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from macgen.errors import MacgenError, check_path, shown, shown_path
+from macgen.errors import MAX_COUNT, MacgenError, check_integer, check_path, shown, shown_path
 from macgen.numerics import FixedFormat
-from macgen.width.tensor_statistics import SCHEMA, LayerStatistics, Statistics
+from macgen.width.tensor_statistics import SCHEMA, LayerStatistics, Statistics, checked_magnitude
 from macgen.width.tensors import TENSORS, PlannedTensors, TensorPlan
 
 _ACCEPTED = "accepted is what macgen plan --per-tensor writes"
@@ -42,26 +42,24 @@ def tensor_plan_of(values: Mapping[str, Any], name: str) -> TensorPlan:
                 raise MacgenError(f"{where}, {tensor}: {error}") from None
         counts = [_positive(sizes, field, where) for field in ("weights", "activations", "macs")]
         try:
-            layers.append(
-                PlannedTensors(
-                    name=_text(layer, "name", where),
-                    op=_text(layer, "op", where),
-                    sizes=(counts[0], counts[1], counts[2]),
-                    lengths=_object(layer, "lengths", where),  # type: ignore[arg-type]
-                    **made,
-                )
+            planned = PlannedTensors(
+                name=_text(layer, "name", where),
+                op=_text(layer, "op", where),
+                sizes=(counts[0], counts[1], counts[2]),
+                lengths=_object(layer, "lengths", where),  # type: ignore[arg-type]
+                **made,
             )
+            _check_derived(layer, planned.derived, where)
+            layers.append(planned)
         except MacgenError as error:
             raise error if str(error).startswith(where) else MacgenError(f"{where}: {error}") from None
     if not layers:
         raise MacgenError(f"{name} has no layers; {_ACCEPTED}")
-    rate = _member(values, "learning_rate", name)
-    if not isinstance(rate, (int, float)) or not 0 < rate < float("inf"):
-        raise MacgenError(f"{name}: learning_rate {shown(rate)} is not a positive number; {_ACCEPTED}")
+    rate = checked_magnitude(f"{name}: learning_rate", _member(values, "learning_rate", name), zero=False)
     batch = _positive(values, "batch", name)
-    return TensorPlan(
-        network=_text(values, "network", name), batch=batch, learning_rate=float(rate), layers=tuple(layers)
-    )
+    plan = TensorPlan(network=_text(values, "network", name), batch=batch, learning_rate=rate, layers=tuple(layers))
+    _check_derived(values, plan.derived, name)
+    return plan
 
 
 def load_statistics(path: Path | str) -> Statistics:
@@ -95,6 +93,15 @@ def _made(name: str, record: Any, given: Mapping[str, Any]) -> Any:
         return record(**given)
     except MacgenError as error:
         raise MacgenError(f"{name}: {error}") from None
+
+
+def _check_derived(given: Mapping[str, Any], derived: Mapping[str, Any], where: str) -> None:
+    """Refuse what a file says otherwise than it follows from the formats; it may leave it out."""
+    for field, value in derived.items():
+        if given.get(field, value) != value:
+            raise MacgenError(
+                f"{where}: {field} {shown(given[field])} contradicts the formats; accepted is {shown(value, 300)}"
+            )
 
 
 def _check_schema(values: Mapping[str, Any], name: str) -> None:
@@ -134,6 +141,4 @@ def _text(values: Any, key: str, where: str) -> str:
 
 def _positive(values: Any, key: str, where: str) -> int:
     value = _member(values, key, where)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise MacgenError(f"{where}: {key} {shown(value)} is not an integer from 1; {_ACCEPTED}")
-    return value
+    return check_integer(f"{where}: {key}", value, 1, MAX_COUNT, f"; {_ACCEPTED}")

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from macgen.errors import MacgenError, check_choice, check_integer, check_type, is_real, shown
+from macgen.errors import MAX_COUNT, MacgenError, check_choice, check_integer, check_type, is_real, shown
 from macgen.network.gemm import KINDS, Kind
 
 SCHEMA = 1
 """Of files of statistics and of plans of tensors."""
+
+MAX_EXPONENT = 200
+"""Magnitudes are 0 or from 2^-200 to 2^200: beyond what float32 has, and far from where products of them leave float64.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ class LayerStatistics:
         check_type("op", self.op, str, "a text")
         where = f"of layer {shown(self.name)}"
         for field in ("weights", "activations", "macs"):
-            self.__dict__[field] = check_integer(f"{field} {where}", getattr(self, field), 1)
+            self.__dict__[field] = check_integer(f"{field} {where}", getattr(self, field), 1, MAX_COUNT)
         object.__setattr__(self, "lengths", checked_lengths(self.lengths, where))
         for field, signed in (
             ("weight_gain", False),
@@ -68,11 +72,7 @@ class LayerStatistics:
             ("activation_gradient_largest", False),
             ("singular_value", False),
         ):
-            value = getattr(self, field)
-            if not is_real(value) or value - value != 0 or (value < 0 and not signed):
-                accepted = "a finite number" if signed else "a finite number from 0"
-                raise MacgenError(f"{field} {shown(value)} {where} is not {accepted}")
-            self.__dict__[field] = float(value)
+            self.__dict__[field] = checked_magnitude(field, getattr(self, field), where, signed=signed)
         for least, most in (
             ("activation_least", "activation_largest"),
             ("weight_gradient_least", "weight_gradient_largest"),
@@ -105,9 +105,8 @@ class Statistics:
 
     def __post_init__(self) -> None:
         check_type("network", self.network, str, "a text")
-        self.__dict__["batch"] = check_integer("batch", self.batch, 1)
-        if not is_real(self.learning_rate) or not 0 < self.learning_rate < float("inf"):
-            raise MacgenError(f"learning_rate {shown(self.learning_rate)} is not a positive number")
+        self.__dict__["batch"] = check_integer("batch", self.batch, 1, MAX_COUNT)
+        self.__dict__["learning_rate"] = checked_magnitude("learning_rate", self.learning_rate, zero=False)
         if not self.layers:
             raise MacgenError("layers are none; accepted is at least one")
         for layer in self.layers:
@@ -121,6 +120,34 @@ class Statistics:
         return json.dumps({"schema": SCHEMA, "statistics": "per-tensor", **asdict(self)}, indent=2) + "\n"
 
 
+def checked_magnitude(field: str, value: object, where: str = "", *, signed: bool = False, zero: bool = True) -> float:
+    """Return a number that is 0 or of a magnitude from 2^-200 to 2^200.
+
+    Parameters:
+        field: its name.
+        value: the number.
+        where: what it is of, for the sentence.
+        signed: whether it may be negative.
+        zero: whether it may be 0.
+
+    Raises:
+        MacgenError: it is none.
+    """
+    if is_real(value):
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except OverflowError:  # an integer beyond float64
+            number = float("inf")
+        if (zero and number == 0) or (
+            2.0**-MAX_EXPONENT <= abs(number) <= 2.0**MAX_EXPONENT and (signed or number > 0)
+        ):
+            return number
+    of, lowest = f" {where}" if where else "", "of a magnitude from" if signed else "from"
+    raise MacgenError(
+        f"{field} {shown(value)}{of} is not {'0 or ' if zero else ''}{lowest} 2^-{MAX_EXPONENT} to 2^{MAX_EXPONENT}"
+    )
+
+
 def checked_lengths(given: Any, where: str) -> dict[Kind, int]:
     """Return the products in a sum of each of a layer's GEMMs.
 
@@ -132,4 +159,4 @@ def checked_lengths(given: Any, where: str) -> dict[Kind, int]:
         check_choice(f"lengths {where}", kind, KINDS)
     if "forward" not in given:
         raise MacgenError(f"lengths {where} lack forward; accepted are those of the layer's GEMMs")
-    return {kind: check_integer(f"length {kind} {where}", given[kind], 1) for kind in KINDS if kind in given}
+    return {kind: check_integer(f"length {kind} {where}", given[kind], 1, MAX_COUNT) for kind in KINDS if kind in given}

@@ -18,7 +18,7 @@ from macgen.width import bounds
 from macgen.width.formulas import tensors as criteria
 from macgen.width.goal import Sum
 from macgen.width.planned_row import PlannedRow, rows_of
-from macgen.width.tensor_statistics import SCHEMA, LayerStatistics, Statistics, checked_lengths
+from macgen.width.tensor_statistics import MAX_EXPONENT, SCHEMA, LayerStatistics, Statistics, checked_lengths
 
 Tensor = Literal["weights", "activations", "weight_gradients", "activation_gradients", "accumulators"]
 TENSORS: tuple[Tensor, ...] = get_args(Tensor)
@@ -64,16 +64,17 @@ class PlannedTensors:
             if tensor != "activations" and not fmt.signed:
                 raise MacgenError(f"{tensor} {fmt} {where} is unsigned; accepted are signed formats")
         object.__setattr__(self, "lengths", checked_lengths(self.lengths, where))
-        if self.master.width > MAX_UPDATE_BITS:
+        master = self.master
+        if master.width > MAX_UPDATE_BITS:
             raise MacgenError(
-                f"master copy {where} needs {self.master} of {self.master.width} bits; accepted are up to "
-                f"{MAX_UPDATE_BITS}"
+                f"master copy {where} needs {master} of {master.width} bits; accepted are up to {MAX_UPDATE_BITS}"
             )
 
     @property
     def master(self) -> FixedFormat:
         """The weight with its accumulator: the format in which updates are added up."""
-        return FixedFormat(self.weights.int_bits, max(self.weights.frac_bits, self.accumulators.frac_bits))
+        finest = max(self.weights.frac_bits, self.accumulators.frac_bits)
+        return _format(self.weights.int_bits, finest, True, f"master copy of layer {shown(self.name)}")
 
     def spec(self, kind: Kind) -> MacSpec:
         """Return a GEMM's array: sums are exact, and weight gradients are rounded to nearest once, at the end.
@@ -88,6 +89,16 @@ class PlannedTensors:
         }[kind]
         acc = bounds.exact_format(a, b, self.lengths[kind])
         return MacSpec(a=a, b=b, acc=acc, out=out, rounding="rtz", outer_rounding="rne")
+
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What follows from the formats, as values that JSON has: the master copy, and each GEMM's array."""
+        gemms = {}
+        for kind in self.lengths:
+            spec = self.spec(kind)
+            formats = {name: str(getattr(spec, name)) for name in ("a", "b", "acc")}
+            gemms[kind] = {**formats, "out": None if spec.out is None else str(spec.out)}
+        return {"master": str(self.master), "gemms": gemms}
 
     @property
     def bits(self) -> criteria.LayerBits:
@@ -157,7 +168,10 @@ class TensorPlan:
         specs = list(dict.fromkeys(row.spec for row in rows))
         if len(specs) == 1:
             return specs[0]
-        a, b, acc = (_of_codes([getattr(spec, field) for spec in specs]) for field in ("a", "b", "acc"))
+        formats = {field: [getattr(spec, field) for spec in specs] for field in ("a", "b", "acc")}
+        a, b = _of_codes(formats["a"]), _of_codes(formats["b"])
+        # The widest operands may come from different GEMMs, so no row's accumulator need hold their product.
+        acc = _of_codes([*formats["acc"], bounds.exact_format(a, b, 1)])
         return MacSpec(a=a, b=b, acc=acc, rounding="rtz")
 
     def sums(self, layer: str | None = None) -> tuple[Sum, ...]:
@@ -197,20 +211,20 @@ class TensorPlan:
 
         return replace(self, layers=tuple(map(coarser, self.layers)))
 
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What follows from the layers, as values that JSON has: the costs."""
+        return {"costs": asdict(self.costs), "float_costs": asdict(self.float_costs)}
+
     def to_json(self) -> str:
         """Return the plan as JSON, which `macgen build --plan` and `macgen.nn.convert` read."""
         layers = []
         for layer in self.layers:
-            gemms = {}
-            for kind in layer.lengths:
-                spec = layer.spec(kind)
-                formats = {name: str(getattr(spec, name)) for name in ("a", "b", "acc")}
-                gemms[kind] = {**formats, "out": None if spec.out is None else str(spec.out)}
             sizes = dict(zip(("weights", "activations", "macs"), layer.sizes, strict=True))
             layers.append(
                 {"name": layer.name, "op": layer.op, "sizes": sizes, "lengths": dict(layer.lengths)}
                 | {"formats": {tensor: str(getattr(layer, tensor)) for tensor in TENSORS}}
-                | {"master": str(layer.master), "gemms": gemms}
+                | layer.derived
             )
         values = {
             "schema": SCHEMA,
@@ -219,8 +233,7 @@ class TensorPlan:
             "batch": self.batch,
             "learning_rate": self.learning_rate,
             "layers": layers,
-            "costs": asdict(self.costs),
-            "float_costs": asdict(self.float_costs),
+            **self.derived,
         }
         return json.dumps(values, indent=2) + "\n"
 
@@ -233,15 +246,15 @@ def plan_tensors(found: Statistics, *, mismatch: float = MISMATCH, least_bits: i
 
     Parameters:
         found: what was measured.
-        mismatch: limit of the bound on how often the quantised network answers otherwise, above 0, up to 1.
+        mismatch: limit of the bound on how often the quantised network answers otherwise, 2^-200 to 1.
         least_bits: of the tensor with the smallest noise gain; None: as the limit asks for.
 
     Raises:
         MacgenError: an argument is refused, or a tensor would need more bits than operands have.
     """
     check_type("statistics", found, Statistics, "a Statistics, such as macgen.nn.measure returns")
-    if not is_real(mismatch) or not 0 < mismatch <= 1:
-        raise MacgenError(f"mismatch {shown(mismatch)} is not above 0 and at most 1")
+    if not is_real(mismatch) or not 2.0**-MAX_EXPONENT <= mismatch <= 1:
+        raise MacgenError(f"mismatch {shown(mismatch)} is not from 2^-{MAX_EXPONENT} to 1")
     outlines = [(_weights(layer), _activations(layer)) for layer in found.layers]
     gains = [
         gain * 4.0 ** (span - 1)
@@ -258,7 +271,12 @@ def plan_tensors(found: Statistics, *, mismatch: float = MISMATCH, least_bits: i
         least_bits = check_integer("least_bits", least_bits, 1, MAX_OPERAND_WIDTH)
     bits = [least_bits + more for more in criteria.offsets(gains)]
     layers = [
-        _planned(layer, _fixed(bits[2 * number], *w), _fixed(bits[2 * number + 1], *a), found.learning_rate)
+        _planned(
+            layer,
+            _fixed(bits[2 * number], *w, f"weights of layer {shown(layer.name)}"),
+            _fixed(bits[2 * number + 1], *a, f"activations of layer {shown(layer.name)}"),
+            found.learning_rate,
+        )
         for number, (layer, (w, a)) in enumerate(zip(found.layers, outlines, strict=True))
     ]
     return TensorPlan(network=found.network, batch=found.batch, learning_rate=found.learning_rate, layers=tuple(layers))
@@ -292,7 +310,7 @@ def _planned(
             of_activations, criteria.bits_between(of_activations, fine), f"activation_gradients {where}"
         ),
         # Half a step of the weight is its range, so its highest bit is one below the weight's last.
-        accumulators=FixedFormat(-weights.frac_bits, weights.frac_bits + accumulated),
+        accumulators=_format(-weights.frac_bits, weights.frac_bits + accumulated, True, f"accumulators {where}"),
     )
 
 
@@ -307,16 +325,20 @@ def _activations(layer: LayerStatistics) -> tuple[int, bool]:
     return signed + criteria.ceil_log2(largest), signed
 
 
-def _fixed(bits: int, span: int, signed: bool) -> FixedFormat:
+def _fixed(bits: int, span: int, signed: bool, what: str) -> FixedFormat:
     """Return the format of so many bits whose values span a power of two."""
-    bits = max(bits, 1 + signed)
-    return FixedFormat(span, bits - span, signed)
+    return _format(span, max(bits, 1 + signed) - span, signed, what)
 
 
 def _signed(reach: int, bits: int, what: str) -> FixedFormat:
     """Return the format of so many bits from -2^reach to 2^reach."""
+    return _format(reach + 1, bits - reach - 1, True, what)
+
+
+def _format(int_bits: int, frac_bits: int, signed: bool, what: str) -> FixedFormat:
+    """Return a format; where there is none, the sentence names the tensor and its layer."""
     try:
-        return FixedFormat(reach + 1, bits - reach - 1)
+        return FixedFormat(int_bits, frac_bits, signed)
     except MacgenError as error:
         raise MacgenError(f"{what}: {error}") from None
 

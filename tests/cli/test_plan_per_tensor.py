@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from macgen import verbs
+from macgen.errors import MacgenError
 from macgen.width.plan_file import load_plan
 from macgen.width.tensors import plan_tensors
 from tests.cli.runner import invoke, refused
@@ -19,6 +21,18 @@ def network():
 
 def number():
     return 3
+
+def failing():
+    return 1 / 0
+
+def asking(size):
+    return torch.nn.Linear(16, size)
+
+def leaving():
+    raise SystemExit(3)
+
+def deep():
+    return torch.nn.Sequential(network(), torch.nn.Unflatten(1, (3, 1)))
 """
 
 
@@ -73,16 +87,32 @@ def test_plans_of_models(tmp_path):
         ("network.py:none", "has no function 'none'"),
         ("other.py:network", "is no file"),
         ("network.py", "names no function"),
+        ("network.py:failing", "cannot be run (ZeroDivisionError: 'division by zero'); accepted are"),
+        ("network.py:asking", "cannot be run (TypeError: "),
+        ("network.py:leaving", "cannot be run (SystemExit: '3'); accepted are"),
+        ("network.py:deep", "model has outputs (1, 3, 1) of torch.float32 for examples x (1, 4, 4); accepted are"),
     ):
         assert sentence in refused("plan", "--per-tensor", f"{tmp_path}/{name}", *options)
     (tmp_path / "broken.py").write_text("1 / 0\n")
     assert "cannot be run (ZeroDivisionError" in refused("plan", "--per-tensor", f"{tmp_path}/broken.py:f", *options)
-    np.savez(tmp_path / "data.npz", x=np.ones((3, 4)))
-    assert "lacks x or y" in refused("plan", "--per-tensor", f"{tmp_path}/network.py:network", *options)
-    np.savez(tmp_path / "data.npz", x=np.ones((3, 4)), y=np.ones(2, int))
-    assert "x of float64 (3, 4) and y of int64 (2,)" in refused(
-        "plan", "--per-tensor", f"{tmp_path}/network.py:network", *options
-    )
+    (tmp_path / "broken.py").write_text("import sys\nsys.exit()\n")
+    assert "cannot be run (SystemExit" in refused("plan", "--per-tensor", f"{tmp_path}/broken.py:f", *options)
+    good = ("plan", "--per-tensor", f"{tmp_path}/network.py:network", *options)
+    assert refused(*good, "--seed", -1) == "seed -1 is not an integer from 0 to 2^63 - 1"
+    with pytest.raises(MacgenError, match=f"seed {10**23} is not an integer from 0 to"):
+        verbs.plan_per_tensor(f"{tmp_path}/network.py:network", data=tmp_path / "data.npz", batch=8, seed=10**23)
+    assert refused(*good, "--learning-rate", "1e-300") == "learning-rate 1e-300 is not from 2^-200 to 2^200"
+    for arrays, sentence in (
+        ({"x": np.ones((3, 4))}, "lacks x or y"),
+        ({"x": np.ones((3, 4)), "y": np.ones(2, int)}, "x of float64 (3, 4) and y of int64 (2,)"),
+        ({"x": np.ones(()), "y": np.ones(2, int)}, "x of float64 () and y of int64 (2,)"),
+        ({"x": np.ones((8, 4, 4)), "y": np.full(8, 3)}, "y has the class 3; accepted are 0 to 2, of the model's 3"),
+        ({"x": np.ones((8, 5)), "y": np.ones(8, int)}, "model does not take examples x of the shape (1, 5) (RuntimeEr"),
+        ({"x": np.full((8, 4, 4), 1e300), "y": np.ones(8, int)}, "not finite in float32"),
+        ({"x": np.ones((8, 4, 4)), "y": np.full(8, 2**64 - 1, np.uint64)}, "beyond int64"),
+    ):
+        np.savez(tmp_path / "data.npz", **arrays)
+        assert sentence in refused(*good)
 
 
 def test_refused_options(statistics):
@@ -95,11 +125,10 @@ def test_refused_options(statistics):
     assert refused("plan", "--length", 64, "--seed", 1) == (
         "seed 1 is given without per-tensor; accepted is it with --per-tensor"
     )
-    assert refused("plan", "--per-tensor", statistics, "--mismatch", 2) == "mismatch 2.0 is not above 0 and at most 1"
+    assert refused("plan", "--per-tensor", statistics, "--mismatch", 2) == "mismatch 2.0 is not from 2^-200 to 1"
 
 
 def test_networks_of_onnx_do_not_run_on_formats_of_tensors(tmp_path):
-    from macgen.errors import MacgenError
     from macgen.nn.settings import make_settings
 
     with pytest.raises(MacgenError, match="plan has formats for each tensor"):

@@ -76,6 +76,19 @@ def test_experiments_run_and_go_on(name, tmp_path):
     assert all((tmp_path / f"{plot}.svg").is_file() for plot in plots)
 
 
+def test_kept_runs_on_plans_are_of_the_same_plan(common):
+    import per_tensor
+
+    from tests.width.test_tensors import FOUND
+
+    plan = per_tensor.plan_tensors(FOUND)
+    plans = (None, plan, per_tensor.plan_tensors(FOUND, mismatch=1e-4), plan.fewer("weights", 1))
+    assert len({per_tensor.kind_name("convolutional", "as planned", each) for each in plans}) == 4
+    assert per_tensor.kind_name("convolutional", "float32", None) == "convolutional, float32"
+    again = per_tensor.plan_tensors(FOUND)
+    assert per_tensor.kind_name("a", "b", again) == per_tensor.kind_name("a", "b", plan)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\0\0", b"\0\0\x08", b"\0\0\x08\x03\0\0", b"\0\0\x08\0", b"\0\0\x08\x01\0\0\0\x09half"]
 )

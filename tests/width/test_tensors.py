@@ -83,6 +83,24 @@ def test_one_array_for_gemms_of_different_formats_takes_their_codes():
     assert [each.length for each in plan.sums("one")] == [20, 5, 640]
 
 
+def test_one_array_holds_the_product_of_its_operands_which_come_from_different_layers():
+    """int12 activations in one layer and int12 weights in the other: fix24, where a row needs at most 19 bits."""
+    lengths = {"forward": 4}
+    narrow, wide = FixedFormat(1, 3), FixedFormat(1, 11)
+    layer = plan_tensors(FOUND, least_bits=4).layers[0]
+    gradients = {"weight_gradients": narrow, "activation_gradients": narrow, "accumulators": FixedFormat(0, 12)}
+    layers = (
+        replace(layer, lengths=lengths, weights=narrow, activations=wide, **gradients),
+        replace(layer, name="two", lengths=lengths, weights=wide, activations=narrow, **gradients),
+    )
+    plan = replace(plan_tensors(FOUND), layers=layers)
+    assert max(row.spec.acc.width for row in plan.rows) < 24
+    whole = plan.spec()
+    assert (str(whole.a), str(whole.b), str(whole.acc)) == ("int12", "int12", "int24")
+    longer = replace(plan, layers=tuple(replace(each, lengths={"forward": 4096}) for each in layers))
+    assert longer.spec().acc.width == max(row.spec.acc.width for row in longer.rows) > 24
+
+
 @pytest.mark.parametrize("tensor", TENSORS)
 def test_fewer_bits_make_steps_coarser_and_leave_ranges(tensor):
     plan = plan_tensors(FOUND, least_bits=4)
@@ -142,13 +160,17 @@ def broken(change):
         (lambda v: v.update(schema=9), "plan has schema 9; accepted is 1"),
         (lambda v: v.update(layers=[]), "plan has no layers; accepted"),
         (lambda v: v.update(layers=3), "plan: layers 3 is not a list; accepted"),
-        (lambda v: v.update(batch=0), "plan: batch 0 is not an integer from 1; accepted"),
-        (lambda v: v.update(learning_rate=None), "plan: learning_rate None is not a positive number; accepted"),
+        (lambda v: v.update(batch=0), "plan: batch 0 is not an integer from 1 to 2^63 - 1; accepted"),
+        (lambda v: v.update(learning_rate=None), "plan: learning_rate None is not from 2^-200 to 2^200"),
+        (lambda v: v.update(learning_rate=True), "plan: learning_rate True is not from 2^-200 to 2^200"),
+        (lambda v: v.update(learning_rate=10**400), "plan: learning_rate 10000"),
+        (lambda v: v.update(batch=10**400), "plan: batch 10000"),
+        (lambda v: v["layers"][1]["lengths"].update(forward=10**400), "plan, layer 2: length forward of layer 'two'"),
         (lambda v: v["layers"][0].pop("lengths"), "plan, layer 1 lacks 'lengths'; accepted"),
         (lambda v: v["layers"].__setitem__(1, 7), "plan, layer 2 7 is not an object; accepted"),
         (lambda v: v["layers"][0]["lengths"].pop("forward"), "plan, layer 1: lengths of layer 'one' lack forward; "),
         (lambda v: v["layers"][0]["lengths"].update(sideways=3), "plan, layer 1: lengths of layer 'one' 'sideways'"),
-        (lambda v: v["layers"][0]["sizes"].update(macs=True), "plan, layer 1: macs True is not an integer from 1; "),
+        (lambda v: v["layers"][0]["sizes"].update(macs=True), "plan, layer 1: macs True is not an integer from 1 to "),
         (lambda v: v["layers"][0]["formats"].update(weights="e5m2"), "plan, layer 1, weights: format 'e5m2'"),
         (lambda v: v["layers"][0]["formats"].update(weights=8), "plan, layer 1, weights: format 8"),
         (
@@ -157,12 +179,36 @@ def broken(change):
         ),
         (lambda v: v["layers"][0]["formats"].update(weights="fix1.40"), "plan, layer 1: weights of layer 'one' need"),
         (lambda v: v["layers"][0]["formats"].update(accumulators="fix0.60"), "plan, layer 1: master copy of layer"),
+        (
+            lambda v: v["layers"][0]["formats"].update(weights="fix20.-10", accumulators="fix10.240"),
+            "plan, layer 1: master copy of layer 'one': format fix20.240 has 260 bits",
+        ),
+        (
+            lambda v: v["layers"][1].update(master="fix1.21"),
+            "plan, layer 2: master 'fix1.21' contradicts the formats; accepted is 'fix1.22'",
+        ),
+        (
+            lambda v: v["layers"][0]["gemms"]["forward"].update(acc="fix7.7"),
+            "plan, layer 1: gemms {'forward': {'a': 'ufix1.3', 'b': 'fix1.5', 'acc': 'fix7.7'",
+        ),
+        (lambda v: v["layers"][0].update(gemms=None), "plan, layer 1: gemms None contradicts the formats; "),
+        (lambda v: v["costs"].update(weights=1), "plan: costs {'weights': 1, "),
+        (lambda v: v.update(float_costs=0), "plan: float_costs 0 contradicts the formats; accepted is {'weights'"),
     ],
 )
 def test_broken_plans_are_refused(change, sentence):
     with pytest.raises(MacgenError) as refused:
         parse_plan(broken(change), "plan")
     assert str(refused.value).startswith(sentence)
+
+
+def test_plans_may_leave_out_what_follows_from_the_formats():
+    plan = plan_tensors(FOUND, least_bits=4)
+    values = json.loads(plan.to_json())
+    for holder, field in ((values, "costs"), (values, "float_costs"), (values["layers"][0], "master")):
+        del holder[field]
+    del values["layers"][1]["gemms"]
+    assert parse_plan(json.dumps(values), "plan") == plan
 
 
 @pytest.mark.parametrize(
@@ -190,8 +236,18 @@ def test_missing_statistics_are_refused(tmp_path):
     ("changes", "sentence"),
     [
         ({"weights": 0}, "weights of layer 'one' 0"),
-        ({"weight_gain": float("nan")}, "weight_gain nan of layer 'one' is not a finite number from 0"),
-        ({"weight_gain": -1.0}, "weight_gain -1.0 of layer 'one' is not a finite number from 0"),
+        ({"weight_gain": float("nan")}, "weight_gain nan of layer 'one' is not 0 or from 2^-200 to 2^200"),
+        ({"weight_gain": -1.0}, "weight_gain -1.0 of layer 'one' is not 0 or from 2^-200 to 2^200"),
+        ({"weight_gain": 10**400}, "weight_gain 1000"),
+        ({"weight_gain": 1e308}, "weight_gain 1e+308 of layer 'one' is not 0 or from 2^-200 to 2^200"),
+        ({"weight_gradient_largest": 1e308}, "weight_gradient_largest 1e+308 of layer 'one' is not 0 or from"),
+        ({"singular_value": 1e-320}, "singular_value 1e-320 of layer 'one' is not 0 or from"),
+        ({"singular_value": True}, "singular_value True of layer 'one' is not 0 or from"),
+        (
+            {"activation_least": -1e100},
+            "activation_least -1e+100 of layer 'one' is not 0 or of a magnitude from 2^-200 to 2^200",
+        ),
+        ({"macs": 10**400}, "macs of layer 'one' 1000"),
         ({"activation_least": 5.0}, "activation_least 5 of layer 'one' is above activation_largest 2; "),
         ({"lengths": {}}, "lengths of layer 'one' lack forward"),
         ({"lengths": 3}, "lengths of layer 'one' 3"),
@@ -206,7 +262,11 @@ def test_refused_statistics(changes, sentence):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"learning_rate": 0}, "learning_rate 0 is not a positive number"),
+        ({"learning_rate": 0}, "learning_rate 0 is not from 2^-200 to 2^200"),
+        ({"learning_rate": True}, "learning_rate True is not from 2^-200 to 2^200"),
+        ({"learning_rate": 10**400}, "learning_rate 1000"),
+        ({"learning_rate": 1e-300}, "learning_rate 1e-300 is not from"),
+        ({"batch": 10**400}, "batch 1000"),
         ({"layers": ()}, "layers are none"),
         ({"layers": (LAYER, LAYER)}, "layer 'one' is there twice"),
         ({"batch": 0}, "batch 0"),
@@ -221,7 +281,13 @@ def test_refused_statistics_of_networks(changes, sentence):
 @pytest.mark.parametrize(
     ("options", "changes", "sentence"),
     [
-        ({"mismatch": 0}, {}, "mismatch 0 is not above 0 and at most 1"),
+        ({"mismatch": 0}, {}, "mismatch 0 is not from 2^-200 to 1"),
+        ({"mismatch": 1e-300}, {}, "mismatch 1e-300 is not from 2^-200 to 1"),
+        ({"mismatch": 10**400}, {}, "mismatch 1000"),
+        ({}, {"weight_largest": 2.0**-190}, "activations of layer 'one' need"),
+        ({}, {"weight_largest": 2.0**190, "weight_gain": 2.0**200}, "weights of layer 'one'"),
+        ({}, {"activation_largest": 2.0**-199, "activation_gain": 2.0**-100}, "weights of layer 'one'"),
+        ({}, {"singular_value": 2.0**199}, "activation_gradients of layer 'one' need"),
         ({"mismatch": "x"}, {}, "mismatch 'x'"),
         ({"least_bits": 40}, {}, "least_bits 40"),
         ({}, {"weight_gain": 0.0, "activation_gain": 0.0}, "statistics have no noise gain above 0"),
@@ -235,6 +301,35 @@ def test_refused_plans(options, changes, sentence):
     with pytest.raises(MacgenError) as refused:
         plan_tensors(replace(FOUND, layers=(replace(LAYER, **changes),)), **options)
     assert str(refused.value).startswith(sentence)
+
+
+def test_every_tensor_has_a_format_or_is_named_at_the_ends_of_what_statistics_may_have():
+    """No other exception, and no sentence that leaves out where: each field at both ends, in one layer of two."""
+    small, large = 2.0**-200, 2.0**200
+    cases = [
+        {"weight_gain": small, "activation_gain": large},
+        {"weight_gain": large, "activation_gain": small},
+        {"weight_largest": small},
+        {"weight_largest": large},
+        {"activation_least": -large},
+        {"activation_largest": small},
+        {"activation_largest": large, "activation_gain": large},
+        {"weight_gradient_least": small},
+        {"weight_gradient_least": small, "weight_gradient_largest": small},
+        {"weight_gradient_largest": large},
+        {"weight_gradient_least": large, "weight_gradient_largest": large},
+        {"activation_gradient_largest": small},
+        {"activation_gradient_largest": large},
+        {"singular_value": small},
+        {"singular_value": large},
+    ]
+    for rate, mismatch in ((0.001, 1 / 400), (small, 1.0), (large, small)):
+        for changes in cases:
+            found = replace(FOUND, learning_rate=rate, layers=(replace(LAYER, **changes), replace(LAYER, name="two")))
+            try:
+                assert plan_tensors(found, mismatch=mismatch).rows
+            except MacgenError as error:
+                assert "of layer '" in str(error)
 
 
 def test_unknown_kinds_of_tensors_are_refused():

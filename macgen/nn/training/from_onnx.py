@@ -34,11 +34,28 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 _LAST = ("Softmax", "LogSoftmax")
 """Left out at the end: the cross entropy has them."""
 
-_POOLS = {"MaxPool": (functional.max_pool1d, functional.max_pool2d)}
-_POOLS["AveragePool"] = (functional.avg_pool1d, functional.avg_pool2d)
+_POOLS = {
+    "MaxPool": (functional.max_pool1d, functional.max_pool2d),
+    "AveragePool": (functional.avg_pool1d, functional.avg_pool2d),
+}
 
-ACCEPTED = (*_ELEMENTWISE, *_LAST, *_POOLS, "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "Flatten")
-ACCEPTED = (*ACCEPTED, "Gemm", "GlobalAveragePool", "LeakyRelu", "MatMul", "Reshape", "Transpose")
+ACCEPTED = (
+    *_ELEMENTWISE,
+    *_LAST,
+    *_POOLS,
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "Reshape",
+    "Transpose",
+)
 """Operations that are known."""
 
 

@@ -1,7 +1,7 @@
 """Scales of operands from the tensors before: an exponent shared by a tensor, managed between iterations.
 
 After Flexpoint (Koester et al., NeurIPS 2017, arXiv 1711.02213): hardware need not look at a tensor before it rounds
-it.
+it. The constant gamma that the paper adds to what it expects is left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LENGTH = 16
 """Tensors that are remembered."""
 
 MARGIN, DEVIATIONS = 2.0, 3.0
-"""The next tensor is expected to reach at most MARGIN (largest + DEVIATIONS deviations) of those remembered."""
+"""The next tensor is expected to reach at most MARGIN (largest + DEVIATIONS deviations) of the maxima remembered."""
 
 
 class History:
@@ -32,7 +32,8 @@ class History:
         """Return the scale of the next tensor, a power of two, and remember the tensor.
 
         The first tensor is looked at. From then on the scale follows from those before alone. Where a tensor goes
-        beyond its format, the others are forgotten, and the next one gets twice the room.
+        beyond its format, the others are forgotten, and it counts with twice what its format held. With MARGIN the
+        scale of the next tensor is a quarter of this one's, so it gets four times the room.
 
         Parameters:
             largest: magnitude in the tensor.

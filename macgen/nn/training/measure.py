@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from macgen.errors import MacgenError, check_integer, check_type, shown
+from macgen.errors import MAX_COUNT, MacgenError, check_integer, check_type, shown
 from macgen.network.gemm import Kind
 from macgen.nn.training.convert import supported
 from macgen.width.tensor_statistics import LayerStatistics, Statistics
@@ -123,22 +123,23 @@ def measure(
         progress: is called with what is being done.
 
     Raises:
-        MacgenError: the model has layers that are not supported or are used twice, data do not fit, or the training
-            ends in a loss that is infinite or NaN.
+        MacgenError: the model has layers that are not supported or are used twice, does not take the examples or has
+            not an output for each class, or the training ends in a loss that is infinite or NaN.
     """
     check_type("model", model, torch.nn.Module, "a torch.nn.Module")
     for name, value in (("x", x), ("y", y)):
         check_type(name, value, torch.Tensor, "a torch.Tensor")
-    if not x.is_floating_point() or y.is_floating_point() or y.dim() != 1 or len(x) != len(y):
+    if not x.is_floating_point() or y.is_floating_point() or y.dim() != 1 or x.shape[:1] != y.shape or not len(y):
         raise MacgenError(
             f"x is {tuple(x.shape)} of {x.dtype} and y {tuple(y.shape)} of {y.dtype}; accepted are floating-point "
             f"examples (N, ...) and integer classes (N,)"
         )
     epochs, batch = check_integer("epochs", epochs, 1), check_integer("batch", batch, 1, len(x))
     samples, examples = check_integer("samples", samples, 1), check_integer("examples", examples, 1)
-    seed = check_integer("seed", seed, 0)
+    seed = check_integer("seed", seed, 0, MAX_COUNT)
     model = copy.deepcopy(model)
     watched = [_Watched(name, layer, copy.deepcopy(layer)) for name, layer in supported(model, leave)]
+    _check_classes(model, x, y)
     rate = _train(model, x, y, watched, make, schedule, epochs, batch, seed, samples, progress)
     progress("noise gains")
     gains = noise_gains(model, x[:examples], [each.layer for each in watched])
@@ -173,13 +174,14 @@ def _train(
             for each in watched:
                 each.calls = 0
             optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(x[rows]), y[rows])
+            loss = torch.nn.functional.cross_entropy(_outputs(model, x[rows]), y[rows])
             if not torch.isfinite(loss):
                 raise MacgenError(
                     f"loss of the training in float32 is {float(loss.detach())} in step {step}; accepted is a learning "
                     f"rate at which it stays finite"
                 )
-            loss.backward()
+            if loss.requires_grad:  # where it does not, no layer gets a gradient, which `note` says
+                loss.backward()
             step += 1
             for each in watched:
                 each.note()
@@ -192,6 +194,40 @@ def _train(
     for handle in handles:
         handle.remove()
     return float(rate)
+
+
+def _outputs(model: Any, x: Any) -> Any:
+    """Return the outputs of a model, which somebody else wrote: (N, classes).
+
+    Raises:
+        MacgenError: it does not take the examples, or the outputs are something else.
+    """
+    try:
+        z = model(x)
+    except MacgenError:  # of what watches the layers
+        raise
+    except Exception as error:
+        raise MacgenError(
+            f"model does not take examples x of the shape {tuple(x.shape)} ({type(error).__name__}: "
+            f"{shown(str(error))}); accepted are a model and examples that fit"
+        ) from error
+    check_type("model's output", z, torch.Tensor, "a torch.Tensor")
+    if z.dim() != 2 or len(z) != len(x) or not z.is_floating_point():
+        raise MacgenError(
+            f"model has outputs {tuple(z.shape)} of {z.dtype} for examples x {tuple(x.shape)}; accepted are "
+            f"floating-point outputs (N, classes)"
+        )
+    return z
+
+
+def _check_classes(model: Any, x: Any, y: Any) -> None:
+    """Refuse, before the training, a model that does not classify the examples into their classes."""
+    model.eval()
+    with torch.no_grad():
+        classes = _outputs(model, x[:1]).shape[1]
+    if int(y.min()) < 0 or int(y.max()) >= classes:
+        wrong = int(y.min()) if int(y.min()) < 0 else int(y.max())
+        raise MacgenError(f"y has the class {wrong}; accepted are 0 to {classes - 1}, of the model's {classes} outputs")
 
 
 def _hooks(each: _Watched) -> tuple[Any, Any]:
@@ -244,11 +280,7 @@ def noise_gains(model: Any, x: Any, layers: list[Any]) -> list[tuple[float, floa
     sums = torch.zeros(2 * len(layers), dtype=torch.float64)
     try:
         for example in x:
-            z = model(example.unsqueeze(0).clone().requires_grad_(True))
-            if z.dim() != 2 or len(z) != 1:
-                raise MacgenError(
-                    f"model has outputs of the shape {tuple(z.shape)} for one example; accepted are (1, classes)"
-                )
+            z = _outputs(model, example.unsqueeze(0).clone().requires_grad_(True))
             tensors = [tensor for layer in layers for tensor in (layer.weight, seen[id(layer)])]
             margins = z[0] - z[0].max()
             for margin in margins:

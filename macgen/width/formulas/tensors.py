@@ -18,13 +18,15 @@ FLOAT_STORED, FLOAT_MULTIPLIED = 32, 23
 
 
 def ceil_log2(x: float) -> int:
-    """Return the exponent of the smallest power of two that is no smaller than a positive number."""
+    """Return the exponent of the smallest power of two that is no smaller than a positive, finite number."""
+    assert 0 < x < math.inf  # frexp gives these the exponent 0
     fraction, exponent = math.frexp(x)
     return exponent - (fraction == 0.5)
 
 
 def floor_log2(x: float) -> int:
-    """Return the exponent of the largest power of two that is no larger than a positive number."""
+    """Return the exponent of the largest power of two that is no larger than a positive, finite number."""
+    assert 0 < x < math.inf
     return math.frexp(x)[1] - 1
 
 

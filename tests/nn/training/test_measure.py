@@ -195,6 +195,15 @@ def test_masters_of_unknown_parameters_are_refused():
         ({"model": 3}, "model 3"),
         ({"x": [1]}, r"x \[1\]"),
         ({"y": torch.zeros(96)}, r"y \(96,\) of torch.float32"),
+        ({"x": torch.tensor(1.0)}, r"x is \(\) of torch.float32"),
+        ({"x": torch.rand(96, 5)}, r"model does not take examples x of the shape \(1, 5\) \(RuntimeError"),
+        ({"y": torch.full((96,), 3)}, "y has the class 3; accepted are 0 to 2, of the model's 3 outputs"),
+        ({"y": torch.full((96,), -1)}, "y has the class -1; accepted are 0 to 2"),
+        ({"seed": 10**23}, "seed 1"),
+        (
+            {"model": torch.nn.Sequential(torch.nn.Conv2d(1, 3, 8), torch.nn.Flatten(2))},
+            r"model has outputs \(1, 3, 1\) of torch.float32 for examples x \(1, 1, 8, 8\); accepted are",
+        ),
         ({"epochs": 0}, "epochs 0"),
         ({"batch": 97}, "batch 97"),
         ({"leave": ["none"]}, "leave has 'none'"),
@@ -207,6 +216,19 @@ def test_refused_measurements(changes, sentence):
     given = {"model": network(), "x": x, "y": y, "make": sgd, "epochs": 2, "batch": 32, **changes}
     with pytest.raises(MacgenError, match=sentence):
         nn.measure(given.pop("model"), given.pop("x"), given.pop("y"), **given)
+
+
+def test_models_that_detach_their_outputs_are_refused():
+    class Detached(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(64, 3)
+
+        def forward(self, x):
+            return self.layer(x.flatten(1)).detach()
+
+    with pytest.raises(MacgenError, match="layer 'layer' gets no gradient"):
+        nn.measure(Detached(), *examples(), make=sgd, epochs=1, batch=32)
 
 
 def test_layers_that_are_used_twice_are_refused():

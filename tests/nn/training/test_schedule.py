@@ -212,6 +212,14 @@ def test_tensors_beyond_their_format_make_room():
     assert history.scale(0.0, 100.0) == 8.0  # 100 / 12.5
 
 
+def test_the_tensor_after_a_saturation_gets_four_times_the_room():
+    history = History()
+    history.load_state({"maxima": [1.9], "exponents": []})
+    assert history.scale(10.0, 127.0) == 32.0  # expected: 3.8, and 127 / 3.8 = 33; 320 saturates at 127
+    assert history.scale(10.0, 127.0) == 8.0  # twice what fitted, 7.94, and 127 / 15.9 is 8: 80 fits
+    assert history.maxima[-1] == 10.0
+
+
 def test_zeros_need_no_scale():
     assert History().scale(0.0, 127.0) == 1.0
 
