@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
+from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
 from macgen.numerics import (
     Format,
     LaneSum,
@@ -112,7 +112,7 @@ class MacSpec(SpecFacts):
         reset: Reset | str = "sync",
         reset_active: ResetActive | str | None = None,
         clock_enable: bool = False,
-        modes: Iterable[Mode | str] = (),
+        modes: Sequence[Mode | str] = (),
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -181,18 +181,9 @@ class MacSpec(SpecFacts):
     def mode(self, which: int | str) -> Self:
         """Return the spec that the array is in one of its modes: an ordinary spec, without modes.
 
-        Parameters:
-            which: the mode's number, or its name; 0 is `full`, the spec itself.
-
-        Raises:
-            MacgenError: there is no such mode.
+        Parameters and errors: see `mode_number`.
         """
-        names = self.mode_names
-        if isinstance(which, str):
-            check_choice("mode", which, names)
-            number = names.index(which)
-        else:
-            number = check_integer("mode", which, 0, len(names) - 1)
+        number = self.mode_number(which)
         return self._derived(self.modes[number - 1]) if number else self.replace(modes=())
 
     def replace(self, **changes: Any) -> Self:
@@ -255,7 +246,11 @@ class MacSpec(SpecFacts):
             check_choices_of_modes(
                 mode,
                 wide=wide,
-                drops=self.rounding == "drop" or self.fold_rounding == "drop",
+                overflow=self.overflow,
+                drops=[
+                    *(["product", "acc"] if self.rounding == "drop" else []),
+                    *(["outer", "out"] if self.fold_rounding == "drop" else []),
+                ],
                 rounds_lanes=self.rounds_lanes,
                 folds_overlap=folds and self.fold == "overlap",
             )

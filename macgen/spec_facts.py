@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from macgen.errors import check_integer, check_type
+from macgen.errors import check_choice, check_integer, check_type
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum, LaneSumKind, Overflow, Rounding
 from macgen.spec_accumulator import knows_overflow, largest_addend
 from macgen.spec_fields import Fold, Interface, RandomPlace, Reset, ResetActive, Scale, ScalePlace
@@ -155,6 +155,21 @@ class SpecFacts:
     def mode_names(self) -> tuple[str, ...]:
         """The modes' names, in the order of their numbers; `full` is the spec itself."""
         return (FULL, *(mode.name for mode in self.modes))
+
+    def mode_number(self, which: int | str) -> int:
+        """Return the number of a mode.
+
+        Parameters:
+            which: its number, or its name; 0 is `full`, the spec itself.
+
+        Raises:
+            MacgenError: there is no such mode.
+        """
+        names = self.mode_names
+        if isinstance(which, str):
+            check_choice("mode", which, names)
+            return names.index(which)
+        return check_integer("mode", which, 0, len(names) - 1)
 
     @property
     def rounds_by_mode(self) -> bool:

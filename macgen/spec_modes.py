@@ -1,13 +1,14 @@
 """The modes of a MacSpec: narrower formats between which an array changes while it runs (docs/arithmetic.md 10)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from macgen.errors import MacgenError, check_type, shown
-from macgen.numerics import FixedFormat, FloatFormat, Format, as_format
+from macgen.numerics import FixedFormat, FloatFormat, Format, Overflow, as_format
 from macgen.numerics.embedding import obstacle
+from macgen.spec_accumulator import knows_overflow
 
 FULL = "full"
 """The name of the first mode, which is the spec itself."""
@@ -27,7 +28,7 @@ class Mode:
     """A mode but `full`; its text is `NAME:FIELD=FORMAT,...`.
 
     Attributes:
-        name: lower-case letters, digits, `-` and `_`.
+        name: a lower-case letter, then up to 31 such letters, digits, `-` and `_`.
         formats: fields of the spec and the formats that they have in this mode, in the order of `MODE_FIELDS`.
     """
 
@@ -36,20 +37,24 @@ class Mode:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Return the mode that a text describes.
+        """Return the mode that a text describes; one that was made otherwise is held against its text.
 
         Raises:
             MacgenError: it describes none.
         """
         if isinstance(text, cls):
-            return text
+            try:
+                text = str(text)
+            except (TypeError, ValueError):
+                raise MacgenError(f"modes have a Mode of no formats; accepted is a text {_ACCEPTED}") from None
         check_type("modes", text, str, f"a text {_ACCEPTED}")
         assert isinstance(text, str)
         name, colon, rest = text.partition(":")
-        if not _NAME.fullmatch(name) or not colon:
+        if not colon:
+            raise MacgenError(f"modes {shown(text)} has no colon behind its name; accepted is a text {_ACCEPTED}")
+        if not _NAME.fullmatch(name):
             raise MacgenError(
-                f"modes {shown(text)} has no name of lower-case letters, digits, - and _; accepted is a text "
-                f"{_ACCEPTED}"
+                f"modes has the name {shown(name)}; accepted are a lower-case letter and up to 31 more, digits, - and _"
             )
         found: dict[str, Format] = {}
         for item in rest.split(","):
@@ -73,13 +78,9 @@ def parse_modes(modes: object) -> tuple[Mode, ...]:
     Raises:
         MacgenError: one is refused, there are too many, or two have one name.
     """
-    try:
-        listed = None if isinstance(modes, str | bytes | Mapping) else iter(modes)  # type: ignore[call-overload]
-    except TypeError:
-        listed = None
-    if listed is None:
+    if not isinstance(modes, Sequence) or isinstance(modes, str | bytes):  # the order decides the modes' numbers
         raise MacgenError(f"modes {shown(modes)} is no list; accepted is a list of texts {_ACCEPTED}")
-    found = tuple(Mode.parse(mode) for mode in listed)
+    found = tuple(Mode.parse(mode) for mode in modes)
     if len(found) >= MAX_MODES:
         raise MacgenError(f"modes are {len(found)}; accepted are up to {MAX_MODES - 1} beside {FULL}")
     names = [FULL, *(mode.name for mode in found)]
@@ -114,14 +115,21 @@ def check_embedding(mode: Mode, wide: Mapping[str, Format | None]) -> None:
 
 
 def check_choices_of_modes(
-    mode: Mode, *, wide: Mapping[str, Format | None], drops: bool, rounds_lanes: bool, folds_overlap: bool
+    mode: Mode,
+    *,
+    wide: Mapping[str, Format | None],
+    overflow: Overflow,
+    drops: Collection[str],
+    rounds_lanes: bool,
+    folds_overlap: bool,
 ) -> None:
     """Refuse what does not go with a mode's narrower formats.
 
     Parameters:
         mode: the mode.
         wide: see `check_embedding`.
-        drops: whether the rounding of sums is `drop`.
+        overflow: the spec's; a format that does not know it saturates.
+        drops: fields whose formats are rounded to by `drop`.
         rounds_lanes: whether several products are rounded before the accumulator.
         folds_overlap: whether chunks are folded in the accumulator's adder, with `fold = overlap`.
 
@@ -129,9 +137,15 @@ def check_choices_of_modes(
         MacgenError: there is such a thing.
     """
     for field, fmt in mode.formats:
-        if field in ("a", "b") or fmt == wide[field]:
+        container = wide[field]
+        if field in ("a", "b") or container is None or fmt == container:
             continue
-        if drops and isinstance(fmt, FloatFormat):
+        if knows_overflow(fmt, overflow) != knows_overflow(container, overflow):
+            raise MacgenError(
+                f"mode {mode.name} has {field} {fmt}, where overflow {overflow!r} is not what it is in {container}; "
+                f"accepted are formats with the same choices of overflow"
+            )
+        if field in drops and isinstance(fmt, FloatFormat):
             raise MacgenError(
                 f"rounding 'drop' does not go with mode {mode.name}, whose {field} {fmt} is a narrower float; accepted "
                 f"are fixed-point formats, or another rounding"

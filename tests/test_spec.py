@@ -6,7 +6,7 @@ import pickle
 import pydoc
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -784,7 +784,7 @@ def test_the_signature_says_what_is_taken_and_the_annotations_what_is_kept():
     parameters = inspect.signature(MacSpec).parameters
     kept = typing.get_type_hints(MacSpec)
     assert list(parameters) == list(kept) == [field.name for field in dataclasses.fields(MacSpec)]
-    assert parameters["modes"].annotation == Iterable[Mode | str]
+    assert parameters["modes"].annotation == Sequence[Mode | str]
     assert kept["modes"] == tuple[Mode, ...]
     for name, parameter in parameters.items():
         if name == "modes":

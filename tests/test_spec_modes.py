@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from macgen import MacSpec, parse_format
@@ -65,8 +66,12 @@ EMBEDS = "accepted are formats whose numbers are all numbers of"
         (["low:rows=3"], "mode low has 'rows=3'; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out"),
         (["low:"], "mode low has ''; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out"),
         (["low:acc=e6m3,acc=e6m4"], "mode low has acc twice; accepted is each field once"),
-        (["Low:acc=e6m3"], "modes 'Low:acc=e6m3' has no name of lower-case letters, digits, - and _; accepted is a "
-                           "text such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4"),
+        (["Low:acc=e6m3"], "modes has the name 'Low'; accepted are a lower-case letter and up to 31 more, digits, - "
+                           "and _"),
+        (["8bit:acc=e6m3"], "modes has the name '8bit'; accepted are a lower-case letter and up to 31 more, digits, - "
+                            "and _"),
+        (["low"], "modes 'low' has no colon behind its name; accepted is a text such as low:acc=e6m3 or "
+                  "p8:a=fix4.4,b=fix4.4"),
         ("low:acc=e6m3", "modes 'low:acc=e6m3' is no list; accepted is a list of texts such as low:acc=e6m3 or "
                          "p8:a=fix4.4,b=fix4.4"),
         (None, "modes None is no list; accepted is a list of texts such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4"),
@@ -108,6 +113,40 @@ def test_a_mode_passes_the_checks_of_its_own_spec():
     with pytest.raises(MacgenError, match=r"^mode m lacks an out other than the outer accumulator's, unlike the spec"):
         MacSpec(**outer, out="e6m3", modes=["m:acc=e6m3"])
     assert MacSpec(**outer, outer="e6m5", modes=["m:acc=e6m3,outer=e6m3"]).mode(1).outer == parse_format("e6m3")
+
+
+@pytest.mark.parametrize(
+    ("fields", "mode"),
+    [
+        ({"chunk": 2, "outer": "fix8.4"}, "p:outer=fix6.4narrow"),
+        ({"out": "fix8.4narrow"}, "p:out=fix4.4"),
+        ({"product": "fix4.2"}, "p:product=fix3.2narrow"),
+    ],
+)
+def test_narrow_ranges_saturate_in_all_modes_or_in_none(fields, mode):
+    """`wrap` is unknown to them, and which of both happens is no matter of the mode."""
+    field = mode[2:].partition("=")[0]
+    with pytest.raises(MacgenError, match=f"^mode p has {field} .*, where overflow 'wrap' is not .*accepted"):
+        MacSpec(a="fix3.2", b="fix3.2", acc="fix10.4", overflow="wrap", modes=[mode], **fields)
+    assert MacSpec(a="fix3.2", b="fix3.2", acc="fix10.4", modes=[mode], **fields).mode_names == ("full", "p")
+
+
+@pytest.mark.parametrize(
+    "mode", [Mode("x", (("rows", 3),)), Mode("FULL x", FLOAT.modes[0].formats), Mode("x", ()), Mode("x", None)]
+)
+def test_modes_that_no_text_describes_are_refused(mode):
+    with pytest.raises(MacgenError, match=r"^mode.*accepted"):
+        MacSpec(a="e5m2", b="e5m2", acc="e6m9", modes=[mode])
+
+
+def test_modes_have_an_order():
+    with pytest.raises(MacgenError, match=r"^modes \{.*\} is no list; accepted is a list"):
+        MacSpec(a="e5m2", b="e5m2", acc="e6m9", modes={"low:acc=e6m3"})
+
+
+def test_modes_are_found_by_number_and_name():
+    assert [FLOAT.mode_number(which) for which in (0, np.int64(2), "b8", "full")] == [0, 2, 2, 0]
+    assert FLOAT.mode(np.int64(1)) == FLOAT.mode("low")
 
 
 @pytest.mark.parametrize(

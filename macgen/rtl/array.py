@@ -63,8 +63,8 @@ class ArrayCore(wiring.Component):
         a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last. Where
             folds take a bubble, it drops them when it is offered: also if it is withdrawn before the beat is taken.
         a_last: the beat ends the dot products.
-        a_mode: with modes the number of that in which they are computed; that of the beat that starts them counts. One
-            beyond the last mode's is `full`, 0.
+        a_mode: number of the mode of the dot products that this beat starts; not looked at on other beats. Numbers
+            beyond the last mode's mean `full`, 0.
         b_valid, b_ready: handshake of stream b; it moves with stream a.
         b_data: operand codes, column 0 lowest. With lanes one code for each, lane 0 lowest.
         a_scale: codes of scales, row 0 lowest; those of the beat that ends a chunk count. With scales of lanes one for

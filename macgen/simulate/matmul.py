@@ -107,7 +107,7 @@ def run_matmul(
         arrays = {"a": a, "b": b, **{name: codes for name, codes in scales.items() if codes is not None}}
         np.savez(operands, allow_pickle=False, **arrays)
         settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
-        settings["MACGEN_MODE"] = str(mode if isinstance(mode, int) else array.mode_names.index(mode))
+        settings["MACGEN_MODE"] = str(array.mode_number(mode))
         run, _ = simulate(opened, name, "sim.test_matmul", work, settings, timeout)
         if not run.passed:
             what = " ".join(line.strip() for line in run.failed[0].message.splitlines()[:2])

@@ -169,7 +169,7 @@ def exhaustive(
         difference: str | None = None
         for number, mode in enumerate(spec.mode_names):
             # A mode after another has a directory of its own in that of the first.
-            path = work.path / mode if number else work.path
+            path = work.path / f"mode_{number}" if number else work.path
             path.mkdir(exist_ok=True)
             progress("compiling")
             begun, verilog = time.monotonic(), path / "array.v"

@@ -159,11 +159,11 @@ LANE_SCALES = {
 SPECS |= LANE_SCALES
 MODES = {
     "float modes": MacSpec(
-        a="e3m1", b="e3m1", acc="e4m3", chunk=4, rounding="stochastic:2", rows=1, cols=1, modes=["low:a=e3m1,acc=e4m1"]
+        a="e3m1", b="e3m1", acc="e4m3", chunk=4, rounding="stochastic:2", rows=1, cols=1, modes=["prove:a=e3m1,acc=e4m1"]
     ),
     "fixed modes": MacSpec(
         a="fix2.2", b="fix2.2", product="e3m2", acc="fix6.3", chunk=4, outer="fix7.3", out="e4m3", rounding="odd",
-        rows=1, cols=1, modes=["low:a=int2,product=e3m1,acc=fix5.1,outer=fix7.1,out=e4m1"],
+        rows=1, cols=1, modes=["prove:a=int2,product=e3m1,acc=fix5.1,outer=fix7.1,out=e4m1"],
     ),
 }  # fmt: skip
 SPECS |= MODES
@@ -302,7 +302,7 @@ def test_each_mode_is_proved_as_its_own_spec(name, bundles):
     result = exhaustive(bundles(name))
     assert result.difference is None
     assert result.complete
-    assert {phase.mode for phase in result.phases} == {"full", "low"}
+    assert {phase.mode for phase in result.phases} == {"full", "prove"}
     products = {phase.mode: phase.pairs for phase in result.phases if phase.name == "products"}
     for mode, pairs in products.items():
         derived = SPECS[name].mode(mode)
@@ -317,7 +317,7 @@ def test_a_mode_that_rounds_at_another_place_is_found(bundles, tmp_path):
     file.write_text(connect(file.read_text(), "rounder", "mode", "1'b0").verilog)
     result = exhaustive(changed, trust=True)
     assert result.difference.startswith("step: ")
-    assert result.difference.endswith(" in mode low")
+    assert result.difference.endswith(" in mode prove")
 
 
 @pytest.mark.prove
