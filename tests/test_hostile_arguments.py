@@ -356,6 +356,7 @@ CALLS_ON_A_BUNDLE = [
             "B": [[1.0], [2.0]],
             "A_scales": [[1.0]],
             "B_scales": [[2.0]],
+            "mode": 0,
             "flags": True,
             "timeout": 10.0,
             "trust": False,

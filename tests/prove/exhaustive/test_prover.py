@@ -159,7 +159,8 @@ LANE_SCALES = {
 SPECS |= LANE_SCALES
 MODES = {
     "float modes": MacSpec(
-        a="e3m1", b="e3m1", acc="e4m3", chunk=4, rounding="stochastic:2", rows=1, cols=1, modes=["prove:a=e3m1,acc=e4m1"]
+        a="e3m1", b="e3m1", acc="e4m3", chunk=4, rounding="stochastic:2", rows=1, cols=1,
+        modes=["prove:a=e3m1,acc=e4m1"],
     ),
     "fixed modes": MacSpec(
         a="fix2.2", b="fix2.2", product="e3m2", acc="fix6.3", chunk=4, outer="fix7.3", out="e4m3", rounding="odd",
