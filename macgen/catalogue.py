@@ -120,6 +120,25 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             "Flexpoint: 16-bit mantissas with one 5-bit exponent for each tensor: Koster et al., NeurIPS 2017, arXiv "
             "1711.02213.",
         ),
+        "dynamic-e6m9": Preset(
+            MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=64, modes=["m7:acc=e6m7", "m5:acc=e6m5"]),
+            "Accumulators of 9, 7 or 5 mantissa bits, changed between tiles: training starts narrow and ends wide.",
+        ),
+        "dynamic-fix16": Preset(
+            MacSpec(a="fix8.8", b="fix8.8", acc="fix24.16", modes=["half:a=fix4.4,b=fix4.4,acc=fix24.8"]),
+            "Fixed point of 16 or 8 bits, changed between tiles: Na and Mukhopadhyay, ISLPED 2016.",
+        ),
+        "flexpoint-dynamic": Preset(
+            MacSpec(
+                a="int16",
+                b="int16",
+                acc="int40",
+                scale="e5m0fnu",
+                outer="fp32",
+                modes=["m12:a=fix16.-4,b=fix16.-4,acc=fix40.-8", "m8:a=fix16.-8,b=fix16.-8,acc=fix40.-16"],
+            ),
+            "Flexpoint with mantissas of 16, 12 or 8 bits under one exponent, changed between tiles.",
+        ),
         **{name: Preset(*unit) for name, unit in _UNITS.items()},
     }
 )

@@ -2,21 +2,20 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from macgen.errors import MacgenError, check_flag, check_integer, check_type, shown
 from macgen.numerics import (
-    FixedFormat,
-    FloatFormat,
     Format,
     LaneSum,
-    LaneSumKind,
     Overflow,
     Rounding,
     as_format,
 )
-from macgen.spec_accumulator import check_accumulator, check_signs, knows_overflow, largest_addend
+from macgen.spec_accumulator import check_accumulator, check_signs
+from macgen.spec_facts import SpecFacts
 from macgen.spec_fields import (
     MAX_CHUNK,
     MAX_INTERLEAVE,
@@ -26,7 +25,6 @@ from macgen.spec_fields import (
     MAX_SIDE,
     Fold,
     Interface,
-    RandomPlace,
     Reset,
     ResetActive,
     Scale,
@@ -35,11 +33,12 @@ from macgen.spec_fields import (
     parse_reset_active,
     parse_scale,
 )
-from macgen.spec_lanes import check_lanes, exact_sum_bits
+from macgen.spec_lanes import check_lanes
+from macgen.spec_modes import MODE_FIELDS, Mode, check_choices_of_modes, check_embedding, parse_modes
 
 
-@dataclass(frozen=True, init=False)
-class MacSpec:
+@dataclass(frozen=True, init=False, repr=False)
+class MacSpec(SpecFacts):
     """One output-stationary array of multiply-accumulate units; validated, immutable, comparable and hashable.
 
     Parameters:
@@ -79,35 +78,12 @@ class MacSpec:
         reset: `sync` or `async`: whether a reset waits for a clock edge.
         reset_active: `high` or `low`; None: low with `axi-stream`, as its specification wants, else high.
         clock_enable: whether the Verilog has a port without which a clock edge does not count.
+        modes: narrower formats between which the array changes while it runs, at most 7 beside `full`: texts such as
+            `low:acc=e6m3` or `half:a=fix4.4,b=fix4.4` (docs/arithmetic.md section 10).
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
     """
-
-    a: Format
-    b: Format
-    acc: Format
-    product: Format | None
-    scale: Scale | None
-    scale_place: ScalePlace
-    scale_block: int | None
-    chunk: int | None
-    outer: Format | None
-    out: Format | None
-    rounding: Rounding
-    outer_rounding: Rounding | None
-    overflow: Overflow
-    lanes: int
-    lane_sum: LaneSum
-    rows: int
-    cols: int
-    interleave: int
-    pipeline: int
-    fold: Fold
-    interface: Interface
-    reset: Reset
-    reset_active: ResetActive | None
-    clock_enable: bool
 
     def __init__(
         self,
@@ -136,6 +112,7 @@ class MacSpec:
         reset: Reset | str = "sync",
         reset_active: ResetActive | str | None = None,
         clock_enable: bool = False,
+        modes: Sequence[Mode | str] = (),
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -162,6 +139,7 @@ class MacSpec:
             reset=Reset(reset),
             reset_active=parse_reset_active(reset_active, Interface(interface)),
             clock_enable=check_flag("clock_enable", clock_enable),
+            modes=parse_modes(modes),
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -182,162 +160,31 @@ class MacSpec:
         )
         check_signs((self.a, self.b), {field: getattr(self, field) for field in ("product", "acc", "outer", "out")})
         self._check_random_places()
+        self._check_modes()
 
     def __repr__(self) -> str:
         """Return the call that makes this spec, without the fields that are what they are by default."""
         defaults = self.__init__.__kwdefaults__  # type: ignore[misc]
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         given = [
-            f"{name}={value if isinstance(value, int) else str(value)!r}"
+            f"{name}={value if isinstance(value, int) else _texts(value) if name == 'modes' else str(value)!r}"
             for name, value in values.items()
             if name not in defaults or value != defaults[name]
         ]
         return f"{type(self).__name__}({', '.join(given)})"
-
-    # -- what follows from the fields ----------------------------------------------------------------------------
-
-    @property
-    def outer_format(self) -> Format:
-        """Format of the outer accumulator."""
-        return self.acc if self.outer is None else self.outer
-
-    @property
-    def out_format(self) -> Format:
-        """Format of the results."""
-        return self.outer_format if self.out is None else self.out
-
-    @property
-    def port_formats(self) -> tuple[Format, Format]:
-        """What the array takes the operands' codes for: `a` and `b`, with the lowest value that narrow formats lack."""
-        a, b = (
-            dataclasses.replace(fmt, narrow=False) if isinstance(fmt, FixedFormat) else fmt for fmt in (self.a, self.b)
-        )
-        return a, b
-
-    @property
-    def fold_rounding(self) -> Rounding:
-        """Rounding of what enters the outer accumulator, and of the conversion to `out`."""
-        return self.rounding if self.outer_rounding is None else self.outer_rounding
-
-    @property
-    def has_outer_adder(self) -> bool:
-        """Whether chunk sums go to an adder of their own: the accumulator's cannot fold them."""
-        folds_otherwise = self.chunk is not None and self.fold_rounding != self.rounding
-        return self.scales_chunks or self.outer_format != self.acc or folds_otherwise
-
-    @property
-    def scales_chunks(self) -> bool:
-        """Whether each chunk has scales, by which its sum is multiplied."""
-        return self.scale is not None and self.scale_place is ScalePlace.OUTER
-
-    @property
-    def scales_lanes(self) -> bool:
-        """Whether each block of elements has scales, by which their products are multiplied."""
-        return self.scale is not None and self.scale_place is ScalePlace.LANES
-
-    @property
-    def block(self) -> int | None:
-        """Elements that have a scale of their own with `scale_place = lanes`, else None."""
-        return (self.scale_block or self.lanes) if self.scales_lanes else None
-
-    @property
-    def scales_in_beat(self) -> int:
-        """Scales that each row and each column has in a beat: 0 without scales, several where blocks of lanes have."""
-        if self.scale is None:
-            return 0
-        return 1 if self.block is None else self.lanes // self.block
-
-    def scale_count(self, length: int) -> int:
-        """Return how many scales each operand of a dot product of so many products has.
-
-        Raises:
-            MacgenError: the length is refused.
-        """
-        length = check_integer("length", length, 1)
-        if self.scale is None:
-            return 0
-        return -(-length // (self.block or self.chunk or length))
-
-    @property
-    def exponent_bits(self) -> int | None:
-        """F of `lane_sum = exponents:F`, else None."""
-        return self.lane_sum.exponent_bits
-
-    @property
-    def aligned_bits(self) -> int | None:
-        """W of `lane_sum = aligned:W`, else None."""
-        return self.lane_sum.aligned_bits
-
-    @property
-    def bulk_bits(self) -> int | None:
-        """F of `lane_sum = bulk:F`, else None."""
-        return self.lane_sum.bulk_bits
-
-    @property
-    def aligns(self) -> bool:
-        """Whether a step cuts its addends at one place before it adds them: `aligned:W`, `exponents:F`, `bulk:F`."""
-        return any(bits is not None for bits in (self.aligned_bits, self.exponent_bits, self.bulk_bits))
-
-    @property
-    def rounds_lanes(self) -> bool:
-        """Whether what a step adds has been rounded to the accumulator's format: `tree` of several lanes, `bulk:F`."""
-        return self.bulk_bits is not None or (self.lane_sum.kind is LaneSumKind.TREE and self.lanes > 1)
-
-    @property
-    def fused_bits(self) -> int:
-        """Bits of the magnitude of an exact sum of as many products as there are lanes."""
-        _, largest, lsb = largest_addend(self.a, self.b, self.product)
-        return exact_sum_bits(self.lanes, largest, lsb)
-
-    @property
-    def random_place(self) -> RandomPlace | None:
-        """Where stochastic rounding takes place, if anywhere."""
-        places = [place for place, rounding in self._roundings() if rounding.random_bits]
-        return places[0] if places else None
-
-    @property
-    def random_bits(self) -> int:
-        """Bits of the random numbers of stochastic rounding: its r, else 0."""
-        return max(rounding.random_bits for _, rounding in self._roundings())
-
-    @property
-    def reset_level(self) -> ResetActive:
-        """The level of the reset's port that resets."""
-        lower = self.interface == Interface.AXI_STREAM
-        return self.reset_active or (ResetActive.LOW if lower else ResetActive.HIGH)
 
     @property
     def core(self) -> Self:
         """The spec of the same array with native ports, a synchronous reset, active high, and no clock enable."""
         return self.replace(interface=Interface.NATIVE, reset=Reset.SYNC, reset_active=None, clock_enable=False)
 
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """What the array does beyond rounded sums of exact products, in a few words each."""
-        found = []
-        if self.product is not None:
-            found.append(f"products rounded to {self.product}")
-        if self.lanes > 1:
-            found.append(f"{self.lanes} lanes, {self.lane_sum}")
-        elif self.aligns:
-            found.append(self.lane_sum)
-        if self.scale is not None:
-            found.append(f"scales {self.scale}" + (f" of {self.block} lanes" if self.scales_lanes else ""))
-        if self.has_outer_adder:
-            found.append(f"chunk sums into {self.outer_format}, {self.fold_rounding}")
-        if self.out_format != self.outer_format:
-            found.append(f"results {self.out_format}, {self.fold_rounding}")
-        if self.interleave > 1:
-            found.append(f"{self.interleave} turns")
-        if self.interface == Interface.AXI_STREAM:
-            found.append("AXI4-Stream ports")
-        if self.reset == Reset.ASYNC:
-            found.append("asynchronous reset")
-        if self.reset_active is not None:
-            found.append(f"reset active {self.reset_active}")
-        if self.clock_enable:
-            found.append("clock enable")
-        return tuple(found)
+    def mode(self, which: int | str) -> Self:
+        """Return the spec that the array is in one of its modes: an ordinary spec, without modes.
+
+        Parameters and errors: see `mode_number`.
+        """
+        number = self.mode_number(which)
+        return self._derived(self.modes[number - 1]) if number else self.replace(modes=())
 
     def replace(self, **changes: Any) -> Self:
         """Return the spec with some fields replaced; formats and choices may be strings here too.
@@ -347,26 +194,7 @@ class MacSpec:
         """
         return dataclasses.replace(self, **changes)
 
-    def overflow_into(self, fmt: Format) -> Overflow:
-        """Return what becomes of a result too large for one of the spec's formats.
-
-        Raises:
-            MacgenError: this is no format.
-        """
-        check_type("format", fmt, (FloatFormat, FixedFormat), "a format, such as parse_format's")
-        return self.overflow if knows_overflow(fmt, self.overflow) else Overflow.SATURATE
-
     # -- checks --------------------------------------------------------------------------------------------------
-
-    def _roundings(self) -> list[tuple[RandomPlace, Rounding]]:
-        """Return every kind of rounding with the place that it would be."""
-        found: list[tuple[RandomPlace, Rounding]] = [("steps", self.rounding)]
-        found += [("steps", self.rounding)] * ((self.product is not None) + self.rounds_lanes)
-        if self.has_outer_adder:
-            found.append(("chunks", self.fold_rounding))
-        if self.out_format != self.outer_format:
-            found.append(("out", self.fold_rounding))
-        return found
 
     def _check_integers(self) -> None:
         for field, low, high in (
@@ -393,6 +221,47 @@ class MacSpec:
                 f"than one place (product, lane_sum tree, acc, outer, out); accepted is one"
             )
 
+    def _check_modes(self) -> None:
+        wide = {field: getattr(self, field) for field in MODE_FIELDS}
+        folds = self.chunk is not None and not self.has_outer_adder
+        for mode in self.modes:
+            check_embedding(mode, wide)
+            try:
+                derived = self._derived(mode)
+            except MacgenError as error:
+                raise MacgenError(f"mode {mode.name}: {error}") from None
+            for what, mine, other in (
+                ("an outer accumulator with an adder of its own", derived.has_outer_adder, self.has_outer_adder),
+                (
+                    "an out other than the outer accumulator's",
+                    derived.out_format != derived.outer_format,
+                    self.out_format != self.outer_format,
+                ),
+            ):
+                if mine != other:
+                    raise MacgenError(
+                        f"mode {mode.name} {'has' if mine else 'lacks'} {what}, unlike the spec; accepted are modes "
+                        f"that agree with it on that"
+                    )
+            check_choices_of_modes(
+                mode,
+                wide=wide,
+                overflow=self.overflow,
+                drops=[
+                    *(["product", "acc"] if self.rounding == "drop" else []),
+                    *(["outer", "out"] if self.fold_rounding == "drop" else []),
+                ],
+                rounds_lanes=self.rounds_lanes,
+                folds_overlap=folds and self.fold == "overlap",
+            )
+        if self.modes and self.interface == Interface.AXI_STREAM:
+            raise MacgenError(
+                f"interface {self.interface!r} does not go with modes {', '.join(self.mode_names)}; accepted is native"
+            )
+
+    def _derived(self, mode: Mode) -> Self:
+        return self.replace(modes=(), **dict(mode.formats))
+
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -405,9 +274,7 @@ class MacSpec:
             if name not in _LATER_FIELDS or getattr(self, name) != defaults[name]
         }
         values["product"] = values["product"] or "exact"
-        return {
-            name: value if value is None or isinstance(value, int) else str(value) for name, value in values.items()
-        }
+        return {name: _json_value(value) for name, value in values.items()}
 
     def to_json(self) -> str:
         """Return the fields as a JSON text; `from_json` reads it back to an equal spec."""
@@ -452,7 +319,7 @@ class MacSpec:
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
 
-_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable")
+_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable", "modes")
 """They came after the others: a spec without them reads as it did before."""
 
 
@@ -463,6 +330,16 @@ def check_spec(spec: object) -> None:
         MacgenError: it is none.
     """
     check_type("spec", spec, MacSpec, "a MacSpec, such as macgen.presets['default']")
+
+
+def _texts(modes: tuple[Mode, ...]) -> list[str]:
+    return [str(mode) for mode in modes]
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return _texts(value)
+    return value if value is None or isinstance(value, int) else str(value)
 
 
 def _is_exact(product: Format | str) -> bool:

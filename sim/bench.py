@@ -18,6 +18,7 @@ from macgen.spec_fields import Interface, Reset, ResetActive
 from sim.checker import Checker
 from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.model import Expected, expected, golden_steps
+from sim.modes import in_mode
 from sim.monitor import Monitor
 from sim.operands import Tile, random_tile, steps_of
 from sim.ports import stream_ports
@@ -151,17 +152,18 @@ class Bench:
 
     def _filled(self, tiles: Sequence[Tile]) -> list[Tile]:
         missing = self.spec.interleave - len(tiles)
-        return [*tiles, *(random_tile(self.spec, self.rng, tiles[0].length, "finite") for _ in range(missing))]
+        spec, length, mode = self.spec.mode(tiles[0].mode), tiles[0].length, tiles[0].mode
+        return [*tiles, *in_mode((random_tile(spec, self.rng, length, "finite") for _ in range(missing)), mode)]
 
     def beats(self, tiles: Sequence[Tile], *, mark_first: bool = True, finish: bool = True) -> list[Beat]:
         """Return the beats of a round."""
         return beats_of(self.spec, tiles, self._unseen, mark_first=mark_first, finish=finish)
 
     def rounds(self, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
-        """Yield rounds of tiles that follow each other, those of equal length together."""
+        """Yield rounds of tiles that follow each other, those of equal length and mode together."""
         gathered: list[Tile] = []
         for tile in tiles:
-            if gathered and tile.length != gathered[0].length:
+            if gathered and (tile.length, tile.mode) != (gathered[0].length, gathered[0].mode):
                 yield tuple(gathered)
                 gathered = []
             gathered.append(tile)

@@ -93,7 +93,7 @@ class Checker:
         return "\n".join(lines)
 
     def _operands_text(self, tile: Tile, row: int, col: int) -> str:
-        spec = self._spec
+        spec = self._spec.mode(tile.mode)
         a_codes, b_codes = tile.a[row].tolist(), tile.b[:, col].tolist()
         shown = [
             f"{_code_text(spec.a, a)} * {_code_text(spec.b, b)}"

@@ -220,7 +220,7 @@ def _roundings_of_products(spec: MacSpec) -> Iterator[tuple[str, list[Addend]]]:
     exponents += [fmt.lsb_exponent, fmt.lsb_exponent + 1]
     if isinstance(fmt, FloatFormat):
         exponents += [fmt.min_exponent - 1, fmt.min_exponent]
-    exact = Aim(spec.replace(product=None, acc="fp64", overflow="saturate"), "steps")
+    exact = Aim(spec.replace(product=None, acc="fp64", overflow="saturate", modes=()), "steps")
     for exponent in dict.fromkeys(exponents):
         for width in range(1, bits + 1):
             for product in odd_products(exact, width):

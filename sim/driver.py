@@ -11,6 +11,7 @@ import numpy as np
 from macgen.spec import MacSpec
 from macgen.spec_fields import Interface
 from sim.model import pack_columns
+from sim.modes import mode_marks, operands_on_wires
 from sim.operands import Codes, Tile
 
 
@@ -20,7 +21,7 @@ class ProtocolError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What both streams carry in one cycle: the words of a and b, the marks of a, the words of the scales.
+    """What both streams carry in one cycle: the words of a and b, the marks of a, the words of the scales, the mode.
 
     `final` says that it is the last one of its tiles.
     """
@@ -32,6 +33,7 @@ class Beat:
     a_scale: int = 0
     b_scale: int = 0
     final: bool = False
+    mode: int = 0
 
 
 def beats_of(
@@ -53,6 +55,7 @@ def beats_of(
     turns = [_beats_of_turn(spec, tile, rng) for tile in tiles]
     count = len(turns[0])
     beats = []
+    modes = mode_marks(spec, tiles, rng)
     for k in range(count):
         first, last = int(mark_first and k == 0), int(finish and k == count - 1)
         for turn, words in enumerate(turns):
@@ -60,14 +63,16 @@ def beats_of(
             if packets:
                 marks = (marks[0], last if turn == len(turns) - 1 else 0)
             a, b, a_scale, b_scale = words[k]
-            beats.append(Beat(a, b, *marks, a_scale, b_scale, final=bool(last) and turn == len(turns) - 1))
+            final = bool(last) and turn == len(turns) - 1
+            beats.append(Beat(a, b, *marks, a_scale, b_scale, final, next(modes)))
     return beats
 
 
 def _beats_of_turn(spec: MacSpec, tile: Tile, rng: Random) -> list[tuple[int, int, int, int]]:
     """Return the words of a, b and the scales of both, a beat for each step."""
-    a = _in_lanes(tile.a, spec.lanes, spec.a.zero_code())
-    b = _in_lanes(tile.b.T, spec.lanes, spec.b.zero_code())
+    of_mode = spec.mode(tile.mode)
+    a = _in_lanes(operands_on_wires(tile.a, of_mode.a, spec.a, rng), spec.lanes, spec.a.zero_code())
+    b = _in_lanes(operands_on_wires(tile.b, of_mode.b, spec.b, rng).T, spec.lanes, spec.b.zero_code())
     a_words, b_words = pack_columns(a, spec.a.width), pack_columns(b, spec.b.width)
     beats = len(a_words)
     if spec.scale is None or tile.a_scales is None or tile.b_scales is None:
@@ -119,6 +124,7 @@ class Driver:
         self._b_last = getattr(b, "last", None)
         self._a_bits, self._b_bits = len(a.data), len(b.data)
         self._a_scale, self._b_scale = getattr(a, "scale", None), getattr(b, "scale", None)
+        self._mode = getattr(a, "mode", None)
         self._a_valid = self._b_valid = False
         self._first = self._last = -1  # the marks as they are driven; at the start, not at all
         self.gap_a = self.gap_b = 0.0
@@ -181,6 +187,8 @@ class Driver:
             if self._a_scale is not None:
                 self._a_scale.value = beat.a_scale
             self._mark(beat.first, beat.last)
+            if self._mode is not None:
+                self._mode.value = beat.mode
             if not self._a_valid:
                 self._a.valid.value = 1
                 self._a_valid = True
@@ -219,6 +227,8 @@ class Driver:
         if self._a_scale is not None:
             self._a_scale.value = self._rng.getrandbits(len(self._a_scale))
         self._mark(1, 1)
+        if self._mode is not None:
+            self._mode.value = self._rng.getrandbits(len(self._mode))
 
     def _disturb_b(self) -> None:
         self._b.valid.value = 0

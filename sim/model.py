@@ -11,6 +11,7 @@ from macgen import golden
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
+from sim.modes import results_on_wires
 from sim.operands import Tile
 
 
@@ -37,7 +38,7 @@ class Expected:
     """The results of the tiles that an array computes at a time.
 
     Attributes:
-        tiles: the operands, a tile for each turn.
+        tiles: the operands, a tile for each turn; all are of one mode.
         codes: (turns, rows, cols) result codes.
         flags: (turns, rows, cols) flags.
         beats: the data and flags words of each output beat, row 0 first, and of each row turn 0.
@@ -56,10 +57,12 @@ def golden_steps(spec: MacSpec, tile: Tile) -> int:
 
 def expected(spec: MacSpec, tiles: Sequence[Tile], start: int = 0) -> Expected:
     """Return what the golden model says of tiles, each register having given some numbers to each turn before."""
+    array, spec = spec, spec.mode(tiles[0].mode)
     results = [_one_by_one(spec, tile, start, turn) if spec.random_bits else _distinct_ones(spec, tile)
                for turn, tile in enumerate(tiles)]  # fmt: skip
     codes, flags = (np.stack(parts) for parts in zip(*results, strict=True))
-    return from_results(spec, tiles, codes, flags)
+    codes = results_on_wires(codes, spec.out_format, array.out_format)
+    return from_results(array, tiles, codes, flags)
 
 
 def _distinct_ones(spec: MacSpec, tile: Tile) -> tuple[NDArray[Any], NDArray[Any]]:

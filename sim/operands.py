@@ -39,6 +39,7 @@ class Tile:
         b: codes of the right operands, (K, cols).
         a_scales: codes of their scales, (rows, chunks), where the spec has scales; of lanes (rows, blocks).
         b_scales: the same, (chunks, cols) or (blocks, cols).
+        mode: the number of the mode in which the array computes it, whose formats the codes are of.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Tile:
     b: Codes
     a_scales: Codes | None = None
     b_scales: Codes | None = None
+    mode: int = 0
 
     @property
     def length(self) -> int:
@@ -275,7 +277,8 @@ def special_tiles(spec: MacSpec) -> Iterator[Tile]:
         if spec.scale is None:
             yield Tile("special codes, K=1", a, b)
         else:
-            yield Tile("special codes, K=1", a, b, *(np.full_like(codes, one_of(spec.scale)) for codes in (a, b)))
+            a_scales, b_scales = (np.full_like(codes, one_of(spec.scale)) for codes in (a, b))
+            yield Tile("special codes, K=1", a, b, a_scales, b_scales)
     if spec.scale is not None:
         scales = special_codes(spec.scale)
         for values in ("zero", "largest"):

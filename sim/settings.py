@@ -25,6 +25,7 @@ class Settings:
         statistics: JSON file that receives what was done; None: none.
         operands: .npz file with the codes `a` (M, K) and `b` (K, N) that test_matmul multiplies, and where the spec has
             scales theirs, `a_scales` (M, chunks) and `b_scales` (chunks, N).
+        mode: number of the mode in which test_matmul has the array multiply; the codes are of that mode's formats.
         results: .npz file that receives the `codes` and `flags` of its product, (M, N) each.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     statistics: Path | None = None
     operands: Path | None = None
     results: Path | None = None
+    mode: int = 0
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -56,6 +58,7 @@ class Settings:
             statistics=_path("MACGEN_STATISTICS"),
             operands=_path("MACGEN_OPERANDS"),
             results=_path("MACGEN_RESULTS"),
+            mode=_number("MACGEN_MODE", 0),
         )
 
     def product_files(self) -> tuple[Path, Path]:

@@ -47,7 +47,7 @@ async def corner_steps(dut: Any) -> None:
         # With scales of lanes each product has its own, and needs a step; those that share one have scales of 1.
         unscaled = spec
         if spec.scales_lanes:
-            unscaled = spec.replace(scale=None, scale_place="outer", scale_block=None, lane_sum="fused")
+            unscaled = spec.replace(modes=(), scale=None, scale_place="outer", scale_block=None, lane_sum="fused")
         found = list(corners(unscaled))
         if spec.lanes > 1 or spec.scales_lanes:  # one product a step, in each lane in turn; above they share steps
             apart = enumerate(corners(spec))

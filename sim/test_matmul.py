@@ -1,6 +1,6 @@
 """A matrix product of any size, computed tile by tile by the array: MACGEN_OPERANDS in, MACGEN_RESULTS out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from macgen import golden
 from macgen.numerics.arrays import code_dtype
+from macgen.numerics.embedding import low_bits
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 from sim.bench import Bench
 from sim.model import Expected, from_results, unpack
+from sim.modes import in_mode, results_on_wires
 from sim.operands import Tile, one_of
 
 
@@ -21,7 +23,8 @@ from sim.operands import Tile, one_of
 async def matmul(dut: Any) -> None:
     """Every element of the product equals the golden model's; the array's own results are written out."""
     async with await Bench.start(dut, "matmul") as bench:
-        spec = bench.spec
+        array, mode = bench.spec, bench.settings.mode
+        spec = array.mode(mode)
         operands_file, results_file = bench.settings.product_files()
         with np.load(operands_file) as operands:
             a, b = operands["a"], operands["b"]
@@ -33,9 +36,18 @@ async def matmul(dut: Any) -> None:
             received.append((data, flags))
 
         bench.monitor.on_beat = take
-        await bench.run(blocks(spec, a, b, scales))
-        codes, flags = assemble(spec, received, a.shape[0], b.shape[1])
+        await bench.run(on_wires(array, mode, blocks(spec, a, b, scales)))
+        codes, flags = assemble(array, received, a.shape[0], b.shape[1])
+        codes >>= low_bits(spec.out_format, array.out_format)
+        codes &= (1 << spec.out_format.width) - 1
         np.savez(results_file, codes=codes, flags=flags)
+
+
+def on_wires(array: MacSpec, mode: int, expected: Iterable[Expected]) -> Iterator[Expected]:
+    """Yield expectations of a mode's spec as those of the array in that mode."""
+    for item in expected:
+        codes = results_on_wires(item.codes, array.mode(mode).out_format, array.out_format)
+        yield from_results(array, [*in_mode(item.tiles, mode)], codes, item.flags)
 
 
 Scales = tuple[NDArray[Any], NDArray[Any]]

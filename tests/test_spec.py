@@ -6,6 +6,7 @@ import pickle
 import pydoc
 import re
 import typing
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -16,6 +17,7 @@ from macgen import golden
 from macgen.errors import MacgenError
 from macgen.numerics import FixedFormat, FloatFormat, Rounding, ScaleFormat, parse_format
 from macgen.spec import MacSpec
+from macgen.spec_modes import Mode
 from tests.strategies import formats, specs
 
 GOOD = {"a": "e5m2", "b": "e5m2", "acc": "e6m5"}
@@ -509,6 +511,7 @@ CHOICES_OF_PAIRS = {
     "lanes": [1, 4],
     "lane_sum": ["fused", "tree", "aligned:9", "exponents:13", "exponents:13/2", "bulk:13"],
     "interleave": [1, 2],
+    "modes": [(), ("low:acc=e8m7",)],
 }
 """Of every field its kinds of choices."""
 
@@ -781,7 +784,11 @@ def test_the_signature_says_what_is_taken_and_the_annotations_what_is_kept():
     parameters = inspect.signature(MacSpec).parameters
     kept = typing.get_type_hints(MacSpec)
     assert list(parameters) == list(kept) == [field.name for field in dataclasses.fields(MacSpec)]
+    assert parameters["modes"].annotation == Sequence[Mode | str]
+    assert kept["modes"] == tuple[Mode, ...]
     for name, parameter in parameters.items():
+        if name == "modes":
+            continue
         taken = parameter.annotation
         assert set(typing.get_args(kept[name]) or [kept[name]]) <= set(typing.get_args(taken) or [taken])
         values = (getattr(spec, name) for spec in (MacSpec(**GOOD), MacSpec(**(GOOD | EXTENDED))))
@@ -867,7 +874,7 @@ def test_from_json_unknown_key():
     refuses_json(
         "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, scale_place, scale_block, chunk, "
         "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, "
-        "interface, reset, reset_active, clock_enable",
+        "interface, reset, reset_active, clock_enable, modes",
         json.dumps(GOOD | {"banks": 4}),
     )
 

@@ -33,6 +33,8 @@ def streams_of(design: Design) -> dict[str, dict[str, Any]]:
             streams[stream]["codes"] = spec.lanes
         if spec.interface == Interface.AXI_STREAM:
             streams[stream] |= _fields(design, stream)
+    if spec.modes:
+        streams["a"] |= {"mode": _port(design, "a", "mode"), "mode_bits": design.mode_bits}
     streams["c"]["flag_bits"] = FLAG_BITS
     return streams
 

@@ -207,6 +207,8 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
         parts.append(f"i{spec.interleave}")
     if spec.interface != "native":
         parts.append("axi")
+    if spec.modes:
+        parts.append(f"m{len(spec.mode_names)}")
     parts += ["async"] * (spec.reset == "async") + ["rst_n"] * (spec.reset_active is not None)
     parts += ["en"] * spec.clock_enable
     return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))

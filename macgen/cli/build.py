@@ -41,7 +41,7 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
             "outer",
             "out",
         ],
-        "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum"],
+        "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum", "modes"],
         "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
         "Hand-over": ["clock_mhz", "io_share", "meet", "liberty", "fpga", "device"],
@@ -138,6 +138,14 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     "the largest one's leading bit; or F bits, 1 to 64, below the largest sum of the factors' exponents, as GPUs do, "
     "of G products added exactly first; or products alone, cut to odd likewise and rounded, as RISC-V does.",
 )
+@click.option(
+    "--mode",
+    "modes",
+    metavar="NAME:FIELD=FORMAT,...",
+    multiple=True,
+    help="A mode between which and the others the array changes while it runs, with narrower formats for some of a, b, "
+    "product, acc, outer, out, such as low:acc=e6m3; up to 7.",
+)
 @click.option("--rows", type=integer, metavar="N", help="Rows of the array, 1 to 256.")
 @click.option("--cols", type=integer, metavar="N", help="Columns of the array, 1 to 256.")
 @click.option(
@@ -231,6 +239,7 @@ def build(
       macgen build --a e4m3fn --b e4m3fn --acc e6m9 --scale e8m0fnu --chunk 32 --outer fp32
       macgen build --preset fp16-fp32 --lanes 4 --lane-sum tree
       macgen build --plan plan.json --layer block4.1.conv2
+      macgen build --acc-bits 16 --mode low:acc=e6m3 --mode mid:acc=e6m6
       macgen build --preset int8 --clock-mhz 170 --meet --fpga ecp5
 
     The directory gets rtl/NAME.v (plain Verilog-2001, nothing else needed), constraints/ (SDC, XDC), NAME.core
@@ -240,7 +249,7 @@ def build(
     from macgen.cli import console
     from macgen.cli.arguments import about_outer, name_and_directory, replace_auto, resolve_spec, warnings_of_plan
 
-    given = {option: value for option, value in options.items() if value is not None}
+    given = {option: value for option, value in options.items() if value is not None and value != ()}
     given |= {option: None for option in _NONE if given.get(option) == "none"}
     base, sums, remarks = _base(preset, spec, plan, layer, widest)
     planned = _PLANNED if base.outer is None else (*_PLANNED, "outer")

@@ -203,7 +203,8 @@ def _print_phases(result: "ExhaustiveResult") -> None:
             driven = "complete, R at switches"
         failed = not result.passed and phase is result.phases[-1]
         verdict = "differs" if failed else "equal"
-        table.add_row(phase.name, *counts, f"{phase.pairs:,}", driven, f"{phase.seconds:.1f}", verdict)
+        mode = f"{phase.mode}: " if any(other.mode != phase.mode for other in result.phases) else ""
+        table.add_row(f"{mode}{phase.name}", *counts, f"{phase.pairs:,}", driven, f"{phase.seconds:.1f}", verdict)
     print_table(table, out)
     if result.difference is not None:
         out.print(result.difference)

@@ -11,7 +11,7 @@ from macgen.bundle.contents import verilog_of
 from macgen.bundle.opening import open_bundle
 from macgen.cost import power, synthesize, timing
 from macgen.cost.corners import Corner, at_corners, without_cells
-from macgen.cost.workload import Workload, data_workload, random_workload, simulate
+from macgen.cost.workload import Run, Workload, data_workload, random_workload, simulate
 from macgen.errors import (
     MAX_COUNT,
     MacgenError,
@@ -27,6 +27,23 @@ from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
+
+
+@dataclass(frozen=True)
+class ModeCost:
+    """What one multiply-accumulate takes in a mode of an array.
+
+    Attributes:
+        name: the mode's.
+        energy_per_mac_pj: all of the array's power counted.
+        combinational, registers, clock: shares of it, from 0 to 1; the rest leaks.
+    """
+
+    name: str
+    energy_per_mac_pj: float
+    combinational: float
+    registers: float
+    clock: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,7 @@ class Cost:
         energy_per_mac_pj: of one multiply-accumulate, all of the array's power counted.
         results_checked: results of the netlist compared with the golden model, all equal.
         corners: the same netlist with each of several Liberty files; empty where there is one or none.
+        modes: what a multiply-accumulate takes in each mode; empty where there is one.
     """
 
     acc: str
@@ -65,6 +83,7 @@ class Cost:
     energy_per_mac_pj: float
     results_checked: int
     corners: tuple[Corner, ...] = ()
+    modes: tuple[ModeCost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +164,7 @@ def baseline_spec(spec: MacSpec) -> MacSpec:
         overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
         rounding="rne" if spec.rounding.random_bits else spec.rounding,
         outer_rounding=None,
+        modes=(),
     )
 
 
@@ -204,7 +224,12 @@ def report(
         check_type("dont-use", pattern, str, "names of cells, with * and ?")
     if patterns and not files:
         raise MacgenError(f"dont-use {shown(patterns[0])} is given without liberty; accepted is it with a Liberty file")
-    workload = random_workload(spec, seed) if data is None else data_workload(spec, check_path("data", data), seed)
+    file = None if data is None else check_path("data", data)
+
+    def workload_of(of: MacSpec) -> Workload:
+        return random_workload(of, seed) if file is None else data_workload(of, file, seed)
+
+    workload = workload_of(spec.mode(0))
     notes = list(opened.notes)
     if spec != manifest.spec:
         notes.append(
@@ -217,7 +242,9 @@ def report(
         other, unavailable = None, str(error)
     with tools.work_directory(None, "report") as work:
         mapped = [] if not patterns else [without_cells(files[0], patterns, work.path / "library.lib")]
-        price = _Pricer(work.path, [*mapped, *files[len(mapped) :]], files, float(clock_mhz), workload, progress)
+        price = _Pricer(
+            work.path, [*mapped, *files[len(mapped) :]], files, float(clock_mhz), workload, workload_of, progress
+        )
 
         def price_own() -> tuple[Cost, dict[str, Any]]:
             verilog = work.path / "array.v"
@@ -251,6 +278,18 @@ def _ports_of(spec: MacSpec) -> tuple[str, ...]:
     return spec.extras[len(spec.core.extras) :]
 
 
+def _mode_cost(spec: MacSpec, number: int, estimate: power.Power, run: Run) -> ModeCost:
+    """Return what a multiply-accumulate takes in a mode."""
+    each = run.cycles_per_mac / (spec.rows * spec.cols)
+    return ModeCost(
+        name=spec.mode_names[number],
+        energy_per_mac_pj=estimate.energy_per_cycle * each,
+        combinational=estimate.combinational / estimate.total,
+        registers=estimate.registers / estimate.total,
+        clock=estimate.clock / estimate.total,
+    )
+
+
 @dataclass(frozen=True)
 class _Pricer:
     work: Path
@@ -258,6 +297,7 @@ class _Pricer:
     files: Sequence[Path]
     clock_mhz: float
     workload: Workload
+    workload_of: Callable[[MacSpec], Workload]
     progress: Callable[[str], None]
 
     def cost(self, label: str, spec: MacSpec, verilog: Path, top: str) -> tuple[Cost, dict[str, Any]]:
@@ -282,6 +322,14 @@ class _Pricer:
         self.progress(f"{label}: netlist simulation")
         run = simulate(spec, gates.netlist, self.workload)
         estimate = power.estimate(gates.netlist, run.activity, clock_mhz=self.clock_mhz)
+        modes = [_mode_cost(spec, 0, estimate, run)] * bool(spec.modes)
+        checked = run.results_checked
+        for number in range(1, len(spec.mode_names)):
+            self.progress(f"{label}: netlist simulation, mode {spec.mode_names[number]}")
+            in_mode = simulate(spec, gates.netlist, self.workload_of(spec.mode(number)), number)
+            used = power.estimate(gates.netlist, in_mode.activity, clock_mhz=self.clock_mhz)
+            modes.append(_mode_cost(spec, number, used, in_mode))
+            checked += in_mode.results_checked
         corners: tuple[Corner, ...] = ()
         if len(self.files) > 1:
             self.progress(f"{label}: corners")
@@ -307,8 +355,9 @@ class _Pricer:
                 "leakage": estimate.leakage,
             },
             energy_per_mac_pj=estimate.energy_per_cycle * run.cycles_per_mac / (spec.rows * spec.cols),
-            results_checked=run.results_checked,
+            results_checked=checked,
             corners=corners,
+            modes=tuple(modes),
         )
         conditions = {
             "synthesis": gates.tool,

@@ -14,6 +14,7 @@ from macgen.cost.netlist.simulator import Activity, NetlistSimulator
 from macgen.errors import MacgenError, ToolError, shown
 from macgen.network.numpy_file import NumpyFile
 from macgen.numerics import FloatFormat, Format
+from macgen.numerics.embedding import embedded
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 
@@ -157,8 +158,8 @@ def _codes(stored: NumpyFile, fmt: Format, numbers: NDArray[Any]) -> NDArray[Any
     return np.asarray(fmt.encode(fmt.quantize(values)))
 
 
-def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
-    """Stream a workload through a netlist of the array and count toggles.
+def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0) -> Run:
+    """Stream a workload through a netlist of the array, in the mode whose codes it has, and count toggles.
 
     Counted are the cycles from the first to the last operands of the last round of tiles; the results of the round
     before leave meanwhile. The results of one lane are compared with the golden model.
@@ -169,6 +170,8 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
     run = NetlistSimulator(netlist, LANES)
     for port in ("a_valid", "b_valid", "a_first", "a_last"):
         run.set(port, [[0]])
+    if spec.modes:
+        run.set("a_mode", [[mode >> bit & 1] for bit in range((len(spec.mode_names) - 1).bit_length())])
     run.set("c_ready", [[1]])
     run.set("rst", [[1]])
     run.tick()
@@ -190,7 +193,7 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
     for first in range(0, tiles, turns):
         counts = first == tiles - turns
         for beat, tile in product(range(beats), range(first, first + turns)):
-            for port, value in _beat(spec, workload, tile, beat).items():
+            for port, value in _beat(spec, workload, tile, beat, mode).items():
                 run.set(port, value)
             run.set("a_last", [[beat == beats - 1]])
             if counts and beat == 0 and tile == first:
@@ -209,15 +212,17 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload) -> Run:
         if len(results) == tiles * spec.rows:
             break
         tick()
-    _check(spec, netlist, workload, results)
+    _check(spec, netlist, workload, results, mode)
     return Run(activity, counted / (turns * workload.products), len(results) * spec.cols)
 
 
-def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int) -> dict[str, NDArray[np.uint8]]:
+def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int, mode: int) -> dict[str, NDArray[np.uint8]]:
     """Return the bits of one beat's ports; the lanes that it does not need hold zero."""
     products = slice(beat * spec.lanes, min((beat + 1) * spec.lanes, workload.products))
     a, b = workload.a[tile, :, :, products], np.moveaxis(workload.b[tile, :, products, :], 1, 2)
     unused = ((0, 0), (0, 0), (0, spec.lanes - a.shape[2]))
+    of_mode = spec.mode(mode)
+    a, b = embedded(a, of_mode.a, spec.a), embedded(b, of_mode.b, spec.b)
     a, b = np.pad(a, unused, constant_values=spec.a.zero_code()), np.pad(b, unused, constant_values=spec.b.zero_code())
     ports = {"a_data": _bits(a.reshape(LANES, -1), spec.a.width), "b_data": _bits(b.reshape(LANES, -1), spec.b.width)}
     if workload.a_scales is not None and workload.b_scales is not None and spec.scale is not None:
@@ -230,13 +235,15 @@ def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int) -> dict[str, 
     return ports
 
 
-def _check(spec: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]]) -> None:
+def _check(array: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]], mode: int) -> None:
+    spec = array.mode(mode)
     expected: list[list[int]] = []
     for first in range(0, len(workload.a), spec.interleave):
         before = first // spec.interleave * golden.draws(spec, workload.products)
         for row, turn in product(range(spec.rows), range(spec.interleave)):
             dots = [_dot(spec, workload, first + turn, row, col, before, turn) for col in range(spec.cols)]
-            expected.append([code for code, _ in dots] + [int(flags) for _, flags in dots])
+            codes = [embedded(code, spec.out_format, array.out_format) for code, _ in dots]
+            expected.append(codes + [int(flags) for _, flags in dots])
     if results != expected:
         raise ToolError(f"netlist {netlist.top} computes other results than the golden model: it is not priced")
 

@@ -92,7 +92,7 @@ class Problem:
 @lru_cache(1024)
 def _mirrored(spec: MacSpec) -> MacSpec:
     """Return the spec with its operands' formats exchanged."""
-    return spec.replace(a=spec.b, b=spec.a)
+    return spec.replace(a=spec.b, b=spec.a, modes=())
 
 
 @dataclass(frozen=True)

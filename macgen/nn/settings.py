@@ -98,7 +98,7 @@ def _sweep(spec: MacSpec, sweep: Collection[int]) -> Iterator[MacSpec]:
         raise MacgenError(f"sweep-mantissa does not go with acc {acc}; accepted are float accumulators")
     for bits in sorted(set(sweep)):
         check_integer("sweep-mantissa", bits, 1, MAX_MAN_BITS)
-        yield spec.replace(acc=replace(acc, man_bits=bits))
+        yield spec.replace(acc=replace(acc, man_bits=bits), modes=())
 
 
 def _man_bits(spec: MacSpec) -> int | None:

@@ -45,6 +45,8 @@ def print_report(report: Report, console: Console) -> None:
     print_table(table, console)
     if report.cost.corners:
         _print_corners(report, console)
+    if report.cost.modes:
+        _print_modes(report.cost, console)
     for line in _conditions(report):
         console.print(line)
 
@@ -63,6 +65,16 @@ def _print_corners(report: Report, console: Console) -> None:
             period = "-" if own.minimum_period_ns is None else _thousandths(own.minimum_period_ns)
             cells += [period, significant(own.power_mw), significant(own.leakage_mw)]
         table.add_row(*cells)
+    print_table(table, console)
+
+
+def _print_modes(cost: Cost, console: Console) -> None:
+    """Print a table of what a multiply-accumulate takes in each mode."""
+    parts = {"logic": "combinational", "registers": "registers", "clock": "clock"}
+    table = new_table("Mode", "Energy per MAC (pJ)", *(f"of it {part} (pJ)" for part in parts))
+    for mode in cost.modes:
+        shares = [significant(getattr(mode, share) * mode.energy_per_mac_pj) for share in parts.values()]
+        table.add_row(mode.name, significant(mode.energy_per_mac_pj), *shares)
     print_table(table, console)
 
 

@@ -29,7 +29,7 @@ def later_marks(m: Module, marks: Any, control: Control, cycles: int, name: str)
     # -- Marks: registers that the marks go through on their way
     for cycle in range(cycles):
         stage = name if cycle == cycles - 1 else f"{name}_{cycle}"
-        later = SimpleNamespace(**{mark: Signal(name=f"{stage}_{mark}") for mark in control.members})
+        later = SimpleNamespace(**{mark: Signal(bits, name=f"{stage}_{mark}") for mark, bits in control.widths.items()})
         clock_in(m, later, marks)
         marks = later
     return marks
@@ -89,6 +89,7 @@ class Loop:
 
         # -- Add: the operand register's product, or the total on a fold, to the accumulator
         adder = self._submodule("adder", "adder", lambda: arithmetic.adder(self._turns))
+        self._give_mode(adder, self._control)
         random = self._random_numbers(adder) if arithmetic.random_bits else None
         operand = registers(arithmetic.operand, "operand")
 
@@ -120,7 +121,7 @@ class Loop:
         m, early, late, value = self._m, self._early, self._late, self._arithmetic.value
 
         # -- Operand: the next product, or the total whose turn it is
-        folded = self._folded(self._totals[0], ~early.fold_first)
+        folded = self._folded(self._totals[0], ~early.fold_first, early)
         clock_in(m, operand, select(early.fold, folded.operand, product, self._arithmetic.operand))
         connect_members(m, adder.operand, operand)
 
@@ -145,7 +146,7 @@ class Loop:
         totals, totals_flags = self._totals, self._totals_flags
 
         # -- Operand: the next product, or the total whose turn it is
-        folded = self._folded(totals[0], ~early.fold_first)
+        folded = self._folded(totals[0], ~early.fold_first, early)
         clock_in(m, operand, select(early.fold, folded.operand, product, self._arithmetic.operand))
         connect_members(m, adder.operand, operand)
 
@@ -183,7 +184,7 @@ class Loop:
 
         # -- Operand: the product in its register, or on a fold the total
         clock_in(m, operand, product)
-        folded = self._folded(self._totals[-1], ~control.fold_first)
+        folded = self._folded(self._totals[-1], ~control.fold_first, control)
         folded_flags = delayed(m, "folded_flags", folded.flags, self._turns - 1)
         connect_members(m, adder.operand, select(control.fold, folded.operand, operand, arithmetic.operand))
 
@@ -227,6 +228,7 @@ class Loop:
         # -- Add: all of them to the accumulator, aligned to the largest
         adder = self._submodule("aligned_adder", "aligned_adder", self._design.aligned_adder)
         connect_members(m, adder.lanes, lanes)
+        self._give_mode(adder, control)
 
         # -- Flags: gathered over the sum, those of the last addition still to come from its state
         in_bubbles = bool(self._totals) and spec.fold == "bubble"
@@ -253,7 +255,8 @@ class Loop:
         # -- Fold: another adder adds the chunk sum to the total
         folder = self._submodule("adder", "adder", lambda: arithmetic.adder(turns))
         connect_members(m, folder.acc, acc)
-        folded = self._folded(self._totals[-1], ~control.fold_first)
+        self._give_mode(folder, control)
+        folded = self._folded(self._totals[-1], ~control.fold_first, control)
         connect_members(m, folder.operand, folded.operand)
         if arithmetic.random_bits:
             source = self._random_numbers(folder)
@@ -285,12 +288,18 @@ class Loop:
         m.d.sync += [to.eq(source) for to, source in pairwise(flags)]
         m.d.sync += flags[-1].eq(Mux(folds, total_flags, flags[0]))
 
-    def _folded(self, total: Any, present: Value) -> Any:
+    def _folded(self, total: Any, present: Value, marks: Any) -> Any:
         # -- Fold: the total becomes an operand
         folded = self._submodule("folded", "folded", lambda: Folded(self._arithmetic))
         connect_members(self._m, folded.value, total)
         self._m.d.comb += folded.present.eq(present)
+        self._give_mode(folded, marks)
         return folded
+
+    def _give_mode(self, component: Any, marks: Any) -> None:
+        """Tell a component the mode of the marks, where it asks for it."""
+        if "mode" in component.signature.members:
+            self._m.d.comb += component.mode.eq(marks.mode)
 
     def _random_numbers(self, adder: Any) -> Any:
         """Give the adder its random numbers; return their source."""

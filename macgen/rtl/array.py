@@ -15,6 +15,7 @@ from macgen.rtl.outer import Result
 from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.parts.modes import dropped_places
 from macgen.rtl.rows import Band, Row, stack_bands, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
 from macgen.spec import MacSpec
@@ -62,6 +63,8 @@ class ArrayCore(wiring.Component):
         a_first: the beat starts dot products; unfinished ones are dropped. Implied after reset and after a_last. Where
             folds take a bubble, it drops them when it is offered: also if it is withdrawn before the beat is taken.
         a_last: the beat ends the dot products.
+        a_mode: number of the mode of the dot products that this beat starts; not looked at on other beats. Numbers
+            beyond the last mode's mean `full`, 0.
         b_valid, b_ready: handshake of stream b; it moves with stream a.
         b_data: operand codes, column 0 lowest. With lanes one code for each, lane 0 lowest.
         a_scale: codes of scales, row 0 lowest; those of the beat that ends a chunk count. With scales of lanes one for
@@ -92,9 +95,11 @@ class ArrayCore(wiring.Component):
             sequencer.last.eq(self.a_last),
             self.a_ready.eq(sequencer.accept),
             self.b_ready.eq(sequencer.accept),
-            skew_a.i.eq(self.a_data),
-            skew_b.i.eq(self.b_data),
+            skew_a.i.eq(self._masked(m, "a", sequencer)),
+            skew_b.i.eq(self._masked(m, "b", sequencer)),
         ]
+        if spec.modes:
+            m.d.comb += sequencer.mode.eq(self.a_mode)
 
         parts = self._rows(m, platform)
         if design.seed_bits:
@@ -107,6 +112,19 @@ class ArrayCore(wiring.Component):
             self._feed_scales(m, platform, parts, design.scale_bits)
         self._drain(m, platform, parts, sequencer)
         return m
+
+    def _masked(self, m: Module, stream: str, sequencer: Any) -> Value:
+        """Return a stream's codes without the last bits that the beat's mode does without."""
+        dropped, port = self.design.dropped_bits(stream), getattr(self, f"{stream}_data")
+        if not any(dropped):
+            return port
+
+        # -- Mask: the last bits of each code, where the mode does without them
+        width = getattr(self.spec, stream).width
+        used = Signal(width, name=f"{stream}_used")
+        low = dropped_places(sequencer.beat_mode, dropped)
+        m.d.comb += used.eq(Cat(~low, Const(-1, width - len(low))))
+        return port & used.replicate(len(port) // width)
 
     def _rows(self, m: Module, platform: object) -> list[Any]:
         """Return the rows or, of a large array, bands of them."""
@@ -184,6 +202,12 @@ class ArrayCore(wiring.Component):
         for part in parts:
             m.d.comb += part.shift.eq(taken)
 
+        if spec.rounds_by_mode:
+            # -- Mode of the results: that of the tile whose last beat was taken; the next one's is held until they left
+            result_mode = Signal(design.mode_bits)
+            with m.If(sequencer.ending):
+                m.d.sync += result_mode.eq(sequencer.beat_mode)
+
         # -- Convert: each column's state becomes a code at the array's edge
         codes, flags = [], []
         for col in range(spec.cols):
@@ -196,6 +220,8 @@ class ArrayCore(wiring.Component):
                 lfsr = Lfsr.of(bits)
                 m.d.comb += [output.taken.eq(taken), output.seed.eq(Const(lfsr.seed(0, col), lfsr.width))]
             connect_members(m, output.value, value)
+            if "mode" in output.signature.members:
+                m.d.comb += output.mode.eq(result_mode)
             codes.append(output.code)
             flags.append(col_flags | output.flags)
         m.d.comb += [self.c_data.eq(Cat(*codes)), self.c_flags.eq(Cat(*flags))]

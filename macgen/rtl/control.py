@@ -3,6 +3,7 @@
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from macgen.rtl.parts.modes import mode_bits
 from macgen.spec import MacSpec
 
 
@@ -19,6 +20,8 @@ class Control(wiring.Signature):
             the outer accumulator has an adder of its own, which takes the sum later: the chunk ends with this product.
         fold_first: it is the first chunk's: the outer accumulator counts as empty.
         done: the sum is complete: it becomes the result.
+        mode: the mode of what happens, where the accumulators' formats differ in the modes. It stays as it was in
+            cycles in which nothing does.
     """
 
     def __init__(self, spec: MacSpec) -> None:
@@ -27,4 +30,7 @@ class Control(wiring.Signature):
             names += ["fold", "fold_first"]
         if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
             names += ["first"]
-        super().__init__({name: Out(1) for name in names})
+        self.widths = dict.fromkeys(names, 1)
+        if spec.rounds_by_mode:
+            self.widths["mode"] = mode_bits(len(spec.mode_names))
+        super().__init__({name: Out(width) for name, width in self.widths.items()})

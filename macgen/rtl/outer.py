@@ -27,6 +27,7 @@ class OuterAccumulator(wiring.Component):
         done: it is the last chunk.
             With `interleave` = I each I-th cycle is a turn's, and so it is with the result.
         a_scale, b_scale: its scales.
+        mode: its mode, where something is rounded to another format in one mode than in another.
         seed: where chunk sums are rounded at random; constant.
         result: the outer accumulator after the addition, when `result_done`.
         result_flags: its flags; the state tells some, too.
@@ -45,6 +46,8 @@ class OuterAccumulator(wiring.Component):
         }
         if spec.scale is not None and spec.scales_chunks:
             members |= {"a_scale": In(spec.scale.width), "b_scale": In(spec.scale.width)}
+        if spec.rounds_by_mode:
+            members["mode"] = In(design.control.widths["mode"])
         if self._arithmetic.random_bits:
             members["seed"] = In(design.seed_bits)
         members |= {"result": Out(self._arithmetic.value), "result_flags": Out(FLAG_BITS), "result_done": Out(1)}
@@ -74,6 +77,12 @@ class OuterAccumulator(wiring.Component):
         with m.If(self.fold):
             clock_in(m, chunk, self.value)
             m.d.sync += chunk_flags.eq(self.flags)
+        if spec.rounds_by_mode:
+            chunk_mode = Signal.like(self.mode)
+            with m.If(self.fold):
+                m.d.sync += chunk_mode.eq(self.mode)
+            if "mode" in number.signature.members:
+                m.d.comb += number.mode.eq(chunk_mode)
         addend = number.number
         if (scale := spec.scale) is not None and spec.scales_chunks:
             # -- Scale: the chunk sum times both scales, exactly
@@ -93,6 +102,10 @@ class OuterAccumulator(wiring.Component):
         m.d.comb += product.present.eq(1)
         operand = registers(arithmetic.operand, "operand")
         clock_in(m, operand, product.operand)
+        if "mode" in adder.signature.members:
+            adding_mode = Signal.like(chunk_mode)
+            m.d.sync += adding_mode.eq(chunk_mode)
+            m.d.comb += adder.mode.eq(adding_mode)
         connect_members(m, adder.operand, operand)
         operand_flags = Signal(FLAG_BITS, reset_less=True)
         m.d.sync += operand_flags.eq(chunk_flags | number.flags)
@@ -133,6 +146,7 @@ class Result(wiring.Component):
 
     Members:
         value: a state of `Design.results`.
+        mode: its mode, where something is rounded to another format in one mode than in another.
         taken: the code is taken; present with random numbers.
         seed: of the column's random numbers, if it takes any; constant.
         code: the result.
@@ -147,6 +161,7 @@ class Result(wiring.Component):
         super().__init__(
             {
                 "value": In(design.results.value),
+                **({"mode": In(design.control.widths["mode"])} if design.spec.rounds_by_mode else {}),
                 **random,
                 "code": Out(design.spec.out_format.width),
                 "flags": Out(FLAG_BITS),
@@ -164,6 +179,9 @@ class Result(wiring.Component):
         connect_members(m, number.value, self.value)
         connect_members(m, unit.number, number.number)
         m.d.comb += [self.code.eq(unit.code), self.flags.eq(number.flags | unit.flags)]
+        for part in (number, unit):
+            if "mode" in part.signature.members:
+                m.d.comb += part.mode.eq(self.mode)
 
         # -- Random numbers: one for each result
         if bits := design.out_random_bits:

@@ -73,7 +73,7 @@ class Pe(wiring.Component):
         connect_members(m, self.control_out, passed)
 
         # -- Multiply: the product of each lane, and what a step adds of them
-        products, raised = self._products(m, platform)
+        products, raised = self._products(m, platform, early)
         scales = self._pass_scales(m)
         product: Any = None
         if design.window is None:
@@ -112,7 +112,7 @@ class Pe(wiring.Component):
             self._hand_on(m, sums.late.done, sums.value, sums.flags)
         return m
 
-    def _products(self, m: Module, platform: object) -> tuple[list[Any], list[Value]]:
+    def _products(self, m: Module, platform: object, early: Any) -> tuple[list[Any], list[Value]]:
         """Return the product of each lane, from `pipeline = 2` on from registers, and the flags that roundings raise.
 
         With `pipeline = 3` operands come from registers, too: those that hand them on, so that no more are needed.
@@ -148,6 +148,8 @@ class Pe(wiring.Component):
                     lambda: RoundedNumber(conversion, design.product),
                 )
                 connect_members(m, rounding.number, product)
+                if "mode" in rounding.signature.members:
+                    m.d.comb += rounding.mode.eq(early.mode)
                 product = rounding.rounded
                 flags.append(rounding.flags)
             products.append(product)
@@ -193,6 +195,8 @@ class Pe(wiring.Component):
             outer.fold_first.eq(sums.late.fold_first),
             outer.done.eq(sums.late.done),
         ]
+        if "mode" in outer.signature.members:
+            m.d.comb += outer.mode.eq(sums.late.mode)
         if design.results.random_bits:
             m.d.comb += outer.seed.eq(self.seed)
         if spec.scales_chunks:

@@ -22,6 +22,8 @@ class Sequencer(wiring.Component):
         accept: the beat is taken.
         ending: it is of a round that ends dot products.
         control: what the PEs do, in the same cycle.
+        mode: with modes that of the offered beat, as it stands at the port.
+        beat_mode: with modes the one that it has: that of the beat that started its dot product.
     """
 
     def __init__(self, design: Design) -> None:
@@ -39,6 +41,7 @@ class Sequencer(wiring.Component):
                 "accept": Out(1),
                 "ending": Out(1),
                 "control": Out(design.control),
+                **({"mode": In(design.mode_bits), "beat_mode": Out(design.mode_bits)} if spec.modes else {}),
             }
         )
 
@@ -55,6 +58,8 @@ class Sequencer(wiring.Component):
         m.d.comb += counted.eq(self.accept & closes)
         with m.If(counted):
             m.d.sync += fresh.eq(last)
+        if self._spec.modes:
+            self._sample_mode(m, opens & (first | fresh))
 
         # -- Take beats: an offered beat in its turn's slot, a last one only once no results wait
         offered = Signal()
@@ -144,6 +149,23 @@ class Sequencer(wiring.Component):
         with m.If(discard & self._slot_last):
             m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m
+
+    def _sample_mode(self, m: Module, starts: Value) -> None:
+        """Give a beat the mode of the beat that started its dot product.
+
+        Parameters:
+            m: of the sequencer.
+            starts: whether the offered beat starts dot products.
+        """
+        # -- Mode: sampled with the beat that starts a round, kept until the next one is taken
+        last = len(self._spec.modes)
+        held = Signal.like(self.mode)
+        offered = Mux(self.mode > last, 0, self.mode) if last + 1 < 1 << len(self.mode) else self.mode
+        m.d.comb += self.beat_mode.eq(Mux(starts, offered, held))
+        with m.If(self.accept):
+            m.d.sync += held.eq(self.beat_mode)
+        if self._spec.rounds_by_mode:
+            m.d.comb += self.control.mode.eq(Mux(self.accept, self.beat_mode, held))
 
     def _turns(self, m: Module) -> tuple[Value, Value, Value, Value, Value]:
         """Return whether the slot is the next beat's, whether it is a round's first, last, and the round's marks."""

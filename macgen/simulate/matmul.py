@@ -54,6 +54,7 @@ def run_matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    mode: int | str = 0,
     simulator: SimulatorChoice = "auto",
     workdir: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
@@ -68,6 +69,8 @@ def run_matmul(
         A_scales: (M, chunks) codes of format scale, where the array has scales; (M, blocks) with those of lanes; else
             None.
         B_scales: (chunks, N) codes, or (blocks, N).
+        mode: number or name of the array's mode. All codes, the result's too, are those of that mode's formats, so that
+            the result is that of `macgen.golden.matmul` with `spec.mode(mode)`.
         simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
         workdir: as for `verify`.
         timeout: limit in seconds.
@@ -82,7 +85,8 @@ def run_matmul(
     """
     directory = check_path("bundle", bundle).resolve()
     opened = open_bundle(directory, trust=trust)
-    spec = opened.manifest.spec
+    array = opened.manifest.spec
+    spec = array.mode(mode)
     tools.check_timeout(timeout)
     check_simulator(simulator)
     a, b = plain_array("A", A), plain_array("B", B)
@@ -103,6 +107,7 @@ def run_matmul(
         arrays = {"a": a, "b": b, **{name: codes for name, codes in scales.items() if codes is not None}}
         np.savez(operands, allow_pickle=False, **arrays)
         settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
+        settings["MACGEN_MODE"] = str(array.mode_number(mode))
         run, _ = simulate(opened, name, "sim.test_matmul", work, settings, timeout)
         if not run.passed:
             what = " ".join(line.strip() for line in run.failed[0].message.splitlines()[:2])

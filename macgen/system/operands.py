@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen.errors import MacgenError
 from macgen.numerics import Format
 from macgen.numerics.arrays import plain_array
+from macgen.numerics.embedding import embedded
 from macgen.spec import MacSpec
 from macgen.spec_fields import Scale
 from macgen.system.tiling import MatrixProduct, Tiling
@@ -25,22 +26,33 @@ class Operands:
         tiling: its tiles.
         a: words of stream a, (rows of tiles and one of zeros, steps, words).
         b: words of stream b, (columns of tiles and one of zeros, steps, words).
+        mode: number of the array's mode.
     """
 
     tiling: Tiling
     a: Words
     b: Words
+    mode: int
 
     @classmethod
     def of(
-        cls, spec: MacSpec, A: ArrayLike, B: ArrayLike, A_scales: ArrayLike | None, B_scales: ArrayLike | None
+        cls,
+        spec: MacSpec,
+        A: ArrayLike,
+        B: ArrayLike,
+        A_scales: ArrayLike | None,
+        B_scales: ArrayLike | None,
+        mode: int | str = 0,
     ) -> Self:
         """Return the operands of values; parameters as of `macgen.system.matmul`.
 
         Raises:
-            MacgenError: the shapes do not fit or are empty, or a value is not on its format's grid.
+            MacgenError: there is no such mode, the shapes do not fit or are empty, or a value is not on its format's
+                grid.
         """
-        a, b = _codes("A", A, spec.a), _codes("B", B, spec.b)
+        narrow = spec.mode(mode)
+        a = embedded(_codes("A", A, narrow.a), narrow.a, spec.a)
+        b = embedded(_codes("B", B, narrow.b), narrow.b, spec.b)
         if a.shape[1] != b.shape[0]:
             raise MacgenError(
                 f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape "
@@ -55,6 +67,7 @@ class Operands:
             tiling,
             operand_bands(tiling, a, a_scales, side=spec.rows, fmt=spec.a),
             operand_bands(tiling, b.T, of_b, side=spec.cols, fmt=spec.b),
+            spec.mode_number(mode),
         )
 
 

@@ -62,7 +62,7 @@ class Run:
 
     Attributes:
         values: (M, N) values of the results (fixed point above 53 bits: the nearest doubles).
-        codes: (M, N) result codes.
+        codes: (M, N) result codes, as they stand on the port.
         flags: (M, N) bits of `numerics.Flags`.
         cycles: clock cycles from the one that took the first beat to the one in which the last result left.
         cycles_before: cycles from the end of the reset to the first beat.
@@ -100,6 +100,7 @@ class Simulation:
         *,
         A_scales: ArrayLike | None = None,
         B_scales: ArrayLike | None = None,
+        mode: int | str = 0,
         flags: Literal[False] = False,
     ) -> NDArray[np.float64]: ...
     @overload
@@ -110,6 +111,7 @@ class Simulation:
         *,
         A_scales: ArrayLike | None = None,
         B_scales: ArrayLike | None = None,
+        mode: int | str = 0,
         flags: Literal[True],
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
 
@@ -120,11 +122,12 @@ class Simulation:
         *,
         A_scales: ArrayLike | None = None,
         B_scales: ArrayLike | None = None,
+        mode: int | str = 0,
         flags: bool = False,
     ) -> Any:
         """Return the product of two matrices; parameters and results are those of `macgen.system.matmul`."""
         flags = check_flag("flags", flags)
-        run = self.run(A, B, A_scales=A_scales, B_scales=B_scales)
+        run = self.run(A, B, A_scales=A_scales, B_scales=B_scales, mode=mode)
         return (run.values, run.flags) if flags else run.values
 
     def run(
@@ -134,12 +137,13 @@ class Simulation:
         *,
         A_scales: ArrayLike | None = None,
         B_scales: ArrayLike | None = None,
+        mode: int | str = 0,
         stalls: Stalls = Stalls(),
     ) -> Run:
         """Return the product of two matrices with the cycles that it took, from a reset on.
 
         Parameters:
-            A, B, A_scales, B_scales: as of `macgen.system.matmul`.
+            A, B, A_scales, B_scales, mode: as of `macgen.system.matmul`.
             stalls: how often the surroundings are not ready.
 
         Raises:
@@ -147,7 +151,7 @@ class Simulation:
             ToolError: the simulation failed or ran out of time; the sentence names its log.
         """
         check_type("stalls", stalls, Stalls, "Stalls, such as Stalls(a=30)")
-        return self.stream(Operands.of(self.spec, A, B, A_scales, B_scales), stalls)
+        return self.stream(Operands.of(self.spec, A, B, A_scales, B_scales, mode), stalls)
 
     def stream(self, operands: Operands, stalls: Stalls) -> Run:
         """Return the product of operands that were checked; for the rest see `run`."""
@@ -167,7 +171,7 @@ class Simulation:
         for file, words in zip(files, (operands.a, operands.b), strict=False):
             words.astype("<u4", copy=False).tofile(file)
         tiling = operands.tiling
-        numbers = tiling.tiles, tiling.tile_cols, tiling.steps, stalls.a, stalls.b, stalls.c, stalls.seed
+        numbers = tiling.tiles, tiling.tile_cols, tiling.steps, stalls.a, stalls.b, stalls.c, stalls.seed, operands.mode
         command: list[str | Path] = [self._program, *files, *map(str, numbers)]
         tools.run(command, cwd=directory, log=log, timeout=self._timeout, name="simulation with verilator")
         words = np.fromfile(files[2], "<u4").reshape(-1, result_words(self.spec))
@@ -233,6 +237,7 @@ def _ports(spec: MacSpec, is_top: bool) -> str:
         "#pragma once",
         '#include "Varray.h"',
         f"#define SCALES {int(design.scale_bits > 0)}",
+        f"#define MODES {int(len(spec.mode_names) > 1)}",
         f"#define CLOCK {clocking.clock}",
         f"#define RESET {clocking.reset}",
         *([] if clocking.enable is None else [f"#define ENABLE {clocking.enable}"]),

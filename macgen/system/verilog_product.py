@@ -22,6 +22,7 @@ def matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    mode: int | str = 0,
     flags: Literal[False] = False,
     timeout: float = DEFAULT_TIMEOUT,
     trust: bool = False,
@@ -34,6 +35,7 @@ def matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    mode: int | str = 0,
     flags: Literal[True],
     timeout: float = DEFAULT_TIMEOUT,
     trust: bool = False,
@@ -47,6 +49,7 @@ def matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    mode: int | str = 0,
     flags: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
     trust: bool = False,
@@ -62,6 +65,7 @@ def matmul(
         A_scales: (M, chunks) values on the grid of the spec's `scale`, (M, blocks) with scales of lanes; None where the
             spec has no scales.
         B_scales: (chunks, N) values, or (blocks, N).
+        mode: number or name of the array's mode: the product is that of `macgen.emulate.matmul` with `spec.mode(mode)`.
         flags: whether to return flags, too.
         timeout: limit in seconds of each command of the compilation, and of the product.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
@@ -76,7 +80,7 @@ def matmul(
     """
     flags = check_flag("flags", flags)
     # Before the compilation, which takes many seconds.
-    operands = Operands.of(load_manifest(check_path("bundle", bundle)).spec, A, B, A_scales, B_scales)
+    operands = Operands.of(load_manifest(check_path("bundle", bundle)).spec, A, B, A_scales, B_scales, mode)
     with compiled(bundle, timeout=timeout, trust=trust) as simulation:
         run = simulation.stream(operands, Stalls())
     return (run.values, run.flags) if flags else run.values

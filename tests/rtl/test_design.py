@@ -12,7 +12,7 @@ from macgen.prove.exhaustive.step_wrapper import step_wrapper
 from macgen.prove.formal.prover import HARNESSES
 from macgen.rtl import ArrayCore, Design, MacArray, Modules
 from macgen.rtl.parts.hierarchy import ports_of
-from macgen.rtl.units.fixed import FixedGeometry
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.spec import MacSpec
 

@@ -28,9 +28,14 @@ from tests.representatives import BUILT, UNITS
 FEW_TILES = 4
 RANDOM_MUTANTS = 8
 
+
+def folds_may_overlap(spec: MacSpec) -> bool:
+    return bool(spec.chunk) and not spec.has_outer_adder and not spec.modes
+
+
 # Folds alternate among the presets that have any; `default` has bubbles here, and none under Verilator.
 WITH_FOLDS = [
-    pytest.param(name, "overlap" if spec.chunk and not spec.has_outer_adder and index % 2 else "bubble", id=name)
+    pytest.param(name, "overlap" if folds_may_overlap(spec) and index % 2 else "bubble", id=name)
     for index, (name, spec) in enumerate((name, presets[name]) for name in BUILT)
 ]
 
@@ -65,6 +70,17 @@ OTHERS = {
     "one bit unsigned": MacSpec(a="uint1", b="int1", acc="int1", rows=1, cols=1),
     "aligned turns": MacSpec(
         a="e4m3fn", b="e4m3fn", acc="e5m5", lanes=2, lane_sum="aligned:6", chunk=4, interleave=2, rows=2, cols=1
+    ),
+    "modes": MacSpec(
+        a="e5m2", b="e5m2", acc="e6m9", chunk=4, rounding="stochastic:4", interleave=2, rows=2, cols=1,
+        modes=["low:acc=e6m3", "mid:a=e5m1,acc=e6m5"],
+    ),
+    "fixed modes": MacSpec(
+        a="fix3.3", b="fix3.3", acc="fix8.6", overflow="wrap", rows=1, cols=2, modes=["low:acc=fix7.2,b=fix2.1"]
+    ),
+    "modes of every format": MacSpec(
+        a="fp16", b="e5m2", product="e6m7", acc="e6m9", chunk=4, outer="fp32", out="bf16", rounding="odd", rows=2,
+        cols=1, modes=["low:product=e6m3,acc=e6m3,outer=e8m9,out=e8m3"],
     ),
 }  # fmt: skip
 
@@ -119,7 +135,7 @@ def test_presets_pass_under_icarus(name, fold, tmp_path):
     )
 
 
-@pytest.mark.thinned("fixed", "scaled", "one bit", "aligned turns", "lane scales")
+@pytest.mark.thinned("fixed", "scaled", "one bit", "aligned turns", "lane scales", "fixed modes")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_pass_under_icarus(name, tmp_path):
     need("iverilog")
@@ -195,6 +211,18 @@ NAMED_MUTANTS = [
         "random",
         "",
         lambda v: edit(v, "result__round_up", r"random \^ \{.*?\}\}", "random"),
+    ),
+    (
+        "a tile has the next one's mode",
+        "fixed modes",
+        "modes_tile_by_tile",
+        lambda v: edit(v, "beat_mode", r"first \| fresh", "1'b1"),
+    ),
+    (
+        "results are converted in the mode of the tile that comes",
+        "modes",
+        "modes_tile_by_tile",
+        lambda v: connect(v, "output_0", "mode", "a_mode"),
     ),
     (
         "chunk position survives a reset",
@@ -439,6 +467,21 @@ def test_matmul_with_turns_pads_the_last_round_only(tmp_path):
         result = run_matmul(tmp_path / "dut", a, b)
         np.testing.assert_array_equal(result.codes, golden.matmul(spec, a, b)[0])
         assert (result.tiles, result.beats) == (tiles, tiles * 7)
+
+
+@pytest.mark.prove
+def test_matmul_in_a_mode_is_that_of_its_spec(bundles, tmp_path):
+    need("iverilog")
+    spec, rng = OTHERS["modes"], np.random.default_rng(5)
+    for mode, name in enumerate(spec.mode_names):
+        derived = spec.mode(name)
+        a, b = rng.integers(0, 1 << derived.a.width, (3, 9)), rng.integers(0, 1 << derived.b.width, (9, 2))
+        result = run_matmul(bundles / "modes", a, b, mode=mode if mode % 2 else name, simulator="icarus")
+        codes, flags = golden.matmul(derived, a, b)
+        np.testing.assert_array_equal(result.codes, codes)
+        np.testing.assert_array_equal(result.flags, flags)
+    with pytest.raises(MacgenError, match=r"^mode 'high' is not one of full, low, mid$"):
+        run_matmul(bundles / "modes", a, b, mode="high")
 
 
 def test_matmul_of_wrong_hardware_is_an_error(bundles, tmp_path):

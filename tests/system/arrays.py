@@ -35,6 +35,10 @@ ARRAYS = {
         a="e2m1finite", b="e2m1finite", acc="e5m4", lanes=4, lane_sum="exponents:6/2", scale="e3m1",
         scale_place="lanes", scale_block=2, overflow="infinity", interleave=2, pipeline=2, rows=2, cols=1,
     ),
+    "modes": MacSpec(
+        a="e5m2", b="e5m2", acc="e6m6", out="e6m5", chunk=3, interleave=2, pipeline=2, rounding="stochastic:4:nearest",
+        outer_rounding="rne", rows=2, cols=2, modes=["low:a=e5m1,acc=e6m4,out=e6m3"],
+    ),
     "aligned": MacSpec(
         a="fp16", b="e4m3fn", acc="e6m9", lanes=2, lane_sum="aligned:12", chunk=16, interleave=2, overflow="infinity",
         rows=2, cols=2,

@@ -27,16 +27,21 @@ def same(left, right):
 
 
 def check(array, rows, cols, length, rng, stalls):
-    """One product without stalls and one with some."""
-    spec = array.spec
+    """One product without stalls and one with some, in each mode."""
+    for mode in array.spec.mode_names:
+        check_mode(array, mode, rows, cols, length, rng, stalls)
+
+
+def check_mode(array, mode, rows, cols, length, rng, stalls):
+    spec = array.spec.mode(mode)
     a, b, scales = operands(rng, spec, rows, cols, length)
     wanted, flags = emulate.matmul(spec, a, b, flags=True, **scales)
     predicted = cycles(Tiling(spec, MatrixProduct(rows, length, cols)))
-    quick = array.run(a, b, **scales)
+    quick = array.run(a, b, mode=mode, **scales)
     assert (quick.operand_stalls, quick.result_stalls) == (0, 0)
     assert quick.cycles == predicted.total, (rows, cols, length)
     assert quick.cycles_before == cycles_before(Design(spec))
-    slow = array.run(a, b, stalls=stalls, **scales)
+    slow = array.run(a, b, stalls=stalls, mode=mode, **scales)
     stalled = slow.operand_stalls + slow.result_stalls
     assert predicted.total <= slow.cycles <= predicted.most(stalled), (rows, cols, length, stalls)
     for run in (quick, slow):

@@ -58,11 +58,11 @@ def check_widths(spec: MacSpec) -> None:
             )
 
 
-def compile_program(spec: MacSpec, name: str, verilog: Path, work: Path, timeout: float) -> Path:
-    """Return the program that drives a bundle's modules."""
-    wrapper = step_wrapper(Design(spec), name)
+def compile_program(spec: MacSpec, mode: int, name: str, verilog: Path, work: Path, timeout: float) -> Path:
+    """Return the program that drives a bundle's modules in one of its modes."""
+    wrapper = step_wrapper(Design(spec), name, mode)
     (work / "wrapper.v").write_text(wrapper.verilog, encoding="utf-8")
-    (work / "spec.h").write_text(_spec_header(spec, wrapper), encoding="utf-8")
+    (work / "spec.h").write_text(_spec_header(spec.mode(mode), wrapper), encoding="utf-8")
     return tools.compile_verilated(
         PROVER / "prove.cpp", wrapper.modules, [verilog, "wrapper.v"], work=work, timeout=timeout
     )

@@ -21,6 +21,7 @@ from macgen.bundle.opening import open_bundle
 from macgen.errors import MAX_COUNT, check_function, check_integer, check_path
 from macgen.prove.exhaustive.difference import first_difference
 from macgen.prove.exhaustive.program import check_widths, compile_program
+from macgen.spec_modes import FULL
 
 DEFAULT_TIMEOUT = 3600.0
 MOST_PAIRS = 10**9
@@ -47,6 +48,7 @@ class Phase:
         numbers: which random numbers they had: `every`, `switches` (both sides of each at which the contract's
             result changes, both ends and one more) or `drawn`; empty where the hardware takes none.
         seconds: wall time.
+        mode: the mode in which the array was.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Phase:
     complete: bool
     numbers: str
     seconds: float
+    mode: str = FULL
 
 
 @dataclass(frozen=True)
@@ -158,27 +161,39 @@ def exhaustive(
     seed = check_integer("seed", seed, 0, MAX_COUNT)
     draws, most = check_integer("draws", draws, 1, MAX_COUNT), check_integer("most", most, 0, MAX_COUNT)
     tools.check_timeout(timeout)
-    check_widths(spec)
+    for number in range(len(spec.mode_names)):
+        check_widths(spec.mode(number))
     tools.require_all("verilator", "g++", "perl", needed_by="exhaustive verification")
     with tools.work_directory(workdir, "exhaustive") as work:
-        progress("compiling")
-        verilog = work.path / "array.v"
-        verilog.write_bytes(opened.verilog)
-        program = compile_program(spec, manifest.name, verilog, work.path, timeout)
-        compile_seconds = time.monotonic() - started
-        log, result = work.path / "log.txt", work.path / "result.json"
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        command: list[str | Path] = [program, *map(str, (threads, most, draws, seed)), result]
-        with _last_line_shown(log, progress):
-            tools.run(command, cwd=work.path, log=log, timeout=timeout, name="exhaustive verification")
-        found = json.loads(result.read_text(encoding="utf-8"))
-        progress("golden model")
-        difference = first_difference(spec, found)
+        compile_seconds, phases, audited = 0.0, list[Phase](), 0
+        difference: str | None = None
+        for number, mode in enumerate(spec.mode_names):
+            # A mode after another has a directory of its own in that of the first.
+            path = work.path / f"mode_{number}" if number else work.path
+            path.mkdir(exist_ok=True)
+            progress("compiling")
+            begun, verilog = time.monotonic(), path / "array.v"
+            verilog.write_bytes(opened.verilog)
+            program = compile_program(spec, number, manifest.name, verilog, path, timeout)
+            compile_seconds += time.monotonic() - begun
+            log, result = path / "log.txt", path / "result.json"
+            threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            command: list[str | Path] = [program, *map(str, (threads, most, draws, seed)), result]
+            with _last_line_shown(log, progress):
+                tools.run(command, cwd=path, log=log, timeout=timeout, name="exhaustive verification")
+            found = json.loads(result.read_text(encoding="utf-8"))
+            progress("golden model")
+            phases += [Phase(**phase, mode=mode) for phase in found["phases"]]
+            audited += len(found["audit"])
+            difference = first_difference(spec.mode(number), found)
+            if difference is not None:
+                difference += f" in mode {mode}" if spec.modes else ""
+                break
         work.keep = difference is not None
     return ExhaustiveResult(
-        phases=tuple(Phase(**phase) for phase in found["phases"]),
+        phases=tuple(phases),
         difference=difference,
-        audited=len(found["audit"]),
+        audited=audited,
         seed=seed,
         compile_seconds=compile_seconds,
         seconds=time.monotonic() - started,

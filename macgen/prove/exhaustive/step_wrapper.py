@@ -11,23 +11,28 @@ A state holds some of the flags that the addition which made it raised, deferred
 with those that its result holds. Whatever settles a state has to find the same. Where the adder does not find in its
 accumulator what the output does, the step raises all flags, which no addition does (with `interleave`, `agrees` is 0
 before the first edge); where what takes the state further does not, the code is inverted.
+
+Of an array with modes a wrapper is of one of them. It has the codes of that mode's formats: operands are put into the
+array's wide ones, and a result whose code there is not such a one is inverted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
 from macgen.bundle.verilog import rtlil_to_verilog
+from macgen.numerics import FixedFormat, Format
+from macgen.numerics.embedding import low_bits
 from macgen.numerics.flags import FLAG_BITS
 from macgen.prove.verilog_text import (
     Ports,
     instance,
+    joined,
     member_width,
     module,
-    part,
     to_vector,
     to_wires,
     width_of,
@@ -36,6 +41,7 @@ from macgen.prove.verilog_text import (
 )
 from macgen.rtl import Design, Modules
 from macgen.rtl.parts.clocking import ENABLE
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.units.aligned import AlignedLanes
 from macgen.rtl.units.datapath import Datapath
 from macgen.rtl.units.exact_number import ExactNumber
@@ -88,14 +94,38 @@ class StepWrapper:
     result_random_bits: int
 
 
-def step_wrapper(design: Design, name: str) -> StepWrapper:
+@dataclass(frozen=True)
+class InMode:
+    """An array in one of its modes.
+
+    Attributes:
+        design: the array.
+        number: the mode's.
+    """
+
+    design: Design
+    number: int
+
+    @property
+    def spec(self) -> MacSpec:
+        """The spec that the array is in this mode."""
+        return self.design.modes[self.number]
+
+    def mode_of(self, keys: Sequence[Hashable]) -> dict[str, str]:
+        """Return the connection of the input `mode` of a unit that has such keys of each mode; see `mode_port`."""
+        return dict.fromkeys(mode_port(keys), f"{self.design.mode_bits}'d{self.number}")
+
+
+def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     """Return the wrapper for an array's Verilog.
 
     Parameters:
         design: the array.
         name: its top module's name.
+        mode: the number of the mode in which it is driven.
     """
-    spec, arithmetic, outer, operand = design.spec, design.steps, design.outer, design.operand
+    in_mode = InMode(design, mode)
+    arithmetic, outer, operand = design.steps, design.outer, design.operand
     converts, folds = design.out is not None, design.folds_in_loop
     wrapped = f"{name}_exhaustive"
     inner_output = f"{name}_output"
@@ -105,23 +135,24 @@ def step_wrapper(design: Design, name: str) -> StepWrapper:
         texts["inner output"] = _output(arithmetic, inner_output)
     adder = f"{name}_adder" if design.window is None else f"{name}_aligned_adder"
     texts |= {
-        "product": _product(design, name),
-        "step": _step(arithmetic, f"{wrapped}_step", adder, inner_output, operand, spec),
+        "product": _product(in_mode, name),
+        "step": _step(in_mode, arithmetic, f"{wrapped}_step", adder, inner_output, operand),
     }
-    others: dict[str, Mapping[str, str]] = {f"{name}_folded": {"present": "1'b1"}} if folds else {}
+    folded_mode = in_mode.mode_of(arithmetic.reader_keys)
+    others: dict[str, Mapping[str, str]] = {f"{name}_folded": {"present": "1'b1"} | folded_mode} if folds else {}
     if outer is not None:
-        others[f"{name}_number"] = {}
+        others[f"{name}_number"] = in_mode.mode_of(design.steps.reader_keys)
     elif converts:
-        others[f"{name}_out_number"] = {}
+        others[f"{name}_out_number"] = in_mode.mode_of(design.results.reader_keys)
     if folds and design.window is not None:
-        texts["fold"] = _step(arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand, spec)
-    texts["code"] = _code(arithmetic, f"{wrapped}_code", inner_output, others)
+        texts["fold"] = _step(in_mode, arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand)
+    texts["code"] = _code(in_mode, arithmetic, f"{wrapped}_code", inner_output, others, in_mode.spec.acc)
     if folds:
         ports = to_vector("value", "state", arithmetic.value) | to_vector("operand", "operand", arithmetic.operand)
         texts["folded"] = module(
             f"{wrapped}_folded",
             _state_in(arithmetic) | {"present": ("input", 1)} | _operand("output", arithmetic.operand),
-            _unit(f"{name}_folded", {"present": "present"} | ports),
+            _unit(f"{name}_folded", {"present": "present"} | folded_mode | ports),
         )
     if design.loads_products:
         ports = to_vector("operand", "operand", arithmetic.operand) | to_vector("value", "state", arithmetic.value)
@@ -135,14 +166,16 @@ def step_wrapper(design: Design, name: str) -> StepWrapper:
         if converts:
             outer_output = f"{wrapped}_outer_output"
             texts["outer output"] = _output(outer, outer_output)
-        texts["addend"] = _addend(design, name, outer)
+        texts["addend"] = _addend(in_mode, name, outer)
         texts["outer_step"] = _step(
-            outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand, spec
+            in_mode, outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand
         )
-        others = {f"{name}_out_number": {}} if converts else {}
-        texts["outer_code"] = _code(outer, f"{wrapped}_outer_code", outer_output, others)
+        others = {f"{name}_out_number": in_mode.mode_of(design.results.reader_keys)} if converts else {}
+        texts["outer_code"] = _code(
+            in_mode, outer, f"{wrapped}_outer_code", outer_output, others, in_mode.spec.outer_format
+        )
     if converts:
-        texts["result"] = _result(design, name)
+        texts["result"] = _result(in_mode, name)
     folding = arithmetic if outer is None else outer
     return StepWrapper(
         verilog="\n".join(texts.values()),
@@ -154,24 +187,27 @@ def step_wrapper(design: Design, name: str) -> StepWrapper:
     )
 
 
-def _product(design: Design, name: str) -> str:
+def _product(in_mode: InMode, name: str) -> str:
     """Return the module that makes what the adder of steps takes of operand codes."""
+    design, narrow = in_mode.design, in_mode.spec
     spec, arithmetic = design.spec, design.steps
     exact, product = ExactNumber(design.exact_product), ExactNumber(design.product)
     body, flags, products = "", [f"{FLAG_BITS}'d0"], []
     for lane in range(spec.lanes):
-        ports = {"a": part("a", lane, spec.a.width), "b": part("b", lane, spec.b.width)}
+        ports = {"a": _widened("a", lane, narrow.a, spec.a), "b": _widened("b", lane, narrow.b, spec.b)}
         ports |= to_wires("product", f"exact_{lane}", exact)
         body += wires(f"exact_{lane}", exact) + _unit(f"{name}_multiplier", ports, str(lane))
         products.append(f"exact_{lane}")
         if spec.product is not None:
             flags.append(f"rounding_{lane}")
             products[-1] = f"rounded_{lane}"
-            ports = {"flags": flags[-1], **to_wires("number", f"exact_{lane}", exact)}
+            assert design.product_rounding is not None
+            mode = in_mode.mode_of(design.product_rounding.rounded_sum.formats)
+            ports = {"flags": flags[-1], **mode, **to_wires("number", f"exact_{lane}", exact)}
             ports |= to_wires("rounded", products[-1], product)
             body += wire(flags[-1], FLAG_BITS) + wires(products[-1], product)
             body += _unit(f"{name}_rounding", ports, str(lane))
-    codes = {"a": ("input", design.a_bits), "b": ("input", design.b_bits)}
+    codes = {"a": ("input", spec.lanes * narrow.a.width), "b": ("input", spec.lanes * narrow.b.width)}
     if design.window is not None:
         ports = to_vector("aligned", "operand", design.operand)
         if design.terms is not None and spec.scales_lanes:
@@ -207,9 +243,9 @@ def _product(design: Design, name: str) -> str:
     )
 
 
-def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature, spec: MacSpec) -> str:
+def _step(in_mode: InMode, arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature) -> str:
     """Return the module of one addition."""
-    cycles = spec.interleave
+    spec, cycles = in_mode.design.spec, in_mode.design.spec.interleave
     clocked = {ENABLE: "1'b1"} if spec.clock_enable and cycles > 1 else {}
     value = arithmetic.value
     inputs: Ports = {"random": ("input", arithmetic.random_bits)} if arithmetic.random_bits else {}
@@ -220,10 +256,12 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
     sum_ports = {port: port for port in inputs} | clocked | {"deferred_flags": "of_acc", "flags": "raised"}
     sum_ports |= to_vector("acc", "state", value) | to_vector("result", "result", value)
     sum_ports |= to_vector(interface, "operand", operand)
+    sum_ports |= in_mode.mode_of(arithmetic.adder_keys)
+    output_mode = in_mode.mode_of(arithmetic.reader_keys)
     body = "".join(wire(net, FLAG_BITS) for net in ("raised", "of_acc", "deferred", "deferred_before"))
     body += _unit(adder, sum_ports)
-    body += _unit(output, {"flags": "deferred_before", **to_vector("value", "state", value)}, "state")
-    body += _unit(output, {"flags": "deferred", **to_vector("value", "result", value)}, "result")
+    body += _unit(output, {"flags": "deferred_before", **output_mode, **to_vector("value", "state", value)}, "state")
+    body += _unit(output, {"flags": "deferred", **output_mode, **to_vector("value", "result", value)}, "result")
     if agrees:
         body += "  assign agrees = of_acc == deferred_before;\n  assign flags = raised | deferred;\n"
     else:
@@ -234,30 +272,67 @@ def _step(arithmetic: Datapath, name: str, adder: str, output: str, operand: wir
     )
 
 
-def _code(arithmetic: Datapath, name: str, output: str, others: Mapping[str, Mapping[str, str]]) -> str:
+def _code(
+    in_mode: InMode,
+    arithmetic: Datapath,
+    name: str,
+    output: str,
+    others: Mapping[str, Mapping[str, str]],
+    narrow: Format,
+) -> str:
     """Return the module that gives a state's code, inverted unless all others find the same deferred flags in it.
 
     Parameters:
         others: by name, with what their inputs but the state are connected to.
-        arithmetic, name, output: see `_step`.
+        in_mode, arithmetic, name, output: see `_step`.
+        narrow: the accumulator's format in the mode.
     """
     state, width = to_vector("value", "state", arithmetic.value), arithmetic.rounded_sum.acc.width
     body = wire("deferred", FLAG_BITS) + wire("right", width)
-    body += _unit(output, {"code": "right", "flags": "deferred", **state})
-    same = []
+    body += _unit(output, {"code": "right", "flags": "deferred", **in_mode.mode_of(arithmetic.reader_keys), **state})
+    code, embeds = _narrowed("right", narrow, arithmetic.rounded_sum.acc)
+    same = [embeds] if embeds else []
     for index, (other, ports) in enumerate(others.items()):
         body += wire(f"deferred_{index}", FLAG_BITS) + _unit(other, {"flags": f"deferred_{index}", **ports, **state})
         same.append(f"deferred == deferred_{index}")
-    body += f"  assign code = {' & '.join(same) or 1} ? right : ~right;\n"
-    return module(name, _state_in(arithmetic) | {"code": ("output", width)}, body)
+    body += f"  assign code = {' & '.join(same) or 1} ? {code} : ~{code};\n"
+    return module(name, _state_in(arithmetic) | {"code": ("output", narrow.width)}, body)
 
 
-def _addend(design: Design, name: str, outer: Datapath) -> str:
+def _widened(vector: str, lane: int, narrow: Format, wide: Format) -> str:
+    """Return a mode's operand code, an element of a vector, as the array's."""
+    return _embedded(vector, lane * narrow.width, narrow, wide)
+
+
+def _embedded(vector: str, start: int, narrow: Format, wide: Format) -> str:
+    """Return a mode's code, the bits of a vector from one on, as the array's."""
+    top = start + narrow.width - 1
+    code = f"{vector}[{top}:{start}]"
+    if narrow == wide:
+        return code
+    low = low_bits(narrow, wide)
+    parts = [code, *([f"{low}'d0"] if low else [])]
+    if (missing := wide.width - narrow.width - low) > 0:
+        repeats = isinstance(wide, FixedFormat) and wide.signed
+        parts.insert(0, f"{{{missing}{{{vector}[{top}]}}}}" if repeats else f"{missing}'d0")
+    return joined(parts)
+
+
+def _narrowed(vector: str, narrow: Format, wide: Format) -> tuple[str, str]:
+    """Return the array's code as a mode's, and whether it is such a one; nothing where the formats are the same."""
+    if narrow == wide:
+        return vector, ""
+    low = low_bits(narrow, wide)
+    return f"{vector}[{low + narrow.width - 1}:{low}]", f"({vector} == {_embedded(vector, low, narrow, wide)})"
+
+
+def _addend(in_mode: InMode, name: str, outer: Datapath) -> str:
     """Return the module that makes the outer adder's operand of a chunk sum and its scales."""
+    design = in_mode.design
     arithmetic, scale = design.steps, design.spec.scale if design.spec.scales_chunks else None
     number = ExactNumber(design.chunk_sum)
     ports = to_vector("value", "state", arithmetic.value) | to_wires("number", "number", number)
-    body = wires("number", number) + _unit(f"{name}_number", ports)
+    body = wires("number", number) + _unit(f"{name}_number", ports | in_mode.mode_of(design.steps.reader_keys))
     scales: Ports = {}
     last, addend = "number", number
     if scale is not None:
@@ -273,17 +348,23 @@ def _addend(design: Design, name: str, outer: Datapath) -> str:
     )
 
 
-def _result(design: Design, name: str) -> str:
+def _result(in_mode: InMode, name: str) -> str:
     """Return the module that converts a total to a result."""
+    design, narrow = in_mode.design, in_mode.spec.out_format
     arithmetic = design.results
     assert design.out is not None
     number = ExactNumber(design.out.rounded_sum.addend)
     random: Ports = {"random": ("input", design.out_random_bits)} if design.out_random_bits else {}
-    outputs: Ports = {"code": ("output", design.out.rounded_sum.acc.width), **_FLAGS}
+    outputs: Ports = {"code": ("output", narrow.width), **_FLAGS}
     numbers = to_wires("number", "number", number)
-    body = wires("number", number)
-    body += _unit(f"{name}_out_number", to_vector("value", "state", arithmetic.value) | numbers)
-    body += _unit(f"{name}_out_conversion", {port: port for port in (*random, *outputs)} | numbers)
+    wide = design.out.rounded_sum.acc
+    body = wires("number", number) + wire("right", wide.width)
+    of_number, of_unit = in_mode.mode_of(design.results.reader_keys), in_mode.mode_of(design.out.rounded_sum.formats)
+    body += _unit(f"{name}_out_number", to_vector("value", "state", arithmetic.value) | of_number | numbers)
+    ports = {port: port for port in (*random, *_FLAGS)} | {"code": "right"}
+    body += _unit(f"{name}_out_conversion", ports | of_unit | numbers)
+    code, embeds = _narrowed("right", narrow, wide)
+    body += f"  assign code = {f'{embeds} ? {code} : ~{code}' if embeds else code};\n"
     return module(f"{name}_exhaustive_result", {**_state_in(arithmetic), **random, **outputs}, body)
 
 

@@ -26,7 +26,7 @@ def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
     A finished sum is any bit; on its way it is a pattern of bits or the pattern's complement. The pattern is any, so
     that it matters which bit goes where.
     """
-    spec, marks = design.spec, marks_of(ports, "control_in__")
+    spec, marks = design.spec, _widths_of_marks(ports)
     bits = ports["result_out"][1]
     last = spec.interleave - 1
     stages = spec.pipeline + last + design.outer_cycles
@@ -36,7 +36,9 @@ def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
         f"{name}_pe",
         ports,
         "".join(f"  reg [{ports[f'{key}_in'][1] - 1}:0] {key};\n  assign {key}_out = {key};\n" for key in passed)
-        + "".join(f"  reg {mark};\n  assign control_out__{mark} = {mark};\n" for mark in marks)
+        + "".join(
+            f"  reg [{width - 1}:0] {mark};\n  assign control_out__{mark} = {mark};\n" for mark, width in marks.items()
+        )
         + "".join(f"  reg result_{turn};\n" for turn in range(spec.interleave))
         + decoded("below", "result_in ^ pattern", bits, f"  wire [{bits - 1}:0] pattern;\n")
         + f"""\
@@ -49,9 +51,26 @@ def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
     if (finishes | shift) begin result_{last} <= finishes ? finished : below;{moves} end
 """
         + "".join(f"    {key} <= {key}_in;\n" for key in passed)
-        + "".join(f"    {mark} <= control_in__{mark} & ~rst;\n" for mark in marks)
+        + "".join(f"    {mark} <= control_in__{mark} & {{{width}{{~rst}}}};\n" for mark, width in marks.items())
         + "  end\n",
     )
+
+
+def _widths_of_marks(ports: Ports) -> dict[str, int]:
+    """Return a PE's control marks and their widths."""
+    return {mark: ports[f"control_in__{mark}"][1] for mark in marks_of(ports, "control_in__")}
+
+
+def _masked(design: Design, key: str) -> str:
+    """Return Verilog for a stream's codes without the bits that the beat's mode does without."""
+    dropped = design.dropped_bits(key[0]) if key.endswith("_data") else (0,)
+    if not any(dropped):
+        return key
+    width, (count, bits) = getattr(design.spec, key[0]).width, design.operand_vectors[key]
+    used = f"{{{width}{{1'b1}}}}"
+    for number, low in enumerate(dropped):
+        used = f"beat_mode == {number} ? {{{{{width - low}{{1'b1}}}}, {low}'d0}} : {used}" if low else used
+    return f"{key} & {{{count * bits // width}{{{used}}}}}"
 
 
 def _core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> str:
@@ -59,7 +78,7 @@ def _core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> s
     connections = clocks(modules[core])
     for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *design.operand_vectors):
         connections[port] = port
-    for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last"):
+    for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last", *(["a_mode"] if spec.modes else [])):
         connections[port] = port
     return (
         "  wire a_ready, b_ready, c_valid, c_first, c_last;\n"
@@ -71,27 +90,33 @@ def _core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> s
 def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
     """Return the proof that every PE gets its row's and its column's operands together with the marks of their beat."""
     spec, ports = design.spec, modules[f"{name}_pe"]
-    marks = marks_of(ports, "control_in__")
+    marks = _widths_of_marks(ports)
     operands = design.operand_vectors
     # Scales of chunks count where a chunk ends.
     counts = {key: "fold" if key.endswith("_scale") and spec.scales_chunks else "step" for key in operands}
     longest = spec.rows + spec.cols - 1
-    body = [BEGUN, _core_instance(design, name, modules), *(f"  wire mark_{mark};\n" for mark in marks)]
+    body = [BEGUN, _core_instance(design, name, modules)]
+    body += [f"  wire [{width - 1}:0] mark_{mark};\n" for mark, width in marks.items()]
     connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
-    body += [delayed(f"mark_{mark}", longest, True) for mark in marks]
-    body += [delayed(key, longest, False, count * width) for key, (count, width) in operands.items()]
+    if spec.modes:
+        body.append(f"  wire [{design.mode_bits - 1}:0] beat_mode;\n")
+        connections.append(("beat_mode", "dut.sequencer.beat_mode"))
+    body += [delayed(f"mark_{mark}", longest, True, width) for mark, width in marks.items()]
+    for key, (count, width) in operands.items():
+        body.append(f"  wire [{count * width - 1}:0] used_{key} = {_masked(design, key)};\n")
+        body.append(delayed(f"used_{key}", longest, False, count * width))
     fed = []
     for row in range(spec.rows):
         for col in range(spec.cols):
             place, late, pe = f"{row}_{col}", row + col + 1, f"dut.{design.path_of_pe(row, col)}"
-            body += [f"  wire {mark}_{place};\n" for mark in marks]
+            body += [f"  wire [{width - 1}:0] {mark}_{place};\n" for mark, width in marks.items()]
             connections += [(f"{mark}_{place}", f"{pe}.control_in__{mark}") for mark in marks]
             same = [f"{mark}_{place} == mark_{mark}_{late}" for mark in marks]
             for key, (_, width) in operands.items():
                 port = key.removesuffix("_data")
                 body.append(f"  wire [{width - 1}:0] {port}_{place};\n")
                 connections.append((f"{port}_{place}", f"{pe}.{port}_in"))
-                sent = part(f"{key}_{late}", row if key[0] == "a" else col, width)
+                sent = part(f"used_{key}_{late}", row if key[0] == "a" else col, width)
                 same.append(f"(~{counts[key]}_{place} | {port}_{place} == {sent})")
             fed.append(f"({' & '.join(same)})")
     body.append(f"  wire ok_fed = ~begun | {conjunction(fed)};\n")
@@ -100,6 +125,8 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     properties = (Property("fed", claim),)
     inputs = {"a_valid": 1, "b_valid": 1, "a_first": 1, "a_last": 1, "c_ready": 1}
     inputs |= {key: count * width for key, (count, width) in operands.items()}
+    if spec.modes:
+        inputs["a_mode"] = design.mode_bits
     return Harness(
         name="operands",
         verilog=_abstract_pe(design, name, ports) + harness_module(inputs, body, properties),
@@ -234,6 +261,23 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
   wire ok_latency = age <= {latency} & (age == {latency} | ~(begun & c_valid & beat == 0 & age != 0));
 """
     )
+    inputs = {**SOURCE_INPUTS, "c_ready": 1}
+    properties: tuple[Property, ...] = ()
+    if spec.modes:
+        inputs["a_mode"] = design.mode_bits
+    unit = "output" if design.out is None else "result"
+    if "mode" in modules[f"{name}_{unit}"]:
+        properties = (Property("mode", "what converts a tile's results is told the mode of its beats"),)
+        nets = ["beat_mode", *(f"mode_of_{c}" for c in range(cols))]
+        body += [f"  wire [{design.mode_bits - 1}:0] {net};\n" for net in nets]
+        connections.append(("beat_mode", "dut.sequencer.beat_mode"))
+        connections += [(f"mode_of_{c}", f"dut.output_{c}.mode") for c in range(cols)]
+        same = conjunction([f"(mode_of_{c} == due_mode)" for c in range(cols)])
+        body.append(f"""\
+  reg [{design.mode_bits - 1}:0] due_mode;
+  always @(posedge clk) if (accept & last_c) due_mode <= beat_mode;
+  wire ok_mode = ~begun | ~c_valid | {same};
+""")
     often = "tile" if turns == 1 else "turn"
     which = "row r's results" if turns == 1 else f"turn r % {turns} of row r / {turns}'s results"
     properties = (
@@ -245,13 +289,14 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
         Property("kept", f"each PE finishes once a {often}, and no result is overwritten before it has left"),
         Property("results", f"result beat r has {which}, each in its column"),
         Property("latency", f"results are offered exactly {latency} cycles after the last beat"),
+        *properties,
     )
     outputs = _abstract_outputs(design, name, modules)
     return Harness(
         name="results",
         verilog=_abstract_pe(design, name, ports)
         + "".join(outputs.values())
-        + harness_module({**SOURCE_INPUTS, "c_ready": 1}, body, properties),
+        + harness_module(inputs, body, properties),
         properties=properties,
         replaced=(f"{name}_pe", *outputs),
         connections=tuple(connections),

@@ -68,6 +68,11 @@ class Bench:
         if "random" in ports:
             self.inputs[f"random_{unit}"] = ports["random"][1]
             connections["random"] = f"random_{unit}"
+        if "mode" in ports:  # any, and everywhere the same
+            declared = f"  (* anyconst *) wire [{ports['mode'][1] - 1}:0] mode;\n"
+            if declared not in self.body:
+                self.body.insert(0, declared)
+            connections["mode"] = "mode"
         for interface, bundle in [*given.items(), *makes.items()]:
             members = self.members(unit, interface)
             connections |= {f"{interface}__{key}": f"{bundle}__{key}" for key in members}

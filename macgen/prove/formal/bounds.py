@@ -291,9 +291,17 @@ def _state(arithmetic: AnyDatapath, bundle: str, members: Mapping[str, int]) -> 
         return FloatStates(arithmetic.geometry).state(bundle, members)
     acc = arithmetic.geometry.acc
     kind, bits = ("$signed", acc.width) if acc.signed else ("$unsigned", acc.width)
-    low, high = (_number(limit, bits, acc.signed) for limit in (acc.min_integer, acc.max_integer))
     value = f"{kind}({bundle}__integer)"
-    return f"  wire {bundle}_valid = {value} >= {low} & {value} <= {high};\n"
+    valid = "1'b1"
+    for number, ends in reversed([*enumerate(arithmetic.geometry.modes)]):
+        low, high = (_number(limit, bits, acc.signed) for limit in (ends.least, ends.largest))
+        held = f"{value} >= {low} & {value} <= {high}"
+        if ends.dropped:
+            held += f" & {bundle}__integer[{ends.dropped - 1}:0] == 0"
+        valid = (
+            held if number == 0 and len(arithmetic.geometry.modes) == 1 else f"mode == {number} ? {held} : ({valid})"
+        )
+    return f"  wire {bundle}_valid = {valid};\n"
 
 
 def _order(acc: Format, bundle: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from macgen.prove.verilog_text import Ports, module
+from macgen.spec import MacSpec
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,20 @@ def harness_module(inputs: Mapping[str, int], body: Iterable[str], properties: S
     ports = {"clk": ("input", 1), **{name: ("input", width) for name, width in inputs.items()}}
     checks = "".join(f"  always @* check_{item.name}: assert (ok_{item.name});\n" for item in properties)
     return module("harness", ports, "".join(body) + checks)
+
+
+def sampled_mode(spec: MacSpec, bits: int) -> str:
+    """Return Verilog for the mode `mode_c` of the offered beat, `tile_mode` that of the last one taken.
+
+    It needs `a_mode`, `opens`, `accept` and whether a beat starts dot products, `start`.
+    """
+    last = len(spec.modes)
+    beyond = f"a_mode > {last} ? {bits}'d0 : a_mode" if last + 1 < 1 << bits else "a_mode"
+    return f"""\
+  reg [{bits - 1}:0] tile_mode = 0;
+  wire [{bits - 1}:0] mode_c = opens & start ? ({beyond}) : tile_mode;
+  always @(posedge clk) tile_mode <= ~begun ? {bits}'d0 : accept ? mode_c : tile_mode;
+"""
 
 
 def marks_of(ports: Ports, prefix: str) -> list[str]:

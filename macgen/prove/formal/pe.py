@@ -43,6 +43,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
     inputs |= {"x": spec.lanes, "y": spec.lanes, **dict.fromkeys(scales, spec.scales_in_beat)}
     if "seed" in ports:
         inputs["seed"] = ports["seed"][1]
+    modes = _modes(design, name, modules)
     legal = _obeyed_marks(spec)
     connections = clocks(ports)
     connections |= {port: port for port in ("shift", "result_in", "result_out", "seed") if port in ports}
@@ -61,6 +62,17 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
     connections |= {f"control_in__{mark}": mark for mark in marks}
     connections |= {f"control_out__{mark}": f"passed_{mark}" for mark in marks}
     finish = design.outer_cycles + turns - 1
+    follows = []
+    if "control_in__mode" in ports:
+        mode_bits = ports["control_in__mode"][1]
+        inputs["mode"] = mode_bits
+        connections |= {"control_in__mode": "mode", "control_out__mode": "passed_mode"}
+        passes.append("(~begun | passed_mode == mode_1)")
+        latest = max(stages, *(late for late, _ in modes.values()))
+        follows.append(f"  wire [{mode_bits - 1}:0] passed_mode;\n")
+        follows.append(delayed("mode", latest, True, mode_bits))
+        if spec.has_outer_adder:
+            follows.append("  wire fold_taken = fold;\n" + delayed("fold_taken", latest, True))
     body = [
         *(f"  wire {mark} = {legal[mark]};\n" for mark in marks),
         *(f"  wire passed_{mark};\n" for mark in marks),
@@ -70,6 +82,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         arithmetic.any(),
         folded_before(spec),
         instance(f"{name}_pe", "dut", connections),
+        *follows,
         *(delayed(mark, stages, True) for mark in marks),
         *(delayed(bit, stages, False, inputs[bit]) for _, bit in sides),
         slots(turns),
@@ -91,19 +104,50 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
   wire ok_shift = (~begun | ~moved_known_0 | result_out == moved_0) & (~kept | result_out == result_before);
 """,
     ]
-    properties = (
+    properties: tuple[Property, ...] = (
         Property("passes", "a PE hands operands and control marks on, one cycle later"),
         Property("result", "a PE's result and flags are those of the marked products, each added once, in order"),
         Property("shift", "a result stays until it is shifted, and the one from below then takes its place"),
     )
+    if modes:
+        properties += (Property("mode", "what rounds a product, a sum or a chunk sum is told the mode of its marks"),)
+        same = []
+        for index, (late, when) in enumerate(modes.values()):
+            body.append(f"  wire [{mode_bits - 1}:0] mode_at_{index};\n")
+            same.append(f"({f'~{when}_{late} | ' if when else ''}mode_at_{index} == mode_{late})")
+        body.append(f"  wire ok_mode = ~begun | ({' & '.join(same)});\n")
     return Harness(
         name="PE",
         verilog=LOOK_UP + units.verilog + harness_module(inputs, body, properties),
         properties=properties,
         replaced=units.replaced,
-        connections=units.connections("dut"),
+        connections=(
+            *units.connections("dut"),
+            *((f"mode_at_{index}", f"dut.{place}.mode") for index, place in enumerate(modes)),
+        ),
         unproved=(*([_RANDOM] if spec.random_bits else []), *([_ENABLE] if spec.clock_enable else [])),
     )
+
+
+def _modes(design: Design, name: str, modules: Mapping[str, Ports]) -> dict[str, tuple[int, str]]:
+    """Return by place in a PE what takes the mode: how many cycles after its mark, and which mark there has to be."""
+    spec, stages = design.spec, design.spec.pipeline
+    begins = stages + spec.interleave - 1
+    early = design.window is None and spec.fold == "bubble"
+    rounding = ["rounding"] if spec.lanes == 1 else [f"rounding_{lane}" for lane in range(spec.lanes)]
+    found = {
+        "adder": ("adder", stages, ""),
+        "aligned_adder": ("aligned_adder", stages, ""),
+        "folded": ("folded", stages - 1 if early else stages, ""),
+        **dict.fromkeys(rounding, ("rounding", stages - 1, "")),
+        "outer.number": ("number", begins + 1, "fold_taken"),
+        "outer.adder": ("outer_adder", begins + 2, "fold_taken"),
+    }
+    return {
+        place: (late, when)
+        for place, (unit, late, when) in found.items()
+        if "mode" in modules.get(f"{name}_{unit}", {}) and (unit not in ("number",) or spec.has_outer_adder)
+    }
 
 
 def _obeyed_marks(spec: MacSpec) -> dict[str, str]:

@@ -13,6 +13,7 @@ from macgen.prove.formal.harness import (
     harness_module,
     marks_of,
     rounds,
+    sampled_mode,
     slots,
     source,
 )
@@ -33,6 +34,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
     connections = {**clocks(ports), "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}
+    connections |= {"mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
     connections = {port: net for port, net in connections.items() if port in ports}
     beats = (spec.chunk or spec.lanes) // spec.lanes
     bits, age_bits, wait_bits = max((beats - 1).bit_length(), 1), (turns + 1).bit_length(), (3 * turns).bit_length()
@@ -51,6 +53,10 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         properties += (
             Property("turns", "each beat is marked in its turn's slot, and the turns' sums are done one by one"),
         )
+    modes = ports["mode"][1] if spec.modes else 0
+    if modes:
+        claim = "what a beat and a fold are told is the mode that came with the beat that started their tile"
+        properties += (Property("mode", claim),)
     hardware = {"hardware_count": bits, "hardware_fresh": 1, "hardware_first_chunk": 1} if spec.chunk else {}
     hardware |= {f"hardware_{key}": (turns - 1).bit_length() for key in ("slot", "turn") if turns > 1}
     scales = {"p": 1, "q": 1} if spec.scales_chunks else {}
@@ -58,6 +64,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     body = [
         *(f"  wire {mark};\n" for mark in marks),
         *(f"  wire [{width - 1}:0] {net};\n" for net, width in hardware.items()),
+        *(f"  wire [{modes - 1}:0] {net};\n" for net in ("beat_mode", "mode") if modes),
         "  wire accepts;\n  wire a_ready = accepts, b_ready = accepts;\n",
         BEGUN,
         arithmetic.any(),
@@ -130,6 +137,10 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
   {_COUNT if spec.chunk is not None else ""}
 """,
     ]
+    if modes:
+        of_mark = "(step ? mode == mode_c : mode == tile_mode)" if "control__mode" in ports else "1'b1"
+        body.append(sampled_mode(spec, modes))
+        body.append(f"  wire ok_mode = ~begun | ((~accepts | beat_mode == mode_c) & {of_mark});\n")
     if turns > 1:
         body.append(
             f"""\
@@ -140,6 +151,8 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
 """
         )
     inputs = {**SOURCE_INPUTS, "product": 1, "taken": 1, **scales, **flags}
+    if modes:
+        inputs["a_mode"] = modes
     return Harness(
         name="sequencer",
         verilog=LOOK_UP + harness_module(inputs, body, properties),

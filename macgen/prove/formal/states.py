@@ -94,6 +94,7 @@ class FloatStates:
     def state(self, bundle: str, members: Mapping[str, int]) -> str:
         """Return Verilog for `<bundle>_valid` of an accumulator state.
 
+        In a mode that does without its last bits these are zeros.
         Of a number the significand is normalised, and once `round_up` has been added it has no bits below the grid; the
         exponent is at most one more than an addend's. Anything not normalised has the exponent of zero. Beside NaN and
         infinity anything may stand.
@@ -103,7 +104,8 @@ class FloatStates:
         up = f"{bundle}__round_up" if "round_up" in members else "1'b0"
         top = g.precision
         rounded = f"{bundle}_rounded"
-        text = f"  wire [{top + 1}:0] {rounded} = {{{significand}[{top}], {significand}}} + {up};\n"
+        kept = self._kept(significand, up)
+        text = f"  wire [{top + 1}:0] {rounded} = {{{significand}[{top}], {kept}}} + {up};\n"
         normal = f"({significand}[{top}] ^ {significand}[{top - 1}])"
         lowest = _lowest(significand, top)
         highest = f"{exponent} <= {self.largest_exponent + 1}"
@@ -121,6 +123,9 @@ class FloatStates:
             conditions.append(f"({significand}[{top}] | ~{up})")
         if g.rounded_sum.drops:
             conditions.append(f"~({lowest} & ~{up})")
+        for low in sorted({*g.dropped} - {0}):
+            there = " | ".join(f"mode == {number}" for number, count in enumerate(g.dropped) if count == low)
+            conditions.append(f"(~({there}) | {significand}[{low - 1}:0] == 0)")
         if "negative" in members:
             conditions.append(
                 f"(~{bundle}__negative | ({_not_positive(significand, top)} & ~{up}) | {significand}[{top}])"
@@ -128,6 +133,15 @@ class FloatStates:
         return text + _valid(
             bundle, [f"({special(bundle, members)} | {conjunction(conditions)})", *_special_conditions(bundle, members)]
         )
+
+    def _kept(self, significand: str, up: str) -> str:
+        """Return a state's significand with what carries `round_up` to the last place that the mode has."""
+        g = self.geometry
+        places: list[str] = []
+        for place in range(max(g.dropped)):
+            there = [f"mode == {number}" for number, low in enumerate(g.dropped) if low > place]
+            places.insert(0, f"({' | '.join(there)}) & {up}")
+        return f"({significand} | {{{', '.join(places)}}})" if places else significand
 
     def code(self, bundle: str, members: Mapping[str, int]) -> str:
         """Return the condition that a state's code, `<bundle>_code`, is one of the format, and of the kind it tells."""

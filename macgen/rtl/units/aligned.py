@@ -17,11 +17,12 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, shift_right_sticky
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.exact_number import Addend, ExactNumber, Window
 from macgen.rtl.units.exact_state import FloatNumber, cut_states
 from macgen.rtl.units.float_ports import normalise
-from macgen.rtl.units.float_rounder import FloatRounder
+from macgen.rtl.units.float_rounder import FloatRounder, connect_carried
 from macgen.rtl.units.float_value import FloatValue, sum_specials
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import addend_specials, combined_specials
@@ -136,6 +137,7 @@ class AlignedAdder(wiring.Component):
         acc: the accumulator.
         lanes: the products, aligned to the largest of them; see AlignedLanes.
         random: with stochastic rounding the random number; taken when the addition ends.
+        mode: the mode, where modes differ; when the addition begins.
         result: the rounded sum; when the addition ends.
         flags: raised by this addition, as far as `result` does not say so itself; when it ends.
         deferred_flags: raised by the addition that made `acc`, and not among its `flags`; at once.
@@ -151,6 +153,7 @@ class AlignedAdder(wiring.Component):
                 "acc": In(FloatValue(g)),
                 "lanes": In(AlignedLanes(window, self._lanes)),
                 **random_port(g.random_bits),
+                **mode_port(g.dropped),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
                 "deferred_flags": Out(FLAG_BITS),
@@ -166,6 +169,9 @@ class AlignedAdder(wiring.Component):
         dropped = 0 if g.states.leading_zeros else max(g.precision - window.magnitude_bits, 0)
         state = submodule(m, platform, "number", "number", lambda: FloatNumber(g, dropped))
         connect_members(m, state.value, self.acc)
+        mode = {name: getattr(self, name) for name in mode_port(g.dropped)}
+        if mode:
+            m.d.comb += state.mode.eq(mode["mode"])
         acc = state.number
         magnitude, exponent = window_addend(m, window, cut_states(g, dropped), acc, "acc_exponent")
 
@@ -183,7 +189,7 @@ class AlignedAdder(wiring.Component):
         rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(g))
         specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
         operand = SimpleNamespace(**addend_specials(specials))
-        pipeline = PipelineRegisters(m, self._registers_after, sum_specials(m, g, None, operand))
+        pipeline = PipelineRegisters(m, self._registers_after, sum_specials(m, g, None, operand) | mode)
 
         # -- Align: the lanes or the accumulator move right; what falls off is cut
         kept = window.magnitude_bits
@@ -217,8 +223,7 @@ class AlignedAdder(wiring.Component):
 
         # -- Normalise and round: in a module of its own
         place_sum(m, g, window, rounder, total, largest)
-        for name, value in pipeline.carried.items():
-            m.d.comb += getattr(rounder.specials, name).eq(value)
+        connect_carried(m, rounder, pipeline.carried)
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)

@@ -13,8 +13,10 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, is_zero, rounds_away, shift_right_sticky
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, member, random_port
+from macgen.rtl.parts.modes import by_mode, dropped_places, mode_port
 from macgen.rtl.units.exact_number import ExactNumber
-from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOutput, FixedProduct
+from macgen.rtl.units.fixed import FixedAdder, FixedOutput, FixedProduct
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.float_ports import normalise
 from macgen.rtl.units.rounded_sum import RoundedSum
 
@@ -52,6 +54,7 @@ def _ports(rounded_sum: RoundedSum, random_bits: int) -> dict[str, Any]:
     return {
         "number": In(ExactNumber(rounded_sum.addend)),
         **random_port(random_bits),
+        **mode_port(rounded_sum.formats),
         "code": Out(rounded_sum.acc.width),
         "flags": Out(FLAG_BITS),
     }
@@ -63,6 +66,7 @@ class FloatConversion(wiring.Component):
     Members:
         number: what is rounded; see ExactNumber.
         random: with stochastic rounding the random number.
+        mode: the mode, where the formats of the modes differ.
         code: of the format.
         flags: raised by the rounding.
     """
@@ -76,6 +80,7 @@ class FloatConversion(wiring.Component):
         addend, fmt = self._rounded_sum.addend, self._rounded_sum.acc
         assert isinstance(fmt, FloatFormat)
         p, gradual = fmt.precision, fmt.subnormals == "gradual"
+        mode, lows = member(self, "mode"), self._dropped
 
         # -- Normalise: the number moves left until its top bit is set
         zeros, nonzero, normalised = normalise(m, addend, self.number)
@@ -101,7 +106,7 @@ class FloatConversion(wiring.Component):
         least = fmt.least_normal_field
         m.d.comb += below_normal.eq(field < least)
         if lowest < least and fmt.subnormals != "none":
-            m.d.comb += reaches.eq((field == 0) & kept.all() & self._away(kept[0], below, Const(0, 1)))
+            m.d.comb += reaches.eq((field == 0) & by_mode(mode, lows, lambda low: self._carries(kept, below, low)))
             if gradual:
                 distance = Signal(max((1 - lowest).bit_length(), 1))
                 m.d.comb += distance.eq(Mux(below_normal, 1 - field, 0))
@@ -113,9 +118,18 @@ class FloatConversion(wiring.Component):
         chopped = Signal(code_bits)
         rounded = Signal(code_bits)
         least_field = Const(0, bits) if gradual else field
+        away: Value = by_mode(mode, lows, lambda low: self._away(kept[low], Cat(below, kept[:low]), sticky))
+        fraction: Value = kept[:-1]
+        if any(lows):
+            # -- Cut: the places that the mode does without; ones where one is to be added, which carries beyond them
+            cut = dropped_places(mode, lows)
+            goes_up = Signal()
+            m.d.comb += goes_up.eq(away)
+            away = goes_up
+            fraction = Cat(kept[: len(cut)] & ~cut | (cut & away.replicate(len(cut))), kept[len(cut) : -1])
         m.d.comb += [
-            chopped.eq(Cat(kept[:-1], Mux(below_normal, least_field, field))),
-            rounded.eq(chopped + extend(self._away(kept[0], below, sticky), code_bits)),
+            chopped.eq(Cat(fraction, Mux(below_normal, least_field, field))),
+            rounded.eq(chopped + extend(away, code_bits)),
         ]
 
         # -- Range: what is too small or too large for the format, and the flags
@@ -130,16 +144,12 @@ class FloatConversion(wiring.Component):
             too_large.eq(nonzero & ~tiny & (rounded > fmt.max_code)),
         ]
         if gradual:
-            underflow = tiny & (below.any() | sticky)
+            underflow = tiny & (by_mode(mode, lows, lambda low: Cat(below, kept[:low]).any()) | sticky)
         else:
             flushed = tiny
         infinite, nan = member(self.number, "infinite"), member(self.number, "nan")
         overflow = too_large | (Const(0, 1) if fmt.has_infinity else infinite)
-        ends = [
-            Const(fmt.max_code + (self._rounded_sum.overflown(negative=sign) == "infinity"), fmt.width - 1)
-            for sign in (False, True)
-        ]
-        largest: Value = ends[0] if ends[0].value == ends[1].value else Mux(self.number.negative, ends[1], ends[0])
+        largest = by_mode(mode, lows, self._end)
 
         # -- Code: sign and magnitude, the largest number in place of a larger one, infinities and NaN
         absolute = Signal(fmt.width - 1)
@@ -151,13 +161,48 @@ class FloatConversion(wiring.Component):
         if self._rounded_sum.overflow_nan:
             code = Mux(overflow, Const(fmt.nan_code, fmt.width), code)
         elif addend.infinite:
-            of_infinity = fmt.max_code + fmt.has_infinity
-            code = Mux(infinite, Cat(Const(of_infinity, fmt.width - 1), self.number.negative), code)
+            of_infinity = by_mode(
+                mode,
+                (0,) if fmt.has_infinity else lows,
+                lambda low: Const((fmt.max_code >> low << low) + fmt.has_infinity, fmt.width - 1),
+            )
+            code = Mux(infinite, Cat(of_infinity, self.number.negative), code)
         if addend.nan:
-            code = Mux(nan, Const(fmt.nan_code if fmt.has_nan else fmt.max_code, fmt.width), code)
+            of_nan = by_mode(
+                mode,
+                (0,) if fmt.has_nan else lows,
+                lambda low: Const(fmt.nan_code if fmt.has_nan else fmt.max_code >> low << low, fmt.width),
+            )
+            code = Mux(nan, of_nan, code)
         invalid = member(self.number, "invalid") if fmt.has_nan else nan
         m.d.comb += [self.code.eq(code), self.flags.eq(Cat(overflow, underflow, invalid))]
         return m
+
+    @property
+    def _dropped(self) -> tuple[int, ...]:
+        """How many of the last mantissa bits each mode does without."""
+        formats = self._rounded_sum.formats
+        return tuple(self._man_bits - fmt.man_bits for fmt in formats if isinstance(fmt, FloatFormat))
+
+    @property
+    def _man_bits(self) -> int:
+        fmt = self._rounded_sum.acc
+        assert isinstance(fmt, FloatFormat)
+        return fmt.man_bits
+
+    def _end(self, low: int) -> Value:
+        """Return what becomes of a number that is too large, without its sign, in a mode without so many last bits."""
+        fmt = self._rounded_sum.acc
+        assert isinstance(fmt, FloatFormat)
+        ends = []
+        for sign in (False, True):
+            infinite = self._rounded_sum.overflown(negative=sign) == "infinity"
+            ends.append(Const(fmt.max_code + 1 if infinite else fmt.max_code >> low << low, fmt.width - 1))
+        return ends[0] if ends[0].value == ends[1].value else Mux(self.number.negative, ends[1], ends[0])
+
+    def _carries(self, kept: Value, below: Value, low: int) -> Value:
+        """Return whether a magnitude that is all ones is rounded up, without so many of its last bits."""
+        return kept[low:].all() & self._away(kept[low], Cat(below, kept[:low]), Const(0, 1))
 
     def _away(self, last: Value, below: Value, sticky: Value) -> Value:
         """Return whether a magnitude is rounded up: its last bit, those below it, and whether there are more."""
@@ -180,6 +225,7 @@ class FixedConversion(wiring.Component):
     Members:
         number: what is rounded; see ExactNumber.
         random: with stochastic rounding the random number.
+        mode: the mode, where the formats of the modes differ.
         code: of the format.
         flags: raised by the rounding.
     """
@@ -202,6 +248,8 @@ class FixedConversion(wiring.Component):
         m.d.comb += adder.acc.integer.eq(0)
         if g.random_bits:
             m.d.comb += adder.random.eq(self.random)
+        for name in mode_port(g.modes):
+            m.d.comb += adder.mode.eq(getattr(self, name))
         connect_members(m, output.value, adder.result)
         m.d.comb += [self.code.eq(output.code), self.flags.eq(adder.flags)]
         return m

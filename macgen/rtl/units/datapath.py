@@ -1,6 +1,7 @@
 """What a PE needs of its accumulator's arithmetic, the same for float and fixed-point accumulators."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Any, TypeAlias
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -12,9 +13,11 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
 from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.parts.interfaces import member
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.units.exact_number import Addend
 from macgen.rtl.units.exact_state import FixedNumber, FloatNumber
-from macgen.rtl.units.fixed import FixedAdder, FixedGeometry, FixedOperand, FixedOutput, FixedProduct, FixedValue
+from macgen.rtl.units.fixed import FixedAdder, FixedOperand, FixedOutput, FixedProduct, FixedValue
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.float_adder import FloatAdder
 from macgen.rtl.units.float_ports import FloatOutput, FloatProduct
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled
@@ -58,6 +61,16 @@ class Datapath(ABC):
         and the flags of an addition are the same whichever of the two is the accumulator.
         """
 
+    @property
+    @abstractmethod
+    def adder_keys(self) -> tuple[Hashable, ...]:
+        """What an adder has to know of each mode, see `mode_port`."""
+
+    @property
+    @abstractmethod
+    def reader_keys(self) -> tuple[Hashable, ...]:
+        """What a reader of states has to know of each mode, see `mode_port`."""
+
     @abstractmethod
     def adder(self, cycles: int = 1) -> wiring.Component:
         """Make an adder whose additions take so many cycles."""
@@ -83,7 +96,9 @@ class Datapath(ABC):
         """Make the converter from a raw product to an operand."""
 
     @abstractmethod
-    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+    def as_operand(
+        self, m: Module, value: Any, present: Value, mode: Value | None = None
+    ) -> tuple[dict[str, Value], Value]:
         """Return the members of the operand that adds a state, zeros where it is not present, and the state's flags."""
 
     @abstractmethod
@@ -110,6 +125,14 @@ class FloatDatapath(Datapath):
         return {"exponent": self.geometry.zero_exponent}
 
     @property
+    def adder_keys(self) -> tuple[Hashable, ...]:
+        return self.geometry.dropped
+
+    @property
+    def reader_keys(self) -> tuple[Hashable, ...]:
+        return self.geometry.dropped
+
+    @property
     def loads_exactly(self) -> bool:
         return self.geometry.loads_exactly
 
@@ -128,11 +151,13 @@ class FloatDatapath(Datapath):
     def product(self) -> FloatProduct:
         return FloatProduct(self.geometry)
 
-    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+    def as_operand(
+        self, m: Module, value: Any, present: Value, mode: Value | None = None
+    ) -> tuple[dict[str, Value], Value]:
         g, p = self.geometry, self.geometry.precision
 
         # -- Settle: the rounding that the state put off
-        settled = Settled(m, g, value, "value")
+        settled = Settled(m, g, value, "value", mode)
 
         # -- Normalise: a carry of the rounding moves the significand right by one place
         carry = Signal()
@@ -176,6 +201,14 @@ class FixedDatapath(Datapath):
         return {}
 
     @property
+    def adder_keys(self) -> tuple[Hashable, ...]:
+        return self.geometry.modes
+
+    @property
+    def reader_keys(self) -> tuple[Hashable, ...]:
+        return (0,)
+
+    @property
     def loads_exactly(self) -> bool:
         return self.geometry.loads_exactly
 
@@ -194,7 +227,9 @@ class FixedDatapath(Datapath):
     def product(self) -> FixedProduct:
         return FixedProduct(self.geometry)
 
-    def as_operand(self, m: Module, value: Any, present: Value) -> tuple[dict[str, Value], Value]:
+    def as_operand(
+        self, m: Module, value: Any, present: Value, mode: Value | None = None
+    ) -> tuple[dict[str, Value], Value]:
         return {"integer": Mux(present, value.integer, 0) << self.geometry.extra_bits}, Const(0, FLAG_BITS)
 
     def as_value(self, operand: Any) -> dict[str, Value]:
@@ -216,6 +251,7 @@ class Folded(wiring.Component):
     Members:
         value: the state.
         present: whether it is added; without it the operand is all 0.
+        mode: the mode, where modes differ.
         operand: the addend; see `Datapath.operand`.
         flags: raised by the addition that made the state, and not among that one's.
     """
@@ -227,6 +263,7 @@ class Folded(wiring.Component):
             {
                 "value": In(arithmetic.value),
                 "present": In(1),
+                **mode_port(arithmetic.reader_keys),
                 "operand": Out(arithmetic.operand),
                 "flags": Out(FLAG_BITS),
             }
@@ -236,7 +273,8 @@ class Folded(wiring.Component):
         m = Module()
 
         # -- Operand: the state as an addend
-        members, flags = self._arithmetic.as_operand(m, self.value, self.present)
+        mode = getattr(self, "mode", None)
+        members, flags = self._arithmetic.as_operand(m, self.value, self.present, mode)
         m.d.comb += self.flags.eq(flags)
         for name, value in members.items():
             if name in self.operand.signature.members:

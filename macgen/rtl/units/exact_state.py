@@ -8,8 +8,11 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
+from macgen.rtl.parts.interfaces import member
+from macgen.rtl.parts.modes import by_mode, mode_port
 from macgen.rtl.units.exact_number import Addend, ExactNumber
-from macgen.rtl.units.fixed import FixedGeometry, FixedValue
+from macgen.rtl.units.fixed import FixedValue
+from macgen.rtl.units.fixed_geometry import FixedGeometry
 from macgen.rtl.units.float_value import FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
 
@@ -34,6 +37,7 @@ class FloatNumber(wiring.Component):
 
     Members:
         value: the state.
+        mode: the mode, where modes differ.
         number: the same as an exact number, never `invalid`; see `FloatGeometry.states`.
         flags: raised by the addition that made the state, and not among that one's.
     """
@@ -45,6 +49,7 @@ class FloatNumber(wiring.Component):
         super().__init__(
             {
                 "value": In(FloatValue(geometry)),
+                **mode_port(geometry.dropped),
                 "number": Out(ExactNumber(cut_states(geometry, dropped))),
                 "flags": Out(FLAG_BITS),
             }
@@ -55,7 +60,7 @@ class FloatNumber(wiring.Component):
         g, p, bits = self._geometry, self._geometry.precision, len(self.number.exponent)
 
         # -- Settle: the rounding that the state put off, as a magnitude
-        value = SettledMagnitude(m, g, self.value, "value")
+        value = SettledMagnitude(m, g, self.value, "value", getattr(self, "mode", None))
 
         # -- Number: clamped to the format
         # The magnitude may be that of the next binade's 1.0.
@@ -66,7 +71,8 @@ class FloatNumber(wiring.Component):
             magnitude = Mux(value.flushed, 0, magnitude)
         if value.saturated is not None:
             exponent = Mux(value.saturated, g.max_exponent, exponent)
-            magnitude = Mux(value.saturated, Const(g.max_significand, p), magnitude)
+            largest = by_mode(member(self, "mode"), g.dropped, lambda low: Const(g.largest(low), p))
+            magnitude = Mux(value.saturated, largest, magnitude)
         m.d.comb += [
             self.number.exponent.eq(exponent),
             self.number.magnitude.eq(Mux(value.specials.any, 0, magnitude[self._dropped :])),

@@ -18,6 +18,7 @@ from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.aligned import (
     ALIGNED_REGISTERS_AFTER,
@@ -30,7 +31,7 @@ from macgen.rtl.units.aligned import (
 )
 from macgen.rtl.units.exact_number import Addend, ExactNumber, Window, exponent_field_min
 from macgen.rtl.units.exact_state import FloatNumber, cut_states
-from macgen.rtl.units.float_rounder import FloatRounder
+from macgen.rtl.units.float_rounder import FloatRounder, connect_carried
 from macgen.rtl.units.float_value import FloatValue, sum_specials
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import addend_specials, combined_specials
@@ -233,6 +234,7 @@ class ExponentAdder(wiring.Component):
         acc: the accumulator.
         lanes: the terms with their exponents; see ReferredLanes.
         random: with stochastic rounding the random number; taken when the addition ends.
+        mode: the mode, where modes differ; when the addition begins.
         result: the rounded sum; when the addition ends.
         flags: raised by this addition, as far as `result` does not say so itself; when it ends.
         deferred_flags: raised by the addition that made `acc`, and not among its `flags`; at once.
@@ -248,6 +250,7 @@ class ExponentAdder(wiring.Component):
                 "acc": In(FloatValue(g)),
                 "lanes": In(ReferredLanes(window)),
                 **random_port(g.random_bits),
+                **mode_port(g.dropped),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
                 "deferred_flags": Out(FLAG_BITS),
@@ -265,6 +268,9 @@ class ExponentAdder(wiring.Component):
         dropped = 0 if zeros_differ else max(g.precision + window.headroom - kept, 0)
         state = submodule(m, platform, "number", "number", lambda: FloatNumber(g, dropped))
         connect_members(m, state.value, self.acc)
+        mode = {name: getattr(self, name) for name in mode_port(g.dropped)}
+        if mode:
+            m.d.comb += state.mode.eq(mode["mode"])
         acc = state.number
         states = cut_states(g, dropped)
         wide = replace(states, significand_bits=states.significand_bits + window.headroom)
@@ -293,7 +299,7 @@ class ExponentAdder(wiring.Component):
         rounder = submodule(m, platform, "rounder", "aligned_rounder", lambda: FloatRounder(g))
         specials = SimpleNamespace(**combined_specials([self.lanes, acc]))
         operand = SimpleNamespace(**addend_specials(specials))
-        pipeline = PipelineRegisters(m, self._registers_after, sum_specials(m, g, None, operand))
+        pipeline = PipelineRegisters(m, self._registers_after, sum_specials(m, g, None, operand) | mode)
 
         # -- Align: every term and the accumulator move right; what falls off is cut
         negatives: Value = Cat(self.lanes.negatives, acc.negative)
@@ -333,8 +339,7 @@ class ExponentAdder(wiring.Component):
 
         # -- Normalise and round: in a module of its own
         place_sum(m, g, window, rounder, total, largest)
-        for name, value in pipeline.carried.items():
-            m.d.comb += getattr(rounder.specials, name).eq(value)
+        connect_carried(m, rounder, pipeline.carried)
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
         connect_members(m, self.result, rounder.result)

@@ -1,7 +1,5 @@
 """The datapath of an integer or fixed-point accumulator (docs/arithmetic.md section 3)."""
 
-from dataclasses import dataclass, replace
-from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,104 +7,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend, rounds_away, shift_right_sticky
-from macgen.rtl.parts.hierarchy import NamedConstant
 from macgen.rtl.parts.interfaces import random_port
+from macgen.rtl.parts.modes import by_mode, dropped_places, mode_port
 from macgen.rtl.parts.pipeline import delay
-from macgen.rtl.units.exact_number import Addend, ExactNumber
-from macgen.rtl.units.rounded_sum import RoundedSum
+from macgen.rtl.units.exact_number import ExactNumber
+from macgen.rtl.units.fixed_geometry import FixedGeometry, FixedRange
 from macgen.rtl.units.specials import Specials, connect_specials, special_members
-
-
-@dataclass(frozen=True)
-class FixedGeometry:
-    """What FixedAdder and its neighbours are sized by.
-
-    Attributes:
-        rounded_sum: what is added to what, and how it is rounded.
-        acc: the accumulator's format.
-        acc_bits: width of the accumulator.
-        acc_signed: whether it is two's complement.
-        extra_bits: bits of an operand below the accumulator's last one. Of a float product finer than that, two are
-            kept, the lower one sticky (one more than rounding at random tells apart, with `floor` and `odd` the sticky
-            one alone); of an integer product all. None with `drop`, and of an integer product with `floor`: then
-            addends are rounded as they come, since the accumulator is on its grid.
-        random_bits: bits of the random number that an addition takes; 0 where there is nothing to round.
-        operand_bits: width of an operand, signed: a product or, where chunk sums are folded, an accumulator.
-        clipped: whether an addend that is no integer can be too large for an operand. The operand's top bit then tells
-            that it is, which takes every sum out of the accumulator's range; the bits below are right modulo its range.
-        operand_infinite: whether an addend can be infinite.
-        operand_nan: whether an addend can be NaN.
-    """
-
-    rounded_sum: RoundedSum
-    acc: FixedFormat
-    acc_bits: int
-    acc_signed: bool
-    extra_bits: int
-    random_bits: int
-    operand_bits: int
-    clipped: bool
-    operand_infinite: bool
-    operand_nan: bool
-
-    @classmethod
-    def of(cls, rounded_sum: RoundedSum) -> "FixedGeometry":
-        """Derive the geometry of a sum in a fixed-point accumulator."""
-        addend, acc = rounded_sum.addend, rounded_sum.acc
-        assert isinstance(acc, FixedFormat)
-        finer = max(0, acc.lsb_exponent - addend.lsb_exponent)
-        below = 1 if rounded_sum.floors or rounded_sum.makes_odd else rounded_sum.bits_below + 1
-        extra = finer if addend.integer_bits else min(finer, below)
-        if rounded_sum.drops or (rounded_sum.floors and addend.integer_bits):
-            extra = 0
-        coarser = max(0, addend.lsb_exponent - acc.lsb_exponent)
-        clipped = not addend.integer_bits and addend.largest >= Fraction(2) ** acc.int_bits
-        addend_bits = acc.width + extra + 1 + 2 * clipped
-        if addend.integer_bits:
-            addend_bits = addend.integer_bits + coarser
-        return cls(
-            rounded_sum=rounded_sum,
-            acc=acc,
-            acc_bits=acc.width,
-            acc_signed=acc.signed,
-            extra_bits=extra,
-            random_bits=rounded_sum.random_bits if extra else 0,
-            operand_bits=max(addend_bits, acc.width + extra + 1) if rounded_sum.folds else addend_bits,
-            clipped=clipped,
-            operand_infinite=addend.infinite,
-            operand_nan=addend.nan,
-        )
-
-    @property
-    def loads_exactly(self) -> bool:
-        """Whether every addend is a value of the accumulator: loading one into an empty accumulator needs no rounding.
-
-        The accumulator then holds every product, but not every sum of them.
-        """
-        addend, acc = self.rounded_sum.addend, self.acc
-        holds = addend.count == 1 or addend.largest <= acc.number(acc.largest_code(0)).to_fraction()
-        return self.extra_bits == 0 and not self.operand_nan and holds
-
-    @property
-    def constants(self) -> dict[str, NamedConstant]:
-        """Names for the ends of the accumulator's range."""
-        least = self.acc.min_integer % (1 << self.acc_bits)
-        return {
-            "MAX_INTEGER": NamedConstant(self.acc_bits, self.acc.max_integer, "largest value"),
-            "MIN_INTEGER": NamedConstant(self.acc_bits, least, "least value"),
-        }
-
-    def states(self, *, integer: bool) -> Addend:
-        """Describe the accumulator's states as exact numbers.
-
-        Parameters:
-            integer: whether they shall be signed integers.
-        """
-        states = Addend.of_format(self.acc, integer=integer)
-        return replace(states, integer_bits=self.acc.width + (not self.acc.signed)) if integer else states
 
 
 class FixedValue(wiring.Signature):
@@ -148,6 +56,7 @@ class FixedAdder(wiring.Component):
         acc: the accumulator.
         operand: the other addend.
         random: with stochastic rounding the random number; taken when the addition ends.
+        mode: the mode, where modes differ; when the addition begins.
         result: the rounded sum; when the addition ends.
         flags: raised by this addition; when it ends.
         deferred_flags: none.
@@ -162,6 +71,7 @@ class FixedAdder(wiring.Component):
                 "acc": In(FixedValue(g)),
                 "operand": In(FixedOperand(g)),
                 **random_port(g.random_bits),
+                **mode_port(g.modes),
                 "result": Out(FixedValue(g)),
                 "flags": Out(FLAG_BITS),
                 "deferred_flags": Out(FLAG_BITS),
@@ -170,39 +80,32 @@ class FixedAdder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        g, rounded_sum, fmt = self._geometry, self._geometry.rounded_sum, self._geometry.acc
+        g, rounded_sum = self._geometry, self._geometry.rounded_sum
 
         # -- Add: exactly, with the bits below the last place
         sum_bits = max(g.operand_bits, g.acc_bits + g.extra_bits + (not g.acc_signed)) + 1
         total, operand = self._sum(m, sum_bits)
+        mode = getattr(operand, "mode", None)
 
         # -- Round: the bits below the last place decide whether one is added
         kept = Signal(signed(sum_bits - g.extra_bits))
         increment = Signal()
-        rounded = Signal(signed(len(kept) + (g.extra_bits > 0)))
+        rounded = Signal(signed(len(kept) + (g.extra_bits > 0 or any(g.dropped))))
         m.d.comb += [
             kept.eq(total[g.extra_bits :].as_signed()),
             rounded.eq(kept + increment),
         ]
-        if g.extra_bits:
-            dropped = total[: g.extra_bits]
-            if rounded_sum.rounding == "rne":
-                m.d.comb += increment.eq(dropped[-1] & (dropped[:-1].any() | kept[0]))
-            elif rounded_sum.makes_odd:
-                m.d.comb += increment.eq(~kept[0] & dropped.any())
-            elif g.random_bits:
-                m.d.comb += increment.eq(
-                    rounds_away(dropped, self.random, total[-1], to_nearest=rounded_sum.nearest_beneath)
-                )
-            elif not rounded_sum.floors:
-                m.d.comb += increment.eq(kept[-1] & dropped.any())
+        if any(g.dropped):
+            # -- Cut: the places that the mode does without; ones where one is to be added, which carries beyond them
+            cut = dropped_places(mode, g.dropped)
+            places = total[g.extra_bits : g.extra_bits + len(cut)]
+            m.d.comb += kept[: len(cut)].eq((places & ~cut) | (cut & increment.replicate(len(cut))))
+        if g.extra_bits or any(g.dropped):
+            m.d.comb += increment.eq(by_mode(mode, g.dropped, lambda low: self._increment(total, low, operand)))
 
         # -- Range: sums that the accumulator does not hold, infinities and NaN
         # Told by the bits above the accumulator's: a comparison would be another carry chain behind the sum's.
-        above = rounded[g.acc_bits :]
-        beyond = (above ^ rounded[g.acc_bits - 1].replicate(len(above))).any() if g.acc_signed else above.any()
-        if fmt.narrow:
-            beyond = beyond | (rounded[: g.acc_bits] == 1 << (g.acc_bits - 1))
+        beyond = by_mode(mode, g.modes, lambda ends: self._beyond(rounded, ends))
         specials = Specials(m, operand, "operand")
         outside = Signal()
         overflow = Signal()
@@ -218,16 +121,55 @@ class FixedAdder(wiring.Component):
         if rounded_sum.overflow == "saturate":
             clamp = clamp | outside
             clamp_negative = clamp_negative | (~specials.any & rounded[-1])
-        m.d.comb += self.result.integer.eq(
-            Mux(clamp, Mux(clamp_negative, fmt.min_integer, fmt.max_integer), rounded[: g.acc_bits])
-        )
+        ends = by_mode(mode, g.modes, lambda ends: Mux(clamp_negative, ends.least, ends.largest))
+        wrapped = rounded[: g.acc_bits]
+        if rounded_sum.overflow == "wrap":
+            wrapped = by_mode(mode, g.modes, lambda ends: self._wrapped(rounded, ends))
+        m.d.comb += self.result.integer.eq(Mux(clamp, ends, wrapped))
         return m
+
+    def _increment(self, total: Value, low: int, operand: Any) -> Value:
+        """Return whether one is added to the sum without so many of the accumulator's last bits."""
+        g, rounded_sum = self._geometry, self._geometry.rounded_sum
+        dropped, last = total[: g.extra_bits + low], total[g.extra_bits + low]
+        if not len(dropped):
+            return Const(0, 1)
+        if rounded_sum.rounding == "rne":
+            return dropped[-1] & (dropped[:-1].any() | last)
+        if rounded_sum.makes_odd:
+            return ~last & dropped.any()
+        if g.random_bits:
+            return rounds_away(dropped, self.random, total[-1], to_nearest=rounded_sum.nearest_beneath)
+        if rounded_sum.floors:
+            return Const(0, 1)
+        # The accumulator has none of these bits; `drop` cuts those of the addend, toward zero.
+        return (operand.cut_negative if rounded_sum.drops else total[-1]) & dropped.any()
+
+    def _beyond(self, rounded: Value, ends: FixedRange) -> Value:
+        """Return whether a rounded sum is outside of a range."""
+        bits = self._geometry.acc_bits - ends.missing
+        above = rounded[bits:]
+        if not self._geometry.acc_signed:
+            return above.any()
+        beyond = (above ^ rounded[bits - 1].replicate(len(above))).any()
+        lowest = -1 << (bits - 1)
+        return beyond if ends.least == lowest else beyond | (rounded[:bits] == lowest % (1 << bits))
+
+    def _wrapped(self, rounded: Value, ends: FixedRange) -> Value:
+        """Return the bits of a rounded sum modulo a range."""
+        bits = self._geometry.acc_bits - ends.missing
+        sign = rounded[bits - 1] if self._geometry.acc_signed else Const(0, 1)
+        return Cat(rounded[:bits], sign.replicate(ends.missing))
 
     def _sum(self, m: Module, bits: int) -> tuple[Value, Any]:
         """Return the exact sum, and what the operand is beside a number."""
         addends = [extend(self.acc.integer << self._geometry.extra_bits, bits), extend(self.operand.integer, bits)]
         names = [name for name in self.operand.signature.members if name != "integer"]
-        specials = {name: getattr(self.operand, name) for name in names}
+        carried = {name: getattr(self.operand, name) for name in names}
+        if mode_port(self._geometry.modes):
+            carried["mode"] = self.mode
+            if self._geometry.rounded_sum.drops:
+                carried["cut_negative"] = self.operand.integer[-1]
 
         # -- Add: in each cycle a part of the bits, from the lowest on, with the carry of the part before
         stages = max(self._cycles - 1, 1)
@@ -245,8 +187,8 @@ class FixedAdder(wiring.Component):
                 done = [Cat(*done)]
                 left = {"carry": carry, "sum": done[0], "acc": addends[0], "operand": addends[1]}
                 carry, done[0], *addends = delay(m, f"part_{stage}", **left)
-                specials = dict(zip(specials, delay(m, f"part_{stage}", **specials), strict=True))
-        return Cat(*done).as_signed(), SimpleNamespace(**specials)
+                carried = dict(zip(carried, delay(m, f"part_{stage}", **carried), strict=True))
+        return Cat(*done).as_signed(), SimpleNamespace(**carried)
 
 
 class FixedProduct(wiring.Component):

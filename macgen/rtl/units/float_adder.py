@@ -35,8 +35,9 @@ from macgen.rtl.parts.bits import (
 )
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members, random_port
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.parts.pipeline import PipelineRegisters
-from macgen.rtl.units.float_rounder import FloatRounder
+from macgen.rtl.units.float_rounder import FloatRounder, connect_carried
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, Settled, sum_specials
 from macgen.rtl.units.geometry import FloatGeometry
 
@@ -61,6 +62,7 @@ class FloatAdder(wiring.Component):
         acc: the accumulator.
         operand: the other addend.
         random: with stochastic rounding the random number; taken when the addition ends.
+        mode: the mode, where modes differ; when the addition begins.
         result: the rounded sum; when the addition ends.
         flags: raised by this addition, as far as `result` does not say so itself; when it ends.
         deferred_flags: raised by the addition that made `acc`, and not among its `flags`; at once.
@@ -75,6 +77,7 @@ class FloatAdder(wiring.Component):
                 "acc": In(FloatValue(geometry)),
                 "operand": In(FloatOperand(geometry)),
                 **random_port(geometry.random_bits),
+                **mode_port(geometry.dropped),
                 "result": Out(FloatValue(geometry)),
                 "flags": Out(FLAG_BITS),
                 "deferred_flags": Out(FLAG_BITS),
@@ -86,7 +89,8 @@ class FloatAdder(wiring.Component):
         g, rounded_sum = self._geometry, self._geometry.rounded_sum
 
         # -- Settle: the accumulator's rounding, which its register put off, is completed and clamped to the format
-        settled = Settled(m, g, self.acc, "acc")
+        mode = {name: getattr(self, name) for name in mode_port(g.dropped)}
+        settled = Settled(m, g, self.acc, "acc", mode.get("mode"))
         m.d.comb += self.deferred_flags.eq(settled.flags)
         acc = Signal(signed(g.window_bits + 2))
         m.d.comb += acc.eq(settled.significand << (g.window_bits - g.precision))
@@ -130,7 +134,7 @@ class FloatAdder(wiring.Component):
 
         # -- Infinities and NaN: what they make of the sum is known from the addends alone
         specials = sum_specials(m, g, settled, self.operand)
-        pipeline = PipelineRegisters(m, self._registers_after, specials)
+        pipeline = PipelineRegisters(m, self._registers_after, specials | mode)
         larger, smaller, lost, distance, exponent = pipeline.after(
             "compared", larger=larger, smaller=smaller, lost=lost, distance=distance, exponent=exponent
         )
@@ -179,7 +183,6 @@ class FloatAdder(wiring.Component):
         ]
         if g.random_bits:
             m.d.comb += rounder.random.eq(self.random)
-        for name, value in pipeline.carried.items():
-            m.d.comb += getattr(rounder.specials, name).eq(value)
+        connect_carried(m, rounder, pipeline.carried)
         connect_members(m, self.result, rounder.result)
         return m

@@ -9,6 +9,8 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import add_with_carry, count_leading_zeros, extend, shift_left
 from macgen.rtl.parts.hierarchy import NamedConstant
+from macgen.rtl.parts.interfaces import member
+from macgen.rtl.parts.modes import by_mode, mode_port
 from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.float_value import FloatOperand, FloatValue, SettledMagnitude
 from macgen.rtl.units.geometry import FloatGeometry
@@ -84,6 +86,7 @@ class FloatOutput(wiring.Component):
 
     Members:
         value: the state.
+        mode: the mode, where modes differ.
         code: its code.
         flags: raised by the addition that made it, and not among that one's.
     """
@@ -98,7 +101,14 @@ class FloatOutput(wiring.Component):
             self.constants["INFINITY_CODE"] = NamedConstant(fmt.width - 1, fmt.infinity_code(0), "without its sign")
         if geometry.nan:
             self.constants["NAN_CODE"] = NamedConstant(fmt.width, fmt.nan_code, "of the NaN that is given")
-        super().__init__({"value": In(FloatValue(geometry)), "code": Out(geometry.acc.width), "flags": Out(FLAG_BITS)})
+        super().__init__(
+            {
+                "value": In(FloatValue(geometry)),
+                **mode_port(geometry.dropped),
+                "code": Out(geometry.acc.width),
+                "flags": Out(FLAG_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -106,7 +116,7 @@ class FloatOutput(wiring.Component):
         p, bits = g.precision, g.exponent_bits
 
         # -- Settle: the rounding that the state put off, as a magnitude
-        value = SettledMagnitude(m, g, self.value, "value")
+        value = SettledMagnitude(m, g, self.value, "value", getattr(self, "mode", None))
         m.d.comb += self.flags.eq(value.flags)
 
         # -- Subnormal numbers: where they are kept normalised, they move right to where the format has them
@@ -140,7 +150,7 @@ class FloatOutput(wiring.Component):
         if g.flush:
             absolute = Mux(value.flushed, 0, absolute)
         if value.saturated is not None:
-            absolute = Mux(value.saturated, fmt.max_code, absolute)
+            absolute = Mux(value.saturated, by_mode(member(self, "mode"), g.dropped, self._largest), absolute)
         if g.infinite:
             absolute = Mux(value.specials.infinite, fmt.infinity_code(0), absolute)
         code: Value = Cat(absolute[: fmt.width - 1], value.negative)
@@ -148,3 +158,7 @@ class FloatOutput(wiring.Component):
             code = Mux(value.specials.nan, Const(fmt.nan_code, unsigned(fmt.width)), code)
         m.d.comb += self.code.eq(code)
         return m
+
+    def _largest(self, dropped: int) -> Value:
+        """Return the code of the largest number that does without so many of the last bits, without its sign."""
+        return Const(self._geometry.acc.max_code >> dropped << dropped)

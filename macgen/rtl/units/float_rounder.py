@@ -12,7 +12,9 @@ The worked example of FloatAdder goes on, with its sum 001011.11, the sticky bit
 The result stays as 01011 with the bit `round_up`; whoever reads it adds that (FloatAdder's first stage).
 """
 
+from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -21,6 +23,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import count_leading_zeros, extend, is_zero, rounds_away, shift_left
 from macgen.rtl.parts.interfaces import member, random_port
+from macgen.rtl.parts.modes import by_mode, dropped_places, is_any_of, mode_port
 from macgen.rtl.parts.pipeline import PipelineRegisters
 from macgen.rtl.units.float_value import FloatValue, SumSpecials
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
@@ -42,6 +45,7 @@ class FloatRounder(wiring.Component):
         exponent: of the sum, were it normalised with one bit to spare.
         specials: what infinities and NaN among the addends make of it.
         random: with stochastic rounding the random number.
+        mode: the mode, where modes differ; like `specials` when the sum is there.
         result: the rounded sum.
         flags: raised by the rounding, as far as `result` does not say so itself.
     """
@@ -58,6 +62,7 @@ class FloatRounder(wiring.Component):
                 "exponent": In(g.exponent_bits),
                 "specials": In(SumSpecials(g)),
                 **random_port(g.random_bits),
+                **mode_port(g.dropped),
                 "result": Out(FloatValue(g)),
                 "flags": Out(FLAG_BITS),
             }
@@ -70,21 +75,24 @@ class FloatRounder(wiring.Component):
             self._geometry.rounded_sum.rounding,
             self._geometry.rounded_sum.never_adds,
         )
-        specials_in = {name: getattr(self.specials, name) for name in self.specials.signature.members}
-        pipeline = PipelineRegisters(m, self._registers_after, specials_in)
+        carried = {name: getattr(self.specials, name) for name in self.specials.signature.members}
+        carried |= {name: getattr(self, name) for name in mode_port(g.dropped)}
+        pipeline = PipelineRegisters(m, self._registers_after, carried)
         kept, below, exponent, nonzero = self._normalise(m, pipeline)
+        mode = pipeline.carried.pop("mode", None)
 
         # -- Round: the bits below decide whether one is to be added to the last place; the next reader does that
         p = g.precision
         inexact = Signal()
         up = Signal()
         m.d.comb += inexact.eq(below.any())
+        last_place = by_mode(mode, g.dropped, lambda low: kept[low])
         if rounding == "rne":
-            m.d.comb += up.eq(below[-1] & (below[:-1].any() | kept[0]))
+            m.d.comb += up.eq(below[-1] & (below[:-1].any() | last_place))
         elif g.random_bits:
             m.d.comb += up.eq(self._rounds_away(below, kept[-1]))
         elif rounding == "odd" and not never_adds:
-            m.d.comb += up.eq(inexact & ~kept[0])
+            m.d.comb += up.eq(inexact & ~last_place)
         elif not never_adds:  # a cut sum is rounded down, which is toward zero where it is positive
             m.d.comb += up.eq(kept[-1] & inexact)
         if rounding == "drop":
@@ -98,8 +106,11 @@ class FloatRounder(wiring.Component):
             ]
         else:
             # With `odd` one of the two neighbours is odd, and it is the lower one or has the lower one's other bits.
-            last = kept[0] | inexact if rounding == "odd" and never_adds else kept[0]
-            m.d.comb += [self.result.significand.eq(Cat(last, kept[1:])), self.result.exponent.eq(exponent)]
+            makes_odd = rounding == "odd" and never_adds
+            significand = Cat(kept[0] | inexact if makes_odd else kept[0], kept[1:])
+            if any(g.dropped):
+                significand = self._cut(kept, mode, inexact if makes_odd else Const(0, 1))
+            m.d.comb += [self.result.significand.eq(significand), self.result.exponent.eq(exponent)]
             if not never_adds:
                 m.d.comb += self.result.round_up.eq(up)
 
@@ -108,7 +119,7 @@ class FloatRounder(wiring.Component):
         clamped = member(specials, "clamped")
         underflow: Value = Const(0, 1)
         if g.capped:
-            tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below)
+            tiny = inexact & (kept[-1] == kept[-2]) & ~self._reaches_normal(kept, below, mode)
             underflow = tiny & ~(Specials(m, specials, "sum").any | clamped)
 
         # -- Infinities and NaN: they take the sum's place; without a code for them the largest number does
@@ -120,14 +131,20 @@ class FloatRounder(wiring.Component):
             with m.If(clamped):
                 largest: Value = Const(g.max_exponent, g.exponent_bits)
                 if never_adds:
-                    least_significand, least_exponent = g.least
-                    least = Const(least_significand, signed(p + 1))
-                    m.d.comb += self.result.significand.eq(Mux(negative, least, g.max_significand))
-                    if least_exponent != g.max_exponent:
-                        largest = Mux(negative, least_exponent, g.max_exponent)
+                    m.d.comb += self.result.significand.eq(
+                        by_mode(
+                            mode,
+                            g.dropped,
+                            lambda low: Mux(negative, Const(g.least(low)[0], signed(p + 1)), g.largest(low)),
+                        )
+                    )
+                    exponents = tuple(g.least(low)[1] for low in g.dropped)
+                    if exponents != (g.max_exponent,) * len(exponents):
+                        least = by_mode(mode, exponents, lambda exponent: Const(exponent, g.exponent_bits))
+                        largest = Mux(negative, least, g.max_exponent)
                 else:
                     m.d.comb += [
-                        self.result.significand.eq(g.max_significand ^ negative.replicate(p + 1)),
+                        self.result.significand.eq(by_mode(mode, g.dropped, lambda low: self._largest(low, negative))),
                         self.result.round_up.eq(negative),
                     ]
                 m.d.comb += self.result.exponent.eq(largest)
@@ -164,7 +181,10 @@ class FloatRounder(wiring.Component):
         # -- Bits below: those that rounding looks at, from the sum as it stands where its shift is short
         # As many as rounding looks at; tininess is a matter of the place below.
         count = g.rounded_sum.rounding.bits_below + g.capped
-        places = BitsBelow(m, self.sum, stops, precision=p, count=count, short=SHORT_SHIFTS if early else 0)
+        kept_bits = tuple(p - low for low in g.dropped)
+        short = SHORT_SHIFTS if early else 0
+        mode = pipeline.carried.get("mode")
+        places = BitsBelow(m, self.sum, stops, kept=kept_bits, mode=mode, count=count, short=short)
 
         # -- Count leading bits: that is how far the sum moves left
         distance, found = count_leading_zeros(m, stops, "leading")
@@ -186,7 +206,7 @@ class FloatRounder(wiring.Component):
         below = Signal(count + 1)
         m.d.comb += [
             kept.eq(normalised[-p - 1 :].as_signed()),
-            below.eq(places.completed(known, normalised[: -p - 1])),
+            below.eq(places.completed(known, normalised, pipeline.carried.get("mode"))),
         ]
 
         # -- Exponent: of the normalised sum; of zero the least, so that any other addend is the larger one
@@ -202,19 +222,54 @@ class FloatRounder(wiring.Component):
         """Whether a sum with these bits below its last place moves up with this addition's random number."""
         return rounds_away(below, self.random, negative, to_nearest=self._geometry.rounded_sum.nearest_beneath)
 
-    def _reaches_normal(self, kept: Value, below: Value) -> Value:
+    def _largest(self, dropped: int, negative: Value) -> Value:
+        """Return the significand of the largest number of a sign, one still to be added where it is negative."""
+        g = self._geometry
+        bits = (g.largest(dropped) >> dropped) ^ negative.replicate(g.precision + 1 - dropped)
+        return Cat(Const(0, dropped), bits) if dropped else bits
+
+    def _cut(self, kept: Value, mode: Value | None, odd: Value) -> Value:
+        """Return the significand with zeros in the places that the mode drops.
+
+        Parameters:
+            kept: the significand, cut.
+            mode: the mode.
+            odd: whether the last place becomes a one.
+        """
+        # -- Cut: the places that the mode does without
+        dropped = dropped_places(mode, self._geometry.dropped)
+        bits = []
+        for place in range(len(kept)):
+            last = [number for number, low in enumerate(self._geometry.dropped) if low == place]
+            bit = kept[place] | (odd & is_any_of(mode, last)) if last and mode is not None else kept[place]
+            bits.append(bit & ~dropped[place] if place < len(dropped) else bit)
+        return Cat(*bits)
+
+    def _reaches_normal(self, kept: Value, below: Value, mode: Value | None) -> Value:
         """Whether an inexact sum below the smallest normal number rounds up to it at full precision: not tiny then."""
         p = self._geometry.precision
+        ones = zeros = kept  # with the places that the mode drops, which are among those below
+        if any(self._geometry.dropped):
+            dropped = dropped_places(mode, self._geometry.dropped)
+            ones = (kept | dropped).as_signed()
+            zeros = Cat(kept[: len(dropped)] & ~dropped, kept[len(dropped) :]).as_signed()
         if self._geometry.random_bits:
             # At full precision the last place is one lower: below[-1], which a magnitude short of one unit has set.
             away = self._rounds_away(below[:-1], kept[-1])
-            positive = (kept == (1 << (p - 1)) - 1) & below[-1] & away
-            negative = (kept == -(1 << (p - 1))) & ~below[-1] & ~away
+            positive = (ones == (1 << (p - 1)) - 1) & below[-1] & away
+            negative = (zeros == -(1 << (p - 1))) & ~below[-1] & ~away
             return positive | negative
         if self._geometry.rounded_sum.floors:  # away from zero where it is negative, by less than half a unit here
-            return (kept == -(1 << (p - 1))) & ~below[-1]
+            return (zeros == -(1 << (p - 1))) & ~below[-1]
         if self._geometry.rounded_sum.rounding != "rne":
             return Const(0, 1)
-        positive = (kept == (1 << (p - 1)) - 1) & below[-2:].all()
-        negative = (kept == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())
+        positive = (ones == (1 << (p - 1)) - 1) & below[-2:].all()
+        negative = (zeros == -(1 << (p - 1))) & ~below[-1] & (~below[-2] | ~below[:-2].any())
         return positive | negative
+
+
+def connect_carried(m: Module, rounder: Any, carried: Mapping[str, Value]) -> None:
+    """Give a rounder what went along with its sum: what infinities and NaN make of it, and the mode if it takes one."""
+    for name, value in carried.items():
+        target = rounder.mode if name == "mode" else getattr(rounder.specials, name)
+        m.d.comb += target.eq(value)

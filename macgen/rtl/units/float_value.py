@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Out
 
 from macgen.rtl.parts.bits import extend, is_zero
 from macgen.rtl.parts.interfaces import member
+from macgen.rtl.parts.modes import by_mode, dropped_places
 from macgen.rtl.units.geometry import FloatGeometry
 from macgen.rtl.units.specials import Specials, special_members
 
@@ -18,8 +19,9 @@ class FloatValue(wiring.Signature):
 
     Members:
         significand: two's complement, rounded down. It has p + 1 bits; the two top bits differ in normal numbers only.
+            The last bits that the mode does without are 0.
         round_up: one is still to be added to the significand. Not there where none ever is, with `floor` and mostly
-            with `odd`.
+            with `odd`. Of a significand without its last bits it is added to the last one that the mode has.
         exponent: with an offset, so that none is negative. See FloatGeometry:
             `zero_exponent` where the significand is not normal, but beside infinities and NaN, where it does not
             matter. Beyond the range of the format it stands for what overflow or flushing makes of it.
@@ -141,6 +143,14 @@ def sum_specials(m: Module, geometry: FloatGeometry, acc: "Settled | None", oper
 class SettledRange:
     """Where the number that `round_up` makes of an accumulator state stands in the format's range.
 
+    The range ends at the same power of two in every mode, whose largest numbers alone differ.
+
+    Parameters:
+        m: module that gets the logic.
+        geometry, value: of the state, and the state.
+        name: prefix of the signals made.
+        mode: the mode, where the geometry's modes differ.
+
     Attributes:
         normal: the significand, without `round_up`, is normalised.
         carry: with it, its magnitude is 2**p.
@@ -150,12 +160,20 @@ class SettledRange:
         flushed: it becomes 0.
         exponent: see FloatGeometry; neither saturated nor flushed.
         specials: what stands beside it, an infinity by overflow included.
+        kept: the significand, with ones in the places that the mode does without where one is to be added: it carries
+            beyond them.
         flags: those that the rounding raised.
     """
 
-    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str, mode: Value | None = None) -> None:
         g, p = geometry, geometry.precision
         kept, up, negative = value.significand, member(value, "round_up"), value.significand[-1]
+        if any(g.dropped) and not g.rounded_sum.never_adds:
+            # -- Fill: ones in the places that the mode does without, so that a pending increment carries beyond them
+            kept = Signal(signed(p + 1), name=f"{name}_kept")
+            ones = dropped_places(mode, g.dropped)
+            m.d.comb += kept.eq(value.significand | (ones & up.replicate(len(ones))))
+        self.kept = kept
         self.exponent: Value = value.exponent
 
         # -- Settle: what the pending increment makes of the significand
@@ -232,10 +250,10 @@ class Settled(SettledRange):
         Others: see SettledRange.
     """
 
-    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
-        super().__init__(m, geometry, value, name)
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str, mode: Value | None = None) -> None:
+        super().__init__(m, geometry, value, name, mode)
         g, p = geometry, geometry.precision
-        kept, exponent = value.significand, self.exponent
+        kept, exponent = self.kept, self.exponent
 
         # -- Round: the pending increment is added
         self.rounded = Signal(signed(p + 2), name=f"{name}_rounded")
@@ -245,7 +263,9 @@ class Settled(SettledRange):
         significand: Value = self.rounded
         if self.saturated is not None:
             exponent = Mux(self.beyond, g.max_exponent, exponent)
-            largest = Mux(kept[-1], Const(-g.max_significand, signed(p + 2)), g.max_significand)
+            largest = by_mode(
+                mode, g.dropped, lambda low: Mux(kept[-1], Const(-g.largest(low), signed(p + 2)), g.largest(low))
+            )
             significand = Mux(self.saturated, largest, significand)
         if g.flush:
             exponent = Mux(self.flushed, g.zero_exponent, exponent)
@@ -265,8 +285,8 @@ class SettledMagnitude(SettledRange):
         Others: see SettledRange.
     """
 
-    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str) -> None:
-        super().__init__(m, geometry, value, name)
+    def __init__(self, m: Module, geometry: FloatGeometry, value: Any, name: str, mode: Value | None = None) -> None:
+        super().__init__(m, geometry, value, name, mode)
         g, p = geometry, geometry.precision
 
         # -- Magnitude: of the bits that were kept and the pending increment, in one step

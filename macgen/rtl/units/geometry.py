@@ -57,6 +57,7 @@ class FloatGeometry:
         operand_infinite: whether an addend can be infinite.
         operand_nan: whether an addend can be NaN.
         operand_opposite: whether it can be one that is invalid only beside a number or an infinity.
+        dropped: how many of the accumulator's last significand bits each mode does without; 0 alone without modes.
     """
 
     rounded_sum: RoundedSum
@@ -84,6 +85,7 @@ class FloatGeometry:
     operand_infinite: bool
     operand_nan: bool
     operand_opposite: bool
+    dropped: tuple[int, ...] = (0,)
 
     @property
     def constants(self) -> dict[str, NamedConstant]:
@@ -101,16 +103,20 @@ class FloatGeometry:
         """Exponent that goes with a zero significand, so that the other addend is aligned without loss."""
         return self.min_exponent if self.capped else 0
 
-    @property
-    def least(self) -> tuple[int, int]:
-        """Significand and exponent of the largest negative number, normalised: its sign and the next bit differ.
+    def largest(self, dropped: int) -> int:
+        """Return the significand of the largest number that does without so many of the last bits."""
+        return self.max_significand >> dropped << dropped
+
+    def least(self, dropped: int) -> tuple[int, int]:
+        """Return significand and exponent of its negative, normalised: its sign and the next bit differ.
 
         Of a power of two that is -1.0 of the binade below, but where normalisation stops at the same exponent.
         """
-        power = self.max_significand == 1 << (self.precision - 1)
+        largest = self.largest(dropped)
+        power = largest == 1 << (self.precision - 1)
         if power and not (self.capped and self.max_exponent == self.min_exponent):
-            return -2 * self.max_significand, self.max_exponent - 1
-        return -self.max_significand, self.max_exponent
+            return -2 * largest, self.max_exponent - 1
+        return -largest, self.max_exponent
 
     @property
     def cancelling_bits(self) -> int:
@@ -130,7 +136,8 @@ class FloatGeometry:
         window = p if drops else max(p, w)
         sum_lsb = rounded_sum.lsb_exponent
         gradual = acc.subnormals == "gradual"
-        capped = gradual and sum_lsb < acc.lsb_exponent
+        dropped = tuple(p - fmt.precision for fmt in rounded_sum.formats if isinstance(fmt, FloatFormat))
+        capped = gradual and sum_lsb < acc.lsb_exponent + max(dropped)
         # First as if the smallest normal number's exponent were 0.
         least = min(0, sum_lsb - (acc.lsb_exponent + p - 1))
         addend_offset = addend.lsb_exponent - addend.least_exponent - acc.lsb_exponent + (w - p)
@@ -170,6 +177,7 @@ class FloatGeometry:
             operand_infinite=addend.infinite,
             operand_nan=addend.nan,
             operand_opposite=addend.opposite,
+            dropped=dropped,
         )
 
     @property

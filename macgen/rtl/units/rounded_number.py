@@ -10,6 +10,7 @@ from macgen.numerics import FixedFormat
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.units.conversion import Conversion
 from macgen.rtl.units.exact_number import Addend, ExactNumber
 from macgen.rtl.units.multiplier import connect_number, decoded
@@ -24,6 +25,7 @@ class RoundedNumber(wiring.Component):
 
     Members:
         number: what is rounded; see ExactNumber.
+        mode: the mode, where the formats of the modes differ.
         rounded: the rounded number; see ExactNumber.
         flags: raised by the rounding.
     """
@@ -34,6 +36,7 @@ class RoundedNumber(wiring.Component):
         super().__init__(
             {
                 "number": In(ExactNumber(conversion.rounded_sum.addend)),
+                **mode_port(conversion.rounded_sum.formats),
                 "rounded": Out(ExactNumber(addend)),
                 "flags": Out(FLAG_BITS),
             }
@@ -47,6 +50,8 @@ class RoundedNumber(wiring.Component):
         unit = submodule(m, platform, "conversion", f"{prefix}conversion", self._conversion.unit)
         connect_members(m, unit.number, self.number)
         m.d.comb += self.flags.eq(unit.flags)
+        for name in mode_port(self._conversion.rounded_sum.formats):
+            m.d.comb += unit.mode.eq(getattr(self, name))
 
         # -- Decode: the code is an exact number again
         if self._addend.integer_bits:

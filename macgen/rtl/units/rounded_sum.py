@@ -21,6 +21,7 @@ class RoundedSum:
         overflow: what becomes of sums that are too large.
         folds: whether accumulator states are added, too, by the same adder.
         prefix: of the names of its modules, where a PE has several kinds.
+        modes: the accumulator's format in each mode, `acc` first, where they differ; else none.
     """
 
     addend: Addend
@@ -29,6 +30,12 @@ class RoundedSum:
     overflow: Overflow
     folds: bool = False
     prefix: str = ""
+    modes: tuple[Format, ...] = ()
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The accumulator's format in each mode; `acc` alone where modes do not matter."""
+        return self.modes or (self.acc,)
 
     @cached_property
     def random_bits(self) -> int:
@@ -79,7 +86,8 @@ class RoundedSum:
 
         Of a significand of one bit the last bit is the leading one, beneath which a negative one moves up.
         """
-        return self.floors or (self.makes_odd and isinstance(self.acc, FloatFormat) and self.acc.precision > 1)
+        precise = all(isinstance(fmt, FloatFormat) and fmt.precision > 1 for fmt in self.formats)
+        return self.floors or (self.makes_odd and precise)
 
     @property
     def drops(self) -> bool:

@@ -11,6 +11,7 @@ from operator import or_
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from macgen.rtl.parts.bits import is_zero
+from macgen.rtl.parts.modes import by_mode
 
 
 class BitsBelow:
@@ -24,7 +25,8 @@ class BitsBelow:
         total: the sum.
         stops: ones at places of the sum, the top one first; normalisation brings the highest of them to the top. After
             a shift that is not short, nothing of the sum stands below the last of these places.
-        precision: bits that the normalised sum keeps, next to its sign.
+        kept: bits that the normalised sum keeps, next to its sign, in each mode.
+        mode: the mode, where they differ.
         count: how many bits below them are known one by one; of all others only whether there is a one.
         short: shifts by fewer places than this are short; 0: none is.
 
@@ -32,8 +34,18 @@ class BitsBelow:
         early: what is known before the normalised sum is.
     """
 
-    def __init__(self, m: Module, total: Value, stops: Value, *, precision: int, count: int, short: int) -> None:
-        self._count = count
+    def __init__(
+        self,
+        m: Module,
+        total: Value,
+        stops: Value,
+        *,
+        kept: Sequence[int],
+        mode: Value | None,
+        count: int,
+        short: int,
+    ) -> None:
+        self._count, self._kept = count, kept
         self.early: list[Value] = []
         if short == 0:
             return
@@ -43,12 +55,13 @@ class BitsBelow:
         for shift in range(short):
             taken = Signal(name=f"shifted_by_{shift}")
             m.d.comb += taken.eq(stops[-1 - shift] & is_zero(stops[len(stops) - shift :]))
-            selected.append(self._first(total[: len(total) - 1 - precision - shift]) & taken.replicate(count + 1))
+            below_shifted = by_mode(mode, kept, lambda bits: self._first(total[: len(total) - 1 - bits - shift]))  # noqa: B023
+            selected.append(below_shifted & taken.replicate(count + 1))
         below = Signal(count + 1, name="below_short")
         m.d.comb += below.eq(reduce(or_, selected))
         self.early.append(below)
-        self._rest = len(stops) - short - 1 - precision
-        if self._rest > 0:
+        self._rest = len(stops) - short - 1
+        if self._rest > min(kept):
             self.early.append(is_zero(stops[-short:]))
 
     def _first(self, below: Value) -> Value:
@@ -57,16 +70,22 @@ class BitsBelow:
             return Cat(Const(0, missing + 1), below)
         return Cat(below[:-missing].any(), below[-missing:])
 
-    def completed(self, early: Sequence[Value], normalised: Value) -> Value:
+    def completed(self, early: Sequence[Value], normalised: Value, mode: Value | None) -> Value:
         """Return `count` bits, the first highest, and as the lowest bit whether a one stands beneath them.
 
         Parameters:
             early: the attribute, perhaps from registers.
-            normalised: all that stands below the place in the normalised sum; needed where the shift is not short.
+            normalised: the normalised sum; needed where the shift is not short.
+            mode: the mode, where the places differ, when `normalised` is there.
         """
         if not early:
-            return self._first(normalised)
+            return by_mode(mode, self._kept, lambda bits: self._first(normalised[: -bits - 1]))
         below, *long = early
         if long:
-            below = below | (self._first(normalised[-self._rest :]) & long[0].replicate(self._count + 1))
+            below_long = by_mode(mode, self._kept, lambda bits: self._first_of_rest(normalised, bits))
+            below = below | (below_long & long[0].replicate(self._count + 1))
         return below
+
+    def _first_of_rest(self, normalised: Value, kept: int) -> Value:
+        rest = self._rest - kept
+        return self._first(normalised[: -kept - 1][-rest:]) if rest > 0 else Const(0, self._count + 1)

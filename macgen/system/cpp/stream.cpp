@@ -1,6 +1,6 @@
 // Streams the tiles of a matrix product through an array and writes its results.
 // Arguments: files of operands a and b and of results, tiles in all, columns of tiles, beats of a tile, percentages of
-// gaps of stream a, of stream b, of cycles in which results are not taken, seed.
+// gaps of stream a, of stream b, of cycles in which results are not taken, seed, mode.
 // The last line on standard output: cycles before the first beat, cycles from it to the last result, cycles among them
 // without operands on offer, cycles in which results wait.
 
@@ -110,6 +110,9 @@ int run(char** arguments) {
         array.CLOCK = 0;
     };
     array.CLOCK = array.a_valid = array.b_valid = array.c_ready = array.a_first = array.a_last = 0;
+#if MODES
+    array.a_mode = static_cast<decltype(array.a_mode + 0)>(number(11));
+#endif
 #ifdef ENABLE
     array.ENABLE = 1;
 #endif
@@ -178,4 +181,4 @@ int run(char** arguments) {
 
 }  // namespace
 
-int main(int count, char** arguments) { return count == 11 ? run(arguments) : 2; }
+int main(int count, char** arguments) { return count == 12 ? run(arguments) : 2; }

@@ -157,6 +157,17 @@ LANE_SCALES = {
     ),
 }  # fmt: skip
 SPECS |= LANE_SCALES
+MODES = {
+    "float modes": MacSpec(
+        a="e3m1", b="e3m1", acc="e4m3", chunk=4, rounding="stochastic:2", rows=1, cols=1,
+        modes=["prove:a=e3m1,acc=e4m1"],
+    ),
+    "fixed modes": MacSpec(
+        a="fix2.2", b="fix2.2", product="e3m2", acc="fix6.3", chunk=4, outer="fix7.3", out="e4m3", rounding="odd",
+        rows=1, cols=1, modes=["prove:a=int2,product=e3m1,acc=fix5.1,outer=fix7.1,out=e4m1"],
+    ),
+}  # fmt: skip
+SPECS |= MODES
 DRAWS = 100_000
 
 
@@ -284,6 +295,30 @@ def test_small_arrays_with_scales_of_lanes_are_proved(name, bundles):
     bits = spec.lanes * (spec.a.width + spec.b.width) + 2 * spec.scales_in_beat * spec.scale.width
     assert result.phases[0].pairs == 1 << bits
     assert result.audited > 10_000
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", MODES)
+def test_each_mode_is_proved_as_its_own_spec(name, bundles):
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
+    assert {phase.mode for phase in result.phases} == {"full", "prove"}
+    products = {phase.mode: phase.pairs for phase in result.phases if phase.name == "products"}
+    for mode, pairs in products.items():
+        derived = SPECS[name].mode(mode)
+        assert pairs == 1 << derived.a.width + derived.b.width
+
+
+@pytest.mark.prove
+def test_a_mode_that_rounds_at_another_place_is_found(bundles, tmp_path):
+    changed = tmp_path / "mutant"
+    shutil.copytree(bundles("float modes"), changed)
+    file = changed / "rtl" / "dut.v"
+    file.write_text(connect(file.read_text(), "rounder", "mode", "1'b0").verilog)
+    result = exhaustive(changed, trust=True)
+    assert result.difference.startswith("step: ")
+    assert result.difference.endswith(" in mode prove")
 
 
 @pytest.mark.prove

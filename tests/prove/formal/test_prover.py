@@ -87,7 +87,16 @@ SPECS["lane scales"] = MacSpec(
     rows=2,
     cols=2,
 )
-TOTALS = ("exponents", "scaled", "turns", "narrow", "fp32 scales")
+SPECS["modes"] = MacSpec(a="e4m2", b="e4m1", acc="e5m3", chunk=2, rows=2, cols=1, modes=["low:a=e4m1,acc=e5m1"])
+SPECS["modes of every format"] = MacSpec(
+    **{"a": "fix2.2", "b": "e3m1", "product": "e4m3", "acc": "fix9.3", "outer": "fix9.4", "out": "e5m3"},
+    chunk=2,
+    interleave=2,
+    rows=1,
+    cols=2,
+    modes=["one:a=int2", "two:product=e4m1,acc=fix9.1,outer=fix9.2,out=e5m1"],
+)
+TOTALS = ("exponents", "scaled", "turns", "narrow", "fp32 scales", "modes of every format")
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +181,22 @@ def test_bounds_of_every_kind_of_accumulator(fields, tmp_path, monkeypatch):
 
 # Bundle, what changes, the properties that may catch it.
 MUTANTS = {
+    # Modes.
+    "mode of every beat": (
+        "modes",
+        lambda v: edit(v, "beat_mode", r"first \| fresh", "1'b1"),
+        "sequencer mode",
+    ),
+    "PEs without a mode": ("modes", lambda v: connect(v, "adder", "mode", "1'b0"), "PE mode"),
+    "fold of the next mode": ("modes", lambda v: connect(v, "folded", "mode", "control_out__mode"), "PE mode"),
+    "mode is not passed on": (
+        "modes",
+        lambda v: load(v, "control_out__mode", "1'b0", module="mac_pe"),
+        "PE passes|PE mode",
+    ),
+    "bits of another mode": ("modes", lambda v: connect(v, "skew_a", "i", "a_data"), "operands fed"),
+    "results of another mode": ("modes", lambda v: connect(v, "output_0", "mode", "a_mode"), "results mode"),
+    "a mode that rounds elsewhere": ("modes", lambda v: connect(v, "rounder", "mode", "1'b0"), "bounds states"),
     # Stream protocol.
     "last is not held": ("bubble", lambda v: edit(v, "free", "& busy", "& 1'b0"), "sequencer marked"),
     "busy is never set": ("bubble", lambda v: connect(v, "sequencer", "busy", "1'b0"), "results last_held"),

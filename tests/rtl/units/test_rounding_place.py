@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.rtl import Design
 from macgen.rtl.parts.hierarchy import Modules
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.units import float_rounder
 from macgen.rtl.units.geometry import SHORT_SHIFTS, FloatGeometry
 from macgen.rtl.units.rounding_place import BitsBelow
@@ -23,38 +24,45 @@ TOTAL = 11
 class Below(wiring.Component):
     """BitsBelow beside a normalised sum from outside."""
 
-    def __init__(self, head, precision, count, short):
-        self._parameters = {"precision": precision, "count": count, "short": short}
-        members = {"total": In(TOTAL), "stops": In(head), "normalised": In(TOTAL - 1 - precision)}
+    def __init__(self, head, kept, count, short):
+        self._parameters = {"kept": kept, "count": count, "short": short}
+        members = {"total": In(TOTAL), "stops": In(head), "normalised": In(TOTAL), **mode_port(kept)}
         super().__init__({**members, "below": Out(count + 1)})
 
     def elaborate(self, platform):
         m = Module()
-        places = BitsBelow(m, self.total, self.stops, **self._parameters)
-        m.d.comb += self.below.eq(places.completed(places.early, self.normalised))
+        mode = getattr(self, "mode", None)
+        places = BitsBelow(m, self.total, self.stops, mode=mode, **self._parameters)
+        m.d.comb += self.below.eq(places.completed(places.early, self.normalised, mode))
         return m
 
 
 @pytest.mark.thinned(7)
 @pytest.mark.parametrize("short", [0, 1, 3])
 @pytest.mark.parametrize("count", [0, 1, 4, 9, 12])
-@pytest.mark.parametrize(("head", "precision"), [(6, 2), (8, 2), (10, 3), (11, 3), (7, 4)])
-def test_every_sum_and_shift(head, precision, count, short):
-    top = TOTAL - 1 - precision
+@pytest.mark.parametrize(
+    ("head", "kept"), [(6, (2,)), (8, (2,)), (10, (3,)), (11, (3,)), (7, (4,)), (8, (4, 2, 4, 1)), (7, (5, 3))]
+)
+def test_every_sum_and_shift(head, kept, count, short):
     shift, total = (side.ravel() for side in np.meshgrid(np.arange(head), np.arange(1 << TOTAL)))
     # Nothing below the head where the shift is not short.
     allowed = (shift < short) | (total & ((1 << TOTAL - head) - 1) == 0)
     shift, total = shift[allowed], total[allowed]
     rng = np.random.default_rng(1)
     stops = (1 << (head - 1 - shift)) | (rng.integers(0, 1 << head, len(shift)) & ((1 << (head - 1 - shift)) - 1))
-    normalised = (total << shift) & ((1 << top) - 1)
-    gates = from_rtlil(Modules("below").convert(Below(head, precision, count, short)), "below")
+    gates = from_rtlil(Modules("below").convert(Below(head, kept, count, short)), "below")
     # The normalised sum is that of the head alone.
-    of_head = (total >> TOTAL - head << TOTAL - head << shift) & ((1 << top) - 1)
-    found = gates.evaluate(len(total), {"total": total, "stops": stops, "normalised": of_head})["below"]
-    first = (normalised << count) >> top
-    beneath = (normalised << count) & ((1 << top) - 1) != 0
-    assert np.array_equal(found, first << 1 | beneath)
+    of_head = (total >> TOTAL - head << TOTAL - head << shift) & ((1 << TOTAL) - 1)
+    for mode, precision in enumerate(kept):
+        top = TOTAL - 1 - precision
+        normalised = (total << shift) & ((1 << top) - 1)
+        inputs = {"total": total, "stops": stops, "normalised": of_head}
+        if len(kept) > 1:
+            inputs["mode"] = np.full_like(total, mode)
+        found = gates.evaluate(len(total), inputs)["below"]
+        first = (normalised << count) >> top
+        beneath = (normalised << count) & ((1 << top) - 1) != 0
+        assert np.array_equal(found, first << 1 | beneath)
 
 
 @pytest.mark.parametrize("window", [2, 3, 4, 5])
