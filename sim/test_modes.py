@@ -5,7 +5,7 @@ from typing import Any
 
 import cocotb
 
-from sim.addends import Place
+from sim.addends import Aim, Place
 from sim.bench import Bench
 from sim.corners import corners, spread, to_tiles
 from sim.modes import in_mode
@@ -26,8 +26,10 @@ async def corners_in_modes(dut: Any) -> None:
             places += ["folds"] * (spec.chunk is not None or spec.has_outer_adder)
             places += ["results"] * (spec.out_format != spec.outer_format)
             for place in places:
-                apart = 1 if place == "steps" or spec.chunk is None else spec.chunk
-                found = [corner for corner in corners(spec, place) if corner.length * apart <= MOST_OF_A_CORNER]
+                by_chunks = Aim(spec, place).by_chunks
+                apart = spec.chunk if by_chunks and spec.chunk is not None else 1
+                most = MOST_OF_A_CORNER // apart if spec.chunk is not None or not by_chunks else 1  # 1: the only chunk
+                found = [corner for corner in corners(spec, place) if corner.length <= most]
                 tiles += to_tiles(spec, [spread(spec, corner, apart) if apart > 1 else corner for corner in found])
             await bench.run(bench.affordable(in_mode(tiles, mode)))
 

@@ -163,8 +163,10 @@ class Pe(wiring.Component):
         # -- Pass on: scales, beside the operands
         scales = {}
         for name in ("a_scale", "b_scale"):
-            scales[name] = delayed(m, f"{name}_passed", getattr(self, f"{name}_in"), 1)
-            m.d.comb += getattr(self, f"{name}_out").eq(scales[name])
+            scale = getattr(self, f"{name}_in")
+            scales[name] = passed = Signal(len(scale), name=f"{name}_passed", reset_less=True)
+            m.d.sync += passed.eq(scale)
+            m.d.comb += getattr(self, f"{name}_out").eq(passed)
         return scales
 
     def _terms(self, m: Module, platform: object, products: list[Any], scales: dict[str, Value]) -> list[Any]:

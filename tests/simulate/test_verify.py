@@ -216,12 +216,12 @@ NAMED_MUTANTS = [
         "a tile has the next one's mode",
         "fixed modes",
         "modes_tile_by_tile",
-        lambda v: edit(v, "beat_mode", r"first \| fresh", "1'b1"),
+        lambda v: edit(v, "beat_mode", r"first_or_fresh", "1'b1"),
     ),
     (
         "results are converted in the mode of the tile that comes",
         "modes",
-        "modes_tile_by_tile",
+        "",
         lambda v: connect(v, "output_0", "mode", "a_mode"),
     ),
     (

@@ -22,12 +22,13 @@ class Place(NamedTuple):
     Attributes:
         order: among all of its module.
         section: title and text of its stage; empty: it has none.
-        line: of its file; of a register's names the one made first is its own.
+        made: its file, counted from the module's first, and the line there; of a register's names the one made first is
+            its own.
     """
 
     order: int
     section: str
-    line: int = 0
+    made: tuple[int, int] = (0, 0)
 
 
 NOWHERE = Place(1 << 30, "")
@@ -43,9 +44,10 @@ def places_of(sources: Mapping[str, Source]) -> dict[str, Place]:
     """
     places: dict[str, Place] = {}
     section = ""
+    files: dict[str, int] = {}
     for order, (name, source) in enumerate(sources.items()):
         section = _landmarks(source.file).section(source.line) or section
-        places[name] = Place(order, section, source.line)
+        places[name] = Place(order, section, (files.setdefault(source.file, len(files)), source.line))
     return places
 
 

@@ -132,8 +132,8 @@ class Ownership:
             partial_output = wire.direction == "output" and not exact and kind == "cell"
             rank = (not exact, partial_output, weak, not self._is_shown(wire, kind) if exact else False)
             place = self.places.get(wire.name, NOWHERE)
-            line = place.line if kind == "register" else 0
-            found.append(((-length, *rank, len(wire.bits), line, place, wire.name), wire, start, length))
+            made = place.made if kind == "register" else ()
+            found.append(((-length, *rank, len(wire.bits), made, place, wire.name), wire, start, length))
         return sorted(found, key=lambda entry: entry[0])
 
     def _is_shown(self, wire: Wire, kind: str) -> bool:
