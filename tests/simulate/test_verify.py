@@ -215,7 +215,7 @@ NAMED_MUTANTS = [
     (
         "a tile has the next one's mode",
         "fixed modes",
-        "modes_tile_by_tile",
+        "",
         lambda v: edit(v, "beat_mode", r"first_or_fresh", "1'b1"),
     ),
     (
