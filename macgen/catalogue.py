@@ -125,8 +125,14 @@ CATALOGUE: Mapping[str, Preset] = MappingProxyType(
             "Accumulators of 9, 7 or 5 mantissa bits, changed between tiles: training starts narrow and ends wide.",
         ),
         "dynamic-fix16": Preset(
-            MacSpec(a="fix8.8", b="fix8.8", acc="fix24.16", modes=["half:a=fix4.4,b=fix4.4,acc=fix24.8"]),
-            "Fixed point of 16 or 8 bits, changed between tiles: Na and Mukhopadhyay, ISLPED 2016.",
+            MacSpec(
+                a="fix8.8",
+                b="fix8.8",
+                acc="fix24.16",
+                modes=["half:a=fix4.4,b=fix4.4,acc=fix24.8", "packed:a=fix4.4,b=fix4.4,acc=fix24.8,packed=2"],
+            ),
+            "Fixed point of 16 bits, of 8, or of 8 with two products in a step, changed between tiles: Na and "
+            "Mukhopadhyay, ISLPED 2016.",
         ),
         "flexpoint-dynamic": Preset(
             MacSpec(

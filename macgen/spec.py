@@ -34,7 +34,7 @@ from macgen.spec_fields import (
     parse_scale,
 )
 from macgen.spec_lanes import check_lanes
-from macgen.spec_modes import MODE_FIELDS, Mode, check_choices_of_modes, check_embedding, parse_modes
+from macgen.spec_modes import MODE_FIELDS, Mode, check_choices_of_modes, check_embedding, check_packing, parse_modes
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -186,6 +186,16 @@ class MacSpec(SpecFacts):
         number = self.mode_number(which)
         return self._derived(self.modes[number - 1]) if number else self.replace(modes=())
 
+    def on_wires(self, which: int | str) -> Self:
+        """Return a spec without modes whose operands stand in a beat as the array takes those of a mode.
+
+        Of a packed mode that is the mode's own spec: it has more lanes and narrower codes, and so as many bits. Of any
+        other one it is `full`, in whose formats the mode's codes are embedded. Parameters and errors: see
+        `mode_number`.
+        """
+        number = self.mode_number(which)
+        return self.mode(number if number and self.modes[number - 1].packed > 1 else 0)
+
     def replace(self, **changes: Any) -> Self:
         """Return the spec with some fields replaced; formats and choices may be strings here too.
 
@@ -226,6 +236,8 @@ class MacSpec(SpecFacts):
         folds = self.chunk is not None and not self.has_outer_adder
         for mode in self.modes:
             check_embedding(mode, wide)
+            if mode.packed > 1:
+                check_packing(mode, wide, lane_sum=self.lane_sum)
             try:
                 derived = self._derived(mode)
             except MacgenError as error:
@@ -260,7 +272,7 @@ class MacSpec(SpecFacts):
             )
 
     def _derived(self, mode: Mode) -> Self:
-        return self.replace(modes=(), **dict(mode.formats))
+        return self.replace(modes=(), lanes=self.lanes * mode.packed, **dict(mode.formats))
 
     # -- JSON ----------------------------------------------------------------------------------------------------
 

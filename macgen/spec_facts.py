@@ -178,6 +178,11 @@ class SpecFacts:
         return any(fmt != getattr(self, field) for field, fmt in rounded)
 
     @property
+    def packs(self) -> bool:
+        """Whether in a mode several elements stand in the bits of an operand."""
+        return any(mode.packed > 1 for mode in self.modes)
+
+    @property
     def extras(self) -> tuple[str, ...]:
         """What the array does beyond rounded sums of exact products, in a few words each."""
         found = []

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
 from macgen.errors import MacgenError, check_type, shown
-from macgen.numerics import FixedFormat, FloatFormat, Format, Overflow, as_format
+from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum, Overflow, as_format
 from macgen.numerics.embedding import obstacle
 from macgen.spec_accumulator import knows_overflow
 
@@ -20,20 +21,25 @@ MODE_FIELDS = ("a", "b", "product", "acc", "outer", "out")
 """Fields of a spec that a mode may have narrower."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
-_ACCEPTED = "such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4"
+PACKED = (2, 4)
+"""Products that a packed mode makes of one operand's bits."""
+
+_ACCEPTED = "such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4,packed=2"
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A mode but `full`; its text is `NAME:FIELD=FORMAT,...`.
+    """A mode but `full`; its text is `NAME:FIELD=FORMAT,...`, with `packed=P` at the end where it is packed.
 
     Attributes:
         name: a lower-case letter, then up to 31 such letters, digits, `-` and `_`.
         formats: fields of the spec and the formats that they have in this mode, in the order of `MODE_FIELDS`.
+        packed: elements that stand in the bits of one operand of `full`.
     """
 
     name: str
     formats: tuple[tuple[str, Format], ...]
+    packed: int = 1
 
     @classmethod
     def parse(cls, text: object) -> Self:
@@ -57,19 +63,32 @@ class Mode:
                 f"modes has the name {shown(name)}; accepted are a lower-case letter and up to 31 more, digits, - and _"
             )
         found: dict[str, Format] = {}
+        packed: int | None = None
         for item in rest.split(","):
-            field, equals, fmt = item.partition("=")
-            if field not in MODE_FIELDS or not equals:
+            field, equals, value = item.partition("=")
+            if field not in (*MODE_FIELDS, "packed") or not equals:
                 raise MacgenError(
-                    f"mode {name} has {shown(item)}; accepted is FIELD=FORMAT with one of {', '.join(MODE_FIELDS)}"
+                    f"mode {name} has {shown(item)}; accepted is FIELD=FORMAT with one of {', '.join(MODE_FIELDS)}, or "
+                    f"packed={PACKED[0]}"
                 )
-            if field in found:
+            if field in found or (field == "packed" and packed is not None):
                 raise MacgenError(f"mode {name} has {field} twice; accepted is each field once")
-            found[field] = as_format(f"mode {name}: {field}", fmt)
-        return cls(name, tuple((field, found[field]) for field in MODE_FIELDS if field in found))
+            if field == "packed":
+                packed = _packed(name, value)
+            else:
+                found[field] = as_format(f"mode {name}: {field}", value)
+        return cls(name, tuple((field, found[field]) for field in MODE_FIELDS if field in found), packed or 1)
 
     def __str__(self) -> str:
-        return f"{self.name}:{','.join(f'{field}={fmt}' for field, fmt in self.formats)}"
+        items = [f"{field}={fmt}" for field, fmt in self.formats]
+        return f"{self.name}:{','.join(items + [f'packed={self.packed}'] * (self.packed != 1))}"
+
+
+def _packed(name: str, text: str) -> int:
+    if text not in map(str, PACKED):
+        accepted = " and ".join(map(str, PACKED))
+        raise MacgenError(f"mode {name} has packed {shown(text)}; accepted are {accepted}")
+    return int(text)
 
 
 def parse_modes(modes: object) -> tuple[Mode, ...]:
@@ -91,7 +110,7 @@ def parse_modes(modes: object) -> tuple[Mode, ...]:
 
 
 def check_embedding(mode: Mode, wide: Mapping[str, Format | None]) -> None:
-    """Refuse a mode with a format that does not embed in the spec's.
+    """Refuse a mode with a format that does not embed in the spec's, but for operands that are packed.
 
     Parameters:
         mode: the mode.
@@ -102,6 +121,8 @@ def check_embedding(mode: Mode, wide: Mapping[str, Format | None]) -> None:
     """
     for field, fmt in mode.formats:
         container = wide[field]
+        if mode.packed > 1 and field in ("a", "b"):
+            continue
         if container is None:
             raise MacgenError(
                 f"mode {mode.name} has {field} {fmt}, but the spec has no {field} of its own; accepted are the fields "
@@ -112,6 +133,58 @@ def check_embedding(mode: Mode, wide: Mapping[str, Format | None]) -> None:
                 f"mode {mode.name} has {field} {fmt}, which does not embed in {container}: {why}; accepted are formats "
                 f"whose numbers are all numbers of {container}"
             )
+
+
+def check_packing(
+    mode: Mode, wide: Mapping[str, Format | None], *, lane_sum: LaneSum
+) -> None:
+    """Refuse a packed mode whose products the multiplier and the adder of the spec do not hold.
+
+    Parameters:
+        mode: the mode.
+        wide: see `check_embedding`.
+        lane_sum: the spec's.
+
+    Raises:
+        MacgenError: there is something that does not go with it.
+    """
+    packed = f"mode {mode.name}, which is packed,"
+    if wide["product"] is not None:
+        raise MacgenError(f"{packed} does not go with product {wide['product']}; accepted are exact products")
+    if lane_sum != "fused":
+        raise MacgenError(f"{packed} does not go with lane_sum {str(lane_sum)!r}; accepted is fused")
+    narrow = dict(mode.formats)
+    pairs = []
+    for field in ("a", "b", "acc"):
+        container = wide[field]
+        fmt = narrow.get(field, container)
+        if not isinstance(container, FixedFormat) or not isinstance(fmt, FixedFormat):
+            raise MacgenError(f"{packed} has {field} {fmt}; accepted are fixed-point formats")
+        if field == "acc":
+            continue
+        if fmt.width * mode.packed != container.width or fmt.signed != container.signed:
+            raise MacgenError(
+                f"{packed} has {field} {fmt}; accepted are formats with the sign of {container} and exactly "
+                f"{container.width} / {mode.packed} bits"
+            )
+        pairs.append((fmt, container))
+    least, largest, last = _products(*(fmt for fmt, _ in pairs))
+    least_wide, largest_wide, last_wide = _products(*(container for _, container in pairs))
+    if last < last_wide or mode.packed * least < least_wide or mode.packed * largest > largest_wide:
+        raise MacgenError(
+            f"{packed} has sums of {mode.packed} products of {pairs[0][0]} and {pairs[1][0]}, which do not fit a "
+            f"product of {pairs[0][1]} and {pairs[1][1]}; accepted are formats whose sums do, at both ends"
+        )
+
+
+def _products(a: FixedFormat, b: FixedFormat) -> tuple[Fraction, Fraction, Fraction]:
+    """Return the least and the largest product of any codes of two formats, and the place of their last bit."""
+    ends = [
+        [Fraction(number) / Fraction(2) ** fmt.frac_bits for number in (fmt.min_integer - fmt.narrow, fmt.max_integer)]
+        for fmt in (a, b)
+    ]
+    products = [x * y for x in ends[0] for y in ends[1]]
+    return min(products), max(products), Fraction(1) / Fraction(2) ** (a.frac_bits + b.frac_bits)
 
 
 def check_choices_of_modes(

@@ -136,8 +136,8 @@ class Bench:
         """Feed a round without the mark `last`; the next one's mark `first` makes the array drop it."""
         self.driver.send(self.beats(self._filled([tile]), finish=False))
         # To the array the zeros that fill up the last step are elements too: it cannot know that no more come.
-        length = steps_of(self.spec, tile.length) * self.spec.lanes
-        self.draws += golden.draws(self.spec, length, complete=False)
+        spec = self.spec.mode(tile.mode)
+        self.draws += golden.draws(spec, steps_of(spec, tile.length) * spec.lanes, complete=False)
 
     def expect(self, tiles: Tile | Sequence[Tile] | Expected) -> Expected:
         """Expect the results of a round, those that golden computes of it as the next one unless they are given."""
@@ -146,7 +146,8 @@ class Bench:
         else:
             filled = self._filled([tiles] if isinstance(tiles, Tile) else tiles)
             expectation = expected(self.spec, filled, self.draws)
-        self.draws += golden.draws(self.spec, expectation.tiles[0].length)
+        first = expectation.tiles[0]
+        self.draws += golden.draws(self.spec.mode(first.mode), first.length)
         self.checker.expect(expectation)
         return expectation
 

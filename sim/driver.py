@@ -70,7 +70,7 @@ def beats_of(
 
 def _beats_of_turn(spec: MacSpec, tile: Tile, rng: Random) -> list[tuple[int, int, int, int]]:
     """Return the words of a, b and the scales of both, a beat for each step."""
-    of_mode = spec.mode(tile.mode)
+    of_mode, spec = spec.mode(tile.mode), spec.on_wires(tile.mode)
     a = _in_lanes(operands_on_wires(tile.a, of_mode.a, spec.a, rng), spec.lanes, spec.a.zero_code())
     b = _in_lanes(operands_on_wires(tile.b, of_mode.b, spec.b, rng).T, spec.lanes, spec.b.zero_code())
     a_words, b_words = pack_columns(a, spec.a.width), pack_columns(b, spec.b.width)

@@ -63,19 +63,21 @@ EMBEDS = "accepted are formats whose numbers are all numbers of"
         ([f"m{n}:acc=e6m3" for n in range(8)], "modes are 8; accepted are up to 7 beside full"),
         (["low:out=e6m3"], "mode low has out e6m3, but the spec has no out of its own; accepted are the fields that it "
                            "has"),
-        (["low:rows=3"], "mode low has 'rows=3'; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out"),
-        (["low:"], "mode low has ''; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out"),
+        (["low:rows=3"], "mode low has 'rows=3'; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out, "
+                           "or packed=2"),
+        (["low:"], "mode low has ''; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out, or "
+                  "packed=2"),
         (["low:acc=e6m3,acc=e6m4"], "mode low has acc twice; accepted is each field once"),
         (["Low:acc=e6m3"], "modes has the name 'Low'; accepted are a lower-case letter and up to 31 more, digits, - "
                            "and _"),
         (["8bit:acc=e6m3"], "modes has the name '8bit'; accepted are a lower-case letter and up to 31 more, digits, - "
                             "and _"),
         (["low"], "modes 'low' has no colon behind its name; accepted is a text such as low:acc=e6m3 or "
-                  "p8:a=fix4.4,b=fix4.4"),
+                  "p8:a=fix4.4,b=fix4.4,packed=2"),
         ("low:acc=e6m3", "modes 'low:acc=e6m3' is no list; accepted is a list of texts such as low:acc=e6m3 or "
-                         "p8:a=fix4.4,b=fix4.4"),
-        (None, "modes None is no list; accepted is a list of texts such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4"),
-        ([7], "modes 7 is of type int; accepted is a text such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4"),
+                         "p8:a=fix4.4,b=fix4.4,packed=2"),
+        (None, "modes None is no list; accepted is a list of texts such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4,packed=2"),
+        ([7], "modes 7 is of type int; accepted is a text such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4,packed=2"),
     ],
 )  # fmt: skip
 def test_what_is_no_mode_of_a_float_array_is_refused(modes, sentence):
@@ -164,6 +166,57 @@ def test_choices_that_do_not_go_with_modes(fields, sentence):
         MacSpec(a="e5m2", b="e5m2", acc="e6m9", modes=["low:acc=e6m3"], **fields)
     if fields.get("interface") is None:  # with the same accumulator they do
         assert MacSpec(a="e5m2", b="e5m2", acc="e6m9", modes=["low:a=e5m1"], **fields).mode_names == ("full", "low")
+
+
+PACKED = MacSpec(a="int8", b="uint8", acc="int24", chunk=8, modes=["two:a=int4,b=uint4,packed=2,acc=int20"])
+
+
+def test_a_packed_mode_has_more_lanes():
+    assert PACKED.mode("two") == MacSpec(a="int4", b="uint4", acc="int20", chunk=8, lanes=2)
+    assert PACKED.on_wires("two") == PACKED.mode("two")
+    assert PACKED.on_wires("full") == PACKED.mode("full")
+    assert FLOAT.on_wires("low") == FLOAT.mode("full")
+    assert json.loads(PACKED.to_json())["modes"] == ["two:a=int4,b=uint4,acc=int20,packed=2"]
+    assert MacSpec.from_json(PACKED.to_json()) == PACKED
+
+
+@pytest.mark.parametrize(
+    ("fields", "mode", "sentence"),
+    [
+        ({}, "a=int4,b=int4,packed=3", "mode p has packed '3'; accepted are 2 and 4"),
+        ({}, "a=int4,b=int4,packed=1", "mode p has packed '1'; accepted are 2 and 4"),
+        ({}, "packed=2,packed=2", "mode p has packed twice; accepted is each field once"),
+        ({}, "a=int4,b=int4,packed", "mode p has 'packed'; accepted is FIELD=FORMAT with one of a, b, product, acc, "
+                                     "outer, out, or packed=2"),
+        ({}, "a=int4,packed=2", "mode p, which is packed, has b int8; accepted are formats with the sign of int8 and "
+                                "exactly 8 / 2 bits"),
+        ({}, "a=int4,b=uint4,packed=2", "mode p, which is packed, has b uint4; accepted are formats with the sign of "
+                                        "int8 and exactly 8 / 2 bits"),
+        ({"a": "int7"}, "a=int3,b=int4,packed=2", "mode p, which is packed, has a int3; accepted are formats with the "
+                                                  "sign of int7 and exactly 7 / 2 bits"),
+        ({"acc": "fp32"}, "a=int4,b=int4,packed=2", "mode p, which is packed, has acc e8m23; accepted are fixed-point "
+                                                    "formats"),
+        ({"a": "e4m3", "acc": "fp32"}, "a=e4m3,b=int4,packed=2", "mode p, which is packed, has a e4m3; accepted are "
+                                                                 "fixed-point formats"),
+        ({"product": "int16"}, "a=int4,b=int4,packed=2", "mode p, which is packed, does not go with product int16; "
+                                                         "accepted are exact products"),
+        ({"lanes": 2, "lane_sum": "tree"}, "a=int4,b=int4,packed=2",
+         "mode p, which is packed, does not go with lane_sum 'tree'; accepted is fused"),
+        ({"lanes": 32}, "a=int2,b=int2,packed=4", "mode p: lanes 128 is not an integer from 1 to 64"),
+        ({"chunk": 3}, "a=int4,b=int4,packed=2", "mode p: chunk 3 is not a multiple of lanes 2, as it has to be"),
+        ({}, "a=fix8.-4,b=fix8.-4,packed=2", "mode p, which is packed, has sums of 2 products of fix8.-4 and fix8.-4, "
+                                             "which do not fit a product of int8 and int8; accepted are formats whose "
+                                             "sums do, at both ends"),
+        ({"acc": "fix24.8"}, "a=fix0.4,b=fix0.4,packed=2", "mode p, which is packed, has sums of 2 products of fix0.4 "
+                                                           "and fix0.4, which do not fit a product of int8 and int8; "
+                                                           "accepted are formats whose sums do, at both ends"),
+    ],
+)  # fmt: skip
+def test_packed_modes_that_are_refused(fields, mode, sentence):
+    spec = {"a": "int8", "b": "int8", "acc": "int24", **fields}
+    with pytest.raises(MacgenError) as error:
+        MacSpec(**spec, modes=[f"p:{mode}"])
+    assert str(error.value) == sentence
 
 
 TABLE = [  # docs/arithmetic.md section 10: accumulator's number, what is added, in the mode, in full; flags 1 and 2

@@ -44,9 +44,8 @@ class Manifest:
         ports: of the top module.
         streams: per stream, the ports of its members, its lanes and the bits of one; where a step takes several
             products, how many codes of so many bits a beat has for each lane of an operand; likewise of scales, where
-            blocks of lanes have them. With modes the bits of a mode's number.
-            With AXI4-Stream ports also the bits of the field that a code has in tdata, and
-            of the scales' first one its lowest bit.
+            blocks of lanes have them. With modes the bits of a mode's number. With AXI4-Stream ports also the bits of
+            the field that a code has in tdata, and of the scales' first one its lowest bit.
         tools: versions of what made the bundle.
         files: SHA-256 of every file but the manifest, in hexadecimal.
         clock, reset: ports; the clock's rising edge counts. The spec says how the reset acts.

@@ -189,7 +189,7 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0)
             )
         run.tick()
 
-    tiles, turns, beats = len(workload.a), spec.interleave, -(-workload.products // spec.lanes)
+    tiles, turns, beats = len(workload.a), spec.interleave, -(-workload.products // spec.on_wires(mode).lanes)
     for first in range(0, tiles, turns):
         counts = first == tiles - turns
         for beat, tile in product(range(beats), range(first, first + turns)):
@@ -218,10 +218,10 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0)
 
 def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int, mode: int) -> dict[str, NDArray[np.uint8]]:
     """Return the bits of one beat's ports; the lanes that it does not need hold zero."""
+    of_mode, spec = spec.mode(mode), spec.on_wires(mode)
     products = slice(beat * spec.lanes, min((beat + 1) * spec.lanes, workload.products))
     a, b = workload.a[tile, :, :, products], np.moveaxis(workload.b[tile, :, products, :], 1, 2)
     unused = ((0, 0), (0, 0), (0, spec.lanes - a.shape[2]))
-    of_mode = spec.mode(mode)
     a, b = embedded(a, of_mode.a, spec.a), embedded(b, of_mode.b, spec.b)
     a, b = np.pad(a, unused, constant_values=spec.a.zero_code()), np.pad(b, unused, constant_values=spec.b.zero_code())
     ports = {"a_data": _bits(a.reshape(LANES, -1), spec.a.width), "b_data": _bits(b.reshape(LANES, -1), spec.b.width)}

@@ -18,6 +18,7 @@ from macgen.rtl.units.datapath import AnyDatapath, FloatDatapath, datapath_of
 from macgen.rtl.units.exact_number import Addend, Window
 from macgen.rtl.units.exponents import ExponentAdder, References, ReferenceWindow, ReferredLanes
 from macgen.rtl.units.multiplier import Multiplier, Scaler
+from macgen.rtl.units.packed_multiplier import PackedMultiplier
 from macgen.rtl.units.rounded_sum import RoundedSum
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
@@ -189,11 +190,29 @@ class Arithmetic:
             return ExponentAdder(self.steps.geometry, self.window, self.spec.interleave)
         return AlignedAdder(self.steps.geometry, self.window, self.spec.interleave)
 
-    def multiplier(self) -> Multiplier:
+    def multiplier(self) -> Multiplier | PackedMultiplier:
         """Make the multiplier of a lane."""
+        if self.spec.packs:
+            return self._packed_multiplier()
         zeros = None if self.terms is None else self.terms.operand_zeros
         last = self.bulk_window is not None
         return Multiplier(*self.spec.port_formats, self.exact_product, zeros, zeros_last=last)
+
+    @cached_property
+    def packed(self) -> tuple[int, ...]:
+        """Of each mode how many elements stand in the bits of an operand."""
+        return (1, *(mode.packed for mode in self.spec.modes))
+
+    def _packed_multiplier(self) -> PackedMultiplier:
+        a, b = self.spec.port_formats
+        assert isinstance(a, FixedFormat)
+        assert isinstance(b, FixedFormat)
+        shifts = []
+        for mode in self.modes:
+            lsb = Addend.of_product(*mode.port_formats, integer=True).lsb_exponent
+            packs = mode.lanes > self.spec.lanes
+            shifts.append(lsb - self.exact_product.lsb_exponent if packs else 0)
+        return PackedMultiplier(a, b, self.exact_product, self.packed, shifts)
 
     @property
     def folds_in_loop(self) -> bool:

@@ -20,7 +20,7 @@ class Control(wiring.Signature):
             the outer accumulator has an adder of its own, which takes the sum later: the chunk ends with this product.
         fold_first: it is the first chunk's: the outer accumulator counts as empty.
         done: the sum is complete: it becomes the result.
-        mode: the mode of what happens, where the accumulators' formats differ in the modes. It stays as it was in
+        mode: the mode of what happens, where the accumulators' formats differ in the modes, or elements are packed. It stays as it was in
             cycles in which nothing does.
     """
 
@@ -31,6 +31,6 @@ class Control(wiring.Signature):
         if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
             names += ["first"]
         self.widths = dict.fromkeys(names, 1)
-        if spec.rounds_by_mode:
+        if spec.rounds_by_mode or spec.packs:
             self.widths["mode"] = mode_bits(len(spec.mode_names))
         super().__init__({name: Out(width) for name, width in self.widths.items()})

@@ -65,7 +65,10 @@ class Design(Arithmetic):
 
     def dropped_bits(self, field: str) -> tuple[int, ...]:
         """Return of `a` or `b` how many of a code's last bits each mode does without."""
-        return tuple(low_bits(getattr(mode, field), getattr(self.spec, field)) for mode in self.modes)
+        formats = [
+            (getattr(mode, field), getattr(self.spec.on_wires(number), field)) for number, mode in enumerate(self.modes)
+        ]
+        return tuple(low_bits(narrow, wide) for narrow, wide in formats)
 
     # -- ports -------------------------------------------------------------------------------------------------------
 

@@ -135,6 +135,8 @@ class Pe(wiring.Component):
                 multiplier.a.eq(a.word_select(lane, spec.a.width)),
                 multiplier.b.eq(b.word_select(lane, spec.b.width)),
             ]
+            if "mode" in multiplier.signature.members:
+                m.d.comb += multiplier.mode.eq((self.control_out if spec.pipeline == 3 else self.control_in).mode)
             product: Any = multiplier.product
             if spec.pipeline >= 2:
                 product = registers(multiplier.product.signature, f"raw{suffix}")

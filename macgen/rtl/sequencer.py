@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from macgen.rtl.design import Design
 from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import NamedConstant
+from macgen.rtl.parts.modes import by_mode
 
 
 class Sequencer(wiring.Component):
@@ -29,9 +30,14 @@ class Sequencer(wiring.Component):
     def __init__(self, design: Design) -> None:
         self._spec = spec = design.spec
         self.constants: dict[str, NamedConstant] = {}
+        self._beats = tuple(0 if spec.chunk is None else spec.chunk // mode.lanes for mode in design.modes)
+        self._count_bits = max((max(self._beats) - 1).bit_length(), 1)
         if spec.chunk is not None:
-            last = spec.chunk // spec.lanes - 1
-            self.constants["LAST_BEAT"] = NamedConstant(max(last.bit_length(), 1), last, "of a chunk, counted from 0")
+            for beats, packed in dict(zip(self._beats, design.packed, strict=True)).items():
+                name, text = "LAST_BEAT", "of a chunk, counted from 0"
+                if packed > 1:
+                    name, text = f"LAST_BEAT_PACKED_{packed}", f"the same where {packed} elements are packed"
+                self.constants[name] = NamedConstant(self._count_bits, beats - 1, text)
         super().__init__(
             {
                 "valid": In(1),
@@ -77,15 +83,15 @@ class Sequencer(wiring.Component):
             return m
 
         # -- Count beats: where in its chunk a round stands, and whether the chunk is the dot product's first
-        beats = self._spec.chunk // self._spec.lanes
-        count = Signal(max((beats - 1).bit_length(), 1))  # beats of this chunk taken so far
+        count = Signal(self._count_bits)  # beats of this chunk taken so far
+        beat_mode = self.beat_mode if self._spec.modes else None
         restart = Signal()
         position = Signal.like(count)
         chunk_end = Signal()
         first_chunk = Signal(init=1)
         m.d.comb += [
             restart.eq(first & ~fresh),
-            chunk_end.eq(last | (position == beats - 1)),
+            chunk_end.eq(last | by_mode(beat_mode, self._beats, lambda beats: position == beats - 1)),
         ]
         if self._spec.has_outer_adder:
             # -- Mark sums: a chunk's fold is marked with its last beat, as the outer adder takes it later
@@ -164,7 +170,7 @@ class Sequencer(wiring.Component):
         m.d.comb += self.beat_mode.eq(Mux(starts, offered, held))
         with m.If(self.accept):
             m.d.sync += held.eq(self.beat_mode)
-        if self._spec.rounds_by_mode:
+        if "mode" in self.control.signature.members:
             m.d.comb += self.control.mode.eq(Mux(self.accept, self.beat_mode, held))
 
     def _turns(self, m: Module) -> tuple[Value, Value, Value, Value, Value]:

@@ -50,7 +50,7 @@ class Operands:
             MacgenError: there is no such mode, the shapes do not fit or are empty, or a value is not on its format's
                 grid.
         """
-        narrow = spec.mode(mode)
+        number, narrow, spec = spec.mode_number(mode), spec.mode(mode), spec.on_wires(mode)
         a = embedded(_codes("A", A, narrow.a), narrow.a, spec.a)
         b = embedded(_codes("B", B, narrow.b), narrow.b, spec.b)
         if a.shape[1] != b.shape[0]:
@@ -67,7 +67,7 @@ class Operands:
             tiling,
             operand_bands(tiling, a, a_scales, side=spec.rows, fmt=spec.a),
             operand_bands(tiling, b.T, of_b, side=spec.cols, fmt=spec.b),
-            spec.mode_number(mode),
+            number,
         )
 
 

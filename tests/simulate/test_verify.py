@@ -78,6 +78,10 @@ OTHERS = {
     "fixed modes": MacSpec(
         a="fix3.3", b="fix3.3", acc="fix8.6", overflow="wrap", rows=1, cols=2, modes=["low:acc=fix7.2,b=fix2.1"]
     ),
+    "packed modes": MacSpec(
+        a="uint4", b="fix4.4", acc="fix10.4", chunk=8, lanes=2, interleave=2, pipeline=3, rounding="stochastic:4",
+        rows=2, cols=1, modes=["two:a=uint2,b=fix2.2,packed=2,acc=fix10.2", "four:a=uint1,b=fix1.1,packed=4"],
+    ),
     "modes of every format": MacSpec(
         a="fp16", b="e5m2", product="e6m7", acc="e6m9", chunk=4, outer="fp32", out="bf16", rounding="odd", rows=2,
         cols=1, modes=["low:product=e6m3,acc=e6m3,outer=e8m9,out=e8m3"],

@@ -39,6 +39,10 @@ ARRAYS = {
         a="e5m2", b="e5m2", acc="e6m6", out="e6m5", chunk=3, interleave=2, pipeline=2, rounding="stochastic:4:nearest",
         outer_rounding="rne", rows=2, cols=2, modes=["low:a=e5m1,acc=e6m4,out=e6m3"],
     ),
+    "packed modes": MacSpec(
+        a="int8", b="uint4", acc="int20", chunk=8, lanes=2, outer="fp32", rows=2, cols=3,
+        modes=["two:a=int4,b=uint2,packed=2", "four:a=int2,b=uint1,packed=4"],
+    ),
     "aligned": MacSpec(
         a="fp16", b="e4m3fn", acc="e6m9", lanes=2, lane_sum="aligned:12", chunk=16, interleave=2, overflow="infinity",
         rows=2, cols=2,

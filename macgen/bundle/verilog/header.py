@@ -118,7 +118,8 @@ def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         yield "Outer sums", f"{outer}, {fields_text(outer)}; rounded {rounding}; too large: {_overflow(spec, outer)}"
     for number, mode in enumerate(spec.modes, 1):
         narrower = ", ".join(f"{field} {fmt}" for field, fmt in mode.formats)
-        yield f"Mode {number}", f"{mode.name}: {narrower}; codes stand in their wide formats, the last bits 0"
+        packed = f"; {mode.packed} elements stand in the bits of an operand" if mode.packed > 1 else ""
+        yield f"Mode {number}", f"{mode.name}: {narrower}{packed}; codes stand in their wide formats, the last bits 0"
     if spec.interleave > 1:
         yield "Turns", f"{spec.interleave} tiles alternate, beat by beat and result by result"
     out = spec.out_format

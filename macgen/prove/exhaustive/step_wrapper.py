@@ -194,7 +194,8 @@ def _product(in_mode: InMode, name: str) -> str:
     exact, product = ExactNumber(design.exact_product), ExactNumber(design.product)
     body, flags, products = "", [f"{FLAG_BITS}'d0"], []
     for lane in range(spec.lanes):
-        ports = {"a": _widened("a", lane, narrow.a, spec.a), "b": _widened("b", lane, narrow.b, spec.b)}
+        ports = {name: _operand_code(in_mode, name, lane) for name in ("a", "b")}
+        ports |= in_mode.mode_of(design.packed)
         ports |= to_wires("product", f"exact_{lane}", exact)
         body += wires(f"exact_{lane}", exact) + _unit(f"{name}_multiplier", ports, str(lane))
         products.append(f"exact_{lane}")
@@ -207,7 +208,7 @@ def _product(in_mode: InMode, name: str) -> str:
             ports |= to_wires("rounded", products[-1], product)
             body += wire(flags[-1], FLAG_BITS) + wires(products[-1], product)
             body += _unit(f"{name}_rounding", ports, str(lane))
-    codes = {"a": ("input", spec.lanes * narrow.a.width), "b": ("input", spec.lanes * narrow.b.width)}
+    codes = {"a": ("input", narrow.lanes * narrow.a.width), "b": ("input", narrow.lanes * narrow.b.width)}
     if design.window is not None:
         ports = to_vector("aligned", "operand", design.operand)
         if design.terms is not None and spec.scales_lanes:
@@ -299,9 +300,12 @@ def _code(
     return module(name, _state_in(arithmetic) | {"code": ("output", narrow.width)}, body)
 
 
-def _widened(vector: str, lane: int, narrow: Format, wide: Format) -> str:
-    """Return a mode's operand code, an element of a vector, as the array's."""
-    return _embedded(vector, lane * narrow.width, narrow, wide)
+def _operand_code(in_mode: InMode, field: str, lane: int) -> str:
+    """Return a mode's operand codes, of a vector of them, as the code that a lane of the array takes."""
+    wide, narrow = (getattr(spec, field) for spec in (in_mode.design.spec, in_mode.spec))
+    if in_mode.design.packed[in_mode.number] > 1:
+        return _embedded(field, lane * wide.width, wide, wide)
+    return _embedded(field, lane * narrow.width, narrow, wide)
 
 
 def _embedded(vector: str, start: int, narrow: Format, wide: Format) -> str:

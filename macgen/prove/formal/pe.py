@@ -110,7 +110,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         Property("shift", "a result stays until it is shifted, and the one from below then takes its place"),
     )
     if modes:
-        properties += (Property("mode", "what rounds a product, a sum or a chunk sum is told the mode of its marks"),)
+        properties += (Property("mode", "what multiplies, or rounds a product, a sum or a chunk sum, is told the mode of its marks"),)
         same = []
         for index, (late, when) in enumerate(modes.values()):
             body.append(f"  wire [{mode_bits - 1}:0] mode_at_{index};\n")
@@ -134,11 +134,15 @@ def _modes(design: Design, name: str, modules: Mapping[str, Ports]) -> dict[str,
     spec, stages = design.spec, design.spec.pipeline
     begins = stages + spec.interleave - 1
     early = design.window is None and spec.fold == "bubble"
-    rounding = ["rounding"] if spec.lanes == 1 else [f"rounding_{lane}" for lane in range(spec.lanes)]
+    rounding, multiplier = (
+        [unit] if spec.lanes == 1 else [f"{unit}_{lane}" for lane in range(spec.lanes)]
+        for unit in ("rounding", "multiplier")
+    )
     found = {
         "adder": ("adder", stages, ""),
         "aligned_adder": ("aligned_adder", stages, ""),
         "folded": ("folded", stages - 1 if early else stages, ""),
+        **dict.fromkeys(multiplier, ("multiplier", int(stages == 3), "")),
         **dict.fromkeys(rounding, ("rounding", stages - 1, "")),
         "outer.number": ("number", begins + 1, "fold_taken"),
         "outer.adder": ("outer_adder", begins + 2, "fold_taken"),

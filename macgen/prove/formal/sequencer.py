@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from macgen.prove.formal.harness import (
     BEGUN,
@@ -36,9 +36,9 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}
     connections |= {"mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
     connections = {port: net for port, net in connections.items() if port in ports}
-    beats = (spec.chunk or spec.lanes) // spec.lanes
-    bits, age_bits, wait_bits = max((beats - 1).bit_length(), 1), (turns + 1).bit_length(), (3 * turns).bit_length()
-    chunk_end = "last_c" if spec.chunk is None else f"(last_c | position == {beats - 1})"
+    beats = [(spec.chunk or mode.lanes) // mode.lanes for mode in design.modes]
+    bits, age_bits, wait_bits = max((max(beats) - 1).bit_length(), 1), (turns + 1).bit_length(), (3 * turns).bit_length()
+    chunk_end = "last_c" if spec.chunk is None else f"(last_c | position == {_last_beat(beats)})"
     properties: tuple[Property, ...] = (
         Property("marked", "a beat is marked for the PEs exactly when the array takes it; one held is not"),
         Property("legal", "marks are such as a PE can obey: no product beside a fold but a chunk's first"),
@@ -53,7 +53,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         properties += (
             Property("turns", "each beat is marked in its turn's slot, and the turns' sums are done one by one"),
         )
-    modes = ports["mode"][1] if spec.modes else 0
+    modes = ports["mode"][1] if spec.modes else 0  # bits of a mode's number
     if modes:
         claim = "what a beat and a fold are told is the mode that came with the beat that started their tile"
         properties += (Property("mode", claim),)
@@ -89,7 +89,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
   reg sum_c, total_c, result_c;
   reg [{flag_bits - 1}:0] sum_flags_c, total_flags_c, result_flags_c;
   wire start = first_c | fresh;
-  wire [{bits - 1}:0] position = start ? {bits}'d0 : count;
+{sampled_mode(spec, modes) if modes else ""}  wire [{bits - 1}:0] position = start ? {bits}'d0 : count;
   wire chunk_end = {chunk_end};
   wire chunk_is_first = start | first_chunk;
   wire empty = {"start" if spec.chunk is None else "position == 0"};
@@ -139,7 +139,6 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     ]
     if modes:
         of_mark = "(step ? mode == mode_c : mode == tile_mode)" if "control__mode" in ports else "1'b1"
-        body.append(sampled_mode(spec, modes))
         body.append(f"  wire ok_mode = ~begun | ((~accepts | beat_mode == mode_c) & {of_mark});\n")
     if turns > 1:
         body.append(
@@ -168,6 +167,14 @@ _COUNT = """\
       & hardware_first_chunk == (fresh | first_chunk))
     | (may_restart & hardware_count == 0 & hardware_fresh & hardware_first_chunk);
 """
+
+
+def _last_beat(beats: Sequence[int]) -> str:
+    """Return Verilog for the place of a chunk's last beat, by the mode `mode_c`, of each mode's beats of a chunk."""
+    place = str(beats[0] - 1)
+    for number, count in enumerate(beats):
+        place = f"mode_c == {number} ? {count - 1} : {place}" if count != beats[0] else place
+    return f"({place})"
 
 
 def _contract_folds(arithmetic: Arithmetic) -> str:

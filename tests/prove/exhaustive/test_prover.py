@@ -166,6 +166,10 @@ MODES = {
         a="fix2.2", b="fix2.2", product="e3m2", acc="fix6.3", chunk=4, outer="fix7.3", out="e4m3", rounding="odd",
         rows=1, cols=1, modes=["prove:a=int2,product=e3m1,acc=fix5.1,outer=fix7.1,out=e4m1"],
     ),
+    "packed modes": MacSpec(
+        a="int4", b="uint4", acc="int8", overflow="wrap", chunk=4, rows=1, cols=1,
+        modes=["prove:a=int2,b=uint2,acc=fix7.-1,packed=2"],
+    ),
 }  # fmt: skip
 SPECS |= MODES
 DRAWS = 100_000

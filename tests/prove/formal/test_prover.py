@@ -96,6 +96,9 @@ SPECS["modes of every format"] = MacSpec(
     cols=2,
     modes=["one:a=int2", "two:product=e4m1,acc=fix9.1,outer=fix9.2,out=e5m1"],
 )
+SPECS["packed modes"] = MacSpec(
+    a="int4", b="fix4.4", acc="fix12.4", chunk=4, pipeline=2, rows=2, cols=1, modes=["two:a=int2,b=fix2.2,packed=2"]
+)
 TOTALS = ("exponents", "scaled", "turns", "narrow", "fp32 scales", "modes of every format")
 
 
@@ -188,6 +191,12 @@ MUTANTS = {
         "sequencer mode",
     ),
     "PEs without a mode": ("modes", lambda v: connect(v, "adder", "mode", "1'b0"), "PE mode"),
+    "a multiplier of the next mode": (
+        "packed modes", lambda v: connect(v, "multiplier", "mode", "~control_in__mode"), "PE mode"
+    ),
+    "chunks of another mode": (
+        "packed modes", lambda v: connect(v, "sequencer", "mode", "1'b0"), "sequencer|operands|results"
+    ),
     "fold of the next mode": ("modes", lambda v: connect(v, "folded", "mode", "control_out__mode"), "PE mode"),
     "mode is not passed on": (
         "modes",
