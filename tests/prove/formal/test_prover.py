@@ -200,7 +200,7 @@ MUTANTS = {
     "fold of the next mode": ("modes", lambda v: connect(v, "folded", "mode", "control_out__mode"), "PE mode"),
     "mode is not passed on": (
         "modes",
-        lambda v: load(v, "control_out__mode", "1'b0", module="mac_pe"),
+        lambda v: load(v, "control_mode", "1'b0", module="mac_pe"),
         "PE passes|PE mode",
     ),
     "bits of another mode": ("modes", lambda v: connect(v, "skew_a", "i", "a_data"), "operands fed"),
