@@ -135,9 +135,7 @@ def check_embedding(mode: Mode, wide: Mapping[str, Format | None]) -> None:
             )
 
 
-def check_packing(
-    mode: Mode, wide: Mapping[str, Format | None], *, lane_sum: LaneSum
-) -> None:
+def check_packing(mode: Mode, wide: Mapping[str, Format | None], *, lane_sum: LaneSum) -> None:
     """Refuse a packed mode whose products the multiplier and the adder of the spec do not hold.
 
     Parameters:

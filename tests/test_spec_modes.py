@@ -76,7 +76,8 @@ EMBEDS = "accepted are formats whose numbers are all numbers of"
                   "p8:a=fix4.4,b=fix4.4,packed=2"),
         ("low:acc=e6m3", "modes 'low:acc=e6m3' is no list; accepted is a list of texts such as low:acc=e6m3 or "
                          "p8:a=fix4.4,b=fix4.4,packed=2"),
-        (None, "modes None is no list; accepted is a list of texts such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4,packed=2"),
+        (None, "modes None is no list; accepted is a list of texts such as low:acc=e6m3 or "
+               "p8:a=fix4.4,b=fix4.4,packed=2"),
         ([7], "modes 7 is of type int; accepted is a text such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4,packed=2"),
     ],
 )  # fmt: skip

@@ -144,7 +144,8 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     metavar="NAME:FIELD=FORMAT,...",
     multiple=True,
     help="A mode between which and the others the array changes while it runs, with narrower formats for some of a, b, "
-    "product, acc, outer, out, such as low:acc=e6m3; up to 7.",
+    "product, acc, outer, out, such as low:acc=e6m3; with packed=2 or 4 as many elements stand in the bits of a "
+    "fixed-point operand, such as p8:a=fix4.4,b=fix4.4,packed=2. Up to 7.",
 )
 @click.option("--rows", type=integer, metavar="N", help="Rows of the array, 1 to 256.")
 @click.option("--cols", type=integer, metavar="N", help="Columns of the array, 1 to 256.")

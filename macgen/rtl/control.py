@@ -20,8 +20,8 @@ class Control(wiring.Signature):
             the outer accumulator has an adder of its own, which takes the sum later: the chunk ends with this product.
         fold_first: it is the first chunk's: the outer accumulator counts as empty.
         done: the sum is complete: it becomes the result.
-        mode: the mode of what happens, where the accumulators' formats differ in the modes, or elements are packed. It stays as it was in
-            cycles in which nothing does.
+        mode: the mode of what happens, where the accumulators' formats differ in the modes or one packs elements. It
+            stays as it was in cycles in which nothing does.
     """
 
     def __init__(self, spec: MacSpec) -> None:

@@ -11,6 +11,7 @@ from macgen.bundle.verilog import to_verilog
 SPECS = {
     "float": MacSpec(a="e5m2", b="e5m2", acc="e6m9", chunk=4, rows=1, cols=1, modes=["m7:acc=e6m7", "m5:acc=e6m5"]),
     "fixed": MacSpec(a="fix4.4", b="fix4.4", acc="fix8.8", rows=1, cols=1, modes=["half:a=fix2.2,acc=fix7.4"]),
+    "packed": MacSpec(a="int8", b="int8", acc="int24", rows=1, cols=1, modes=["two:a=int4,b=int4,packed=2"]),
 }
 
 
@@ -23,7 +24,7 @@ def test_an_array_with_modes_has_the_units_of_its_widest_mode(name):
     assert instances[0] == instances[1]
     assert instances[0].count("dut_multiplier") == instances[0].count("dut_adder") == 1
     products = [len(re.findall(r" \* ", re.sub(r"//.*", "", text))) for text in texts]
-    assert products[0] == products[1]
+    assert products == [1 if name != "packed" else 4, 1]  # of half the bits each, which together are one
     registers = [_register_bits(text) for text in texts]
     # A mode's number: in the sequencer, before the row, in the PE and, where results depend on it, beside them.
     bits, places = len(spec.modes), 4 if name == "float" else 3

@@ -110,7 +110,11 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         Property("shift", "a result stays until it is shifted, and the one from below then takes its place"),
     )
     if modes:
-        properties += (Property("mode", "what multiplies, or rounds a product, a sum or a chunk sum, is told the mode of its marks"),)
+        properties += (
+            Property(
+                "mode", "what multiplies, or rounds a product, a sum or a chunk sum, is told the mode of its marks"
+            ),
+        )
         same = []
         for index, (late, when) in enumerate(modes.values()):
             body.append(f"  wire [{mode_bits - 1}:0] mode_at_{index};\n")

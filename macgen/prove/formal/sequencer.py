@@ -37,7 +37,11 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     connections |= {"mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
     connections = {port: net for port, net in connections.items() if port in ports}
     beats = [(spec.chunk or mode.lanes) // mode.lanes for mode in design.modes]
-    bits, age_bits, wait_bits = max((max(beats) - 1).bit_length(), 1), (turns + 1).bit_length(), (3 * turns).bit_length()
+    bits, age_bits, wait_bits = (
+        max((max(beats) - 1).bit_length(), 1),
+        (turns + 1).bit_length(),
+        (3 * turns).bit_length(),
+    )
     chunk_end = "last_c" if spec.chunk is None else f"(last_c | position == {_last_beat(beats)})"
     properties: tuple[Property, ...] = (
         Property("marked", "a beat is marked for the PEs exactly when the array takes it; one held is not"),

@@ -1,7 +1,7 @@
 """The multiplier of an array with packed modes: cut into parts, which make one product or several (contract, 10)."""
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -18,8 +18,8 @@ class PackedMultiplier(wiring.Component):
     """Multiply two fixed-point codes, or the elements that are packed in them, whose products are added.
 
     Both codes are cut into as many fields as the most packed mode has elements. Each field of one is multiplied with
-    each of the other. A mode whose elements are of several fields makes its products of those of one element each, moved
-    to their places; the rest are products with zeros.
+    each of the other. What belongs to one product moves to its place in it; fields of two different elements are not
+    multiplied, but one of them with 0.
 
     Parameters:
         a, b: the formats.
@@ -44,7 +44,6 @@ class PackedMultiplier(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        fields = max(self._packed)
         width = len(self.product.integer)
 
         # -- Cut: codes into fields, each with the sign of the element whose first one it is
@@ -66,13 +65,11 @@ class PackedMultiplier(wiring.Component):
                 m.d.comb += part.eq(factor * b_field)
 
                 # -- Place: by the fields below them in their element
-                places = [
-                    self._place(number, high, low) if used else None for number, used in enumerate(together)
-                ]
+                places = [self._place(number, high, low) if used else None for number, used in enumerate(together)]
                 default = next(place for place in places if place is not None)
                 keys = [default if place is None else place for place in places]  # of zeros any place is right
                 placed = Signal(signed(width), name=f"placed_{high}_{low}")
-                m.d.comb += placed.eq(by_mode(self.mode, keys, lambda place: extend(part << place, width)))
+                m.d.comb += placed.eq(by_mode(self.mode, keys, partial(_moved, part, width)))
                 parts.append(placed)
 
         # -- Add: one product, or the sum of several
@@ -106,3 +103,8 @@ class PackedMultiplier(wiring.Component):
         inside = fields // self._packed[number]
         a_bits, b_bits = (fmt.width // fields for fmt in self._formats)
         return self._shifts[number] + high % inside * a_bits + low % inside * b_bits
+
+
+def _moved(part: Value, width: int, place: int) -> Value:
+    """Return a part, moved left to a place, in so many bits."""
+    return extend(part << place, width)

@@ -192,10 +192,14 @@ MUTANTS = {
     ),
     "PEs without a mode": ("modes", lambda v: connect(v, "adder", "mode", "1'b0"), "PE mode"),
     "a multiplier of the next mode": (
-        "packed modes", lambda v: connect(v, "multiplier", "mode", "~control_in__mode"), "PE mode"
+        "packed modes",
+        lambda v: connect(v, "multiplier", "mode", "~control_in__mode"),
+        "PE mode",
     ),
     "chunks of another mode": (
-        "packed modes", lambda v: connect(v, "sequencer", "mode", "1'b0"), "sequencer|operands|results"
+        "packed modes",
+        lambda v: edit(v, "chunk_end", "beat_mode", "1'b0"),
+        "sequencer sums|sequencer count",
     ),
     "fold of the next mode": ("modes", lambda v: connect(v, "folded", "mode", "control_out__mode"), "PE mode"),
     "mode is not passed on": (
