@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.float_format import FloatFormat
 
@@ -58,9 +60,14 @@ def embedded(codes: Any, narrow: AnyFormat, wide: AnyFormat) -> Any:
     """Return codes of a format that embeds, or one, as codes of the wide one.
 
     Parameters:
-        codes: an integer, or an array of a type that holds the wide codes.
+        codes: an integer, or an array of integers.
         narrow, wide: the formats.
+
+    Returns:
+        an integer, or an array of int64, of Python integers where they do not hold the wide codes.
     """
+    if isinstance(codes, np.ndarray):
+        codes = codes.astype(np.int64 if wide.width < 64 else object)
     shifted = codes << low_bits(narrow, wide)
     if isinstance(wide, FloatFormat) or not wide.signed:
         return shifted

@@ -28,6 +28,15 @@ def test_every_code_is_the_same_number_in_the_wide_format(narrow, wide):
     assert [embedded(int(code), narrow, wide) for code in codes[:9]] == there[:9].tolist()
 
 
+@pytest.mark.parametrize(("narrow", "wide"), [("fix4.4", "fix8.8"), ("e5m2", "e5m9"), ("int4", "int80")])
+def test_codes_of_short_integers_become_wide_ones(narrow, wide):
+    """Formats encode into the shortest integers of NumPy that hold their codes."""
+    narrow, wide = parse_format(narrow), parse_format(wide)
+    codes = narrow.encode(np.array([1.0, -2.0, 0.0]))
+    assert codes.dtype == np.uint8
+    assert embedded(codes, narrow, wide).tolist() == [embedded(code, narrow, wide) for code in codes.tolist()]
+
+
 @pytest.mark.parametrize(("narrow", "wide"), [pair for pair in PAIRS if pair[0] != pair[1]])
 def test_the_wide_format_does_not_embed(narrow, wide):
     assert obstacle(parse_format(wide), parse_format(narrow)) is not None
