@@ -15,9 +15,10 @@ from macgen.rtl.outer import Result
 from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
-from macgen.rtl.parts.modes import dropped_places
+from macgen.rtl.parts.modes import by_mode, dropped_places
 from macgen.rtl.rows import Band, Row, stack_bands, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
+from macgen.rtl.units.packed_multiplier import turned
 from macgen.spec import MacSpec
 
 
@@ -95,8 +96,8 @@ class ArrayCore(wiring.Component):
             sequencer.last.eq(self.a_last),
             self.a_ready.eq(sequencer.accept),
             self.b_ready.eq(sequencer.accept),
-            skew_a.i.eq(self._masked(m, "a", sequencer)),
-            skew_b.i.eq(self._masked(m, "b", sequencer)),
+            skew_a.i.eq(self._masked(m, "a", self.a_data, sequencer)),
+            skew_b.i.eq(self._masked(m, "b", self._turned(m, sequencer), sequencer)),
         ]
         if spec.modes:
             m.d.comb += sequencer.mode.eq(self.a_mode)
@@ -113,18 +114,33 @@ class ArrayCore(wiring.Component):
         self._drain(m, platform, parts, sequencer)
         return m
 
-    def _masked(self, m: Module, stream: str, sequencer: Any) -> Value:
+    def _turned(self, m: Module, sequencer: Any) -> Value:
+        """Return the codes of stream b, where a mode packs elements with those of each in the opposite order."""
+        if not self.spec.packs:
+            return self.b_data
+
+        # -- Turn: the elements of packed codes, so that the multiplier finds their products at one place
+        codes = Signal(len(self.b_data), name="b_turned")
+        width = self.spec.b.width
+        for index in range(len(codes) // width):
+            code = self.b_data.word_select(index, width)
+            m.d.comb += codes.word_select(index, width).eq(
+                by_mode(sequencer.beat_mode, self.design.packed, partial(turned, code))
+            )
+        return codes
+
+    def _masked(self, m: Module, stream: str, codes: Value, sequencer: Any) -> Value:
         """Return a stream's codes without the last bits that the beat's mode does without."""
-        dropped, port = self.design.dropped_bits(stream), getattr(self, f"{stream}_data")
+        dropped = self.design.dropped_bits(stream)
         if not any(dropped):
-            return port
+            return codes
 
         # -- Mask: the last bits of each code, where the mode does without them
         width = getattr(self.spec, stream).width
         used = Signal(width, name=f"{stream}_used")
         low = dropped_places(sequencer.beat_mode, dropped)
         m.d.comb += used.eq(Cat(~low, Const(-1, width - len(low))))
-        return port & used.replicate(len(port) // width)
+        return codes & used.replicate(len(codes) // width)
 
     def _rows(self, m: Module, platform: object) -> list[Any]:
         """Return the rows or, of a large array, bands of them."""

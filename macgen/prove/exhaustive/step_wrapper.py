@@ -303,8 +303,14 @@ def _code(
 def _operand_code(in_mode: InMode, field: str, lane: int) -> str:
     """Return a mode's operand codes, of a vector of them, as the code that a lane of the array takes."""
     wide, narrow = (getattr(spec, field) for spec in (in_mode.design.spec, in_mode.spec))
-    if in_mode.design.packed[in_mode.number] > 1:
-        return _embedded(field, lane * wide.width, wide, wide)
+    packed = in_mode.design.packed[in_mode.number]
+    if packed > 1:
+        elements = [
+            f"{field}[{first + narrow.width - 1}:{first}]"
+            for first in range(lane * wide.width, (lane + 1) * wide.width, narrow.width)
+        ]
+        # Concatenations begin with the highest one; those of b are turned.
+        return joined(elements if field == "b" else reversed(elements))
     return _embedded(field, lane * narrow.width, narrow, wide)
 
 

@@ -16,7 +16,7 @@ from macgen.prove.formal.harness import (
     rounds,
     source,
 )
-from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, module, part
+from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, joined, module, part
 from macgen.rtl import Design, core_module
 
 
@@ -62,15 +62,29 @@ def _widths_of_marks(ports: Ports) -> dict[str, int]:
 
 
 def _masked(design: Design, key: str) -> str:
-    """Return Verilog for a stream's codes without the bits that the beat's mode does without."""
+    """Return Verilog for a stream's codes as PEs get them.
+
+    That is without the bits that the beat's mode does without; packed elements of b are in the opposite order.
+    """
     dropped = design.dropped_bits(key[0]) if key.endswith("_data") else (0,)
-    if not any(dropped):
+    turns = key == "b_data" and design.spec.packs
+    if not any(dropped) and not turns:
         return key
     width, (count, bits) = getattr(design.spec, key[0]).width, design.operand_vectors[key]
     used = f"{{{width}{{1'b1}}}}"
     for number, low in enumerate(dropped):
         used = f"beat_mode == {number} ? {{{{{width - low}{{1'b1}}}}, {low}'d0}} : {used}" if low else used
-    return f"{key} & {{{count * bits // width}{{{used}}}}}"
+    codes = key
+    for number, packed in enumerate(design.packed if turns else ()):
+        if packed > 1:
+            each = width // packed
+            elements = [
+                part(key, first + index, each)
+                for first in reversed(range(0, count * bits // each, packed))
+                for index in range(packed)
+            ]
+            codes = f"beat_mode == {number} ? {joined(elements)} : {codes}"
+    return f"({codes}) & {{{count * bits // width}{{{used}}}}}"
 
 
 def _core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> str:

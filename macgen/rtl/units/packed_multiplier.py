@@ -14,12 +14,18 @@ from macgen.rtl.parts.modes import by_mode, is_any_of, mode_port
 from macgen.rtl.units.exact_number import Addend, ExactNumber
 
 
+def turned(code: Value, packed: int) -> Value:
+    """Return a code with its elements in the opposite order, as PackedMultiplier takes those of b."""
+    bits = len(code) // packed
+    return Cat(*(code.word_select(index, bits) for index in reversed(range(packed))))
+
+
 class PackedMultiplier(wiring.Component):
     """Multiply two fixed-point codes, or the elements that are packed in them, whose products are added.
 
     Both codes are cut into as many fields as the most packed mode has elements. Each field of one is multiplied with
-    each of the other. What belongs to one product moves to its place in it; fields of two different elements are not
-    multiplied, but one of them with 0.
+    each of the other. In a packed mode fields of two elements that do not belong together are not, but one of them with
+    0. As the elements of b stand in the opposite order, all that is left has the same place as in one product.
 
     Parameters:
         a, b: the formats.
@@ -29,7 +35,7 @@ class PackedMultiplier(wiring.Component):
             and b.
 
     Members:
-        a, b: operand codes.
+        a, b: operand codes; those of b are `turned` in packed modes.
         mode: the mode's number.
         product: their exact product, or the exact sum of the elements' products; see ExactNumber.
     """
@@ -44,7 +50,13 @@ class PackedMultiplier(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = len(self.product.integer)
+        fields = max(self._packed)
+        # By how much the first element's product stands too high in a mode.
+        offsets = tuple(
+            self._place(0, 0, fields - fields // packed) - self._place(number, 0, fields - fields // packed)
+            for number, packed in enumerate(self._packed)
+        )
+        width = len(self.product.integer) + max(0, *offsets)
 
         # -- Cut: codes into fields, each with the sign of the element whose first one it is
         a, b = (
@@ -52,28 +64,35 @@ class PackedMultiplier(wiring.Component):
             for name, code, fmt in zip("ab", (self.a, self.b), self._formats, strict=True)
         )
 
-        # -- Multiply: each field with each; with 0 where no element has both
+        # -- Multiply: each field with each; with 0 where they do not belong together
         parts: list[Value] = []
         for high, a_field in enumerate(a):
             for low, b_field in enumerate(b):
-                together = [self._element(packed, high) == self._element(packed, low) for packed in self._packed]
+                together = [
+                    self._element(packed, high) + self._element(packed, low) == packed - 1 for packed in self._packed
+                ]
                 factor: Value = a_field
                 if not all(together):
                     apart = is_any_of(self.mode, [number for number, used in enumerate(together) if not used])
                     factor = Mux(apart, 0, a_field)
                 part = Signal((a_field * b_field).shape(), name=f"part_{high}_{low}")
                 m.d.comb += part.eq(factor * b_field)
-
-                # -- Place: by the fields below them in their element
-                places = [self._place(number, high, low) if used else None for number, used in enumerate(together)]
-                default = next(place for place in places if place is not None)
-                keys = [default if place is None else place for place in places]  # of zeros any place is right
+                # Of zeros any place is right. Where a and b have as many bits, all modes have the same one.
+                place = self._place(0, high, low)
+                keys = [
+                    self._place(number, high, low) + offsets[number] if used else place
+                    for number, used in enumerate(together)
+                ]
                 placed = Signal(signed(width), name=f"placed_{high}_{low}")
                 m.d.comb += placed.eq(by_mode(self.mode, keys, partial(_moved, part, width)))
                 parts.append(placed)
 
         # -- Add: one product, or the sum of several
-        m.d.comb += self.product.integer.eq(reduce(add, parts)[:width])
+        total = Signal(signed(width))
+        m.d.comb += total.eq(reduce(add, parts)[:width])
+
+        # -- Place: the sum of several products at their own last place
+        m.d.comb += self.product.integer.eq(by_mode(self.mode, offsets, lambda offset: _moved(total, width, -offset)))
         return m
 
     def _fields(self, m: Module, name: str, code: Value, fmt: FixedFormat) -> list[Value]:
@@ -106,5 +125,5 @@ class PackedMultiplier(wiring.Component):
 
 
 def _moved(part: Value, width: int, place: int) -> Value:
-    """Return a part, moved left to a place, in so many bits."""
-    return extend(part << place, width)
+    """Return a part, moved left to a place, or right to a negative one, in so many bits."""
+    return extend(part << place if place >= 0 else part >> -place, width)

@@ -13,6 +13,7 @@ from tests.rtl.gates import from_rtlil
 SPECS = {
     "signed": MacSpec(a="int8", b="int8", acc="int24", modes=["two:a=int4,b=int4,packed=2", "low:a=fix8.-2"]),
     "mixed": MacSpec(a="uint4", b="fix2.2", acc="fix20.2", modes=["two:a=uint2,b=fix2.0,packed=2"]),
+    "places": MacSpec(a="fix4.4", b="fix2.2", acc="fix20.8", modes=["two:a=fix2.2,b=int2,packed=2"]),
     "both": MacSpec(
         a="int8", b="uint4", acc="int24",
         modes=["two:a=int4,b=uint2,packed=2", "four:a=int2,b=uint1,packed=4"],
@@ -29,6 +30,13 @@ def elements(fmt, codes, packed):
     return np.stack(found)
 
 
+def turned(fmt, codes, packed):
+    """Return codes with their elements in the opposite order."""
+    width = fmt.width // packed
+    parts = [codes >> (index * width) & ((1 << width) - 1) for index in range(packed)]
+    return sum(part << (width * (packed - 1 - index)) for index, part in enumerate(parts))
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_all_pairs_of_codes_in_each_mode(name):
     spec = SPECS[name]
@@ -42,7 +50,8 @@ def test_all_pairs_of_codes_in_each_mode(name):
         narrow = mode if packed > 1 else spec
         wanted = (elements(narrow.a, a, packed) * elements(narrow.b, b, packed)).sum(axis=0)
         wanted <<= spec.a.frac_bits + spec.b.frac_bits - narrow.a.frac_bits - narrow.b.frac_bits
-        found = gates.evaluate(len(a), {"a": a, "b": b, "mode": np.full_like(a, number)})["product__integer"]
+        inputs = {"a": a, "b": turned(spec.b, b, packed), "mode": np.full_like(a, number)}
+        found = gates.evaluate(len(a), inputs)["product__integer"]
         every_bit = (1 << len(component.product.integer)) - 1
         np.testing.assert_array_equal(found, wanted & every_bit)
 
@@ -64,7 +73,7 @@ def test_the_corner_cases_of_the_contract(row):
     spec = MacSpec(a=a, b=b, acc="fix20.8", modes=[f"p:{mode}"])
     component, narrow = Design(spec).multiplier(), spec.mode("p")
     gates = from_rtlil(Modules("multiplier").convert(component), "multiplier")
-    inputs = {"a": np.array([a_code]), "b": np.array([b_code]), "mode": np.array([1])}
+    inputs = {"a": np.array([a_code]), "b": turned(spec.b, np.array([b_code]), narrow.lanes), "mode": np.array([1])}
     (product,) = gates.evaluate(1, inputs)["product__integer"].tolist()
     bits = len(component.product.integer)
     product -= (product >> (bits - 1)) << bits
