@@ -51,6 +51,30 @@ def test_the_netlist_computes_the_workload_at_full_rate(extra, tmp_path):
     assert 0 < run.activity.toggles.mean() < 1
 
 
+FIXED_MODES = MacSpec(
+    a="fix8.8", b="fix4.4", acc="fix20.12", chunk=4, rows=1, cols=2, pipeline=2,
+    modes=["half:a=fix4.4,b=fix2.2,acc=fix20.6", "two:a=fix4.4,b=fix2.2,packed=2"],
+)  # fmt: skip
+
+
+def test_modes_are_streamed_at_full_rate(tmp_path):
+    """A packed mode takes half as many cycles; of what a mode does without no register toggles."""
+    netlist = netlist_of(FIXED_MODES, tmp_path)
+    registers = np.concatenate([group.states for group in netlist.levels.flip_flops])
+    still, cycles = [], []
+    for number, _ in enumerate(FIXED_MODES.mode_names):
+        run = simulate(FIXED_MODES, netlist, random_workload(FIXED_MODES.mode(number), 3), number)
+        assert run.results_checked == 2 * FIXED_MODES.rows * FIXED_MODES.cols
+        still.append(int((run.activity.toggles[registers] == 0).sum()))
+        cycles.append(run.cycles_per_mac)
+    # A bubble for each chunk: 4 beats and one, or 2 and one.
+    assert cycles[:2] == [pytest.approx(5 / 4, rel=0.01)] * 2
+    assert cycles[2] == pytest.approx(3 / 4, rel=0.01)
+    # Skews of a and b, their registers in a PE, raw products, accumulators and totals and results: their last bits.
+    skews, passed, products, states = 4 + 2 * 3, 4, 2 * 6, 2 * 3 * 6
+    assert still[1] - still[0] >= skews + passed + products + states
+
+
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "extra",
