@@ -119,6 +119,12 @@ def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
     for number, mode in enumerate(spec.modes, 1):
         narrower = ", ".join(f"{field} {fmt}" for field, fmt in mode.formats)
         yield f"Mode {number}", f"{mode.name}: {narrower}; codes stand in their wide formats, the last bits 0"
+    if (counters := spec.counters) is not None:
+        yield (
+            "Counters",
+            f"of additions that saturate, are flushed or swamped: {counters.pe_bits} bits for each result, "
+            f"{counters.edge_bits} at the ports",
+        )
     if spec.interleave > 1:
         yield "Turns", f"{spec.interleave} tiles alternate, beat by beat and result by result"
     out = spec.out_format
