@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from macgen.bundle.manifest import Manifest
 from macgen.numerics.events import ADDITIONS, EVENTS
 from macgen.spec import MacSpec
+from sim.driver import ProtocolError
 
 
 class ExpectedCounters:
@@ -24,7 +25,7 @@ class ExpectedCounters:
     def __init__(self, spec: MacSpec) -> None:
         assert spec.counters is not None
         self._counters = spec.counters
-        self.shown = np.zeros((len(ADDITIONS), len(EVENTS)), np.int64)
+        self.shown = np.zeros((len(ADDITIONS), len(EVENTS)), np.uint64)
         self.seen = False
 
     def clear(self) -> None:
@@ -40,9 +41,9 @@ class ExpectedCounters:
         self.shown = self.after(self.shown, self.of_beat(counts))
         self.seen |= bool(counts.any())
 
-    def after(self, shown: NDArray[np.int64], added: NDArray[np.int64]) -> NDArray[np.int64]:
+    def after(self, shown: NDArray[np.uint64], added: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return what counters show after something is added."""
-        return np.asarray(np.minimum(shown + added, self._counters.edge_largest))
+        return np.asarray(np.minimum(shown + added.astype(np.uint64), np.uint64(self._counters.edge_largest)))
 
 
 class CounterPorts:
@@ -69,13 +70,19 @@ class CounterPorts:
 
     def by_name(self) -> dict[str, int]:
         """Return what they show by the names of the manifest."""
-        return {
-            f"{ADDITIONS[kind]}_{EVENTS[event]}": int(str(port.value), 2) for (kind, event), port in self._ports.items()
-        }
+        shown = self.read().tolist()
+        return {f"{ADDITIONS[kind]}_{EVENTS[event]}": shown[kind][event] for kind, event in self._ports}
 
-    def read(self) -> NDArray[np.int64]:
-        """Return what they show, (2, 3); of what cannot happen 0."""
-        shown = np.zeros((len(ADDITIONS), len(EVENTS)), np.int64)
-        for place, port in self._ports.items():
-            shown[place] = int(str(port.value), 2)
+    def read(self) -> NDArray[np.uint64]:
+        """Return what they show, (2, 3); of what cannot happen 0.
+
+        Raises:
+            ProtocolError: a bit is neither 0 nor 1.
+        """
+        shown = np.zeros((len(ADDITIONS), len(EVENTS)), np.uint64)
+        for (kind, event), port in self._ports.items():
+            text = str(port.value)
+            if not set(text) <= {"0", "1"}:
+                raise ProtocolError(f"of the counters, {ADDITIONS[kind]}_{EVENTS[event]} shows {text}")
+            shown[kind, event] = int(text, 2)
         return shown

@@ -21,7 +21,7 @@ async def counters_cycle_by_cycle(dut: Any) -> None:
         assert bench.checker.counters is not None
         late = 1 + (spec.cols - 1).bit_length()
         shown = np.zeros_like(bench.checker.counters.shown)
-        coming: deque[Any] = deque([np.zeros_like(shown)] * late)
+        coming: deque[Any] = deque([np.zeros(shown.shape, np.int64)] * late)
         clears = False
         sent: deque[Expected] = deque()
         beat = 0
@@ -42,7 +42,7 @@ async def counters_cycle_by_cycle(dut: Any) -> None:
                 raise MismatchError(
                     f"cycle {bench.cycles}: the counters show {got.tolist()}, expected {shown.tolist()}"
                 )
-            added = np.zeros_like(shown)
+            added = np.zeros(shown.shape, np.int64)
             if bench.monitor.taken != taken:
                 row, turn = divmod(beat, spec.interleave)
                 counts = sent[0].counts
@@ -53,7 +53,7 @@ async def counters_cycle_by_cycle(dut: Any) -> None:
                     sent.popleft()
                     beat = 0
             coming.append(added)
-            shown = bench.checker.counters.after(shown * (not clears), coming.popleft())
+            shown = bench.checker.counters.after(np.zeros_like(shown) if clears else shown, coming.popleft())
             clears = bool(rng.random() < 0.2)
             bench.counters.clear(on=clears)
         bench.counters.clear(on=True)

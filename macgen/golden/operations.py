@@ -199,7 +199,8 @@ def _dot(
     turn = check_integer("turn", turn, 0, spec.interleave - 1)
     row, col = _pe(pe)
     numbers = random_numbers(spec, (0 if spec.random_place == "out" else row, col), _start(start), turn)
-    code, flags = _model(spec).dot(a, b, numbers, *scales, tally=tally)
+    a_codes_of_scales, b_codes_of_scales = scales
+    code, flags = _model(spec).dot(a, b, numbers, a_codes_of_scales, b_codes_of_scales, tally)
     return code, _FLAGS[flags]
 
 

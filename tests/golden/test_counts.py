@@ -85,7 +85,10 @@ def test_counts_are_those_of_emulation(spec):
     b = canonical(spec.b, random_codes(rng, spec.b, (k, n), "finite"))
     scales, values = {}, {}
     if spec.scale is not None:
-        drawn = (random_codes(rng, spec.scale, shape, "near one") for shape in ((m, spec.scale_count(k)), (spec.scale_count(k), n)))
+        drawn = (
+            random_codes(rng, spec.scale, shape, "near one")
+            for shape in ((m, spec.scale_count(k)), (spec.scale_count(k), n))
+        )
         scales = dict(zip(("A_scales", "B_scales"), drawn, strict=True))
         values = {name: spec.scale.decode(codes) for name, codes in scales.items()}
     codes, flags, counts = golden.matmul_counts(spec, a, b, **scales)
