@@ -15,6 +15,7 @@ from macgen.numerics import (
     as_format,
 )
 from macgen.spec_accumulator import check_accumulator, check_signs
+from macgen.spec_counters import Counters, check_choices_of_counters
 from macgen.spec_facts import SpecFacts
 from macgen.spec_fields import (
     MAX_CHUNK,
@@ -80,6 +81,8 @@ class MacSpec(SpecFacts):
         clock_enable: whether the Verilog has a port without which a clock edge does not count.
         modes: narrower formats between which the array changes while it runs, at most 7 beside `full`: texts such as
             `low:acc=e6m3` or `half:a=fix4.4,b=fix4.4` (docs/arithmetic.md section 10).
+        counters: bits of the counters in each PE of additions that saturate, are flushed or swamped, 1 to 24, or a text
+            with those of the array's, `8/32` (docs/arithmetic.md section 9); None: nothing is counted.
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -113,6 +116,7 @@ class MacSpec(SpecFacts):
         reset_active: ResetActive | str | None = None,
         clock_enable: bool = False,
         modes: Sequence[Mode | str] = (),
+        counters: Counters | int | str | None = None,
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -140,6 +144,7 @@ class MacSpec(SpecFacts):
             reset_active=parse_reset_active(reset_active, Interface(interface)),
             clock_enable=check_flag("clock_enable", clock_enable),
             modes=parse_modes(modes),
+            counters=Counters.parse(counters),
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -160,6 +165,12 @@ class MacSpec(SpecFacts):
         )
         check_signs((self.a, self.b), {field: getattr(self, field) for field in ("product", "acc", "outer", "out")})
         self._check_random_places()
+        if self.counters is not None:
+            cuts = self.aligned_bits is not None or self.exponent_bits is not None
+            folds = self.chunk is not None and not self.has_outer_adder
+            check_choices_of_counters(
+                cuts_terms=str(self.lane_sum) if cuts else None, overlaps=folds and self.fold == "overlap"
+            )
         self._check_modes()
 
     def __repr__(self) -> str:
@@ -331,7 +342,16 @@ class MacSpec(SpecFacts):
 
 _REQUIRED_FIELDS = ("a", "b", "acc")
 
-_LATER_FIELDS = ("scale_place", "scale_block", "interface", "reset", "reset_active", "clock_enable", "modes")
+_LATER_FIELDS = (
+    "scale_place",
+    "scale_block",
+    "interface",
+    "reset",
+    "reset_active",
+    "clock_enable",
+    "modes",
+    "counters",
+)
 """They came after the others: a spec without them reads as it did before."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from macgen.errors import check_choice, check_integer, check_type
 from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum, LaneSumKind, Overflow, Rounding
 from macgen.spec_accumulator import knows_overflow, largest_addend
+from macgen.spec_counters import Counters
 from macgen.spec_fields import Fold, Interface, RandomPlace, Reset, ResetActive, Scale, ScalePlace
 from macgen.spec_lanes import exact_sum_bits
 from macgen.spec_modes import FULL, Mode
@@ -40,6 +41,7 @@ class SpecFacts:
     reset_active: ResetActive | None
     clock_enable: bool
     modes: tuple[Mode, ...]
+    counters: Counters | None
 
     @property
     def outer_format(self) -> Format:
@@ -202,6 +204,8 @@ class SpecFacts:
             found.append(f"{self.interleave} turns")
         if self.modes:
             found.append(f"modes {', '.join(self.mode_names)}")
+        if self.counters is not None:
+            found.append(f"counters {self.counters}")
         if self.interface == Interface.AXI_STREAM:
             found.append("AXI4-Stream ports")
         if self.reset == Reset.ASYNC:

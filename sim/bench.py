@@ -15,7 +15,8 @@ from cocotb.triggers import Timer
 from macgen import golden
 from macgen.bundle.manifest import Manifest, load_manifest
 from macgen.spec_fields import Interface, Reset, ResetActive
-from sim.checker import Checker
+from sim.checker import Checker, MismatchError
+from sim.counters import CounterPorts
 from sim.driver import Beat, Driver, ProtocolError, beats_of
 from sim.model import Expected, expected, golden_steps
 from sim.modes import in_mode
@@ -67,6 +68,8 @@ class Bench:
         rng: source of random operands, seeded with the setting and the test's name.
         driver: of the operand streams.
         monitor: of the result stream.
+        counters: the ports of the array's counters; None: it has none.
+        shown: what they showed when they were last compared, by name.
         checker: of the results.
         tiles: random tiles for the main random test.
         cycles: rising clock edges since the start, resets included; not those without the clock enable.
@@ -91,8 +94,10 @@ class Bench:
         self.waits = 2 * self.spec.interleave if sliced else 0
         self._unseen = Random(int(self.rng.integers(1 << 32)))
         self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))), together=not sliced)
+        self.counters = None if self.spec.counters is None else CounterPorts(dut, manifest)
         self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
         self.cycles = self.draws = 0
+        self.shown: dict[str, int] = {}
         by_size = DEFAULT_TILES * PES_OF_DEFAULT_TILES // (self.spec.rows * self.spec.cols)
         default = max(min(by_size, DEFAULT_TILES), LEAST_TILES)
         self.tiles = default if settings.tiles is None else settings.tiles
@@ -255,6 +260,29 @@ class Bench:
         await self.run_until(lambda: not self.checker.pending and not self.driver.waiting)
         for _ in range(self.spec.rows * self.spec.interleave + self.manifest.latency + 4):  # nothing more may come
             await self.cycle()
+        await self.check_counters()
+
+    async def check_counters(self) -> None:
+        """Compare the counters, where there are any, with those of all results that came; clear them now and then.
+
+        Raises:
+            MismatchError: they show something else.
+        """
+        if self.counters is None or self.checker.counters is None:
+            return
+        shown, wanted = self.counters.read(), self.checker.counters.shown
+        if (shown != wanted).any():
+            raise MismatchError(
+                f"the counters of steps and folds show {shown.tolist()}, expected {wanted.tolist()} (saturated, "
+                f"flushed, swamped)"
+            )
+        self.checker.comparisons += shown.size
+        self.shown = self.counters.by_name()
+        if self._unseen.getrandbits(1):
+            self.counters.clear(on=True)
+            await self.cycle()
+            self.counters.clear(on=False)
+            self.checker.counters.clear()
 
     async def run_until(self, done: Callable[[], bool], what: str = "the results") -> None:
         """Pass cycles until a condition holds.

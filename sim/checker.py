@@ -6,6 +6,7 @@ from macgen.numerics import Format
 from macgen.numerics.flags import FLAG_BITS, Flags
 from macgen.spec import MacSpec
 from macgen.spec_fields import Scale
+from sim.counters import ExpectedCounters
 from sim.model import Expected, unpack
 from sim.operands import Tile
 
@@ -26,10 +27,12 @@ class Checker:
     Attributes:
         comparisons: result codes and flags compared, 1 each per element of the result.
         tiles: tiles compared completely.
+        counters: what the array's counters have to show; None where it has none.
     """
 
     def __init__(self, spec: MacSpec) -> None:
         self._spec = spec
+        self.counters = None if spec.counters is None else ExpectedCounters(spec)
         self._expected: deque[Expected] = deque()
         self._beat = 0
         self.comparisons = 0
@@ -48,6 +51,8 @@ class Checker:
         """Drop everything still expected, as a reset does."""
         self._expected.clear()
         self._beat = 0
+        if self.counters is not None:
+            self.counters.clear()
 
     def beat(self, data: int, flags: int, first: int, last: int) -> None:
         """Take one result beat.
@@ -65,6 +70,8 @@ class Checker:
         for name, mark, wanted in (("first", first, ends[0]), ("last", last, ends[1])):
             if mark != wanted:
                 raise MismatchError(f"{self._place(expected, turn)}, row {row}: the mark {name} is {mark}")
+        if self.counters is not None and expected.counts is not None:
+            self.counters.add(expected.counts[turn, row])
         self.comparisons += 2 * self._spec.cols
         self._beat += 1
         if ends[1]:

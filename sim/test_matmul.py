@@ -8,13 +8,12 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen import golden
 from macgen.numerics.arrays import code_dtype
 from macgen.numerics.embedding import low_bits
 from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 from sim.bench import Bench
-from sim.model import Expected, from_results, unpack
+from sim.model import Expected, from_results, product, unpack
 from sim.modes import in_mode, results_on_wires
 from sim.operands import Tile, one_of
 
@@ -40,14 +39,15 @@ async def matmul(dut: Any) -> None:
         codes, flags = assemble(array, received, a.shape[0], b.shape[1])
         codes >>= low_bits(spec.out_format, array.out_format)
         codes &= (1 << spec.out_format.width) - 1
-        np.savez(results_file, codes=codes, flags=flags)
+        counts = {name: np.array(count) for name, count in bench.shown.items()}
+        np.savez(results_file, allow_pickle=False, codes=codes, flags=flags, **counts)
 
 
 def on_wires(array: MacSpec, mode: int, expected: Iterable[Expected]) -> Iterator[Expected]:
     """Yield expectations of a mode's spec as those of the array in that mode."""
     for item in expected:
         codes = results_on_wires(item.codes, array.mode(mode).out_format, array.out_format)
-        yield from_results(array, [*in_mode(item.tiles, mode)], codes, item.flags)
+        yield from_results(array, [*in_mode(item.tiles, mode)], codes, item.flags, item.counts)
 
 
 Scales = tuple[NDArray[Any], NDArray[Any]]
@@ -68,14 +68,14 @@ def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | Non
         one = one_of(spec.scale)
         scales = pad(scales[0], 0, len(a), one), pad(scales[1], 1, b.shape[1], one)
     a_scales, b_scales = scales or (None, None)
-    codes, flags = golden.matmul(spec, a, b, A_scales=a_scales, B_scales=b_scales)
+    codes, flags, counts = product(spec, a, b, a_scales, b_scales)
     tiles, results = [], []
     for row, col in islice(np.ndindex(tile_rows, tile_cols), rounds * spec.interleave):
         rows, cols = (slice(n * size, (n + 1) * size) for n, size in ((row, spec.rows), (col, spec.cols)))
         of_tile = () if scales is None else (scales[0][rows], scales[1][:, cols])
         name = f"rows {rows.start}.., columns {cols.start}.."
         tiles.append(Tile(name, a[rows], b[:, cols], *of_tile))
-        results.append((codes[rows, cols], flags[rows, cols]))
+        results.append((codes[rows, cols], flags[rows, cols], counts[rows, cols]))
         if len(tiles) == spec.interleave:
             yield from_results(spec, tiles, *(np.stack(part) for part in zip(*results, strict=True)))
             tiles, results = [], []

@@ -26,7 +26,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 """A hundred times what macgen writes; a larger file is not read."""
 
 
-_OPTIONAL = ("enable", "target")
+_OPTIONAL = ("enable", "counters", "target")
 """Keys of a manifest that are left out where there is nothing to say."""
 
 
@@ -50,6 +50,8 @@ class Manifest:
         files: SHA-256 of every file but the manifest, in hexadecimal.
         clock, reset: ports; the clock's rising edge counts. The spec says how the reset acts.
         enable: the port of the clock enable; None: there is none.
+        counters: the ports of counters by what they count, such as `steps_swamped`, and of `clear`; empty: there are
+            none.
         target: the clock that the bundle is handed over for; None: none was said.
     """
 
@@ -64,6 +66,7 @@ class Manifest:
     clock: str = "clk"
     reset: str = "rst"
     enable: str | None = None
+    counters: dict[str, str] = field(default_factory=dict)
     target: Target | None = None
 
     @property
@@ -99,6 +102,7 @@ class Manifest:
             clock=outside.clocking.clock,
             reset=outside.clocking.reset,
             enable=outside.clocking.enable,
+            counters=outside.counters,
             target=target,
         )
 
@@ -108,7 +112,7 @@ class Manifest:
         values |= {"top": self.top, "spec": self.subject.to_dict(), "ports": [asdict(port) for port in self.ports]}
         values["target"] = None if self.target is None else asdict(self.target)
         for key in _OPTIONAL:
-            if values[key] is None:
+            if not values[key]:
                 del values[key]
         return json.dumps(values, indent=2) + "\n"
 

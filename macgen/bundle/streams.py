@@ -39,6 +39,11 @@ def streams_of(design: Design) -> dict[str, dict[str, Any]]:
     return streams
 
 
+def counters_of(design: Design) -> dict[str, str]:
+    """Return the ports of the array's counters by what they count, and of `clear`; none without counters."""
+    return {port.removeprefix("count_"): port for port in design.count_signature}
+
+
 def _ports(design: Design, stream: str) -> dict[str, str]:
     members = _MEMBERS[stream]
     if design.spec.interface == Interface.AXI_STREAM:

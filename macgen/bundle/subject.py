@@ -6,7 +6,7 @@ from typing import Any, assert_never
 from amaranth.hdl import Shape
 from amaranth.lib.wiring import In
 
-from macgen.bundle.streams import compress_streams_of, streams_of
+from macgen.bundle.streams import compress_streams_of, counters_of, streams_of
 from macgen.compress.rtl.compressor import LATENCY
 from macgen.compress.rtl.unit import unit_ports
 from macgen.compress.spec import CompressSpec
@@ -38,12 +38,14 @@ class Outside:
         ports: all of them.
         latency: in cycles, see `Manifest`.
         streams: see `Manifest`.
+        counters: see `Manifest`.
     """
 
     clocking: Clocking
     ports: tuple[Port, ...]
     latency: int
     streams: dict[str, dict[str, Any]]
+    counters: dict[str, str]
 
 
 def outside_of(subject: Subject) -> Outside:
@@ -52,17 +54,17 @@ def outside_of(subject: Subject) -> Outside:
         case MacSpec():
             design = Design(subject)
             clocking, latency, streams = design.clocking, design.port_latency, streams_of(design)
-            members = top_signature(design).members
+            members, counters = top_signature(design).members, counters_of(design)
         case CompressSpec():
             clocking, latency, streams = Clocking(), LATENCY, compress_streams_of(subject)
-            members = unit_ports(subject)
+            members, counters = unit_ports(subject), {}
         case _:
             assert_never(subject)
     ports = [Port(port, "input", 1) for port in clocking.ports]
     for port, member in members.items():
         width: int = Shape.cast(member.shape).width
         ports.append(Port(port, "input" if member.flow == In else "output", width))
-    return Outside(clocking, tuple(ports), latency, streams)
+    return Outside(clocking, tuple(ports), latency, streams, counters)
 
 
 def check_subject(subject: object) -> None:

@@ -209,6 +209,8 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
         parts.append("axi")
     if spec.modes:
         parts.append(f"m{len(spec.mode_names)}")
+    if spec.counters is not None:
+        parts.append(f"n{spec.counters}")
     parts += ["async"] * (spec.reset == "async") + ["rst_n"] * (spec.reset_active is not None)
     parts += ["en"] * spec.clock_enable
     return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))

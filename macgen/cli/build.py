@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PLANNED = ("a", "b", "acc_bits", "acc", "subnormals", "chunk", "rounding")
 """What a plan's width was computed for, and that width."""
 
-_NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_rounding")
+_NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_rounding", "counters")
 """Options that take the word `none`: without it, or as the field before it."""
 
 
@@ -42,7 +42,7 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
             "out",
         ],
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum", "modes"],
-        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline"],
+        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline", "counters"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
         "Hand-over": ["clock_mhz", "io_share", "meet", "liberty", "fpga", "device"],
         "Output": ["output", "name", "force"],
@@ -161,6 +161,12 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     help="Fold a chunk in a cycle of its own (smaller), or while the next chunk starts (no stall).",
 )
 @click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 to 3.")
+@click.option(
+    "--counters",
+    metavar="P|P/E|none",
+    help="Count additions that saturate, are flushed to zero or swamped: with P bits in each unit, 1 to 24, for each "
+    "result, and with E bits, up to 64 (32 unless said), at ports of the array for all of them.",
+)
 @click.option(
     "--interface",
     metavar="native|axi-stream",

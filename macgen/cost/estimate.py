@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,21 @@ class ModeCost:
 
 
 @dataclass(frozen=True)
+class CountersCost:
+    """What counters add to an array.
+
+    Attributes:
+        gate_equivalents: size in two-input NAND gates.
+        flip_flops: number of flip-flops.
+        area_um2: cell area; None without a Liberty file.
+    """
+
+    gate_equivalents: float
+    flip_flops: int
+    area_um2: float | None
+
+
+@dataclass(frozen=True)
 class Cost:
     """What one array costs.
 
@@ -66,6 +81,7 @@ class Cost:
         results_checked: results of the netlist compared with the golden model, all equal.
         corners: the same netlist with each of several Liberty files; empty where there is one or none.
         modes: what a multiply-accumulate takes in each mode; empty where there is one.
+        counters: what its counters add to the same array without them; None where it has none, and of a baseline.
     """
 
     acc: str
@@ -84,6 +100,7 @@ class Cost:
     results_checked: int
     corners: tuple[Corner, ...] = ()
     modes: tuple[ModeCost, ...] = ()
+    counters: CountersCost | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,9 @@ def figures(cost: Cost) -> dict[str, float]:
         "cells": cost.total_cells,
         "gate_equivalents": cost.gate_equivalents,
         "flip_flops": cost.flip_flops,
+        "counter_gate_equivalents": None if cost.counters is None else cost.counters.gate_equivalents,
+        "counter_flip_flops": None if cost.counters is None else cost.counters.flip_flops,
+        "counter_area_um2": None if cost.counters is None else cost.counters.area_um2,
         "depth": cost.depth,
         "area_um2": cost.area_um2,
         "minimum_period_ns": cost.minimum_period_ns,
@@ -250,7 +270,10 @@ def report(
             verilog = work.path / "array.v"
             own = opened.verilog if spec == manifest.spec else verilog_of(spec, manifest.name).encode()
             verilog.write_bytes(own)
-            return price.cost("array", spec, verilog, manifest.top)
+            cost, conditions = price.cost("array", spec, verilog, manifest.top)
+            if spec.counters is not None:
+                cost = replace(cost, counters=price.counters(spec, cost))
+            return cost, conditions
 
         def price_baseline() -> tuple[Cost, dict[str, Any]]:
             assert other is not None
@@ -300,16 +323,32 @@ class _Pricer:
     workload_of: Callable[[MacSpec], Workload]
     progress: Callable[[str], None]
 
-    def cost(self, label: str, spec: MacSpec, verilog: Path, top: str) -> tuple[Cost, dict[str, Any]]:
-        """Return an array's cost and what it holds for."""
-        self.progress(f"{label}: synthesis")
-        gates = synthesize.synthesize_gates(
+    def counters(self, spec: MacSpec, cost: Cost) -> CountersCost:
+        """Return what counters add to the array without them, of the array's cost with them."""
+        self.progress("array without counters: synthesis")
+        verilog = self.work / "uncounted.v"
+        verilog.write_text(verilog_of(spec.replace(counters=None), "uncounted"), encoding="utf-8")
+        without = self._gates("uncounted", verilog, "uncounted")
+        area = None if cost.area_um2 is None or without.area is None else cost.area_um2 - without.area
+        return CountersCost(
+            gate_equivalents=cost.gate_equivalents - without.gate_equivalents,
+            flip_flops=cost.flip_flops - without.flip_flops,
+            area_um2=area,
+        )
+
+    def _gates(self, label: str, verilog: Path, top: str) -> synthesize.GateSynthesis:
+        return synthesize.synthesize_gates(
             [verilog],
             top,
             workdir=self.work / f"{label}-gates",
             liberty_file=self.libraries[0] if self.libraries else None,
             period_ns=1e3 / self.clock_mhz,
         )
+
+    def cost(self, label: str, spec: MacSpec, verilog: Path, top: str) -> tuple[Cost, dict[str, Any]]:
+        """Return an array's cost and what it holds for."""
+        self.progress(f"{label}: synthesis")
+        gates = self._gates(label, verilog, top)
         luts: dict[str, int] = {}
         dsps: dict[str, int] = {}
         for family in synthesize.REPORTED:

@@ -172,6 +172,8 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0)
         run.set(port, [[0]])
     if spec.modes:
         run.set("a_mode", [[mode >> bit & 1] for bit in range((len(spec.mode_names) - 1).bit_length())])
+    if spec.counters is not None:
+        run.set("count_clear", [[0]])
     run.set("c_ready", [[1]])
     run.set("rst", [[1]])
     run.tick()

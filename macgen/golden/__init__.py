@@ -2,7 +2,7 @@
 
 from macgen.golden.draws import draws
 from macgen.golden.model import Model
-from macgen.golden.operations import convert, dot, fold, matmul, step
+from macgen.golden.operations import convert, dot, dot_counts, fold, matmul, matmul_counts, step
 from macgen.numerics import Flags
 
-__all__ = ["Flags", "Model", "convert", "dot", "draws", "fold", "matmul", "step"]
+__all__ = ["Flags", "Model", "convert", "dot", "dot_counts", "draws", "fold", "matmul", "matmul_counts", "step"]

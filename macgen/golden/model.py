@@ -34,6 +34,13 @@ Result = tuple[int, int]
 """A code and its flags as a plain integer."""
 
 
+Events = tuple[bool, bool, bool]
+"""Whether an addition saturated, was flushed, was swamped: `numerics.events.EVENTS`."""
+
+Tally = tuple[list[int], list[int]]
+"""Counts of these, of steps and of folds."""
+
+
 class Model:
     """The golden model of one spec, for callers that take very many steps; `golden.step` and its like check more.
 
@@ -85,21 +92,48 @@ class Model:
     ) -> Result:
         """Return R(accumulator + products), with one code of each operand, or one for each lane in use, and the codes
         of their blocks' scales with `scale_place = lanes`."""
+        code, before, raised, _ = self._step(acc_code, a, b, random, a_scales, b_scales)
+        return code, before | raised
+
+    def step_events(
+        self,
+        acc_code: int,
+        a: int | Sequence[int],
+        b: int | Sequence[int],
+        random: int = 0,
+        a_scales: Sequence[int] = (),
+        b_scales: Sequence[int] = (),
+    ) -> Events:
+        """Return what is counted of the same step."""
+        code, _, raised, addends = self._step(acc_code, a, b, random, a_scales, b_scales)
+        return _events(self._acc.number(acc_code), addends, raised, unchanged=code == acc_code)
+
+    def _step(
+        self,
+        acc_code: int,
+        a: int | Sequence[int],
+        b: int | Sequence[int],
+        random: int,
+        a_scales: Sequence[int],
+        b_scales: Sequence[int],
+    ) -> tuple[int, int, int, Sequence[Number]]:
+        """Return the accumulator's code, the flags of roundings before the addition, its own, and its exact addends."""
         if self._terms is not None:
             a, b = ([codes] if isinstance(codes, int) else codes for codes in (a, b))
             terms = self._terms.of(a, b, a_scales, b_scales)
             if self.spec.bulk_bits is not None:
                 lane_sum, flags = self._bulk(terms)
                 code, step_flags = self._acc.of((self._acc.number(acc_code), lane_sum), random)
-                return code, flags | step_flags
-            return self._acc.of_terms(acc_code, terms, self._terms.fraction_bits, random)
+                return code, flags, step_flags, (lane_sum,)
+            code, step_flags = self._acc.of_terms(acc_code, terms, self._terms.fraction_bits, random)
+            return code, _NO_FLAGS, step_flags, [term.value for term in terms]
         acc = self._acc.number(acc_code)
         if isinstance(a, int) or isinstance(b, int):
             if self.spec.lanes > 1:
-                return self.step(acc_code, (cast(int, a),), (cast(int, b),), random)
+                return self._step(acc_code, (cast(int, a),), (cast(int, b),), random, (), ())
             product, flags = self._product(cast(int, a), cast(int, b))
             code, step_flags = self._acc.of((acc, product), random, self._aligned_bits)
-            return code, flags | step_flags
+            return code, flags, step_flags, (product,)
         products, flags = [], _NO_FLAGS
         for a_code, b_code in zip(a, b, strict=True):
             product, product_flags = self._product(a_code, b_code)
@@ -109,18 +143,33 @@ class Model:
             lane_sum, tree_flags = self._tree(products)
             products, flags = [lane_sum], flags | tree_flags
         code, step_flags = self._acc.of((acc, *products), random, self._aligned_bits)
-        return code, flags | step_flags
+        return code, flags, step_flags, products
 
     def fold(
         self, outer_code: int, inner_code: int, random: int = 0, a_scale: int | None = None, b_scale: int | None = None
     ) -> Result:
         """Return R(outer + inner), the chunk sum multiplied by its two scales where the spec has scales."""
+        code, raised, _ = self._fold(outer_code, inner_code, random, a_scale, b_scale)
+        return code, raised
+
+    def fold_events(
+        self, outer_code: int, inner_code: int, random: int = 0, a_scale: int | None = None, b_scale: int | None = None
+    ) -> Events:
+        """Return what is counted of the same fold."""
+        code, raised, addend = self._fold(outer_code, inner_code, random, a_scale, b_scale)
+        return _events(self._outer.number(outer_code), (addend,), raised, unchanged=code == outer_code)
+
+    def _fold(
+        self, outer_code: int, inner_code: int, random: int, a_scale: int | None = None, b_scale: int | None = None
+    ) -> tuple[int, int, Number]:
+        """Return the outer accumulator's code, the flags, and the exact addend."""
         inner = self._acc.number(inner_code)
         if self._decode_scale is not None and self.spec.scales_chunks:
             assert a_scale is not None
             assert b_scale is not None
             inner = multiply(multiply(inner, self._decode_scale(a_scale)), self._decode_scale(b_scale))
-        return self._outer.of((self._outer.number(outer_code), inner), random)
+        code, raised = self._outer.of((self._outer.number(outer_code), inner), random)
+        return code, raised, inner
 
     def convert(self, outer_code: int, random: int = 0) -> Result:
         """Return the result that an outer accumulator's code becomes: the same code, if `out` is its format."""
@@ -136,11 +185,12 @@ class Model:
         random: Iterator[int] | None = None,
         a_scales: Sequence[int] = (),
         b_scales: Sequence[int] = (),
+        tally: Tally | None = None,
     ) -> Result:
         """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings.
 
         Random numbers are those of PE (0, 0) after a reset, unless others are given. There is one scale for each chunk,
-        or for each block with `scale_place = lanes`.
+        or for each block with `scale_place = lanes`. To a tally all events of steps and of folds are added.
         """
         numbers = random_numbers(self.spec) if random is None else random
         length = len(a_codes)
@@ -152,18 +202,22 @@ class Model:
             if self.spec.block is not None:
                 blocks = slice(start // self.spec.block, -(-(start + chunk) // self.spec.block))
             inner, inner_flags = self._chunk_sum(
-                a_codes[part], b_codes[part], numbers, a_scales[blocks], b_scales[blocks]
+                a_codes[part], b_codes[part], numbers, a_scales[blocks], b_scales[blocks], tally
             )
             flags |= inner_flags
+            addends: tuple[int, ...]
             if self.spec.has_outer_adder:
                 scales = (a_scales[index], b_scales[index]) if self.spec.scales_chunks else ()
-                outer, fold_flags = self.fold(outer, inner, next(numbers) if self._draws_in_chunks else 0, *scales)
-                flags |= fold_flags
+                addends = (outer, inner, next(numbers) if self._draws_in_chunks else 0, *scales)
             elif index == 0:
                 outer = inner
+                continue
             else:
-                outer, fold_flags = self.fold(outer, inner, next(numbers) if self._draws_in_steps else 0)
-                flags |= fold_flags
+                addends = (outer, inner, next(numbers) if self._draws_in_steps else 0)
+            code, fold_flags, addend = self._fold(*addends)
+            if tally is not None:
+                _add(tally[1], _events(self._outer.number(outer), (addend,), fold_flags, unchanged=code == outer))
+            outer, flags = code, flags | fold_flags
         out, out_flags = self.convert(outer, next(numbers) if self._draws_in_out else 0)
         return out, flags | out_flags
 
@@ -174,17 +228,20 @@ class Model:
         random: Iterator[int],
         a_scales: Sequence[int],
         b_scales: Sequence[int],
+        tally: Tally | None,
     ) -> Result:
         inner, flags, lanes = self._acc.format.zero_code(), _NO_FLAGS, self.spec.lanes
         for start in range(0, len(a_codes), lanes):
             part = slice(start, start + lanes) if lanes > 1 else start
             number = next(random) if self._draws_in_steps else 0
-            scales: list[Sequence[int]] = []
+            scales: list[Sequence[int]] = [(), ()]
             if self.spec.block is not None:
                 blocks = slice(start // self.spec.block, (start + lanes) // self.spec.block)
                 scales = [a_scales[blocks], b_scales[blocks]]
-            inner, step_flags = self.step(inner, a_codes[part], b_codes[part], number, *scales)
-            flags |= step_flags
+            code, before, raised, addends = self._step(inner, a_codes[part], b_codes[part], number, *scales)
+            if tally is not None:
+                _add(tally[0], _events(self._acc.number(inner), addends, raised, unchanged=code == inner))
+            inner, flags = code, flags | before | raised
         return inner, flags
 
     def _multiply(self, a_code: int, b_code: int) -> tuple[Number, int]:
@@ -218,6 +275,19 @@ class Model:
         if {product.sign for product in products if product.kind == "infinite"} == {0, 1}:
             flags |= _INVALID  # beside a quiet NaN, too
         return self._acc.number(code), flags
+
+
+def _events(before: Number, addends: Sequence[Number], raised: int, *, unchanged: bool) -> Events:
+    """Return what is counted of an addition (section 9)."""
+    lost = raised & (_OVERFLOW | _UNDERFLOW)
+    finite = before.kind == "finite" and all(addend.kind == "finite" for addend in addends)
+    swamped = unchanged and not lost and finite and not is_zero(before) and exact_sum(addends)[0] != 0
+    return bool(raised & _OVERFLOW), bool(raised & _UNDERFLOW), swamped
+
+
+def _add(counts: list[int], events: Events) -> None:
+    for index, happened in enumerate(events):
+        counts[index] += happened
 
 
 class RoundedSum:

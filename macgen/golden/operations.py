@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from macgen.errors import MacgenError, check_integer, is_integer, shown
 from macgen.golden.draws import draws, random_numbers
-from macgen.golden.model import Model
+from macgen.golden.model import Model, Tally
 from macgen.numerics import Flags
 from macgen.numerics.arrays import code_dtype, plain_array
+from macgen.numerics.events import EVENTS
 from macgen.spec import MacSpec, check_spec
 from macgen.spec_fields import MAX_SIDE, RandomPlace
 
@@ -148,6 +149,44 @@ def dot(
         MacgenError: K is 0, the lengths differ, a code is no integer or not one of its format's, or there is no such
             PE, start or turn.
     """
+    return _dot(spec, a_codes, b_codes, pe, start, turn, a_scales, b_scales, None)
+
+
+def dot_counts(
+    spec: MacSpec,
+    a_codes: Iterable[int],
+    b_codes: Iterable[int],
+    pe: tuple[int, int] = (0, 0),
+    start: int = 0,
+    turn: int = 0,
+    *,
+    a_scales: Iterable[int] = (),
+    b_scales: Iterable[int] = (),
+) -> tuple[int, Flags, NDArray[np.int64]]:
+    """Return a dot product as `dot` does, and what is counted of its additions (docs/arithmetic.md section 9).
+
+    Parameters and errors: see `dot`.
+
+    Returns:
+        The result's code, the sticky flags, and (2, 3) counts: of steps and folds those that are saturated, flushed,
+        swamped.
+    """
+    tally = _empty_tally()
+    code, flags = _dot(spec, a_codes, b_codes, pe, start, turn, a_scales, b_scales, tally)
+    return code, flags, np.array(tally)
+
+
+def _dot(
+    spec: MacSpec,
+    a_codes: Iterable[int],
+    b_codes: Iterable[int],
+    pe: tuple[int, int],
+    start: int,
+    turn: int,
+    a_scales: Iterable[int],
+    b_scales: Iterable[int],
+    tally: Tally | None,
+) -> tuple[int, Flags]:
     check_spec(spec)
     a, b = _integers("a_codes", a_codes), _integers("b_codes", b_codes)
     if len(a) != len(b):
@@ -160,7 +199,8 @@ def dot(
     turn = check_integer("turn", turn, 0, spec.interleave - 1)
     row, col = _pe(pe)
     numbers = random_numbers(spec, (0 if spec.random_place == "out" else row, col), _start(start), turn)
-    code, flags = _model(spec).dot(a, b, numbers, *scales)
+    a_codes_of_scales, b_codes_of_scales = scales
+    code, flags = _model(spec).dot(a, b, numbers, a_codes_of_scales, b_codes_of_scales, tally)
     return code, _FLAGS[flags]
 
 
@@ -194,6 +234,40 @@ def matmul(
         MacgenError: the shapes do not fit or are empty, a code is no integer or not one of its format's, or there is no
             such start.
     """
+    codes, flags, _ = _matmul(spec, A, B, start, A_scales, B_scales, counts=False)
+    return codes, flags
+
+
+def matmul_counts(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    start: int = 0,
+    *,
+    A_scales: ArrayLike | None = None,
+    B_scales: ArrayLike | None = None,
+) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
+    """Return a product as `matmul` does, and what is counted of its additions (docs/arithmetic.md section 9).
+
+    Parameters and errors: see `matmul`.
+
+    Returns:
+        (M, N) codes, (M, N) flags, and (M, N, 2, 3) counts: of steps and folds those that are saturated, flushed,
+        swamped.
+    """
+    return _matmul(spec, A, B, start, A_scales, B_scales, counts=True)
+
+
+def _matmul(
+    spec: MacSpec,
+    A: ArrayLike,
+    B: ArrayLike,
+    start: int,
+    A_scales: ArrayLike | None,
+    B_scales: ArrayLike | None,
+    *,
+    counts: bool,
+) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
     check_spec(spec)
     a, b = _matrix("A", A), _matrix("B", B)
     if a.shape[1] != b.shape[0]:
@@ -207,6 +281,7 @@ def matmul(
     b_scales = _scale_rows(spec, "B_scales", B_scales, len(b_columns), a.shape[1])
     codes = np.empty((len(a_rows), len(b_columns)), dtype=code_dtype(spec.out_format.width))
     flags = np.empty(codes.shape, dtype=np.uint8)
+    counted = np.zeros((*codes.shape, 2, 3), dtype=np.int64)
     done, of_tile, tile_columns = _start(start), draws(spec, a.shape[1]), -(-len(b_columns) // spec.cols)
     for m, row in enumerate(a_rows):
         tile_row, pe_row = divmod(m, spec.rows)
@@ -218,8 +293,15 @@ def matmul(
                 numbers = random_numbers(spec, (0, pe_column), before + pe_row, turn)
             else:
                 numbers = random_numbers(spec, (pe_row, pe_column), before, turn)
-            codes[m, n], flags[m, n] = model.dot(row, column, numbers, a_scales[m], b_scales[n])
-    return codes, flags
+            tally = _empty_tally() if counts else None
+            codes[m, n], flags[m, n] = model.dot(row, column, numbers, a_scales[m], b_scales[n], tally)
+            if tally is not None:
+                counted[m, n] = tally
+    return codes, flags, counted
+
+
+def _empty_tally() -> Tally:
+    return [0] * len(EVENTS), [0] * len(EVENTS)
 
 
 def _check_scale_count(spec: MacSpec, name: str, count: int, length: int) -> None:

@@ -58,7 +58,12 @@ class Loop:
         design: of the array.
         early, control: the marks, see above.
         seed: where the random numbers of steps and folds begin; None where there are none.
+
+    Attributes:
+        raised: by the addition that ends, itself, as far as its sum does not say so; with `sums_of_products`.
     """
+
+    raised: Value
 
     def __init__(
         self, m: Module, platform: object, design: Design, *, early: Any, control: Any, seed: Value | None
@@ -92,6 +97,7 @@ class Loop:
         self._give_mode(adder, self._control)
         random = self._random_numbers(adder) if arithmetic.random_bits else None
         operand = registers(arithmetic.operand, "operand")
+        self.raised = adder.flags
 
         # -- Flags: gathered over the sum, those of the last addition still to come from its state
         flags = Signal(FLAG_BITS)

@@ -10,13 +10,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import Lfsr
+from macgen.rtl.counting import EdgeCounters, connect_counts
 from macgen.rtl.design import Design
 from macgen.rtl.outer import Result
 from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.parts.modes import by_mode, dropped_places
-from macgen.rtl.rows import Band, Row, stack_bands, stack_rows, stack_scales
+from macgen.rtl.rows import Band, Row, stack_bands, stack_counts, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
 from macgen.rtl.units.packed_multiplier import turned
 from macgen.spec import MacSpec
@@ -76,6 +77,10 @@ class ArrayCore(wiring.Component):
         c_flags: three flags, column 0 lowest: overflow (bit 0), underflow, invalid.
         c_first: the beat is the tile's row 0.
         c_last: it is its last row.
+        count_clear: the counters start at 0.
+        count_steps_saturated, count_steps_flushed, count_steps_swamped: steps in which that happened, of results that
+            were taken.
+        count_folds_saturated, count_folds_flushed, count_folds_swamped: folds likewise.
     """
 
     def __init__(self, design: Design) -> None:
@@ -112,7 +117,21 @@ class ArrayCore(wiring.Component):
         if spec.scale is not None:
             self._feed_scales(m, platform, parts, design.scale_bits)
         self._drain(m, platform, parts, sequencer)
+        if design.all_count_bits:
+            stack_counts(m, parts)
+            self._count(m, platform, parts)
         return m
+
+    def _count(self, m: Module, platform: object, parts: Sequence[Any]) -> None:
+        """Add the counts of results that leave."""
+        # -- Counters: what happened in the results taken since they were cleared
+        edge = submodule(m, platform, "counters", "counters", lambda: EdgeCounters(self.design))
+        m.d.comb += [
+            edge.taken.eq(self.c_valid & self.c_ready),
+            edge.counts.eq(parts[0].counts_out),
+            edge.clear.eq(self.count_clear),
+        ]
+        m.d.comb += [getattr(self, name).eq(getattr(edge, name)) for name in self.design.count_ports]
 
     def _turned(self, m: Module, sequencer: Any) -> Value:
         """Return the codes of stream b, where a mode packs elements with those of each in the opposite order."""
@@ -254,6 +273,7 @@ class MacArray(wiring.Component):
         a: in; payload `data[row][lane]`, `first`, `last`, and with scales `scale[row]`, of lanes `scale[row][block]`.
         b: in; payload `data[col][lane]`, and with scales `scale[col]`, of lanes `scale[col][block]`.
         c: out; payload `data[col]`, `flags[col]` with `overflow`, `underflow` and `invalid`, `first`, `last`.
+        count_clear and others of this kind: with counters those of `ArrayCore`.
 
     Parameters:
         spec: the array.
@@ -262,7 +282,7 @@ class MacArray(wiring.Component):
     def __init__(self, spec: MacSpec) -> None:
         self.spec, self.design = spec, Design(spec)
         a, b, c = (self.design.streams[name] for name in "abc")
-        super().__init__({"a": In(a), "b": In(b), "c": Out(c)})
+        super().__init__({"a": In(a), "b": In(b), "c": Out(c), **self.design.count_signature})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -275,4 +295,5 @@ class MacArray(wiring.Component):
                 port = getattr(core, f"{name}_{field}")
                 into = (flow == In) != (field == "ready")  # readies run against their streams
                 m.d.comb += port.eq(value) if into else value.eq(port)
+        connect_counts(m, self, core, self.design)
         return m

@@ -87,6 +87,7 @@ def axi_signature(design: Design) -> wiring.Signature:
             "m_axis_c_tdata": Out(bits["c"]),
             "m_axis_c_tlast": Out(1),
             "m_axis_c_tuser": Out(design.spec.cols * FLAG_BITS),
+            **design.count_signature,
         }
     )
 

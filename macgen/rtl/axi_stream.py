@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from macgen.rtl.array import ArrayCore
 from macgen.rtl.axi_layout import axi_signature, fields_of
+from macgen.rtl.counting import connect_counts
 from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.spec_fields import Interface
@@ -160,6 +161,10 @@ class AxiArray(wiring.Component):
         m_axis_c_tdata: result codes, column 0 lowest.
         m_axis_c_tlast: the beat is the tile's last row.
         m_axis_c_tuser: three flags, column 0 lowest: overflow (bit 0), underflow, invalid.
+        count_clear: the counters start at 0.
+        count_steps_saturated, count_steps_flushed, count_steps_swamped: steps in which that happened, of results that
+            have left the core.
+        count_folds_saturated, count_folds_flushed, count_folds_swamped: folds likewise.
     """
 
     def __init__(self, design: Design) -> None:
@@ -210,6 +215,7 @@ class AxiArray(wiring.Component):
             self.m_axis_c_tuser.eq(piece.o_payload[codes : codes + flags]),
             self.m_axis_c_tlast.eq(piece.o_payload[-1]),
         ]
+        connect_counts(m, self, core, self.design)
         return m
 
     def _codes(self, stream: str, tdata: Value) -> Value:

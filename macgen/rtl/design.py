@@ -11,7 +11,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from macgen.numerics import Flags
+from macgen.numerics import Flags, FloatFormat
 from macgen.numerics.embedding import low_bits
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.arithmetic import Arithmetic
@@ -69,6 +69,55 @@ class Design(Arithmetic):
             (getattr(mode, field), getattr(self.spec.on_wires(number), field)) for number, mode in enumerate(self.modes)
         ]
         return tuple(low_bits(narrow, wide) for narrow, wide in formats)
+
+    # -- counters ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def counted(self) -> dict[str, tuple[str, ...]]:
+        """By kind of addition the events that are counted: those that can happen; empty without counters."""
+        if self.spec.counters is None:
+            return {}
+        of_steps, of_folds = self.steps.events, self.results.events
+        if self.folds_in_loop:
+            # States are added to states: in fixed point exactly.
+            of_folds = of_steps if isinstance(self.spec.acc, FloatFormat) else ("saturated",)
+        return {"steps": of_steps, "folds": of_folds if self.folds_in_loop or self.outer is not None else ()}
+
+    @property
+    def pe_count_bits(self) -> int:
+        """Width of a count in a PE; 0 without counters."""
+        return 0 if self.spec.counters is None else self.spec.counters.pe_bits
+
+    def count_bits(self, *kinds: str) -> int:
+        """Return the width of a PE's counts of some kinds of additions, side by side."""
+        return sum(len(self.counted[kind]) * self.pe_count_bits for kind in kinds)
+
+    @property
+    def all_count_bits(self) -> int:
+        """Width of all of a PE's counts."""
+        return self.count_bits(*self.counted)
+
+    @cached_property
+    def count_ports(self) -> dict[str, int]:
+        """The ports of the counters at the array's edge, in the order of a PE's counts, and their widths."""
+        if self.spec.counters is None:
+            return {}
+        names = [f"count_{kind}_{event}" for kind, events in self.counted.items() for event in events]
+        return dict.fromkeys(names, self.spec.counters.edge_bits)
+
+    @property
+    def count_signature(self) -> dict[str, Any]:
+        """The members of the array's ports that belong to counters; none without them."""
+        if self.spec.counters is None:
+            return {}
+        return {"count_clear": In(1), **{name: Out(width) for name, width in self.count_ports.items()}}
+
+    def counts_members(self, columns: int = 1) -> dict[str, Any]:
+        """Return the members that pass counts on, of so many columns; none without counters."""
+        if self.spec.counters is None:
+            return {}
+        width = columns * self.all_count_bits
+        return {"counts_in": In(width), "counts_out": Out(width)}
 
     # -- ports -------------------------------------------------------------------------------------------------------
 
@@ -160,6 +209,7 @@ class Design(Arithmetic):
                 "c_flags": Out(spec.cols * FLAG_BITS),
                 "c_first": Out(1),
                 "c_last": Out(1),
+                **self.count_signature,
             }
         )
 

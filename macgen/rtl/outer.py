@@ -8,9 +8,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
+from macgen.rtl.counting import CountedAddend
 from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, registers
+from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.random_source import RandomSource
 from macgen.rtl.units.multiplier import Scaler
@@ -32,6 +34,10 @@ class OuterAccumulator(wiring.Component):
         result: the outer accumulator after the addition, when `result_done`.
         result_flags: its flags; the state tells some, too.
         result_done: it is the sum of the last chunk.
+        added, added_first: with counters: an addition ends, a dot product's first.
+        added_addend: what it added is finite and not 0.
+        added_mode: its mode, where states of the modes differ.
+        raised: by this addition, as far as its sum does not say so.
     """
 
     def __init__(self, design: Design) -> None:
@@ -51,6 +57,10 @@ class OuterAccumulator(wiring.Component):
         if self._arithmetic.random_bits:
             members["seed"] = In(design.seed_bits)
         members |= {"result": Out(self._arithmetic.value), "result_flags": Out(FLAG_BITS), "result_done": Out(1)}
+        if spec.counters is not None:
+            members |= {name: Out(1) for name in ("added", "added_first", "added_addend")} | {"raised": Out(FLAG_BITS)}
+            if mode_port(self._arithmetic.reader_keys):
+                members["added_mode"] = Out(design.mode_bits)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -138,6 +148,20 @@ class OuterAccumulator(wiring.Component):
             source = submodule(m, platform, "random", "random", lambda: RandomSource(spec.random_bits))
             m.d.comb += [source.seed.eq(self.seed), source.adds.eq(ended["fold"]), adder.random.eq(source.number)]
         m.d.comb += self.result_done.eq(ended["done"])
+        if spec.counters is not None:
+            # -- Count: what is known of an addition when it ends
+            some = submodule(
+                m, platform, "addend", "outer_counted", lambda: CountedAddend(arithmetic.rounded_sum.addend)
+            )
+            connect_members(m, some.number, addend)
+            m.d.comb += [
+                self.added.eq(ended["fold"]),
+                self.added_first.eq(delayed(m, "adding_first", taken["fold_first"], turns)),
+                self.added_addend.eq(delayed(m, "adding_addend", some.counts, turns)),
+                self.raised.eq(adder.flags),
+            ]
+            if "added_mode" in self.signature.members:
+                m.d.comb += self.added_mode.eq(delayed(m, "added_mode", chunk_mode, turns))
         return m
 
 

@@ -1,20 +1,21 @@
 """The processing element: multiply, accumulate, fold chunks, hand results on."""
 
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.accumulation import Loop, Sums, later_marks
+from macgen.rtl.counting import AdditionCounters, CountedAddend
 from macgen.rtl.design import Design
 from macgen.rtl.lanes import LaneSum
 from macgen.rtl.outer import OuterAccumulator
 from macgen.rtl.parts.hierarchy import submodule
-from macgen.rtl.parts.interfaces import clock_in, connect_members, registers, select
+from macgen.rtl.parts.interfaces import clock_in, connect_members, member, registers, select
 from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.terms import ScaledTerms
 from macgen.rtl.units.rounded_number import RoundedNumber
@@ -35,6 +36,7 @@ class Pe(wiring.Component):
             that of the lowest lanes lowest.
         shift: the results move up by one register.
         result_in, result_out: results from below, to above: a state and its flags; see `Design.unpack_result`.
+        counts_in, counts_out: with counters, counts from below, to above, a cycle after the results.
         seed: with stochastic rounding where its random numbers begin; constant.
     """
 
@@ -52,6 +54,7 @@ class Pe(wiring.Component):
                 "shift": In(1),
                 "result_in": In(design.result_bits),
                 "result_out": Out(design.result_bits),
+                **design.counts_members(),
                 **({"seed": In(design.seed_bits)} if design.seed_bits else {}),
             }
         )
@@ -109,7 +112,10 @@ class Pe(wiring.Component):
             outer = self._outer(m, platform, sums, scales)
             self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
         else:
+            outer = None
             self._hand_on(m, sums.late.done, sums.value, sums.flags)
+        if spec.counters is not None:
+            self._count(m, platform, product, loop, sums, outer)
         return m
 
     def _products(self, m: Module, platform: object, early: Any) -> tuple[list[Any], list[Value]]:
@@ -207,6 +213,55 @@ class Pe(wiring.Component):
             for name, passed in scales.items():
                 m.d.comb += getattr(outer, name).eq(delayed(m, name, passed, spec.pipeline + spec.interleave - 2))
         return outer
+
+    def _count(self, m: Module, platform: object, product: Any, loop: Loop, sums: Sums, outer: Any) -> None:
+        """Count what happens in additions."""
+        design, late = self._design, sums.late
+
+        # -- Addend: whether it is finite and not 0, when its addition ends
+        some = submodule(m, platform, "addend", "counted", lambda: CountedAddend(design.steps.rounded_sum.addend))
+        for name in some.number.signature.members:
+            m.d.comb += getattr(some.number, name).eq(member(product.product, name))
+        addend = delayed(m, "addend", some.counts, design.spec.interleave)
+
+        # -- Count: the additions of the loop, and of an outer accumulator
+        first = member(late, "first")
+        marks = {
+            "adds": late.step,
+            "starts": first,
+            "begins": late.begins if hasattr(late, "begins") else first & getattr(late, "fold_first", Const(1, 1)),
+            "addend": addend,
+            "fold": member(late, "fold"),
+            "fold_first": member(late, "fold_first"),
+            "done": late.done,
+            "mode": member(late, "mode"),
+        }
+        counters = [("steps", sums.value, loop.raised, marks)]
+        if outer is not None:
+            marks = {
+                "adds": outer.added,
+                "starts": outer.added_first,
+                "begins": outer.added_first & outer.added,
+                "addend": outer.added_addend,
+                "done": outer.result_done,
+                "mode": member(outer, "added_mode"),
+            }
+            counters.append(("folds", outer.result, outer.raised, marks))
+        low, leaving = 0, []
+        for kind, value, raised, marks in counters:
+            name = f"counted_{kind}"
+            counter = submodule(m, platform, name, name, partial(AdditionCounters, design, kind))
+            connect_members(m, counter.value, value)
+            high = low + len(counter.counts_in)
+            m.d.comb += [
+                counter.raised.eq(raised),
+                counter.shift.eq(self.shift),
+                counter.counts_in.eq(self.counts_in[low:high]),
+            ]
+            m.d.comb += [getattr(counter, mark).eq(net) for mark, net in marks.items() if hasattr(counter, mark)]
+            leaving.append(counter.counts_out)
+            low = high
+        m.d.comb += self.counts_out.eq(Cat(*leaving))
 
     def _hand_on(self, m: Module, done: Value, value: Any, flags: Value) -> None:
         """Let the results move up by a register for a sum that is done, and when they leave."""

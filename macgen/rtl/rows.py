@@ -25,6 +25,7 @@ class Row(wiring.Component):
         a_scale_in, a_scale_out, b_scale_in, b_scale_out: with scales, beside the operands.
         shift: the results move up by one row.
         result_in, result_out: results from below, to above, column 0 lowest.
+        counts_in, counts_out: with counters, as the results are.
         seeds: of the PEs that take random numbers, column 0 lowest.
     """
 
@@ -41,6 +42,7 @@ class Row(wiring.Component):
                 "shift": In(1),
                 "result_in": In(spec.cols * design.result_bits),
                 "result_out": Out(spec.cols * design.result_bits),
+                **design.counts_members(spec.cols),
                 **({"seeds": In(spec.cols * design.seed_bits)} if design.seed_bits else {}),
             }
         )
@@ -78,6 +80,10 @@ class Row(wiring.Component):
             self.b_out.eq(Cat(*(pe.b_out for pe in pes))),
             self.result_out.eq(Cat(*(pe.result_out for pe in pes))),
         ]
+        if width := design.all_count_bits:
+            # -- Counts: as the results
+            m.d.comb += [pe.counts_in.eq(self.counts_in.word_select(col, width)) for col, pe in enumerate(pes)]
+            m.d.comb += self.counts_out.eq(Cat(*(pe.counts_out for pe in pes)))
         connect_members(m, self.control_out, control)
         return m
 
@@ -94,6 +100,7 @@ class Band(wiring.Component):
         a_scale_in, b_scale_in, b_scale_out: with scales, beside the operands.
         shift: the results move up by one row.
         result_in, result_out: results from below, to above, column 0 lowest.
+        counts_in, counts_out: with counters, as the results are.
         seeds: of the PEs that take random numbers, row 0 lowest, in it column 0.
 
     Parameters:
@@ -119,6 +126,7 @@ class Band(wiring.Component):
                 "shift": In(1),
                 "result_in": In(spec.cols * design.result_bits),
                 "result_out": Out(spec.cols * design.result_bits),
+                **design.counts_members(spec.cols),
                 **({"seeds": In(rows * spec.cols * design.seed_bits)} if design.seed_bits else {}),
             }
         )
@@ -143,6 +151,9 @@ class Band(wiring.Component):
         ]
         if spec.scale is not None:
             m.d.comb += self.b_scale_out.eq(stack_scales(m, rows, self.a_scale_in, self.b_scale_in))
+        if design.all_count_bits:
+            stack_counts(m, rows)
+            m.d.comb += [rows[-1].counts_in.eq(self.counts_in), self.counts_out.eq(rows[0].counts_out)]
         return m
 
 
@@ -175,6 +186,13 @@ def stack_scales(m: Module, parts: Sequence[Any], a: Value, b: Value) -> Value:
         low += len(part.a_scale_in)
         b = part.b_scale_out
     return b
+
+
+def stack_counts(m: Module, parts: Sequence[Any]) -> None:
+    """Connect the counts of rows or of bands, which move up as the results do."""
+    # -- Counts: as the results
+    for above, below in pairwise(parts):
+        m.d.comb += above.counts_in.eq(below.counts_out)
 
 
 def stack_bands(m: Module, bands: Sequence[Any], control: Any, a: Value, b: Value) -> None:

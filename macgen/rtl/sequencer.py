@@ -152,6 +152,8 @@ class Sequencer(wiring.Component):
         m.d.sync += discarding.eq(discard & ~self._slot_last)
         with m.If(discard):
             m.d.comb += self.control.fold_first.eq(1)
+        if "begins" in self.control.signature.members:
+            m.d.comb += self.control.begins.eq(self.accept & fresh)
         with m.If(discard & self._slot_last):
             m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class MatmulResult:
         cycles: clock cycles simulated.
         comparisons: codes and flags compared with the golden model.
         seconds: wall time, compile included.
+        counts: what the array's counters show after it, by name, such as `steps_swamped`; those of what cannot happen
+            are left out. Empty without counters.
     """
 
     codes: NDArray[Any]
@@ -45,6 +47,7 @@ class MatmulResult:
     cycles: int
     comparisons: int
     seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def run_matmul(
@@ -116,8 +119,9 @@ def run_matmul(
             )
         with np.load(results) as product:
             codes, flags = product["codes"], product["flags"]
+            counts = {name: int(product[name]) for name in opened.manifest.counters if name != "clear"}
         work.keep = False
-    return MatmulResult(codes, flags, name, run.tiles, run.beats, run.cycles, run.comparisons, run.seconds)
+    return MatmulResult(codes, flags, name, run.tiles, run.beats, run.cycles, run.comparisons, run.seconds, counts)
 
 
 def _checked_scales(spec: MacSpec, name: str, scales: ArrayLike | None, shape: tuple[int, int]) -> NDArray[Any] | None:

@@ -85,7 +85,8 @@ def testbench_of(subject: Subject) -> str:
     if isinstance(subject, CompressSpec):
         return "sim.test_compress"
     if subject.interface != Interface.AXI_STREAM:
-        return "sim.test_mac,sim.test_modes" if subject.modes else "sim.test_mac"
+        modules = ["sim.test_mac", *["sim.test_modes"] * bool(subject.modes)]
+        return ",".join([*modules, *["sim.test_counters"] * (subject.counters is not None)])
     if importlib.util.find_spec("cocotbext") is None or importlib.util.find_spec("cocotbext.axi") is None:
         raise ToolError(
             "the testbench of AXI4-Stream ports needs the package cocotbext-axi, which is missing: "

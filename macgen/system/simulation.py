@@ -238,6 +238,7 @@ def _ports(spec: MacSpec, is_top: bool) -> str:
         '#include "Varray.h"',
         f"#define SCALES {int(design.scale_bits > 0)}",
         f"#define MODES {int(len(spec.mode_names) > 1)}",
+        f"#define COUNTERS {int(spec.counters is not None)}",
         f"#define CLOCK {clocking.clock}",
         f"#define RESET {clocking.reset}",
         *([] if clocking.enable is None else [f"#define ENABLE {clocking.enable}"]),

@@ -241,6 +241,10 @@ BAD_OPTIONS = {
     "lanes 0": (("--lanes", 0), "lanes 0 is not an integer from 1 to 64"),
     "lanes no integer": (("--lanes", "two"), INTEGER.format("lanes", "two")),
     "interleave 5": (("--interleave", 5), "interleave 5 is not an integer from 1 to 4"),
+    "counters": (
+        ("--counters", "many"),
+        "counters 'many' is no text P or P/E; accepted are the bits of a PE's counters",
+    ),
     "lane sum": (("--lane-sum", "cut"), "lane_sum 'cut' is not one of fused, tree, aligned:W with W from 1 to 64"),
     "product": (("--product", "fp8"), "product: format 'fp8' is unknown; accepted are "),
     "scale": (("--scale", "e9m0fnu"), "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),

@@ -47,6 +47,7 @@ ARRAYS = {
         a="fp16", b="e4m3fn", acc="e6m9", lanes=2, lane_sum="aligned:12", chunk=16, interleave=2, overflow="infinity",
         rows=2, cols=2,
     ),
+    "counters": MacSpec(a="e4m3", b="e4m3", acc="e5m2", chunk=4, counters=4, rows=2, cols=3),
 }  # fmt: skip
 
 

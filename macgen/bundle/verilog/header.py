@@ -120,6 +120,12 @@ def _facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         narrower = ", ".join(f"{field} {fmt}" for field, fmt in mode.formats)
         packed = f"; {mode.packed} elements stand in the bits of an operand" if mode.packed > 1 else ""
         yield f"Mode {number}", f"{mode.name}: {narrower}{packed}; codes stand in their wide formats, the last bits 0"
+    if (counters := spec.counters) is not None:
+        yield (
+            "Counters",
+            f"of additions that saturate, are flushed or swamped: {counters.pe_bits} bits for each result, "
+            f"{counters.edge_bits} at the ports",
+        )
     if spec.interleave > 1:
         yield "Turns", f"{spec.interleave} tiles alternate, beat by beat and result by result"
     out = spec.out_format

@@ -7,8 +7,12 @@ from typing import Any
 
 from macgen.golden import Model
 from macgen.numerics import FixedFormat, Flags, Format
+from macgen.numerics.flags import FLAG_BITS
 from macgen.spec import MacSpec
 from macgen.spec_fields import Scale
+
+_SWAMPED = 1 << FLAG_BITS
+"""With counters a step, and a fold by an adder of its own, has this event as one more flag."""
 
 
 def first_difference(spec: MacSpec, found: dict[str, Any]) -> str | None:
@@ -43,11 +47,21 @@ def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
     match comparison["what"]:
         case "fold":
             scales = (comparison["a_scale"], comparison["b_scale"]) if model.spec.scales_chunks else ()
-            return model.fold(acc, int(comparison["addend"], 16), random, *scales)
+            addends = (acc, int(comparison["addend"], 16), random, *scales)
+            # Where the accumulator's own adder folds, it takes the total for the addend: nothing is watched there.
+            watched = model.spec.counters is not None and model.spec.has_outer_adder
+            return _with_events(model.fold(*addends), model.fold_events(*addends) if watched else None)
         case "result":
             return model.convert(acc, random)
     scales = (comparison["a_scales"], comparison["b_scales"]) if model.spec.scales_lanes else ()
-    return model.step(acc, comparison["a"], comparison["b"], random, *scales)
+    operands = (acc, comparison["a"], comparison["b"], random, *scales)
+    watched = model.spec.counters is not None
+    return _with_events(model.step(*operands), model.step_events(*operands) if watched else None)
+
+
+def _with_events(result: tuple[int, int], events: tuple[bool, bool, bool] | None) -> tuple[int, int]:
+    code, flags = result
+    return code, flags | _SWAMPED * (events is not None and events[2])
 
 
 def _sentence(
@@ -69,8 +83,10 @@ def _sentence(
     }[kind]
 
     def result(value: str | int, flags: int) -> str:
-        raised = "|".join(flag.name.lower() for flag in Flags if flags & flag and flag.name) or "none"
-        return f"code {code(value, into)}, flags {raised}"
+        raised = [flag.name.lower() for flag in Flags if flags & flag and flag.name] + ["swamped"] * bool(
+            flags & _SWAMPED
+        )
+        return f"code {code(value, into)}, flags {'|'.join(raised) or 'none'}"
 
     parts = [f"{name} {code(comparison['acc'], fmt)}"]
     if kind == "step":

@@ -142,6 +142,7 @@ def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
         f"#define SCALES {int(spec.scales_chunks)}",
         f"#define LANE_SCALES {spec.scales_in_beat if spec.scales_lanes else 0}",
         f"#define RESULTS {int('result' in units)}",
+        f"#define COUNTERS {int(spec.counters is not None)}",
         f"constexpr unsigned AUDITED = {AUDITED};",
     ]
     return "\n".join([*lines, ""])

@@ -12,6 +12,10 @@ with those that its result holds. Whatever settles a state has to find the same.
 accumulator what the output does, the step raises all flags, which no addition does (with `interleave`, `agrees` is 0
 before the first edge); where what takes the state further does not, the code is inverted.
 
+With counters an operand has one bit more, on top: it is finite and not 0. A step then tells by one more flag whether it
+has swamped its operand, as the array's own `watch` says; a sum with a total in the accumulator's own adder does not.
+Where the watch finds other flags than the step has, the step raises all of them.
+
 Of an array with modes a wrapper is of one of them. It has the codes of that mode's formats: operands are put into the
 array's wide ones, and a result whose code there is not such a one is inverted.
 """
@@ -26,9 +30,11 @@ from amaranth.lib import wiring
 from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.numerics import FixedFormat, Format
 from macgen.numerics.embedding import low_bits
+from macgen.numerics.events import EVENTS
 from macgen.numerics.flags import FLAG_BITS
 from macgen.prove.verilog_text import (
     Ports,
+    delayed,
     instance,
     joined,
     member_width,
@@ -48,7 +54,6 @@ from macgen.rtl.units.exact_number import ExactNumber
 from macgen.rtl.units.exponents import ReferredLanes
 from macgen.spec import MacSpec
 
-_ALL_FLAGS = f"{FLAG_BITS}'d{(1 << FLAG_BITS) - 1}"
 _FLAGS = {"flags": ("output", FLAG_BITS)}
 
 
@@ -127,6 +132,7 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     in_mode = InMode(design, mode)
     arithmetic, outer, operand = design.steps, design.outer, design.operand
     converts, folds = design.out is not None, design.folds_in_loop
+    watched = design.spec.counters is not None
     wrapped = f"{name}_exhaustive"
     inner_output = f"{name}_output"
     texts = {}
@@ -136,7 +142,7 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     adder = f"{name}_adder" if design.window is None else f"{name}_aligned_adder"
     texts |= {
         "product": _product(in_mode, name),
-        "step": _step(in_mode, arithmetic, f"{wrapped}_step", adder, inner_output, operand),
+        "step": _step(in_mode, arithmetic, f"{wrapped}_step", adder, inner_output, operand, f"{name}_watch"),
     }
     folded_mode = in_mode.mode_of(arithmetic.reader_keys)
     others: dict[str, Mapping[str, str]] = {f"{name}_folded": {"present": "1'b1"} | folded_mode} if folds else {}
@@ -151,14 +157,15 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
         ports = to_vector("value", "state", arithmetic.value) | to_vector("operand", "operand", arithmetic.operand)
         texts["folded"] = module(
             f"{wrapped}_folded",
-            _state_in(arithmetic) | {"present": ("input", 1)} | _operand("output", arithmetic.operand),
-            _unit(f"{name}_folded", {"present": "present"} | folded_mode | ports),
+            _state_in(arithmetic) | {"present": ("input", 1)} | _operand("output", arithmetic.operand, watched=watched),
+            _unit(f"{name}_folded", {"present": "present"} | folded_mode | ports)
+            + _watched(arithmetic.operand, "1'b0") * watched,
         )
     if design.loads_products:
         ports = to_vector("operand", "operand", arithmetic.operand) | to_vector("value", "state", arithmetic.value)
         texts["loaded"] = module(
             f"{wrapped}_loaded",
-            {**_operand("input", operand), "state": ("output", width_of(arithmetic.value)), **_FLAGS},
+            {**_operand("input", operand, watched=watched), "state": ("output", width_of(arithmetic.value)), **_FLAGS},
             _unit(f"{name}_loaded", {"flags": "flags"} | ports),
         )
     if outer is not None:
@@ -168,7 +175,8 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
             texts["outer output"] = _output(outer, outer_output)
         texts["addend"] = _addend(in_mode, name, outer)
         texts["outer_step"] = _step(
-            in_mode, outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand
+            *(in_mode, outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand),
+            f"{name}_outer_watch",
         )
         others = {f"{name}_out_number": in_mode.mode_of(design.results.reader_keys)} if converts else {}
         texts["outer_code"] = _code(
@@ -180,8 +188,8 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     return StepWrapper(
         verilog="\n".join(texts.values()),
         modules={unit: f"{wrapped}_{unit}" for unit in texts if " " not in unit},
-        inner=_vectors(arithmetic, operand),
-        folds=_vectors(folding, folding.operand),
+        inner=_vectors(arithmetic, operand, watched),
+        folds=_vectors(folding, folding.operand, watched),
         idles=design.window is None,
         result_random_bits=design.out_random_bits,
     )
@@ -236,16 +244,32 @@ def _product(in_mode: InMode, name: str) -> str:
             body += wire(flags[-1], FLAG_BITS) + wires(last, total) + _unit(f"{name}_lanes", ports)
         ports = to_wires("product", last, total) | to_vector("operand", "operand", arithmetic.operand)
         body += _unit(f"{name}_product", {"present": "present"} | ports)
+        if spec.counters is not None:
+            body += wire("counts", 1) + _unit(f"{name}_counted", to_wires("number", last, total) | {"counts": "counts"})
+            body += _watched(design.operand, "present & counts")
     present = {"present": ("input", 1)} if design.window is None else {}
     return module(
         f"{name}_exhaustive_product",
-        codes | present | _operand("output", design.operand) | _FLAGS,
+        codes | present | _operand("output", design.operand, watched=spec.counters is not None) | _FLAGS,
         body + f"  assign flags = {' | '.join(flags)};\n",
     )
 
 
-def _step(in_mode: InMode, arithmetic: Datapath, name: str, adder: str, output: str, operand: wiring.Signature) -> str:
-    """Return the module of one addition."""
+def _step(
+    in_mode: InMode,
+    arithmetic: Datapath,
+    name: str,
+    adder: str,
+    output: str,
+    operand: wiring.Signature,
+    watch: str | None = None,
+) -> str:
+    """Return the module of one addition.
+
+    Parameters:
+        watch: with counters the module that tells its events.
+        in_mode, arithmetic, name, adder, output, operand: what it consists of.
+    """
     spec, cycles = in_mode.design.spec, in_mode.design.spec.interleave
     clocked = {ENABLE: "1'b1"} if spec.clock_enable and cycles > 1 else {}
     value = arithmetic.value
@@ -261,16 +285,32 @@ def _step(in_mode: InMode, arithmetic: Datapath, name: str, adder: str, output: 
     output_mode = in_mode.mode_of(arithmetic.reader_keys)
     body = "".join(wire(net, FLAG_BITS) for net in ("raised", "of_acc", "deferred", "deferred_before"))
     body += _unit(adder, sum_ports)
-    body += _unit(output, {"flags": "deferred_before", **output_mode, **to_vector("value", "state", value)}, "state")
+    watched = spec.counters is not None and watch is not None
+    code = {"code": "prior"} if watched else {}
+    of_state = {"flags": "deferred_before", **code, **output_mode, **to_vector("value", "state", value)}
+    body += _unit(output, of_state, "state")
     body += _unit(output, {"flags": "deferred", **output_mode, **to_vector("value", "result", value)}, "result")
+    flags, bits, right = "raised | deferred", FLAG_BITS, []
+    if watched:
+        width = arithmetic.rounded_sum.acc.width
+        body += wire("prior", width) + wire("addend", 1) + wire("events", len(EVENTS))
+        body += f"  assign addend = operand[{width_of(operand)}];\n"
+        body += delayed("prior", cycles - 1, False, width) + delayed("addend", cycles - 1, False)
+        ports = {"raised": "raised", "prior": f"prior_{cycles - 1}", "addend": f"addend_{cycles - 1}"}
+        ports |= {"events": "events", **output_mode, **to_vector("value", "result", value)}
+        body += _unit(f"{watch}", ports)
+        body += f"  wire [{FLAG_BITS - 1}:0] all_raised = {flags};\n"
+        flags, bits, right = "{events[2], all_raised}", FLAG_BITS + 1, ["events[1:0] == all_raised[1:0]"]
     if agrees:
-        body += "  assign agrees = of_acc == deferred_before;\n  assign flags = raised | deferred;\n"
+        body += "  assign agrees = of_acc == deferred_before;\n"
     else:
-        body += f"  assign flags = of_acc == deferred_before ? raised | deferred : {_ALL_FLAGS};\n"
-    result: Ports = {"result": ("output", width_of(value))}
-    return module(
-        name, {**_state_in(arithmetic), **_operand("input", operand), **inputs, **result, **_FLAGS, **agrees}, body
-    )
+        right.insert(0, "of_acc == deferred_before")
+    condition = f"{' & '.join(f'({item})' for item in right)} ? " if right else ""
+    otherwise = f" : {bits}'d{(1 << bits) - 1}" if right else ""
+    body += f"  assign flags = {condition}{flags}{otherwise};\n"
+    result: Ports = {"result": ("output", width_of(value)), "flags": ("output", bits)}
+    taken = _operand("input", operand, watched=spec.counters is not None)
+    return module(name, {**_state_in(arithmetic), **taken, **inputs, **result, **agrees}, body)
 
 
 def _code(
@@ -351,10 +391,15 @@ def _addend(in_mode: InMode, name: str, outer: Datapath) -> str:
         ports = {port: port for port in scales} | to_wires("number", "number", number)
         body += wires("scaled", addend) + _unit(f"{name}_scaler", ports | to_wires("scaled", "scaled", addend))
     ports = to_wires("product", last, addend) | to_vector("operand", "operand", outer.operand)
+    body += _unit(f"{name}_outer_operand", {"present": "1'b1"} | ports)
+    watched = design.spec.counters is not None
+    if watched:
+        ports = to_wires("number", last, addend) | {"counts": "counts"}
+        body += wire("counts", 1) + _unit(f"{name}_outer_counted", ports) + _watched(outer.operand, "counts")
     return module(
         f"{name}_exhaustive_addend",
-        {**_state_in(arithmetic), **scales, **_operand("output", outer.operand)},
-        body + _unit(f"{name}_outer_operand", {"present": "1'b1"} | ports),
+        {**_state_in(arithmetic), **scales, **_operand("output", outer.operand, watched=watched)},
+        body,
     )
 
 
@@ -383,20 +428,25 @@ def _output(arithmetic: Datapath, name: str) -> str:
     return rtlil_to_verilog(Modules(name).convert(arithmetic.output()), name)
 
 
-def _vectors(arithmetic: Datapath, operand: wiring.Signature) -> Vectors:
+def _vectors(arithmetic: Datapath, operand: wiring.Signature, watched: bool) -> Vectors:
     zero, low = 0, 0
     for key, item in arithmetic.value.members.items():
         zero |= arithmetic.zero.get(key, 0) << low
         low += member_width(item)
-    return Vectors(low, width_of(operand), arithmetic.random_bits, zero)
+    return Vectors(low, width_of(operand) + watched, arithmetic.random_bits, zero)
 
 
 def _state_in(arithmetic: Datapath) -> dict[str, tuple[str, int]]:
     return {"state": ("input", width_of(arithmetic.value))}
 
 
-def _operand(direction: str, operand: wiring.Signature) -> dict[str, tuple[str, int]]:
-    return {"operand": (direction, width_of(operand))}
+def _operand(direction: str, operand: wiring.Signature, *, watched: bool) -> dict[str, tuple[str, int]]:
+    return {"operand": (direction, width_of(operand) + watched)}
+
+
+def _watched(operand: wiring.Signature, counts: str) -> str:
+    """Return Verilog for the bit of an operand that says whether it is finite and not 0."""
+    return f"  assign operand[{width_of(operand)}] = {counts};\n"
 
 
 def _unit(name: str, connections: Mapping[str, str], suffix: str = "unit") -> str:

@@ -26,6 +26,7 @@ from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.axi import axi_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
 from macgen.prove.formal.compress import compress_harnesses
+from macgen.prove.formal.counters import counters_harness
 from macgen.prove.formal.harness import Harness, Property
 from macgen.prove.formal.pe import pe_harness
 from macgen.prove.formal.sequencer import sequencer_harness
@@ -39,6 +40,7 @@ HARNESSES = (
     sequencer_harness,
     feed_harness,
     drain_harness,
+    counters_harness,
     axi_harness,
     bounds_harness,
     totals_harness,
@@ -55,8 +57,8 @@ class Proof:
     """One run of a solver.
 
     Attributes:
-        name: `PE`, `sequencer`, `operands`, `results`, `AXI4-Stream`, `bounds` or `totals`; of a unit that compresses
-            gradients `residue`, `element` or `way`.
+        name: `PE`, `sequencer`, `operands`, `results`, `counters`, `AXI4-Stream`, `bounds` or `totals`; of a unit that
+            compresses gradients `residue`, `element` or `way`.
         properties: what it proves, together.
         method: how, in words.
         depth: cycles: frames of the reachability proof, or length of the induction; of a counterexample, its length.

@@ -34,7 +34,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
     connections = {**clocks(ports), "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}
-    connections |= {"mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
+    connections |= {"control__begins": "begins", "mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
     connections = {port: net for port, net in connections.items() if port in ports}
     beats = [(spec.chunk or mode.lanes) // mode.lanes for mode in design.modes]
     bits, age_bits, wait_bits = (
@@ -61,6 +61,11 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     if modes:
         claim = "what a beat and a fold are told is the mode that came with the beat that started their tile"
         properties += (Property("mode", claim),)
+    begins = "control__begins" in ports
+    if begins:
+        properties += (
+            Property("begins", "a beat is marked as its dot product's first where it starts one, and only there"),
+        )
     hardware = {"hardware_count": bits, "hardware_fresh": 1, "hardware_first_chunk": 1} if spec.chunk else {}
     hardware |= {f"hardware_{key}": (turns - 1).bit_length() for key in ("slot", "turn") if turns > 1}
     scales = {"p": 1, "q": 1} if spec.scales_chunks else {}
@@ -144,6 +149,8 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     if modes:
         of_mark = "(step ? mode == mode_c : mode == tile_mode)" if "control__mode" in ports else "1'b1"
         body.append(f"  wire ok_mode = ~begun | ((~accepts | beat_mode == mode_c) & {of_mark});\n")
+    if begins:
+        body.append("  wire begins;\n  wire ok_begins = ~begun | begins == (accepts & start);\n")
     if turns > 1:
         body.append(
             f"""\

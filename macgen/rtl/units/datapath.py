@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macgen.numerics import FloatFormat
+from macgen.numerics.events import EVENTS
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl.parts.bits import extend
 from macgen.rtl.parts.hierarchy import NamedConstant
@@ -60,6 +61,11 @@ class Datapath(ABC):
         a product is of the same value as a state and as an addend, loading it raises no flag but `invalid`, and the sum
         and the flags of an addition are the same whichever of the two is the accumulator.
         """
+
+    @property
+    @abstractmethod
+    def events(self) -> tuple[str, ...]:
+        """What can happen in an addition, of `numerics.events.EVENTS`."""
 
     @property
     @abstractmethod
@@ -123,6 +129,10 @@ class FloatDatapath(Datapath):
     @property
     def zero(self) -> dict[str, int]:
         return {"exponent": self.geometry.zero_exponent}
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        return EVENTS
 
     @property
     def adder_keys(self) -> tuple[Hashable, ...]:
@@ -199,6 +209,11 @@ class FixedDatapath(Datapath):
     @property
     def zero(self) -> dict[str, int]:
         return {}
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        rounds = self.geometry.extra_bits > 0 or any(self.geometry.dropped)
+        return ("saturated", "swamped") if rounds else ("saturated",)
 
     @property
     def adder_keys(self) -> tuple[Hashable, ...]:

@@ -113,6 +113,9 @@ int run(char** arguments) {
 #if MODES
     array.a_mode = static_cast<decltype(array.a_mode + 0)>(number(11));
 #endif
+#if COUNTERS
+    array.count_clear = 0;
+#endif
 #ifdef ENABLE
     array.ENABLE = 1;
 #endif

@@ -172,6 +172,14 @@ MODES = {
     ),
 }  # fmt: skip
 SPECS |= MODES
+COUNTED = {
+    "counted": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=4, rows=1, cols=1, counters=3),
+    "counted in turns": MacSpec(
+        a="e2m1", b="e2m1", acc="e4m2", chunk=4, outer="e4m3", scale="e2m1", out="e4m1", lanes=2, interleave=2,
+        rounding="stochastic:2", outer_rounding="rne", rows=1, cols=1, counters=3,
+    ),
+}  # fmt: skip
+SPECS |= COUNTED
 DRAWS = 100_000
 
 
@@ -323,6 +331,29 @@ def test_a_mode_that_rounds_at_another_place_is_found(bundles, tmp_path):
     result = exhaustive(changed, trust=True)
     assert result.difference.startswith("step: ")
     assert result.difference.endswith(" in mode prove")
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", COUNTED)
+def test_events_of_additions_are_proved(name, bundles):
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    ("name", "what", "kind", "net", "expression"),
+    [
+        ("counted", "step", "watch", "same", "{} & prior != 7'h25"),
+        ("counted", "step", "counted", "counts", "number__magnitude[0]"),
+        ("counted in turns", "fold", "outer_watch", "flushed", "1'b0"),
+    ],
+)
+def test_a_wrong_event_is_found(name, what, kind, net, expression, bundles, tmp_path):
+    changed = mutate(bundles(name), tmp_path, kind, net, expression)
+    result = exhaustive(changed, trust=True)
+    assert result.difference.startswith(f"{what}: ")
 
 
 @pytest.mark.prove

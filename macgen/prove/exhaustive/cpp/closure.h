@@ -69,6 +69,16 @@ struct Meaning {
         }
     }
 
+    // Whether what is added is finite and not 0, where nothing is cut.
+    bool counts() const {
+        bool some = false;
+        for (const Number& addend : addends) {
+            if (addend.kind != NUMBER) return false;
+            some |= !is_zero(addend);
+        }
+        return some;
+    }
+
     bool operator==(const Meaning& other) const {
         for (int i = 0; i < ADDENDS; ++i) {
             if (!equal(addends[i], other.addends[i])) return false;
@@ -230,7 +240,7 @@ using Totals = StatesOf<TotalState>;
 // Hardware: `code(units, state)`, `RoundedSum rounded_sum`, `int random_bits`.
 // bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
 // Row row_of(units, place): what is prepared once for a state. Of it and a column it tells
-// - exactly: the sum before it is rounded; wanted_flags: the contract's flags before the addition; made_flags: the
+// - exactly: the sum before it is rounded; swamps: the event of the rounded one; wanted_flags: the contract's flags before the addition; made_flags: the
 //   hardware's;
 // - state_of, operand_of: what the adder takes; evaluate (with units and a random number): what it gives;
 // - describe: the addition as a Comparison; audits: whether golden may repeat it.
@@ -267,7 +277,7 @@ bool close(Crew& crew, StatesOf<StateType>& states, size_t first, size_t columns
                     output = code = mine.outputs[own];
                 }
                 Result wanted = rounded(Hardware::rounded_sum, exact, random);
-                wanted.flags |= row.wanted_flags(column);
+                wanted.flags |= row.swamps(column, wanted) | row.wanted_flags(column);
                 const Result got{output, sum.flags | row.made_flags(column)};
                 ++worker.sums;
                 auto comparison = [&] {

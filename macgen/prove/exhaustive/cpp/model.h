@@ -277,6 +277,15 @@ inline Result step(const Spec& spec, u128 acc, const uint32_t* a, const uint32_t
     return result;
 }
 
+// Whether a number takes part in swamping: finite and not 0.
+inline bool is_counted(const Number& number) { return number.kind == NUMBER && !is_zero(number); }
+
+// Whether an addition to an accumulator, of something that counts, has left it as it was, without a flag of its own.
+inline unsigned swamped(u128 before, const Number& acc, bool addend_counts, const Result& sum) {
+    const bool kept = sum.code == before && !(sum.flags & (OVERFLOWS | UNDERFLOWS));
+    return kept && addend_counts && is_counted(acc) ? SWAMPED : 0;
+}
+
 // What folds round to: the outer accumulator, or the inner one, whose adder does it.
 inline const RoundedSum& fold_rounded_sum(const Spec& spec) { return spec.has_outer_adder ? spec.outer : spec.acc; }
 

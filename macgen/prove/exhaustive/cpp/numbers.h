@@ -14,6 +14,9 @@ enum Rounding { RNE, RTZ, FLOOR, ODD, DROP, STOCHASTIC };
 enum Overflow { SATURATE, INFINITY_, TO_INFINITY, NAN_, WRAP };
 enum LaneSum { FUSED, TREE, ALIGNED, EXPONENTS, BULK };
 enum Flag : unsigned { OVERFLOWS = 1, UNDERFLOWS = 2, INVALID = 4 };
+
+// What counters count besides the flags of an addition (section 9), as if it were one more flag.
+constexpr unsigned SWAMPED = 8;
 enum Kind { NUMBER, INFINITE, QUIET_NAN, SIGNALLING_NAN };
 
 constexpr int MOST_LANES = 64;

@@ -16,6 +16,12 @@ struct StepRow {
     const Product& product(size_t column) const { return (*products)[column]; }
     const State& state_of(size_t) const { return state; }
     const Operand& operand_of(size_t column) const { return audits(column) ? product(column).made.operand : *idle; }
+    unsigned swamps([[maybe_unused]] size_t column, [[maybe_unused]] const Result& sum) const {
+#if COUNTERS
+        if (audits(column)) return swamped(code, number, product(column).meaning.counts(), sum);
+#endif
+        return 0;
+    }
     unsigned wanted_flags(size_t column) const { return audits(column) ? product(column).meaning.flags : 0; }
     unsigned made_flags(size_t column) const { return audits(column) ? product(column).made.flags : 0; }
     ExactSum exactly(size_t column) const {
@@ -38,6 +44,7 @@ struct Pairing {
     const std::vector<Number>* sums;
 
     bool audits(size_t) const { return true; }
+    unsigned swamps(size_t, const Result&) const { return 0; }  // the adder takes the total for the addend
     unsigned wanted_flags(size_t) const { return 0; }
     unsigned made_flags(size_t) const { return 0; }
     ExactSum exactly(size_t column) const { return add(FOLD, number, (*sums)[column]); }
@@ -75,6 +82,13 @@ struct FoldRow {
     const std::vector<ScaledSum>* sums;
 
     bool audits(size_t) const { return true; }
+    unsigned swamps([[maybe_unused]] size_t column, [[maybe_unused]] const Result& sum) const {
+#if COUNTERS
+        return swamped(code, number, is_counted((*sums)[column].number), sum);
+#else
+        return 0;
+#endif
+    }
     const TotalState& state_of(size_t) const { return state; }
     const FoldOperand& operand_of(size_t column) const { return (*sums)[column].operand; }
     unsigned wanted_flags(size_t) const { return 0; }

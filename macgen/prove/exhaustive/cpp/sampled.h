@@ -190,6 +190,9 @@ class Sampler {
         const uint32_t random = director.number<STEP_RANDOM_BITS>(SPEC.acc, exact);
         const Sum sum = worker.units.add(at.state, prepared.made.operand, random);
         Result wanted = rounded(SPEC.acc, exact, random);
+#if COUNTERS
+        wanted.flags |= swamped(at.code, decode(ACC, at.code), Meaning(prepared.lanes).counts(), wanted);
+#endif
         wanted.flags |= flags;
         const Result got{worker.units.code(sum.state), sum.flags | prepared.made.flags};
         auto comparison = [&] { return Comparison::step(at.code, prepared.lanes, random, got); };

@@ -98,7 +98,12 @@ class FoldSampler {
                         ReachedOf<TotalState>& reached) {
         const uint32_t random = director.number<FoldHardware::random_bits>(FOLD, exact);
         const TotalSum sum = worker.units.fold(acc, operand, random);
-        const Result wanted = rounded(FOLD, exact, random), got{worker.units.total_code(sum.state), sum.flags};
+        Result wanted = rounded(FOLD, exact, random);
+        const Result got{worker.units.total_code(sum.state), sum.flags};
+#if COUNTERS && OUTER
+        const Number addend = chunk_sum(SPEC, decode(ACC, comparison.addend), comparison.a_scale, comparison.b_scale);
+        wanted.flags |= swamped(comparison.acc, decode(TOTAL, comparison.acc), is_counted(addend), wanted);
+#endif
         comparison.random = random;
         comparison.result = got;
         ++worker.pairs;
