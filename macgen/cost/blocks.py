@@ -1,7 +1,7 @@
 """What each module of an array costs, of a synthesis that keeps them all.
 
 The array that is priced has its modules dissolved into each other, so that no gate of it belongs to one. Here nothing
-is optimised across modules, which makes the whole larger by some per cent; what counts are the shares.
+is optimised across modules, so that the whole differs by some per cent; what counts are the shares.
 """
 
 from dataclasses import dataclass

@@ -70,8 +70,8 @@ class Cost:
         corners: the same netlist with each of several Liberty files; empty where there is one or none.
         modes: what a multiply-accumulate takes in each mode; empty where there is one.
         worst_path: the one that sets the minimum period, from clock to setup; empty where that is not known.
-        blocks: what each module costs, of a second synthesis that optimises nothing across modules, and is thus larger
-            than `cost`; empty unless asked for.
+        blocks: what each module costs, of a second synthesis that optimises nothing across modules, so that their sum
+            differs by some per cent; empty unless asked for.
     """
 
     acc: str

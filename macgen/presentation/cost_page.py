@@ -55,7 +55,7 @@ def _head(report: Report) -> list[Element]:
     if report.baseline is not None:
         size = "gate_equivalents" if report.cost.area_um2 is None else "area_um2"
         names = [name for name in (size, *_CARDS) if name in report.ratios]
-        of = f"next to an {report.baseline.acc} accumulator"
+        of = f"next to the {report.baseline.acc} accumulator's"
         cards = [
             element(
                 "div",

@@ -101,7 +101,7 @@ def test_modules_cost_what_the_array_does(small):
     assert {"", "pe", "multiplier", "sequencer"} <= set(blocks)
     assert {name: blocks[name].instances for name in ("", "pe", "multiplier")} == {"": 1, "pe": 2, "multiplier": 2}
     assert [block.area_um2 for block in cost.blocks] == sorted((b.area_um2 for b in cost.blocks), reverse=True)
-    # The same logic, but for what is optimised across modules: that makes the array smaller, if anything.
+    # The same logic, but for what is optimised across modules.
     assert 0.95 < sum(block.area_um2 for block in cost.blocks) / cost.area_um2 < 1.3
     assert 0.95 < sum(block.gate_equivalents for block in cost.blocks) / cost.gate_equivalents < 1.3
     assert 0.9 < sum(block.power_mw for block in cost.blocks) / cost.power_mw["total"] < 1.3
