@@ -49,7 +49,7 @@ lint: $(VENV)/.with-test
 	$(BIN)/mypy
 
 bench: $(VENV)/.with-test
-	for file in $(filter-out %/qor.py %/dot_products.py %/prove.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out %/qor.py %/dot_products.py %/peers.py %/prove.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 	$(if $(LIBERTY),,@echo "benchmarks/qor.py and dot_products.py need a Liberty file: make bench LIBERTY=FILE")
 	$(if $(LIBERTY),$(BIN)/python benchmarks/qor.py --liberty $(LIBERTY) && $(BIN)/python benchmarks/dot_products.py --liberty $(LIBERTY))
 

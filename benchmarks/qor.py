@@ -192,7 +192,11 @@ class Measured:
 
 def measured(component: wiring.Component, liberty: Path) -> Measured:
     """Synthesize a component in several orders of its statements."""
-    verilog = rtlil_to_verilog(Modules("unit").convert(component), "unit")
+    return measured_verilog(rtlil_to_verilog(Modules("unit").convert(component), "unit"), liberty)
+
+
+def measured_verilog(verilog: str, liberty: Path) -> Measured:
+    """Synthesize the module `unit` in several orders of its statements."""
     orders = [reordered(verilog, seed) for seed in range(ORDERS)]
     each = tools.side_by_side(*(partial(area_and_period, order, liberty) for order in orders))
     area, period = (geometric_mean(values) for values in zip(*each, strict=True))

@@ -342,6 +342,7 @@ CALLS_ON_A_BUNDLE = [
     (macgen.verify, {"bundle": BUNDLE, "exhaustive": True, "seed": 2, "pairs": 10}),
     (macgen.verify, {"bundle": BUNDLE, "formal": True}),
     (macgen.report, {"bundle": BUNDLE, "clock_mhz": 500.0, "seed": 1, "trust": False, "progress": print}),
+    (macgen.report, {"bundle": BUNDLE, "by_block": True}),
     (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "dont_use": ["X*"], "data": "none.npz"}),
     (
         run_matmul,

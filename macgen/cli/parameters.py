@@ -89,3 +89,15 @@ class SectionedCommand(click.Command):
                 formatter.write_dl([records.pop(name) for name in names if name in records])
         with formatter.section("Other options"):
             formatter.write_dl(list(records.values()))
+
+
+def gemm_size(text: str) -> tuple[int, int, int]:
+    """Return rows, columns and length of a product that `MxNxK` names.
+
+    Raises:
+        MacgenError: it names none.
+    """
+    if not re.fullmatch(r"[0-9]{1,18}(x[0-9]{1,18}){2}", text):
+        raise MacgenError(f"gemm {shown(text)} is not MxNxK; accepted are such as 64x64x576")
+    rows, cols, length = map(int, text.split("x"))
+    return rows, cols, length

@@ -1,13 +1,12 @@
 """`macgen system`: matrix products larger than a built array, tile by tile."""
 
-import re
 from pathlib import Path
 
 import click
 
 from macgen.cli.files import STANDARD, check_writable, write_file
-from macgen.cli.parameters import SectionedCommand, dimensions, integer
-from macgen.errors import MacgenError, shown, shown_path
+from macgen.cli.parameters import SectionedCommand, dimensions, gemm_size, integer
+from macgen.errors import MacgenError, shown_path
 
 
 @click.command(
@@ -90,7 +89,7 @@ def system(
     with console.progress(f"Laying out on {click.format_filename(directory)}") as stage:
         found = schedule(
             directory,
-            gemms=[_size(text) for text in gemms],
+            gemms=[gemm_size(text) for text in gemms],
             network=network,
             model=model,
             batch=batch,
@@ -110,10 +109,3 @@ def system(
         write_file(option, path, content)
     if json_path != STANDARD:
         print_schedule(found, console.output())
-
-
-def _size(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"[0-9]{1,18}(x[0-9]{1,18}){2}", text):
-        raise MacgenError(f"gemm {shown(text)} is not MxNxK; accepted are such as 64x64x576")
-    rows, cols, length = map(int, text.split("x"))
-    return rows, cols, length

@@ -2,20 +2,24 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from macgen import tools
 from macgen.bundle.contents import verilog_of
-from macgen.bundle.opening import open_bundle
+from macgen.bundle.opening import digest, open_bundle
 from macgen.cost import power, synthesize, timing
+from macgen.cost.baseline import baseline_spec
+from macgen.cost.blocks import Block, blocks_of
 from macgen.cost.corners import Corner, at_corners, without_cells
+from macgen.cost.input_file import InputFile
 from macgen.cost.workload import Run, Workload, data_workload, random_workload, simulate
 from macgen.errors import (
     MAX_COUNT,
     MacgenError,
     ToolError,
+    check_flag,
     check_function,
     check_integer,
     check_path,
@@ -23,7 +27,6 @@ from macgen.errors import (
     is_real,
     shown,
 )
-from macgen.numerics import FixedFormat, FloatFormat, Format, LaneSum
 from macgen.spec import MacSpec
 
 DEFAULT_CLOCK_MHZ = 500.0
@@ -82,6 +85,9 @@ class Cost:
         corners: the same netlist with each of several Liberty files; empty where there is one or none.
         modes: what a multiply-accumulate takes in each mode; empty where there is one.
         counters: what its counters add to the same array without them; None where it has none, and of a baseline.
+        worst_path: the one that sets the minimum period, from clock to setup; empty where that is not known.
+        blocks: what each module costs, of a second synthesis that optimises nothing across modules, so that their sum
+            differs by some per cent; empty unless asked for.
     """
 
     acc: str
@@ -101,6 +107,8 @@ class Cost:
     corners: tuple[Corner, ...] = ()
     modes: tuple[ModeCost, ...] = ()
     counters: CountersCost | None = None
+    worst_path: tuple[timing.PathPoint, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,8 @@ class Report:
         baseline_unavailable: why there is no baseline.
         conditions: what the figures hold for: tools, library, data, clock, delay model.
         notes: sentences on what is unusual.
+        tools: versions of what wrote the Verilog, as the bundle says them.
+        files: what the figures rest on: the Verilog, Liberty files, operands.
     """
 
     name: str
@@ -124,6 +134,8 @@ class Report:
     baseline_unavailable: str | None
     conditions: dict[str, Any]
     notes: tuple[str, ...]
+    tools: dict[str, str] = field(default_factory=dict)
+    files: tuple[InputFile, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values, with the ratios to the baseline."""
@@ -158,45 +170,6 @@ def figures(cost: Cost) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def baseline_accumulator(spec: MacSpec) -> Format:
-    """Return the accumulator to compare with: FP32, or 32 bits of fixed point for fixed-point operands."""
-    if isinstance(spec.acc, FloatFormat) or isinstance(spec.a, FloatFormat) or isinstance(spec.b, FloatFormat):
-        return FloatFormat.parse("fp32")
-    return FixedFormat(32 - spec.acc.frac_bits, spec.acc.frac_bits, signed=spec.acc.signed)
-
-
-def baseline_spec(spec: MacSpec) -> MacSpec:
-    """Return the same array with exact products and the accumulator to compare with, which takes no random numbers.
-
-    Aligned sums keep at least as many bits as FP32 has.
-
-    Raises:
-        MacgenError: the operands do not fit it.
-    """
-    acc = baseline_accumulator(spec)
-    # Sums of fixed-point products that become floats do so there, too; all else is added in `acc`.
-    to_float = isinstance(acc, FixedFormat) and isinstance(spec.outer_format, FloatFormat)
-    return spec.replace(
-        acc=acc,
-        product=None,
-        lane_sum=_wide(spec.lane_sum),
-        outer=FloatFormat.parse("fp32") if to_float else None,
-        overflow="saturate" if isinstance(acc, FloatFormat) and spec.overflow == "wrap" else spec.overflow,
-        rounding="rne" if spec.rounding.random_bits else spec.rounding,
-        outer_rounding=None,
-        modes=(),
-    )
-
-
-def _wide(lane_sum: LaneSum) -> str:
-    """Return a way to add lanes that keeps as many bits as FP32 has."""
-    bits = lane_sum.aligned_bits or lane_sum.exponent_bits or lane_sum.bulk_bits
-    if bits is None:
-        return lane_sum
-    group = f"/{lane_sum.group}" if lane_sum.group > 1 else ""
-    return f"{lane_sum.kind}:{max(bits, 24)}{group}"
-
-
 def report(
     bundle: str | os.PathLike[str],
     *,
@@ -205,6 +178,7 @@ def report(
     data: str | os.PathLike[str] | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     seed: int = 1,
+    by_block: bool = False,
     trust: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -218,6 +192,7 @@ def report(
         data: .npz file with the operands for the power estimate; None for random ones.
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
         seed: of the random operands, or of the choice among the given ones.
+        by_block: synthesize the array once more, with its modules kept, and say what each of them costs.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: is called with what is being done.
 
@@ -226,6 +201,7 @@ def report(
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
     check_function("progress", progress)
+    by_block = check_flag("by_block", by_block)
     seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
     manifest = opened.manifest
@@ -250,6 +226,8 @@ def report(
         return random_workload(of, seed) if file is None else data_workload(of, file, seed)
 
     workload = workload_of(spec.mode(0))
+    given = [InputFile.of("liberty", path) for path in files]
+    given += [] if file is None else [InputFile.of("data", file)]
     notes = list(opened.notes)
     if spec != manifest.spec:
         notes.append(
@@ -273,6 +251,8 @@ def report(
             cost, conditions = price.cost("array", spec, verilog, manifest.top)
             if spec.counters is not None:
                 cost = replace(cost, counters=price.counters(spec, cost))
+            if by_block:
+                cost = replace(cost, blocks=price.blocks("array", spec, verilog, manifest.top))
             return cost, conditions
 
         def price_baseline() -> tuple[Cost, dict[str, Any]]:
@@ -293,7 +273,17 @@ def report(
         notes.append(
             f"the array does not reach {clock_mhz:g} MHz: its minimum period is {cost.minimum_period_ns:.2f} ns"
         )
-    return Report(manifest.name, manifest.spec.to_dict(), cost, baseline, unavailable, conditions, tuple(notes))
+    return Report(
+        name=manifest.name,
+        spec=manifest.spec.to_dict(),
+        cost=cost,
+        baseline=baseline,
+        baseline_unavailable=unavailable,
+        conditions=conditions,
+        notes=tuple(notes),
+        tools=dict(manifest.tools),
+        files=(InputFile(manifest.verilog, digest(opened.verilog)), *given),
+    )
 
 
 def _ports_of(spec: MacSpec) -> tuple[str, ...]:
@@ -397,6 +387,7 @@ class _Pricer:
             results_checked=checked,
             corners=corners,
             modes=tuple(modes),
+            worst_path=times.path,
         )
         conditions = {
             "synthesis": gates.tool,
@@ -405,3 +396,16 @@ class _Pricer:
             **asdict(estimate.conditions),
         }
         return cost, conditions
+
+    def blocks(self, label: str, spec: MacSpec, verilog: Path, top: str) -> tuple[Block, ...]:
+        """Return what each module of an array costs."""
+        self.progress(f"{label}: synthesis with its modules kept")
+        return blocks_of(
+            spec,
+            verilog,
+            top,
+            workload=self.workload,
+            workdir=self.work / f"{label}-blocks",
+            liberty=self.libraries[0] if self.libraries else None,
+            clock_mhz=self.clock_mhz,
+        )

@@ -50,6 +50,8 @@ class Power:
         registers: flip-flops' outputs and data pins, and the nets they drive.
         clock: clock pins of the flip-flops and the net to them, without a clock tree.
         leakage: all cells, at any clock.
+        modules: all of it by the module that cells stand in, the top first. A net's energy is that of the cell that
+            drives it; the input ports' is the top's, but for the clock's, which is that of the pins it drives.
         conditions: what the figures hold for.
     """
 
@@ -57,6 +59,7 @@ class Power:
     registers: float
     clock: float
     leakage: float
+    modules: Mapping[str, float]
     conditions: Conditions
 
     @property
@@ -107,37 +110,50 @@ def estimate(
     for nets in clocks:
         is_clock[nets] = True
     combinational = registers = clock = 0.0  # fJ a cycle
+    count = len(netlist.modules)
+    by_module = np.zeros(count)  # fJ a cycle
+    driver = np.zeros(netlist.net_count, np.int32)
     for kind, pins in netlist.pins.items():
         cell = library.cells[kind]
-        energy = 0.0
+        homes = netlist.homes[kind]
+        energy = np.zeros(len(homes))
         for pin in cell.pins.values():
             if pin.name not in pins or not pin.energies:
                 continue
             nets = pins[pin.name]
             if is_clock[nets].all():
                 # The clock rises and falls once a cycle.
-                clock += 2 * float(np.sum(_mean(pin.energies, slew, load[nets])))
+                edges = 2 * _mean(pin.energies, slew, load[nets])
+                clock += float(edges.sum())
+                by_module += np.bincount(homes, edges, count)
             else:
-                energy += float(np.sum(rates[nets] * _per_toggle(pin, pins, rates, slew, load[nets])))
+                energy += rates[nets] * _per_toggle(pin, pins, rates, slew, load[nets])
+        by_module += np.bincount(homes, energy, count)
         if cell.flip_flop is None:
-            combinational += energy
+            combinational += float(energy.sum())
         else:
-            registers += energy
-            for pin in cell.outputs:
-                is_register_output[pins[pin.name]] = True
+            registers += float(energy.sum())
+        for pin in cell.outputs:
+            driver[pins[pin.name]] = homes
+            is_register_output[pins[pin.name]] = cell.flip_flop is not None
     per_farad = library.voltage**2 / 2
     switching = per_farad * load * rates
     switching[is_clock] = 0
     registers += float(switching[is_register_output].sum())
     combinational += float(switching[~is_register_output].sum())
+    by_module += np.bincount(driver, switching, count)
     clock += float(2 * per_farad * load[is_clock].sum())
-    leakage = sum(count * library.cells[kind].leakage for kind, count in netlist.cell_counts().items())
+    by_module += 2 * per_farad * _clock_loads(netlist, is_clock, wire_ff)
+    leakages = netlist.by_module({kind: library.cells[kind].leakage for kind in netlist.pins})
+    leakage = float(leakages.sum())
     milliwatts = clock_mhz * 1e-6  # fJ a cycle
+    of_modules = by_module * milliwatts + leakages * 1e-6
     return Power(
         combinational=combinational * milliwatts,
         registers=registers * milliwatts,
         clock=clock * milliwatts,
         leakage=leakage * 1e-6,
+        modules=dict(zip(netlist.modules, of_modules.tolist(), strict=True)),
         conditions=Conditions(library.name, library.voltage, clock_mhz, slew, wire_ff),
     )
 
@@ -152,6 +168,17 @@ def _loads(netlist: Netlist, wire_ff: float) -> Array:
     load[load > 0] += wire_ff
     load[: CONSTANT_1 + 1] = 0
     return load
+
+
+def _clock_loads(netlist: Netlist, is_clock: NDArray[np.bool_], wire_ff: float) -> Array:
+    """Capacitance of the clock's nets in fF by the module of the pins on them; their wires are the top's."""
+    loads = np.zeros(len(netlist.modules))
+    for kind, pins in netlist.pins.items():
+        for name, nets in pins.items():
+            on_clock = netlist.homes[kind][is_clock[nets]]
+            loads += netlist.library.cells[kind].pins[name].capacitance * np.bincount(on_clock, minlength=len(loads))
+    loads[0] += wire_ff * np.count_nonzero(is_clock)
+    return loads
 
 
 def _mean(energies: Sequence[InternalEnergy], slew: float, load: Array) -> Array:

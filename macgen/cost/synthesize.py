@@ -131,6 +131,7 @@ def synthesize_gates(
     workdir: Path,
     liberty_file: Path | None = None,
     period_ns: float = 1.0,
+    keep_modules: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> GateSynthesis:
     """Map a design to gates.
@@ -141,6 +142,7 @@ def synthesize_gates(
         workdir: directory for scripts, logs and netlists; made if it does not exist.
         liberty_file: Liberty file, plain or gzipped; None for generic gates, which have no delays.
         period_ns: clock period to aim at, with a Liberty file.
+        keep_modules: dissolve none, so that it is known what each costs; logic is then not optimised across them.
         timeout: limit in seconds for each run of Yosys.
 
     Raises:
@@ -158,7 +160,7 @@ def synthesize_gates(
         library = liberty.read(liberty_file)
         mapping = _liberty_mapping(library, workdir, liberty_file, period_ns)
     run = Yosys(workdir, timeout)
-    design = read_design(sources, top, run)
+    design = read_design(sources, top, run, keep_all=keep_modules)
     finish = ["setundef -zero", "opt_clean -purge", "write_json netlist.json"]
     run.yosys("synthesis", [*design, f"synth -noabc -top {top}", *mapping, *finish])
     verilog = None if liberty_file is None else _buffered_verilog(run, top, library)
@@ -266,7 +268,12 @@ class Yosys:
 
 
 def read_design(
-    sources: Sequence[Path], top: str, run: Yosys, kept: Sequence[str] = (), has_blocks: bool = False
+    sources: Sequence[Path],
+    top: str,
+    run: Yosys,
+    kept: Sequence[str] = (),
+    has_blocks: bool = False,
+    keep_all: bool = False,
 ) -> list[str]:
     """Return the commands that read a design and dissolve all modules but the repeated ones and those to be kept.
 
@@ -279,6 +286,7 @@ def read_design(
         kept: modules to be kept as well.
         has_blocks: whether multipliers may go into DSP blocks. Those in modules with the attribute `use_dsp = "no"`
             then become adders first: Vivado obeys it, Yosys does not know it.
+        keep_all: dissolve no module.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", top):
         raise MacgenError(f"top module {top!r} is not a plain Verilog identifier")
@@ -292,7 +300,8 @@ def read_design(
             raise MacgenError(f"Verilog file {source} cannot be read: {error.strerror or error}") from error
     commands = [f"read_verilog {' '.join(names)}", f"hierarchy -check -top {top}", "proc"]
     run.yosys("hierarchy", [*commands, "write_json hierarchy.json"])
-    for module in (*repeated_modules(read_modules(run.workdir / "hierarchy.json"), top), *kept):
+    repeated = repeated_modules(read_modules(run.workdir / "hierarchy.json"), top)
+    for module in ["*"] if keep_all else [*repeated, *kept]:
         commands.append(f"setattr -mod -set keep_hierarchy 1 {module}")
     if has_blocks:
         commands += ["select -set soft A:use_dsp=no", "alumacc @soft", "maccmap @soft"]

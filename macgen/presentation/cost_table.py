@@ -1,6 +1,7 @@
 """The report as people read it."""
 
 from rich.console import Console
+from rich.table import Table
 
 from macgen.cost.estimate import Cost, Report, figures
 from macgen.errors import significant
@@ -30,6 +31,17 @@ _ROWS = {
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report as a table, with what its figures hold for below."""
+    print_table(figures_table(report), console)
+    if report.cost.corners:
+        print_table(corners_table(report), console)
+    if report.cost.modes:
+        print_table(modes_table(report.cost), console)
+    for line in conditions(report):
+        console.print(line)
+
+
+def figures_table(report: Report) -> Table:
+    """Return the array's figures next to the baseline's."""
     baseline = report.baseline
     table = new_table()
     table.add_column(report.name)
@@ -43,19 +55,13 @@ def print_report(report: Report, console: Console) -> None:
         if name in own:
             cells = [form(own[name])]
             if baseline is not None:
-                cells += [form(other[name]) if name in other else "-", _ratio(report, name)]
+                cells += [form(other[name]) if name in other else "-", ratio(report, name)]
             table.add_row(label, *cells)
-    print_table(table, console)
-    if report.cost.corners:
-        _print_corners(report, console)
-    if report.cost.modes:
-        _print_modes(report.cost, console)
-    for line in _conditions(report):
-        console.print(line)
+    return table
 
 
-def _print_corners(report: Report, console: Console) -> None:
-    """Print a table of the corners, the array's figures and the baseline's."""
+def corners_table(report: Report) -> Table:
+    """Return the array's figures and the baseline's at each corner."""
     table = new_table("Corner", "V")
     costs = [report.cost] if report.baseline is None else [report.cost, report.baseline]
     for cost in costs:
@@ -68,24 +74,31 @@ def _print_corners(report: Report, console: Console) -> None:
             period = "-" if own.minimum_period_ns is None else _thousandths(own.minimum_period_ns)
             cells += [period, significant(own.power_mw), significant(own.leakage_mw)]
         table.add_row(*cells)
-    print_table(table, console)
+    return table
 
 
-def _print_modes(cost: Cost, console: Console) -> None:
-    """Print a table of what a multiply-accumulate takes in each mode."""
+def modes_table(cost: Cost) -> Table:
+    """Return what a multiply-accumulate takes in each mode."""
     parts = {"logic": "combinational", "registers": "registers", "clock": "clock"}
     table = new_table("Mode", "Energy per MAC (pJ)", *(f"of it {part} (pJ)" for part in parts))
     for mode in cost.modes:
         shares = [significant(getattr(mode, share) * mode.energy_per_mac_pj) for share in parts.values()]
         table.add_row(mode.name, significant(mode.energy_per_mac_pj), *shares)
-    print_table(table, console)
+    return table
 
 
-def _ratio(report: Report, name: str) -> str:
+def label(name: str) -> str:
+    """Return what a figure of `figures` is called."""
+    return _ROWS[name][0]
+
+
+def ratio(report: Report, name: str) -> str:
+    """Return a figure's ratio to the baseline's as it is printed."""
     return f"{report.ratios[name]:.2f}" if name in report.ratios else "-"
 
 
-def _conditions(report: Report) -> list[str]:
+def conditions(report: Report) -> list[str]:
+    """Return sentences on what the figures hold for."""
     c = report.conditions
     lines = [
         f"Synthesis: {c['synthesis']}, library {c['library']}, {c['voltage']:g} V, aiming at {c['clock_mhz']:g} MHz; "

@@ -3,6 +3,7 @@
 import textwrap
 
 from rich.console import Console
+from rich.table import Table
 
 from macgen.cost.fpga.report import FpgaReport
 from macgen.presentation.tables import new_table, print_table
@@ -10,6 +11,14 @@ from macgen.presentation.tables import new_table, print_table
 
 def print_fpga_report(report: FpgaReport, console: Console) -> None:
     """Print what an array takes on an FPGA and how fast it is, with what the figures hold for below."""
+    print_table(fpga_table(report), console)
+    for line in conditions(report):
+        for part in textwrap.wrap(line, console.width, break_long_words=False, break_on_hyphens=False):
+            console.print(part)
+
+
+def fpga_table(report: FpgaReport) -> Table:
+    """Return what an array takes on an FPGA, and its clock."""
     table = new_table()
     table.add_column(report.name)
     table.add_column("The array", justify="right")
@@ -24,13 +33,11 @@ def print_fpga_report(report: FpgaReport, console: Console) -> None:
         table.add_row(label, f"{count:,}", f"{count / report.pes:,.1f}")
     if report.fmax_mhz is not None:
         table.add_row("Fmax (MHz)", f"{report.fmax_mhz:.1f}", "")
-    print_table(table, console)
-    for line in _conditions(report):
-        for part in textwrap.wrap(line, console.width, break_long_words=False, break_on_hyphens=False):
-            console.print(part)
+    return table
 
 
-def _conditions(report: FpgaReport) -> list[str]:
+def conditions(report: FpgaReport) -> list[str]:
+    """Return sentences on what the figures hold for."""
     lines = []
     path = report.worst_path
     if path is not None and report.target_mhz is not None:

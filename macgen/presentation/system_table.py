@@ -1,16 +1,26 @@
 """A schedule as people read it: a line for each matrix product, totals, and what the figures mean."""
 
 from rich.console import Console
+from rich.table import Table
 
 from macgen.errors import significant
 from macgen.presentation.tables import new_table, print_table
 from macgen.system.scheduling import Row, Schedule, peak
 
 _LAYER_WIDTH = 19
+_LEFT_OUT = ("Once", "Out", "Tiles")  # where a terminal is too narrow, in this order
 
 
 def print_schedule(schedule: Schedule, console: Console) -> None:
     """Print a schedule."""
+    table = schedule_table(schedule)
+    print_table(table, console, [column for name in _LEFT_OUT for column in table.columns if column.header == name])
+    for line in conclusions(schedule):
+        console.print(line)
+
+
+def schedule_table(schedule: Schedule) -> Table:
+    """Return a line for each matrix product."""
     table = new_table()
     layers = [row.layer for row in schedule.rows if row.layer]
     if layers:
@@ -20,14 +30,11 @@ def print_schedule(schedule: Schedule, console: Console) -> None:
         table.add_column("GEMM")
     for title in ("MxNxK", "Tiles", "Cycles", "Used", "In", "Out", "Once"):
         table.add_column(title, justify="right")
-    tiles, *_, out, once = table.columns[-6:]
     if schedule.energy is not None:
         table.add_column("uJ", justify="right")
     for row in schedule.rows:
         table.add_row(*([row.layer] if layers else []), *([row.kind] if kinds else []), *_figures(schedule, row))
-    print_table(table, console, [once, out, tiles])
-    for line in _conclusions(schedule):
-        console.print(line)
+    return table
 
 
 def _figures(schedule: Schedule, row: Row) -> list[str]:
@@ -42,7 +49,8 @@ def _figures(schedule: Schedule, row: Row) -> list[str]:
     return figures if row.energy_uj is None else [*figures, significant(row.energy_uj)]
 
 
-def _conclusions(schedule: Schedule) -> list[str]:
+def conclusions(schedule: Schedule) -> list[str]:
+    """Return sentences on all products together, and on what the figures mean."""
     spec = schedule.spec
     several = f"{len(schedule.rows)} products: " if len(schedule.rows) > 1 else ""
     energy = "" if schedule.energy_uj is None else f", {significant(schedule.energy_uj)} uJ"

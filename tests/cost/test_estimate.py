@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -7,7 +8,8 @@ from rich.console import Console
 
 from macgen.bundle import build
 from macgen.cost import synthesize
-from macgen.cost.estimate import Report, _Pricer, baseline_spec, figures, report
+from macgen.cost.baseline import baseline_spec
+from macgen.cost.estimate import Report, _Pricer, figures, report
 from macgen.errors import MacgenError
 from macgen.presentation.cost_table import print_report
 from macgen.spec import MacSpec
@@ -29,7 +31,7 @@ def one_family():
 def small(request, one_family, tmp_path_factory) -> Report:
     bundle = tmp_path_factory.mktemp("report") / "narrow"
     build(request.param, bundle)
-    return report(bundle, liberty=TINY_LIBERTY, clock_mhz=100.0)
+    return report(bundle, liberty=TINY_LIBERTY, clock_mhz=100.0, by_block=True)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,25 @@ def test_figures_and_ratios(small):
     # One tile of 128 products takes 130 cycles, in each of which two PEs work.
     energy = own.power_mw["total"] / 100.0 * 1e3 * 130 / 128 / 2
     assert own.energy_per_mac_pj == pytest.approx(energy)
+
+
+def test_modules_cost_what_the_array_does(small):
+    cost, blocks = small.cost, {block.name: block for block in small.cost.blocks}
+    assert {"", "pe", "multiplier", "sequencer"} <= set(blocks)
+    assert {name: blocks[name].instances for name in ("", "pe", "multiplier")} == {"": 1, "pe": 2, "multiplier": 2}
+    assert [block.area_um2 for block in cost.blocks] == sorted((b.area_um2 for b in cost.blocks), reverse=True)
+    # The same logic, but for what is optimised across modules.
+    assert 0.95 < sum(block.area_um2 for block in cost.blocks) / cost.area_um2 < 1.3
+    assert 0.95 < sum(block.gate_equivalents for block in cost.blocks) / cost.gate_equivalents < 1.3
+    assert 0.9 < sum(block.power_mw for block in cost.blocks) / cost.power_mw["total"] < 1.3
+    assert small.baseline.blocks == ()
+
+
+def test_a_report_names_the_files_it_rests_on(small):
+    verilog, library = small.files
+    assert (verilog.name, library.name) == ("rtl/narrow.v", "tiny.lib")
+    assert library.sha256 == hashlib.sha256(TINY_LIBERTY.read_bytes()).hexdigest()
+    assert set(small.tools) >= {"macgen", "amaranth"}
 
 
 def test_json_and_table_agree(small):

@@ -46,6 +46,33 @@ def test_one_inverter_by_hand(tmp_path):
     assert "no glitches" in power.conditions.delay_model
 
 
+def test_energy_belongs_to_the_module_that_drives_the_net(tmp_path):
+    # Two instances of an inverter, one after the other, and one inverter of the top's own on the port.
+    inside = module({"a": ("input", [2]), "y": ("output", [3])}, [("INV", {"A": 2, "Y": 3})])
+    cells = [("INV", {"A": 2, "Y": 3}), ("stage", {"a": 3, "y": 4}), ("stage", {"a": 4, "y": 5})]
+    top = module({"a": ("input", [2]), "y": ("output", [5]), "m": ("output", [4])}, cells)
+    design = read_netlist(netlist_file(tmp_path, top=top, stage=inside), "top", TINY)
+    assert (design.modules, design.instances) == (("top", "stage"), (1, 2))
+    assert design.by_module({"INV": 3.0}).tolist() == [3.0, 6.0]
+    power = estimate(design, rates(design, {"a": 0.5, "m": 0.25}), clock_mhz=1000, slew_ns=0.01)
+    switching = 2.0 * VOLTAGE**2 / 2  # each net has one pin of 2 fF
+    assert power.modules["top"] == pytest.approx(0.5 * switching * 1e-3 + 1e-6)
+    assert power.modules["stage"] == pytest.approx(0.25 * (0.75 + switching) * 1e-3 + 2e-6)
+    assert sum(power.modules.values()) == pytest.approx(power.total)
+
+
+def test_the_clocks_energy_belongs_to_the_module_of_its_pins(tmp_path):
+    inside = module({"c": ("input", [2]), "d": ("input", [3])}, [("DFF", {"D": 3, "CK": 2, "Q": 4})])
+    ports = {"clk": ("input", [2]), "d": ("input", [3])}
+    top = module(ports, [("register", {"c": 2, "d": 3})])
+    design = read_netlist(netlist_file(tmp_path, top=top, register=inside), "top", TINY)
+    power = estimate(design, rates(design, {"d": 0.5}), clock_mhz=1000, slew_ns=0.01)
+    assert power.modules["top"] == pytest.approx(0.5 * 1.8 * VOLTAGE**2 / 2 * 1e-3)  # the port drives D
+    clock = 2 + 4 + 1.0 * VOLTAGE**2
+    assert power.modules["register"] == pytest.approx((clock + 0.5 * 2) * 1e-3 + 7e-6)
+    assert sum(power.modules.values()) == pytest.approx(power.total)
+
+
 def test_input_ports_pay_for_the_pins_they_drive(tmp_path):
     design = netlist(tmp_path, {"a": ("input", [2]), "y": ("output", [3])}, [("INV", {"A": 2, "Y": 3})])
     power = estimate(design, rates(design, {"a": 1.0}), clock_mhz=1000, slew_ns=0.01)

@@ -98,14 +98,9 @@ def fpga_report(
         ToolError: a tool is missing, fails or exceeds its time; its log is kept and named.
     """
     check_function("progress", progress)
-    check_choice("fpga", family, FAMILIES)
-    seeds = check_integer("seeds", seeds, 1, MOST_SEEDS)
-    if not is_real(target_mhz) or not 1 <= target_mhz <= 1000:
-        raise MacgenError(f"clock-mhz {shown(target_mhz)} is not from 1 to 1000, as --fpga takes it")
+    place_on = part_for(family, device, seeds, target_mhz)
+    seeds = int(seeds)
     tools.check_timeout(timeout)
-    place_on = find_part(family, device) if family == "ecp5" or family == "ice40" else None
-    if device is not None and place_on is None:
-        raise MacgenError(f"device {shown(device)} does not go with fpga {family}, which is not placed; leave it out")
     opened = open_bundle(bundle, trust=trust)
     tools.require("yosys")
     with tools.work_directory(None, "fpga") as work:
@@ -118,6 +113,25 @@ def fpga_report(
         except ToolError:
             work.keep = any(work.path.rglob("*.log"))  # one that it names
             raise
+
+
+def part_for(
+    family: Family, device: str | None, seeds: int = DEFAULT_SEEDS, target_mhz: float = TARGET_MHZ
+) -> tuple[Part, str] | None:
+    """Check what `fpga_report` is asked for, and return the part and its package; None of families that are not placed.
+
+    Raises:
+        MacgenError: an argument is refused.
+    """
+    check_choice("fpga", family, FAMILIES)
+    check_integer("seeds", seeds, 1, MOST_SEEDS)
+    if not is_real(target_mhz) or not 1 <= target_mhz <= 1000:
+        raise MacgenError(f"clock-mhz {shown(target_mhz)} is not from 1 to 1000, as --fpga takes it")
+    if family == "ecp5" or family == "ice40":
+        return find_part(family, device)
+    if device is not None:
+        raise MacgenError(f"device {shown(device)} does not go with fpga {family}, which is not placed; leave it out")
+    return None
 
 
 def _counted(opened: OpenBundle, family: Family, workdir: Path, timeout: float) -> FpgaReport:

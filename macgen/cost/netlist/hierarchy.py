@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,20 @@ def repeated_modules(modules: Mapping[str, Any], top: str) -> tuple[str, ...]:
             else:
                 inside.update({child: n * inside[name] for child, n in children(name).items() if inside[name]})
     return tuple(sorted(kept))
+
+
+def instance_counts(modules: Mapping[str, Any], top: str, names: Iterable[str]) -> tuple[int, ...]:
+    """Return how often each of some modules stands in the whole hierarchy; the top module once."""
+
+    @cache
+    def inside(name: str) -> Counter[str]:
+        found = Counter({name: 1})
+        for child, count in _children(modules, name).items():
+            if child in modules:
+                found.update({module: count * number for module, number in inside(child).items()})
+        return found
+
+    return tuple(inside(top)[name] for name in names)
 
 
 def total_cells(modules: Mapping[str, Any], top: str) -> dict[str, int]:

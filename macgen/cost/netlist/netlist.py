@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from macgen.cost.library.liberty import Cell, Library
+from macgen.cost.netlist.hierarchy import instance_counts
 from macgen.cost.netlist.levels import Levels, Nets, levelise
 from macgen.errors import MacgenError
 
@@ -41,6 +43,9 @@ class Netlist:
         ports: ports of the top module.
         pins: for each cell type and pin, the net of each cell of the type.
         ones_at_start: nets that flip-flops with an initial value of 1 drive.
+        modules: names of the modules that cells stand in, the top first; those dissolved by synthesis are no modules.
+        homes: for each cell type, the place in `modules` of the one that each cell of the type stands in.
+        instances: how often each module stands in the design.
     """
 
     top: str
@@ -49,6 +54,16 @@ class Netlist:
     ports: Mapping[str, Port]
     pins: Mapping[str, Mapping[str, Nets]]
     ones_at_start: Nets
+    modules: tuple[str, ...]
+    homes: Mapping[str, Nets]
+    instances: tuple[int, ...]
+
+    def by_module(self, sizes: Mapping[str, float]) -> NDArray[np.float64]:
+        """Sum of a figure that each cell type has, such as its area, over the cells of each module."""
+        total = np.zeros(len(self.modules))
+        for kind, homes in self.homes.items():
+            total += sizes[kind] * np.bincount(homes, minlength=len(self.modules))
+        return total
 
     def cell_counts(self) -> dict[str, int]:
         """Number of cells of each type."""
@@ -74,12 +89,14 @@ class _Flat:
     net_count: int = 2
     ports: dict[str, Port] = field(default_factory=dict)
     pins: dict[str, dict[str, list[Nets]]] = field(default_factory=dict)
+    homes: dict[str, list[Nets]] = field(default_factory=dict)
     same: list[Nets] = field(default_factory=list)
     ones_at_start: list[Nets] = field(default_factory=list)
 
-    def add_cells(self, kind: str, pins: Mapping[str, Nets]) -> None:
+    def add_cells(self, kind: str, pins: Mapping[str, Nets], homes: Nets) -> None:
         """Add cells of one type; a pin without a net gets a new one if it is -1."""
         target = self.pins.setdefault(kind, {})
+        self.homes.setdefault(kind, []).append(homes)
         for pin, nets in pins.items():
             target.setdefault(pin, []).append(nets)
 
@@ -106,7 +123,8 @@ def read_netlist(path: Path, top: str, library: Library) -> Netlist:
         raise MacgenError(f"netlist {path} cannot be read as Yosys's JSON: {error}") from error
     if top not in modules:
         raise MacgenError(f"netlist {path} has no module {top!r}")
-    flat = _Flattener(modules, library).flatten(top)
+    flattener = _Flattener(modules, library)
+    flat = flattener.flatten(top)
     canonical, count = _merge(flat.net_count, flat.same)
     return Netlist(
         top=top,
@@ -118,6 +136,9 @@ def read_netlist(path: Path, top: str, library: Library) -> Netlist:
             for kind, pins in flat.pins.items()
         },
         ones_at_start=np.unique(canonical[np.concatenate([np.zeros(0, np.int32), *flat.ones_at_start])]),
+        modules=tuple(flattener.places),
+        homes={kind: np.concatenate(homes) for kind, homes in flat.homes.items()},
+        instances=instance_counts(modules, top, flattener.places),
     )
 
 
@@ -128,11 +149,13 @@ class _Flattener:
         self.modules = modules
         self.library = library
         self.done: dict[str, _Flat] = {}
+        self.places: dict[str, int] = {}
 
     def flatten(self, name: str) -> _Flat:
         if name in self.done:
             return self.done[name]
         module = self.modules[name]
+        self.places[name] = len(self.places)
         flat = _Flat()
         numbers: dict[int | str, int] = {"0": CONSTANT_0, "1": CONSTANT_1, "x": CONSTANT_0, "z": CONSTANT_0}
 
@@ -162,7 +185,7 @@ class _Flattener:
         flat.ones_at_start.append(np.array(starts, np.int32))
         for kind, instances in by_kind.items():
             if kind in self.library.cells:
-                self.add_leaves(flat, self.library.cells[kind], instances)
+                self.add_leaves(flat, self.library.cells[kind], instances, self.places[name])
             elif kind in self.modules:
                 self.inline(flat, self.flatten(kind), kind, instances)
             else:
@@ -172,7 +195,7 @@ class _Flattener:
         self.done[name] = flat
         return flat
 
-    def add_leaves(self, flat: _Flat, cell: Cell, instances: Sequence[Mapping[str, list[int]]]) -> None:
+    def add_leaves(self, flat: _Flat, cell: Cell, instances: Sequence[Mapping[str, list[int]]], home: int) -> None:
         if cell.unsupported is not None:
             raise MacgenError(f"cell {cell.name} cannot be simulated, as it has {cell.unsupported}")
         pins: dict[str, Nets] = {}
@@ -183,7 +206,7 @@ class _Flattener:
             unconnected = nets == _UNCONNECTED
             nets[unconnected] = flat.new_nets(int(unconnected.sum()))
             pins[pin.name] = nets
-        flat.add_cells(cell.name, pins)
+        flat.add_cells(cell.name, pins, np.full(len(instances), home, np.int32))
 
     def inline(self, flat: _Flat, child: _Flat, kind: str, instances: Sequence[Mapping[str, list[int]]]) -> None:
         """Add all instances of one module; row i of `nets` maps the child's nets to those of instance i."""
@@ -212,7 +235,8 @@ class _Flattener:
         free = np.flatnonzero(~bound)
         nets[:, free] = flat.new_nets(len(instances) * len(free)).reshape(len(instances), len(free))
         for leaf, pins in child.pins.items():
-            flat.add_cells(leaf, {pin: nets[:, np.concatenate(parts)].ravel() for pin, parts in pins.items()})
+            homes = np.tile(np.concatenate(child.homes[leaf]), len(instances))
+            flat.add_cells(leaf, {pin: nets[:, np.concatenate(parts)].ravel() for pin, parts in pins.items()}, homes)
         flat.same.extend(nets[:, pairs].reshape(-1, 2) for pairs in child.same)
         flat.ones_at_start.extend(nets[:, part].ravel() for part in child.ones_at_start)
 

@@ -32,7 +32,7 @@ def structural_verilog(modules: Mapping[str, Any], top: str, library: Library) -
 
     visit(top)
     ties = tie_cells(library)
-    return "\n".join(line for name in order for line in _module(name, modules, ties))
+    return "\n".join(line for name in order for line in _module(name, modules, library, ties))
 
 
 def tie_cells(library: Library) -> dict[str, tuple[str, str]]:
@@ -44,8 +44,11 @@ def tie_cells(library: Library) -> dict[str, tuple[str, str]]:
     return ties
 
 
-def _module(name: str, modules: Mapping[str, Any], ties: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+def _module(
+    name: str, modules: Mapping[str, Any], library: Library, ties: Mapping[str, tuple[str, str]]
+) -> Iterator[str]:
     module = modules[name]
+    driven = _public_names(module)
     ports: Mapping[str, Any] = module["ports"]
     names = _Names(ports)
     nets: dict[Bit, str] = {}
@@ -80,7 +83,11 @@ def _module(name: str, modules: Mapping[str, Any], ties: Mapping[str, tuple[str,
         pins = ", ".join(
             f".{pin}({_concatenation([*map(text_of, bits)])})" for pin, bits in cell["connections"].items()
         )
-        instances.append(f"  {identifier(cell['type'])} {names.plain(original)} ({pins});")
+        called = original
+        if original.startswith("$") and cell["type"] in library.cells:
+            outputs = (cell["connections"].get(pin.name, [None])[0] for pin in library.cells[cell["type"]].outputs)
+            called = next((driven[bit] for bit in outputs if bit in driven), original)
+        instances.append(f"  {identifier(cell['type'])} {names.plain(called)} ({pins});")
     assignments = [f"  assign {text} = {text_of(bit)};" for text, bit in aliases]
     yield f"module {name} ({', '.join(ports)});"
     for port, description in ports.items():
@@ -90,6 +97,17 @@ def _module(name: str, modules: Mapping[str, Any], ties: Mapping[str, tuple[str,
     yield from instances
     yield from assignments
     yield "endmodule\n"
+
+
+def _public_names(module: Mapping[str, Any]) -> dict[Bit, str]:
+    """Return names that the design gave to nets: a cell that tools numbered is better known by what it drives."""
+    found: dict[Bit, str] = {}
+    for name, net in module.get("netnames", {}).items():
+        if not net.get("hide_name"):
+            for place, bit in enumerate(net["bits"]):
+                if isinstance(bit, int):
+                    found.setdefault(bit, name if len(net["bits"]) == 1 else f"{name}[{place}]")
+    return found
 
 
 def _concatenation(texts: Sequence[str]) -> str:

@@ -50,6 +50,14 @@ def test_the_text_is_the_netlist(tmp_path):
     assert len(set(from_bits(second.get("sums")).tolist())) > 10
 
 
+def test_flip_flops_have_the_names_of_their_registers(tmp_path):
+    text = "module top(input clk, input [1:0] d, output q); reg [1:0] state; always @(posedge clk) state <= d; "
+    text += "assign q = ^state; endmodule"
+    synthesize_gates(verilog(tmp_path, text), "top", workdir=tmp_path / "w", liberty_file=TINY_LIBERTY)
+    found = re.findall(r"^  DFF\w* (\w+) ", (tmp_path / "w" / "netlist.v").read_text(), re.MULTILINE)
+    assert sorted(found) == ["state_0", "state_1"]
+
+
 def test_passing_through_constants_and_permutations(tmp_path):
     text = """module top(input clk, input [3:0] a, output [7:0] y, output [3:0] z, output w);
       reg [3:0] q;
