@@ -8,8 +8,9 @@ from pathlib import Path
 
 from macgen.bundle.verilog.header import array_facts, facts
 from macgen.cost.blocks import Block
-from macgen.cost.estimate import Cost, Report
+from macgen.cost.estimate import Report
 from macgen.cost.fpga.report import FpgaReport
+from macgen.cost.pricing import Cost
 from macgen.errors import significant
 from macgen.presentation import cost_table, fpga_table, system_table
 from macgen.presentation.bars import Piece, Row, legend, picture

@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from macgen.cost.estimate import Cost, Report, figures
+from macgen.cost.estimate import Report, figures
+from macgen.cost.pricing import Cost
 from macgen.errors import significant
 from macgen.presentation.tables import new_table, print_table
 

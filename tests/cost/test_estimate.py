@@ -9,7 +9,8 @@ from rich.console import Console
 from macgen.bundle import build
 from macgen.cost import synthesize
 from macgen.cost.baseline import baseline_spec
-from macgen.cost.estimate import Report, _Pricer, figures, report
+from macgen.cost.estimate import Report, figures, report
+from macgen.cost.pricing import Pricer
 from macgen.errors import MacgenError
 from macgen.presentation.cost_table import print_report
 from macgen.spec import MacSpec
@@ -151,7 +152,7 @@ def test_an_array_may_be_called_baseline(tmp_path, monkeypatch):
         files[label] = verilog
         raise MacgenError("that is enough")
 
-    monkeypatch.setattr(_Pricer, "cost", cost)
+    monkeypatch.setattr(Pricer, "cost", cost)
     with pytest.raises(MacgenError, match="that is enough"):
         report(build(SMALL, tmp_path / "baseline"))
     assert files["array"] != files["baseline"]

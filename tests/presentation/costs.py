@@ -4,10 +4,11 @@ from typing import Any
 
 from macgen.cost.blocks import Block
 from macgen.cost.corners import Corner
-from macgen.cost.estimate import Cost, ModeCost, Report
+from macgen.cost.estimate import Report
 from macgen.cost.fpga.place_and_route import WorstPath
 from macgen.cost.fpga.report import FpgaReport
 from macgen.cost.input_file import InputFile
+from macgen.cost.pricing import Cost, ModeCost
 from macgen.cost.timing import PathPoint
 from macgen.spec import MacSpec
 

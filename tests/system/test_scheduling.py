@@ -6,7 +6,8 @@ import pytest
 
 from macgen import MacSpec, presets
 from macgen.bundle import build
-from macgen.cost.estimate import Cost, Report
+from macgen.cost.estimate import Report
+from macgen.cost.pricing import Cost
 from macgen.errors import MacgenError
 from macgen.network import Gemm, Layer, Network, conv_layer, linear_layer, matmul_layer
 from macgen.system import MatrixProduct, schedule
