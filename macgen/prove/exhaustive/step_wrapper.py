@@ -22,21 +22,20 @@ array's wide ones, and a result whose code there is not such a one is inverted.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
 from macgen.bundle.verilog import rtlil_to_verilog
-from macgen.numerics import FixedFormat, Format
-from macgen.numerics.embedding import low_bits
+from macgen.numerics import Format
 from macgen.numerics.events import EVENTS
 from macgen.numerics.flags import FLAG_BITS
+from macgen.prove.exhaustive.in_mode import InMode, narrowed, operand_code
 from macgen.prove.verilog_text import (
     Ports,
     delayed,
     instance,
-    joined,
     member_width,
     module,
     to_vector,
@@ -47,12 +46,10 @@ from macgen.prove.verilog_text import (
 )
 from macgen.rtl import Design, Modules
 from macgen.rtl.parts.clocking import ENABLE
-from macgen.rtl.parts.modes import mode_port
 from macgen.rtl.units.aligned import AlignedLanes
 from macgen.rtl.units.datapath import Datapath
 from macgen.rtl.units.exact_number import ExactNumber
 from macgen.rtl.units.exponents import ReferredLanes
-from macgen.spec import MacSpec
 
 _FLAGS = {"flags": ("output", FLAG_BITS)}
 
@@ -97,28 +94,6 @@ class StepWrapper:
     folds: Vectors
     idles: bool
     result_random_bits: int
-
-
-@dataclass(frozen=True)
-class InMode:
-    """An array in one of its modes.
-
-    Attributes:
-        design: the array.
-        number: the mode's.
-    """
-
-    design: Design
-    number: int
-
-    @property
-    def spec(self) -> MacSpec:
-        """The spec that the array is in this mode."""
-        return self.design.modes[self.number]
-
-    def mode_of(self, keys: Sequence[Hashable]) -> dict[str, str]:
-        """Return the connection of the input `mode` of a unit that has such keys of each mode; see `mode_port`."""
-        return dict.fromkeys(mode_port(keys), f"{self.design.mode_bits}'d{self.number}")
 
 
 def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
@@ -202,7 +177,7 @@ def _product(in_mode: InMode, name: str) -> str:
     exact, product = ExactNumber(design.exact_product), ExactNumber(design.product)
     body, flags, products = "", [f"{FLAG_BITS}'d0"], []
     for lane in range(spec.lanes):
-        ports = {name: _operand_code(in_mode, name, lane) for name in ("a", "b")}
+        ports = {name: operand_code(in_mode, name, lane) for name in ("a", "b")}
         ports |= in_mode.mode_of(design.packed)
         ports |= to_wires("product", f"exact_{lane}", exact)
         body += wires(f"exact_{lane}", exact) + _unit(f"{name}_multiplier", ports, str(lane))
@@ -331,49 +306,13 @@ def _code(
     state, width = to_vector("value", "state", arithmetic.value), arithmetic.rounded_sum.acc.width
     body = wire("deferred", FLAG_BITS) + wire("right", width)
     body += _unit(output, {"code": "right", "flags": "deferred", **in_mode.mode_of(arithmetic.reader_keys), **state})
-    code, embeds = _narrowed("right", narrow, arithmetic.rounded_sum.acc)
+    code, embeds = narrowed("right", narrow, arithmetic.rounded_sum.acc)
     same = [embeds] if embeds else []
     for index, (other, ports) in enumerate(others.items()):
         body += wire(f"deferred_{index}", FLAG_BITS) + _unit(other, {"flags": f"deferred_{index}", **ports, **state})
         same.append(f"deferred == deferred_{index}")
     body += f"  assign code = {' & '.join(same) or 1} ? {code} : ~{code};\n"
     return module(name, _state_in(arithmetic) | {"code": ("output", narrow.width)}, body)
-
-
-def _operand_code(in_mode: InMode, field: str, lane: int) -> str:
-    """Return a mode's operand codes, of a vector of them, as the code that a lane of the array takes."""
-    wide, narrow = (getattr(spec, field) for spec in (in_mode.design.spec, in_mode.spec))
-    packed = in_mode.design.packed[in_mode.number]
-    if packed > 1:
-        elements = [
-            f"{field}[{first + narrow.width - 1}:{first}]"
-            for first in range(lane * wide.width, (lane + 1) * wide.width, narrow.width)
-        ]
-        # Concatenations begin with the highest one; those of b are turned.
-        return joined(elements if field == "b" else reversed(elements))
-    return _embedded(field, lane * narrow.width, narrow, wide)
-
-
-def _embedded(vector: str, start: int, narrow: Format, wide: Format) -> str:
-    """Return a mode's code, the bits of a vector from one on, as the array's."""
-    top = start + narrow.width - 1
-    code = f"{vector}[{top}:{start}]"
-    if narrow == wide:
-        return code
-    low = low_bits(narrow, wide)
-    parts = [code, *([f"{low}'d0"] if low else [])]
-    if (missing := wide.width - narrow.width - low) > 0:
-        repeats = isinstance(wide, FixedFormat) and wide.signed
-        parts.insert(0, f"{{{missing}{{{vector}[{top}]}}}}" if repeats else f"{missing}'d0")
-    return joined(parts)
-
-
-def _narrowed(vector: str, narrow: Format, wide: Format) -> tuple[str, str]:
-    """Return the array's code as a mode's, and whether it is such a one; nothing where the formats are the same."""
-    if narrow == wide:
-        return vector, ""
-    low = low_bits(narrow, wide)
-    return f"{vector}[{low + narrow.width - 1}:{low}]", f"({vector} == {_embedded(vector, low, narrow, wide)})"
 
 
 def _addend(in_mode: InMode, name: str, outer: Datapath) -> str:
@@ -418,7 +357,7 @@ def _result(in_mode: InMode, name: str) -> str:
     body += _unit(f"{name}_out_number", to_vector("value", "state", arithmetic.value) | of_number | numbers)
     ports = {port: port for port in (*random, *_FLAGS)} | {"code": "right"}
     body += _unit(f"{name}_out_conversion", ports | of_unit | numbers)
-    code, embeds = _narrowed("right", narrow, wide)
+    code, embeds = narrowed("right", narrow, wide)
     body += f"  assign code = {f'{embeds} ? {code} : ~{code}' if embeds else code};\n"
     return module(f"{name}_exhaustive_result", {**_state_in(arithmetic), **random, **outputs}, body)
 
