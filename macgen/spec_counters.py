@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from macgen.errors import MacgenError, check_integer, shown
+from macgen.errors import MacgenError, check_integer, is_integer, shown
 
 MAX_PE_BITS = 24
 MAX_EDGE_BITS = 64
@@ -33,7 +33,7 @@ class Counters:
         Raises:
             MacgenError: it describes none.
         """
-        if value is None or value == "none":
+        if value is None or (isinstance(value, str) and value == "none"):
             return None
         if isinstance(value, cls):
             pe_bits, edge_bits = value.pe_bits, value.edge_bits
@@ -42,8 +42,8 @@ class Counters:
             if found is None:
                 raise MacgenError(f"counters {shown(value)} is no text P or P/E; accepted are {_ACCEPTED}")
             pe_bits, edge_bits = int(found[1]), int(found[2] or DEFAULT_EDGE_BITS)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            pe_bits, edge_bits = value, DEFAULT_EDGE_BITS
+        elif is_integer(value):
+            pe_bits, edge_bits = int(value), DEFAULT_EDGE_BITS  # type: ignore[call-overload]
         else:
             raise MacgenError(f"counters {shown(value)} is no text and no width; accepted are {_ACCEPTED}")
         pe_bits = check_integer("counters", pe_bits, 1, MAX_PE_BITS)

@@ -89,6 +89,19 @@ CALLS = [
         golden.matmul,
         {"spec": SCALED, "A": [[1, 2, 3]], "B": [[1], [2], [3]], "A_scales": [[127, 1]], "B_scales": [[127], [126]]},
     ),
+    (
+        golden.dot_counts,
+        {"spec": SPEC, "a_codes": [60, 61, 62], "b_codes": [1, 2, 3], "pe": (0, 0), "start": 1, "turn": 0},
+    ),
+    (
+        golden.dot_counts,
+        {"spec": SCALED, "a_codes": [1, 2, 3], "b_codes": [1, 2, 3], "a_scales": [127, 128], "b_scales": [127, 126]},
+    ),
+    (golden.matmul_counts, {"spec": SPEC, "A": [[60, 61, 62]], "B": [[1], [2], [3]], "start": 2}),
+    (
+        golden.matmul_counts,
+        {"spec": SCALED, "A": [[1, 2, 3]], "B": [[1], [2], [3]], "A_scales": [[127, 1]], "B_scales": [[127], [126]]},
+    ),
     (golden.draws, {"spec": SPEC, "length": 3, "complete": True}),
     (golden.Model, {"spec": SPEC}),
     # emulate
@@ -107,7 +120,7 @@ CALLS = [
     ),
     # specs
     (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
-    (macgen.MacSpec, {**SPEC.to_dict(), "modes": ["low:acc=e6m3"]}),
+    (macgen.MacSpec, {**SPEC.to_dict(), "modes": ["low:acc=e6m3"], "counters": "8/32"}),
     (macgen.MacSpec, OF_LANES.to_dict()),
     (OF_LANES.scale_count, {"length": 5}),
     (macgen.MacSpec.from_dict, {"values": SPEC.to_dict()}),

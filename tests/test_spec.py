@@ -113,7 +113,7 @@ def test_init_wrong_chunk(value):
     "field",
     [
         *("rows", "cols", "pipeline", "chunk", "rounding", "acc", "product", "scale", "outer", "out"),
-        *("outer_rounding", "lanes", "lane_sum", "interleave"),
+        *("outer_rounding", "lanes", "lane_sum", "interleave", "counters"),
     ],
 )
 @pytest.mark.parametrize("value", [10**10_000, -(10**10_000), "e" * 10**6], ids=["large", "low", "long"])
@@ -874,7 +874,7 @@ def test_from_json_unknown_key():
     refuses_json(
         "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, scale_place, scale_block, chunk, "
         "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, "
-        "interface, reset, reset_active, clock_enable, modes",
+        "interface, reset, reset_active, clock_enable, modes, counters",
         json.dumps(GOOD | {"banks": 4}),
     )
 

@@ -26,6 +26,11 @@ SPECS = {
     "low": SMALL.replace(reset_active="low"),
     "async-low-enable": SMALL.replace(reset="async", reset_active="low", clock_enable=True, chunk=4),
     "enable": SMALL.replace(clock_enable=True, interleave=2),
+    "counted": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=4, rows=2, cols=3, counters="3/5"),
+    "counted-axi": MacSpec(
+        a="e3m1", b="e3m1", acc="e4m2fn", chunk=4, outer="e4m3", out="e4m1", scale="e3m1", lanes=2, interleave=2,
+        rows=1, cols=1, interface="axi-stream", reset="async", clock_enable=True, counters=3,
+    ),
 }  # fmt: skip
 
 _BLOCK = re.compile(r"^  always @\((?P<events>[^)]*)\) begin\n(?P<body>.*?)^  end$", re.M | re.S)
