@@ -33,6 +33,7 @@ from rich.table import Table
 import macgen
 from macgen import MacgenError, MacSpec, ToolError, tools
 from macgen.cost import synthesize
+from macgen.cost.corners import without_cells
 from macgen.errors import shown, shown_path
 from macgen.interrupts import run_program
 from macgen.rtl import Design
@@ -247,6 +248,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder with the peer's Verilog, at any depth")
     parser.add_argument("--peer", choices=[*PEERS, "any"], required=True, help="whose it is")
     parser.add_argument("--liberty", type=Path, required=True, help="Liberty file, plain or gzipped")
+    parser.add_argument(
+        "--dont-use", metavar="PATTERN", action="append", default=[], help="cells of it to leave out, with * and ?"
+    )
     parser.add_argument("--only", metavar="TEXT", default="", help="rows whose function has this text in it")
     parser.add_argument("--top", help="with --peer any, the module")
     parser.add_argument("--parameter", metavar="NAME=VALUE", action="append", default=[], help="of it; repeatable")
@@ -261,8 +265,12 @@ def main() -> None:
         table.add_column(heading, justify="right")
     console = Console(width=None if sys.stdout.isatty() else 160)
     try:
-        for cells in _rows(options, console):
-            table.add_row(*cells)
+        with _work() as work:
+            liberty = options.liberty
+            if options.dont_use:
+                liberty = without_cells(liberty, options.dont_use, work / "library.lib")
+            for cells in _rows(options, liberty, console):
+                table.add_row(*cells)
     except MacgenError as error:
         print(f"peers.py: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -273,21 +281,21 @@ def main() -> None:
     console.print(table)
 
 
-def _rows(options: argparse.Namespace, console: Console) -> list[list[str]]:
+def _rows(options: argparse.Namespace, liberty: Path, console: Console) -> list[list[str]]:
     rows = []
     if options.peer == "any":
         verilog = any_verilog(options.folder, options.top, options.parameter)
         component = Pe(Design(macgen.presets[options.beside]))
         with console.status(options.top):
-            peer, own = measured_verilog(verilog, options.liberty), measured(component, options.liberty)
+            peer, own = measured_verilog(verilog, liberty), measured(component, liberty)
         return [row(options.top, peer, f"PE of {options.beside}", own)]
     files = found(options.folder, options.peer)
     for case in PEERS[options.peer].cases:
         if options.only in case.function:
             kind, component_of = case.beside
             with console.status(case.function):
-                peer = measured_verilog(case_verilog(options.peer, case, files), options.liberty)
-                rows.append(row(case.function, peer, kind, measured(component_of(), options.liberty)))
+                peer = measured_verilog(case_verilog(options.peer, case, files), liberty)
+                rows.append(row(case.function, peer, kind, measured(component_of(), liberty)))
     return rows
 
 

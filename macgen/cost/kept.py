@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_FORM = 1
+_FORM = 2
 """Goes up when the flow or the record changes, so that no older measurement is taken for a new one."""
 
 

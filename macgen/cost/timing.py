@@ -104,14 +104,25 @@ def analyse(synthesis: GateSynthesis, *, timeout: float = DEFAULT_TIMEOUT) -> Ti
         name="OpenSTA",
     )
     report = log.read_text(encoding="utf-8", errors="replace")
-    slack = _SLACK.search(report)
-    if slack is None or re.search("^(Error|Warning: .*black box)", report, re.MULTILINE):
+    paths = paths_of(report)
+    if not paths or re.search("^(Error|Warning: .*black box)", report, re.MULTILINE):
         raise ToolError(f"OpenSTA could not time {synthesis.verilog}; its log is {log}")
+    slack, path = min(paths, key=lambda found: found[0])
     return Timing(
-        unavailable=None,
-        tool=f"OpenSTA {sta.version}",
-        minimum_period_ns=round(period - float(slack[1]), 5),
-        path=tuple(
-            PathPoint(pin, cell, float(delay), float(time)) for delay, time, pin, cell in _POINT.findall(report)
-        ),
+        unavailable=None, tool=f"OpenSTA {sta.version}", minimum_period_ns=round(period - slack, 5), path=path
     )
+
+
+def paths_of(report: str) -> list[tuple[float, tuple[PathPoint, ...]]]:
+    """Return slack and points of each path that OpenSTA printed: there is one for each group of paths.
+
+    Paths to asynchronous resets are a group of their own, which comes first, however short they are.
+    """
+    found = []
+    for text in report.split("Startpoint:")[1:]:
+        if slack := _SLACK.search(text):
+            points = (
+                PathPoint(pin, cell, float(delay), float(time)) for delay, time, pin, cell in _POINT.findall(text)
+            )
+            found.append((float(slack[1]), tuple(points)))
+    return found

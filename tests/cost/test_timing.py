@@ -108,3 +108,45 @@ def test_failure_names_the_log(tmp_path):
     missing = dataclasses.replace(design, verilog=design.verilog.with_name("nothing.v"))
     with pytest.raises(ToolError, match=r"OpenSTA .*timing\.log"):
         timing.analyse(missing)
+
+
+def test_the_worst_path_counts_whatever_group_it_is_in():
+    text = """Startpoint: rst_n (input port clocked by clock)
+Endpoint: q_0 (recovery check against rising-edge clock clock)
+Path Group: asynchronous
+Path Type: max
+
+   0.00000    0.00000 ^ rst_n (in)
+   0.10000    0.10000 ^ q_0/RN (DFFR)
+              0.10000   data arrival time
+              0.60000   slack (MET)
+
+Startpoint: q_0 (rising edge-triggered flip-flop clocked by clock)
+Endpoint: q_1 (rising edge-triggered flip-flop clocked by clock)
+Path Group: clock
+Path Type: max
+
+   0.00000    0.00000 ^ q_0/CK (DFFR)
+   1.75000    1.75000 v q_0/Q (DFFR)
+   0.25000    2.00000 v q_1/D (DFFR)
+              2.00000   data arrival time
+             -1.12500   slack (VIOLATED)
+"""
+    paths = timing.paths_of(text)
+    assert [slack for slack, _ in paths] == [0.6, -1.125]
+    assert [point.pin for point in min(paths, key=lambda path: path[0])[1]] == ["q_0/CK", "q_0/Q", "q_1/D"]
+
+
+def test_an_asynchronous_reset_does_not_hide_the_worst_path(tmp_path):
+    need("sta")
+    library = osu018()
+    texts = {}
+    for name, event in (("sync", ""), ("async", " or posedge rst")):
+        text = "module top(input clk, rst, input [4:0] a, b, output reg [9:0] p); reg [4:0] x, y; "
+        text += f"always @(posedge clk{event}) if (rst) begin x <= 0; y <= 0; p <= 0; end else begin "
+        text += "x <= a; y <= b; p <= x * y; end endmodule"
+        directory = tmp_path / name
+        directory.mkdir()
+        design = synthesize_gates(verilog(directory, text), "top", workdir=directory / "w", liberty_file=library)
+        texts[name] = timing.analyse(design).minimum_period_ns
+    assert 0.8 < texts["async"] / texts["sync"] < 1.2
