@@ -81,7 +81,7 @@ MUTANTS = {
 }
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.prove
 @pytest.mark.parametrize("change", MUTANTS)
 def test_a_mutant_of_counters_is_caught(bundles, change, tmp_path, monkeypatch):
     name, changed = MUTANTS[change]
