@@ -81,7 +81,7 @@ def test_the_table_of_pairs_has_every_field():
     assert fields >= MacSpec(**PLAIN).to_dict().keys() - {"counters"}
 
 
-@pytest.mark.thinned("outer adder, scales, out", "exact")
+@pytest.mark.thinned("outer adder, scales, out")
 @pytest.mark.parametrize("pair", WORKS)
 def test_what_goes_with_counters_has_them_in_its_verilog(pair):
     spec = MacSpec(**WORKS[pair], counters="3/9")

@@ -24,6 +24,7 @@ SPECS = {
     "marks": MacSpec(**SMALL, acc="e4m3", fold="overlap"),
     "scales": MacSpec(**SMALL, acc="e3m2", scale="e3m0fnu", outer="e5m2", interleave=2),
     "seeds": MacSpec(**SMALL, acc="e4m3", rounding="stochastic:2"),
+    "counts": MacSpec(**SMALL, acc="e4m3", counters="1/2"),
 }
 
 

@@ -347,7 +347,7 @@ def test_events_of_additions_are_proved(name, bundles):
     [
         ("counted", "step", "watch", "same", "{} & prior != 7'h25"),
         ("counted", "step", "counted", "counts", "number__magnitude[0]"),
-        ("counted in turns", "fold", "outer_watch", "flushed", "1'b0"),
+        ("counted in turns", "fold", "outer_watch", "saturated", "1'b0"),
     ],
 )
 def test_a_wrong_event_is_found(name, what, kind, net, expression, bundles, tmp_path):
