@@ -240,8 +240,8 @@ using Totals = StatesOf<TotalState>;
 // Hardware: `code(units, state)`, `RoundedSum rounded_sum`, `int random_bits`.
 // bool counts(units, place): whether a state is not as good as an earlier one; asked of each in order.
 // Row row_of(units, place): what is prepared once for a state. Of it and a column it tells
-// - exactly: the sum before it is rounded; swamps: the event of the rounded one; wanted_flags: the contract's flags before the addition; made_flags: the
-//   hardware's;
+// - exactly: the sum before it is rounded; swamps: the event of the rounded one; wanted_flags: the contract's flags
+//   before the addition; made_flags: the hardware's;
 // - state_of, operand_of: what the adder takes; evaluate (with units and a random number): what it gives;
 // - describe: the addition as a Comparison; audits: whether golden may repeat it.
 template <class Hardware, class StateType, class Counts, class RowOf>
