@@ -302,6 +302,8 @@ class EdgeCounters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         design, bits = self._design, self._design.pe_count_bits
+
+        # -- Leave: the counts of a result beat follow it by a cycle
         leaves = Signal()
         m.d.sync += leaves.eq(self.taken)
         for index, (name, width) in enumerate(design.count_ports.items()):

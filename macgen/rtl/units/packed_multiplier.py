@@ -58,7 +58,6 @@ class PackedMultiplier(wiring.Component):
         )
         width = len(self.product.integer) + max(0, *offsets)
 
-        # -- Cut: codes into fields, each with the sign of the element whose first one it is
         a, b = (
             self._fields(m, name, code, fmt)
             for name, code, fmt in zip("ab", (self.a, self.b), self._formats, strict=True)
@@ -99,6 +98,8 @@ class PackedMultiplier(wiring.Component):
         """Return the fields of a code, lowest first."""
         count = max(self._packed)
         bits = fmt.width // count
+
+        # -- Cut: codes into fields, each with the sign of the element whose first one it is
         fields = []
         for index in range(count):
             field = code.word_select(index, bits)
