@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from macgen import tools
@@ -43,7 +44,8 @@ class Choice:
     Attributes:
         spec: the array with the first choice that meets the clock, or else with the fastest.
         met: whether it meets the clock.
-        trials: all that was measured, in this order.
+        trials: all that was measured, by stages and turns. Among them is each choice with up to one stage and one turn
+            more than the chosen one.
     """
 
     spec: MacSpec
@@ -116,14 +118,15 @@ def search(clock_mhz: float, measure: Callable[[int, int], float]) -> tuple[tupl
     """Find stages and turns for a clock, from none on, each step where it gains more.
 
     Where neither a stage nor a turn gains anything by itself, both are taken: turns of `fp16` gain nothing before its
-    products have a second stage.
+    products have a second stage. Of a choice that meets the clock its neighbours are measured, too: they tell what is
+    to be had for a register more, and what one less would have lost.
 
     Parameters:
         clock_mhz: the clock.
         measure: gives the clock of so many stages and turns.
 
     Returns:
-        The first choice that meets the clock, or else the fastest; and all that were measured.
+        The first choice that meets the clock, or else the fastest; and all that were measured, in their order.
     """
     known: dict[tuple[int, int], float] = {}
 
@@ -149,7 +152,11 @@ def search(clock_mhz: float, measure: Callable[[int, int], float]) -> tuple[tupl
         at = best
     if clock(at) < clock_mhz:
         at = max(known, key=lambda choice: known[choice])
-    return at, tuple(Trial(*choice, mhz) for choice, mhz in known.items())
+    else:
+        stages, turns = (min(count + 1, most) for count, most in zip(at, (MAX_PIPELINE, MAX_INTERLEAVE), strict=True))
+        for neighbour in product(range(1, stages + 1), range(1, turns + 1)):
+            clock(neighbour)
+    return at, tuple(Trial(*choice, mhz) for choice, mhz in sorted(known.items()))
 
 
 def _with_cells(spec: MacSpec, library: Path, clock_mhz: float, workdir: Path) -> float:

@@ -19,18 +19,24 @@ def limited_by(multiplier, loop):
 @pytest.mark.parametrize(
     ("multiplier", "loop", "clock", "chosen", "tried"),
     [
-        (100.0, 100.0, 90.0, (1, 1), [(1, 1)]),
-        (50.0, 200.0, 90.0, (2, 1), [(1, 1), (2, 1)]),
-        (200.0, 50.0, 90.0, (1, 2), [(1, 1), (2, 1), (1, 2)]),
+        (100.0, 100.0, 90.0, (1, 1), (2, 2)),
+        (50.0, 200.0, 90.0, (2, 1), (3, 2)),
+        (200.0, 50.0, 90.0, (1, 2), (2, 3)),
         # Neither gains by itself.
-        (50.0, 50.0, 90.0, (2, 2), [(1, 1), (2, 1), (1, 2), (2, 2)]),
-        (200.0, 30.0, 115.0, (1, 4), [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (2, 3), (1, 4)]),
+        (50.0, 50.0, 90.0, (2, 2), (3, 3)),
+        (200.0, 30.0, 115.0, (1, 4), (2, 4)),
     ],
 )
 def test_the_first_choice_that_meets_the_clock(multiplier, loop, clock, chosen, tried):
     found, trials = search(clock, limited_by(multiplier, loop))
     assert found == chosen
-    assert [(trial.pipeline, trial.interleave) for trial in trials] == tried
+    # All up to one stage and one turn more, so that it is seen what the others give.
+    stages, turns = tried
+    assert [(trial.pipeline, trial.interleave) for trial in trials] == [
+        (p, i) for p in range(1, stages + 1) for i in range(1, turns + 1)
+    ]
+    clock_of = limited_by(multiplier, loop)
+    assert all(trial.mhz == clock_of(trial.pipeline, trial.interleave) for trial in trials)
 
 
 def test_a_clock_out_of_reach_gives_the_fastest():
@@ -63,7 +69,8 @@ def test_in_a_real_library(monkeypatch, tmp_path):
     monkeypatch.setattr(kept, "_folder", lambda: tmp_path / "cache")
     low = meet(SPEC, 50.0, liberty=osu018())
     assert (low.met, low.spec.pipeline, low.spec.interleave, low.spec.rows) == (True, 1, 1, 4)
-    (trial,) = low.trials
+    trial = low.trials[0]
+    assert [(other.pipeline, other.interleave) for other in low.trials] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     higher = meet(SPEC, 1.5 * trial.mhz, liberty=osu018())
     assert higher.spec.pipeline + higher.spec.interleave > 2
     assert len(higher.trials) > 1
