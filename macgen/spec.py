@@ -205,7 +205,7 @@ class MacSpec(SpecFacts):
         `mode_number`.
         """
         number = self.mode_number(which)
-        return self.mode(number if number and self.modes[number - 1].packed > 1 else 0)
+        return self.mode(number if self.packed[number] > 1 else 0)
 
     def replace(self, **changes: Any) -> Self:
         """Return the spec with some fields replaced; formats and choices may be strings here too.

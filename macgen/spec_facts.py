@@ -180,9 +180,14 @@ class SpecFacts:
         return any(fmt != getattr(self, field) for field, fmt in rounded)
 
     @property
+    def packed(self) -> tuple[int, ...]:
+        """Of each mode, `full` first, how many elements stand in the bits of an operand."""
+        return (1, *(mode.packed for mode in self.modes))
+
+    @property
     def packs(self) -> bool:
-        """Whether in a mode several elements stand in the bits of an operand."""
-        return any(mode.packed > 1 for mode in self.modes)
+        """Whether in a mode that is more than one."""
+        return any(count > 1 for count in self.packed)
 
     @property
     def extras(self) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ MAX_MODES = 8
 MODE_FIELDS = ("a", "b", "product", "acc", "outer", "out")
 """Fields of a spec that a mode may have narrower."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 PACKED = (2, 4)
-"""Products that a packed mode makes of one operand's bits."""
+"""How many elements a packed mode may have in the bits of one operand."""
 
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _ACCEPTED = "such as low:acc=e6m3 or p8:a=fix4.4,b=fix4.4,packed=2"
 
 
@@ -49,9 +49,11 @@ class Mode:
             MacgenError: it describes none.
         """
         if isinstance(text, cls):
+            if type(text.packed) is not int:
+                raise MacgenError(f"modes have a Mode with packed {shown(text.packed)}; accepted are 1, 2 and 4")
             try:
                 text = str(text)
-            except (TypeError, ValueError):
+            except (AttributeError, TypeError, ValueError):
                 raise MacgenError(f"modes have a Mode of no formats; accepted is a text {_ACCEPTED}") from None
         check_type("modes", text, str, f"a text {_ACCEPTED}")
         assert isinstance(text, str)
@@ -69,7 +71,7 @@ class Mode:
             if field not in (*MODE_FIELDS, "packed") or not equals:
                 raise MacgenError(
                     f"mode {name} has {shown(item)}; accepted is FIELD=FORMAT with one of {', '.join(MODE_FIELDS)}, or "
-                    f"packed={PACKED[0]}"
+                    f"packed={' or '.join(map(str, PACKED))}"
                 )
             if field in found or (field == "packed" and packed is not None):
                 raise MacgenError(f"mode {name} has {field} twice; accepted is each field once")
@@ -156,14 +158,20 @@ def check_packing(mode: Mode, wide: Mapping[str, Format | None], *, lane_sum: La
     for field in ("a", "b", "acc"):
         container = wide[field]
         fmt = narrow.get(field, container)
-        if not isinstance(container, FixedFormat) or not isinstance(fmt, FixedFormat):
+        if not isinstance(container, FixedFormat):
+            raise MacgenError(f"{packed} does not go with {field} {container}; accepted are arrays of fixed point")
+        if not isinstance(fmt, FixedFormat):
             raise MacgenError(f"{packed} has {field} {fmt}; accepted are fixed-point formats")
         if field == "acc":
             continue
+        if container.width % mode.packed:
+            raise MacgenError(
+                f"{packed} does not go with {field} {container}; accepted are widths that {mode.packed} divides"
+            )
         if fmt.width * mode.packed != container.width or fmt.signed != container.signed:
             raise MacgenError(
                 f"{packed} has {field} {fmt}; accepted are formats with the sign of {container} and exactly "
-                f"{container.width} / {mode.packed} bits"
+                f"{container.width // mode.packed} bits"
             )
         pairs.append((fmt, container))
     least, largest, last = _products(*(fmt for fmt, _ in pairs))

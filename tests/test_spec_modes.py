@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from macgen import MacSpec, parse_format
+from macgen import MacSpec, golden, parse_format
 from macgen.errors import MacgenError
 from macgen.golden import Model
 from macgen.numerics.embedding import embedded
@@ -64,9 +64,9 @@ EMBEDS = "accepted are formats whose numbers are all numbers of"
         (["low:out=e6m3"], "mode low has out e6m3, but the spec has no out of its own; accepted are the fields that it "
                            "has"),
         (["low:rows=3"], "mode low has 'rows=3'; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out, "
-                           "or packed=2"),
+                           "or packed=2 or 4"),
         (["low:"], "mode low has ''; accepted is FIELD=FORMAT with one of a, b, product, acc, outer, out, or "
-                  "packed=2"),
+                  "packed=2 or 4"),
         (["low:acc=e6m3,acc=e6m4"], "mode low has acc twice; accepted is each field once"),
         (["Low:acc=e6m3"], "modes has the name 'Low'; accepted are a lower-case letter and up to 31 more, digits, - "
                            "and _"),
@@ -135,7 +135,16 @@ def test_narrow_ranges_saturate_in_all_modes_or_in_none(fields, mode):
 
 
 @pytest.mark.parametrize(
-    "mode", [Mode("x", (("rows", 3),)), Mode("FULL x", FLOAT.modes[0].formats), Mode("x", ()), Mode("x", None)]
+    "mode",
+    [
+        Mode("x", (("rows", 3),)),
+        Mode("FULL x", FLOAT.modes[0].formats),
+        Mode("x", ()),
+        Mode("x", None),
+        Mode("x", FLOAT.modes[0].formats, True),
+        Mode("x", FLOAT.modes[0].formats, "2"),
+        Mode("x", FLOAT.modes[0].formats, 3),
+    ],
 )
 def test_modes_that_no_text_describes_are_refused(mode):
     with pytest.raises(MacgenError, match=r"^mode.*accepted"):
@@ -181,6 +190,23 @@ def test_a_packed_mode_has_more_lanes():
     assert MacSpec.from_json(PACKED.to_json()) == PACKED
 
 
+PACKED_SUMS = MacSpec(a="int8", b="int8", acc="int24", modes=["p:a=int4,b=int4,packed=2,acc=int8"])
+
+
+@pytest.mark.parametrize(("overflow", "code"), [("wrap", 0x80), ("saturate", 0x7F)])
+def test_the_corner_cases_of_packed_sums(overflow, code):
+    """docs/arithmetic.md section 10: the sum of one step does not fit its accumulator."""
+    spec = PACKED_SUMS.replace(overflow=overflow).mode("p")
+    assert golden.dot(spec, [8, 8], [8, 8]) == (code, golden.Flags.OVERFLOW)
+
+
+def test_a_packed_mode_takes_fewer_random_numbers_and_beats():
+    spec = PACKED_SUMS.replace(rounding="stochastic:4", acc="fix20.-4", modes=["p:a=int4,b=int4,packed=2"])
+    assert [golden.draws(spec.mode(mode), 3) for mode in ("full", "p")] == [3, 2]
+    narrow = MacSpec(a="int2narrow", b="int2narrow", acc="int12", modes=["p:a=int1,b=int1,packed=2"])
+    assert golden.dot(narrow.mode("p"), [1, 1], [1, 1]) == (2, golden.Flags(0))  # of codes that `narrow` excludes
+
+
 @pytest.mark.parametrize(
     ("fields", "mode", "sentence"),
     [
@@ -188,17 +214,18 @@ def test_a_packed_mode_has_more_lanes():
         ({}, "a=int4,b=int4,packed=1", "mode p has packed '1'; accepted are 2 and 4"),
         ({}, "packed=2,packed=2", "mode p has packed twice; accepted is each field once"),
         ({}, "a=int4,b=int4,packed", "mode p has 'packed'; accepted is FIELD=FORMAT with one of a, b, product, acc, "
-                                     "outer, out, or packed=2"),
+                                     "outer, out, or packed=2 or 4"),
         ({}, "a=int4,packed=2", "mode p, which is packed, has b int8; accepted are formats with the sign of int8 and "
-                                "exactly 8 / 2 bits"),
+                                "exactly 4 bits"),
         ({}, "a=int4,b=uint4,packed=2", "mode p, which is packed, has b uint4; accepted are formats with the sign of "
-                                        "int8 and exactly 8 / 2 bits"),
-        ({"a": "int7"}, "a=int3,b=int4,packed=2", "mode p, which is packed, has a int3; accepted are formats with the "
-                                                  "sign of int7 and exactly 7 / 2 bits"),
-        ({"acc": "fp32"}, "a=int4,b=int4,packed=2", "mode p, which is packed, has acc e8m23; accepted are fixed-point "
-                                                    "formats"),
-        ({"a": "e4m3", "acc": "fp32"}, "a=e4m3,b=int4,packed=2", "mode p, which is packed, has a e4m3; accepted are "
-                                                                 "fixed-point formats"),
+                                        "int8 and exactly 4 bits"),
+        ({"a": "int7"}, "a=int3,b=int4,packed=2", "mode p, which is packed, does not go with a int7; accepted are "
+                                                  "widths that 2 divides"),
+        ({"acc": "fp32"}, "a=int4,b=int4,packed=2", "mode p, which is packed, does not go with acc e8m23; accepted are "
+                                                    "arrays of fixed point"),
+        ({"a": "e4m3", "acc": "fp32"}, "a=e4m3,b=int4,packed=2", "mode p, which is packed, does not go with a e4m3; "
+                                                                 "accepted are arrays of fixed point"),
+        ({}, "a=e4m3,b=int4,packed=2", "mode p, which is packed, has a e4m3; accepted are fixed-point formats"),
         ({"product": "int16"}, "a=int4,b=int4,packed=2", "mode p, which is packed, does not go with product int16; "
                                                          "accepted are exact products"),
         ({"lanes": 2, "lane_sum": "tree"}, "a=int4,b=int4,packed=2",

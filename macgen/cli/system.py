@@ -13,7 +13,7 @@ from macgen.errors import MacgenError, shown_path
     cls=SectionedCommand,
     sections={
         "What is computed": ["model", "gemms", "network", "batch", "dims", "only"],
-        "Energy": ["report"],
+        "The array": ["mode", "report"],
         "Output": ["json_path", "plot"],
     },
 )
@@ -43,6 +43,7 @@ from macgen.errors import MacgenError, shown_path
     type=click.Path(path_type=Path),
     help="What macgen report DIR --json printed: it gives the energy.",
 )
+@click.option("--mode", metavar="NAME", help="The mode in which the array works.  [default: full]")
 @click.option("--json", "json_path", metavar="FILE", help="Write the figures; - for stdout.")
 @click.option("--plot", metavar="FILE", help="Draw the roofline (.svg, .png, .pdf).")
 def system(
@@ -54,6 +55,7 @@ def system(
     dims: tuple[str, ...],
     only: tuple[str, ...],
     report: Path | None,
+    mode: str | None,
     json_path: str | None,
     plot: str | None,
 ) -> None:
@@ -96,6 +98,7 @@ def system(
             dims=dimensions(dims) or None,
             only=only or None,
             report=report,
+            mode=mode or 0,
             progress=stage,
         )
         if plot is not None:

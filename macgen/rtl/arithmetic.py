@@ -198,21 +198,15 @@ class Arithmetic:
         last = self.bulk_window is not None
         return Multiplier(*self.spec.port_formats, self.exact_product, zeros, zeros_last=last)
 
-    @cached_property
-    def packed(self) -> tuple[int, ...]:
-        """Of each mode how many elements stand in the bits of an operand."""
-        return (1, *(mode.packed for mode in self.spec.modes))
-
     def _packed_multiplier(self) -> PackedMultiplier:
         a, b = self.spec.port_formats
         assert isinstance(a, FixedFormat)
         assert isinstance(b, FixedFormat)
         shifts = []
-        for mode in self.modes:
-            lsb = Addend.of_product(*mode.port_formats, integer=True).lsb_exponent
-            packs = mode.lanes > self.spec.lanes
-            shifts.append(lsb - self.exact_product.lsb_exponent if packs else 0)
-        return PackedMultiplier(a, b, self.exact_product, self.packed, shifts)
+        for number in range(len(self.modes)):
+            lsb = Addend.of_product(*self.spec.on_wires(number).port_formats, integer=True).lsb_exponent
+            shifts.append(lsb - self.exact_product.lsb_exponent)
+        return PackedMultiplier(a, b, self.exact_product, self.spec.packed, shifts)
 
     @property
     def folds_in_loop(self) -> bool:

@@ -144,7 +144,7 @@ class ArrayCore(wiring.Component):
         for index in range(len(codes) // width):
             code = self.b_data.word_select(index, width)
             m.d.comb += codes.word_select(index, width).eq(
-                by_mode(sequencer.beat_mode, self.design.packed, partial(turned, code))
+                by_mode(sequencer.beat_mode, self.design.spec.packed, partial(turned, code))
             )
         return codes
 

@@ -33,7 +33,7 @@ class Sequencer(wiring.Component):
         self._beats = tuple(0 if spec.chunk is None else spec.chunk // mode.lanes for mode in design.modes)
         self._count_bits = max((max(self._beats) - 1).bit_length(), 1)
         if spec.chunk is not None:
-            for beats, packed in dict(zip(self._beats, design.packed, strict=True)).items():
+            for beats, packed in dict(zip(self._beats, design.spec.packed, strict=True)).items():
                 name, text = "LAST_BEAT", "of a chunk, counted from 0"
                 if packed > 1:
                     name, text = f"LAST_BEAT_PACKED_{packed}", f"the same where {packed} elements are packed"

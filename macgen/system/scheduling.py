@@ -172,6 +172,7 @@ def schedule(
     dims: Mapping[str, int] | None = None,
     only: Collection[str] | None = None,
     report: Report | str | os.PathLike[str] | None = None,
+    mode: int | str = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Schedule:
     """Compute how an array works through matrix products, or through every layer of a network.
@@ -185,6 +186,7 @@ def schedule(
         dims: sizes of a model's open dimensions, by name.
         only: kinds of GEMMs, of `forward`, `backward`, `gradient`, with a network or a model; None: `forward`.
         report: the record of `macgen.report`, or the file that `macgen report --json` wrote: it gives the energy.
+        mode: number or name of the mode in which the array works; without `report`, unless it is `full`.
         progress: is called with what is being done.
 
     Raises:
@@ -203,6 +205,13 @@ def schedule(
         )
     kinds = check_choices("only", ("forward",) if only is None else only, KINDS)
     energy = None if report is None else energy_of(report, spec)
+    if number := spec.mode_number(mode):
+        if report is not None:
+            raise MacgenError(
+                f"report does not go with mode {spec.mode_names[number]}: its energy is that of mode full; accepted is "
+                f"one of the two"
+            )
+        spec = spec.mode(number)
     if products:
         kind = None if only is None else " ".join(kinds)
         for what, value in (("batch", batch), ("dim", next(iter(dims or {}), None)), ("only", kind)):

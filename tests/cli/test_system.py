@@ -32,6 +32,12 @@ def test_sizes_with_energy_and_files(bundle, tmp_path):
     assert (tmp_path / "s.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_the_mode_is_told(bundle):
+    result = invoke("system", bundle, "--gemm", "3x4x5", "--mode", "full", "--json", "-")
+    assert json.loads(result.stdout) == schedule(bundle, gemms=[(3, 4, 5)]).to_dict()
+    assert refused("system", bundle, "--gemm", "3x4x5", "--mode", "low") == "mode 'low' is not one of full"
+
+
 def test_networks(bundle):
     result = invoke("system", bundle, "--network", "resnet32", "--batch", 2, "--only", "gradient", "--json", "-")
     assert result.exit_code == 0

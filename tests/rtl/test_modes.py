@@ -47,3 +47,9 @@ def test_the_mode_is_a_port_of_stream_a():
     assert (port.direction, port.width) == ("input", 2)
     assert (manifest.streams["a"]["mode"], manifest.streams["a"]["mode_bits"]) == ("a_mode", 2)
     assert not [port for port in Manifest.of(presets["wang2018"], "dut").ports if "mode" in port.name]
+
+
+def test_the_head_of_the_verilog_tells_where_packed_elements_stand():
+    head = to_verilog(SPECS["packed"], "dut").partition("\nmodule ")[0]
+    text = " ".join(head.replace("//", " ").split())
+    assert "two: a int4, b int4; the bits of an operand hold 2 elements, element 0 lowest; results stand" in text

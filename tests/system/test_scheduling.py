@@ -152,6 +152,17 @@ def test_every_layer_of_a_model(tmp_path):
     assert schedule(SPEC, model=file, batch=6).rows == found.rows
 
 
+def test_a_mode_works_as_its_own_spec():
+    spec = MacSpec(a="int8", b="int8", acc="int24", rows=2, cols=2, modes=["two:a=int4,b=int4,packed=2"])
+    found = schedule(spec, gemms=[(4, 6, 64)], mode="two")
+    assert found == schedule(spec.mode("two"), gemms=[(4, 6, 64)])
+    assert found.rows[0].cycles.beats * 2 == schedule(spec, gemms=[(4, 6, 64)]).rows[0].cycles.beats
+    with pytest.raises(MacgenError, match=r"^mode 'half' is not one of full, two$"):
+        schedule(spec, gemms=[(4, 6, 64)], mode="half")
+    with pytest.raises(MacgenError, match=r"^report does not go with mode two: .*accepted is one of the two$"):
+        schedule(spec, gemms=[(4, 6, 64)], mode="two", report=report_of(spec))
+
+
 def test_a_bundle_is_as_good_as_its_spec(tmp_path):
     spec = SPEC.replace(rows=1, cols=1)
     bundle = build(spec, tmp_path / "unit")

@@ -125,8 +125,11 @@ def facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         yield "Outer sums", f"{outer}, {fields_text(outer)}; rounded {rounding}; too large: {_overflow(spec, outer)}"
     for number, mode in enumerate(spec.modes, 1):
         narrower = ", ".join(f"{field} {fmt}" for field, fmt in mode.formats)
-        packed = f"; {mode.packed} elements stand in the bits of an operand" if mode.packed > 1 else ""
-        yield f"Mode {number}", f"{mode.name}: {narrower}{packed}; codes stand in their wide formats, the last bits 0"
+        codes = "codes"
+        if mode.packed > 1:
+            narrower += f"; the bits of an operand hold {mode.packed} elements, element 0 lowest"
+            codes = "results"
+        yield f"Mode {number}", f"{mode.name}: {narrower}; {codes} stand in their wide formats, the last bits 0"
     if (counters := spec.counters) is not None:
         yield (
             "Counters",

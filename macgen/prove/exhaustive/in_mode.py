@@ -38,7 +38,7 @@ class InMode:
 def operand_code(in_mode: InMode, field: str, lane: int) -> str:
     """Return a mode's operand codes, of a vector of them, as the code that a lane of the array takes."""
     wide, narrow = (getattr(spec, field) for spec in (in_mode.design.spec, in_mode.spec))
-    packed = in_mode.design.packed[in_mode.number]
+    packed = in_mode.design.spec.packed[in_mode.number]
     if packed > 1:
         elements = [
             f"{field}[{first + narrow.width - 1}:{first}]"

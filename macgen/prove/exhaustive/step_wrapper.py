@@ -178,7 +178,7 @@ def _product(in_mode: InMode, name: str) -> str:
     body, flags, products = "", [f"{FLAG_BITS}'d0"], []
     for lane in range(spec.lanes):
         ports = {name: operand_code(in_mode, name, lane) for name in ("a", "b")}
-        ports |= in_mode.mode_of(design.packed)
+        ports |= in_mode.mode_of(design.spec.packed)
         ports |= to_wires("product", f"exact_{lane}", exact)
         body += wires(f"exact_{lane}", exact) + _unit(f"{name}_multiplier", ports, str(lane))
         products.append(f"exact_{lane}")

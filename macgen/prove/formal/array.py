@@ -75,7 +75,7 @@ def _masked(design: Design, key: str) -> str:
     for number, low in enumerate(dropped):
         used = f"beat_mode == {number} ? {{{{{width - low}{{1'b1}}}}, {low}'d0}} : {used}" if low else used
     codes = key
-    for number, packed in enumerate(design.packed if turns else ()):
+    for number, packed in enumerate(design.spec.packed if turns else ()):
         if packed > 1:
             each = width // packed
             elements = [

@@ -35,7 +35,7 @@ class PackedMultiplier(wiring.Component):
             and b.
 
     Members:
-        a, b: operand codes; those of b are `turned` in packed modes.
+        a, b: operand codes; in packed modes the elements of b in the opposite order.
         mode: the mode's number.
         product: their exact product, or the exact sum of the elements' products; see ExactNumber.
     """
@@ -65,24 +65,24 @@ class PackedMultiplier(wiring.Component):
 
         # -- Multiply: each field with each; with 0 where they do not belong together
         parts: list[Value] = []
-        for high, a_field in enumerate(a):
-            for low, b_field in enumerate(b):
+        for of_a, a_field in enumerate(a):
+            for of_b, b_field in enumerate(b):
                 together = [
-                    self._element(packed, high) + self._element(packed, low) == packed - 1 for packed in self._packed
+                    self._element(packed, of_a) + self._element(packed, of_b) == packed - 1 for packed in self._packed
                 ]
                 factor: Value = a_field
                 if not all(together):
                     apart = is_any_of(self.mode, [number for number, used in enumerate(together) if not used])
                     factor = Mux(apart, 0, a_field)
-                part = Signal((a_field * b_field).shape(), name=f"part_{high}_{low}")
+                part = Signal((a_field * b_field).shape(), name=f"part_{of_a}_{of_b}")
                 m.d.comb += part.eq(factor * b_field)
                 # Of zeros any place is right. Where a and b have as many bits, all modes have the same one.
-                place = self._place(0, high, low)
+                place = self._place(0, of_a, of_b)
                 keys = [
-                    self._place(number, high, low) + offsets[number] if used else place
+                    self._place(number, of_a, of_b) + offsets[number] if used else place
                     for number, used in enumerate(together)
                 ]
-                placed = Signal(signed(width), name=f"placed_{high}_{low}")
+                placed = Signal(signed(width), name=f"placed_{of_a}_{of_b}")
                 m.d.comb += placed.eq(by_mode(self.mode, keys, partial(_moved, part, width)))
                 parts.append(placed)
 
@@ -99,7 +99,7 @@ class PackedMultiplier(wiring.Component):
         count = max(self._packed)
         bits = fmt.width // count
 
-        # -- Cut: codes into fields, each with the sign of the element whose first one it is
+        # -- Cut: codes into fields; the highest one of an element has its sign
         fields = []
         for index in range(count):
             field = code.word_select(index, bits)
@@ -117,12 +117,12 @@ class PackedMultiplier(wiring.Component):
         """Return which of so many elements a field belongs to."""
         return field // (max(self._packed) // packed)
 
-    def _place(self, number: int, high: int, low: int) -> int:
+    def _place(self, number: int, of_a: int, of_b: int) -> int:
         """Return the place of a part in a mode: that of its fields in their elements."""
         fields = max(self._packed)
         inside = fields // self._packed[number]
         a_bits, b_bits = (fmt.width // fields for fmt in self._formats)
-        return self._shifts[number] + high % inside * a_bits + low % inside * b_bits
+        return self._shifts[number] + of_a % inside * a_bits + of_b % inside * b_bits
 
 
 def _moved(part: Value, width: int, place: int) -> Value:
