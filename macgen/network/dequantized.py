@@ -15,7 +15,7 @@ from macgen.network.operator_table import operator_key
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-    from macgen.network.onnx_shapes import Tensors
+    from macgen.network.onnx_tensors import Tensors
 
 ShapeOf = Callable[[str], tuple[int, ...] | None]
 Array = NDArray[Any]

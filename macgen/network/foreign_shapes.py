@@ -39,7 +39,7 @@ from macgen.network.operator_table import operator_key
 if TYPE_CHECKING:
     from onnx import NodeProto, TypeProto
 
-    from macgen.network.onnx_shapes import Tensors
+    from macgen.network.onnx_tensors import Tensors
 
 
 def foreign_types(node: NodeProto, tensors: Tensors, text: str) -> dict[str, TypeProto]:

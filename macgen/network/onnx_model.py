@@ -18,8 +18,9 @@ from macgen.network.onnx_inputs import Inputs, size_inputs
 from macgen.network.onnx_operation import Built as _Built
 from macgen.network.onnx_operation import Operands
 from macgen.network.onnx_operation import Operation as _Context
-from macgen.network.onnx_shapes import ShapeWalk, Tensors
+from macgen.network.onnx_shapes import ShapeWalk
 from macgen.network.onnx_strides import scatters
+from macgen.network.onnx_tensors import Tensors
 from macgen.network.operator_table import kind_of, operator_key
 from macgen.network.quantized_formats import QuantizedFormats, Stated
 from macgen.network.stand_ins import STAND_INS

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from macgen.errors import MacgenError, shown
 from macgen.network.foreign_shapes import foreign_types
@@ -27,11 +25,12 @@ from macgen.network.onnx_file import (
     subgraphs,
     tensor_type,
 )
+from macgen.network.onnx_tensors import Tensors, sizes_of
 from macgen.network.operator_table import operator_key
 from macgen.network.symbolic_size import symbolic_size
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 MAX_FOLDED = 4096
 """Elements of the largest tensor whose values are kept: shapes, indices and pads are far smaller."""
@@ -50,36 +49,6 @@ _FOLDED = frozenset(
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
-
-
-@dataclass
-class Tensors:
-    """What is known of the tensors of a graph, by name.
-
-    Attributes:
-        types: their ONNX types; absent where nothing is known.
-        values: the values of small tensors that do not depend on what the network is given.
-        constants: tensors that are the same for all inputs: weights, and what is computed from them alone.
-        learned: other tensors that depend on weights, so that training needs their gradient.
-        defined: every name that something has made.
-    """
-
-    types: dict[str, TypeProto] = field(default_factory=dict)
-    values: dict[str, NDArray[Any]] = field(default_factory=dict)
-    constants: set[str] = field(default_factory=set)
-    learned: set[str] = field(default_factory=set)
-    defined: set[str] = field(default_factory=set)
-
-    def shape(self, name: str) -> tuple[int, ...] | None:
-        """Return a tensor's shape, or None where a size of it is not known."""
-        sizes = _sizes(self.types.get(name))
-        if sizes is None or None in sizes:
-            return None
-        return tuple(size for size in sizes if size is not None)
-
-    def copy(self) -> Tensors:
-        """Return a copy that can be added to alone."""
-        return Tensors(dict(self.types), dict(self.values), set(self.constants), set(self.learned), set(self.defined))
 
 
 class ShapeWalk:
@@ -162,7 +131,7 @@ class ShapeWalk:
                 if output:
                     self._define(output, tensors)
                     self._use_stated(output, stated, tensors)
-                    sizes = _sizes(tensors.types.get(output)) or ()
+                    sizes = sizes_of(tensors.types.get(output)) or ()
                     checked_shape((size for size in sizes if size is not None), f"result {self._of(output)}")
             self._check_reshape(node, tensors)
             self._fold(node, tensors)
@@ -203,7 +172,7 @@ class ShapeWalk:
 
     def _use_stated(self, name: str, stated: Mapping[str, ValueInfoProto], tensors: Tensors) -> None:
         """Where inference found no shape, believe the one that the file states."""
-        if name not in stated or _sizes(tensors.types.get(name)) is not None:
+        if name not in stated or sizes_of(tensors.types.get(name)) is not None:
             return
         kind = stated[name].type
         if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
@@ -244,7 +213,7 @@ class ShapeWalk:
         except Exception as error:  # InferenceError, RuntimeError and others, by what is wrong
             if nested or any(name not in tensors.types for name in known):
                 return  # unknown is not wrong, and the graphs within are not ours to judge
-            shapes = ", ".join(str(_sizes(tensors.types.get(name))) for name in node.input)
+            shapes = ", ".join(str(sizes_of(tensors.types.get(name))) for name in node.input)
             raise MacgenError(
                 f"{self._text(node)} does not fit operands of the shapes {shown(shapes, 120)}: {one_line(error)}"
             ) from None
@@ -346,13 +315,4 @@ class ShapeWalk:
         return f"{' '.join(shown(node.op_type)[1:-1].split())} {self._of(label)}"
 
 
-def _sizes(kind: TypeProto | None) -> list[int | None] | None:
-    if kind is None or not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
-        return None
-    return [
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value != -1 else None
-        for dim in kind.tensor_type.shape.dim
-    ]
-
-
-__all__ = ["MAX_DIMENSION", "MAX_FOLDED", "ShapeWalk", "Tensors"]
+__all__ = ["MAX_DIMENSION", "MAX_FOLDED", "ShapeWalk"]

@@ -20,7 +20,7 @@ from macgen.network.operator_table import operator_key
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-    from macgen.network.onnx_shapes import Tensors
+    from macgen.network.onnx_tensors import Tensors
 
 MAX_BITS = 32
 
