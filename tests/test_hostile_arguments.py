@@ -154,7 +154,7 @@ CALLS = [
     (system.cycles, {"tiling": system.Tiling(SPEC, system.MatrixProduct(2, 3, 4))}),
     (system.cycles(system.Tiling(SPEC, system.MatrixProduct(2, 3, 4))).most, {"stalls": 3}),
     (system.Stalls, {"a": 1, "b": 2, "c": 3, "seed": 4}),
-    (system.schedule, {"array": SPEC, "gemms": [(2, 3, 4)], "report": None, "progress": lambda _: None}),
+    (system.schedule, {"array": SPEC, "gemms": [(2, 3, 4)], "report": None, "mode": 0, "progress": lambda _: None}),
     (system.schedule, {"array": SPEC, "network": "resnet32", "batch": 2, "only": ["forward"]}),
     (system.schedule, {"array": SPEC, "model": "model.onnx", "dims": {"n": 2}}),
     # width
