@@ -11,8 +11,12 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 WORKERS  ?= auto
-FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 hopper-e4m3 nvfp4
+FAMILIES ?= default sr-e6m5 lba-m7e4 int4 gupta2015 volta-fp16 nvfp4
 BIN      := $(VENV)/bin
+
+# Empty: Python keeps what it has compiled, also where the environment says that it should not. The tests start hundreds
+# of processes, simulators among them, and each would compile macgen again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: test prove prove-all demo lint bench docs clean
 .DELETE_ON_ERROR:
@@ -29,10 +33,12 @@ test: lint
 	$(BIN)/macgen doctor
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
+# The presets' programs have Verilator's runtime in common: it is compiled once, as in the tests.
 prove: $(VENV)/.with-test
 	$(BIN)/macgen doctor
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m prove
-	$(BIN)/python benchmarks/prove.py $(FAMILIES)
+	rm -rf build/compiled && mkdir -p build/compiled
+	OBJCACHE='"$(abspath $(BIN))/python" -S -E "$(CURDIR)/tests/compile_cache.py" "$(CURDIR)/build/compiled"' $(BIN)/python benchmarks/prove.py $(FAMILIES)
 
 prove-all: $(VENV)/.with-test
 	$(BIN)/python benchmarks/prove.py

@@ -5,15 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from macgen.errors import escaped
@@ -47,17 +38,19 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int, str], None]]:
     if not console.is_terminal:
         yield lambda done, steps, what: None
         return
+    from rich import progress as rich_progress
+
     text = escaped(text)
-    described = TextColumn("{task.description}", markup=False)
+    described = rich_progress.TextColumn("{task.description}", markup=False)
     columns = (
-        SpinnerColumn(),
+        rich_progress.SpinnerColumn(),
         described,
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with rich_progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(text, total=None)
 
         def tell(done: int, steps: int, what: str) -> None:
@@ -76,9 +69,11 @@ def progress(text: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
+    from rich import progress as rich_progress
+
     text = escaped(text)
-    spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
-    columns = (spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    spinner = rich_progress.SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+    columns = (spinner, rich_progress.TextColumn("{task.description}", markup=False), rich_progress.TimeElapsedColumn())
+    with rich_progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(text, total=None)
         yield lambda stage: bar.update(task, description=f"{text}: {escaped(stage)}")

@@ -1,9 +1,8 @@
 """Number formats: parse, print, decode, quantize, encode. Pure Python and NumPy; no files, no hardware."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from macgen.errors import MacgenError, check_type, shown
 from macgen.numerics.arrays import code_dtype
@@ -24,6 +23,7 @@ from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.flags import Flags
 from macgen.numerics.float_format import FloatFormat
 from macgen.numerics.float_layout import ALIASES, MAX_MAN_BITS
+from macgen.numerics.late_numpy import np
 from macgen.numerics.number import Number, Rounded
 from macgen.numerics.random_sequence import Lfsr
 from macgen.numerics.rounding import (
@@ -35,6 +35,9 @@ from macgen.numerics.rounding import (
 )
 from macgen.numerics.scale_format import MAX_SCALE_BITS, ScaleFormat
 from macgen.numerics.spelling import perhaps_meant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Format = FloatFormat | FixedFormat
 """A format that operands and accumulators can have."""

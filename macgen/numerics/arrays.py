@@ -1,11 +1,14 @@
 """What the codecs of all formats share: checked arrays of codes and values, and where in one something is wrong."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any
 
 from macgen.errors import MacgenError, shown
+from macgen.numerics.late_numpy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 def code_dtype(width: int) -> Any:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from macgen.numerics.fixed_format import FixedFormat
 from macgen.numerics.float_format import FloatFormat
+from macgen.numerics.late_numpy import np
 
 AnyFormat = FloatFormat | FixedFormat
 

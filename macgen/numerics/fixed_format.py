@@ -1,18 +1,22 @@
 """Integer and fixed-point formats (docs/arithmetic.md section 1)."""
 
+from __future__ import annotations
+
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from macgen.errors import MacgenError, check_choice, check_flag, check_integer, check_type, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values, rounded_to_integers
 from macgen.numerics.choices import Overflow
+from macgen.numerics.late_numpy import np
 from macgen.numerics.number import Number, Rounded, checked_code
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 MAX_WIDTH = 256
 
@@ -115,12 +119,12 @@ class FixedFormat:
     @property
     def max(self) -> float:
         """Largest value (beyond 53 bits the nearest double)."""
-        return float(np.ldexp(float(self.max_integer), self.lsb_exponent))
+        return math.ldexp(float(self.max_integer), self.lsb_exponent)
 
     @property
     def min(self) -> float:
         """Lowest value."""
-        return float(np.ldexp(float(self.min_integer), self.lsb_exponent))
+        return math.ldexp(float(self.min_integer), self.lsb_exponent)
 
     @property
     def has_infinity(self) -> bool:

@@ -1,9 +1,8 @@
 """Floating-point formats of any exponent and mantissa width (docs/arithmetic.md section 1)."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any
 
 from macgen.errors import MacgenError, check_choice, shown
 from macgen.numerics.arrays import (
@@ -16,8 +15,12 @@ from macgen.numerics.arrays import (
 )
 from macgen.numerics.choices import Encoding, Overflow
 from macgen.numerics.float_layout import FloatLayout
+from macgen.numerics.late_numpy import np
 from macgen.numerics.number import Rounded
 from macgen.numerics.rounding import PLAIN_ROUNDINGS, NumberRounding, PlainRounding, shift_right
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 class FloatFormat(FloatLayout):

@@ -1,11 +1,10 @@
 """The fields of a floating-point format, its limits, and what one code says (docs/arithmetic.md section 1)."""
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
-
-import numpy as np
 
 from macgen.errors import MacgenError, check_integer, check_type, is_integer, shown
 from macgen.numerics.choices import Encoding, Subnormals
@@ -178,12 +177,12 @@ class FloatLayout:
     def min_normal(self) -> float:
         """Smallest positive normal value."""
         least = 1.0 + self.epsilon if self.subnormals == Subnormals.NONE else 1.0
-        return float(np.ldexp(least, self.min_exponent))
+        return math.ldexp(least, self.min_exponent)
 
     @property
     def min_subnormal(self) -> float:
         """Smallest positive value (the smallest normal one if the format has no subnormals)."""
-        return float(np.ldexp(1.0, self.lsb_exponent)) if self._gradual and self.man_bits else self.min_normal
+        return math.ldexp(1.0, self.lsb_exponent) if self._gradual and self.man_bits else self.min_normal
 
     @property
     def epsilon(self) -> float:

@@ -1,15 +1,18 @@
 """Power-of-two scales of blocks, such as E8M0 of OCP Microscaling (MX)."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from macgen.errors import MacgenError, check_integer, check_type, shown
 from macgen.numerics.arrays import checked_codes, code_dtype, first_index_text, real_values
+from macgen.numerics.late_numpy import np
 from macgen.numerics.number import Number, checked_code
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 MAX_SCALE_BITS = 8
 

@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +31,7 @@ def run(
     env: Mapping[str, str] | None = None,
     name: str | None = None,
     check: bool = True,
+    order: Callable[[], str] | None = None,
 ) -> int:
     """Run a command without a shell, with its output in a log file.
 
@@ -42,16 +42,19 @@ def run(
         command: the executable and its arguments.
         cwd: directory to run in.
         log: file that receives the command line, then standard output and standard error; overwritten.
-        timeout: limit in seconds.
+        timeout: limit in seconds, from when the command has its order.
         env: the environment but for that; None passes this process's on.
         name: what to call the command in messages; by default the executable's name.
         check: whether an exit code other than 0 is an error.
+        order: prepares what the command is to do while it starts, and returns a line that it waits for on its standard
+            input. By default that is empty.
 
     Returns:
         The exit code (negative: the signal that ended the command).
 
     Raises:
         ToolError: the command cannot be started, exceeds its time or (with `check`) fails; the sentence names the log.
+        Exception: what `order` raised. The command has been ended then.
     """
     name = name or Path(command[0]).name
     words = [str(word) for word in command]
@@ -59,24 +62,30 @@ def run(
     with log.open("w", encoding="utf-8", errors="surrogateescape") as output:
         output.write(f"$ {' '.join(words)}\n")
         output.flush()
-        try:
-            with started(
-                words,
-                cwd=cwd,
-                env={
-                    **(os.environ if env is None else env),
-                    "TMPDIR": str(cwd.absolute()),
-                    "PYTHONIOENCODING": "utf-8:backslashreplace",
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            ) as process:
+        with contextlib.ExitStack() as stack:
+            try:
+                process = stack.enter_context(
+                    started(
+                        words,
+                        cwd=cwd,
+                        env={
+                            **(os.environ if env is None else env),
+                            "TMPDIR": str(cwd.absolute()),
+                            "PYTHONIOENCODING": "utf-8:backslashreplace",
+                        },
+                        stdin=subprocess.DEVNULL if order is None else subprocess.PIPE,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
+            except OSError as error:
+                raise ToolError(f"{name} cannot be started: {error.strerror or error} ({words[0]})") from error
+            if order is not None:
+                _give(process, order())
+            try:
                 code = _wait(process, timeout)
-        except OSError as error:
-            raise ToolError(f"{name} cannot be started: {error.strerror or error} ({words[0]})") from error
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
+            except subprocess.TimeoutExpired:
+                raise ToolError(f"{name} was stopped after its limit of {timeout:g} s; its log is {log}") from None
     if check and code != 0:
         raise ToolError(f"{name} {ended(code)}: {last_message(log)}; its log is {log}")
     return code
@@ -125,6 +134,13 @@ _job = threading.local()  # `stop`: the event that tells this thread's job to st
 _POLL_S = 0.1
 
 
+def _give(process: subprocess.Popen[bytes], line: str) -> None:
+    """Write a line to a command's standard input, and close that. A pipe has room for it, whoever reads."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # broken: its exit code and its log say why
+        pipe.write(f"{line}\n".encode())
+
+
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> int:
     stop: threading.Event | None = getattr(_job, "stop", None)
     end = time.monotonic() + timeout
@@ -144,6 +160,8 @@ def side_by_side(*jobs: Callable[[], T]) -> list[T]:
     Raises:
         Exception: the first one that a job raised.
     """
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # loads the module of logs
+
     stop = threading.Event()
 
     def work(job: Callable[[], T]) -> T:

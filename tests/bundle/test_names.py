@@ -1,5 +1,6 @@
 import re
 import subprocess
+import tempfile
 
 import pytest
 from hypothesis import given
@@ -69,16 +70,18 @@ def test_tools_take_what_is_taken_here(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clk", "a_valid", "row_0", "sequencer", "MAX_EXPONENT", "distance", "row_0__a_in"])
-def test_names_of_signals_are_refused_before_anything_is_printed(name, monkeypatch):
-    monkeypatch.setattr(emit, "_netlists", None)  # Yosys
+def test_names_of_signals_are_refused_before_anything_is_printed(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(emit, "read_netlists", None)  # of Yosys, which is ended
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(MacgenError, match=f"name '{name}' is also a signal's in the array") as error:
         to_verilog(SPEC, check_name(name))
     sentence(error)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["unused", "unused_row_0"])
 def test_names_of_what_nothing_reads_are_refused(name, monkeypatch):
-    monkeypatch.setattr(emit, "_netlists", None)  # Yosys
+    monkeypatch.setattr(emit, "read_netlists", None)
     with pytest.raises(MacgenError, match=f"name '{name}' begins as those of signals in the array do") as error:
         to_verilog(SPEC, name)
     sentence(error)

@@ -269,8 +269,8 @@ def test_a_failing_yosys_is_reported_in_a_sentence(monkeypatch):
 
 
 def test_a_yosys_that_takes_too_long_is_reported_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(emit, "TIMEOUT_S", 0.01)
-    with pytest.raises(ToolError, match=r"on the Verilog of dut was stopped after its limit of 0\.01 s") as error:
+    monkeypatch.setattr(emit, "TIMEOUT_S", 0.001)
+    with pytest.raises(ToolError, match=r"on the Verilog of dut was stopped after its limit of 0\.001 s") as error:
         to_verilog(SPEC, "dut")
     sentence(error)
 

@@ -124,7 +124,7 @@ def test_dots_of_more_rows_than_a_block_holds():
 
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 160, 163])
-@pytest.mark.parametrize("name", representatives.SPECS)
+@pytest.mark.parametrize("name", representatives.BUILT)
 def test_chunk_tails(name, length):
     spec = with_chunk(presets[name], 16)
     rng = np.random.default_rng(length)

