@@ -143,7 +143,7 @@ def main() -> None:
     """Train with each number of learners, print two tables and draw accuracies."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(256, 200) if given.quick else images.first(given.images or 3000, 2000)
+    images = images.first(256, 200) if given.quick else images.first(given.images or 2000, 2000)
     epochs = 1 if given.quick else 4
     record = Record(given.output / f"adacomp{'_quick' if given.quick else ''}.json")
     array = macgen.presets["default"]
