@@ -10,7 +10,8 @@ correction of arXiv 2504.20634). Before that: how much of each layer's weight gr
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -112,44 +113,78 @@ def compare_gradients(images: Images, record: Record, given: Any) -> None:
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
-def run(images: Images, spec: MacSpec | None, seed: int, epochs: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Descent:
+    """An optimizer, and the roundings that are trained with it.
+
+    Attributes:
+        end: of its runs' and its plot's names.
+        make: returns it, given parameters.
+        roundings: beside float32, and FP32 sums.
+    """
+
+    end: str
+    make: Callable[[Any], Any]
+    roundings: tuple[str, ...]
+
+
+DESCENTS = {
+    "Adam": Descent("", lambda p: torch.optim.Adam(p, lr=LEARNING_RATE), TRAINED),
+    "plain descent": Descent(
+        ", plain descent", lambda p: torch.optim.SGD(p, lr=0.1), ("stochastic:4", "stochastic:4:nearest")
+    ),
+}
+"""Adam's steps do not depend on how large gradients are; those of plain descent do."""
+
+
+def run(images: Images, spec: MacSpec | None, make: Callable[[Any], Any], seed: int, epochs: int) -> dict[str, Any]:
     """Train once."""
     model = network(seed)
     if spec is not None:
         nn.convert(model, spec, seed=seed)
-    optimizer = nn.Optimizer(model, lambda p: torch.optim.Adam(p, lr=LEARNING_RATE))
-    curve = train(model, optimizer, images, epochs=epochs, batch=BATCH, seed=seed)
+    curve = train(model, nn.Optimizer(model, make), images, epochs=epochs, batch=BATCH, seed=seed)
     return {**asdict(curve), "accuracy": curve.accuracies[-1], "loss": curve.losses[-1]}
 
 
-def main() -> None:
-    """Look at gradients, train with each rounding, print two tables and draw accuracies."""
-    given = options(__doc__ or "")
-    images = load_images(given.data)
-    images = images.first(256, 200) if given.quick else images.first(given.images or 3000, 2000)
-    epochs = 1 if given.quick else 2
-    record = Record(given.output / f"few_random_bits{'_quick' if given.quick else ''}.json")
-    compare_gradients(images, record, given)
+def compare_trainings(images: Images, epochs: int, which: str, record: Record, given: Any) -> None:
+    """Train with each rounding, print a table and draw accuracies."""
+    descent = DESCENTS[which]
     kinds: list[tuple[str, MacSpec | None]] = [("float32", None), ("fp32 sums", WIDE)]
-    kinds += [(rounding, narrow(rounding)) for rounding in TRAINED if given.only in rounding]
+    kinds += [(rounding, narrow(rounding)) for rounding in descent.roundings if given.only in rounding]
     rows, lines = [], {}
     base: list[float] = []
     for name, spec in kinds:
         runs = [
-            record.run(run_name(images, epochs, name, seed), partial(run, images, spec, seed, epochs))
+            record.run(
+                run_name(images, epochs, f"{name}{descent.end}", seed),
+                partial(run, images, spec, descent.make, seed, epochs),
+            )
             for seed in seeds_of(given)
         ]
-        base = base or [each["accuracy"] for each in runs]
-        apart, of_apart = spread([each["accuracy"] - own for each, own in zip(runs, base, strict=True)])
+        base = base or [each["loss"] for each in runs]
+        apart, of_apart = spread([each["loss"] - own for each, own in zip(runs, base, strict=True)])
         loss, of_loss = spread([each["loss"] for each in runs])
-        rows.append([name, right(runs), f"{100 * apart:+.1f} ± {100 * of_apart:.1f}", f"{loss:.3f} ± {of_loss:.3f}"])
+        rows.append([name, right(runs), f"{loss:.3f} ± {of_loss:.3f}", f"{apart:+.3f} ± {of_apart:.3f}"])
         lines[name] = (list(range(1, epochs + 1)), [each["accuracies"] for each in runs])
     table(
-        f"{images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds: e5m2 into e6m5, no chunks",
-        ["rounding of all sums", "right", "points above float32's of its seed", "training loss"],
+        f"{images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds: {which}, e5m2 into e6m5",
+        ["rounding of all sums", "right", "training loss", "loss, less float32's of its seed"],
         rows,
     )
-    plot(given.output / "few_random_bits.svg", "Few random bits in training", ("epoch", "right"), lines)
+    end = descent.end.removeprefix(", ").replace(" ", "_")
+    file = given.output / f"few_random_bits{'_' if end else ''}{end}.svg"
+    plot(file, f"Few random bits in training: {which}", ("epoch", "right"), lines)
+
+
+def main() -> None:
+    """Look at gradients, then train with both optimizers."""
+    given = options(__doc__ or "")
+    images = load_images(given.data)
+    images = images.first(256, 200) if given.quick else images.first(given.images or 3000, 2000)
+    record = Record(given.output / f"few_random_bits{'_quick' if given.quick else ''}.json")
+    compare_gradients(images, record, given)
+    for which in DESCENTS:
+        compare_trainings(images, 1 if given.quick else 2, which, record, given)
 
 
 if __name__ == "__main__":

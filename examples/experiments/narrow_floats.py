@@ -165,7 +165,7 @@ def main() -> None:
     """Run both parts, print their tables and draw the second one."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(128, 200) if given.quick else images.first(given.images or 2500, 1000)
+    images = images.first(128, 200) if given.quick else images.first(given.images or 2000, 1000)
     epochs, steps = (1, 2) if given.quick else (3, 50)
     record = Record(given.output / f"narrow_floats{'_quick' if given.quick else ''}.json")
     rows = []
