@@ -86,9 +86,9 @@ def slopes(images: Images, rounding: str, seed: int, batches: int) -> dict[str, 
 
 
 def compare_gradients(images: Images, record: Record, given: Any) -> None:
-    """Print the slopes of each layer's gradient."""
+    """Print and draw the slopes of each layer's gradient."""
     batches = 1 if given.quick else 8
-    rows = []
+    rows, lines = [], {}
     for rounding in ROUNDINGS:
         if given.only not in rounding:
             continue
@@ -105,9 +105,12 @@ def compare_gradients(images: Images, record: Record, given: Any) -> None:
         ]
         cells = [f"{spread(s)[0]:.3f} ± {spread(s)[1]:.3f}, {spread(noise)[0]:.3f}" for s, noise in layers]
         rows.append([rounding, *cells])
+        lines[rounding] = ([1, 2, 3, 4], [each["slopes"] for each in runs])
     lengths = [128 * 784, 128 * 196, 128 * 49, 128]
     head = ["rounding", *(f"{length} products" for length in lengths)]
     table("Weight gradients of each layer: slope over FP32 sums, noise-to-signal ratio", head, rows)
+    axes = (f"layer, of sums of {', '.join(map(str, lengths))} products", "slope over FP32 sums")
+    plot(given.output / "few_random_bits.svg", "What sums in e6m5 keep of a weight gradient", axes, lines)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ class Descent:
     """An optimizer, and the roundings that are trained with it.
 
     Attributes:
-        end: of its runs' and its plot's names.
+        end: of its runs' names.
         make: returns it, given parameters.
         roundings: beside float32, and FP32 sums.
     """
@@ -147,11 +150,11 @@ def run(images: Images, spec: MacSpec | None, make: Callable[[Any], Any], seed: 
 
 
 def compare_trainings(images: Images, epochs: int, which: str, record: Record, given: Any) -> None:
-    """Train with each rounding, print a table and draw accuracies."""
+    """Train with each rounding and print a table."""
     descent = DESCENTS[which]
     kinds: list[tuple[str, MacSpec | None]] = [("float32", None), ("fp32 sums", WIDE)]
     kinds += [(rounding, narrow(rounding)) for rounding in descent.roundings if given.only in rounding]
-    rows, lines = [], {}
+    rows = []
     base: list[float] = []
     for name, spec in kinds:
         runs = [
@@ -165,15 +168,11 @@ def compare_trainings(images: Images, epochs: int, which: str, record: Record, g
         apart, of_apart = spread([each["loss"] - own for each, own in zip(runs, base, strict=True)])
         loss, of_loss = spread([each["loss"] for each in runs])
         rows.append([name, right(runs), f"{loss:.3f} ± {of_loss:.3f}", f"{apart:+.3f} ± {of_apart:.3f}"])
-        lines[name] = (list(range(1, epochs + 1)), [each["accuracies"] for each in runs])
     table(
         f"{images.name}, {len(images.train_y)} images, {epochs} epochs, {given.seeds} seeds: {which}, e5m2 into e6m5",
         ["rounding of all sums", "right", "training loss", "loss, less float32's of its seed"],
         rows,
     )
-    end = descent.end.removeprefix(", ").replace(" ", "_")
-    file = given.output / f"few_random_bits{'_' if end else ''}{end}.svg"
-    plot(file, f"Few random bits in training: {which}", ("epoch", "right"), lines)
 
 
 def main() -> None:

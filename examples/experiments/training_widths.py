@@ -111,7 +111,7 @@ def main() -> None:
     """Train with each accumulator, print a table and draw accuracies."""
     given = options(__doc__ or "")
     images = load_images(given.data)
-    images = images.first(256, 200) if given.quick else images.first(given.images or 2500, 2000)
+    images = images.first(256, 200) if given.quick else images.first(given.images or 2000, 1000)
     epochs = 1 if given.quick else 2
     record = Record(given.output / f"training_widths{'_quick' if given.quick else ''}.json")
     wide = nn.Arithmetic.of(MacSpec(a=OPERANDS, b=OPERANDS, acc="fp32"))
