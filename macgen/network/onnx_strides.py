@@ -7,6 +7,8 @@ from macgen.errors import MacgenError, shown
 from macgen.network.onnx_file import MAX_DIMENSION
 from macgen.network.taps import Scatter
 
+AUTO_PADS = (b"NOTSET", b"SAME_UPPER", b"SAME_LOWER", b"VALID")
+
 
 def scatters(
     given: Mapping[str, Any],
@@ -28,7 +30,8 @@ def scatters(
         what: how sentences call the node.
 
     Raises:
-        MacgenError: strides, dilations or pads are no integers in range, or not as many as there are dimensions.
+        MacgenError: strides, dilations or pads are no integers in range, or not as many as there are dimensions;
+            auto_pad is not known.
     """
     strides, dilations = strides_of(given, len(kernel), what)
     if transposed:
@@ -62,13 +65,13 @@ def paddings(given: Mapping[str, Any], kernel: Sequence[int], size: Sequence[int
         what: how sentences call the node.
 
     Raises:
-        MacgenError: strides, dilations or pads are refused.
+        MacgenError: strides, dilations, pads or auto_pad are refused.
     """
     rank = len(kernel)
     pads = _integers(given, "pads", [0] * (2 * rank), 0, what)
     strides, dilations = strides_of(given, rank, what)
-    auto = given.get("auto_pad", b"NOTSET")
-    if auto in (b"NOTSET", b""):
+    auto = _auto_pad(given, what)
+    if auto == b"NOTSET":
         return list(zip(pads[:rank], pads[rank:], strict=True))
     if auto == b"VALID":
         return [(0, 0)] * rank
@@ -86,8 +89,8 @@ def _cut_at_first(
     rank = len(kernel)
     pads = _integers(given, "pads", [0] * (2 * rank), 0, what)
     strides, dilations = strides_of(given, rank, what)
-    auto = given.get("auto_pad", b"NOTSET")
-    if auto in (b"NOTSET", b"") and not given.get("output_shape"):
+    auto = _auto_pad(given, what)
+    if auto == b"NOTSET" and not given.get("output_shape"):
         return pads[:rank]
     if auto == b"VALID":
         return [0] * rank
@@ -96,6 +99,15 @@ def _cut_at_first(
         _halves(s * (n - 1) + d * (k - 1) + 1 + e - w, auto != b"SAME_UPPER")[0]
         for k, s, d, n, w, e in zip(kernel, strides, dilations, in_size, out_size, extra, strict=True)
     ]
+
+
+def _auto_pad(given: Mapping[str, Any], what: str) -> bytes:
+    auto = given.get("auto_pad") or b"NOTSET"
+    if auto not in AUTO_PADS:
+        raise MacgenError(
+            f"{what} has auto_pad {shown(auto)}; accepted are {', '.join(each.decode() for each in AUTO_PADS)}"
+        )
+    return bytes(auto)
 
 
 def _halves(total: int, first_larger: bool) -> tuple[int, int]:

@@ -140,6 +140,11 @@ def test_plans_of_tensors_of_a_network(tmp_path):
             [],
             "AveragePool, leaves padding out of its mean",
         ),
+        (
+            [node("Conv", "x w", "y", auto_pad="SAME")],
+            [numbers("w", 4, 4, 3)],
+            "Conv 'y' of model .* has auto_pad .*SAME.*; accepted are NOTSET, SAME_UPPER, SAME_LOWER, VALID",
+        ),
         ([node("Conv", "x w", "y", pads=[1 << 40, 0])], [numbers("w", 4, 4, 3)], r"has pads \[1099511627776, 0\]"),
         ([node("Conv", "x w", "y")], [numbers("w", 4, 4, 3, 3, 3)], "is of 3 dimensions"),
         ([node("Constant", "", "y", value_float=1.0)], [], "has no tensor"),
