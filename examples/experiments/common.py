@@ -140,6 +140,7 @@ def train(
     seed: int,
     mean: bool = True,
     each_epoch: Callable[[int], None] = lambda epoch: None,
+    gradients: Callable[[Any], Any] | None = None,
 ) -> Curve:
     """Train a model; what macgen refuses, such as a loss that is infinite or NaN, ends it.
 
@@ -152,7 +153,15 @@ def train(
         seed: of the order of images.
         mean: whether the loss is the mean over the batch, or its sum.
         each_epoch: called before each epoch.
+        gradients: given the numbers of a batch's images, leaves gradients in the parameters and returns the batch's
+            loss; None: those of the mean or sum.
     """
+
+    def plain(rows: Any) -> Any:
+        loss = loss_of(model, images, rows)
+        optimizer.backward(loss if mean else loss * len(rows))
+        return loss
+
     order = torch.Generator().manual_seed(seed)
     losses: list[float] = []
     accuracies: list[float] = []
@@ -164,9 +173,7 @@ def train(
         try:
             for rows in torch.randperm(len(images.train_y), generator=order).split(batch):
                 optimizer.zero_grad()
-                loss = torch.nn.functional.cross_entropy(model(images.train_x[rows]), images.train_y[rows])
-                nn.check_loss(loss, model)
-                optimizer.backward(loss if mean else loss * len(rows))
+                loss = (gradients or plain)(rows)
                 optimizer.step()
                 total, count = total + float(loss.detach()) * len(rows), count + len(rows)
             right = accuracy(model, images)
@@ -180,6 +187,13 @@ def train(
     missing = epochs - len(losses)
     chance = 1 / (int(images.test_y.max()) + 1)
     return Curve((*losses, *[math.nan] * missing), (*accuracies, *[chance] * missing), stopped)
+
+
+def loss_of(model: Any, images: Images, rows: Any) -> Any:
+    """Return the mean loss of a batch, given by its images' numbers; infinite or NaN, it is refused."""
+    loss = torch.nn.functional.cross_entropy(model(images.train_x[rows]), images.train_y[rows])
+    nn.check_loss(loss, model)
+    return loss
 
 
 def accuracy(model: Any, images: Images, batch: int = 500) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macgen.network.onnx_strides import scatters
+from macgen.network.onnx_strides import paddings, scatters, strides_of
 from macgen.nn.arithmetic import Products, working_type
 from macgen.nn.windows import Reach, gather
 
@@ -181,18 +181,11 @@ def forward_places(
     Raises:
         MacgenError: the strides, dilations or pads are refused.
     """
-    rank = len(kernel)
-    strides, dilations = given.get("strides") or [1] * rank, given.get("dilations") or [1] * rank
-    auto = given.get("auto_pad", b"NOTSET")
-    pads = given.get("pads") or [0] * (2 * rank)
-    if auto in (b"SAME_UPPER", b"SAME_LOWER"):
-        out_size = [-(-n // s) for n, s in zip(size, strides, strict=True)]
-    else:
-        both = [0] * rank if auto == b"VALID" else [pads[axis] + pads[axis + rank] for axis in range(rank)]
-        out_size = [
-            (n + p - d * (k - 1) - 1) // s + 1
-            for n, p, d, k, s in zip(size, both, dilations, kernel, strides, strict=True)
-        ]
+    strides, dilations = strides_of(given, len(kernel), what)
+    out_size = [
+        (n + sum(sides) - d * (k - 1) - 1) // s + 1
+        for n, sides, d, k, s in zip(size, paddings(given, kernel, size, what), dilations, kernel, strides, strict=True)
+    ]
     places = []
     for d in scatters(given, kernel, size, out_size, transposed=False, what=what):
         # Seen from the gradient, outputs scatter to inputs; so its size is that of the outputs, `kept` of the inputs.

@@ -62,13 +62,24 @@ def test_folders_without_the_files_are_refused(common, tmp_path):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", ["fixed_point", "training_widths", "narrow_floats", "per_tensor", "schedules"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adacomp",
+        "few_random_bits",
+        "fixed_point",
+        "narrow_floats",
+        "per_tensor",
+        "schedules",
+        "training_widths",
+    ],
+)
 def test_experiments_run_and_go_on(name, tmp_path):
     write_images(tmp_path, packed=True)
     arguments = ["--quick", "--data", tmp_path, "--output", tmp_path]
     first = output_of(f"experiments/{name}.py", *arguments)
     record = json.loads((tmp_path / f"{name}_quick.json").read_text("utf-8"))
-    shares = [run["accuracy" if "accuracy" in run else "tuned"] for run in record.values() if "norms" not in run]
+    shares = [run[key] for run in record.values() for key in ("accuracy", "tuned") if key in run]
     assert shares
     assert all(0 <= share <= 1 for share in shares)
     assert "seed 0: " in first
@@ -87,6 +98,59 @@ def test_kept_runs_on_plans_are_of_the_same_plan(common):
     assert per_tensor.kind_name("convolutional", "float32", None) == "convolutional, float32"
     again = per_tensor.plan_tensors(FOUND)
     assert per_tensor.kind_name("a", "b", again) == per_tensor.kind_name("a", "b", plan)
+
+
+def test_what_learners_send_and_keep_is_what_they_computed(common, tmp_path):
+    import adacomp
+    import torch
+
+    from macgen import nn
+
+    write_images(tmp_path, packed=False)
+    images = common.load_images(tmp_path).first(64, 1)
+    model = nn.convert(adacomp.network("convolutional", 0), nn.Arithmetic())
+    exchange = adacomp.Exchange(model, images, 2)
+    rows = torch.arange(48)
+    loss = exchange.gradients(rows)
+    whole = common.loss_of(model, images, rows)
+    assert abs(float(loss) - float(whole.detach())) < 1e-5
+    found = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    whole.backward()
+    for (name, parameter), sent in zip(model.named_parameters(), found, strict=True):
+        if name.endswith("bias"):
+            kept = torch.zeros_like(sent)
+        else:
+            kept = torch.from_numpy(sum(each.residue for each in exchange.learners[name]) / 2 / 2**14).float()
+        assert (sent + kept - parameter.grad).abs().max() <= 0.5**15 + 1e-6  # each gradient is rounded to the format
+    assert exchange.counts["convolutions"]["elements"] == 2 * (16 * 9 + 32 * 16 * 9)
+    assert 0 < exchange.counts["convolutions"]["sent"] < exchange.counts["convolutions"]["elements"] / 5
+
+
+def test_more_learners_than_images(common, tmp_path):
+    import adacomp
+    import torch
+
+    from macgen import nn
+
+    write_images(tmp_path, packed=False)
+    images = common.load_images(tmp_path).first(5, 1)
+    exchange = adacomp.Exchange(nn.convert(adacomp.network("convolutional", 0), nn.Arithmetic()), images, 8)
+    assert torch.isfinite(exchange.gradients(torch.arange(5)))
+    assert exchange.counts["fully connected layers"]["elements"] == 5 * (1568 * 64 + 640)
+
+
+def test_sums_of_few_random_bits_keep_what_the_rounding_says(common, tmp_path):
+    import few_random_bits
+
+    write_images(tmp_path, packed=False)
+    images = common.load_images(tmp_path).first(128, 1)
+    found = {
+        rounding: few_random_bits.slopes(images, rounding, 0, 1)["slopes"]
+        for rounding in ("stochastic:4", "stochastic:4:nearest")
+    }
+    assert all(len(each) == 4 for each in found.values())
+    assert found["stochastic:4"][1] < 0.5 < 0.8 < found["stochastic:4:nearest"][1] < 1.2
 
 
 @pytest.mark.parametrize(

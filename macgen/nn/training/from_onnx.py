@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from macgen.errors import MacgenError, shown, shown_path
 from macgen.network.onnx_file import load_external_data, onnx_module, read_model
+from macgen.network.onnx_strides import paddings
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -142,7 +143,7 @@ class OnnxNetwork(torch.nn.Module):
         rank = weight.ndim - 2
         if rank not in (1, 2):
             raise self._refused(node, f"is of {rank} dimensions", "accepted are convolutions of one or two")
-        pads, before = self._padding(node, options, rank, 0.0)
+        pads, before = self._padding(node, options, weight.shape[2:], 0.0)
         kind = (torch.nn.Conv1d, torch.nn.Conv2d)[rank - 1]
         groups = options.get("group", 1)
         layer = kind(
@@ -213,7 +214,7 @@ class OnnxNetwork(torch.nn.Module):
                 node, "is of a kind that is not known", "accepted are poolings in one or two dimensions"
             )
         maximal = node.op_type == "MaxPool"
-        pads, before = self._padding(node, options, len(kernel), -float("inf") if maximal else 0.0)
+        pads, before = self._padding(node, options, kernel, -float("inf") if maximal else 0.0)
         padded = before is not None or any(pads)
         if padded and not maximal and not options.get("count_include_pad", 0):
             raise self._refused(node, "leaves padding out of its mean", "accepted are those that count it")
@@ -221,16 +222,21 @@ class OnnxNetwork(torch.nn.Module):
         return lambda x: function(x if before is None else before(x), kernel, strides, pads)
 
     def _padding(
-        self, node: NodeProto, options: Mapping[str, Any], rank: int, value: float
+        self, node: NodeProto, options: Mapping[str, Any], kernel: Sequence[int], value: float
     ) -> tuple[tuple[int, ...], Callable[[Any], Any] | None]:
-        """Return the zeros on both sides of each dimension, or none and what pads before where the sides differ."""
-        if options.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-            raise self._refused(node, f"has auto_pad {options['auto_pad'].decode()}", "accepted are pads in numbers")
-        pads = tuple(options.get("pads", (0,) * (2 * rank)))
-        if pads[:rank] == pads[rank:]:
-            return pads[:rank], None
-        around = [side for dimension in reversed(range(rank)) for side in (pads[dimension], pads[rank + dimension])]
-        return (0,) * rank, lambda x: functional.pad(x, around, value=value)
+        """Return the zeros on both sides of each dimension, or none and what pads before where it is not as simple."""
+        what = f"{node.op_type} {_name(node)} of model {self._file}"
+
+        def before(x: Any) -> Any:
+            sides = paddings(options, kernel, x.shape[2:], what)
+            return functional.pad(x, [side for dimension in reversed(sides) for side in dimension], value=value)
+
+        if options.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
+            return (0,) * len(kernel), before
+        sides = paddings(options, kernel, kernel, what)  # they do not depend on the input's size
+        if all(first == last for first, last in sides):
+            return tuple(first for first, _ in sides), None
+        return (0,) * len(kernel), before
 
     # -- tensors of the file -------------------------------------------------------------------------------------------
 
@@ -266,8 +272,7 @@ class OnnxNetwork(torch.nn.Module):
         return key
 
     def _refused(self, node: NodeProto, what: str, accepted: str) -> MacgenError:
-        name = shown(node.name or (node.output[0] if node.output else ""))
-        return MacgenError(f"node {name} of model {self._file}, {node.op_type}, {what}; {accepted}")
+        return MacgenError(f"node {_name(node)} of model {self._file}, {node.op_type}, {what}; {accepted}")
 
 
 class _AnyBatchNorm(torch.nn.modules.batchnorm._BatchNorm):
@@ -283,6 +288,10 @@ def _filled(layer: Any, weight: np.ndarray[Any, Any], bias: np.ndarray[Any, Any]
         if bias is not None:
             layer.bias.copy_(torch.from_numpy(np.array(bias)))
     return layer
+
+
+def _name(node: NodeProto) -> str:
+    return shown(node.name or (node.output[0] if node.output else ""))
 
 
 def _options(node: NodeProto) -> dict[str, Any]:

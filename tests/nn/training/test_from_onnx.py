@@ -77,6 +77,36 @@ def test_outputs_are_those_of_onnx(tmp_path):
     assert len([*network.parameters()]) == 2 + 2 + 1 + 2 + 1 + 1  # the bias after MatMul trains, too
 
 
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("sizes", [(8, 6), (7, 9)])
+def test_padding_that_follows_from_the_size(tmp_path, auto_pad, sizes):
+    """Kernels of even and odd sizes, smaller than their stride, in both dimensions differently."""
+    nodes = [
+        node("Conv", "x w1", "c", auto_pad=auto_pad, strides=[2, 1]),
+        node("Conv", "c w2", "d", auto_pad=auto_pad, strides=[1, 2]),
+        node("MaxPool", "d", "m", auto_pad=auto_pad, kernel_shape=[2, 2], strides=[1, 2]),
+        node("AveragePool", "m", "y", auto_pad=auto_pad, kernel_shape=[2, 1], count_include_pad=1),
+    ]
+    weights = [numbers("w1", 4, 1, 3, 2, seed=1), numbers("w2", 4, 4, 1, 1, seed=2)]
+    path = saved(tmp_path, model(nodes, [value("x", [None, 1, *sizes])], weights))
+    x = np.random.default_rng(0).normal(size=(2, 1, *sizes)).astype("f4")
+    # Not ONNX's reference: it pads maxima with SAME_LOWER otherwise.
+    (expected,) = need_package("onnxruntime").InferenceSession(path).run(None, {"x": x})
+    found = OnnxNetwork(path)(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_dilated_padding_that_follows_from_the_size(tmp_path):
+    made = model(
+        [node("Conv", "x w", "y", auto_pad="SAME_LOWER", dilations=[2], strides=[3])],
+        [value("x", [None, 1, 11])],
+        [constant("w", [[[1.0, 1.0]]], "float32")],
+    )
+    x = torch.arange(1.0, 12).reshape(1, 1, 11)
+    # Four outputs reach over 3 * 3 + 2 + 1 = 12 inputs: a zero before the first one, taps two apart.
+    assert OnnxNetwork(saved(tmp_path, made))(x).tolist() == [[[2.0, 3.0 + 5.0, 6.0 + 8.0, 9.0 + 11.0]]]
+
+
 def test_plans_of_tensors_of_a_network(tmp_path):
     network = OnnxNetwork(saved(tmp_path, convolutional()))
     y = torch.arange(24) % 3
@@ -105,7 +135,17 @@ def test_plans_of_tensors_of_a_network(tmp_path):
         ([node("Reshape", "x s", "y")], [constant("s", [2, -1, 2])], "Reshape, moves examples"),
         ([node("Softmax", "x", "z"), node("Relu", "z", "y")], [], "Softmax, is not at the end"),
         ([node("MatMul", "x w", "y")], [constant("w", np.eye(4), "int8")], "has weights of int8"),
-        ([node("Conv", "x w", "y", auto_pad="SAME_UPPER")], [numbers("w", 4, 4, 3)], "has auto_pad SAME_UPPER"),
+        (
+            [node("AveragePool", "x", "y", kernel_shape=[3], auto_pad="SAME_UPPER")],
+            [],
+            "AveragePool, leaves padding out of its mean",
+        ),
+        (
+            [node("Conv", "x w", "y", auto_pad="SAME")],
+            [numbers("w", 4, 4, 3)],
+            "Conv 'y' of model .* has auto_pad .*SAME.*; accepted are NOTSET, SAME_UPPER, SAME_LOWER, VALID",
+        ),
+        ([node("Conv", "x w", "y", pads=[1 << 40, 0])], [numbers("w", 4, 4, 3)], r"has pads \[1099511627776, 0\]"),
         ([node("Conv", "x w", "y")], [numbers("w", 4, 4, 3, 3, 3)], "is of 3 dimensions"),
         ([node("Constant", "", "y", value_float=1.0)], [], "has no tensor"),
     ],

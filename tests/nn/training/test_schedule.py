@@ -199,9 +199,40 @@ def test_refused_schedules(make, sentence):
 def test_the_first_scale_fits_and_the_next_follow_from_those_before():
     history = History()
     assert history.scale(0.9, 127.0) == 128.0  # 115.2; twice that would not fit
-    assert history.scale(0.1, 127.0) == 64.0  # expected: 2 * 0.9, and 127 / 1.8 = 70
+    assert history.scale(0.1, 127.0) == 64.0  # expected: 2 * 0.9 and a little, and 127 / 1.8 = 70
     assert history.scale(0.1, 127.0) == 16.0  # a deviation of 0.4: 2 * (0.9 + 1.2) = 4.2, and 127 / 4.2 = 30
     assert history.exponents == [4, 7]
+
+
+def test_a_hundred_units_of_16_bits_are_added_to_what_is_expected():
+    history = History()
+    assert history.scale(1.0, 32767.0) == 16384.0
+    # 2 * (1 + 100 / 16384) = 2.0122; without the 100 units 32767 / 2 would still be below 16384.
+    assert history.scale(1.0, 32767.0) == 8192.0
+    # Largest 0.997 each time. 2 * 0.997 = 1.994, and 32767 / 1.994 = 16432; with 100 units of 8192 it is 16037.
+    history.load_state({"maxima": [0.997] * 16, "exponents": [13, 14], "last": [13]})
+    assert history.scale(0.997, 32767.0) == 8192.0
+    history.load_state({"maxima": [0.99] * 16, "exponents": [13, 14], "last": [14]})
+    assert history.scale(0.99, 32767.0) == 16384.0  # 2 * (0.99 + 100 / 16384) = 1.9922
+
+
+def test_five_bits_hold_the_exponents():
+    history = History()
+    assert history.scale(1e-9, 127.0) == 2.0**31  # 36 would be as large as fits
+    assert history.scale(1e6, 127.0) == 2.0**31  # saturates, and counts as 2 * 127 / 2**31
+    assert history.scale(1e6, 127.0) == 2.0**28
+    for _ in range(12):
+        scale = history.scale(1e6, 127.0)
+    assert scale == 1.0  # 1e6 is beyond what the format holds with any exponent
+    assert history.exponents == [0, 31]
+
+
+def test_after_zeros_alone_a_tensor_is_looked_at():
+    history = History()
+    for _ in range(20):
+        history.scale(0.0, 127.0)
+    assert history.scale(0.9, 127.0) == 128.0
+    assert history.exponents == [7, 7]
 
 
 def test_tensors_beyond_their_format_make_room():
@@ -209,14 +240,14 @@ def test_tensors_beyond_their_format_make_room():
     history.scale(1.0, 100.0)
     assert history.scale(50.0, 100.0) == 32.0  # 1600, far beyond 100
     assert history.maxima == [2 * 100 / 32]
-    assert history.scale(0.0, 100.0) == 8.0  # 100 / 12.5
+    assert history.scale(0.0, 100.0) == 4.0  # 100 / 12.5 = 8, and a little more is expected
 
 
-def test_the_tensor_after_a_saturation_gets_four_times_the_room():
+def test_the_tensor_after_a_saturation_gets_eight_times_the_room():
     history = History()
-    history.load_state({"maxima": [1.9], "exponents": []})
+    history.load_state({"maxima": [1.9], "exponents": [], "last": [5]})
     assert history.scale(10.0, 127.0) == 32.0  # expected: 3.8, and 127 / 3.8 = 33; 320 saturates at 127
-    assert history.scale(10.0, 127.0) == 8.0  # twice what fitted, 7.94, and 127 / 15.9 is 8: 80 fits
+    assert history.scale(10.0, 127.0) == 4.0  # twice what fitted, 7.94; 127 / 15.9 is 8, and a little more is expected
     assert history.maxima[-1] == 10.0
 
 
