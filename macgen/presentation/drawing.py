@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from macgen.errors import MacgenError, ToolError, shown
+from macgen.tools import cache_variables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +37,7 @@ def check_drawable(suffix: str) -> None:
 
     Raises:
         MacgenError: the file's suffix is another.
-        ToolError: matplotlib is missing.
+        ToolError: matplotlib is missing, or can write nowhere.
     """
     file_type_of(suffix)
     _matplotlib()
@@ -62,9 +64,17 @@ def content(figure: "Figure", file_type: str) -> bytes:
 
 
 def _matplotlib() -> "tuple[Any, type[Figure]]":
+    """Load matplotlib, which writes below the user's home; where that cannot be, into a directory of this process."""
+    if variables := cache_variables():
+        os.environ.setdefault("MPLCONFIGDIR", variables["HOME"])
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError:
         raise ToolError("matplotlib is missing: --plot needs it; install it with pip install 'macgen[plot]'") from None
+    except OSError:
+        raise ToolError(
+            "matplotlib has no directory to write into; accepted is the environment variable MPLCONFIGDIR with a "
+            "writable one"
+        ) from None
     return mpl, Figure

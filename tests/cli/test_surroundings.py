@@ -132,3 +132,25 @@ def test_commands_without_a_home_that_can_be_written(tmp_path):
     for words in ((*BUNDLE, "-o", "mac"), ("report", "mac")):
         process = run(*words, cwd=tmp_path, env={**variables, "HOME": "/dev/null/home"})
         assert (process.returncode, process.stderr) == (0, ""), words
+
+
+@pytest.mark.parametrize("words", [("plan", "--length", 10), ("system", "{bundle}", "--gemm", "4x4x4")])
+def test_plots_without_a_home_that_can_be_written(words, bundle, tmp_path):
+    """Matplotlib keeps a directory in the home, and speaks of it on standard error where it cannot."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", "MPLCONFIGDIR")}
+    (tmp_path / "temporary").mkdir()
+    variables |= {"HOME": "/dev/null", "TMPDIR": str(tmp_path / "temporary")}
+    named = [str(word).format(bundle=bundle) for word in words]
+    process = run(*named, "--plot", tmp_path / "x.svg", cwd=tmp_path, env=variables)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert (tmp_path / "x.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.usefixtures("_no_temporary_directory", "_fresh_cache_variables")
+def test_plots_without_a_home_or_a_temporary_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    told = refused("plan", "--length", 10, "--plot", tmp_path / "x.svg")
+    assert told.startswith("no temporary directory can be made")
+    assert tree(tmp_path) == {}
