@@ -224,6 +224,7 @@ class FixedProduct(wiring.Component):
                 value = value[min(finer, len(value) - 1) :].as_signed()
                 if not g.rounded_sum.floors:  # `drop` cuts toward zero, the shift toward minus infinity
                     value = value + extend(negative & lost, 2).as_signed()
+            value = Mux(self.present, value, 0)
         else:
             # -- Align: a float product to the accumulator's grid; what falls off is the sticky bit
             # The largest exponents need no shift; products with smaller ones move right from there.
@@ -237,29 +238,34 @@ class FixedProduct(wiring.Component):
                 far = Signal(name="far")
                 m.d.comb += far.eq(exponent > largest)
                 exponent = Mux(far, largest, exponent)
-            wide = Signal(signed(len(self.product.magnitude) + left + 1))
+            # Negated while it is short: behind the shift that would be a carry chain as wide as the accumulator.
+            magnitude = Signal.like(self.product.magnitude, name="magnitude")
+            number = Signal(signed(len(magnitude) + 1))
+            wide = Signal(signed(len(number) + left))
             distance = Signal(max((largest - least + right).bit_length(), 1))
             m.d.comb += [
-                wide.eq(self.product.magnitude << left),
+                magnitude.eq(Mux(self.present, self.product.magnitude, 0)),
+                number.eq(Mux(self.product.negative, -magnitude, magnitude)),
+                wide.eq(number << left),
                 distance.eq(largest + right - exponent),
             ]
             aligned, sticky = shift_right_sticky(m, wide, distance, "align")
-
-            # -- Magnitude: clipped to a bit more than the accumulator has
-            magnitude = Signal(g.operand_bits - 1)
+            value = aligned
+            if addend.lsb_exponent < grid:
+                # An odd number is nearer to what was cut than both its neighbours, whatever the sign.
+                value = Cat(aligned[0] | sticky, aligned[1:]).as_signed()
+                if not g.extra_bits:  # `drop` cuts toward zero, the shift toward minus infinity
+                    value = aligned + extend(number[-1] & sticky, 2).as_signed()
             if g.clipped:
-                m.d.comb += [
-                    magnitude[:-1].eq(aligned & (~far).replicate(len(magnitude) - 1)),
-                    magnitude[-1].eq(aligned[len(magnitude) - 1 :].any() | (far & self.product.magnitude.any())),
-                ]
-            else:
-                m.d.comb += magnitude.eq(aligned)
-            if g.extra_bits and addend.lsb_exponent < grid:
-                m.d.comb += magnitude[0].eq(aligned[0] | sticky)
-            value = Mux(self.product.negative, -magnitude, magnitude)
+                # -- Clip: the top bit differs from the sign where bits above the others do
+                kept, negative, beyond = g.operand_bits - 2, value[-1], Signal()
+                above = value[kept:]
+                m.d.comb += beyond.eq((above ^ negative.replicate(len(above))).any() | (far & magnitude.any()))
+                low = extend(value, kept)[:kept] & (~far).replicate(kept)
+                value = Cat(low, beyond ^ negative, negative).as_signed()
 
         # -- Operand: two's complement; 0 without a product
-        m.d.comb += self.operand.integer.eq(Mux(self.present, value, 0))
+        m.d.comb += self.operand.integer.eq(value)
         connect_specials(m, self.operand, self.product, self.present)
         return m
 
