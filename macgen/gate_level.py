@@ -10,7 +10,7 @@ from macgen import tools
 from macgen.bundle.opening import open_bundle
 from macgen.cost.estimate import DEFAULT_CLOCK_MHZ
 from macgen.cost.synthesize import gate_level_verilog, synthesize_gates
-from macgen.errors import ToolError, check_function, check_path
+from macgen.errors import ToolError, check_flag, check_function, check_path
 from macgen.simulate.session import DEFAULT_TIMEOUT
 from macgen.simulate.simulators import SimulatorChoice, check_simulator
 from macgen.simulate.verify import VerifyResult, checked_draws, verify_opened
@@ -20,6 +20,7 @@ def verify_netlist(
     bundle: str | os.PathLike[str],
     *,
     liberty: str | os.PathLike[str] | None = None,
+    clock_gating: bool = False,
     simulator: SimulatorChoice = "auto",
     seed: int = 1,
     tiles: int | None = None,
@@ -34,6 +35,7 @@ def verify_netlist(
     Parameters:
         bundle: what `build` returned, or its directory; only read.
         liberty: Liberty file, plain or gzipped; None for generic gates.
+        clock_gating: put registers with a common enable behind a clock gate of the Liberty file.
         simulator: which simulator, see SimulatorChoice.
         seed: seed of all random choices of the testbench.
         tiles: random tiles of the main random test; None for the testbench's default.
@@ -52,6 +54,7 @@ def verify_netlist(
     check_simulator(simulator)
     tools.check_timeout(timeout)
     seed, tiles = checked_draws(seed, tiles)
+    clock_gating = check_flag("clock_gating", clock_gating)
     library = None if liberty is None else check_path("liberty", liberty)
     opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     manifest = opened.manifest
@@ -67,6 +70,7 @@ def verify_netlist(
                 workdir=work.path / "gates",
                 liberty_file=library,
                 period_ns=1e3 / DEFAULT_CLOCK_MHZ,
+                clock_gating=clock_gating,
                 timeout=timeout,
             )
         except ToolError:
@@ -74,7 +78,7 @@ def verify_netlist(
             raise
         text = gate_level_verilog(work.path / "gates", manifest.top, library)
     progress("simulation")
-    cells = f"{gates.total_cells:,} cells of {gates.library}"
+    cells = f"{gates.total_cells:,} cells of {gates.library}{', with gated clocks' if clock_gating else ''}"
     note = f"what was simulated is a netlist of {cells}, synthesized by {gates.tool}"
     netlist = replace(
         opened, contents={**opened.contents, manifest.verilog: text.encode()}, notes=(*opened.notes, note)

@@ -268,6 +268,7 @@ def verify(
     tiles: int | None = None,
     netlist: bool = False,
     liberty: PathLike | None = None,
+    clock_gating: bool = False,
     exhaustive: Literal[False] = False,
     formal: Literal[False] = False,
     trust: bool = False,
@@ -307,6 +308,7 @@ def verify(
     tiles: int | None = None,
     netlist: bool = False,
     liberty: PathLike | None = None,
+    clock_gating: bool = False,
     exhaustive: bool = False,
     pairs: int | None = None,
     formal: bool = False,
@@ -322,6 +324,7 @@ def verify(
         tiles: random tiles to stream; None: as many as the testbench takes.
         netlist: simulate what synthesis makes of the Verilog: a netlist of cells that do what their functions say.
         liberty: with `netlist`, the Liberty file with the cells, plain or gzipped; None: generic gates.
+        clock_gating: with `liberty`, put registers with a common enable behind a clock gate of the library.
         exhaustive: instead of streams, drive a PE's step with every accumulator state and every product, every chunk
             fold, and every conversion of results.
         pairs: with `exhaustive`, how many steps, folds and results to draw where there are more than 10**9; None:
@@ -343,6 +346,8 @@ def verify(
     netlist = check_flag("netlist", netlist)
     if liberty is not None and not netlist:
         raise MacgenError(f"liberty {shown_path(liberty)} does not go without netlist; accepted is it with netlist")
+    if check_flag("clock_gating", clock_gating) and liberty is None:
+        raise MacgenError("clock-gating is given without liberty; accepted is it with a Liberty file")
     if formal:
         others = {"simulator": simulator, "seed": seed, "tiles": tiles, "pairs": pairs, "netlist": netlist or None}
         _refuse_together("formal", others | {"exhaustive": exhaustive or None})
@@ -364,7 +369,14 @@ def verify(
         from macgen.gate_level import verify_netlist
 
         return verify_netlist(
-            directory, liberty=liberty, simulator=choice, seed=seed, tiles=tiles, trust=trust, progress=progress
+            directory,
+            liberty=liberty,
+            clock_gating=clock_gating,
+            simulator=choice,
+            seed=seed,
+            tiles=tiles,
+            trust=trust,
+            progress=progress,
         )
     from macgen.simulate.verify import verify as simulate
 

@@ -340,6 +340,7 @@ CALLS_ON_A_BUNDLE = [
         {
             "bundle": BUNDLE,
             "liberty": "cells.lib",
+            "clock_gating": True,
             "simulator": "verilator",
             "seed": 2,
             "tiles": 3,
@@ -356,6 +357,8 @@ CALLS_ON_A_BUNDLE = [
     (macgen.verify, {"bundle": BUNDLE, "formal": True}),
     (macgen.report, {"bundle": BUNDLE, "clock_mhz": 500.0, "seed": 1, "trust": False, "progress": print}),
     (macgen.report, {"bundle": BUNDLE, "by_block": True}),
+    (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "clock_gating": True}),
+    (macgen.verify, {"bundle": BUNDLE, "netlist": True, "liberty": "none.lib", "clock_gating": True}),
     (macgen.report, {"bundle": BUNDLE, "liberty": "none.lib", "dont_use": ["X*"], "data": "none.npz"}),
     (
         run_matmul,

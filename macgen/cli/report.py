@@ -41,6 +41,11 @@ EXAMPLES = ((64, 64, 576), (1, 1000, 512))
     help="Cells of the Liberty file that synthesis is not to use, with * and ?; may be repeated.",
 )
 @click.option(
+    "--clock-gating",
+    is_flag=True,
+    help="Put registers with a common enable behind a clock gate of the Liberty file, in both arrays.",
+)
+@click.option(
     "--data",
     metavar="FILE",
     type=click.Path(path_type=Path),
@@ -86,6 +91,7 @@ def report(
     directory: Path,
     liberty: tuple[Path, ...],
     dont_use: tuple[str, ...],
+    clock_gating: bool,
     data: Path | None,
     clock_mhz: float | None,
     seed: int,
@@ -116,14 +122,17 @@ def report(
       macgen report build/mac12
       macgen report build/mac12 --liberty nangate45.lib.gz --clock-mhz 600
       macgen report build/mac12 --liberty slow.lib --liberty fast.lib --dont-use '*_X1'
+      macgen report build/mac12 --liberty nangate45.lib.gz --clock-gating
       macgen report build/mac12 --data layer3.npz --json
       macgen report build/mac12 --fpga ecp5 --device 45k
       macgen report build/mac12 --liberty nangate45.lib.gz --html mac12.html
     """
     if fpga is None:
         _refuse("goes with --fpga only", device=device, seeds=seeds)
-    elif html is None and (liberty or dont_use or data is not None):
-        raise click.UsageError("--liberty, --dont-use and --data do not go with --fpga, unless there is --html")
+    elif html is None and (liberty or dont_use or clock_gating or data is not None):
+        raise click.UsageError(
+            "--liberty, --dont-use, --clock-gating and --data do not go with --fpga, unless there is --html"
+        )
     if html is None:
         _refuse("goes with --html only", gemm=gemms or None, network=network)
     elif html == STANDARD:
@@ -141,6 +150,7 @@ def report(
                 directory,
                 liberty=liberty or None,
                 dont_use=dont_use,
+                clock_gating=clock_gating,
                 data=data,
                 clock_mhz=DEFAULT_CLOCK_MHZ if clock_mhz is None else clock_mhz,
                 seed=seed,
@@ -173,8 +183,8 @@ def report(
     elif fpga is not None:
         _print(_placer(directory, fpga, device, seeds, clock_mhz, trust)(), print_fpga_report, as_json)
     elif holds_unit(look_at(directory, trust)):
-        if data is not None or dont_use or len(liberty) > 1:
-            raise click.UsageError("--data, --dont-use and several --liberty go with arrays only")
+        if data is not None or dont_use or clock_gating or len(liberty) > 1:
+            raise click.UsageError("--data, --dont-use, --clock-gating and several --liberty go with arrays only")
         _report_unit(directory, liberty[0] if liberty else None, clock_mhz, trust, as_json)
     else:
         _print(price_gates(), print_report, as_json)

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     help="With --netlist: map to the cells of this Liberty file (.lib, .lib.gz).  [default: generic gates]",
 )
 @click.option(
+    "--clock-gating",
+    is_flag=True,
+    help="With --netlist --liberty: put registers with a common enable behind a clock gate of the library.",
+)
+@click.option(
     "--exhaustive",
     is_flag=True,
     help="Instead of streams, drive a PE's step with every accumulator state and every product, every chunk fold, and "
@@ -72,6 +77,7 @@ def verify(
     tiles: int | None,
     netlist: bool,
     liberty: Path | None,
+    clock_gating: bool,
     exhaustive: bool,
     pairs: int | None,
     formal: bool,
@@ -110,6 +116,8 @@ def verify(
         raise click.UsageError("--pairs goes with --exhaustive only")
     if liberty is not None and not netlist:
         raise click.UsageError("--liberty goes with --netlist only")
+    if clock_gating and liberty is None:
+        raise click.UsageError("--clock-gating goes with --liberty only")
     look_at(directory, trust)
     if exhaustive:
         with console.progress(f"Proving {click.format_filename(directory)}") as tell:
@@ -124,6 +132,7 @@ def verify(
             tiles=tiles,
             netlist=netlist,
             liberty=liberty,
+            clock_gating=clock_gating,
             trust=trust,
             progress=tell,
         )
@@ -133,12 +142,12 @@ def verify(
 def _verify_formally(ctx: click.Context, directory: Path, exhaustive: bool, trust: bool, as_json: bool) -> None:
     from macgen.cli import console
 
-    given = ("simulator", "seed", "tiles", "pairs", "netlist", "liberty")
+    given = ("simulator", "seed", "tiles", "pairs", "netlist", "liberty", "clock_gating")
     others = {name for name in given if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
     if exhaustive:
         others.add("exhaustive")
     if others:
-        raise click.UsageError(f"--{min(others)} does not go with --formal, which draws no operands")
+        raise click.UsageError(f"--{min(others).replace('_', '-')} does not go with --formal, which draws no operands")
     look_at(directory, trust)
     with console.progress(f"Proving {click.format_filename(directory)}") as tell:
         proved = verbs.verify(directory, formal=True, trust=trust, progress=tell)

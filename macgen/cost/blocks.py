@@ -41,6 +41,7 @@ def blocks_of(
     workdir: Path,
     liberty: Path | None,
     clock_mhz: float,
+    clock_gating: bool = False,
 ) -> tuple[Block, ...]:
     """Return what each module of an array costs, the largest first.
 
@@ -52,13 +53,20 @@ def blocks_of(
         workdir: directory for the synthesis, made if need be.
         liberty: Liberty file, plain or gzipped; None for generic gates.
         clock_mhz: clock that synthesis aims at and power is for.
+        clock_gating: as of `synthesize_gates`.
 
     Raises:
         MacgenError: the Liberty file is refused.
         ToolError: Yosys failed, its log is in `workdir`; or the netlist computes something else.
     """
     gates = synthesize_gates(
-        [verilog], top, workdir=workdir, liberty_file=liberty, period_ns=1e3 / clock_mhz, keep_modules=True
+        [verilog],
+        top,
+        workdir=workdir,
+        liberty_file=liberty,
+        period_ns=1e3 / clock_mhz,
+        keep_modules=True,
+        clock_gating=clock_gating,
     )
     netlist, cells = gates.netlist, gates.netlist.library.cells
     used = power.estimate(netlist, simulate(spec, netlist, workload).activity, clock_mhz=clock_mhz).modules

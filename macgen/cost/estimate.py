@@ -97,6 +97,7 @@ def report(
     data: str | os.PathLike[str] | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     seed: int = 1,
+    clock_gating: bool = False,
     by_block: bool = False,
     trust: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -111,6 +112,7 @@ def report(
         data: .npz file with the operands for the power estimate; None for random ones.
         clock_mhz: clock for the power figures, and the one that synthesis aims at.
         seed: of the random operands, or of the choice among the given ones.
+        clock_gating: put registers with a common enable behind a clock gate of the Liberty file, in both arrays.
         by_block: synthesize the array once more, with its modules kept, and say what each of them costs.
         trust: accept Verilog that macgen did not write; it is run as it is, see `macgen.bundle.open_bundle`.
         progress: is called with what is being done.
@@ -120,6 +122,7 @@ def report(
         ToolError: Yosys or OpenSTA failed; its log is kept and named.
     """
     check_function("progress", progress)
+    clock_gating = check_flag("clock_gating", clock_gating)
     by_block = check_flag("by_block", by_block)
     seed = check_integer("seed", seed, 0, MAX_COUNT)
     opened = open_bundle(bundle, trust=trust)
@@ -141,6 +144,9 @@ def report(
         raise MacgenError(f"dont-use {shown(patterns[0])} is given without liberty; accepted is it with a Liberty file")
     file = None if data is None else check_path("data", data)
 
+    if clock_gating and not files:
+        raise MacgenError("clock-gating is given without liberty; accepted is it with a Liberty file")
+
     def workload_of(of: MacSpec) -> Workload:
         return random_workload(of, seed) if file is None else data_workload(of, file, seed)
 
@@ -160,7 +166,14 @@ def report(
     with tools.work_directory(None, "report") as work:
         mapped = [] if not patterns else [without_cells(files[0], patterns, work.path / "library.lib")]
         price = Pricer(
-            work.path, [*mapped, *files[len(mapped) :]], files, float(clock_mhz), workload, workload_of, progress
+            work=work.path,
+            libraries=[*mapped, *files[len(mapped) :]],
+            files=files,
+            clock_mhz=float(clock_mhz),
+            workload=workload,
+            workload_of=workload_of,
+            progress=progress,
+            clock_gating=clock_gating,
         )
 
         def price_own() -> tuple[Cost, dict[str, Any]]:

@@ -48,7 +48,7 @@ class Power:
     Attributes:
         combinational: gates and the nets they or the input ports drive.
         registers: flip-flops' outputs and data pins, and the nets they drive.
-        clock: clock pins of the flip-flops and the net to them, without a clock tree.
+        clock: clock pins of the flip-flops, clock gates, and the nets to them, without a clock tree.
         leakage: all cells, at any clock.
         modules: all of it by the module that cells stand in, the top first. A net's energy is that of the cell that
             drives it; the input ports' is the top's, but for the clock's, which is that of the pins it drives.
@@ -103,12 +103,19 @@ def estimate(
     library = netlist.library
     slew = typical_slew(library) if slew_ns is None else slew_ns
     load = _loads(netlist, wire_ff)
-    rates = activity.toggles
-    clocks = [group.clocks for group in netlist.levels.flip_flops]
+    gates = netlist.levels.clock_gates
+    clocks = [group.clocks for group in netlist.levels.flip_flops] + [group.clocks for group in gates]
+    gated = [group.outputs for group in gates]
     is_clock = np.zeros(netlist.net_count, bool)
     is_register_output = np.zeros(netlist.net_count, bool)
     for nets in clocks:
         is_clock[nets] = True
+    # The clock rises and falls once a cycle; behind a gate, once in each that is let through.
+    rates = activity.toggles.copy()
+    is_root = is_clock.copy()
+    for nets in gated:
+        is_root[nets] = False
+    rates[is_root] = 2
     combinational = registers = clock = 0.0  # fJ a cycle
     count = len(netlist.modules)
     by_module = np.zeros(count)  # fJ a cycle
@@ -122,14 +129,15 @@ def estimate(
                 continue
             nets = pins[pin.name]
             if is_clock[nets].all():
-                # The clock rises and falls once a cycle.
-                edges = 2 * _mean(pin.energies, slew, load[nets])
+                edges = rates[nets] * _mean(pin.energies, slew, load[nets])
                 clock += float(edges.sum())
                 by_module += np.bincount(homes, edges, count)
             else:
                 energy += rates[nets] * _per_toggle(pin, pins, rates, slew, load[nets])
         by_module += np.bincount(homes, energy, count)
-        if cell.flip_flop is None:
+        if cell.clock_gate is not None:
+            clock += float(energy.sum())
+        elif cell.flip_flop is None:
             combinational += float(energy.sum())
         else:
             registers += float(energy.sum())
@@ -142,8 +150,8 @@ def estimate(
     registers += float(switching[is_register_output].sum())
     combinational += float(switching[~is_register_output].sum())
     by_module += np.bincount(driver, switching, count)
-    clock += float(2 * per_farad * load[is_clock].sum())
-    by_module += 2 * per_farad * _clock_loads(netlist, is_clock, wire_ff)
+    clock += float(per_farad * (rates * load)[is_clock].sum())
+    by_module += per_farad * _switched_by_clock(netlist, is_clock, rates, wire_ff)
     leakages = netlist.by_module({kind: library.cells[kind].leakage for kind in netlist.pins})
     leakage = float(leakages.sum())
     milliwatts = clock_mhz * 1e-6  # fJ a cycle
@@ -170,14 +178,15 @@ def _loads(netlist: Netlist, wire_ff: float) -> Array:
     return load
 
 
-def _clock_loads(netlist: Netlist, is_clock: NDArray[np.bool_], wire_ff: float) -> Array:
-    """Capacitance of the clock's nets in fF by the module of the pins on them; their wires are the top's."""
+def _switched_by_clock(netlist: Netlist, is_clock: NDArray[np.bool_], rates: Array, wire_ff: float) -> Array:
+    """Capacitance that the clock switches in a cycle, in fF, by the module of the pins on it; wires are the top's."""
     loads = np.zeros(len(netlist.modules))
     for kind, pins in netlist.pins.items():
         for name, nets in pins.items():
-            on_clock = netlist.homes[kind][is_clock[nets]]
-            loads += netlist.library.cells[kind].pins[name].capacitance * np.bincount(on_clock, minlength=len(loads))
-    loads[0] += wire_ff * np.count_nonzero(is_clock)
+            on_clock = is_clock[nets]
+            edges = np.bincount(netlist.homes[kind][on_clock], rates[nets[on_clock]], len(loads))
+            loads += netlist.library.cells[kind].pins[name].capacitance * edges
+    loads[0] += wire_ff * float(rates[is_clock].sum())
     return loads
 
 

@@ -104,6 +104,7 @@ class Pricer:
         workload: what is computed while power is counted.
         workload_of: makes the same of the spec of a mode.
         progress: told what begins.
+        clock_gating: whether registers with a common enable get a gated clock.
     """
 
     work: Path
@@ -113,6 +114,7 @@ class Pricer:
     workload: Workload
     workload_of: Callable[[MacSpec], Workload]
     progress: Callable[[str], None]
+    clock_gating: bool = False
 
     def counters(self, spec: MacSpec, cost: Cost) -> CountersCost:
         """Return what counters add to the array without them, of the array's cost with them."""
@@ -134,6 +136,7 @@ class Pricer:
             workdir=self.work / f"{label}-gates",
             liberty_file=self.libraries[0] if self.libraries else None,
             period_ns=1e3 / self.clock_mhz,
+            clock_gating=self.clock_gating,
         )
 
     def cost(self, label: str, spec: MacSpec, verilog: Path, top: str) -> tuple[Cost, dict[str, Any]]:
@@ -194,6 +197,7 @@ class Pricer:
             "synthesis": gates.tool,
             "timing": times.tool,
             "data": self.workload.description,
+            "clock_gating": self.clock_gating,
             **asdict(estimate.conditions),
         }
         return cost, conditions
@@ -209,6 +213,7 @@ class Pricer:
             workdir=self.work / f"{label}-blocks",
             liberty=self.libraries[0] if self.libraries else None,
             clock_mhz=self.clock_mhz,
+            clock_gating=self.clock_gating,
         )
 
 

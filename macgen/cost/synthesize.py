@@ -16,6 +16,7 @@ from pathlib import Path
 
 from macgen import tools
 from macgen.cost.fpga_cells import Family, LutSynthesis, counted_cells
+from macgen.cost.gating import gating_command
 from macgen.cost.library import liberty, liberty_grammar
 from macgen.cost.netlist.buffers import insert_buffers
 from macgen.cost.netlist.cell_models import cell_models
@@ -132,6 +133,7 @@ def synthesize_gates(
     liberty_file: Path | None = None,
     period_ns: float = 1.0,
     keep_modules: bool = False,
+    clock_gating: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> GateSynthesis:
     """Map a design to gates.
@@ -143,6 +145,7 @@ def synthesize_gates(
         liberty_file: Liberty file, plain or gzipped; None for generic gates, which have no delays.
         period_ns: clock period to aim at, with a Liberty file.
         keep_modules: dissolve none, so that it is known what each costs; logic is then not optimised across them.
+        clock_gating: put registers with a common enable behind a clock gate, which the library must have.
         timeout: limit in seconds for each run of Yosys.
 
     Raises:
@@ -150,6 +153,8 @@ def synthesize_gates(
         ToolError: Yosys is missing, fails or exceeds its time; the log is in `workdir`.
     """
     if liberty_file is None:
+        if clock_gating:
+            raise MacgenError("clock-gating is given without liberty; accepted is it with a Liberty file")
         library = generic_library()
         mapping = [
             # Enables and synchronous resets become gates, as in a library of plain flip-flops.
@@ -159,6 +164,8 @@ def synthesize_gates(
     else:
         library = liberty.read(liberty_file)
         mapping = _liberty_mapping(library, workdir, liberty_file, period_ns)
+        if clock_gating:
+            mapping.insert(0, gating_command(library))
     run = Yosys(workdir, timeout)
     design = read_design(sources, top, run, keep_all=keep_modules)
     finish = ["setundef -zero", "opt_clean -purge", "write_json netlist.json"]

@@ -101,11 +101,12 @@ def ratio(report: Report, name: str) -> str:
 def conditions(report: Report) -> list[str]:
     """Return sentences on what the figures hold for."""
     c = report.conditions
+    gated = ", gated clocks" if c["clock_gating"] else ""
     lines = [
         f"Synthesis: {c['synthesis']}, library {c['library']}, {c['voltage']:g} V, aiming at {c['clock_mhz']:g} MHz; "
         f"LUTs before packing, those of iCE40 without multiplier blocks.",
         f"Power: {c['clock_mhz']:g} MHz, {c['data']}; {c['delay_model']}; input slew {c['slew_ns']:g} ns, "
-        f"{c['wire_ff']:g} fF a wire, no clock tree; {_shares(report.cost)}.",
+        f"{c['wire_ff']:g} fF a wire, no clock tree{gated}; {_shares(report.cost)}.",
         f"Checked: {report.cost.results_checked} results of the netlist equal the golden model.",
     ]
     if report.cost.minimum_period_ns is not None:

@@ -26,6 +26,7 @@ CONDITIONS = {
     "clock_mhz": 500.0,
     "slew_ns": 0.01,
     "wire_ff": 0.0,
+    "clock_gating": False,
     "delay_model": "zero delay: no glitches",
 }
 

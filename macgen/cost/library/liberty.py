@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from macgen.cost.library import boolean, liberty_grammar
 from macgen.cost.library.boolean import Expression
+from macgen.cost.library.clock_gates import ClockGate, clock_gate
 from macgen.cost.library.liberty_grammar import Group
 from macgen.errors import MacgenError, shown
 
@@ -104,6 +105,7 @@ class Cell:
     flip_flop: FlipFlop | None
     unsupported: str | None
     dont_use: bool
+    clock_gate: ClockGate | None = None
 
     @property
     def inputs(self) -> tuple[Pin, ...]:
@@ -130,6 +132,7 @@ class Library:
             cell
             for cell in self.cells.values()
             if cell.flip_flop is None
+            and cell.clock_gate is None
             and cell.unsupported is None
             and not cell.dont_use
             and len(cell.outputs) == 1
@@ -261,7 +264,10 @@ class _LibraryBuilder:
             (f"a {other.kind} group" for other in group.find("latch", "latch_bank", "ff_bank", "statetable", "memory")),
             None,
         )
-        if any(group.find("bus", "bundle")):
+        gate = clock_gate(group)
+        if gate is not None:
+            unsupported = None
+        elif any(group.find("bus", "bundle")):
             unsupported = "bus pins"
         elif len(flip_flops) > 1:
             unsupported = "several ff groups"
@@ -279,6 +285,7 @@ class _LibraryBuilder:
             flip_flop=self.flip_flop(flip_flops[0]) if flip_flops else None,
             unsupported=unsupported,
             dont_use=group.text("dont_use").lower() == "true",
+            clock_gate=gate,
         )
 
     def leakage(self, group: Group) -> float:

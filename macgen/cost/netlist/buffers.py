@@ -97,7 +97,9 @@ class _Inserter:
             self.visit(kind)
             return
         cell = self.library.cells[kind]
-        clock = () if cell.flip_flop is None else cell.flip_flop.clocked_on.variables
+        clock: Sequence[str] = () if cell.flip_flop is None else tuple(cell.flip_flop.clocked_on.variables)
+        if cell.clock_gate is not None:
+            clock = (cell.clock_gate.clock,)
         self.inputs[kind] = {(pin.name, 0): _Input(pin.capacitance, pin.name in clock) for pin in cell.inputs}
 
     def tree(self, module: dict[str, Any], bit: int, sinks: Sequence[_Sink]) -> list[_Sink]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from macgen.cost.library.boolean import Expression
+from macgen.cost.library.clock_gates import ClockGate
 from macgen.cost.library.liberty import Cell, FlipFlop, Library
 from macgen.errors import MacgenError
 
@@ -38,16 +39,29 @@ def cell_models(library: Library, names: Iterable[str]) -> str:
 
 
 def _module(cell: Cell) -> Iterator[str]:
-    outputs = [pin for pin in cell.outputs if pin.function is not None]
+    gate = cell.clock_gate
+    outputs = [pin for pin in cell.outputs if pin.function is not None or gate is not None]
     ports = [f"input {identifier(pin.name)}" for pin in cell.inputs]
     ports += [f"output {identifier(pin.name)}" for pin in outputs]
     yield f"module {identifier(cell.name)} ({', '.join(ports)});"
     if cell.flip_flop is not None:
         yield from _flip_flop(cell.flip_flop)
+    if gate is not None:
+        yield from _clock_gate(gate)
     for pin in outputs:
-        assert pin.function is not None
-        yield f"  assign {identifier(pin.name)} = {_text(pin.function)};"
+        if pin.function is not None and gate is None:
+            yield f"  assign {identifier(pin.name)} = {_text(pin.function)};"
     yield "endmodule"
+
+
+def _clock_gate(gate: ClockGate) -> Iterator[str]:
+    """A latch that is open while the clock is low, and an AND; an undefined enable lets the clock through."""
+    enable = " | ".join(identifier(name) for name in (gate.enable, *gate.test))
+    clock, output = identifier(gate.clock), identifier(gate.output)
+    yield "  reg passes;"
+    yield "  initial passes = 1'b1;"
+    yield f"  always @({clock} or {enable.replace(' | ', ' or ')}) if (!{clock}) passes = ({enable}) !== 1'b0;"
+    yield f"  assign {output} = {clock} & passes;"
 
 
 def _flip_flop(flip_flop: FlipFlop) -> Iterator[str]:

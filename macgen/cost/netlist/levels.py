@@ -42,18 +42,29 @@ class FlipFlops:
 
 
 @dataclass(frozen=True)
+class ClockGates:
+    """Clock gates of one cell type; a cycle passes where one of `enables`, of which each holds a net a gate, is 1."""
+
+    clocks: Nets
+    enables: tuple[Nets, ...]
+    outputs: Nets
+
+
+@dataclass(frozen=True)
 class Levels:
     """A netlist in an order in which it can be evaluated.
 
     Attributes:
         gates: the combinational functions, each after those that drive it.
         flip_flops: the flip-flops, by cell type.
+        clock_gates: the clock gates, by cell type; their outputs are no functions.
         depth: gates on the longest path between registers or ports; inverters and buffers count, tie cells do not.
         net_count: number of nets, with those added for the states of flip-flops that drive no net directly.
     """
 
     gates: tuple[Gates, ...]
     flip_flops: tuple[FlipFlops, ...]
+    clock_gates: tuple[ClockGates, ...]
     depth: int
     net_count: int
 
@@ -104,8 +115,13 @@ def levelise(library: Library, all_pins: Mapping[str, Mapping[str, Nets]], net_c
     """
     functions: list[_Function] = []
     flip_flops: list[FlipFlops] = []
+    clock_gates: list[ClockGates] = []
     for kind, pins in all_pins.items():
         cell = library.cells[kind]
+        if (gate := cell.clock_gate) is not None:
+            enables = tuple(pins[name] for name in (gate.enable, *gate.test))
+            clock_gates.append(ClockGates(pins[gate.clock], enables, pins[gate.output]))
+            continue
         nets_of = dict(pins)
         inverted: dict[str, str] = {}
         if (register := cell.flip_flop) is not None:
@@ -132,7 +148,8 @@ def levelise(library: Library, all_pins: Mapping[str, Mapping[str, Nets]], net_c
             inputs = tuple(nets_of[name] for name in names)
             functions.append(_Function(expression, inputs, nets_of[pin.name], register is None and bool(names)))
     ranks = _ranks(functions, net_count)
-    return Levels(_in_order(functions, ranks), tuple(flip_flops), _depth(functions, ranks, net_count), net_count)
+    depth = _depth(functions, ranks, net_count)
+    return Levels(_in_order(functions, ranks), tuple(flip_flops), tuple(clock_gates), depth, net_count)
 
 
 def _flip_flops(cell: Cell, nets_of: Mapping[str, Nets], inverted: Mapping[str, str]) -> FlipFlops:

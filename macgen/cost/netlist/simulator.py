@@ -27,7 +27,7 @@ class Activity:
     Attributes:
         cycles: clock cycles counted, over all lanes.
         toggles: for each net, toggles per cycle.
-        duty: for each net, the fraction of cycles at the end of which it is 1.
+        duty: for each net, the fraction of cycles at the end of which it is 1; of a gated clock, those let through.
     """
 
     cycles: int
@@ -55,12 +55,14 @@ class _Register:
     next_state: Expression
     clear: Expression | None
     preset: Expression | None
+    gates: Nets | None  # rows of 1 where the clock is let through; None where it always is
 
 
 class NetlistSimulator:
     """A netlist in simulation: set input ports, `tick`, get output ports.
 
-    All flip-flops must be clocked by the rising edge of one input port. They start at their initial values, or at 0.
+    All flip-flops must be clocked by the rising edge of one input port, directly or through one clock gate. They start
+    at their initial values, or at 0.
 
     Parameters:
         netlist: the netlist.
@@ -93,6 +95,11 @@ class NetlistSimulator:
             inputs = tuple(self._row[nets] for nets in gates.inputs)
             self._steps.append(_Step(gates.expression, variables, inputs, start, stop))
             start = stop
+        # The row of a gated clock says whether it is let through this cycle.
+        self._clock_gates = [
+            (self._row[gates.outputs], [self._row[nets] for nets in gates.enables]) for gates in levels.clock_gates
+        ]
+        self._gated = _gated_clocks(netlist)
         self._registers = [
             _Register(
                 self._row[group.states],
@@ -100,6 +107,7 @@ class NetlistSimulator:
                 group.next_state,
                 group.clear,
                 group.preset,
+                self._gates_of(group.clocks),
             )
             for group in levels.flip_flops
         ]
@@ -141,6 +149,8 @@ class NetlistSimulator:
                     name: self._values.take(rows, 0) for name, rows in zip(step.variables, step.inputs, strict=True)
                 }
                 self._values[step.start : step.stop] = step.expression.evaluate(values, _ONES)
+            for rows, enables in self._clock_gates:
+                self._values[rows] = np.bitwise_or.reduce([self._values[enable] for enable in enables])
             if not self._force_states():
                 self._settled = True
                 return
@@ -155,7 +165,7 @@ class NetlistSimulator:
             self._counted += 1
             np.copyto(self._previous, self._values)
         # All next states before the first is stored: flip-flops feed one another.
-        nexts = [self._forced(group, self._evaluated(group, group.next_state)) for group in self._registers]
+        nexts = [self._forced(group, self._next_states(group)) for group in self._registers]
         for group, states in zip(self._registers, nexts, strict=True):
             self._values[group.states] = states
         self._settled = False
@@ -178,7 +188,10 @@ class NetlistSimulator:
             raise MacgenError(f"no cycle of netlist {self.netlist.top} has been counted")
         cycles = self._counted * self.lanes
         rows = self._row[: self.netlist.net_count]
-        return Activity(cycles, self._toggles[rows] / cycles, self._ones[rows] / cycles)
+        toggles, duty = self._toggles[rows] / cycles, self._ones[rows] / cycles
+        # A clock that is let through rises and falls in its cycle.
+        toggles[self._gated] = 2 * duty[self._gated]
+        return Activity(cycles, toggles, duty)
 
     def _port(self, name: str, direction: str | None = None) -> Nets:
         port = self.netlist.ports.get(name)
@@ -191,6 +204,18 @@ class NetlistSimulator:
         values = {f"v{place}": self._values.take(rows, 0) for place, rows in enumerate(group.inputs)}
         words: Words = expression.evaluate(values, _ONES)
         return words
+
+    def _gates_of(self, clocks: Nets) -> Nets | None:
+        gated = np.isin(clocks, self._gated)
+        return np.where(gated, self._row[clocks], self._row[CONSTANT_1]) if gated.any() else None
+
+    def _next_states(self, group: _Register) -> Words:
+        states = self._evaluated(group, group.next_state)
+        if group.gates is None:
+            return states
+        held = self._values[group.states]
+        changed: Words = held ^ ((held ^ states) & self._values[group.gates])
+        return changed
 
     def _forced(self, group: _Register, states: Words) -> Words:
         """Return states after asynchronous sets and resets; a reset wins over a set."""
@@ -212,9 +237,24 @@ class NetlistSimulator:
         return changed
 
 
+def _gated_clocks(netlist: Netlist) -> Nets:
+    """Return the nets that clock gates drive.
+
+    Raises:
+        MacgenError: one of them clocks another.
+    """
+    gates = netlist.levels.clock_gates
+    outputs = np.concatenate([np.zeros(0, np.int32), *(group.outputs for group in gates)])
+    if any(np.isin(group.clocks, outputs).any() for group in gates):
+        raise MacgenError(f"a clock gate of netlist {netlist.top} drives another; accepted is one before a flip-flop")
+    return outputs
+
+
 def clock_port(netlist: Netlist) -> str | None:
-    """Return the name of the input port that clocks all flip-flops, or None where there are none."""
-    clocks = np.unique(np.concatenate([np.zeros(0, np.int32), *(ff.clocks for ff in netlist.levels.flip_flops)]))
+    """Return the name of the input port that clocks all flip-flops, maybe through clock gates, or None without any."""
+    levels = netlist.levels
+    nets = [group.clocks for group in levels.flip_flops] + [gates.clocks for gates in levels.clock_gates]
+    clocks = np.setdiff1d(np.concatenate([np.zeros(0, np.int32), *nets]), _gated_clocks(netlist))
     if not len(clocks):
         return None
     for name, port in netlist.ports.items():
