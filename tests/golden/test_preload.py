@@ -168,7 +168,7 @@ def test_start_values_of_other_shapes_are_refused():
     spec = MacSpec(**PLAIN)
     for of, matrix in ((golden, [[0]]), (emulate, [[0.0]])):
         for preload in ([[0, 0]], [0], None):
-            with pytest.raises(MacgenError, match="preload (has the shape|is missing)"):
+            with pytest.raises(MacgenError, match=r"preload (has the shape|is missing)"):
                 of.matmul(spec, matrix, matrix, preload=preload)
         with pytest.raises(MacgenError, match="preload is given"):
             of.matmul(spec.replace(preload=False), matrix, matrix, preload=matrix)
