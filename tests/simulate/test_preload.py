@@ -23,6 +23,7 @@ SPECS = {
     "random": MacSpec(**PLAIN | {"rounding": "stochastic:3", "chunk": 2, "interleave": 3, "pipeline": 3, "rows": 1}),
     "plain": MacSpec(**PLAIN | {"acc": "e5m3:flush", "rounding": "odd", "lanes": 2, "pipeline": 3, "cols": 1}),
     "coarse": MacSpec(**PLAIN | {"a": "e2m1finite", "b": "e2m1finite", "acc": "e6m6", "overflow": "infinity"}),
+    "drop": MacSpec(**PLAIN | {"rounding": "drop", "product": "e5m3"}),
     "fixed": MacSpec(**PLAIN | {"a": "fix2.3", "b": "fix2.3", "acc": "fix5.4", "overflow": "wrap", "chunk": 2}),
 }
 

@@ -52,7 +52,8 @@ class StartValue(wiring.Component):
         assert number.significand is not None
 
         # -- State: two's complement; a negative power of two is -1.0 of the binade below it
-        # Where normalisation stops there is no binade below the smallest normal number's.
+        # Where normalisation stops there is no binade below the smallest normal number's. With `drop` the exponent
+        # decides what is cut from the other addend, and stays: the number below it is rounded up.
         magnitude = Signal(p, name="magnitude")
         exponent = Signal(g.exponent_bits, name="exponent")
         moves_down = Signal(name="moves_down")
@@ -64,13 +65,16 @@ class StartValue(wiring.Component):
             moves_down.eq(number.negative & (magnitude == 1 << (p - 1)) & self._has_binade_below(exponent, g)),
         ]
         opposite = Signal(signed(p + 1), name="opposite")
+        drops = arithmetic.rounded_sum.drops
+        lowest = Const(-(1 << (p - 1)) - 1 if drops else -1 << p, signed(p + 1))
+        lowered = exponent if drops else exponent - moves_down
         m.d.comb += [
             opposite.eq(-magnitude),
-            self.value.significand.eq(
-                Mux(moves_down, Const(-1 << p, signed(p + 1)), Mux(number.negative, opposite, magnitude))
-            ),
-            self.value.exponent.eq(Mux(empty, g.zero_exponent, exponent - moves_down)),
+            self.value.significand.eq(Mux(moves_down, lowest, Mux(number.negative, opposite, magnitude))),
+            self.value.exponent.eq(Mux(empty, g.zero_exponent, lowered)),
         ]
+        if drops:
+            m.d.comb += self.value.round_up.eq(moves_down)
         self._load_specials(m, number)
 
     def _has_binade_below(self, exponent: Value, geometry: Any) -> Value:
