@@ -34,8 +34,10 @@ from macgen.spec_fields import (
     parse_reset_active,
     parse_scale,
 )
+from macgen.spec_json import json_type, object_of_distinct_keys
 from macgen.spec_lanes import check_lanes
 from macgen.spec_modes import MODE_FIELDS, Mode, check_choices_of_modes, check_embedding, check_packing, parse_modes
+from macgen.spec_preload import check_choices_of_preload
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -83,6 +85,8 @@ class MacSpec(SpecFacts):
             `low:acc=e6m3` or `half:a=fix4.4,b=fix4.4` (docs/arithmetic.md section 10).
         counters: bits of the counters in each PE of additions that saturate, are flushed or swamped, 1 to 24, or a text
             with those of the array's, `8/32` (docs/arithmetic.md section 9); None: nothing is counted.
+        preload: whether each dot product starts from a value that a stream of its own brings (docs/arithmetic.md
+            section 11).
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -117,6 +121,7 @@ class MacSpec(SpecFacts):
         clock_enable: bool = False,
         modes: Sequence[Mode | str] = (),
         counters: Counters | int | str | None = None,
+        preload: bool = False,
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -145,6 +150,7 @@ class MacSpec(SpecFacts):
             clock_enable=check_flag("clock_enable", clock_enable),
             modes=parse_modes(modes),
             counters=Counters.parse(counters),
+            preload=check_flag("preload", preload),
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -171,6 +177,8 @@ class MacSpec(SpecFacts):
             check_choices_of_counters(
                 cuts_terms=str(self.lane_sum) if cuts else None, overlaps=folds and self.fold == "overlap"
             )
+        if self.preload:
+            check_choices_of_preload(self)
         self._check_modes()
 
     def __repr__(self) -> str:
@@ -311,7 +319,7 @@ class MacSpec(SpecFacts):
             MacgenError: it is no mapping, a key is unknown or missing, or a value is refused.
         """
         if not isinstance(values, dict):
-            raise MacgenError(f"spec is {_json_type(values)}; accepted is an object with the fields of MacSpec")
+            raise MacgenError(f"spec is {json_type(values)}; accepted is an object with the fields of MacSpec")
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
@@ -351,6 +359,7 @@ _LATER_FIELDS = (
     "clock_enable",
     "modes",
     "counters",
+    "preload",
 )
 """They came after the others: a spec without them reads as it did before."""
 
@@ -376,22 +385,3 @@ def _json_value(value: Any) -> Any:
 
 def _is_exact(product: Format | str) -> bool:
     return isinstance(product, str) and product == "exact"
-
-
-def object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, for `json.loads`.
-
-    Raises:
-        MacgenError: a key stands there twice.
-    """
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise MacgenError(f"spec has the key {shown(key)} twice; accepted is each key once")
-        values[key] = value
-    return values
-
-
-def _json_type(value: object) -> str:
-    names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
-    return names.get(type(value), "no object")

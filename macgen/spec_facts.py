@@ -42,6 +42,7 @@ class SpecFacts:
     clock_enable: bool
     modes: tuple[Mode, ...]
     counters: Counters | None
+    preload: bool
 
     @property
     def outer_format(self) -> Format:
@@ -211,6 +212,8 @@ class SpecFacts:
             found.append(f"modes {', '.join(self.mode_names)}")
         if self.counters is not None:
             found.append(f"counters {self.counters}")
+        if self.preload:
+            found.append("preloaded accumulators")
         if self.interface == Interface.AXI_STREAM:
             found.append("AXI4-Stream ports")
         if self.reset == Reset.ASYNC:

@@ -24,6 +24,7 @@ from sim.monitor import Monitor
 from sim.operands import Tile, random_tile, steps_of
 from sim.ports import stream_ports
 from sim.settings import Settings
+from sim.starts import StartDriver, start_words
 
 CLOCK_PERIOD_NS = 10
 PATIENCE = 2000
@@ -68,6 +69,7 @@ class Bench:
         rng: source of random operands, seeded with the setting and the test's name.
         driver: of the operand streams.
         monitor: of the result stream.
+        starts: driver of the stream of start values; None: there is none.
         counters: the ports of the array's counters; None: it has none.
         shown: what they showed when they were last compared, by name.
         checker: of the results.
@@ -88,12 +90,13 @@ class Bench:
         self._edge = self._clock.rising_edge
         self.rng = np.random.default_rng([settings.seed, zlib.crc32(test.encode())])
         self.checker = Checker(self.spec)
-        ports = {name: stream_ports(dut, manifest, name) for name in ("a", "b", "c")}
+        ports = {name: stream_ports(dut, manifest, name) for name in manifest.streams}
         sliced = self.spec.interface == Interface.AXI_STREAM
         self.buffered = 2 if sliced else 0
         self.waits = 2 * self.spec.interleave if sliced else 0
         self._unseen = Random(int(self.rng.integers(1 << 32)))
         self.driver = Driver(ports["a"], ports["b"], Random(int(self.rng.integers(1 << 32))), together=not sliced)
+        self.starts = StartDriver(ports["d"], Random(int(self.rng.integers(1 << 32)))) if self.spec.preload else None
         self.counters = None if self.spec.counters is None else CounterPorts(dut, manifest)
         self.monitor = Monitor(ports["c"], Random(int(self.rng.integers(1 << 32))), self.checker.beat)
         self.cycles = self.draws = 0
@@ -139,13 +142,23 @@ class Bench:
 
     def send_unfinished(self, tile: Tile) -> None:
         """Feed a round without the mark `last`; the next one's mark `first` makes the array drop it."""
-        self.driver.send(self.beats(self._filled([tile]), finish=False))
+        tiles = self._filled([tile])
+        self.send_starts(tiles)
+        self.driver.send(self.beats(tiles, finish=False))
         # To the array the zeros that fill up the last step are elements too: it cannot know that no more come.
         spec = self.spec.mode(tile.mode)
         self.draws += golden.draws(spec, steps_of(spec, tile.length) * spec.lanes, complete=False)
 
+    def send_starts(self, tiles: Sequence[Tile]) -> None:
+        """Feed the start values of a round, where the array takes any."""
+        if self.starts is not None:
+            self.starts.send(start_words(self.spec, tiles))
+
     def expect(self, tiles: Tile | Sequence[Tile] | Expected) -> Expected:
-        """Expect the results of a round, those that golden computes of it as the next one unless they are given."""
+        """Feed the start values of a round and expect its results.
+
+        They are those that golden computes of it as the next one, unless they are given.
+        """
         if isinstance(tiles, Expected):
             expectation = tiles
         else:
@@ -154,6 +167,7 @@ class Bench:
         first = expectation.tiles[0]
         self.draws += golden.draws(self.spec.mode(first.mode), first.length)
         self.checker.expect(expectation)
+        self.send_starts(expectation.tiles)
         return expectation
 
     def _filled(self, tiles: Sequence[Tile]) -> list[Tile]:
@@ -200,6 +214,8 @@ class Bench:
         self.cycles += 1
         try:
             self.driver.step()
+            if self.starts is not None:
+                self.starts.step()
             self.monitor.step()
         except ValueError as error:
             raise ProtocolError(f"cycle {self.cycles}: a port of the array is neither 0 nor 1 ({error})") from error
@@ -238,6 +254,8 @@ class Bench:
             self._enable.value = 0
         if not keep_offering:
             self.driver.drop()
+        if self.starts is not None:  # also of what is offered: those that were taken are forgotten
+            self.starts.drop()
         self.monitor.refuse()
         self.checker.forget()
         self.draws = 0
@@ -304,4 +322,5 @@ class Bench:
                 )
 
     def _moved(self) -> int:
-        return self.driver.accepted + self.monitor.taken
+        starts = 0 if self.starts is None else self.starts.accepted
+        return self.driver.accepted + self.monitor.taken + starts

@@ -58,7 +58,8 @@ class Expected:
 
 def golden_steps(spec: MacSpec, tile: Tile) -> int:
     """Return the golden steps that a tile's expectation takes."""
-    return tile.a.shape[0] * tile.b.shape[1] * tile.length if spec.random_bits else tile.steps
+    alike = not (spec.random_bits or spec.preload)
+    return tile.steps if alike else tile.a.shape[0] * tile.b.shape[1] * tile.length
 
 
 def expected(spec: MacSpec, tiles: Sequence[Tile], start: int = 0) -> Expected:
@@ -77,6 +78,8 @@ Results = tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]
 
 def _distinct_ones(spec: MacSpec, tile: Tile) -> Results:
     """Return results, equal rows and columns computed once."""
+    if spec.preload:
+        return product(spec, tile.a, tile.b, tile.a_scales, tile.b_scales, starts_of(spec, tile))
     (rows, row_of), (cols, col_of) = tile.distinct_rows, tile.distinct_columns
     a_scales = None if tile.a_scales is None else tile.a_scales[rows]
     b_scales = None if tile.b_scales is None else tile.b_scales[:, cols]
@@ -85,13 +88,25 @@ def _distinct_ones(spec: MacSpec, tile: Tile) -> Results:
     return codes[where], flags[where], counts[where]
 
 
+def starts_of(spec: MacSpec, tile: Tile) -> NDArray[Any]:
+    """Return the codes of a tile's start values, +0 where it says none."""
+    if tile.starts is not None:
+        return tile.starts
+    return np.full((tile.a.shape[0], tile.b.shape[1]), spec.outer_format.zero_code(), dtype=object)
+
+
 def product(
-    spec: MacSpec, a: NDArray[Any], b: NDArray[Any], a_scales: NDArray[Any] | None, b_scales: NDArray[Any] | None
+    spec: MacSpec,
+    a: NDArray[Any],
+    b: NDArray[Any],
+    a_scales: NDArray[Any] | None,
+    b_scales: NDArray[Any] | None,
+    starts: NDArray[Any] | None = None,
 ) -> Results:
     """Return golden's product; without counters its counts are 0."""
     if spec.counters is not None:
         return golden.matmul_counts(spec, a, b, A_scales=a_scales, B_scales=b_scales)
-    codes, flags = golden.matmul(spec, a, b, A_scales=a_scales, B_scales=b_scales)
+    codes, flags = golden.matmul(spec, a, b, A_scales=a_scales, B_scales=b_scales, preload=starts)
     return codes, flags, np.zeros((*codes.shape, *COUNTS), np.int64)
 
 
@@ -100,10 +115,13 @@ def _one_by_one(spec: MacSpec, tile: Tile, start: int, turn: int) -> Results:
     shape = tile.a.shape[0], tile.b.shape[1]
     codes, flags = np.empty(shape, dtype=code_dtype(spec.out_format.width)), np.empty(shape, dtype=np.uint8)
     counts = np.zeros((*shape, *COUNTS), np.int64)
+    starts = starts_of(spec, tile) if spec.preload else None
     for row, col in np.ndindex(shape):
-        scales = {}
+        scales: dict[str, Any] = {}
         if tile.a_scales is not None and tile.b_scales is not None:
             scales = {"a_scales": tile.a_scales[row].tolist(), "b_scales": tile.b_scales[:, col].tolist()}
+        if starts is not None:
+            scales["preload"] = int(starts[row, col])
         # The register of a column's conversion gives a number for each row.
         before = start + row if spec.random_place == "out" else start
         operands = (spec, tile.a[row], tile.b[:, col], (row, col), before, turn)

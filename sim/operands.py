@@ -1,8 +1,8 @@
 """Operands to test with: special codes, random codes of several kinds, tiles of random lengths. Needs no simulator."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.random import Generator
@@ -23,6 +23,9 @@ there."""
 MOST_DISTINCT = 16
 """Most distinct rows of a random tile (and columns); more would only cost time in the golden model."""
 
+MOST_DRAWN_BITS = 62
+"""Codes of more bits are drawn one by one, uniformly."""
+
 MOST_RANDOM_CHUNK = 256
 """Longer chunks are crossed by the tiles of boundary lengths only."""
 
@@ -40,6 +43,7 @@ class Tile:
         a_scales: codes of their scales, (rows, chunks), where the spec has scales; of lanes (rows, blocks).
         b_scales: the same, (chunks, cols) or (blocks, cols).
         mode: the number of the mode in which the array computes it, whose formats the codes are of.
+        starts: codes of the start values, (rows, cols), where the array has preloaded accumulators; None: +0.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Tile:
     a_scales: Codes | None = None
     b_scales: Codes | None = None
     mode: int = 0
+    starts: NDArray[Any] | None = None
 
     @property
     def length(self) -> int:
@@ -240,7 +245,22 @@ def random_tile(spec: MacSpec, rng: Generator, length: int, kind: Kind, name: st
     """Return a tile of random codes of one kind."""
     a, a_scales = _operands(spec, kind, rng, spec.a, spec.rows, length)
     b, b_scales = _operands(spec, kind, rng, spec.b, spec.cols, length)
-    return Tile(name or f"{kind} K={length}", a, b.T, a_scales, None if b_scales is None else b_scales.T)
+    starts = draw_starts(spec, kind, rng) if spec.preload else None
+    return Tile(name or f"{kind} K={length}", a, b.T, a_scales, None if b_scales is None else b_scales.T, starts=starts)
+
+
+def draw_starts(spec: MacSpec, kind: Kind, rng: Generator) -> NDArray[Any]:
+    """Return random codes of start values of a tile, of a kind."""
+    fmt, shape = spec.outer_format, (spec.rows, spec.cols)
+    if fmt.width <= MOST_DRAWN_BITS:
+        return draw(kind, rng, fmt, shape)
+    codes = np.array(
+        [int.from_bytes(rng.bytes(-(-fmt.width // 8))) >> -fmt.width % 8 for _ in range(shape[0] * shape[1])]
+    )
+    codes = codes.astype(object).reshape(shape)
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        codes[codes == fmt.missing_code] = fmt.largest_code(1)
+    return codes
 
 
 def _operands(
@@ -295,6 +315,22 @@ def _meetings(spec: MacSpec, left: Sequence[int], right: Sequence[int]) -> Itera
             a = np.take(left, np.arange(row, row + spec.rows), mode="wrap").reshape(spec.rows, 1)
             b = np.take(right, np.arange(col, col + spec.cols), mode="wrap").reshape(1, spec.cols)
             yield a.astype(np.int64), b.astype(np.int64)
+
+
+def start_tiles(spec: MacSpec, rng: Generator) -> Iterator[Tile]:
+    """Yield short tiles in which each special code starts a sum, with products of 0 and of random kinds."""
+    specials, count = special_codes(spec.outer_format), spec.rows * spec.cols
+    for low in range(0, len(specials), count):
+        chosen = np.take(np.array(specials, dtype=object), np.arange(low, low + count), mode="wrap")
+        starts = chosen.reshape(spec.rows, spec.cols)
+        kinds: tuple[Kind, ...] = ("special", "finite", "normal", "lengths")
+        for kind, length in zip(kinds, (1, 1, 2, (spec.chunk or 2) + 1), strict=True):
+            if length <= MOST_RANDOM_CHUNK:
+                tile = random_tile(spec, rng, length, kind, f"special start values, {kind} K={length}")
+                yield replace(tile, starts=starts)
+        tile = random_tile(spec, rng, 1, "finite", "special start values, zeros")
+        a, b = (np.full_like(codes, fmt.zero_code()) for codes, fmt in ((tile.a, spec.a), (tile.b, spec.b)))
+        yield replace(tile, a=a, b=b, starts=starts)
 
 
 def length_tiles(spec: MacSpec, rng: Generator, longest: int) -> Iterator[Tile]:

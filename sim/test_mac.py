@@ -287,6 +287,7 @@ async def reset_while_offering(dut: Any) -> None:
                 for length in bench.rng.integers(1, 20 * spec.lanes, 2).tolist()
             )
             before = bench.beats(dropped, finish=False)
+            bench.send_starts(dropped)
             # Without a mark of its own: to the array it is what goes on, but for the reset.
             after = bench.beats(rest, mark_first=False)
             bench.driver.send([*before, *([] if bench.buffered else after)])

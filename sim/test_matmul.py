@@ -28,6 +28,7 @@ async def matmul(dut: Any) -> None:
         with np.load(operands_file) as operands:
             a, b = operands["a"], operands["b"]
             scales = (operands["a_scales"], operands["b_scales"]) if spec.scale is not None else None
+            starts = operands["preload"] if spec.preload else None
         received: list[tuple[int, int]] = []
 
         def take(data: int, flags: int, first: int, last: int) -> None:
@@ -35,7 +36,7 @@ async def matmul(dut: Any) -> None:
             received.append((data, flags))
 
         bench.monitor.on_beat = take
-        await bench.run(on_wires(array, mode, blocks(spec, a, b, scales)))
+        await bench.run(on_wires(array, mode, blocks(spec, a, b, scales, starts)))
         codes, flags = assemble(array, received, a.shape[0], b.shape[1])
         codes >>= low_bits(spec.out_format, array.out_format)
         codes &= (1 << spec.out_format.width) - 1
@@ -54,7 +55,13 @@ Scales = tuple[NDArray[Any], NDArray[Any]]
 """Codes of scales of A, (M, chunks), and of B, (chunks, N)."""
 
 
-def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | None = None) -> Iterator[Expected]:
+def blocks(
+    spec: MacSpec,
+    a: NDArray[Any],
+    b: NDArray[Any],
+    scales: Scales | None = None,
+    starts: NDArray[Any] | None = None,
+) -> Iterator[Expected]:
     """Yield the product's tiles with their expected results, row by row, as many at a time as there are turns.
 
     Zero codes and scales of 1 fill up the last ones, and further tiles of them the last round.
@@ -68,13 +75,17 @@ def blocks(spec: MacSpec, a: NDArray[Any], b: NDArray[Any], scales: Scales | Non
         one = one_of(spec.scale)
         scales = pad(scales[0], 0, len(a), one), pad(scales[1], 1, b.shape[1], one)
     a_scales, b_scales = scales or (None, None)
-    codes, flags, counts = product(spec, a, b, a_scales, b_scales)
+    if starts is not None:
+        zero = spec.outer_format.zero_code()
+        starts = pad(pad(starts, 0, len(a), zero), 1, b.shape[1], zero)
+    codes, flags, counts = product(spec, a, b, a_scales, b_scales, starts)
     tiles, results = [], []
     for row, col in islice(np.ndindex(tile_rows, tile_cols), rounds * spec.interleave):
         rows, cols = (slice(n * size, (n + 1) * size) for n, size in ((row, spec.rows), (col, spec.cols)))
-        of_tile = () if scales is None else (scales[0][rows], scales[1][:, cols])
+        a_scales, b_scales = (None, None) if scales is None else (scales[0][rows], scales[1][:, cols])
         name = f"rows {rows.start}.., columns {cols.start}.."
-        tiles.append(Tile(name, a[rows], b[:, cols], *of_tile))
+        starts_of_tile = None if starts is None else starts[rows, cols]
+        tiles.append(Tile(name, a[rows], b[:, cols], a_scales, b_scales, starts=starts_of_tile))
         results.append((codes[rows, cols], flags[rows, cols], counts[rows, cols]))
         if len(tiles) == spec.interleave:
             yield from_results(spec, tiles, *(np.stack(part) for part in zip(*results, strict=True)))

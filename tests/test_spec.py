@@ -874,7 +874,7 @@ def test_from_json_unknown_key():
     refuses_json(
         "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, scale_place, scale_block, chunk, "
         "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, "
-        "interface, reset, reset_active, clock_enable, modes, counters",
+        "interface, reset, reset_active, clock_enable, modes, counters, preload",
         json.dumps(GOOD | {"banks": 4}),
     )
 

@@ -13,7 +13,8 @@ from macgen.bundle.names import check_name
 from macgen.bundle.subject import Port, Subject, outside_of, subject_from
 from macgen.bundle.target import Target
 from macgen.errors import MacgenError, check_path, shown, shown_path
-from macgen.spec import MacSpec, object_of_distinct_keys
+from macgen.spec import MacSpec
+from macgen.spec_json import object_of_distinct_keys
 from macgen.version import __version__
 
 MANIFEST = "manifest.json"

@@ -12,6 +12,7 @@ _MEMBERS = {
     "a": ["valid", "ready", "data", "first", "last"],
     "b": ["valid", "ready", "data"],
     "c": ["valid", "ready", "data", "flags", "first", "last"],
+    "d": ["valid", "ready", "data"],
 }
 
 _AXI = {"valid": "tvalid", "ready": "tready", "data": "tdata", "last": "tlast", "first": "tuser", "flags": "tuser"}
@@ -21,10 +22,12 @@ def streams_of(design: Design) -> dict[str, dict[str, Any]]:
     """Return by stream the ports of its members, its lanes and their bits; see Manifest."""
     spec = design.spec
     sides = {"a": (spec.rows, spec.a.width), "b": (spec.cols, spec.b.width), "c": (spec.cols, spec.out_format.width)}
+    if spec.preload:
+        sides["d"] = spec.cols, spec.outer_format.width
     streams: dict[str, dict[str, Any]] = {}
     for stream, (lanes, bits) in sides.items():
         streams[stream] = {**_ports(design, stream), "lanes": lanes, "lane_bits": bits}
-        operands = stream != "c"
+        operands = stream in ("a", "b")
         if operands and spec.scale is not None:
             streams[stream] |= {"scale": _port(design, stream, "scale"), "scale_bits": spec.scale.width}
             if spec.scales_in_beat > 1:

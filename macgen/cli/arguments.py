@@ -211,6 +211,7 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
         parts.append(f"m{len(spec.mode_names)}")
     if spec.counters is not None:
         parts.append(f"n{spec.counters}")
+    parts += ["pre"] * spec.preload
     parts += ["async"] * (spec.reset == "async") + ["rst_n"] * (spec.reset_active is not None)
     parts += ["en"] * spec.clock_enable
     return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))

@@ -42,7 +42,7 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
             "out",
         ],
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum", "modes"],
-        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline", "counters"],
+        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline", "counters", "preload"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
         "Hand-over": ["clock_mhz", "io_share", "meet", "liberty", "fpga", "device"],
         "Output": ["output", "name", "force"],
@@ -166,6 +166,12 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     metavar="P|P/E|none",
     help="Count additions that saturate, are flushed to zero or swamped: with P bits in each unit, 1 to 24, for each "
     "result, and with E bits, up to 64 (32 unless said), at ports of the array for all of them.",
+)
+@click.option(
+    "--preload",
+    is_flag=True,
+    default=None,
+    help="Give the array a stream of start values, such as biases or partial sums: each sum starts from one.",
 )
 @click.option(
     "--interface",

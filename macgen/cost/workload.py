@@ -174,6 +174,9 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0)
         run.set("a_mode", [[mode >> bit & 1] for bit in range((len(spec.mode_names) - 1).bit_length())])
     if spec.counters is not None:
         run.set("count_clear", [[0]])
+    if spec.preload:  # start values of 0
+        run.set("d_valid", [[1]])
+        run.set("d_data", [[0]] * (spec.cols * spec.outer_format.width))
     run.set("c_ready", [[1]])
     run.set("rst", [[1]])
     run.tick()
@@ -253,9 +256,9 @@ def _check(array: MacSpec, netlist: Netlist, workload: Workload, results: list[l
 def _dot(
     spec: MacSpec, workload: Workload, tile: int, row: int, col: int, before: int, turn: int
 ) -> tuple[int, golden.Flags]:
-    scales = {}
+    scales: dict[str, Any] = {"preload": spec.outer_format.zero_code()} if spec.preload else {}
     if workload.a_scales is not None and workload.b_scales is not None:
-        scales = {"a_scales": workload.a_scales[tile, 0, row], "b_scales": workload.b_scales[tile, 0, :, col]}
+        scales |= {"a_scales": workload.a_scales[tile, 0, row], "b_scales": workload.b_scales[tile, 0, :, col]}
     pe, start = ((0, col), before + row) if spec.random_place == "out" else ((row, col), before)
     return golden.dot(spec, workload.a[tile, 0, row], workload.b[tile, 0, :, col], pe, start, turn, **scales)
 

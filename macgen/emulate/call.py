@@ -31,6 +31,7 @@ class Call:
         pairwise: whether result i is of row i of both; else result (i, j) is of rows i and j.
         first: row of the caller's a with which this one begins.
         taken: random numbers that each register gave before.
+        preload: start values, of the results' shape, where the spec has preloaded accumulators.
     """
 
     spec: MacSpec
@@ -41,6 +42,7 @@ class Call:
     pairwise: bool
     first: int = 0
     taken: int = 0
+    preload: NDArray[Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,7 +72,8 @@ class Call:
             if self.pairwise:
                 b, b_scales = b[rows], None if b_scales is None else b_scales[:, rows]
             a_scales = None if a_scales is None else a_scales[rows]
-            yield Call(self.spec, self.a[rows], b, a_scales, b_scales, self.pairwise, first, self.taken)
+            preload = None if self.preload is None else self.preload[rows]
+            yield Call(self.spec, self.a[rows], b, a_scales, b_scales, self.pairwise, first, self.taken, preload)
 
     def named(self) -> list[tuple[str, NDArray[Any], Format | ScaleFormat]]:
         """Return the matrices as the caller gave them, with their names and formats."""
@@ -103,6 +106,25 @@ def matrix_of_values(name: str, values: ArrayLike, fmt: Format | ScaleFormat) ->
             )
         return rounded
     return matrix.astype(matrix.dtype.newbyteorder("="), copy=False)
+
+
+def start_values(spec: MacSpec, values: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Return the start values of a product's results, None without preloaded accumulators.
+
+    Raises:
+        MacgenError: they are missing or not the spec's, have another shape, or are not on the outer accumulator's grid.
+    """
+    if (values is None) == spec.preload:
+        given = "missing" if values is None else "given, but the spec has no preloaded accumulators"
+        wanted = f"values of {spec.outer_format} in the shape {shape}" if spec.preload else "none"
+        raise MacgenError(f"preload is {given}; accepted is {wanted}")
+    if values is None:
+        return None
+    plain = plain_array("preload", values)
+    if plain.shape != shape or 0 in shape:
+        raise MacgenError(f"preload has the shape {plain.shape}; accepted is {shape}, that of the results")
+    matrix = matrix_of_values("preload", plain.reshape(shape[0], -1), spec.outer_format)
+    return on_grid("preload", matrix, spec.outer_format).reshape(shape)
 
 
 def on_grid(name: str, matrix: NDArray[Any], fmt: Format | ScaleFormat) -> NDArray[np.float64]:

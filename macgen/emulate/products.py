@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from macgen.emulate import exact, numpy_products, scalar, vectors
-from macgen.emulate.call import Call, matrix_of_values, on_grid, scales_of_chunks
+from macgen.emulate.call import Call, matrix_of_values, on_grid, scales_of_chunks, start_values
 from macgen.emulate.counts import Counts
 from macgen.emulate.operands import Operand
 from macgen.emulate.random_numbers import States, numbers_of_matmul
@@ -30,6 +30,7 @@ def matmul(
     flags: Literal[False] = False,
     counts: Literal[False] = False,
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> Values: ...
 @overload
 def matmul(
@@ -43,6 +44,7 @@ def matmul(
     flags: Literal[True],
     counts: Literal[False] = False,
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> tuple[Values, FlagBits]: ...
 @overload
 def matmul(
@@ -56,6 +58,7 @@ def matmul(
     flags: Literal[False] = False,
     counts: Literal[True],
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> tuple[Values, Counts]: ...
 @overload
 def matmul(
@@ -69,6 +72,7 @@ def matmul(
     flags: Literal[True],
     counts: Literal[True],
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> tuple[Values, FlagBits, Counts]: ...
 
 
@@ -83,6 +87,7 @@ def matmul(
     flags: bool = False,
     counts: bool = False,
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> Any:
     """Return the product of two matrices as the array computes it, bit-equal to `golden.matmul` on their codes.
 
@@ -99,6 +104,8 @@ def matmul(
         counts: whether to return counts, too.
         taken: with stochastic rounding, how many random numbers each register has given before, as in an array that
             has computed other products since its reset; `numbers_taken` counts those of a product.
+        preload: (M, N) start values on the grid of the outer accumulator's format, where the spec has preloaded
+            accumulators; else None. Such products are computed one by one in Python.
 
     Returns:
         (M, N) values of `spec.out_format`, the sign of zeros included (fixed point above 53 bits: the nearest doubles).
@@ -116,7 +123,8 @@ def matmul(
         )
     count = spec.scale_count(a.shape[1])
     scales = scales_of_chunks(spec, (A_scales, (a.shape[0], count)), (B_scales, (count, b.shape[1])))
-    call = Call(spec, a, b.T, *scales, pairwise=False, taken=check_integer("taken", taken, 0))
+    starts = start_values(spec, preload, (a.shape[0], b.shape[1]))
+    call = Call(spec, a, b.T, *scales, pairwise=False, taken=check_integer("taken", taken, 0), preload=starts)
     return _results(call, threads, flags=flags, counts=counts)
 
 
@@ -132,6 +140,7 @@ def dots(
     flags: Literal[False] = False,
     counts: Literal[False] = False,
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> Values: ...
 @overload
 def dots(
@@ -145,6 +154,7 @@ def dots(
     flags: Literal[True],
     counts: Literal[False] = False,
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> tuple[Values, FlagBits]: ...
 @overload
 def dots(
@@ -158,6 +168,7 @@ def dots(
     flags: Literal[False] = False,
     counts: Literal[True],
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> tuple[Values, Counts]: ...
 @overload
 def dots(
@@ -171,6 +182,7 @@ def dots(
     flags: Literal[True],
     counts: Literal[True],
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> tuple[Values, FlagBits, Counts]: ...
 
 
@@ -185,6 +197,7 @@ def dots(
     flags: bool = False,
     counts: bool = False,
     taken: int = 0,
+    preload: ArrayLike | None = None,
 ) -> Any:
     """Return independent dot products, row by row, bit-equal to `golden.dot` on their codes.
 
@@ -201,6 +214,7 @@ def dots(
         flags: whether to return flags, too.
         counts: whether to return counts, too.
         taken: as of `matmul`.
+        preload: (T,) start values; see `matmul`.
 
     Returns:
         (T,) values of `spec.out_format`, flags and counts as of `matmul`.
@@ -215,7 +229,8 @@ def dots(
     shape = len(a), spec.scale_count(a.shape[1])
     a_scales, b_scales = scales_of_chunks(spec, (A_scales, shape), (B_scales, shape))
     turned = None if b_scales is None else b_scales.T
-    call = Call(spec, a, b, a_scales, turned, pairwise=True, taken=check_integer("taken", taken, 0))
+    starts = start_values(spec, preload, (len(a),))
+    call = Call(spec, a, b, a_scales, turned, pairwise=True, taken=check_integer("taken", taken, 0), preload=starts)
     return _results(call, threads, flags=flags, counts=counts)
 
 
@@ -270,7 +285,7 @@ def _part_results(
 ) -> tuple[Values, FlagBits | None, Counts | None]:
     """Return results, with flags and counts if asked for."""
     states = call.states()
-    if not (flags or counts):
+    if not (flags or counts or call.spec.preload):
         values = _vector_results(call, states, threads)
         if values is None and exact.kernel(call.spec) is None:
             values = _quick_results(call, states, threads)
@@ -317,14 +332,14 @@ def _all_results(
     call: Call, states: States | None, threads: int, *, flags: bool, counts: bool
 ) -> tuple[Values, FlagBits | None, Counts | None]:
     """Return results of any spec, with flags and counts if asked for: compiled, or else in Python."""
-    spec, library = call.spec, exact.kernel(call.spec)
+    spec, library = call.spec, None if call.spec.preload else exact.kernel(call.spec)
     given = call.named()
     if library is None:
         a, b, *scales = [on_grid(*of) for of in given]
         if not call.pairwise:
             b, scales = b.T, [scales[0], scales[1].T] if scales else []
         of_rows = (scales[0], scales[1]) if scales else None
-        return scalar.dot_products(spec, a, b, of_rows, states, pairwise=call.pairwise)
+        return scalar.dot_products(spec, a, b, of_rows, states, call.preload, pairwise=call.pairwise)
     for name, matrix, fmt in given:
         if not exact.is_on_grid(library, matrix, fmt):
             on_grid(name, matrix, fmt)

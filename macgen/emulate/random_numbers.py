@@ -22,7 +22,9 @@ def draws(spec: MacSpec, length: int) -> int:
     chunks = whole + (rest > 0)
     if spec.random_place == "chunks":
         return chunks
-    folds = 0 if spec.has_outer_adder else chunks - 1
+    folds = 0
+    if spec.chunk is not None and not spec.has_outer_adder:
+        folds = chunks if spec.preload else chunks - 1
     return whole * -(-chunk // spec.lanes) + -(-rest // spec.lanes) + folds
 
 

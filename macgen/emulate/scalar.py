@@ -45,6 +45,7 @@ class Scalar:
         column: NDArray[np.float64],
         scales: Sequence[NDArray[np.float64]] = (),
         state: int = 0,
+        preload: float | None = None,
     ) -> Result:
         """Return the code and flags of a dot product of values, with one scale of each for each chunk.
 
@@ -52,6 +53,7 @@ class Scalar:
             row, column: values on their grids.
             scales: those of the row and of the column, where the spec has any.
             state: of the register of random numbers, where it has any.
+            preload: the start value, where the spec has preloaded accumulators.
         """
         spec, flags = self._spec, _NONE
         numbers = _random_numbers(spec, state) if spec.random_bits else repeat(0)
@@ -62,15 +64,20 @@ class Scalar:
         a, b = (list(map(_exact, values.tolist())) for values in (row, column))
         exact_scales = [list(map(_exact, values.tolist())) for values in scales]
         chunk, of_blocks = spec.chunk or len(a), exact_scales if spec.scales_lanes else []
-        outer = spec.outer_format.zero_code()
+        outer, inner_start = spec.outer_format.zero_code(), spec.acc.zero_code()
+        adds_first = spec.has_outer_adder
+        if preload is not None:
+            outer = int(spec.outer_format.encode(preload))
+            adds_first = adds_first or spec.chunk is not None
+            inner_start = inner_start if adds_first else outer
         for index, start in enumerate(range(0, len(a), chunk)):
-            inner = spec.acc.zero_code()
+            inner = inner_start
             for first in range(start, min(start + chunk, len(a)), spec.lanes):
                 lanes = slice(first, min(first + spec.lanes, start + chunk))
                 scales_of_step = [some[_blocks(spec, lanes)] for some in of_blocks]
                 inner, raised = self._step(inner, a[lanes], b[lanes], number("steps"), scales_of_step)
                 flags |= raised
-            if not spec.has_outer_adder and index == 0:
+            if not adds_first and index == 0:
                 outer = inner
                 continue
             addend = _value(spec.acc, inner)
@@ -131,6 +138,7 @@ def dot_products(
     b: NDArray[np.float64],
     scales: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     states: States | None,
+    preload: NDArray[np.float64] | None = None,
     *,
     pairwise: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8], Counts]:
@@ -141,6 +149,7 @@ def dot_products(
         a, b: (M, K) and (N, K) values on their grids.
         scales: (M, chunks) and (N, chunks) of them, where the spec has any.
         states: of registers, of the results' shape, where the spec has random numbers.
+        preload: start values, of the results' shape, where the spec has preloaded accumulators.
         pairwise: whether result i is of row i of both, (M,); else results are (M, N).
     """
     of_spec = Scalar(spec)
@@ -151,7 +160,8 @@ def dot_products(
         i, j = place[0], place[-1]
         of_rows = () if scales is None else (scales[0][i], scales[1][j])
         state = 0 if states is None else int(states[place])
-        codes[place], raised = of_spec.dot(a[i], b[j], of_rows, state)
+        start = None if preload is None else float(preload[place])
+        codes[place], raised = of_spec.dot(a[i], b[j], of_rows, state, start)
         flags[place] = raised.value
     return spec.out_format.decode(codes), flags, of_spec.counts
 

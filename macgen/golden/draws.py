@@ -33,7 +33,9 @@ def draws(spec: MacSpec, length: int, *, complete: bool = True) -> int:
         case "out":
             return spec.rows if complete else 0
     steps = -(-length // spec.lanes)
-    return steps if spec.has_outer_adder else steps + max(chunks - 1, 0)
+    if spec.has_outer_adder or spec.chunk is None:
+        return steps
+    return steps + (chunks if spec.preload else max(chunks - 1, 0))  # else the first chunk's sum is copied
 
 
 def random_numbers(spec: MacSpec, pe: tuple[int, int] = (0, 0), start: int = 0, turn: int = 0) -> Iterator[int]:

@@ -186,30 +186,40 @@ class Model:
         a_scales: Sequence[int] = (),
         b_scales: Sequence[int] = (),
         tally: Tally | None = None,
+        preload: int | None = None,
     ) -> Result:
         """Return the dot product of two equally long, non-empty sequences, and the flags of all its roundings.
 
         Random numbers are those of PE (0, 0) after a reset, unless others are given. There is one scale for each chunk,
         or for each block with `scale_place = lanes`. To a tally all events of steps and of folds are added.
+        With preloaded accumulators `preload` is the start value's code.
         """
         numbers = random_numbers(self.spec) if random is None else random
         length = len(a_codes)
         chunk = self.spec.chunk or length
         outer, flags = self._outer.format.zero_code(), _NO_FLAGS
+        inner_start = self._acc.format.zero_code()
+        copies_first = not self.spec.has_outer_adder
+        if preload is not None:
+            decoder("preload", self._outer.format)(preload)  # refuses what is no code
+            if self.spec.chunk is None and not self.spec.has_outer_adder:
+                inner_start = preload
+            else:
+                outer, copies_first = preload, False
         for index, start in enumerate(range(0, length, chunk)):
             part = slice(start, start + chunk)
             blocks = slice(0)
             if self.spec.block is not None:
                 blocks = slice(start // self.spec.block, -(-(start + chunk) // self.spec.block))
             inner, inner_flags = self._chunk_sum(
-                a_codes[part], b_codes[part], numbers, a_scales[blocks], b_scales[blocks], tally
+                inner_start, a_codes[part], b_codes[part], numbers, a_scales[blocks], b_scales[blocks], tally
             )
             flags |= inner_flags
             addends: tuple[int, ...]
             if self.spec.has_outer_adder:
                 scales = (a_scales[index], b_scales[index]) if self.spec.scales_chunks else ()
                 addends = (outer, inner, next(numbers) if self._draws_in_chunks else 0, *scales)
-            elif index == 0:
+            elif index == 0 and copies_first:
                 outer = inner
                 continue
             else:
@@ -223,6 +233,7 @@ class Model:
 
     def _chunk_sum(
         self,
+        inner: int,
         a_codes: Sequence[int],
         b_codes: Sequence[int],
         random: Iterator[int],
@@ -230,7 +241,7 @@ class Model:
         b_scales: Sequence[int],
         tally: Tally | None,
     ) -> Result:
-        inner, flags, lanes = self._acc.format.zero_code(), _NO_FLAGS, self.spec.lanes
+        flags, lanes = _NO_FLAGS, self.spec.lanes
         for start in range(0, len(a_codes), lanes):
             part = slice(start, start + lanes) if lanes > 1 else start
             number = next(random) if self._draws_in_steps else 0

@@ -7,14 +7,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from macgen.errors import MacgenError, check_integer, is_integer, shown
+from macgen.errors import MacgenError, check_integer, shown
+from macgen.golden.arguments import (
+    as_integer,
+    as_integers,
+    as_matrix,
+    check_scale_count,
+    codes_of_lanes,
+    numbers_before,
+    place_of_pe,
+    random_number,
+    scale_rows,
+    start_value,
+    start_values,
+)
 from macgen.golden.draws import draws, random_numbers
 from macgen.golden.model import Model, Tally
 from macgen.numerics import Flags
-from macgen.numerics.arrays import code_dtype, plain_array
+from macgen.numerics.arrays import code_dtype
 from macgen.numerics.events import EVENTS
 from macgen.spec import MacSpec, check_spec
-from macgen.spec_fields import MAX_SIDE, RandomPlace
+from macgen.spec_fields import RandomPlace
 
 _FLAGS = tuple(Flags(bits) for bits in range(8))
 
@@ -49,16 +62,16 @@ def step(
             number does not fit the rounding.
     """
     check_spec(spec)
-    acc = _integer("acc_code", acc_code)
-    a, b = (_lane_codes(spec, *named) for named in (("a_code", a_code), ("b_code", b_code)))
+    acc = as_integer("acc_code", acc_code)
+    a, b = (codes_of_lanes(spec, *named) for named in (("a_code", a_code), ("b_code", b_code)))
     if len(a) != len(b):
         raise MacgenError(f"b_code has {len(b)} codes and a_code {len(a)}; accepted are as many")
-    scales = [_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
+    scales = [as_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
     wanted = spec.scale_count(len(a)) if spec.scales_lanes else 0
     for name, codes in zip(("a_scales", "b_scales"), scales, strict=True):
         if len(codes) != wanted:
             raise MacgenError(f"{name} has {len(codes)} scales for a step; accepted are {wanted}, one for each block")
-    code, flags = _model(spec).step(acc, a, b, _random(spec, random, "steps"), *scales)
+    code, flags = _model(spec).step(acc, a, b, random_number(spec, random, "steps"), *scales)
     return code, _FLAGS[flags]
 
 
@@ -88,15 +101,15 @@ def fold(
             random number does not fit the rounding.
     """
     check_spec(spec)
-    codes = _integer("outer_code", outer_code), _integer("inner_code", inner_code)
+    codes = as_integer("outer_code", outer_code), as_integer("inner_code", inner_code)
     scales: list[int | None] = []
     for name, scale in (("a_scale", a_scale), ("b_scale", b_scale)):
         if (scale is not None) != spec.scales_chunks:
             wanted = f"a code of {spec.scale}" if spec.scales_chunks else "none"
             raise MacgenError(f"{name} {shown(scale)} does not fit the spec; accepted is {wanted}")
-        scales.append(None if scale is None else _integer(name, scale))
+        scales.append(None if scale is None else as_integer(name, scale))
     place: RandomPlace = "chunks" if spec.has_outer_adder else "steps"
-    code, flags = _model(spec).fold(*codes, _random(spec, random, place), *scales)
+    code, flags = _model(spec).fold(*codes, random_number(spec, random, place), *scales)
     return code, _FLAGS[flags]
 
 
@@ -115,7 +128,7 @@ def convert(spec: MacSpec, outer_code: int, random: int | None = None) -> tuple[
         MacgenError: the code is no integer or not one of the format's, or the random number does not fit the rounding.
     """
     check_spec(spec)
-    code, flags = _model(spec).convert(_integer("outer_code", outer_code), _random(spec, random, "out"))
+    code, flags = _model(spec).convert(as_integer("outer_code", outer_code), random_number(spec, random, "out"))
     return code, _FLAGS[flags]
 
 
@@ -129,6 +142,7 @@ def dot(
     *,
     a_scales: Iterable[int] = (),
     b_scales: Iterable[int] = (),
+    preload: int | None = None,
 ) -> tuple[int, Flags]:
     """Return a dot product, chunk by chunk (docs/arithmetic.md section 2).
 
@@ -141,6 +155,8 @@ def dot(
         turn: which of the interleaved accumulations it is.
         a_scales: one code for each chunk or, with `scale_place = lanes`, block, where the spec has scales; else none.
         b_scales: as many.
+        preload: code of the start value, of the outer accumulator's format, where the spec has preloaded accumulators;
+            else None (section 11).
 
     Returns:
         The result's code, and the sticky flags.
@@ -149,7 +165,7 @@ def dot(
         MacgenError: K is 0, the lengths differ, a code is no integer or not one of its format's, or there is no such
             PE, start or turn.
     """
-    return _dot(spec, a_codes, b_codes, pe, start, turn, a_scales, b_scales, None)
+    return _dot(spec, a_codes, b_codes, pe, start, turn, a_scales, b_scales, None, preload)
 
 
 def dot_counts(
@@ -162,6 +178,7 @@ def dot_counts(
     *,
     a_scales: Iterable[int] = (),
     b_scales: Iterable[int] = (),
+    preload: int | None = None,
 ) -> tuple[int, Flags, NDArray[np.int64]]:
     """Return a dot product as `dot` does, and what is counted of its additions (docs/arithmetic.md section 9).
 
@@ -172,7 +189,7 @@ def dot_counts(
         swamped.
     """
     tally = _empty_tally()
-    code, flags = _dot(spec, a_codes, b_codes, pe, start, turn, a_scales, b_scales, tally)
+    code, flags = _dot(spec, a_codes, b_codes, pe, start, turn, a_scales, b_scales, tally, preload)
     return code, flags, np.array(tally)
 
 
@@ -186,21 +203,24 @@ def _dot(
     a_scales: Iterable[int],
     b_scales: Iterable[int],
     tally: Tally | None,
+    preload: int | None,
 ) -> tuple[int, Flags]:
     check_spec(spec)
-    a, b = _integers("a_codes", a_codes), _integers("b_codes", b_codes)
+    a, b = as_integers("a_codes", a_codes), as_integers("b_codes", b_codes)
     if len(a) != len(b):
         raise MacgenError(f"b_codes has {len(b)} codes and a_codes {len(a)}; accepted are sequences of equal length")
     if not a:
         raise MacgenError("a_codes and b_codes are empty; accepted are dot products of at least one product")
-    scales = [_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
+    scales = [as_integers(name, codes) for name, codes in (("a_scales", a_scales), ("b_scales", b_scales))]
     for name, codes in zip(("a_scales", "b_scales"), scales, strict=True):
-        _check_scale_count(spec, name, len(codes), len(a))
+        check_scale_count(spec, name, len(codes), len(a))
     turn = check_integer("turn", turn, 0, spec.interleave - 1)
-    row, col = _pe(pe)
-    numbers = random_numbers(spec, (0 if spec.random_place == "out" else row, col), _start(start), turn)
+    row, col = place_of_pe(pe)
+    numbers = random_numbers(spec, (0 if spec.random_place == "out" else row, col), numbers_before(start), turn)
     a_codes_of_scales, b_codes_of_scales = scales
-    code, flags = _model(spec).dot(a, b, numbers, a_codes_of_scales, b_codes_of_scales, tally)
+    code, flags = _model(spec).dot(
+        a, b, numbers, a_codes_of_scales, b_codes_of_scales, tally, start_value(spec, preload)
+    )
     return code, _FLAGS[flags]
 
 
@@ -212,6 +232,7 @@ def matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    preload: ArrayLike | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Return the product of two matrices of codes, each element by `dot`.
 
@@ -225,6 +246,8 @@ def matmul(
         start: random numbers that each register has given to each turn since the reset; see `draws`.
         A_scales: (M, chunks) codes or, with `scale_place = lanes`, (M, blocks), where the spec has scales; else None.
         B_scales: (chunks, N) or (blocks, N) codes.
+        preload: (M, N) codes of start values, of the outer accumulator's format, where the spec has preloaded
+            accumulators; else None.
 
     Returns:
         (M, N) codes in the smallest unsigned NumPy type that holds them (Python integers above 64 bits), and
@@ -234,7 +257,7 @@ def matmul(
         MacgenError: the shapes do not fit or are empty, a code is no integer or not one of its format's, or there is no
             such start.
     """
-    codes, flags, _ = _matmul(spec, A, B, start, A_scales, B_scales, counts=False)
+    codes, flags, _ = _matmul(spec, A, B, start, A_scales, B_scales, preload, counts=False)
     return codes, flags
 
 
@@ -246,6 +269,7 @@ def matmul_counts(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    preload: ArrayLike | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
     """Return a product as `matmul` does, and what is counted of its additions (docs/arithmetic.md section 9).
 
@@ -255,7 +279,7 @@ def matmul_counts(
         (M, N) codes, (M, N) flags, and (M, N, 2, 3) counts: of steps and folds those that are saturated, flushed,
         swamped.
     """
-    return _matmul(spec, A, B, start, A_scales, B_scales, counts=True)
+    return _matmul(spec, A, B, start, A_scales, B_scales, preload, counts=True)
 
 
 def _matmul(
@@ -265,24 +289,26 @@ def _matmul(
     start: int,
     A_scales: ArrayLike | None,
     B_scales: ArrayLike | None,
+    preload: ArrayLike | None,
     *,
     counts: bool,
 ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.int64]]:
     check_spec(spec)
-    a, b = _matrix("A", A), _matrix("B", B)
+    a, b = as_matrix("A", A), as_matrix("B", B)
     if a.shape[1] != b.shape[0]:
         raise MacgenError(
             f"B has {b.shape[0]} rows and A {a.shape[1]} columns; accepted are A of shape (M, K) and B of shape (K, N)"
         )
     model = _model(spec)
-    a_rows = [_integers("A", row) for row in a.tolist()]
-    b_columns = [_integers("B", column) for column in b.T.tolist()]
-    a_scales = _scale_rows(spec, "A_scales", A_scales, len(a_rows), a.shape[1])
-    b_scales = _scale_rows(spec, "B_scales", B_scales, len(b_columns), a.shape[1])
+    a_rows = [as_integers("A", row) for row in a.tolist()]
+    b_columns = [as_integers("B", column) for column in b.T.tolist()]
+    a_scales = scale_rows(spec, "A_scales", A_scales, len(a_rows), a.shape[1])
+    b_scales = scale_rows(spec, "B_scales", B_scales, len(b_columns), a.shape[1])
+    starts = start_values(spec, preload, (len(a_rows), len(b_columns)))
     codes = np.empty((len(a_rows), len(b_columns)), dtype=code_dtype(spec.out_format.width))
     flags = np.empty(codes.shape, dtype=np.uint8)
     counted = np.zeros((*codes.shape, 2, 3), dtype=np.int64)
-    done, of_tile, tile_columns = _start(start), draws(spec, a.shape[1]), -(-len(b_columns) // spec.cols)
+    done, of_tile, tile_columns = numbers_before(start), draws(spec, a.shape[1]), -(-len(b_columns) // spec.cols)
     for m, row in enumerate(a_rows):
         tile_row, pe_row = divmod(m, spec.rows)
         for n, column in enumerate(b_columns):
@@ -294,7 +320,8 @@ def _matmul(
             else:
                 numbers = random_numbers(spec, (pe_row, pe_column), before, turn)
             tally = _empty_tally() if counts else None
-            codes[m, n], flags[m, n] = model.dot(row, column, numbers, a_scales[m], b_scales[n], tally)
+            operands = (row, column, numbers, a_scales[m], b_scales[n])
+            codes[m, n], flags[m, n] = model.dot(*operands, tally, starts[m][n])
             if tally is not None:
                 counted[m, n] = tally
     return codes, flags, counted
@@ -302,84 +329,3 @@ def _matmul(
 
 def _empty_tally() -> Tally:
     return [0] * len(EVENTS), [0] * len(EVENTS)
-
-
-def _check_scale_count(spec: MacSpec, name: str, count: int, length: int) -> None:
-    wanted, owner = spec.scale_count(length), "block" if spec.scales_lanes else "chunk"
-    if count != wanted:
-        raise MacgenError(
-            f"{name} has {count} scales for each dot product; accepted are {wanted}, one for each {owner}"
-        )
-
-
-def _scale_rows(spec: MacSpec, name: str, scales: ArrayLike | None, count: int, length: int) -> list[list[int]]:
-    """Return the scales of each dot product's operand, those of B transposed."""
-    if scales is None:
-        _check_scale_count(spec, name, 0, length)
-        return [[]] * count
-    matrix = _matrix(name, scales)
-    matrix = matrix if name == "A_scales" else matrix.T
-    if len(matrix) != count:
-        raise MacgenError(f"{name} has scales for {len(matrix)} dot products; accepted are {count}")
-    _check_scale_count(spec, name, matrix.shape[1], length)
-    return [_integers(name, row) for row in matrix.tolist()]
-
-
-def _lane_codes(spec: MacSpec, name: str, codes: int | Sequence[int]) -> list[int]:
-    if not isinstance(codes, Sequence):
-        return [_integer(name, codes)]
-    if not 1 <= len(codes) <= spec.lanes:
-        raise MacgenError(f"{name} has {len(codes)} codes; accepted are 1 to {spec.lanes}, the lanes")
-    return _integers(name, codes)
-
-
-def _random(spec: MacSpec, number: int | None, place: RandomPlace) -> int:
-    bits = spec.random_bits if spec.random_place == place else 0
-    rounding = spec.rounding if place == "steps" else spec.fold_rounding
-    if not bits:
-        if number is not None:
-            raise MacgenError(f"random {shown(number)} does not go with rounding {rounding!r}; accepted is none")
-        return 0
-    if number is None or isinstance(number, bool) or not 0 <= _integer("random", number) < 1 << bits:
-        largest = (1 << bits) - 1
-        raise MacgenError(f"random {shown(number)} is not from 0 to {largest}, the random numbers of {rounding}")
-    return _integer("random", number)
-
-
-def _pe(pe: tuple[int, int]) -> tuple[int, int]:
-    if isinstance(pe, tuple) and len(pe) == 2:
-        row, col = (_integer("pe", index) for index in pe)
-        if 0 <= row < MAX_SIDE and 0 <= col < MAX_SIDE:
-            return row, col
-    raise MacgenError(f"pe {shown(pe)} is not a row and a column from 0 to {MAX_SIDE - 1}")
-
-
-def _start(start: int) -> int:
-    if _integer("start", start) < 0:
-        raise MacgenError(f"start {shown(start)} is not an integer from 0")
-    return _integer("start", start)
-
-
-def _integer(name: str, code: int) -> int:
-    if not is_integer(code):
-        raise MacgenError(f"{name} {shown(code)} is not an integer; accepted are unsigned codes")
-    return int(code)
-
-
-def _integers(name: str, codes: Iterable[int]) -> list[int]:
-    """Return codes as a list of Python integers."""
-    try:
-        values = codes.tolist() if isinstance(codes, np.ndarray) else list(codes)
-        integers = all(map(is_integer, values))
-    except TypeError:
-        integers = False
-    if not integers:
-        raise MacgenError(f"{name} is not a sequence of integers; accepted are unsigned codes")
-    return list(map(int, values))
-
-
-def _matrix(name: str, codes: ArrayLike) -> NDArray[Any]:
-    matrix = plain_array(name, codes)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise MacgenError(f"{name} has the shape {matrix.shape}; accepted are matrices with rows and columns")
-    return matrix

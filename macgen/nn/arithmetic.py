@@ -200,6 +200,8 @@ class OnSpec:
         compare: bool = True,
         threads: int | None = None,
     ) -> None:
+        if spec.preload:
+            raise MacgenError("preload does not go with networks; accepted are specs without preloaded accumulators")
         self._name = name
         self._spec = spec
         self._scales = scales

@@ -20,6 +20,7 @@ from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, delayed_members, registers, select
 from macgen.rtl.parts.pipeline import delayed
+from macgen.rtl.preload import StartRegisters
 from macgen.rtl.random_source import RandomSource
 from macgen.rtl.units.datapath import Folded, Loaded
 
@@ -58,6 +59,7 @@ class Loop:
         design: of the array.
         early, control: the marks, see above.
         seed: where the random numbers of steps and folds begin; None where there are none.
+        start: what a dot product starts from, with the marks `early` of its first step; None: 0.
 
     Attributes:
         raised: by the addition that ends, itself, as far as its sum does not say so; with `sums_of_products`.
@@ -66,9 +68,17 @@ class Loop:
     raised: Value
 
     def __init__(
-        self, m: Module, platform: object, design: Design, *, early: Any, control: Any, seed: Value | None
+        self,
+        m: Module,
+        platform: object,
+        design: Design,
+        *,
+        early: Any,
+        control: Any,
+        seed: Value | None,
+        start: StartRegisters | None = None,
     ) -> None:
-        self._m, self._platform, self._design, self._seed = m, platform, design, seed
+        self._m, self._platform, self._design, self._seed, self._start = m, platform, design, seed, start
         self._early, self._control = early, control
         self._turns = design.spec.interleave
         self._late = later_marks(m, control, design.control, self._turns - 1, "late")
@@ -113,8 +123,9 @@ class Loop:
             # The register is 0 when a new sum starts.
             connect_members(m, adder.operand, operand)
             clock_in(m, operand, product)
-            clock_in(m, self._acc, select(self._early.first, self._zero, adder.result, arithmetic.value))
-            m.d.sync += self._acc_flags.eq(Mux(self._early.first, 0, flags))
+            begin, begin_flags = (self._zero, 0) if self._start is None else (self._start.value, self._start.flags)
+            clock_in(m, self._acc, select(self._early.first, begin, adder.result, arithmetic.value))
+            m.d.sync += self._acc_flags.eq(Mux(self._early.first, begin_flags, flags))
             return Sums(self._late, adder.result, flags)
         if self._design.spec.fold == "bubble":
             return self._folds_in_bubbles(adder, operand, product, flags)
@@ -293,6 +304,10 @@ class Loop:
         clock_in(m, totals[-1], select(folds, total, totals[0], self._arithmetic.value))
         m.d.sync += [to.eq(source) for to, source in pairwise(flags)]
         m.d.sync += flags[-1].eq(Mux(folds, total_flags, flags[0]))
+        if self._start is not None:
+            with m.If(self._early.begins):  # before what the turn before it would bring
+                clock_in(m, totals[-1], self._start.value)
+                m.d.sync += flags[-1].eq(self._start.flags)
 
     def _folded(self, total: Any, present: Value, marks: Any) -> Any:
         # -- Fold: the total becomes an operand

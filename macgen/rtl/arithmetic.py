@@ -20,6 +20,7 @@ from macgen.rtl.units.exponents import ExponentAdder, References, ReferenceWindo
 from macgen.rtl.units.multiplier import Multiplier, Scaler
 from macgen.rtl.units.packed_multiplier import PackedMultiplier
 from macgen.rtl.units.rounded_sum import RoundedSum
+from macgen.rtl.units.start import start_signals
 from macgen.rtl.units.tree_node import NodeGeometry
 from macgen.spec import MacSpec
 from macgen.spec_fields import least_int_bits
@@ -162,8 +163,9 @@ class Arithmetic:
             addend = self.bulk_rounding.rounded_sum.rounded(integer=False)
         elif spec.lanes > 1:
             addend = self.first_nodes.result if spec.lane_sum == "tree" else Addend.of_sum(addend, spec.lanes)
-        modes = self._by_mode("acc")
-        return datapath_of(RoundedSum(addend, spec.acc, spec.rounding, spec.overflow, self.folds_in_loop, modes=modes))
+        modes, preloads = self._by_mode("acc"), spec.preload and not spec.has_outer_adder
+        sums = RoundedSum(addend, spec.acc, spec.rounding, spec.overflow, self.folds_in_loop, modes=modes)
+        return datapath_of(replace(sums, preloads=preloads))
 
     @cached_property
     def operand(self) -> wiring.Signature:
@@ -247,7 +249,8 @@ class Arithmetic:
         if spec.scale is not None and spec.scales_chunks:
             addend = Scaler.scaled_addend(addend, spec.scale)
         overflow, modes = spec.overflow_into(fmt), self._by_mode("outer_format")
-        return datapath_of(RoundedSum(addend, fmt, spec.fold_rounding, overflow, prefix="outer_", modes=modes))
+        sums = RoundedSum(addend, fmt, spec.fold_rounding, overflow, prefix="outer_", modes=modes)
+        return datapath_of(replace(sums, preloads=spec.preload))
 
     @property
     def _takes_integers(self) -> bool:
@@ -284,6 +287,12 @@ class Arithmetic:
     def out_number(self) -> wiring.Component:
         """Make the converter from a state of `results` to the numbers that `out` rounds."""
         return self.results.number(integer=isinstance(self.spec.out_format, FixedFormat))
+
+    @property
+    def start_bits(self) -> int:
+        """Width of a start value on its way to its PE: the state's members, then whether it is a signalling NaN, where
+        it can be; 0 without preloaded accumulators."""
+        return self.result_bits - FLAG_BITS + start_signals(self.results) if self.spec.preload else 0
 
     @cached_property
     def result_bits(self) -> int:

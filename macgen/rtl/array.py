@@ -17,9 +17,12 @@ from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.parts.modes import by_mode, dropped_places
+from macgen.rtl.parts.pipeline import delayed
+from macgen.rtl.preload import Preloader, stack_starts
 from macgen.rtl.rows import Band, Row, stack_bands, stack_counts, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
 from macgen.rtl.units.packed_multiplier import turned
+from macgen.rtl.units.start import StartValue
 from macgen.spec import MacSpec
 
 
@@ -72,6 +75,9 @@ class ArrayCore(wiring.Component):
         a_scale: codes of scales, row 0 lowest; those of the beat that ends a chunk count. With scales of lanes one for
             each block, that of the lowest lanes lowest; those of every beat count.
         b_scale: codes of scales, column 0 lowest; likewise.
+        d_valid, d_ready: handshake of stream d, the start values, one beat for each row and turn, in the order of c.
+            The beat of the operands that starts dot products waits until all of theirs have been taken.
+        d_data: codes of start values, column 0 lowest.
         c_valid, c_ready: handshake of stream c, the results.
         c_data: result codes, column 0 lowest.
         c_flags: three flags, column 0 lowest: overflow (bit 0), underflow, invalid.
@@ -117,6 +123,8 @@ class ArrayCore(wiring.Component):
         if spec.scale is not None:
             self._feed_scales(m, platform, parts, design.scale_bits)
         self._drain(m, platform, parts, sequencer)
+        if spec.preload:
+            self._preload(m, platform, parts, sequencer)
         if design.all_count_bits:
             stack_counts(m, parts)
             self._count(m, platform, parts)
@@ -132,6 +140,46 @@ class ArrayCore(wiring.Component):
             edge.clear.eq(self.count_clear),
         ]
         m.d.comb += [getattr(self, name).eq(getattr(edge, name)) for name in self.design.count_ports]
+
+    def _of_last_turn(self, m: Module, event: Value, name: str) -> Value:
+        """Return an event of all turns, one after the other, where it is the last turn's."""
+        turns = self.spec.interleave
+        if turns == 1:
+            return event
+        turn = Signal(range(turns), name=name)
+        last_turn = turn == turns - 1
+        with m.If(event):
+            m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
+        return event & last_turn
+
+    def _preload(self, m: Module, platform: object, parts: Sequence[Any], sequencer: Any) -> None:
+        """Feed start values, whose codes become states at the array's edge."""
+        design, spec = self.design, self.spec
+
+        # -- Start values: each column's code becomes a state, which moves up from the last row
+        preloader = submodule(m, platform, "preloader", "preloader", lambda: Preloader(spec.rows * spec.interleave))
+        states: list[Value] = []
+        for col in range(spec.cols):
+            start = submodule(m, platform, f"start_{col}", "start", lambda: StartValue(design.results))
+            m.d.comb += start.code.eq(self.d_data.word_select(col, spec.outer_format.width))
+            states += [getattr(start.value, name) for name in design.results.value.members]
+            states += [start.invalid] if "invalid" in start.signature.members else []
+        m.d.comb += parts[-1].start_in.eq(Cat(*states))
+        stack_starts(m, parts, preloader.shift)
+
+        # -- Used: the last PE has its start value, and so has every other
+        marks = parts[-1].control_out
+        used: Value = marks.begins if "begins" in design.control.widths else marks.first
+        if "fold_first" in design.control.widths and "begins" not in design.control.widths:
+            used = used & marks.fold_first
+        used = self._of_last_turn(m, delayed(m, "start_used", used, design.start_cycles), "start_turn")
+        m.d.comb += [
+            preloader.valid.eq(self.d_valid),
+            self.d_ready.eq(preloader.ready),
+            preloader.starts.eq(sequencer.starts),
+            preloader.used.eq(used),
+            sequencer.loaded.eq(preloader.loaded),
+        ]
 
     def _turned(self, m: Module, sequencer: Any) -> Value:
         """Return the codes of stream b, where a mode packs elements with those of each in the opposite order."""
@@ -199,15 +247,10 @@ class ArrayCore(wiring.Component):
         # -- Complete: the last PE has its result, and so has every other
         complete: Value = parts[-1].control_out.done
         for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_cycles):
-            delayed = Signal(name=f"complete_{cycle}")
-            m.d.sync += delayed.eq(complete)
-            complete = delayed
-        if spec.interleave > 1:  # the last turn's counts
-            turn = Signal(range(spec.interleave))
-            last_turn = turn == spec.interleave - 1
-            with m.If(complete):
-                m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
-            complete = complete & last_turn
+            later = Signal(name=f"complete_{cycle}")
+            m.d.sync += later.eq(complete)
+            complete = later
+        complete = self._of_last_turn(m, complete, "turn")
 
         # -- Count rows: result beats of a tile that have left
         busy = Signal()
@@ -272,6 +315,7 @@ class MacArray(wiring.Component):
     Members:
         a: in; payload `data[row][lane]`, `first`, `last`, and with scales `scale[row]`, of lanes `scale[row][block]`.
         b: in; payload `data[col][lane]`, and with scales `scale[col]`, of lanes `scale[col][block]`.
+        d: in, with preloaded accumulators; payload `data[col]`.
         c: out; payload `data[col]`, `flags[col]` with `overflow`, `underflow` and `invalid`, `first`, `last`.
         count_clear and others of this kind: with counters those of `ArrayCore`.
 
@@ -281,14 +325,15 @@ class MacArray(wiring.Component):
 
     def __init__(self, spec: MacSpec) -> None:
         self.spec, self.design = spec, Design(spec)
-        a, b, c = (self.design.streams[name] for name in "abc")
-        super().__init__({"a": In(a), "b": In(b), "c": Out(c), **self.design.count_signature})
+        flows = {name: Out if name == "c" else In for name in self.design.streams}
+        members = {name: flow(self.design.streams[name]) for name, flow in flows.items()}
+        super().__init__({**members, **self.design.count_signature})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         core = submodule(m, platform, "core", "core", lambda: ArrayCore(self.design))
-        for name, flow in (("a", In), ("b", In), ("c", Out)):
-            outside = getattr(self, name)
+        for name in self.design.streams:
+            flow, outside = Out if name == "c" else In, getattr(self, name)
             inside = {"valid": outside.valid, "ready": outside.ready}
             inside |= {field: outside.payload[field] for field, _ in outside.payload.shape()}
             for field, value in inside.items():

@@ -18,9 +18,10 @@ class Control(wiring.Signature):
             bubble`, where the fold leaves the accumulator at 0.
         fold: the chunk sum is folded into the outer accumulator. It is the sum so far, without this cycle's product. If
             the outer accumulator has an adder of its own, which takes the sum later: the chunk ends with this product.
-        fold_first: it is the first chunk's: the outer accumulator counts as empty.
+        fold_first: it is the first chunk's: the outer accumulator counts as empty. With start values and
+            without an outer adder it never is; the mark then tells sums that are discarded.
         done: the sum is complete: it becomes the result.
-        begins: the step is its dot product's first. With counters where `first` does not tell it.
+        begins: the step is its dot product's first. With counters and start values where `first` does not tell it.
         mode: the mode of what happens, where the accumulators' formats differ in the modes or one packs elements. It
             stays as it was in cycles in which nothing does.
     """
@@ -31,7 +32,7 @@ class Control(wiring.Signature):
             names += ["fold", "fold_first"]
         if spec.chunk is None or spec.fold == "overlap" or spec.has_outer_adder:
             names += ["first"]
-        if spec.counters is not None and "first" not in names:
+        if (spec.counters is not None or spec.preload) and "first" not in names:
             names += ["begins"]
         self.widths = dict.fromkeys(names, 1)
         if spec.rounds_by_mode or spec.packs:

@@ -119,6 +119,29 @@ class Design(Arithmetic):
         width = columns * self.all_count_bits
         return {"counts_in": In(width), "counts_out": Out(width)}
 
+    # -- start values ------------------------------------------------------------------------------------------------
+
+    def start_members(self, columns: int = 1) -> dict[str, Any]:
+        """Return the members that pass start values on, of so many columns; none without preloaded accumulators."""
+        if not self.spec.preload:
+            return {}
+        width = columns * self.start_bits
+        return {"start_shift": In(1), "start_in": In(width), "start_out": Out(width)}
+
+    @property
+    def start_signature(self) -> dict[str, Any]:
+        """The members of the array's ports that are stream d; none without preloaded accumulators."""
+        if not self.spec.preload:
+            return {}
+        data = self.spec.cols * self.spec.outer_format.width
+        return {"d_valid": In(1), "d_ready": Out(1), "d_data": In(data)}
+
+    @property
+    def start_cycles(self) -> int:
+        """Cycles from the one in which a PE hands on a first step's marks to the one that uses its start value."""
+        spec = self.spec
+        return spec.pipeline + spec.interleave - 1 if spec.has_outer_adder else max(spec.pipeline - 2, 0)
+
     # -- ports -------------------------------------------------------------------------------------------------------
 
     @property
@@ -203,6 +226,7 @@ class Design(Arithmetic):
                 "b_ready": Out(1),
                 "b_data": In(spec.cols * self.b_bits),
                 **b_scale,
+                **self.start_signature,
                 "c_valid": Out(1),
                 "c_ready": In(1),
                 "c_data": Out(spec.cols * spec.out_format.width),
@@ -224,7 +248,7 @@ class Design(Arithmetic):
 
     @cached_property
     def streams(self) -> dict[str, stream.Signature]:
-        """The signatures of the array's streams `a`, `b` and `c`; see MacArray."""
+        """The signatures of the array's streams `a`, `b` and `c`, and of `d` if there is one; see MacArray."""
         spec = self.spec
         codes_a, codes_b = (data.ArrayLayout(unsigned(fmt.width), spec.lanes) for fmt in (spec.a, spec.b))
         scales_a, scales_b = (self._scale_fields(side) for side in (spec.rows, spec.cols))
@@ -238,7 +262,10 @@ class Design(Arithmetic):
             "first": 1,
             "last": 1,
         }
-        return {name: stream.Signature(data.StructLayout(fields)) for name, fields in (("a", a), ("b", b), ("c", c))}
+        fields = {"a": a, "b": b, "c": c}
+        if spec.preload:
+            fields["d"] = {"data": data.ArrayLayout(unsigned(spec.outer_format.width), spec.cols)}
+        return {name: stream.Signature(data.StructLayout(of)) for name, of in fields.items()}
 
     def _scale_fields(self, side: int) -> dict[str, Any]:
         """Return the field of a stream's scales, of so many rows or columns; none without scales."""

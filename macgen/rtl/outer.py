@@ -26,10 +26,13 @@ class OuterAccumulator(wiring.Component):
         flags: those of the chunk sum.
         fold: the chunk sum is taken.
         fold_first: it is the dot product's first chunk: the outer accumulator restarts from 0.
+            Not with preloaded accumulators.
         done: it is the last chunk.
             With `interleave` = I each I-th cycle is a turn's, and so it is with the result.
         a_scale, b_scale: its scales.
         mode: its mode, where something is rounded to another format in one mode than in another.
+        starts: with preloaded accumulators, the outer accumulator restarts from `start`.
+        start, start_flags: the start value and the flags that it raises.
         seed: where chunk sums are rounded at random; constant.
         result: the outer accumulator after the addition, when `result_done`.
         result_flags: its flags; the state tells some, too.
@@ -47,9 +50,11 @@ class OuterAccumulator(wiring.Component):
             "value": In(design.steps.value),
             "flags": In(FLAG_BITS),
             "fold": In(1),
-            "fold_first": In(1),
+            **({} if spec.preload else {"fold_first": In(1)}),
             "done": In(1),
         }
+        if spec.preload:
+            members |= {"starts": In(1), "start": In(self._arithmetic.value), "start_flags": In(FLAG_BITS)}
         if spec.scale is not None and spec.scales_chunks:
             members |= {"a_scale": In(spec.scale.width), "b_scale": In(spec.scale.width)}
         if spec.rounds_by_mode:
@@ -68,7 +73,8 @@ class OuterAccumulator(wiring.Component):
         design, spec, arithmetic = self._design, self._design.spec, self._arithmetic
 
         # -- Marks: the chunk sum is taken, converted and scaled, then added; each a cycle or more after the other
-        taken = {name: Signal(name=f"taken_{name}") for name in ("fold", "fold_first", "done")}
+        marks = ("fold", "done") if spec.preload else ("fold", "fold_first", "done")
+        taken = {name: Signal(name=f"taken_{name}") for name in marks}
         adding = {name: Signal(name=f"adding_{name}") for name in ("fold", "done")}
         m.d.sync += [mark.eq(getattr(self, name)) for name, mark in taken.items()]
         m.d.sync += [mark.eq(taken[name]) for name, mark in adding.items()]
@@ -124,20 +130,22 @@ class OuterAccumulator(wiring.Component):
         # The totals go round: the last is that of the turn whose addition begins, the first of the one where it ends
         # and of the one after `taken`. A total is 0 when a new sum starts.
         restart = Signal()
-        m.d.comb += restart.eq(taken["fold"] & taken["fold_first"])
+        m.d.comb += restart.eq(self.starts if spec.preload else taken["fold"] & taken["fold_first"])
         total_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
         raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.deferred_flags, turns - 1)
         m.d.comb += self.result_flags.eq(raised | adder.flags)
         connect_members(m, self.result, adder.result)
-        rings: list[tuple[list[Signal], Value, int]] = [(total_flags, self.result_flags, 0)]
+        begin_flags = self.start_flags if spec.preload else 0
+        rings: list[tuple[list[Signal], Value, Value | int]] = [(total_flags, self.result_flags, begin_flags)]
         for name, item in arithmetic.value.members.items():
             totals = [Signal(item.shape, name=f"total_{turn}_{name}", reset_less=True) for turn in range(turns)]
             m.d.comb += getattr(adder.acc, name).eq(totals[-1])
-            rings.append((totals, getattr(adder.result, name), arithmetic.zero.get(name, 0)))
-        for totals, result, zero in rings:
+            begin = getattr(self.start, name) if spec.preload else arithmetic.zero.get(name, 0)
+            rings.append((totals, getattr(adder.result, name), begin))
+        for totals, result, begin in rings:
             m.d.sync += [to.eq(source) for to, source in pairwise(totals)]
             with m.If(restart):
-                m.d.sync += totals[-1].eq(zero)
+                m.d.sync += totals[-1].eq(begin)
             with m.Elif(ended["fold"]):
                 m.d.sync += totals[-1].eq(result)
             with m.Else():

@@ -17,6 +17,7 @@ from macgen.rtl.outer import OuterAccumulator
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import clock_in, connect_members, member, registers, select
 from macgen.rtl.parts.pipeline import delayed
+from macgen.rtl.preload import StartRegisters
 from macgen.rtl.terms import ScaledTerms
 from macgen.rtl.units.rounded_number import RoundedNumber
 
@@ -37,6 +38,8 @@ class Pe(wiring.Component):
         shift: the results move up by one register.
         result_in, result_out: results from below, to above: a state and its flags; see `Design.unpack_result`.
         counts_in, counts_out: with counters, counts from below, to above, a cycle after the results.
+        start_shift: with preloaded accumulators, the start values move up by one register.
+        start_in, start_out: start values from below, to above; see `Design.start_bits`.
         seed: with stochastic rounding where its random numbers begin; constant.
     """
 
@@ -55,6 +58,7 @@ class Pe(wiring.Component):
                 "result_in": In(design.result_bits),
                 "result_out": Out(design.result_bits),
                 **design.counts_members(),
+                **design.start_members(),
                 **({"seed": In(design.seed_bits)} if design.seed_bits else {}),
             }
         )
@@ -99,7 +103,14 @@ class Pe(wiring.Component):
 
         # -- Accumulate: the loop
         draws = bool(design.steps.random_bits)
-        loop = Loop(m, platform, design, early=early, control=control, seed=self.seed if draws else None)
+        start: StartRegisters | None = None
+        begun = Signal()  # a dot product starts
+        if spec.preload:
+            start = StartRegisters(m, design, shift=self.start_shift, from_below=self.start_in, starts=begun)
+            m.d.comb += self.start_out.eq(start.to_above)
+        of_loop = None if spec.has_outer_adder else start
+        seed = self.seed if draws else None
+        loop = Loop(m, platform, design, early=early, control=control, seed=seed, start=of_loop)
         if product is None:
             if scales and spec.scales_lanes:
                 products = self._terms(m, platform, products, scales)
@@ -108,8 +119,15 @@ class Pe(wiring.Component):
             sums = loop.sums_of_products(product.operand, product_flags)
 
         # -- Result: the finished sum, from the loop or from the outer accumulator
+        if of_loop is not None:
+            m.d.comb += begun.eq(early.begins if hasattr(early, "begins") else early.first)
         if spec.has_outer_adder:
             outer = self._outer(m, platform, sums, scales)
+            if start is not None:
+                # -- Start: when the outer accumulator takes the first step's chunk at the earliest
+                m.d.sync += begun.eq(sums.late.first & sums.late.fold_first)
+                connect_members(m, outer.start, start.value)
+                m.d.comb += [outer.starts.eq(begun), outer.start_flags.eq(start.flags)]
             self._hand_on(m, outer.result_done, outer.result, outer.result_flags)
         else:
             outer = None
@@ -202,7 +220,7 @@ class Pe(wiring.Component):
         m.d.comb += [
             outer.flags.eq(sums.flags),
             outer.fold.eq(sums.late.fold),
-            outer.fold_first.eq(sums.late.fold_first),
+            *([] if spec.preload else [outer.fold_first.eq(sums.late.fold_first)]),
             outer.done.eq(sums.late.done),
         ]
         if "mode" in outer.signature.members:

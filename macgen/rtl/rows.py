@@ -12,6 +12,7 @@ from macgen.rtl.design import Design
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.pe import Pe
+from macgen.rtl.preload import stack_starts
 
 
 class Row(wiring.Component):
@@ -26,6 +27,7 @@ class Row(wiring.Component):
         shift: the results move up by one row.
         result_in, result_out: results from below, to above, column 0 lowest.
         counts_in, counts_out: with counters, as the results are.
+        start_shift, start_in, start_out: with preloaded accumulators, as those of a PE, column 0 lowest.
         seeds: of the PEs that take random numbers, column 0 lowest.
     """
 
@@ -43,6 +45,7 @@ class Row(wiring.Component):
                 "result_in": In(spec.cols * design.result_bits),
                 "result_out": Out(spec.cols * design.result_bits),
                 **design.counts_members(spec.cols),
+                **design.start_members(spec.cols),
                 **({"seeds": In(spec.cols * design.seed_bits)} if design.seed_bits else {}),
             }
         )
@@ -84,6 +87,11 @@ class Row(wiring.Component):
             # -- Counts: as the results
             m.d.comb += [pe.counts_in.eq(self.counts_in.word_select(col, width)) for col, pe in enumerate(pes)]
             m.d.comb += self.counts_out.eq(Cat(*(pe.counts_out for pe in pes)))
+        if width := design.start_bits:
+            # -- Start values: from below to above
+            for col, pe in enumerate(pes):
+                m.d.comb += [pe.start_shift.eq(self.start_shift), pe.start_in.eq(self.start_in.word_select(col, width))]
+            m.d.comb += self.start_out.eq(Cat(*(pe.start_out for pe in pes)))
         connect_members(m, self.control_out, control)
         return m
 
@@ -101,6 +109,7 @@ class Band(wiring.Component):
         shift: the results move up by one row.
         result_in, result_out: results from below, to above, column 0 lowest.
         counts_in, counts_out: with counters, as the results are.
+        start_shift, start_in, start_out: with preloaded accumulators, as those of a PE, column 0 lowest.
         seeds: of the PEs that take random numbers, row 0 lowest, in it column 0.
 
     Parameters:
@@ -127,6 +136,7 @@ class Band(wiring.Component):
                 "result_in": In(spec.cols * design.result_bits),
                 "result_out": Out(spec.cols * design.result_bits),
                 **design.counts_members(spec.cols),
+                **design.start_members(spec.cols),
                 **({"seeds": In(rows * spec.cols * design.seed_bits)} if design.seed_bits else {}),
             }
         )
@@ -154,6 +164,9 @@ class Band(wiring.Component):
         if design.all_count_bits:
             stack_counts(m, rows)
             m.d.comb += [rows[-1].counts_in.eq(self.counts_in), self.counts_out.eq(rows[0].counts_out)]
+        if design.start_bits:
+            stack_starts(m, rows, self.start_shift)
+            m.d.comb += [rows[-1].start_in.eq(self.start_in), self.start_out.eq(rows[0].start_out)]
         return m
 
 

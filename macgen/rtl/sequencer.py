@@ -24,6 +24,8 @@ class Sequencer(wiring.Component):
         ending: it is of a round that ends dot products.
         control: what the PEs do, in the same cycle.
         mode: with modes that of the offered beat, as it stands at the port.
+        loaded: with preloaded accumulators, the start values of the next dot products are there.
+        starts: with those, the beat is taken and is the first one of its round: dot products start.
         beat_mode: with modes the one that it has: that of the beat that started its dot product.
     """
 
@@ -48,6 +50,7 @@ class Sequencer(wiring.Component):
                 "ending": Out(1),
                 "control": Out(design.control),
                 **({"mode": In(design.mode_bits), "beat_mode": Out(design.mode_bits)} if spec.modes else {}),
+                **({"loaded": In(1), "starts": Out(1)} if spec.preload else {}),
             }
         )
 
@@ -70,7 +73,14 @@ class Sequencer(wiring.Component):
         # -- Take beats: an offered beat in its turn's slot, a last one only once no results wait
         offered = Signal()
         free = Signal()
-        m.d.comb += [offered.eq(self.valid & ready), free.eq(offered & ~(opens & last & self.busy))]
+        m.d.comb += offered.eq(self.valid & ready)
+        held: Value = opens & last & self.busy
+        if self._spec.preload:
+            # -- Start values: the beat that starts dot products waits for them
+            starting = Signal()
+            m.d.comb += [starting.eq(opens & (first | fresh)), self.starts.eq(self.accept & starting)]
+            held = held | (starting & ~self.loaded)
+        m.d.comb += free.eq(offered & ~held)
         if self._spec.chunk is None:
             # -- Mark sums: a dot product is one sum
             m.d.comb += [
@@ -112,13 +122,15 @@ class Sequencer(wiring.Component):
 
         # -- Folds due: those of all turns follow the round that ends their chunks
         fold_due = Signal()
-        fold_first = Signal(init=1)
+        fold_first = Signal(init=int(not self._spec.preload))
         done_due = Signal()
         m.d.sync += fold_due.eq((counted & chunk_end) | (fold_due & ~self._slot_last))
         with m.If(counted):
             m.d.sync += count.eq(Mux(chunk_end, 0, position + 1))
             with m.If(chunk_end):
-                m.d.sync += [fold_first.eq(first_chunk | restart), first_chunk.eq(last), done_due.eq(last)]
+                m.d.sync += [first_chunk.eq(last), done_due.eq(last)]
+                if not self._spec.preload:  # with a start value the total is never empty
+                    m.d.sync += fold_first.eq(first_chunk | restart)
             with m.Elif(restart):
                 m.d.sync += first_chunk.eq(1)
         m.d.comb += [self.control.fold_first.eq(fold_first), self.control.done.eq(fold_due & done_due)]

@@ -57,6 +57,7 @@ def run_matmul(
     *,
     A_scales: ArrayLike | None = None,
     B_scales: ArrayLike | None = None,
+    preload: ArrayLike | None = None,
     mode: int | str = 0,
     simulator: SimulatorChoice = "auto",
     workdir: str | Path | None = None,
@@ -72,6 +73,8 @@ def run_matmul(
         A_scales: (M, chunks) codes of format scale, where the array has scales; (M, blocks) with those of lanes; else
             None.
         B_scales: (chunks, N) codes, or (blocks, N).
+        preload: (M, N) codes of start values, of the outer accumulator's format, where the array has preloaded
+            accumulators; else None.
         mode: number or name of the array's mode. All codes, the result's too, are those of that mode's formats, so that
             the result is that of `macgen.golden.matmul` with `spec.mode(mode)`.
         simulator: `auto` means Icarus for small products and Verilator, which first compiles, for large ones.
@@ -102,12 +105,14 @@ def run_matmul(
         "a_scales": _checked_scales(spec, "A_scales", A_scales, (a.shape[0], count)),
         "b_scales": _checked_scales(spec, "B_scales", B_scales, (count, b.shape[1])),
     }
+    starts = _checked_starts(spec, preload, (a.shape[0], b.shape[1]))
     if simulator == "auto" and a.shape[0] * b.size >= LARGE_PRODUCT and tools.find("verilator").available:
         simulator = "verilator"
     name = choose(simulator, spec)[0]
     with tools.work_directory(workdir, name) as work:
         operands, results = work.path / "operands.npz", work.path / "results.npz"
         arrays = {"a": a, "b": b, **{name: codes for name, codes in scales.items() if codes is not None}}
+        arrays |= {} if starts is None else {"preload": starts}
         np.savez(operands, allow_pickle=False, **arrays)
         settings = {"MACGEN_OPERANDS": str(operands), "MACGEN_RESULTS": str(results)}
         settings["MACGEN_MODE"] = str(array.mode_number(mode))
@@ -136,3 +141,16 @@ def _checked_scales(spec: MacSpec, name: str, scales: ArrayLike | None, shape: t
         each = "block" if spec.scales_lanes else "chunk"
         raise MacgenError(f"{name} has the shape {codes.shape}; accepted is {shape}, a scale for each {each}")
     return checked_codes(codes, spec.scale.width, f"{name}, format {spec.scale}")
+
+
+def _checked_starts(spec: MacSpec, preload: ArrayLike | None, shape: tuple[int, int]) -> NDArray[Any] | None:
+    if (preload is not None) != spec.preload:
+        given = "given, but the array has no preloaded accumulators" if preload is not None else "missing"
+        wanted = f"codes of {spec.outer_format} of shape {shape}" if spec.preload else "None"
+        raise MacgenError(f"preload is {given}; accepted is {wanted}")
+    if preload is None:
+        return None
+    codes = plain_array("preload", preload)
+    if codes.shape != shape:
+        raise MacgenError(f"preload has the shape {codes.shape}; accepted is {shape}, that of the results")
+    return checked_codes(codes, spec.outer_format.width, f"preload, format {spec.outer_format}")

@@ -86,7 +86,8 @@ def testbench_of(subject: Subject) -> str:
         return "sim.test_compress"
     if subject.interface != Interface.AXI_STREAM:
         modules = ["sim.test_mac", *["sim.test_modes"] * bool(subject.modes)]
-        return ",".join([*modules, *["sim.test_counters"] * (subject.counters is not None)])
+        modules += ["sim.test_counters"] * (subject.counters is not None)
+        return ",".join([*modules, *["sim.test_preload"] * subject.preload])
     if importlib.util.find_spec("cocotbext") is None or importlib.util.find_spec("cocotbext.axi") is None:
         raise ToolError(
             "the testbench of AXI4-Stream ports needs the package cocotbext-axi, which is missing: "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from macgen.errors import check_integer, check_type
+from macgen.errors import MacgenError, check_integer, check_type
 from macgen.spec import MacSpec, check_spec
 
 
@@ -67,7 +67,7 @@ class Tiling:
         product: what is computed.
 
     Raises:
-        MacgenError: a field is of another type.
+        MacgenError: a field is of another type, or the array has preloaded accumulators.
     """
 
     spec: MacSpec
@@ -75,6 +75,11 @@ class Tiling:
 
     def __post_init__(self) -> None:
         check_spec(self.spec)
+        if self.spec.preload:
+            raise MacgenError(
+                "preload does not go with products larger than the array; accepted are arrays without preloaded "
+                "accumulators"
+            )
         check_type("product", self.product, MatrixProduct, "a MatrixProduct")
 
     @cached_property

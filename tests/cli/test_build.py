@@ -245,6 +245,10 @@ BAD_OPTIONS = {
         ("--counters", "many"),
         "counters 'many' is no text P or P/E; accepted are the bits of a PE's counters",
     ),
+    "preload against ports": (
+        ("--preload", "--interface", "axi-stream"),
+        "preload does not go with interface 'axi-stream'; accepted is native",
+    ),
     "lane sum": (("--lane-sum", "cut"), "lane_sum 'cut' is not one of fused, tree, aligned:W with W from 1 to 64"),
     "product": (("--product", "fp8"), "product: format 'fp8' is unknown; accepted are "),
     "scale": (("--scale", "e9m0fnu"), "scale: exp_bits 9 is not an integer from 2 to 8 (scales)"),

@@ -96,6 +96,11 @@ def array_facts(design: Design) -> Iterator[tuple[str, str]]:
         results = f"a row of C in a beat; the first is offered at least {design.port_latency} cycles after the beat "
         results += "with s_axis_a_tlast, or later where that waits in its register slice"
     yield "Stream c", results
+    if spec.preload:
+        yield (
+            "Stream d",
+            "a row of start values in a beat, in the order of stream c; a tile's first beat waits for them",
+        )
 
 
 def facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
@@ -123,6 +128,8 @@ def facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         outer = spec.outer_format
         rounding = _rounding(spec.fold_rounding)
         yield "Outer sums", f"{outer}, {fields_text(outer)}; rounded {rounding}; too large: {_overflow(spec, outer)}"
+    if spec.preload:
+        yield "Start values", f"{spec.outer_format}; each sum begins with one in place of 0"
     for number, mode in enumerate(spec.modes, 1):
         narrower = ", ".join(f"{field} {fmt}" for field, fmt in mode.formats)
         codes = "codes"
@@ -226,6 +233,8 @@ def lanes_of_ports(design: Design) -> dict[str, str]:
         for port, (count, bits) in design.operand_vectors.items()
     }
     vectors["c_data"] = ("column", spec.cols, spec.out_format.width)
+    if spec.preload:
+        vectors["d_data"] = ("column", spec.cols, spec.outer_format.width)
     vectors["c_flags"] = ("column", spec.cols, FLAG_BITS)
     return {port: _where(*vector) for port, vector in vectors.items()}
 

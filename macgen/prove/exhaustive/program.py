@@ -37,8 +37,12 @@ def check_widths(spec: MacSpec) -> None:
     """Refuse fixed-point formats, and terms of lanes, that the C++ model's 128-bit integers do not hold.
 
     Raises:
-        MacgenError: there is one.
+        MacgenError: there is one, or the array has preloaded accumulators.
     """
+    if spec.preload:
+        raise MacgenError(
+            "preload does not go with exhaustive verification; accepted are arrays without preloaded accumulators"
+        )
     most = MAX_FIXED_BITS - spec.random_bits - (spec.lanes - 1).bit_length()
     if isinstance(spec.scale, FloatFormat):
         most -= 2 * spec.scale.precision

@@ -146,7 +146,7 @@ class FloatGeometry:
         # A sum may have one more than the largest; the exponent below the least is that of zero and of -1.0 beneath it.
         exponent_bits = (largest + 1 - (least - 1)).bit_length()
         min_exponent = (1 << exponent_bits) - 1 - (largest + 1)
-        infinite = acc.has_infinity and (addend.infinite or rounded_sum.overflow_infinite)
+        infinite = acc.has_infinity and (addend.infinite or rounded_sum.overflow_infinite or rounded_sum.preloads)
         return cls(
             rounded_sum=rounded_sum,
             acc=acc,
@@ -170,7 +170,7 @@ class FloatGeometry:
             and not drops
             and not rounded_sum.floors
             and not rounded_sum.makes_odd,
-            nan=acc.has_nan and (addend.nan or infinite or rounded_sum.overflow_nan),
+            nan=acc.has_nan and (addend.nan or infinite or rounded_sum.overflow_nan or rounded_sum.preloads),
             infinite=infinite,
             overflow_infinite=rounded_sum.overflow_infinite,
             overflow_nan=rounded_sum.overflow_nan,

@@ -22,6 +22,7 @@ class RoundedSum:
         folds: whether accumulator states are added, too, by the same adder.
         prefix: of the names of its modules, where a PE has several kinds.
         modes: the accumulator's format in each mode, `acc` first, where they differ; else none.
+        preloads: whether the accumulator may start at any of the format's codes.
     """
 
     addend: Addend
@@ -31,6 +32,7 @@ class RoundedSum:
     folds: bool = False
     prefix: str = ""
     modes: tuple[Format, ...] = ()
+    preloads: bool = False
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -98,9 +100,12 @@ class RoundedSum:
     def lsb_exponent(self) -> int:
         """Exponent of which all sums in a float accumulator are multiples.
 
-        That of the addends' grid or, after saturation, of the largest number's last bit.
+        That of the addends' grid or, after saturation, of the largest number's last bit; of a start value that of the
+        format.
         """
         assert isinstance(self.acc, FloatFormat)
+        if self.preloads:
+            return min(self.addend.lsb_exponent, self.acc.lsb_exponent)
         return min(self.addend.lsb_exponent, self.acc.max_exponent - self.acc.man_bits)
 
     @property
