@@ -59,6 +59,8 @@ OUTLINE = automatic.Outline(
 E5M2, INT8, E8M0 = parse_format("e5m2"), parse_format("int8"), ScaleFormat(8)
 PLANNED = network_plans.plan_length(100, GOAL)
 
+PRELOADED = SPEC.replace(rounding="rne", preload=True)
+
 PORTS = {"interface": "axi-stream", "reset": "async", "reset_active": "low", "clock_enable": True}
 
 CALLS = [
@@ -102,6 +104,14 @@ CALLS = [
         golden.matmul_counts,
         {"spec": SCALED, "A": [[1, 2, 3]], "B": [[1], [2], [3]], "A_scales": [[127, 1]], "B_scales": [[127], [126]]},
     ),
+    *(
+        (function, {"spec": PRELOADED, "a_codes": [60, 61], "b_codes": [1, 2], "preload": 3})
+        for function in (golden.dot, golden.dot_counts)
+    ),
+    *(
+        (function, {"spec": PRELOADED, "A": [[60, 61]], "B": [[1], [2]], "preload": [[3]]})
+        for function in (golden.matmul, golden.matmul_counts)
+    ),
     (golden.draws, {"spec": SPEC, "length": 3, "complete": True}),
     (golden.Model, {"spec": SPEC}),
     # emulate
@@ -113,6 +123,8 @@ CALLS = [
     ),
     (emulate.dots, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "threads": 2, "flags": True}),
     (emulate.dots, {"spec": SPEC, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "counts": True, "taken": 3}),
+    (emulate.matmul, {"spec": PRELOADED, "A": [[1.0, 2.0]], "B": [[1.0], [2.0]], "preload": [[3.0]]}),
+    (emulate.dots, {"spec": PRELOADED, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "preload": [3.0]}),
     (emulate.numbers_taken, {"spec": SPEC, "rows": 2, "cols": 3, "length": 4}),
     (
         emulate.dots,
@@ -121,6 +133,7 @@ CALLS = [
     # specs
     (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
     (macgen.MacSpec, {**SPEC.to_dict(), "modes": ["low:acc=e6m3"], "counters": "8/32"}),
+    (macgen.MacSpec, PRELOADED.to_dict()),
     (macgen.MacSpec, OF_LANES.to_dict()),
     (OF_LANES.scale_count, {"length": 5}),
     (macgen.MacSpec.from_dict, {"values": SPEC.to_dict()}),
@@ -383,6 +396,7 @@ CALLS_ON_A_BUNDLE = [
         run_matmul,
         {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "workdir": "work", "timeout": 5.0, "trust": True, "mode": 0},
     ),
+    (run_matmul, {"bundle": BUNDLE, "A": [[1]], "B": [[1]], "preload": [[1]]}),
     (simulate_bundle, {"bundle": BUNDLE, "seed": 2, "tiles": 3, "workdir": "work", "timeout": 5.0}),
     (simulate_bundle, {"bundle": BUNDLE, "stop_at_first_failure": True, "trust": True}),
     (exhaustive, {"bundle": BUNDLE, "seed": 2, "draws": 10, "most": 10, "workdir": "work", "timeout": 5.0}),

@@ -146,6 +146,8 @@ class ArrayCore(wiring.Component):
         turns = self.spec.interleave
         if turns == 1:
             return event
+
+        # -- Turns: which one's event comes next, from turn 0 on
         turn = Signal(range(turns), name=name)
         last_turn = turn == turns - 1
         with m.If(event):

@@ -62,7 +62,7 @@ def test_counters_have_rows_of_their_own(tmp_path, monkeypatch):
         (["--fpga", "ecp5", "--device", "26k"], "device '26k' is no ecp5 part that macgen knows"),
         (["--fpga", "ecp5", "--device", "25k:BGA"], "device '25k:BGA' has no package 'BGA'"),
         (["--fpga", "ecp5", "--seeds", "0"], "seeds 0 is not an integer from 1 to 99"),
-        (["--fpga", "ecp5", "--liberty", "nowhere.lib"], "--liberty, --dont-use and --data do not go with --fpga"),
+        (["--fpga", "ecp5", "--liberty", "nowhere.lib"], "--dont-use, --clock-gating and --data do not go with --fpga"),
         (["--device", "25k"], "--device goes with --fpga only"),
         (["--seeds", "2"], "--seeds goes with --fpga only"),
         (["--html", "nowhere/page.html"], "html 'nowhere/page.html' cannot be written (No such file or directory)"),
