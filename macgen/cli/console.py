@@ -38,19 +38,10 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int, str], None]]:
     if not console.is_terminal:
         yield lambda done, steps, what: None
         return
-    from rich import progress as rich_progress
+    from macgen.cli.progress_line import ProgressLine
 
     text = escaped(text)
-    described = rich_progress.TextColumn("{task.description}", markup=False)
-    columns = (
-        rich_progress.SpinnerColumn(),
-        described,
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        rich_progress.TimeElapsedColumn(),
-        rich_progress.TimeRemainingColumn(),
-    )
-    with rich_progress.Progress(*columns, console=console, transient=True) as bar:
+    with ProgressLine(console, counted=True) as bar:
         task = bar.add_task(text, total=None)
 
         def tell(done: int, steps: int, what: str) -> None:
@@ -69,11 +60,9 @@ def progress(text: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
-    from rich import progress as rich_progress
+    from macgen.cli.progress_line import ProgressLine
 
     text = escaped(text)
-    spinner = rich_progress.SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
-    columns = (spinner, rich_progress.TextColumn("{task.description}", markup=False), rich_progress.TimeElapsedColumn())
-    with rich_progress.Progress(*columns, console=console, transient=True) as bar:
+    with ProgressLine(console, counted=False) as bar:
         task = bar.add_task(text, total=None)
         yield lambda stage: bar.update(task, description=f"{text}: {escaped(stage)}")

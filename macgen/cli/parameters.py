@@ -72,7 +72,8 @@ class SectionedCommand(click.Command):
     """A command whose help shows its options in titled sections.
 
     Parameters:
-        sections: title to parameter names; options not named come last, under "Other options".
+        sections: title to parameter names; options not named come last, under "Other options". Arguments have no line
+            of their own: what they are the text says.
     """
 
     def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
@@ -82,7 +83,9 @@ class SectionedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections; called by click."""
         records = {
-            parameter.name: record for parameter in self.get_params(ctx) if (record := parameter.get_help_record(ctx))
+            parameter.name: record
+            for parameter in self.get_params(ctx)
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
         }
         for title, names in self._sections.items():
             with formatter.section(title):

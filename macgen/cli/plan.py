@@ -14,7 +14,7 @@ from macgen.errors import MacgenError, shown, shown_path
 @click.command(
     cls=SectionedCommand,
     sections={
-        "What is summed": ["model", "length", "network", "batch", "dims", "data", "only"],
+        "What is summed": ["length", "network", "batch", "dims", "data", "only"],
         "Arithmetic": ["a", "b", "chunk", "outer", "rounding"],
         "Criteria": ["nsr", "limit", "reading", "nzr", "overflow_probability", "monte_carlo"],
         "Every tensor": ["per_tensor", "epochs", "learning_rate", "seed", "mismatch"],

@@ -12,7 +12,7 @@ from macgen.errors import MacgenError, shown_path
 @click.command(
     cls=SectionedCommand,
     sections={
-        "What is computed": ["model", "gemms", "network", "batch", "dims", "only"],
+        "What is computed": ["gemms", "network", "batch", "dims", "only"],
         "The array": ["mode", "report"],
         "Output": ["json_path", "plot"],
     },

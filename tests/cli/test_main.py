@@ -36,7 +36,9 @@ def test_every_command_has_help(name, option):
     result = invoke(name, option)
     assert result.exit_code == 0
     assert f"Usage: macgen {name}" in result.stdout
-    assert max(len(line) for line in result.stdout.splitlines()) <= 100
+    lines = result.stdout.splitlines()
+    assert max(len(line) for line in lines) <= 100
+    assert not {"  DIR", "  MODEL.onnx", "  [MODEL.onnx]", "  [NAME]"} & set(lines)  # no line without a word
 
 
 def test_version():

@@ -37,6 +37,7 @@ def test_no_integer_is_none():
 
 def test_help_in_sections():
     @click.command(cls=SectionedCommand, sections={"Shape": ["rows"], "Format": ["acc", "a"]})
+    @click.argument("directory", metavar="DIR")
     @click.option("--a", help="Left.")
     @click.option("--acc", help="Sum.")
     @click.option("--rows", help="Rows.")
