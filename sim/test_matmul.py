@@ -28,7 +28,7 @@ async def matmul(dut: Any) -> None:
         with np.load(operands_file) as operands:
             a, b = operands["a"], operands["b"]
             scales = (operands["a_scales"], operands["b_scales"]) if spec.scale is not None else None
-            starts = operands["preload"] if spec.preload else None
+            starts = operands["preload"].astype(object) if spec.preload else None
         received: list[tuple[int, int]] = []
 
         def take(data: int, flags: int, first: int, last: int) -> None:

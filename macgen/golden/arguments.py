@@ -28,7 +28,10 @@ def start_values(spec: MacSpec, preload: ArrayLike | None, shape: tuple[int, int
         raise MacgenError(f"preload is {given}; accepted is {wanted}")
     if preload is None:
         return [[None] * shape[1]] * shape[0]
-    matrix = as_matrix("preload", preload)
+    # As objects: NumPy makes floats of a list of 64-bit integers.
+    matrix = as_matrix(
+        "preload", preload if isinstance(preload, np.ndarray) else plain_array("preload", preload, object)
+    )
     if matrix.shape != shape:
         raise MacgenError(f"preload has the shape {matrix.shape}; accepted is {shape}, that of the results")
     return [as_integers("preload", row) for row in matrix.tolist()]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from macgen import tools
 from macgen.bundle.opening import open_bundle
 from macgen.errors import MacgenError, check_path
+from macgen.numerics import FixedFormat, Format
 from macgen.numerics.arrays import checked_codes, plain_array
 from macgen.simulate.session import DEFAULT_TIMEOUT, simulate
 from macgen.simulate.simulators import SimulatorChoice, check_simulator, choose
@@ -20,6 +21,9 @@ from macgen.spec import MacSpec
 
 LARGE_PRODUCT = 400_000
 """Multiplications from which `run_matmul` prefers Verilator, whose compile then pays."""
+
+MAX_RESULT_BITS = 64
+"""Bits of results and start values: they go to the simulator and come back in NumPy's widest integers."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,11 @@ def run_matmul(
     a, b = plain_array("A", A), plain_array("B", B)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in a.shape + b.shape:
         raise MacgenError(f"A has the shape {a.shape} and B {b.shape}; accepted are (M, K) and (K, N)")
-    a = checked_codes(a, spec.a.width, f"A, format {spec.a}")
-    b = checked_codes(b, spec.b.width, f"B, format {spec.b}")
+    if (width := spec.out_format.width) > MAX_RESULT_BITS:
+        raise MacgenError(
+            f"results of the format {spec.out_format} have {width} bits; accepted here are {MAX_RESULT_BITS}"
+        )
+    a, b = _held(spec.a, a, "A"), _held(spec.b, b, "B")
     count = spec.scale_count(a.shape[1])
     scales = {
         "a_scales": _checked_scales(spec, "A_scales", A_scales, (a.shape[0], count)),
@@ -150,7 +157,20 @@ def _checked_starts(spec: MacSpec, preload: ArrayLike | None, shape: tuple[int, 
         raise MacgenError(f"preload is {given}; accepted is {wanted}")
     if preload is None:
         return None
-    codes = plain_array("preload", preload)
+    # As objects first: NumPy makes floats of a list of 64-bit integers.
+    codes = plain_array("preload", preload, None if isinstance(preload, np.ndarray) else object)
     if codes.shape != shape:
         raise MacgenError(f"preload has the shape {codes.shape}; accepted is {shape}, that of the results")
-    return checked_codes(codes, spec.outer_format.width, f"preload, format {spec.outer_format}")
+    if (width := spec.outer_format.width) > MAX_RESULT_BITS:
+        raise MacgenError(
+            f"start values of the format {spec.outer_format} have {width} bits; accepted here are {MAX_RESULT_BITS}"
+        )
+    return _held(spec.outer_format, codes, "preload").astype(np.uint64)
+
+
+def _held(fmt: Format, codes: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return codes that are a format's; a narrow one lacks a code that its width holds."""
+    found = checked_codes(codes, fmt.width, f"{name}, format {fmt}")
+    if isinstance(fmt, FixedFormat) and fmt.narrow:
+        fmt.decode(found)
+    return found

@@ -88,3 +88,27 @@ def test_what_has_no_start_values_is_refused(bundles):
         formal(bundles("bubble"))
     with pytest.raises(MacgenError, match=r"^preload does not go with products larger than the array"):
         Tiling(SPECS["bubble"], MatrixProduct(1, 1, 1))
+
+
+WIDE = PLAIN | {"a": "fix8.8", "b": "fix8.8", "rows": 1, "cols": 1}
+
+
+def test_start_values_of_64_bits(tmp_path):
+    spec = MacSpec(**WIDE | {"acc": "fix40.24"})
+    bundle, start = build(spec, tmp_path / "mac"), (1 << 63) + 1
+    found = run_matmul(bundle.directory, [[1]], [[3]], preload=[[start]], simulator="icarus")
+    assert int(found.codes[0, 0]) == golden.dot(spec, [1], [3], preload=start)[0]
+    assert golden.matmul(spec, [[1]], [[3]], preload=[[start]])[0][0, 0] == golden.dot(spec, [1], [3], preload=start)[0]
+
+
+@pytest.mark.parametrize(
+    ("acc", "start", "sentence"),
+    [
+        ("fix41.24", 1, r"results of the format fix41\.24 have 65 bits; accepted here are 64"),
+        ("fix20.16narrow", 1 << 35, "code.* is no number of fix20.16narrow"),
+    ],
+)
+def test_start_values_that_cannot_be_given_to_the_verilog(acc, start, sentence, tmp_path):
+    bundle = build(MacSpec(**WIDE | {"acc": acc}), tmp_path / "mac")
+    with pytest.raises(MacgenError, match=sentence):
+        run_matmul(bundle.directory, [[1]], [[3]], preload=[[start]], simulator="icarus")
