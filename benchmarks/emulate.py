@@ -1,6 +1,10 @@
 """How fast `emulate.matmul` is: whole calls beside NumPy's float32 product and APyTypes, against the targets.
 
-    python benchmarks/emulate.py [--repeats 9] [--threads 2] [--no-layers]
+    OPENBLAS_THREAD_TIMEOUT=4 python benchmarks/emulate.py [--repeats 9] [--threads 2] [--no-layers]
+
+The variable has the threads of NumPy's OpenBLAS sleep when they have nothing to do. By default they wait busily for
+2^26 cycles after each product. That is longer than a call takes here, and with two threads it halves the speed of
+whatever is measured next.
 
 Shapes are 256 x 1024 x 256 and the convolutions of a ResNet-18 block of each width, as matrix products. Operands are
 float32 or int8 arrays, as a network has them; a call checks that they lie on their grids. All ways take turns in one
