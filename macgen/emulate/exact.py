@@ -42,11 +42,15 @@ class Operands:
     b_scales: NDArray[Any] | None = None
 
 
+_ARRAYS = ("states", "starts", "values", "flags")
+"""What there is one of for each result."""
+
+
 class _Job(ctypes.Structure):
     _fields_ = (
         *((name, Matrix) for name in ("a", "b", "a_scales", "b_scales")),
-        *((name, ctypes.c_void_p) for name in ("states", "values", "flags")),
-        *((f"{name}_{line}", ctypes.c_int64) for name in ("states", "values", "flags") for line in ("row", "column")),
+        *((name, ctypes.c_void_p) for name in _ARRAYS),
+        *((f"{name}_{line}", ctypes.c_int64) for name in _ARRAYS for line in ("row", "column")),
         ("length", ctypes.c_int64),
         ("pairwise", ctypes.c_int64),
     )
@@ -77,6 +81,7 @@ def dot_products(
     spec: MacSpec,
     operands: Operands,
     states: States | None,
+    starts: NDArray[np.float64] | None = None,
     *,
     pairwise: bool,
     threads: int,
@@ -90,6 +95,7 @@ def dot_products(
         spec: the array.
         operands: values on their grids.
         states: of the registers of random numbers, where the spec has any, of the results' shape.
+        starts: start values of the results' shape, where the spec has preloaded accumulators.
         pairwise: whether result i is of row i of a and of row i of b, (M,); else results are (M, N).
         threads: how many parts are computed at a time.
         flags: whether flags are asked for.
@@ -101,11 +107,13 @@ def dot_products(
     raised = np.empty((rows, columns), np.uint8) if flags else None
     if states is not None:
         states = states.reshape(rows, columns)
+    if starts is not None:
+        starts = starts.reshape(rows, columns)
     job = _Job(length=length, pairwise=pairwise)
     for name in ("a", "b", "a_scales", "b_scales"):
         if (matrix := getattr(operands, name)) is not None:
             setattr(job, name, matrix_of(matrix))
-    for name, array in (("states", states), ("values", values), ("flags", raised)):
+    for name, array in zip(_ARRAYS, (states, starts, values, raised), strict=True):
         if array is not None:
             setattr(job, name, array.ctypes.data)
             setattr(job, f"{name}_row", array.strides[0] // array.itemsize)

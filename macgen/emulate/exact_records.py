@@ -47,6 +47,7 @@ def spec_record(spec: MacSpec) -> NDArray[np.int64]:
             spec.scales_chunks,
             spec.has_outer_adder,
             spec.out_format != spec.outer_format,
+            spec.has_outer_adder or (spec.preload and spec.chunk is not None),
             spec.lanes,
             _LANE_SUMS[spec.lane_sum.kind],
             spec.aligned_bits or spec.exponent_bits or spec.bulk_bits or 0,

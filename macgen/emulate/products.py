@@ -332,7 +332,7 @@ def _all_results(
     call: Call, states: States | None, threads: int, *, flags: bool, counts: bool
 ) -> tuple[Values, FlagBits | None, Counts | None]:
     """Return results of any spec, with flags and counts if asked for: compiled, or else in Python."""
-    spec, library = call.spec, None if call.spec.preload else exact.kernel(call.spec)
+    spec, library = call.spec, exact.kernel(call.spec)
     given = call.named()
     if library is None:
         a, b, *scales = [on_grid(*of) for of in given]
@@ -346,7 +346,15 @@ def _all_results(
             raise AssertionError(f"a value of {name} is on the grid of {fmt}, but the kernel refuses it")
     operands = exact.Operands(call.a, call.b, call.a_scales, None if call.b_scales is None else call.b_scales.T)
     return exact.dot_products(
-        library, spec, operands, states, pairwise=call.pairwise, threads=threads, flags=flags, counts=counts
+        library,
+        spec,
+        operands,
+        states,
+        call.preload,
+        pairwise=call.pairwise,
+        threads=threads,
+        flags=flags,
+        counts=counts,
     )
 
 

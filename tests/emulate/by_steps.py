@@ -19,13 +19,14 @@ class Additions:
         self.spec, self.model = spec, Model(spec)
         self.steps, self.folds = Counter(), Counter()
 
-    def dot(self, a, b, numbers, a_scales, b_scales):
+    def dot(self, a, b, numbers, a_scales, b_scales, start=None):
         spec, model, flags = self.spec, self.model, 0
-        outer, chunk = spec.outer_format.zero_code(), spec.chunk or len(a)
-        for index, start in enumerate(range(0, len(a), chunk)):
-            inner = spec.acc.zero_code()
-            for first in range(start, min(start + chunk, len(a)), spec.lanes):
-                lanes = slice(first, min(first + spec.lanes, start + chunk))
+        chunk, is_inner = spec.chunk or len(a), spec.chunk is None and not spec.has_outer_adder
+        outer = spec.outer_format.zero_code() if start is None else start
+        for index, head in enumerate(range(0, len(a), chunk)):
+            inner = start if start is not None and is_inner else spec.acc.zero_code()
+            for first in range(head, min(head + chunk, len(a)), spec.lanes):
+                lanes = slice(first, min(first + spec.lanes, head + chunk))
                 if spec.exponent_bits is not None:
                     random = next(numbers) if spec.random_place == "steps" else 0
                     inner, raised = self.step_by_exponents(inner, lanes, (a, b), random, (a_scales, b_scales))
@@ -46,7 +47,7 @@ class Additions:
                 code, raised = model._acc.of(terms, random, spec.aligned_bits)
                 self.note(self.steps, terms, inner == code, raised)
                 inner, flags = code, flags | raised
-            if index == 0 and not spec.has_outer_adder:
+            if index == 0 and (is_inner or (start is None and not spec.has_outer_adder)):
                 outer = inner
                 continue
             addend = model._acc.number(inner)
@@ -90,19 +91,24 @@ def canonical(fmt, codes):
     return fmt.encode(fmt.decode(codes))
 
 
-def expected_matmul(spec, a, b, a_scales=None, b_scales=None):
-    """Return codes, flags and counts of (M, K) and (K, N) codes, with (M, chunks) and (chunks, N) scales, or blocks."""
+def expected_matmul(spec, a, b, a_scales=None, b_scales=None, starts=None):
+    """Return codes, flags and counts of (M, K) and (K, N) codes.
+
+    Scales have the shapes (M, chunks) and (chunks, N), or are of blocks; start values (M, N).
+    """
     named = {} if spec.scale is None else {"A_scales": a_scales, "B_scales": b_scales}
-    codes, flags = golden.matmul(spec, a, b, **named)
+    codes, flags = golden.matmul(spec, a, b, **named, preload=starts)
     additions, tile_columns = Additions(spec), -(-b.shape[1] // spec.cols)
     for m, n in np.ndindex(*codes.shape):
         (tile_row, pe_row), (tile_column, pe_column) = divmod(m, spec.rows), divmod(n, spec.cols)
         before, turn = divmod(tile_row * tile_columns + tile_column, spec.interleave)
-        start = before * draws(spec, a.shape[1])
+        taken = before * draws(spec, a.shape[1])
         if spec.random_place == "out":
-            numbers = random_numbers(spec, (0, pe_column), start + pe_row, turn)
+            numbers = random_numbers(spec, (0, pe_column), taken + pe_row, turn)
         else:
-            numbers = random_numbers(spec, (pe_row, pe_column), start, turn)
+            numbers = random_numbers(spec, (pe_row, pe_column), taken, turn)
         scales = ([], []) if spec.scale is None else (a_scales[m].tolist(), b_scales[:, n].tolist())
-        assert additions.dot(a[m].tolist(), b[:, n].tolist(), numbers, *scales) == (codes[m, n], flags[m, n])
+        start = None if starts is None else int(starts[m, n])
+        found = additions.dot(a[m].tolist(), b[:, n].tolist(), numbers, *scales, start)
+        assert found == (codes[m, n], flags[m, n])
     return codes, flags, additions.counts

@@ -117,7 +117,7 @@ template <class T>
 APART void fold(const Spec& s, State<T>& state, bool first, const Operand* a_scale, const Operand* b_scale,
                 Counts* counts)
 {
-    if (first && !s.has_outer_adder) {
+    if (first && !s.adds_first) {
         state.outer = state.inner;
     } else {
         const bool draws = s.random_place == (s.has_outer_adder ? CHUNKS : STEPS);
@@ -151,9 +151,12 @@ constexpr int64_t SEGMENT = 1024;  // products of each that are read at a time, 
 struct Job {
     Matrix a, b, a_scales, b_scales;  // those of b transposed
     const uint32_t* states;           // of registers; null where nothing is random
+    const double* starts;             // start values; null where sums start at 0
     double* values;
     uint8_t* flags;                   // null if not asked for
-    int64_t states_row, states_column, values_row, values_column, flags_row, flags_column;  // strides, in elements
+    // Strides, in elements.
+    int64_t states_row, states_column, starts_row, starts_column;
+    int64_t values_row, values_column, flags_row, flags_column;
     int64_t length;
     int64_t pairwise;  // result i is of row i of both operands; else result (i, j) of rows i and j
 };
@@ -214,6 +217,18 @@ template <class T> void finish(const Spec& s, const Job& job, State<T>& state, i
     if (job.flags) job.flags[row * job.flags_row + column * job.flags_column] = uint8_t(flags);
 }
 
+// The state before the first step: the start value is in the accumulator that holds the whole sum.
+template <class T> State<T> begin(const Spec& s, const Job& job, int64_t row, int64_t column)
+{
+    State<T> state = {zero<T>(), zero<T>(), 0, 0};
+    if (job.states) state.shift_register = job.states[row * job.states_row + column * job.states_column];
+    if (job.starts) {
+        const double start = job.starts[row * job.starts_row + column * job.starts_column];
+        (s.adds_first ? state.outer : state.inner) = number_of<T>(s.outer.format, start);
+    }
+    return state;
+}
+
 INLINE int64_t smaller_of(int64_t x, int64_t y) { return x < y ? x : y; }
 INLINE int64_t rounded_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
@@ -237,10 +252,8 @@ int64_t compute(const Spec& s, const Job& job, int64_t row, int64_t rows, int64_
     const bool enough = states && a && a_scales;
     if (enough) {
         Operand *b = a + a_room * most, *b_scales = a_scales + a_room * most_scales;
-        for (int64_t i = 0; i < rows * columns; i++) {
-            const int64_t place = (row + i / columns) * job.states_row + (column + i % columns) * job.states_column;
-            states[i] = {zero<T>(), zero<T>(), job.states ? job.states[place] : 0, 0};
-        }
+        for (int64_t i = 0; i < rows * columns; i++)
+            states[i] = begin<T>(s, job, row + i / columns, column + i % columns);
         for (int64_t first = 0; first < K; first += most) {
             const Segment segment = {K, first, smaller_of(first + most, K), chunk, scaled};
             const int64_t count = segment.last - first, of_scales = has_scales ? segment.scales() : 0;

@@ -11,6 +11,7 @@ struct Spec {
     Format a, b, scale;
     Target product, acc, outer, out;
     int64_t rounds_products, scales_chunks, has_outer_adder, converts;
+    int64_t adds_first;                     // the first chunk's sum is added, too; else it is copied
     int64_t lanes, lane_sum, aligned_bits;  // W or F
     int64_t group, block;                   // lanes of an exact sum, and of a scale; block is 0 where lanes have none
     int64_t products_lsb, terms_lsb, chunk;

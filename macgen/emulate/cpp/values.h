@@ -56,6 +56,13 @@ template <class V> INLINE Value value_of(V x)
     return {negative ? Word(0) - Word(int64_t(x)) : Word(x), 0, negative, 0};
 }
 
+// The place of the last bit that a format has of a number whose highest bit is at `top`.
+INLINE int last_place(const Format& f, int top)
+{
+    const int lsb = int(f.lsb_exponent), of_significand = top - int(f.man_bits);
+    return !f.is_fixed && of_significand > lsb ? of_significand : lsb;
+}
+
 // Makes an operand of a value; returns whether it is a number of the format.
 APART inline bool take(const Format& f, const Value& v, Operand& o)
 {
@@ -64,9 +71,7 @@ APART inline bool take(const Format& f, const Value& v, Operand& o)
     if (!v.magnitude) return !f.is_scale;
     const int top = v.exponent + top_bit(v.magnitude);
     if (top > f.max_exponent) return false;
-    int place = int(f.lsb_exponent);
-    if (!f.is_fixed && top - int(f.man_bits) > place) place = top - int(f.man_bits);
-    const int down = place - v.exponent;
+    const int place = last_place(f, top), down = place - v.exponent;
     const Word kept = down > 0 ? right(v.magnitude, down) : left(v.magnitude, -down);
     o.magnitude = uint32_t(kept);
     o.exponent = int16_t(place);
@@ -100,6 +105,17 @@ inline bool read(const Format& f, const Matrix& m, int64_t line, int64_t first, 
     return macgen::with_type_of(m, [&](auto element) {
         return read_line<decltype(element)>(f, m.at(line, first), m.product_stride, count, to, to_step);
     });
+}
+
+// A value of a format as sums in this format are.
+template <class T> Number<T> number_of(const Format& f, double x)
+{
+    const Value v = value_of(x);
+    if (v.kind) return special<T>(v.kind);
+    if (!v.magnitude) return zero<T>(v.negative && f.has_negative_zero);
+    const int place = last_place(f, v.exponent + top_bit(v.magnitude)), up = v.exponent - place;
+    const T magnitude(v.magnitude);
+    return finite(v.negative, up < 0 ? right(magnitude, -up) : left(magnitude, up), place);
 }
 
 // Returns whether all values of a matrix are of a format.
