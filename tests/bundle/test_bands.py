@@ -21,7 +21,7 @@ FLATTEN = "read_rtlil array.il\nhierarchy -top dut\nproc -noopt\nflatten\n"
 
 SMALL = {"a": "e2m1", "b": "e2m1", "chunk": 2, "rows": 5, "cols": 1}
 SPECS = {
-    "marks": MacSpec(**SMALL, acc="e4m3", fold="overlap"),
+    "marks": MacSpec(**SMALL, acc="e3m2", fold="overlap"),
     "scales": MacSpec(**SMALL, acc="e3m2", scale="e3m0fnu", outer="e5m2", interleave=2),
     "seeds": MacSpec(**SMALL, acc="e4m3", rounding="stochastic:2"),
     "counts": MacSpec(**SMALL, acc="e4m3", counters="1/2"),

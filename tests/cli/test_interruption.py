@@ -89,5 +89,5 @@ def test_a_command_that_is_stopped_while_a_tool_runs_leaves_nothing(name, number
 def test_commands_stopped_at_many_moments_leave_nothing(name, files, tmp_path):
     draw = random.Random(name)
     longest = COMMANDS[name][1]
-    for _ in range(min(20, 6 + 20 // longest)):
+    for _ in range(min(8, 2 + 12 // longest)):
         stopped(files, name, draw.choice(SIGNALS), draw.uniform(0, longest), tmp_path)

@@ -126,12 +126,11 @@ def test_a_cache_that_can_be_written_is_used(monkeypatch, tmp_path):
 
 
 @pytest.mark.prove
-def test_commands_without_a_home_that_can_be_written(tmp_path):
+def test_build_without_a_home_that_can_be_written(tmp_path):
     """Yosys compiles itself anew, as it has no cache: this takes long."""
     variables = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
-    for words in ((*BUNDLE, "-o", "mac"), ("report", "mac")):
-        process = run(*words, cwd=tmp_path, env={**variables, "HOME": "/dev/null/home"})
-        assert (process.returncode, process.stderr) == (0, ""), words
+    process = run(*BUNDLE, "-o", "mac", cwd=tmp_path, env={**variables, "HOME": "/dev/null/home"})
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("words", [("plan", "--length", 10), ("system", "{bundle}", "--gemm", "4x4x4")])

@@ -127,7 +127,7 @@ SMALL = [
     MacSpec(a="e2m1", b="e2m1", acc="fix5.1", rounding="odd"),
     MacSpec(a="e2m1", b="e3m1", acc="e4m2", lane_sum="exponents:3", rounding="rtz", overflow="to-infinity"),
     MacSpec(a="e2m1:flush", b="e3m1fn:none", acc="e4m2:none", lane_sum="exponents:2", rounding="odd"),
-    MacSpec(a="e8m1finite:bias=140", b="e2m0finite", acc="e8m1:bias=130", lane_sum="exponents:3", overflow="infinity"),
+    MacSpec(a="e8m0finite:bias=140", b="e1m0finite", acc="e8m1:bias=130", lane_sum="exponents:3", overflow="infinity"),
     MacSpec(a="e2m1", b="e3m1", acc="e4m2", lane_sum="bulk:2", rounding="odd", overflow="to-infinity"),
     MacSpec(a="e2m1:flush", b="e3m1fn:none", acc="e4m2:none", lane_sum="bulk:1"),
     MacSpec(a="e2m2quiet", b="e2m1", acc="e3m2quiet", overflow="infinity"),
