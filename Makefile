@@ -1,6 +1,6 @@
 # make test       lint, types and the tests: under 8 minutes on two free cores
-# make prove      what takes long: further cases of the tests, and the proofs of a preset of each family; 20 minutes
-# make prove-all  the proofs of every preset, with the figures of docs/verification.md
+# make prove      what takes long: further cases of the tests, and the proofs of a preset of each family: under 30 minutes
+# make prove-all  all cases of the tests, and the proofs of every preset, with the figures of docs/verification.md: hours
 # make demo       the main job end to end: build, verify and report an array, then a digits network through the Verilog
 # make docs       the documentation site with its API reference, in build/docs; a warning is an error
 # make lint       style and types alone
@@ -41,6 +41,7 @@ prove: $(VENV)/.with-test
 	OBJCACHE='"$(abspath $(BIN))/python" -S -E "$(CURDIR)/tests/compile_cache.py" "$(CURDIR)/build/compiled"' $(BIN)/python benchmarks/prove.py $(FAMILIES)
 
 prove-all: $(VENV)/.with-test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'prove or prove_all'
 	$(BIN)/python benchmarks/prove.py
 
 demo: $(VENV)/.with-examples

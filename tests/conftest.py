@@ -26,10 +26,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make prove` what the mark `thinned` says of a parametrized test.
+    """Leave to `make prove` and `make prove-all` what the mark `thinned` says of a parametrized test.
 
-    `thinned(n)` keeps every n-th case in `make test` (n has no factor in common with what varies fastest), and
-    `thinned("some", "ids")` those with one of these ids.
+    `thinned(n)` keeps every n-th case in `make test` (n has no factor in common with what varies fastest),
+    `thinned("some", "ids")` those with one of these ids, and `thinned()` none. With `prove=n` only every n-th of the
+    others is left to `make prove`, and the rest to `make prove-all`.
     """
     for name, group in itertools.groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
         cases = list(group)
@@ -37,13 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if mark is None:
             continue
         kept = set(mark.args)
-        if isinstance(step := mark.args[0], int):
+        if mark.args and isinstance(step := mark.args[0], int):
             kept = {case.callspec.id for case in cases[::step]}
         elif len(cases) > len(kept) and (wrong := kept - {case.callspec.id for case in cases}):
             raise pytest.UsageError(f"{name} is thinned to {', '.join(sorted(wrong))}, which it has not")
-        for case in cases:
-            if case.callspec.id not in kept:
-                case.add_marker(pytest.mark.prove)
+        left = [case for case in cases if case.callspec.id not in kept]
+        for number, case in enumerate(left):
+            case.add_marker(pytest.mark.prove_all if number % mark.kwargs.get("prove", 1) else pytest.mark.prove)
 
 
 # After an error that names a log its directory stays: here pytest deletes it with the directories of an earlier run.

@@ -23,7 +23,7 @@ ARRAYS = {
 }  # fmt: skip
 
 
-@pytest.mark.thinned("small-generic")
+@pytest.mark.thinned("small-generic", prove=2)
 @pytest.mark.parametrize("library", ["generic", "tiny", "osu018"])
 @pytest.mark.parametrize("name", ARRAYS)
 def test_netlists_pass(name, library, tmp_path):

@@ -78,13 +78,13 @@ def variants():
         yield pytest.param(spec, id=name)
 
 
-@pytest.mark.thinned("default-interleave=2", "default-fold=overlap", "int8-pipeline=3")
+@pytest.mark.thinned("default-interleave=2", "default-fold=overlap", "int8-pipeline=3", prove=2)
 @pytest.mark.parametrize("spec", list(variants()))
 def test_modules_of_variants(spec):
     prove_modules(spec)
 
 
-@pytest.mark.thinned("default", "int4")
+@pytest.mark.thinned("default", "int4", prove=2)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in UNITS])
 def test_arrays_of_one_pe_flattened(name):
     spec = replace(presets[name], rows=1, cols=1)

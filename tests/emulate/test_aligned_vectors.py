@@ -48,14 +48,14 @@ def test_units(name):
     compare_unit(name, 2000)
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=2)
 @pytest.mark.parametrize("name", UNITS)
 def test_units_on_many_dot_products(name):
     for number in range(4):
         compare_unit(name, 25_000, number)
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=2)
 @pytest.mark.parametrize("name", [*UNITS, "deepseek-v3"])
 def test_units_are_the_same_as_golden(name):
     assert check(cases_of(np.random.default_rng(4), [presets[name]], 12)) > 8

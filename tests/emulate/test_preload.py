@@ -97,7 +97,7 @@ def some_presets():
                 continue
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(5, prove=2)
 @pytest.mark.parametrize("spec", list(some_presets()))
 def test_presets(spec, monkeypatch):
     monkeypatch.setattr(scalar, "dot_products", refused)

@@ -104,7 +104,7 @@ def assert_passed(result: VerifyResult) -> None:
 # -- right arrays pass -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.thinned("default", "int8-int32", "nvfp4")
+@pytest.mark.thinned("default", "int8-int32", "nvfp4", prove=2)
 @pytest.mark.parametrize(("name", "fold"), WITH_FOLDS)
 def test_presets_pass_under_icarus(name, fold, tmp_path):
     need("iverilog")

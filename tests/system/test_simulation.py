@@ -96,7 +96,7 @@ def check_refusals(array):
         array.run(a, b, **scales, stalls=3)
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=3)
 @pytest.mark.parametrize("name", ARRAYS)
 def test_random_sizes_up_to_300(name, tmp_path):
     rng = np.random.default_rng(2)
@@ -109,7 +109,7 @@ def test_random_sizes_up_to_300(name, tmp_path):
             check(array, 300, 299, 298, rng, Stalls(a=20, b=20, c=20))
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=2)
 @pytest.mark.parametrize("name", ["default", "mxfp8", "nvfp4", "deepseek-v3", "kulisch-e4m3"])
 def test_presets(name, tmp_path):
     rng = np.random.default_rng(3)

@@ -251,7 +251,7 @@ def _compile_once(compiled_objects, parsed_headers, monkeypatch):
 # -- right arrays pass -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.thinned("small-phases0", "fixed-phases1")
+@pytest.mark.thinned("small-phases0", "fixed-phases1", prove=2)
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
@@ -288,7 +288,7 @@ def test_small_arrays_are_proved(name, phases, bundles, tmp_path):
     assert result.log == tmp_path / "exhaustive" / "log.txt"
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=2)
 @pytest.mark.parametrize("name", FORMATS)
 def test_small_arrays_of_further_formats_are_proved(name, bundles):
     result = exhaustive(bundles(name))
@@ -309,7 +309,7 @@ def test_small_arrays_with_scales_of_lanes_are_proved(name, bundles):
     assert result.audited > 10_000
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=2)
 @pytest.mark.parametrize("name", MODES)
 def test_each_mode_is_proved_as_its_own_spec(name, bundles):
     result = exhaustive(bundles(name))
@@ -356,7 +356,7 @@ def test_a_wrong_event_is_found(name, what, kind, net, expression, bundles, tmp_
     assert result.difference.startswith(f"{what}: ")
 
 
-@pytest.mark.prove
+@pytest.mark.thinned(prove=3)
 @pytest.mark.parametrize("name", SCALES)
 def test_scales_of_16_and_32_bits_are_drawn(name, bundles):
     result = exhaustive(bundles(name), draws=DRAWS)
@@ -382,7 +382,7 @@ def test_every_random_number_or_those_at_which_rounding_changes(bundles):
     assert every.phases[1].states <= switches.phases[1].states
 
 
-@pytest.mark.thinned("all-phases0", "lanes beside folds-phases4")
+@pytest.mark.thinned("all-phases0", "lanes beside folds-phases4", prove=2)
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
