@@ -355,7 +355,7 @@ endmodule
 """
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(5, prove=2)
 @everything
 def test_one_cycle_of_reset_leaves_no_x(spec, tmp_path):
     """Registers that initial blocks or the reset do not set must not matter."""

@@ -80,10 +80,10 @@ def test_what_is_enough_and_how_near_predictions_are(monkeypatch):
 @pytest.mark.prove
 def test_accuracy_of_the_text_direction(tmp_path):
     output = tmp_path / "accuracy"
-    printed = output_of("accuracy.py", "direction", "--examples", 8, "--widths", 2, 6, "--output", output)
+    printed = output_of("accuracy.py", "direction", "--examples", 4, "--widths", 2, 6, "--output", output)
     assert "| e6m6, chunks of 64 |" in printed
     values = json.loads((output / "direction.json").read_text())
     accuracy = {run["label"]: run["accuracy"] for run in values["runs"]}
-    assert accuracy["e6m6, chunks of 64"] >= values["exact_sums"]["accuracy"] - 0.13
+    assert accuracy["e6m6, chunks of 64"] >= values["exact_sums"]["accuracy"] - 0.26
     assert accuracy["e6m2, no chunks"] < accuracy["e6m6, no chunks"]
     assert (output / "direction.svg").exists()

@@ -186,7 +186,7 @@ CASES = [
 ]
 
 
-@pytest.mark.thinned(*(case.id for case in CASES[::5] if case.values[0] in FEW))
+@pytest.mark.thinned(*(case.id for case in CASES[::5] if case.values[0] in FEW), prove=2)
 @pytest.mark.parametrize(("name", "fold", "pipeline"), CASES)
 def test_presets_in_simulation(name, fold, pipeline):
     preset = CATALOGUE[name].spec
@@ -211,7 +211,7 @@ def compare(spec, results, tiles):
         added += golden.draws(spec, a.shape[1]) if turn == spec.interleave - 1 else 0
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.thinned(7, prove=2)
 @pytest.mark.parametrize("pipeline", [1, 2, 3])
 @pytest.mark.parametrize(("chunk", "fold"), [(chunk, fold) for chunk in (None, 1, 3) for fold in folds(chunk)])
 @pytest.mark.parametrize(

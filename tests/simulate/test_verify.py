@@ -259,7 +259,7 @@ def verify_mutant(bundle: Path, mutant: Mutant, directory: Path) -> VerifyResult
     return result
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(5, prove=2)
 @pytest.mark.parametrize("index", range(len(NAMED_MUTANTS)), ids=[f"{m[0]}-{m[1]}" for m in NAMED_MUTANTS])
 def test_named_mutants_are_caught(index, bundles, tmp_path):
     if index >= CLASSIC:

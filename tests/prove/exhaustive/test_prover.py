@@ -549,6 +549,7 @@ def mutate(bundle: Path, directory: Path, kind: str, net: str, expression: str) 
     "one node of a tree",
     "one pair of scales",
     "one result",
+    prove=2,
 )
 @pytest.mark.parametrize(
     ("name", "what", "kind", "net", "expression"), [pytest.param(*mutant[1:], id=mutant[0]) for mutant in MUTANTS]

@@ -346,7 +346,7 @@ def mutant(bundles, tmp_path: Path, name: str, change: Callable[[str], Mutant]) 
     return directory
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(5, prove=2)
 @pytest.mark.parametrize("change", MUTANTS)
 def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     name, changed, caught_by = MUTANTS[change]
