@@ -1,12 +1,15 @@
 """Quality of results on a standard-cell library: `python benchmarks/qor.py --liberty FILE [--only TABLE]`.
 
-Three tables. The catalogue: an array of one PE as it is built, next to the same with an accumulator of 32 bits, as
+Four tables. The catalogue: an array of one PE as it is built, next to the same with an accumulator of 32 bits, as
 `macgen report` measures them. The units: multiplier, product register, adder, accumulator, flags and output converter,
 without the array's registers, which is what a multiply-accumulate unit of another library would be replaced by; with
-the figures of such peers. The folds: what chunks add to a PE. All synthesis is with the recipe of `macgen report`.
+the figures of such peers. Exact sums: units with a fixed-point (Kulisch) accumulator that no sum of 4096 products
+exceeds, next to rounded ones of the same operands. The folds: what chunks add to a PE. All synthesis is with the recipe
+of `macgen report`.
 
 What the tools make of a design depends on the order of its statements, which means nothing: by itself that moves area x
-period by up to 8 %. Units and folds are therefore synthesized in several orders, and the figures are geometric means.
+period by up to 8 %. All but the catalogue is therefore synthesized in several orders, and the figures are geometric
+means.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from macgen.cost import synthesize, timing
 from macgen.cost.estimate import report
 from macgen.interrupts import run_program
 from macgen.lifetime import temporary_directory
+from macgen.numerics import parse_format
 from macgen.numerics.flags import FLAG_BITS
 from macgen.rtl import Design, Modules
 from macgen.rtl.parts.hierarchy import submodule
@@ -41,6 +45,7 @@ from macgen.rtl.parts.pipeline import delay, delayed
 from macgen.rtl.pe import Pe
 from macgen.rtl.units.multiplier import Multiplier
 from macgen.spec import MacSpec
+from macgen.width.bounds import exact_format
 
 AIM_NS = 0.5
 """Period that the units are synthesized for: shorter than any can reach."""
@@ -83,6 +88,14 @@ UNITS: list[tuple[str, MacSpec, tuple[str, str], float | None]] = [
 """Name, unit, peer, and the share of the peer's area x period that the unit is to stay below, if one was set.
 
 The peer of the stochastic units rounds to nearest: it has no random numbers."""
+
+NARROW = {"FP8": "e4m3fn", "FP6": "e3m2finite", "FP4": "e2m1finite"}
+"""Operands whose exact sums are measured next to those rounded to ROUNDED."""
+
+ROUNDED = ("e6m9", "e6m5")
+
+LENGTH = 4096
+"""Products that an exact accumulator has room for."""
 
 FOLDS: dict[str, dict[str, Any]] = {
     "no chunks": {"chunk": None},
@@ -242,6 +255,29 @@ def unit_table(liberty: Path) -> Table:
     return table
 
 
+def exact_table(liberty: Path) -> Table:
+    """Measure units that sum exactly next to those that round each sum."""
+    table = Table(title=f"Exact sums of {LENGTH} products next to rounded ones: one unit, as above")
+    for heading in ("operands", "accumulator", "um2", "ns", "um2 ns", "scatter", "exact's um2 ns to it"):
+        table.add_column(heading, justify="right")
+    for name, operand in NARROW.items():
+        exact = exact_format(parse_format(operand), parse_format(operand), LENGTH)
+        first: Measured | None = None
+        for acc in (str(exact), *ROUNDED):
+            unit = measured(Unit(MacSpec(a=operand, b=operand, acc=acc)), liberty)
+            first = first or unit
+            table.add_row(
+                f"{name}, {operand}",
+                acc,
+                f"{unit.area:.0f}",
+                f"{unit.period:.2f}",
+                f"{unit.product:.0f}",
+                f"{unit.scatter:.1%}",
+                f"{first.product / unit.product:.2f}",
+            )
+    return table
+
+
 def fold_table(liberty: Path) -> Table:
     """Measure what the chunk fold adds to a PE."""
     table = Table(title="One PE of the array, with and without chunk fold")
@@ -291,14 +327,14 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="Area, period and energy of macgen's units on a Liberty file.")
     parser.add_argument("--liberty", type=Path, required=True, help="Liberty file, plain or gzipped")
-    parser.add_argument("--only", choices=["units", "folds", "catalogue"], help="one table")
+    parser.add_argument("--only", choices=["units", "exact", "folds", "catalogue"], help="one table")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(
         f"{options.liberty.name}; macgen {macgen.__version__}, Yosys {tools.require('yosys').version}, OpenSTA "
         f"{tools.require('sta').version}; ports timed, ideal clock and wires"
     )
-    for name, make in (("units", unit_table), ("folds", fold_table)):
+    for name, make in (("units", unit_table), ("exact", exact_table), ("folds", fold_table)):
         if options.only in (None, name):
             with console.status(name):
                 table = make(options.liberty)
