@@ -9,7 +9,6 @@ import pytest
 import macgen.simulate.verify as verifying
 from macgen import MacSpec, build, golden
 from macgen.errors import MacgenError
-from macgen.prove.exhaustive.prover import exhaustive
 from macgen.prove.formal.prover import formal
 from macgen.simulate.matmul import run_matmul
 from macgen.simulate.verify import verify
@@ -82,8 +81,6 @@ def test_a_mutant_of_start_values_is_caught(bundles, change, tmp_path, monkeypat
 
 
 def test_what_has_no_start_values_is_refused(bundles):
-    with pytest.raises(MacgenError, match=r"^preload does not go with exhaustive verification"):
-        exhaustive(bundles("bubble"))
     with pytest.raises(MacgenError, match=r"^preload does not go with formal verification"):
         formal(bundles("bubble"))
     with pytest.raises(MacgenError, match=r"^preload does not go with products larger than the array"):
