@@ -582,9 +582,23 @@ MUTANTS = [
     ("one alignment", "aligned", "step", "aligned_adder", "acc_larger", "{} ^ (acc__exponent == 21)"),
     ("one start value", "start of a total", "start value", "start", "magnitude", "{} ^ (code == 7'h2d)"),
     ("a signalling start value", "start of a total", "start value", "start", "invalid", "{} & code != 7'h7d"),
-    ("a start value that steps do not reach", "start", "step", "adder", "sum", "{} ^ (acc__integer == 9'h007)"),
-    ("a total that folds do not reach", "start, narrow", "fold", "folded", "operand__integer", "{} ^ value__integer[0]"),
-    ("one start value of an outer one", "start of an outer one", "start value", "start", "exponent", "{} | code == 9"),
+    ("a start value that steps do not reach", "start", "step", "adder", "outside", "{} ^ (kept == 10'h00b)"),
+    (
+        "a total that folds do not reach",
+        "start, narrow",
+        "fold",
+        "folded",
+        "operand__integer",
+        "{} ^ (&value__integer)",
+    ),
+    (
+        "one start value of an outer one",
+        "start of an outer one",
+        "start value",
+        "start",
+        "exponent",
+        "{} + (code == 9)",
+    ),
     ("end of the range", "int", "step", "adder", "outside", "{} & (kept != 25'h0800000)"),
 ]
 
