@@ -1,7 +1,8 @@
 """What an array computes while its power is estimated: operands at full rate, through the synthesized netlist."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ LANES = 64
 """Independent tiles that are simulated at once, each with operands of its own."""
 
 _LEAST_PRODUCTS, _MOST_PRODUCTS = 128, 512
+_START_VALUES = ", start values likewise"
 _ROUNDS = 2  # of a tile for each turn: the first fills the array, the second is counted
 
 
@@ -36,6 +38,7 @@ class Workload:
         a_scales: (tiles, lanes, rows, chunks) codes, where the array takes scales; with those of lanes a scale for each
             block.
         b_scales: (tiles, lanes, chunks, cols) codes.
+        starts: (tiles, lanes, rows, cols) codes of start values, where the array takes them.
     """
 
     description: str
@@ -43,6 +46,7 @@ class Workload:
     b: NDArray[Any]
     a_scales: NDArray[Any] | None = None
     b_scales: NDArray[Any] | None = None
+    starts: NDArray[Any] | None = None
 
     @property
     def products(self) -> int:
@@ -68,26 +72,34 @@ class Run:
 def random_workload(spec: MacSpec, seed: int) -> Workload:
     """Return normal random operands: of standard deviation 1, or a quarter of the format's range if that is less.
 
-    Integer and fixed-point operands always use a quarter of their range.
+    Integer and fixed-point operands always use a quarter of their range. Start values are drawn likewise.
     """
     rng = np.random.default_rng(seed)
     products = min(max(_LEAST_PRODUCTS, 2 * (spec.chunk or 0)), _MOST_PRODUCTS)
-
-    def codes(fmt: Format, shape: tuple[int, ...]) -> NDArray[Any]:
-        deviation = fmt.max / 4
-        if isinstance(fmt, FloatFormat):
-            deviation = min(1.0, deviation)
-        return np.asarray(fmt.encode(fmt.quantize(rng.normal(0, deviation, shape))))
-
     tiles = _ROUNDS * spec.interleave
-    a, b = codes(spec.a, (tiles, LANES, spec.rows, products)), codes(spec.b, (tiles, LANES, products, spec.cols))
+    a = _normal_codes(rng, spec.a, (tiles, LANES, spec.rows, products))
+    b = _normal_codes(rng, spec.b, (tiles, LANES, products, spec.cols))
     described = "" if spec.scale is None else ", scales from 1/2 to 2"
     return Workload(
-        f"random normal operands{described}, {tiles} x {LANES} tiles of {products} products, seed {seed}",
+        f"random normal operands{described}{_START_VALUES * spec.preload}, {tiles} x {LANES} tiles of {products} "
+        f"products, seed {seed}",
         a,
         b,
         *_scales(spec, products, rng.integers(-1, 2, (tiles, LANES, spec.rows + spec.cols))),
+        _starts(spec, rng, tiles),
     )
+
+
+def _normal_codes(rng: np.random.Generator, fmt: Format, shape: tuple[int, ...]) -> NDArray[Any]:
+    deviation = fmt.max / 4
+    if isinstance(fmt, FloatFormat):
+        deviation = min(1.0, deviation)
+    return np.asarray(fmt.encode(fmt.quantize(rng.normal(0, deviation, shape))))
+
+
+def _starts(spec: MacSpec, rng: np.random.Generator, tiles: int) -> NDArray[Any] | None:
+    """Return random start values, if the array takes any."""
+    return _normal_codes(rng, spec.outer_format, (tiles, LANES, spec.rows, spec.cols)) if spec.preload else None
 
 
 def _scales(
@@ -142,11 +154,14 @@ def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
     a_codes = _codes(stored, spec.a, a.part(taken_rows, np.arange(products)))
     b_codes = _codes(stored, spec.b, b.part(np.arange(products), taken_cols))
     described = "" if spec.scale is None else ", scales of 1"
+    random = ", random normal start values" if spec.preload else ""
     return Workload(
-        f"{file.name}: {tiles} x {LANES} tiles of random rows and columns{described}, {products} products, seed {seed}",
+        f"{file.name}: {tiles} x {LANES} tiles of random rows and columns{described}{random}, {products} products, "
+        f"seed {seed}",
         a_codes[row_of.reshape(rows.shape)],
         np.moveaxis(b_codes.T[col_of.reshape(cols.shape)], -1, -2),
         *_scales(spec, products, np.zeros((tiles, LANES, spec.rows + spec.cols))),
+        _starts(spec, rng, tiles),
     )
 
 
@@ -174,9 +189,10 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0)
         run.set("a_mode", [[mode >> bit & 1] for bit in range((len(spec.mode_names) - 1).bit_length())])
     if spec.counters is not None:
         run.set("count_clear", [[0]])
-    if spec.preload:  # start values of 0
+    starts = _start_beats(spec, workload)
+    if spec.preload:
         run.set("d_valid", [[1]])
-        run.set("d_data", [[0]] * (spec.cols * spec.outer_format.width))
+        run.set("d_data", next(starts))
     run.set("c_ready", [[1]])
     run.set("rst", [[1]])
     run.tick()
@@ -192,7 +208,10 @@ def simulate(spec: MacSpec, netlist: Netlist, workload: Workload, mode: int = 0)
             results.append(
                 _words(run.get("c_data")[:, 0], spec.out_format.width) + _words(run.get("c_flags")[:, 0], FLAG_BITS)
             )
+        taken = spec.preload and run.get("d_ready")[0, 0]
         run.tick()
+        if taken:
+            run.set("d_data", next(starts))
 
     tiles, turns, beats = len(workload.a), spec.interleave, -(-workload.products // spec.on_wires(mode).lanes)
     for first in range(0, tiles, turns):
@@ -240,6 +259,16 @@ def _beat(spec: MacSpec, workload: Workload, tile: int, beat: int, mode: int) ->
     return ports
 
 
+def _start_beats(spec: MacSpec, workload: Workload) -> Iterator[NDArray[np.uint8]]:
+    """Yield the bits of the beats of start values: after the last tiles' the first ones' again, as rounds go on."""
+    tiles, turns = len(workload.a), spec.interleave
+    if workload.starts is None:
+        return
+    for first in cycle(range(0, tiles, turns)):
+        for row, turn in product(range(spec.rows), range(turns)):
+            yield _bits(workload.starts[first + turn, :, row], spec.outer_format.width)
+
+
 def _check(array: MacSpec, netlist: Netlist, workload: Workload, results: list[list[int]], mode: int) -> None:
     spec = array.mode(mode)
     expected: list[list[int]] = []
@@ -256,7 +285,9 @@ def _check(array: MacSpec, netlist: Netlist, workload: Workload, results: list[l
 def _dot(
     spec: MacSpec, workload: Workload, tile: int, row: int, col: int, before: int, turn: int
 ) -> tuple[int, golden.Flags]:
-    scales: dict[str, Any] = {"preload": spec.outer_format.zero_code()} if spec.preload else {}
+    scales: dict[str, Any] = {}
+    if workload.starts is not None:
+        scales["preload"] = int(workload.starts[tile, 0, row, col])
     if workload.a_scales is not None and workload.b_scales is not None:
         scales |= {"a_scales": workload.a_scales[tile, 0, row], "b_scales": workload.b_scales[tile, 0, :, col]}
     pe, start = ((0, col), before + row) if spec.random_place == "out" else ((row, col), before)
@@ -265,8 +296,9 @@ def _dot(
 
 def _bits(codes: NDArray[Any], width: int) -> NDArray[np.uint8]:
     """Return the bits of (lanes, n) codes as (n * width, lanes)."""
-    wide = codes.T.astype(np.uint64)[:, None, :] >> np.arange(width, dtype=np.uint64)[None, :, None]
-    return (wide & np.uint64(1)).astype(np.uint8).reshape(-1, codes.shape[0])
+    kind = np.dtype(np.uint64 if width <= 64 else object)
+    wide = codes.T.astype(kind)[:, None, :] >> np.arange(width).astype(kind)[None, :, None]
+    return (wide & 1).astype(np.uint8).reshape(-1, codes.shape[0])
 
 
 def _words(bits: NDArray[np.uint8], width: int) -> list[int]:

@@ -171,6 +171,10 @@ class Model:
         code, raised = self._outer.of((self._outer.number(outer_code), inner), random)
         return code, raised, inner
 
+    def start(self, code: int) -> Result:
+        """Return a start value, and its flag, as the additions to it see it: as if 0 had been added (section 11)."""
+        return self._outer.of((self._outer.number(code), Number("finite", 0)), 0)
+
     def convert(self, outer_code: int, random: int = 0) -> Result:
         """Return the result that an outer accumulator's code becomes: the same code, if `out` is its format."""
         outer = self._outer.number(outer_code)

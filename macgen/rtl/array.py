@@ -17,7 +17,6 @@ from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.parts.modes import by_mode, dropped_places
-from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.preload import Preloader, stack_starts
 from macgen.rtl.rows import Band, Row, stack_bands, stack_counts, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
@@ -174,7 +173,11 @@ class ArrayCore(wiring.Component):
         used: Value = marks.begins if "begins" in design.control.widths else marks.first
         if "fold_first" in design.control.widths and "begins" not in design.control.widths:
             used = used & marks.fold_first
-        used = self._of_last_turn(m, delayed(m, "start_used", used, design.start_cycles), "start_turn")
+        for cycle in range(design.start_cycles):  # with a reset: none of before it may come after it
+            later = Signal(name=f"start_used_{cycle}")
+            m.d.sync += later.eq(used)
+            used = later
+        used = self._of_last_turn(m, used, "start_turn")
         m.d.comb += [
             preloader.valid.eq(self.d_valid),
             self.d_ready.eq(preloader.ready),

@@ -122,14 +122,15 @@ class Sequencer(wiring.Component):
 
         # -- Folds due: those of all turns follow the round that ends their chunks
         fold_due = Signal()
-        fold_first = Signal(init=int(not self._spec.preload))
+        # With a start value the total is never empty.
+        fold_first: Value = Const(0, 1) if self._spec.preload else Signal(init=1)
         done_due = Signal()
         m.d.sync += fold_due.eq((counted & chunk_end) | (fold_due & ~self._slot_last))
         with m.If(counted):
             m.d.sync += count.eq(Mux(chunk_end, 0, position + 1))
             with m.If(chunk_end):
                 m.d.sync += [first_chunk.eq(last), done_due.eq(last)]
-                if not self._spec.preload:  # with a start value the total is never empty
+                if not self._spec.preload:
                     m.d.sync += fold_first.eq(first_chunk | restart)
             with m.Elif(restart):
                 m.d.sync += first_chunk.eq(1)

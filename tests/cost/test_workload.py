@@ -51,6 +51,19 @@ def test_the_netlist_computes_the_workload_at_full_rate(extra, tmp_path):
     assert 0 < run.activity.toggles.mean() < 1
 
 
+@pytest.mark.parametrize(
+    "extra", [{"chunk": 4}, {"chunk": 4, "outer": "fix70.4", "interleave": 2}], ids=["accumulator", "outer, 74 bits"]
+)
+def test_start_values_are_drawn_as_operands_are(extra, tmp_path):
+    spec = MacSpec(a="int4", b="int4", acc="int16", rows=2, cols=1, preload=True, **extra)
+    workload = random_workload(spec, 3)
+    assert workload.starts.shape == (2 * spec.interleave, LANES, 2, 1)
+    assert len(set(workload.starts.ravel().tolist())) > LANES
+    assert "start values" in workload.description
+    # Of each tile and turn a lane's results are golden's, from its start values.
+    assert simulate(spec, netlist_of(spec, tmp_path), workload).results_checked == 4 * spec.interleave
+
+
 FIXED_MODES = MacSpec(
     a="fix8.8", b="fix4.4", acc="fix20.12", chunk=4, rows=1, cols=2, pipeline=2,
     modes=["half:a=fix4.4,b=fix2.2,acc=fix20.6", "two:a=fix4.4,b=fix2.2,packed=2"],

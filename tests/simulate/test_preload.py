@@ -9,8 +9,6 @@ import pytest
 import macgen.simulate.verify as verifying
 from macgen import MacSpec, build, golden
 from macgen.errors import MacgenError
-from macgen.prove.exhaustive.prover import exhaustive
-from macgen.prove.formal.prover import formal
 from macgen.simulate.matmul import run_matmul
 from macgen.simulate.verify import verify
 from macgen.system.tiling import MatrixProduct, Tiling
@@ -81,11 +79,7 @@ def test_a_mutant_of_start_values_is_caught(bundles, change, tmp_path, monkeypat
     assert not verify(directory, simulator="icarus", tiles=8, workdir=tmp_path / "work", trust=True).passed
 
 
-def test_what_has_no_start_values_is_refused(bundles):
-    with pytest.raises(MacgenError, match=r"^preload does not go with exhaustive verification"):
-        exhaustive(bundles("bubble"))
-    with pytest.raises(MacgenError, match=r"^preload does not go with formal verification"):
-        formal(bundles("bubble"))
+def test_what_has_no_start_values_is_refused():
     with pytest.raises(MacgenError, match=r"^preload does not go with products larger than the array"):
         Tiling(SPECS["bubble"], MatrixProduct(1, 1, 1))
 

@@ -53,6 +53,8 @@ def _golden(model: Model, comparison: dict[str, Any]) -> tuple[int, int]:
             return _with_events(model.fold(*addends), model.fold_events(*addends) if watched else None)
         case "result":
             return model.convert(acc, random)
+        case "start":
+            return model.start(acc)
     scales = (comparison["a_scales"], comparison["b_scales"]) if model.spec.scales_lanes else ()
     operands = (acc, comparison["a"], comparison["b"], random, *scales)
     watched = model.spec.counters is not None
@@ -80,6 +82,7 @@ def _sentence(
         "step": ("accumulator", spec.acc, spec.acc),
         "fold": ("total", spec.outer_format, spec.outer_format),
         "result": ("total", spec.outer_format, spec.out_format),
+        "start": ("code", spec.outer_format, spec.outer_format),
     }[kind]
 
     def result(value: str | int, flags: int) -> str:

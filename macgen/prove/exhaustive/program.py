@@ -37,12 +37,8 @@ def check_widths(spec: MacSpec) -> None:
     """Refuse fixed-point formats, and terms of lanes, that the C++ model's 128-bit integers do not hold.
 
     Raises:
-        MacgenError: there is one, or the array has preloaded accumulators.
+        MacgenError: there is one.
     """
-    if spec.preload:
-        raise MacgenError(
-            "preload does not go with exhaustive verification; accepted are arrays without preloaded accumulators"
-        )
     most = MAX_FIXED_BITS - spec.random_bits - (spec.lanes - 1).bit_length()
     if isinstance(spec.scale, FloatFormat):
         most -= 2 * spec.scale.precision
@@ -143,6 +139,7 @@ def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
         f"#define SEPARATE_FOLDS {int('fold' in units)}",
         f"#define LOADS {int('loaded' in units)}",
         f"#define OUTER {int(outer)}",
+        f"#define STARTS {int('start' in units)}",
         f"#define SCALES {int(spec.scales_chunks)}",
         f"#define LANE_SCALES {spec.scales_in_beat if spec.scales_lanes else 0}",
         f"#define RESULTS {int('result' in units)}",

@@ -36,10 +36,11 @@ class Phase:
     """One kind of comparison.
 
     Attributes:
-        name: `products` (operand codes to the adder's operand), `loads` (a product into an empty accumulator), `steps`,
-            `chunk sums` (times scales, to the outer adder's operand), `folds`, `swaps` (folds of a chunk of one product
-            with the total in the accumulator's place) or `results`.
-        states: distinct accumulator states that were driven; of folds, swaps and results, totals. 0 for products.
+        name: `products` (operand codes to the adder's operand), `start values` (codes to states), `loads` (a product
+            into an empty accumulator), `steps`, `chunk sums` (times scales, to the outer adder's operand), `folds`,
+            `swaps` (folds of a chunk of one product with the total in the accumulator's place) or `results`.
+        states: distinct accumulator states that were driven; of folds, swaps and results, and of start values where
+            there are folds, totals. 0 for products.
         addends: distinct products, of folds chunk sums, of swaps loaded states; 0 where products were drawn from too
             many to list.
         pairs: pairs driven.

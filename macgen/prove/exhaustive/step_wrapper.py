@@ -32,6 +32,7 @@ from macgen.numerics import Format
 from macgen.numerics.events import EVENTS
 from macgen.numerics.flags import FLAG_BITS
 from macgen.prove.exhaustive.in_mode import InMode, narrowed, operand_code
+from macgen.prove.exhaustive.start_wrapper import start_module
 from macgen.prove.verilog_text import (
     Ports,
     delayed,
@@ -80,7 +81,7 @@ class StepWrapper:
         modules: unit to the name of its module: `product`, `step`, `code`; where the accumulator's adder folds
             `folded`, where that is not the steps' `fold`; where products load exactly `loaded`; with an outer adder
             `addend` (a chunk sum with its scales as the outer adder's operand), `outer_step`, `outer_code`; with
-            results in another format `result`.
+            results in another format `result`; with preloaded accumulators `start`.
         inner: the accumulator's, with what the adder of steps takes.
         folds: the outer accumulator's, or where it has no adder of its own the accumulator's; with what the adder that
             folds takes.
@@ -109,10 +110,10 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     converts, folds = design.out is not None, design.folds_in_loop
     watched = design.spec.counters is not None
     wrapped = f"{name}_exhaustive"
-    inner_output = f"{name}_output"
+    total_output = inner_output = f"{name}_output"
     texts = {}
     if converts or outer is not None:  # the array has no converter of such a state to a code
-        inner_output = f"{wrapped}_inner_output"
+        total_output = inner_output = f"{wrapped}_inner_output"
         texts["inner output"] = _output(arithmetic, inner_output)
     adder = f"{name}_adder" if design.window is None else f"{name}_aligned_adder"
     texts |= {
@@ -144,19 +145,21 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
             _unit(f"{name}_loaded", {"flags": "flags"} | ports),
         )
     if outer is not None:
-        outer_output = f"{name}_output"
+        total_output = f"{name}_output"
         if converts:
-            outer_output = f"{wrapped}_outer_output"
-            texts["outer output"] = _output(outer, outer_output)
+            total_output = f"{wrapped}_outer_output"
+            texts["outer output"] = _output(outer, total_output)
         texts["addend"] = _addend(in_mode, name, outer)
         texts["outer_step"] = _step(
-            *(in_mode, outer, f"{wrapped}_outer_step", f"{name}_outer_adder", outer_output, outer.operand),
+            *(in_mode, outer, f"{wrapped}_outer_step", f"{name}_outer_adder", total_output, outer.operand),
             f"{name}_outer_watch",
         )
         others = {f"{name}_out_number": in_mode.mode_of(design.results.reader_keys)} if converts else {}
         texts["outer_code"] = _code(
-            in_mode, outer, f"{wrapped}_outer_code", outer_output, others, in_mode.spec.outer_format
+            in_mode, outer, f"{wrapped}_outer_code", total_output, others, in_mode.spec.outer_format
         )
+    if design.spec.preload:
+        texts["start"] = start_module(design, name, total_output)
     if converts:
         texts["result"] = _result(in_mode, name)
     folding = arithmetic if outer is None else outer

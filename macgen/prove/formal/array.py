@@ -16,11 +16,12 @@ from macgen.prove.formal.harness import (
     rounds,
     source,
 )
+from macgen.prove.formal.starts import abstract_starts
 from macgen.prove.verilog_text import Ports, conjunction, decoded, delayed, instance, joined, module, part
 from macgen.rtl import Design, core_module
 
 
-def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
+def abstract_pe(design: Design, name: str, ports: Ports) -> str:
     """Return a PE that does what the proof of the PE says.
 
     A finished sum is any bit; on its way it is a pattern of bits or the pattern's complement. The pattern is any, so
@@ -40,6 +41,7 @@ def _abstract_pe(design: Design, name: str, ports: Ports) -> str:
             f"  reg [{width - 1}:0] {mark};\n  assign control_out__{mark} = {mark};\n" for mark, width in marks.items()
         )
         + "".join(f"  reg result_{turn};\n" for turn in range(spec.interleave))
+        + abstract_starts(design, ports)
         + decoded("below", "result_in ^ pattern", bits, f"  wire [{bits - 1}:0] pattern;\n")
         + f"""\
   (* anyseq *) wire finished;
@@ -87,18 +89,37 @@ def _masked(design: Design, key: str) -> str:
     return f"({codes}) & {{{count * bits // width}{{{used}}}}}"
 
 
-def _core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> str:
+def core_instance(design: Design, name: str, modules: Mapping[str, Ports]) -> str:
+    """Return Verilog for the array as `dut`, its ports on nets of their names, of which it declares the outputs."""
     spec, core = design.spec, core_module(design, name)
     connections = clocks(modules[core])
     for port in ("a_valid", "a_ready", "a_first", "a_last", "b_valid", "b_ready", *design.operand_vectors):
         connections[port] = port
     for port in ("c_valid", "c_ready", "c_data", "c_flags", "c_first", "c_last", *(["a_mode"] if spec.modes else [])):
         connections[port] = port
+    connections |= {port: port for port in design.start_signature}
     return (
         "  wire a_ready, b_ready, c_valid, c_first, c_last;\n"
-        f"  wire [{spec.cols * spec.out_format.width - 1}:0] c_data;\n"
+        + "  wire d_ready;\n" * spec.preload
+        + f"  wire [{spec.cols * spec.out_format.width - 1}:0] c_data;\n"
         f"  wire [{spec.cols * FLAG_BITS - 1}:0] c_flags;\n" + instance(core, "dut", connections)
     )
+
+
+def start_inputs(design: Design) -> dict[str, int]:
+    """Return the inputs that are stream d, of an array with preloaded accumulators."""
+    if not design.spec.preload:
+        return {}
+    return {"d_valid": 1, "d_data": design.spec.cols * design.spec.outer_format.width}
+
+
+# Whether a beat starts dot products, and whether their start values are there.
+STARTING = """\
+  wire loaded;
+  reg fresh = 1;
+  wire start = first_c | fresh;
+  always @(posedge clk) if (accept & closes) fresh <= last_c;
+"""
 
 
 def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harness:
@@ -109,7 +130,7 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     # Scales of chunks count where a chunk ends.
     counts = {key: "fold" if key.endswith("_scale") and spec.scales_chunks else "step" for key in operands}
     longest = spec.rows + spec.cols - 1
-    body = [BEGUN, _core_instance(design, name, modules)]
+    body = [BEGUN, core_instance(design, name, modules)]
     body += [f"  wire [{width - 1}:0] mark_{mark};\n" for mark, width in marks.items()]
     connections = [(f"mark_{mark}", f"dut.sequencer.control__{mark}") for mark in marks]
     if spec.modes:
@@ -138,12 +159,12 @@ def feed_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Har
     claim = f"each PE gets the operands{scales} of its row and column with the marks of their beat"
     properties = (Property("fed", claim),)
     inputs = {"a_valid": 1, "b_valid": 1, "a_first": 1, "a_last": 1, "c_ready": 1}
-    inputs |= {key: count * width for key, (count, width) in operands.items()}
+    inputs |= {key: count * width for key, (count, width) in operands.items()} | start_inputs(design)
     if spec.modes:
         inputs["a_mode"] = design.mode_bits
     return Harness(
         name="operands",
-        verilog=_abstract_pe(design, name, ports) + harness_module(inputs, body, properties),
+        verilog=abstract_pe(design, name, ports) + harness_module(inputs, body, properties),
         properties=properties,
         replaced=(f"{name}_pe",),
         connections=tuple(connections),
@@ -182,13 +203,15 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
     shown = [f"bit_{c}" for c in range(cols)] + ([f"random_{c}" for c in range(cols)] if random else [])
     random_bits = modules[f"{name}_out_conversion"]["random"][1] if random else 0
     shown_bits = cols * (1 + random_bits)
+    unstarted = " | start & ~loaded" if spec.preload else ""
     body = [
         *(f"  wire [{count * width - 1}:0] {key} = 0;\n" for key, (count, width) in design.operand_vectors.items()),
         BEGUN,
         source(),
-        _core_instance(design, name, modules),
+        core_instance(design, name, modules),
         "  wire accept = begun & a_valid & a_ready;\n",
         rounds(turns),
+        *([STARTING] if spec.preload else []),
         f"""\
   wire taken = begun & c_valid & c_ready;
   reg waiting = 0, shown = 0;
@@ -204,7 +227,7 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
     waiting <= accept & last_c | waiting & ~(taken & beat == {beats - 1});
     if (taken) beat <= beat == {beats - 1} ? {beat_bits}'d0 : beat + {beat_bits}'d1;
     age <= accept & closes & last_c ? 1 : age != 0 & ~c_valid ? age + 1 : 0;
-    wait_count <= begun & a_valid & b_valid & ~(opens & a_last & waiting) & ~accept ? wait_count + 1 : 0;
+    wait_count <= begun & a_valid & b_valid & ~(opens & (a_last & waiting{unstarted})) & ~accept ? wait_count + 1 : 0;
     shown <= begun & c_valid & ~c_ready;
     was_first <= c_first;
     was_last <= c_last;
@@ -213,6 +236,8 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
 """,
     ]
     connections: list[tuple[str, str]] = []
+    if spec.preload:
+        connections.append(("loaded", "dut.preloader.loaded"))
     once, complete, chain, offered = [], [], [], []
     for r in range(spec.rows):
         for c in range(cols):
@@ -275,7 +300,7 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
   wire ok_latency = age <= {latency} & (age == {latency} | ~(begun & c_valid & beat == 0 & age != 0));
 """
     )
-    inputs = {**SOURCE_INPUTS, "c_ready": 1}
+    inputs = {**SOURCE_INPUTS, "c_ready": 1} | start_inputs(design)
     properties: tuple[Property, ...] = ()
     if spec.modes:
         inputs["a_mode"] = design.mode_bits
@@ -292,11 +317,14 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
   always @(posedge clk) if (accept & last_c) due_mode <= beat_mode;
   wire ok_mode = ~begun | ~c_valid | {same};
 """)
+    first = ", one that starts dot products once their start values are there" if spec.preload else ""
     often = "tile" if turns == 1 else "turn"
     which = "row r's results" if turns == 1 else f"turn r % {turns} of row r / {turns}'s results"
     properties = (
         Property("together", "a and b move together, only when both are offered"),
-        Property("taken", f"beats offered on a and b are taken within {limit} cycles, a last one once no results wait"),
+        Property(
+            "taken", f"beats offered on a and b are taken within {limit} cycles, a last one once no results wait{first}"
+        ),
         Property("last_held", "a last beat is not taken while results wait"),
         Property("stable", "a result beat that is not taken stays, payload and marks unchanged"),
         Property("rows", f"a tile gives {beats} result beats, marked first and last, and none without a tile"),
@@ -308,9 +336,7 @@ def drain_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Ha
     outputs = _abstract_outputs(design, name, modules)
     return Harness(
         name="results",
-        verilog=_abstract_pe(design, name, ports)
-        + "".join(outputs.values())
-        + harness_module(inputs, body, properties),
+        verilog=abstract_pe(design, name, ports) + "".join(outputs.values()) + harness_module(inputs, body, properties),
         properties=properties,
         replaced=(f"{name}_pe", *outputs),
         connections=tuple(connections),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from macgen.numerics import FixedFormat, FloatFormat, Format
+from macgen.numerics.flags import FLAG_BITS
 from macgen.prove.formal.bench import Bench, implications
 from macgen.prove.formal.harness import Harness, Property
 from macgen.prove.formal.states import FloatStates, aligned_valid, code_valid, special
@@ -41,6 +42,8 @@ def bounds_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
     if spec.scales_lanes:
         _terms(bench, design)
     output = bench.output(arithmetic, design.outer is None and design.out is None)
+    if spec.preload and design.outer is None:
+        _start(bench, arithmetic, output)
     if design.window is None:
         _accumulator(bench, arithmetic, "product", "adder", output, spec.interleave)
         return bench.harness("bounds", spec.interleave, ())
@@ -71,6 +74,8 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         if spec.scales_chunks:
             _scaler(bench, spec, design.chunk_sum, result.rounded_sum.addend)
         output = bench.output(result, rounding is None)
+        if spec.preload:
+            _start(bench, outer, output)
         _accumulator(bench, outer, "outer_operand", "outer_adder", output, spec.interleave)
     if rounding is not None:
         total = bench.members("out_number", "value")
@@ -162,6 +167,41 @@ def _lanes(bench: Bench, design: Design) -> None:
         bench.makes_number(
             f"{unit}_sum", unit, "sum", total, " & ".join(f"{bundle}_valid" for bundle in addends.values())
         )
+
+
+def _start(bench: Bench, arithmetic: AnyDatapath, output: str) -> None:
+    """Claim that the code of a start value becomes a valid state, of the same value and without flags of its own."""
+    fmt, signals = arithmetic.rounded_sum.acc, "invalid" in bench.modules[f"{bench.name}_start"]
+    bench.inputs["start_code"] = fmt.width
+    bench.body.append(f"  wire [{fmt.width - 1}:0] started_code;\n  wire [{FLAG_BITS - 1}:0] started_flags;\n")
+    bench.body.append("  wire start_invalid;\n" * signals)
+    bench.unit(
+        "start", {"code": "start_code", **({"invalid": "start_invalid"} if signals else {})}, {}, {"value": "start"}
+    )
+    bench.unit(output, {"code": "started_code", "flags": "started_flags"}, {"value": "start"}, {})
+    bench.body.append(_state(arithmetic, "start", bench.members("start", "value")))
+    same = ["start_valid", f"started_code == {_canonical('start_code', fmt)}", "started_flags == 0"]
+    claim = f"a start value of {fmt} becomes a valid state of the same value"
+    if isinstance(fmt, FloatFormat) and signals:
+        nan = f"start_code[{fmt.width - 2}:0] > {fmt.infinity_code(0)} & ~start_code[{fmt.man_bits - 1}]"
+        same.append(f"start_invalid == ({nan})")
+        claim += ", invalid where it is a signalling NaN"
+    missing = f"start_code == {fmt.missing_code} | " if isinstance(fmt, FixedFormat) and fmt.narrow else ""
+    bench.body.append(f"  wire ok_start = {missing}{conjunction(same)};\n")
+    bench.properties.append(Property("start", claim))
+
+
+def _canonical(code: str, fmt: Format) -> str:
+    """Return Verilog for the code of what a code means: of NaN and of zeros there is one."""
+    if not isinstance(fmt, FloatFormat):
+        return code
+    magnitude = f"{code}[{fmt.width - 2}:0]"
+    zero = f"{code}[{fmt.width - 2}:{fmt.man_bits}] == 0" if fmt.subnormals == "flush" else f"{magnitude} == 0"
+    found = f"({zero} ? {fmt.width}'d0 : {code})"
+    if not fmt.has_nan:
+        return found
+    nan = {"fn": f"&{magnitude}", "fnuz": f"{code} == {fmt.nan_code}"}.get(fmt.encoding, "")
+    return f"({nan or f'{magnitude} > {fmt.infinity_code(0)}'} ? {fmt.width}'d{fmt.nan_code} : {found})"
 
 
 def _accumulator(bench: Bench, arithmetic: AnyDatapath, product: str, adder: str, output: str, cycles: int) -> None:

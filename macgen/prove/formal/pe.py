@@ -15,6 +15,7 @@ from macgen.prove.formal.harness import (
     slots,
 )
 from macgen.prove.formal.interpreter import MARKS, folded_before, interpreter
+from macgen.prove.formal.starts import pe_starts
 from macgen.prove.formal.tables import LOOK_UP, Arithmetic, combines_lanes, lane_flags, rounded, scaled
 from macgen.prove.formal.units import AbstractUnits, zero_state
 from macgen.prove.verilog_text import Ports, delayed, instance, joined, part
@@ -45,7 +46,9 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         inputs["seed"] = ports["seed"][1]
     modes = _modes(design, name, modules)
     legal = _obeyed_marks(spec)
-    connections = clocks(ports)
+    of_starts, start_ports, start_registers, start_moved = pe_starts(design, ports, zero_state(design))
+    inputs |= of_starts
+    connections = clocks(ports) | start_ports
     connections |= {port: port for port in ("shift", "result_in", "result_out", "seed") if port in ports}
     sides = [("a", "x"), ("b", "y"), *zip(("a_scale", "b_scale"), scales, strict=False)]
     passes = [f"(~begun | passed_{mark} == {mark}_1)" for mark in marks]
@@ -86,6 +89,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         *(delayed(mark, stages, True) for mark in marks),
         *(delayed(bit, stages, False, inputs[bit]) for _, bit in sides),
         slots(turns),
+        start_registers,
         _product(design),
         interpreter(arithmetic, "_" + str(stages), finish),
         _results(spec, ports["result_out"][1], finish),
@@ -109,6 +113,9 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         Property("result", "a PE's result and flags are those of the marked products, each added once, in order"),
         Property("shift", "a result stays until it is shifted, and the one from below then takes its place"),
     )
+    if spec.preload:
+        properties += (Property("starts", "start values move up when they are shifted and when a dot product starts"),)
+        body.append(f"  wire ok_starts = ~begun | {start_moved};\n")
     if modes:
         properties += (
             Property(
@@ -161,6 +168,7 @@ def _modes(design: Design, name: str, modules: Mapping[str, Ports]) -> dict[str,
 def _obeyed_marks(spec: MacSpec) -> dict[str, str]:
     """Return the marks that a PE has to obey, of marks that are any."""
     legal = {"step": "mark_step", "first": "mark_first & mark_step", "fold_first": "mark_fold_first"}
+    legal["begins"] = "mark_begins & mark_step"
     folds = spec.chunk is not None or spec.has_outer_adder
     if spec.has_outer_adder:
         legal["fold"] = "mark_fold & mark_step"

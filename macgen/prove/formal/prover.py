@@ -21,7 +21,7 @@ from macgen import tools
 from macgen.bundle.manifest import Manifest
 from macgen.bundle.opening import open_bundle
 from macgen.compress.spec import CompressSpec
-from macgen.errors import MacgenError, ToolError, check_function, check_path
+from macgen.errors import ToolError, check_function, check_path
 from macgen.prove.formal.array import drain_harness, feed_harness
 from macgen.prove.formal.axi import axi_harness
 from macgen.prove.formal.bounds import bounds_harness, totals_harness
@@ -29,10 +29,10 @@ from macgen.prove.formal.compress import compress_harnesses
 from macgen.prove.formal.counters import counters_harness
 from macgen.prove.formal.harness import Harness, Property
 from macgen.prove.formal.pe import pe_harness
+from macgen.prove.formal.preload import start_harness
 from macgen.prove.formal.sequencer import sequencer_harness
 from macgen.prove.verilog_text import Ports
 from macgen.rtl import Design
-from macgen.spec import MacSpec
 
 DEFAULT_TIMEOUT = 600.0
 
@@ -41,6 +41,7 @@ HARNESSES = (
     sequencer_harness,
     feed_harness,
     drain_harness,
+    start_harness,
     counters_harness,
     axi_harness,
     bounds_harness,
@@ -141,10 +142,6 @@ def formal(
     check_function("progress", progress)
     opened = open_bundle(check_path("bundle", bundle).resolve(), trust=trust)
     manifest = opened.manifest
-    if isinstance(manifest.subject, MacSpec) and manifest.subject.preload:
-        raise MacgenError(
-            "preload does not go with formal verification; accepted are arrays without preloaded accumulators"
-        )
     tools.check_timeout(timeout)
     tools.require("yosys", needed_by="formal verification")
     proofs: list[Proof] = []

@@ -34,8 +34,11 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     steps, flag_bits = arithmetic.steps, arithmetic.flag_bits
     connections = {**clocks(ports), "valid": "a_valid & b_valid", "first": "a_first", "last": "a_last"}
     connections |= {"busy": "busy", "accept": "accepts"} | {f"control__{mark}": mark for mark in marks}
-    connections |= {"control__begins": "begins", "mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
+    connections |= {"mode": "a_mode", "beat_mode": "beat_mode", "control__mode": "mode"}
+    connections |= {"loaded": "loaded", "starts": "starts_dots"}
     connections = {port: net for port, net in connections.items() if port in ports}
+    sum_starts = spec.preload and spec.chunk is None and not spec.has_outer_adder
+    from_start = ("start_value", "start_flags") if sum_starts else ("1'b0", f"{flag_bits}'b0")
     beats = [(spec.chunk or mode.lanes) // mode.lanes for mode in design.modes]
     bits, age_bits, wait_bits = (
         max((max(beats) - 1).bit_length(), 1),
@@ -66,7 +69,14 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         properties += (
             Property("begins", "a beat is marked as its dot product's first where it starts one, and only there"),
         )
-    hardware = {"hardware_count": bits, "hardware_fresh": 1, "hardware_first_chunk": 1} if spec.chunk else {}
+    if spec.preload:
+        properties += (
+            Property("starts", "a beat that starts dot products waits for their start values, and uses them"),
+        )
+    hardware = {"hardware_count": bits, "hardware_fresh": 1} if spec.chunk else {}
+    # With a start value each chunk's sum is folded alike, where the accumulator's adder does it.
+    knows_first = spec.has_outer_adder or not spec.preload
+    hardware |= {"hardware_first_chunk": 1} if spec.chunk and knows_first else {}
     hardware |= {f"hardware_{key}": (turns - 1).bit_length() for key in ("slot", "turn") if turns > 1}
     scales = {"p": 1, "q": 1} if spec.scales_chunks else {}
     flags = {"product_flags": flag_bits} if raises_with_product(spec) else {}
@@ -78,6 +88,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         BEGUN,
         arithmetic.any(),
         source(),
+        *(["  wire starts_dots, start_known = 1'b1;\n"] if spec.preload else []),
         folded_before(spec),
         instance(f"{name}_sequencer", "dut", connections),
         slots(turns),
@@ -102,8 +113,8 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
   wire chunk_end = {chunk_end};
   wire chunk_is_first = start | first_chunk;
   wire empty = {"start" if spec.chunk is None else "position == 0"};
-  wire base_c = empty ? 1'b0 : sum_c;
-  wire [{flag_bits - 1}:0] base_flags_c = empty ? {flag_bits}'b0 : sum_flags_c;
+  wire base_c = empty ? {from_start[0]} : sum_c;
+  wire [{flag_bits - 1}:0] base_flags_c = empty ? {from_start[1]} : sum_flags_c;
   wire next_c = {steps.sum("base_c", "product")};
   wire [{flag_bits - 1}:0] next_flags_c = base_flags_c | {steps.deferred_by("base_c")}
     | {steps.raised("base_c", "product")}{" | product_flags" if flags else ""};
@@ -113,7 +124,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
   wire all_done = begun & done & slot == {turns - 1};
   reg due = 0, any_due = 0, busy = 0, checks = 0;
   reg [{age_bits - 1}:0] age = 0;
-  wire held = opens & a_last & busy;
+  wire held = opens & a_last & busy{" | opens & start & ~loaded" if spec.preload else ""};
   reg [{wait_bits - 1}:0] wait_count = 0;
   always @(posedge clk) begin
     if (accept & closes) begin
@@ -143,14 +154,14 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         == (result_flags_c | {arithmetic.results.deferred_by("result_c")}))));
   wire ok_taken = wait_count < {3 * turns};
   // Known at once, this spares the solver finding out about every count.
-  {_COUNT if spec.chunk is not None else ""}
+  {_count(knows_first) if spec.chunk is not None else ""}
 """,
     ]
     if modes:
         of_mark = "(step ? mode == mode_c : mode == tile_mode)" if "control__mode" in ports else "1'b1"
         body.append(f"  wire ok_mode = ~begun | ((~accepts | beat_mode == mode_c) & {of_mark});\n")
     if begins:
-        body.append("  wire begins;\n  wire ok_begins = ~begun | begins == (accepts & start);\n")
+        body.append("  wire ok_begins = ~begun | begins == (accepts & start);\n")
     if turns > 1:
         body.append(
             f"""\
@@ -160,7 +171,13 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     & (~done | slot == next_done));
 """
         )
+    if spec.preload:
+        body.append(
+            "  wire ok_starts = ~begun | (starts_dots == (accepts & opens & start) & (~starts_dots | loaded));\n"
+        )
     inputs = {**SOURCE_INPUTS, "product": 1, "taken": 1, **scales, **flags}
+    if spec.preload:
+        inputs |= {"loaded": 1, "start_value": 1, "start_flags": flag_bits}
     if modes:
         inputs["a_mode"] = modes
     return Harness(
@@ -171,12 +188,18 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     )
 
 
-# With `fold = bubble` a beat marked first, while it is offered, may have dropped what was there.
-_COUNT = """\
+def _count(knows_first: bool) -> str:
+    """Return Verilog for the property `count`: of arrays that know the first chunk, that too.
+
+    With `fold = bubble` a beat marked first, while it is offered, may have dropped what was there.
+    """
+    same, restarted = "", ""
+    if knows_first:
+        same, restarted = "\n      & hardware_first_chunk == (fresh | first_chunk)", " & hardware_first_chunk"
+    return f"""\
   wire may_restart = first_c & (~opens | (a_valid & b_valid));
-  wire ok_count = ~begun | (hardware_count == count & hardware_fresh == fresh
-      & hardware_first_chunk == (fresh | first_chunk))
-    | (may_restart & hardware_count == 0 & hardware_fresh & hardware_first_chunk);
+  wire ok_count = ~begun | (hardware_count == count & hardware_fresh == fresh{same})
+    | (may_restart & hardware_count == 0 & hardware_fresh{restarted});
 """
 
 
@@ -191,6 +214,24 @@ def _last_beat(beats: Sequence[int]) -> str:
 def _contract_folds(arithmetic: Arithmetic) -> str:
     """Return Verilog for the total, and the result, after a chunk's last beat."""
     spec, steps, tables, flag_bits = arithmetic.spec, arithmetic.steps, arithmetic.folds, arithmetic.flag_bits
+    if spec.preload and (spec.chunk is not None or spec.has_outer_adder):
+        # A start value is the one of the beat that starts the dot product.
+        text = f"""\
+  reg started_c;
+  reg [{flag_bits - 1}:0] started_flags_c;
+  wire begin_c = start ? start_value : started_c;
+  wire [{flag_bits - 1}:0] begin_flags_c = start ? start_flags : started_flags_c;
+  always @(posedge clk) if (accept_mine) begin started_c <= begin_c; started_flags_c <= begin_flags_c; end
+  wire total_base_c = chunk_is_first ? begin_c : total_c;
+  wire scaled_c = {scaled("next_c", "p", "q") if spec.scales_chunks else "next_c"};
+"""
+        total = ("scaled_c", "total_base_c")
+        total = total[::-1] if spec.has_outer_adder else total
+        return f"""{text}\
+  wire folded_c = {tables.sum(*total)};
+  wire [{flag_bits - 1}:0] folded_flags_c = next_flags_c | {steps.deferred_by("next_c")}
+    | (chunk_is_first ? begin_flags_c : total_flags_c)
+    | {tables.deferred_by("total_base_c")} | {tables.raised(*total)};"""
     if not spec.has_outer_adder:
         return f"""\
   wire folded_c = chunk_is_first ? next_c : {tables.sum("next_c", "total_c")};

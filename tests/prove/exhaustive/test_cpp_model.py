@@ -154,6 +154,7 @@ def test_every_step_and_fold_of_small_formats(library, spec):
     cases = list(itertools.product(accs, accs, random_numbers(spec, "steps")))
     outer, inner, random = zip(*cases, strict=True)
     assert folds(library, spec, outer, inner, random=random) == [model.fold(*case) for case in cases]
+    assert results(library.model_starts, spec, len(accs), words(accs)) == [model.start(code) for code in accs]
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SMALL if spec.random_bits], ids=name_of)

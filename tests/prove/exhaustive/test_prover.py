@@ -180,6 +180,26 @@ COUNTED = {
     ),
 }  # fmt: skip
 SPECS |= COUNTED
+PRELOADED = {
+    "start": MacSpec(a="int3", b="int3", acc="fix7.2", interleave=2, rows=1, cols=1, preload=True),
+    "start of a total": MacSpec(a="e3m1", b="e3m1", acc="e4m2", chunk=5, rows=1, cols=1, preload=True),
+    "start of an outer one": MacSpec(
+        a="e2m1finite", b="e2m1finite", acc="e4m2", lanes=2, lane_sum="tree", chunk=4, scale="e2m0fnu", outer="e4m3",
+        rounding="rtz", outer_rounding="stochastic:2", rows=1, cols=1, preload=True,
+    ),
+    "start, drop": MacSpec(
+        a="e3m1", b="e3m1", acc="e4m2:flush", rounding="drop", out="e3m1", rows=1, cols=1, preload=True
+    ),
+    "start, narrow": MacSpec(
+        a="int3narrow", b="int3", acc="fix6.1narrow", chunk=2, rounding="stochastic:1", rows=1, cols=1, preload=True
+    ),
+    "start, fnuz": MacSpec(a="e3m1", b="e3m1", acc="e4m2fnuz", overflow="nan", rows=1, cols=1, preload=True),
+    "wide start": MacSpec(a="fp32", b="fp32", acc="fp64", rows=1, cols=1, preload=True),
+    "wide start of an outer one": MacSpec(
+        a="e4m3fn", b="e4m3fn", acc="e6m5", chunk=4, outer="fp32", rows=1, cols=1, preload=True
+    ),
+}  # fmt: skip
+SPECS |= PRELOADED
 DRAWS = 100_000
 
 
@@ -417,6 +437,39 @@ def test_small_arrays_of_the_family_are_proved(name, phases, bundles):
     assert result.audited > 5000
 
 
+@pytest.mark.thinned("start of a total")
+@pytest.mark.parametrize("name", [name for name in PRELOADED if "wide" not in name])
+def test_sums_from_every_start_value_are_proved(name, bundles):
+    spec = SPECS[name]
+    result = exhaustive(bundles(name))
+    assert result.difference is None
+    assert result.complete
+    found = {phase.name: phase for phase in result.phases}
+    starts = found["start values"]
+    assert starts.pairs == 1 << spec.outer_format.width
+    # What starts from them: the steps, or each fold, the first one too. No chunk sum is a copy.
+    goes_on = found.get("folds", found["steps"])
+    assert goes_on.states >= starts.states
+    if spec.chunk is None:
+        assert goes_on.pairs == goes_on.states * (found["products"].addends + 1)
+    else:
+        assert goes_on.pairs == goes_on.states * goes_on.addends
+    assert result.audited > 500
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", ["wide start", "wide start of an outer one"])
+def test_start_values_of_wide_formats_are_drawn(name, bundles):
+    result = exhaustive(bundles(name), draws=DRAWS)
+    assert result.difference is None
+    phases = {phase.name: phase for phase in result.phases}
+    assert not phases["start values"].complete
+    assert phases["start values"].pairs > DRAWS / 20
+    last = phases["folds" if SPECS[name].chunk else "steps"]
+    assert not last.complete
+    assert DRAWS <= last.pairs < 1.5 * DRAWS
+
+
 def test_states_are_those_that_golden_reaches(bundles):
     """In two's complement, where a state is its code."""
     spec = SPECS["fixed"]
@@ -527,6 +580,25 @@ MUTANTS = [
     ("flag of a chunk sum", "all", "step", "number", "flags", "{} & 3'h6"),
     ("one result", "all", "result", "out_conversion", "absolute", "{} ^ (number__magnitude == 11)"),
     ("one alignment", "aligned", "step", "aligned_adder", "acc_larger", "{} ^ (acc__exponent == 21)"),
+    ("one start value", "start of a total", "start value", "start", "magnitude", "{} ^ (code == 7'h2d)"),
+    ("a signalling start value", "start of a total", "start value", "start", "invalid", "{} & code != 7'h7d"),
+    ("a start value that steps do not reach", "start", "step", "adder", "outside", "{} ^ (kept == 10'h00b)"),
+    (
+        "a total that folds do not reach",
+        "start, narrow",
+        "fold",
+        "folded",
+        "operand__integer",
+        "{} ^ (&value__integer)",
+    ),
+    (
+        "one start value of an outer one",
+        "start of an outer one",
+        "start value",
+        "start",
+        "exponent",
+        "{} + (code == 9)",
+    ),
     ("end of the range", "int", "step", "adder", "outside", "{} & (kept != 25'h0800000)"),
 ]
 
@@ -548,6 +620,7 @@ def mutate(bundle: Path, directory: Path, kind: str, net: str, expression: str) 
     "one tie",
     "one node of a tree",
     "one pair of scales",
+    "one start value",
     "one result",
     prove=2,
 )

@@ -99,7 +99,31 @@ SPECS["modes of every format"] = MacSpec(
 SPECS["packed modes"] = MacSpec(
     a="int4", b="fix4.4", acc="fix12.4", chunk=4, pipeline=2, rows=2, cols=1, modes=["two:a=int2,b=fix2.2,packed=2"]
 )
-TOTALS = ("exponents", "scaled", "turns", "narrow", "fp32 scales", "modes of every format")
+PRELOADED = {
+    # signalling NaN as start values, an operand register before the sum
+    "start": MacSpec(a="e3m1", b="e3m1", acc="e4m2", pipeline=2, rows=2, cols=2, preload=True),
+    "start of a total": MacSpec(a="e4m1", b="e4m1", acc="e5m3", chunk=3, rows=2, cols=1, preload=True),
+    "start in turns": MacSpec(
+        a="int2", b="uint2", acc="fix6.2", chunk=1, interleave=2, rounding="stochastic:1", rows=2, cols=1, preload=True
+    ),
+    "start of an outer one": MacSpec(
+        a="e3m1", b="e3m1", acc="e4m2", chunk=2, outer="e5m4", interleave=2, pipeline=3, rows=2, cols=1, preload=True
+    ),
+    "start of an outer whole": MacSpec(
+        **{"a": "int3", "b": "int3", "acc": "int8", "outer": "fix9.2", "out": "int6"}, rows=1, cols=2, preload=True
+    ),
+}
+SPECS |= PRELOADED
+TOTALS = (
+    "start of an outer one",
+    "start of an outer whole",
+    "exponents",
+    "scaled",
+    "turns",
+    "narrow",
+    "fp32 scales",
+    "modes of every format",
+)
 
 
 @pytest.fixture(scope="module")
@@ -128,18 +152,19 @@ def ports(bundles, tmp_path_factory):
     return of_bundle
 
 
-@pytest.mark.thinned("bubble", "turns")
+@pytest.mark.thinned("bubble", "turns", "start")
 @pytest.mark.parametrize("name", SPECS)
 def test_right_verilog_is_proved(bundles, name, tmp_path):
     reported = []
     result = formal(bundles(name), workdir=tmp_path, progress=reported.append)
     assert result.passed, result.problem
-    names = ["PE", "sequencer", "operands", "results", "bounds"] + ["totals"] * (name in TOTALS)
+    names = ["PE", "sequencer", "operands", "results", *["starts"] * (name in PRELOADED), "bounds"]
+    names += ["totals"] * (name in TOTALS)
     assert reported == [proof.name for proof in result.proofs] == names
     assert all(proof.outcome == "proved" and proof.failing is None for proof in result.proofs)
     assert (result.trace, result.log, result.notes) == (None, None, ())
     left_out = {key: ["direction"] for key in ("aligned", "exponents", "lane scales")}
-    left_out |= {key: ["random numbers"] for key in ("overlap", "turns")}
+    left_out |= {key: ["random numbers"] for key in ("overlap", "turns", "start in turns")}
     assert [sentence.split(":")[0] for sentence in result.unproved] == left_out.get(name, [])
     # The proofs end with an invariant, not at a bound.
     assert (tmp_path / "formal" / "PE" / "status.txt").read_text().startswith("snl_UNSAT")
@@ -330,6 +355,75 @@ MUTANTS = {
         lambda v: drive(v, "scaled__exponent", "~{}", module="mac_scaler"),
         "bounds addends",
     ),
+    # Start values.
+    "a start value is not used up": ("start", lambda v: drive(v, "start_moves", "start_shift"), "PE starts"),
+    "a signalling start value": (
+        "start of a total",
+        lambda v: edit(v, r"total_0_flags\[2\]", r"start_0\[14\]", "1'b0"),
+        "PE result",
+    ),
+    "a total of 0": (
+        "start of a total",
+        lambda v: edit(v, "total_0_exponent", r"start_0\[11:6\]", "6'd0"),
+        "PE result",
+    ),
+    "start of another turn": (
+        "start of an outer one",
+        lambda v: edit(v, "total_1_exponent", "start__exponent", "total_0_exponent", module="mac_outer"),
+        "PE result",
+    ),
+    "a beat that does not wait": ("start", lambda v: connect(v, "sequencer", "loaded", "1'b1"), "starts waits"),
+    "a beat that starts unseen": (
+        "start of a total",
+        lambda v: drive(v, "starts", "accept & first"),
+        "sequencer starts",
+    ),
+    "a wait that is forgotten": (
+        "start",
+        lambda v: edit(v, "accept", "~loaded", "1'b0", module="mac_sequencer"),
+        "sequencer marked|sequencer starts",
+    ),
+    "every chunk starts afresh": (
+        "start of a total",
+        lambda v: drive(v, "control__begins", "accept & ~(|count)"),
+        "sequencer begins|sequencer sums",
+    ),
+    "the first chunk's sum copied": (
+        "start of a total",
+        lambda v: drive(v, "control__fold_first", "{} | empty & done_due"),
+        "sequencer sums",
+    ),
+    "a beat that waits for more": (
+        "start",
+        lambda v: connect(v, "sequencer", "loaded", "preloader__loaded & a_last"),
+        "results taken",
+    ),
+    "start values are taken too early": (
+        "start of a total",
+        lambda v: connect(v, "preloader", "used", "sequencer__starts"),
+        "starts released|starts own",
+    ),
+    "a start value is used twice": (
+        "start",
+        lambda v: load(v, "started", "1'b0", module="mac_preloader"),
+        "starts waits",
+    ),
+    "start values of another row": ("start", lambda v: connect(v, "row_0", "start_shift", "1'b0"), "starts own"),
+    "start values of another column": ("start", lambda v: connect(v, "start_1", "code", "d_data[6:0]"), "starts own"),
+    "a bit of start values": ("start", lambda v: connect(v, "row_1", "start_in", "{} ^ 1'b1"), "starts own"),
+    "a mark from before a reset": ("start in turns", lambda v: keep_in_reset(v, "start_turn"), "starts released"),
+    "a use from before a reset": (
+        "start of an outer one",
+        lambda v: keep_in_reset(v, "start_used_1"),
+        "starts released|starts waits",
+    ),
+    "one power of two": ("start", lambda v: drive(v, "moves_down", "1'b0", module="mac_start"), "bounds start"),
+    "a signalling NaN": ("start", lambda v: drive(v, "invalid", "code_nan", module="mac_start"), "bounds start"),
+    "exponent of a start value": (
+        "start of an outer one",
+        lambda v: drive(v, "exponent", "{} + 1'b1", module="mac_start"),
+        "totals start",
+    ),
     # Reset.
     "c_valid not reset": ("bubble", lambda v: keep_in_reset(v, "c_valid"), "results rows|results results"),
     "busy not reset": ("bubble", lambda v: keep_in_reset(v, "busy"), "results taken"),
@@ -353,7 +447,7 @@ def test_mutant_is_caught(bundles, ports, tmp_path, monkeypatch, change):
     # Only the proof that is about it, to save time.
     proof = caught_by.split()[0]
     makers = {"PE": "pe", "sequencer": "sequencer", "operands": "feed", "results": "drain", "bounds": "bounds"}
-    makers["totals"] = "totals"
+    makers |= {"totals": "totals", "starts": "start"}
     monkeypatch.setattr(module, "HARNESSES", (getattr(module, f"{makers[proof]}_harness"),))
     monkeypatch.setattr(module, "_modules", lambda *_: ports(name))
     result = formal(mutant(bundles, tmp_path, name, changed), trust=True, workdir=tmp_path)

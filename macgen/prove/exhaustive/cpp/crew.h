@@ -49,9 +49,10 @@ class Table {
     }
 };
 
-enum What { STEP, RESULT_OF, FOLD_OF };
+enum What { STEP, RESULT_OF, FOLD_OF, START_OF };
 
-// One comparison: of a step (addend: lanes), a fold (addend: a chunk sum's code, its scales) or a result (no addend).
+// One comparison: of a step (addend: lanes), a fold (addend: a chunk sum's code, its scales), a result or a start value
+// (no addend).
 struct Comparison {
     What what;
     u128 acc, addend;
@@ -71,6 +72,8 @@ struct Comparison {
     static Comparison of_result(u128 total, uint32_t random, Result result) {
         return {RESULT_OF, total, 0, {}, 0, 0, random, result};
     }
+
+    static Comparison of_start(u128 code, Result result) { return {START_OF, code, 0, {}, 0, 0, 0, result}; }
 };
 
 // Keeps an even sample of the comparisons, with which the caller checks the model itself.

@@ -1,4 +1,4 @@
-// The numeric contract of docs/arithmetic.md, sections 1 to 5: codes in, codes and flags out.
+// The numeric contract of docs/arithmetic.md, sections 1 to 5 and 11: codes in, codes and flags out.
 // Written from that page, not from the golden model or the hardware; tests hold it against the golden model.
 //
 // An addition is formed exactly first, then rounded: with one random number or, in turn, with several.
@@ -299,6 +299,16 @@ inline Result fold(const Spec& spec, u128 outer, u128 inner, u128 a_scale, u128 
     const Number addend = chunk_sum(spec, decode(spec.acc.format, inner), a_scale, b_scale);
     const RoundedSum& t = fold_rounded_sum(spec);
     return rounded(t, add(t, decode(t.format, outer), addend), random);
+}
+
+// Section 11: what a start value is to the additions that follow. No sum tells its zeros apart, nor its NaNs, but that
+// the addition to a signalling one is invalid.
+inline Result start_value(const Spec& spec, u128 code) {
+    const Format& f = fold_rounded_sum(spec).format;
+    const Number number = decode(f, code);
+    if (number.kind == SIGNALLING_NAN) return {canonical_nan(f), INVALID};
+    if (number.kind == QUIET_NAN) return {canonical_nan(f), 0};
+    return {number.kind == NUMBER && is_zero(number) ? 0 : code, 0};
 }
 
 // Where the spec converts.

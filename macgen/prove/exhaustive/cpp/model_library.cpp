@@ -43,6 +43,10 @@ extern "C" void model_results(const int* spec, long count, const uint64_t* outer
     }
 }
 
+extern "C" void model_starts(const int* spec, long count, const uint64_t* starts, uint64_t* codes, uint8_t* flags) {
+    for (long i = 0; i < count; ++i) put(start_value(spec_of(spec), wide(starts + 2 * i)), codes + 2 * i, flags + i);
+}
+
 // The numbers at which a step's rounding can change: MOST_SWITCHES places for each, `counts` of them in use.
 extern "C" void model_switches(const int* spec, long count, const uint64_t* acc, const uint32_t* a, const uint32_t* b,
                                uint32_t* numbers, uint32_t* counts) {

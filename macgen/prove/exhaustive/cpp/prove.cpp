@@ -8,6 +8,7 @@
 #include "result.h"
 #include "rows.h"
 #include "sampled_folds.h"
+#include "starts.h"
 
 namespace {
 
@@ -34,7 +35,7 @@ class Prover {
   public:
     Prover(int threads, Settings settings) : crew_(threads), settings_(settings) {}
 
-    void run() { start() && products() && loads() && steps() && folds() && results(); }
+    void run() { start() && products() && starts() && loads() && steps() && folds() && results(); }
 
     void write(const char* path) const { write_result(path, phases_, crew_); }
 
@@ -100,6 +101,22 @@ class Prover {
         return end({"products", 0, products_.size()});
     }
 
+    // Start values become totals; where nothing is folded, accumulators.
+    bool starts() {
+#if STARTS
+#if FOLDS || OUTER
+        Totals& states = totals_;
+#else
+        Totals& states = states_;
+#endif
+        complete_ = complete_ && (OUTER || EVERY_START);
+        start_from(crew_, states, settings_.draws, settings_.seed);
+        return end({"start values", states.size(), 0, EVERY_START});
+#else
+        return true;
+#endif
+    }
+
     // Products that go into an empty accumulator without the adder: all, or as many as are drawn.
     bool loads() {
 #if LOADS
@@ -157,6 +174,7 @@ class Prover {
     }
 
     bool sampled_steps() {
+        thin(states_, settings_.draws, settings_.seed);
         Sampler sampler(crew_, idle_, settings_.draws, settings_.seed, std::move(states_));
         if (sampler.reach()) sampler.every_product(products_) && sampler.draw();
         states_ = std::move(sampler.states);
@@ -165,6 +183,7 @@ class Prover {
 
 #if FOLDS || OUTER
     bool sampled_folds() {
+        thin(totals_, settings_.draws, settings_.seed);
         FoldSampler sampler(crew_, states_, totals_, settings_.draws, settings_.seed);
         sampler.run();
         bool passed = end({"folds", totals_.size(), states_.size(), false, DRAWN<FoldHardware::random_bits>});
@@ -178,7 +197,9 @@ class Prover {
 
 #if FOLDS
     bool folds() {
+#if !STARTS
         if (!copies()) return end({"folds", totals_.size(), states_.size()});
+#endif
         // A total meets the adder as an operand, and equal operands of equal codes are one total.
         Table<Total> distinct;
         auto is_new = [&](Units& units, size_t place) {
@@ -197,7 +218,7 @@ class Prover {
         for (size_t place = 0; place < loaded_; ++place) {
             operands.push_back(crew_.workers[0].units.folded(states_.table.keys[place]));
         }
-         auto pairing = [&](size_t place) {
+        auto pairing = [&](size_t place) {
             return Pairing{totals_.codes[place], decode(ACC, totals_.codes[place]), &states_, &sums};
         };
         Phase folds{"folds", 0, states_.size(), true, name_of<STEP_RANDOM_BITS>(numbers)}, swaps = folds;
@@ -228,6 +249,7 @@ class Prover {
         return told(folds, swaps);
     }
 
+#if !STARTS
     // The first chunk's sum becomes the total as it is, whatever the total was.
     bool copies() {
         const FoldOperand nothing = crew_.workers[0].units.folded(ZERO_STATE, false);
@@ -248,13 +270,17 @@ class Prover {
         for (size_t row = 0; passed && row < sums.size(); ++row) totals_.append_new(sums[row], states_.codes[row]);
         return passed;
     }
+#endif
 #elif OUTER
     bool folds() {
+#if !STARTS
         totals_.append(ZERO_TOTAL, 0, 0);
+        constexpr bool EVERY_START = true;
+#endif
         std::vector<ScaledSum> sums;
         if (!scaled_sums(sums)) return false;
         const double space = std::ldexp(static_cast<double>(sums.size()), TOTAL.width);
-        if (sums.empty() || space > static_cast<double>(settings_.most)) return sampled_folds();
+        if (!EVERY_START || sums.empty() || space > static_cast<double>(settings_.most)) return sampled_folds();
         const Numbers numbers = numbers_for<OUTER_RANDOM_BITS>(TOTAL.is_float ? STATES_PER_CODE * space : space);
         totals_complete_ = close<FoldHardware>(
             crew_, totals_, 0, sums.size(), "fold", numbers, [](Units&, size_t) { return true; },

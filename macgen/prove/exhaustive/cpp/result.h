@@ -64,7 +64,7 @@ inline std::string list(const uint32_t* codes, int count) {
 }
 
 inline std::string json(const Comparison& c) {
-    const char* const names[] = {"step", "result", "fold"};
+    const char* const names[] = {"step", "result", "fold", "start"};
     return "{\"what\": \"" + std::string(names[c.what]) + "\", \"acc\": " + hex(c.acc) + ", \"addend\": " +
            hex(c.addend) + ", \"a\": " + list(c.lanes.a, LANES) + ", \"b\": " + list(c.lanes.b, LANES) + ", \"a_scales\": " +
            list(c.lanes.a_scale, LANE_SCALES) + ", \"b_scales\": " + list(c.lanes.b_scale, LANE_SCALES) + ", \"a_scale\": " +

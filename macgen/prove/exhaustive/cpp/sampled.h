@@ -19,7 +19,7 @@ struct ReachedOf {
 using Reached = ReachedOf<State>;
 
 // Streams of random numbers, one for each purpose.
-enum Stream { WALKS, DRAWS, EARLY_FOLDS, LATE_FOLDS, LOAD, LISTED, CLIMB, COPIES, RESULTS_OF, FIRST_FOLDS, SWAPS };
+enum Stream { WALKS, DRAWS, EARLY_FOLDS, LATE_FOLDS, LOAD, LISTED, CLIMB, COPIES, RESULTS_OF, FIRST_FOLDS, SWAPS, STARTS_OF };
 
 inline Random random_for(uint64_t seed, Stream stream, size_t row) { return Random(seed + stream, row); }
 

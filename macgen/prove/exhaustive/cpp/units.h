@@ -171,6 +171,23 @@ class Units {
     u128 total_code(const TotalState& total) { return code(outer_code_, total); }
 #endif
 
+#if STARTS
+    TotalSum started(u128 code) {
+        const uint64_t words[2] = {static_cast<uint64_t>(code), static_cast<uint64_t>(code >> 64)};
+        set_port(start_.code, words);
+        start_.eval();
+        return {get<TotalState>(start_.state), start_.flags};
+    }
+
+    u128 started_code(const TotalState& total) {
+#if OUTER
+        return total_code(total);
+#else
+        return code(total);
+#endif
+    }
+#endif
+
 #if RESULTS
     Result result(const TotalState& total, [[maybe_unused]] uint32_t random) {
         set_port(result_.state, total.words);
@@ -265,6 +282,9 @@ class Units {
     Vaddend addend_{&context_};
     Vouter_step outer_step_{&context_};
     Vouter_code outer_code_{&context_};
+#endif
+#if STARTS
+    Vstart start_{&context_};
 #endif
 #if RESULTS
     Vresult result_{&context_};
