@@ -52,7 +52,7 @@ class GemmCounters:
         b: its operand b.
         results: all of them.
         at_the_end: results that are as large as their format's largest number, before what was scaled is scaled back.
-        lost: results that are infinite or NaN.
+        lost: results that are infinite or NaN, or beyond the type of the tensor that they go into.
         counted: calls whose additions were counted.
         steps: their additions to the inner accumulator.
         folds: their additions of chunk sums to the outer one.

@@ -126,7 +126,7 @@ class LayerGemms:
             keep=self.arithmetic.approximation != "identity",
         )
         kept, gemm.kept = gemm.kept, None
-        return _tensor(y, x), kept
+        return self._given("forward", y, x), kept
 
     def backward(self, operation: Operation, native: Native, g: Any, x: Any, w: Any) -> Any:
         """Return the gradient of the inputs."""
@@ -135,9 +135,8 @@ class LayerGemms:
             return self._looked_at("backward", native.backward(g, x, w))
         a, b, shape = _array(g), _array(w), tuple(x.shape)
         bound = _largest(a) * operation.backward_sums(b)
-        return _tensor(
-            gemm.run(lambda products: operation.backward(products, a, b, shape), a, b, bound, self.threads), x
-        )
+        y = gemm.run(lambda products: operation.backward(products, a, b, shape), a, b, bound, self.threads)
+        return self._given("backward", y, x)
 
     def gradient(self, operation: Operation, native: Native, g: Any, x: Any, w: Any) -> Any:
         """Return the gradient of the weights."""
@@ -146,18 +145,35 @@ class LayerGemms:
             return self._looked_at("gradient", native.gradient(g, x, w))
         a, b, weights = _array(g), _array(x), _array(w)
         bound = gradient_sums(a, operation.channel) * _largest(b)
-        return _tensor(
-            gemm.run(lambda products: operation.gradient(products, a, b, weights), a, b, bound, self.threads), w
-        )
+        y = gemm.run(lambda products: operation.gradient(products, a, b, weights), a, b, bound, self.threads)
+        return self._given("gradient", y, w)
 
-    def approximate(self, operation: Operation, kept: Any, g: Any, x: Any, w: Any) -> tuple[Any, Any]:
-        """Return both gradients without what the forward accumulator lost."""
+    def approximate(
+        self, operation: Operation, kept: Any, g: Any, x: Any, w: Any, asked: tuple[bool, bool]
+    ) -> tuple[Any, Any]:
+        """Return both gradients without what the forward accumulator lost; None where one is not asked for."""
         spec = self.arithmetic.forward
         assert spec is not None
         a, b, scales = kept
         gradients = Gradients(spec, a, b, scales, self.arithmetic.approximation, self.threads)
         of_x, of_w = operation.approximate(gradients, _array(g), _array(x), _array(w))
-        return _tensor(of_x, x), _tensor(of_w, w)
+        return (
+            self._given("backward", of_x, x) if asked[0] else None,
+            self._given("gradient", of_w, w) if asked[1] else None,
+        )
+
+    def _given(self, kind: Kind, y: Array, like: Any) -> Any:
+        """Return results as a tensor of another one's type and device; those beyond that type are lost, too."""
+        tensor = torch.from_numpy(np.ascontiguousarray(y)).to(dtype=like.dtype, device=like.device)
+        if y.dtype.itemsize > like.dtype.itemsize and not _largest(y) <= torch.finfo(like.dtype).max:
+            beyond = int(np.count_nonzero(np.isfinite(y))) - int(torch.isfinite(tensor).sum())
+            gemm = self._gemms[kind]
+            if gemm is not None:
+                gemm.counters.lost += beyond
+            if beyond:
+                name = str(like.dtype).removeprefix("torch.")
+                self.watch.note(self.name, kind, f"{beyond} of {y.size} results are beyond {name}")
+        return tensor
 
     def _looked_at(self, kind: Kind, y: Any) -> Any:
         if self.watch.first is None:
@@ -173,7 +189,7 @@ def _backward(ctx: Any, g: Any) -> Any:
     gemms, operation, native = ctx.layer
     of_x = of_w = None
     if ctx.kept is not None:
-        of_x, of_w = gemms.approximate(operation, ctx.kept, g, x, w)
+        of_x, of_w = gemms.approximate(operation, ctx.kept, g, x, w, ctx.needs_input_grad[:2])
     else:
         if ctx.needs_input_grad[0]:
             of_x = gemms.backward(operation, native, g, x, w)
@@ -200,11 +216,6 @@ def _array(x: Any) -> Array:
     """Return a tensor's values as NumPy's, of a type that NumPy has."""
     x = x.detach()
     return np.asarray((x if x.dtype in (torch.float32, torch.float64) else x.float()).cpu().numpy())
-
-
-def _tensor(y: Array, like: Any) -> Any:
-    """Return values as a tensor of another one's type and device."""
-    return torch.from_numpy(np.ascontiguousarray(y)).to(dtype=like.dtype, device=like.device)
 
 
 def _largest(x: Array) -> float:

@@ -177,6 +177,30 @@ def test_saturation_is_what_exploded_first():
         nn.check_loss(float("inf"), model)
 
 
+@pytest.mark.parametrize("arithmetic", [SPEC, nn.Arithmetic(forward=SPEC, approximation="difference")])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 2e20), (torch.float16, 300.0)])
+def test_results_beyond_the_type_of_their_tensor_are_what_exploded_first(arithmetic, dtype, size):
+    """Scaled back they are finite in float64, and infinite in the network: in outputs, and in gradients."""
+    model = nn.convert(torch.nn.Sequential(torch.nn.Linear(4, 2, bias=False)).to(dtype), arithmetic)
+    with torch.no_grad():
+        model[0].weight.fill_(size)
+    y = model(torch.full((3, 4), size, dtype=dtype))
+    name = str(dtype).removeprefix("torch.")
+    assert nn.counters(model)["0"]["forward"].lost == 6
+    with pytest.raises(MacgenError, match=f"layer '0' in its forward GEMM in step 0: 6 of 6 results are beyond {name}"):
+        nn.check_loss(float(y.detach().sum() - y.detach().sum()), model)
+    nn.reset_counters(model)
+    y = model(torch.full((3, 4), 1.0, dtype=dtype))
+    assert torch.isfinite(y).all()
+    y.backward(torch.full((3, 2), size, dtype=dtype))
+    assert nn.layers(model)["0"].gemms.watch.first is None
+    layer = nn.convert(torch.nn.Linear(4, 2, bias=False).to(dtype), arithmetic)
+    layer(torch.full((3, 4), size, dtype=dtype)).backward(torch.full((3, 2), size, dtype=dtype))
+    with pytest.raises(MacgenError, match="layer 'Linear' in its gradient GEMM in step 0: 8 of 8 results are beyond"):
+        nn.check_loss(float("nan"), layer)
+    assert nn.counters(layer)[""].get("gradient", nn.GemmCounters(lost=8)).lost == 8
+
+
 def test_operands_that_are_no_numbers_stop_at_once():
     model = nn.convert(torch.nn.Linear(2, 2), SPEC)
     with pytest.raises(
