@@ -187,6 +187,8 @@ def family_specs(draw, **limits):
     if draw(st.booleans()):
         change(out=draw(near(spec.outer_format.max_exponent)))
     change(interleave=draw(st.integers(1, MAX_INTERLEAVE)))
+    if spec.interleave == 1 and spec.has_outer_adder:
+        change(outer_cycles=draw(st.integers(1, 4)))
     return spec
 
 

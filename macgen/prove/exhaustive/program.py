@@ -37,12 +37,14 @@ def check_widths(spec: MacSpec) -> None:
     """Refuse fixed-point formats, and terms of lanes, that the C++ model's 128-bit integers do not hold.
 
     Raises:
-        MacgenError: there is one, or the array has preloaded accumulators.
+        MacgenError: there is one, or the array has preloaded accumulators or outer additions of several cycles.
     """
     if spec.preload:
         raise MacgenError(
             "preload does not go with exhaustive verification; accepted are arrays without preloaded accumulators"
         )
+    if spec.outer_cycles > 1:
+        raise MacgenError(f"outer_cycles {spec.outer_cycles} does not go with exhaustive verification; accepted is 1")
     most = MAX_FIXED_BITS - spec.random_bits - (spec.lanes - 1).bit_length()
     if isinstance(spec.scale, FloatFormat):
         most -= 2 * spec.scale.precision

@@ -61,7 +61,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         passes.append(f"{operand}_out == {later}")
     connections |= {f"control_in__{mark}": mark for mark in marks}
     connections |= {f"control_out__{mark}": f"passed_{mark}" for mark in marks}
-    finish = design.outer_cycles + turns - 1
+    finish = design.outer_latency + turns - 1
     follows = []
     if "control_in__mode" in ports:
         mode_bits = ports["control_in__mode"][1]
