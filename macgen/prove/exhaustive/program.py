@@ -37,14 +37,12 @@ def check_widths(spec: MacSpec) -> None:
     """Refuse fixed-point formats, and terms of lanes, that the C++ model's 128-bit integers do not hold.
 
     Raises:
-        MacgenError: there is one, or the array has preloaded accumulators or outer additions of several cycles.
+        MacgenError: there is one, or the array has preloaded accumulators.
     """
     if spec.preload:
         raise MacgenError(
             "preload does not go with exhaustive verification; accepted are arrays without preloaded accumulators"
         )
-    if spec.outer_cycles > 1:
-        raise MacgenError(f"outer_cycles {spec.outer_cycles} does not go with exhaustive verification; accepted is 1")
     most = MAX_FIXED_BITS - spec.random_bits - (spec.lanes - 1).bit_length()
     if isinstance(spec.scale, FloatFormat):
         most -= 2 * spec.scale.precision
@@ -139,7 +137,8 @@ def _spec_header(spec: MacSpec, wrapper: StepWrapper) -> str:
         f"#define OUTER_RANDOM_BITS {folds.random_bits if outer else 0}",
         f"#define RESULT_RANDOM_BITS {wrapper.result_random_bits}",
         f"#define LANES {spec.lanes}",
-        f"#define CYCLES {spec.interleave}",
+        f"#define STEP_CYCLES {spec.interleave}",
+        f"#define OUTER_CYCLES {Design(spec).adder_cycles}",
         f"#define IDLES {int(wrapper.idles)}",
         f"#define FOLDS {int('folded' in units)}",
         f"#define SEPARATE_FOLDS {int('fold' in units)}",

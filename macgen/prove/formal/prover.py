@@ -145,10 +145,6 @@ def formal(
         raise MacgenError(
             "preload does not go with formal verification; accepted are arrays without preloaded accumulators"
         )
-    if isinstance(manifest.subject, MacSpec) and manifest.subject.outer_cycles > 1:
-        raise MacgenError(
-            f"outer_cycles {manifest.subject.outer_cycles} does not go with formal verification; accepted is 1"
-        )
     tools.check_timeout(timeout)
     tools.require("yosys", needed_by="formal verification")
     proofs: list[Proof] = []
