@@ -21,6 +21,7 @@ EXPECTED_CONTRADICTIONS = (
     "is unsigned, but",
     "in more than one place",
     "is too narrow",
+    "outer_cycles",
 )
 
 
