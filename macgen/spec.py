@@ -21,6 +21,7 @@ from macgen.spec_fields import (
     MAX_CHUNK,
     MAX_INTERLEAVE,
     MAX_LANES,
+    MAX_OUTER_CYCLES,
     MAX_PIPELINE,
     MAX_SCALE_BLOCK,
     MAX_SIDE,
@@ -37,6 +38,7 @@ from macgen.spec_fields import (
 from macgen.spec_json import json_type, object_of_distinct_keys
 from macgen.spec_lanes import check_lanes
 from macgen.spec_modes import MODE_FIELDS, Mode, check_choices_of_modes, check_embedding, check_packing, parse_modes
+from macgen.spec_outer import check_choices_of_outer_cycles
 from macgen.spec_preload import check_choices_of_preload
 
 
@@ -87,6 +89,8 @@ class MacSpec(SpecFacts):
             with those of the array's, `8/32` (docs/arithmetic.md section 9); None: nothing is counted.
         preload: whether each dot product starts from a value that a stream of its own brings (docs/arithmetic.md
             section 11).
+        outer_cycles: that an addition of an outer accumulator with an adder of its own takes, 1 to 4: its adder is cut
+            into as many stages; a full chunk has at least as many steps.
 
     Raises:
         MacgenError: a field is refused, or the fields contradict each other (docs/arithmetic.md section 6).
@@ -122,6 +126,7 @@ class MacSpec(SpecFacts):
         modes: Sequence[Mode | str] = (),
         counters: Counters | int | str | None = None,
         preload: bool = False,
+        outer_cycles: int = 1,
     ) -> None:
         self.__dict__.update(  # the instance is frozen
             a=as_format("a", a),
@@ -151,6 +156,7 @@ class MacSpec(SpecFacts):
             modes=parse_modes(modes),
             counters=Counters.parse(counters),
             preload=check_flag("preload", preload),
+            outer_cycles=outer_cycles,
         )
         self._check_integers()
         for field in ("a", "b"):
@@ -179,6 +185,8 @@ class MacSpec(SpecFacts):
             )
         if self.preload:
             check_choices_of_preload(self)
+        if self.outer_cycles > 1:
+            check_choices_of_outer_cycles(self)
         self._check_modes()
 
     def __repr__(self) -> str:
@@ -232,6 +240,7 @@ class MacSpec(SpecFacts):
             ("lanes", 1, MAX_LANES),
             ("interleave", 1, MAX_INTERLEAVE),
             ("pipeline", 1, MAX_PIPELINE),
+            ("outer_cycles", 1, MAX_OUTER_CYCLES),
         ):
             self.__dict__[field] = check_integer(field, getattr(self, field), low, high)
         if self.chunk is not None:
@@ -360,6 +369,7 @@ _LATER_FIELDS = (
     "modes",
     "counters",
     "preload",
+    "outer_cycles",
 )
 """They came after the others: a spec without them reads as it did before."""
 

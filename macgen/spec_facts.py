@@ -43,6 +43,7 @@ class SpecFacts:
     modes: tuple[Mode, ...]
     counters: Counters | None
     preload: bool
+    outer_cycles: int
 
     @property
     def outer_format(self) -> Format:
@@ -214,6 +215,8 @@ class SpecFacts:
             found.append(f"counters {self.counters}")
         if self.preload:
             found.append("preloaded accumulators")
+        if self.outer_cycles > 1:
+            found.append(f"outer additions of {self.outer_cycles} cycles")
         if self.interface == Interface.AXI_STREAM:
             found.append("AXI4-Stream ports")
         if self.reset == Reset.ASYNC:

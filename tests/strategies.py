@@ -21,6 +21,7 @@ EXPECTED_CONTRADICTIONS = (
     "is unsigned, but",
     "in more than one place",
     "is too narrow",
+    "outer_cycles",
 )
 
 
@@ -187,6 +188,8 @@ def family_specs(draw, **limits):
     if draw(st.booleans()):
         change(out=draw(near(spec.outer_format.max_exponent)))
     change(interleave=draw(st.integers(1, MAX_INTERLEAVE)))
+    if spec.interleave == 1 and spec.has_outer_adder:
+        change(outer_cycles=draw(st.integers(1, 4)))
     return spec
 
 

@@ -511,6 +511,7 @@ CHOICES_OF_PAIRS = {
     "lanes": [1, 4],
     "lane_sum": ["fused", "tree", "aligned:9", "exponents:13", "exponents:13/2", "bulk:13"],
     "interleave": [1, 2],
+    "outer_cycles": [1, 2],
     "modes": [(), ("low:acc=e8m7",)],
 }
 """Of every field its kinds of choices."""
@@ -518,6 +519,7 @@ CHOICES_OF_PAIRS = {
 NEEDED = {  # what a choice cannot be without
     ("scale_place", "lanes"): {"scale": "e8m0fnu", "lane_sum": "exponents:13", "lanes": 4},
     ("scale_block", 2): {"scale_place": "lanes", "scale": "e8m0fnu", "lane_sum": "exponents:13", "lanes": 4},
+    ("outer_cycles", 2): {"outer": "fp32"},
     ("lane_sum", "exponents:13/2"): {
         "a": "e2m1finite", "b": "e2m1finite", "scale_place": "lanes", "scale": "e8m0fnu", "lanes": 4
     },
@@ -874,7 +876,7 @@ def test_from_json_unknown_key():
     refuses_json(
         "spec has the unknown key 'banks'; accepted are a, b, acc, product, scale, scale_place, scale_block, chunk, "
         "outer, out, rounding, outer_rounding, overflow, lanes, lane_sum, rows, cols, interleave, pipeline, fold, "
-        "interface, reset, reset_active, clock_enable, modes, counters, preload",
+        "interface, reset, reset_active, clock_enable, modes, counters, preload, outer_cycles",
         json.dumps(GOOD | {"banks": 4}),
     )
 

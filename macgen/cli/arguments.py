@@ -212,6 +212,7 @@ def _joined_name(spec: MacSpec, text: Callable[[Format | Scale], str]) -> str:
     if spec.counters is not None:
         parts.append(f"n{spec.counters}")
     parts += ["pre"] * spec.preload
+    parts += [f"o{spec.outer_cycles}"] * (spec.outer_cycles > 1)
     parts += ["async"] * (spec.reset == "async") + ["rst_n"] * (spec.reset_active is not None)
     parts += ["en"] * spec.clock_enable
     return re.sub(r"[^A-Za-z0-9]+", "_", "_".join(parts))

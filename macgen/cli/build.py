@@ -42,7 +42,7 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
             "out",
         ],
         "Arithmetic": ["chunk", "rounding", "outer_rounding", "overflow", "lanes", "lane_sum", "modes"],
-        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline", "counters", "preload"],
+        "Hardware": ["rows", "cols", "interleave", "fold", "pipeline", "outer_cycles", "counters", "preload"],
         "Ports": ["interface", "reset", "reset_active", "clock_enable"],
         "Hand-over": ["clock_mhz", "io_share", "meet", "liberty", "fpga", "device"],
         "Output": ["output", "name", "force"],
@@ -161,6 +161,12 @@ _NONE = ("chunk", "product", "scale", "scale_block", "outer", "out", "outer_roun
     help="Fold a chunk in a cycle of its own (smaller), or while the next chunk starts (no stall).",
 )
 @click.option("--pipeline", type=integer, metavar="N", help="Register stages from the operands to the adder, 1 to 3.")
+@click.option(
+    "--outer-cycles",
+    type=integer,
+    metavar="N",
+    help="Cycles that an addition of an outer accumulator with an adder of its own takes, 1 to 4: its stages.",
+)
 @click.option(
     "--counters",
     metavar="P|P/E|none",

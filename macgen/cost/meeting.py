@@ -76,13 +76,15 @@ def meet(
         progress: is called with what is being done.
 
     Raises:
-        MacgenError: an argument is refused.
+        MacgenError: an argument is refused, or outer additions take several cycles.
         ToolError: a tool is missing, fails or exceeds its time; its log is kept and named.
     """
     check_type("spec", spec, MacSpec, "a MacSpec")
     check_function("progress", progress)
     if not is_real(clock_mhz) or not 1 <= clock_mhz <= 1e5:
         raise MacgenError(f"clock-mhz {shown(clock_mhz)} is not from 1 to 100000")
+    if spec.outer_cycles > 1:
+        raise MacgenError(f"outer_cycles {spec.outer_cycles} does not go with meet, which chooses turns; accepted is 1")
     if (liberty is None) == (fpga is None):
         raise MacgenError("liberty and fpga are both given or both left out; accepted is one of them")
     library = None if liberty is None else check_path("liberty", liberty)

@@ -251,7 +251,7 @@ class ArrayCore(wiring.Component):
 
         # -- Complete: the last PE has its result, and so has every other
         complete: Value = parts[-1].control_out.done
-        for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_cycles):
+        for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_latency):
             later = Signal(name=f"complete_{cycle}")
             m.d.sync += later.eq(complete)
             complete = later

@@ -40,15 +40,25 @@ class Design(Arithmetic):
     # -- cycles ------------------------------------------------------------------------------------------------------
 
     @property
-    def outer_cycles(self) -> int:
+    def adder_cycles(self) -> int:
+        """Cycles that an addition by an outer adder takes: its stages."""
+        return max(self.spec.interleave, self.spec.outer_cycles)
+
+    @property
+    def registers_scaled(self) -> bool:
+        """Whether a chunk sum times its scales waits in a register before it is aligned for the outer adder."""
+        return self.spec.outer_cycles > 1 and self.spec.scales_chunks and isinstance(self.spec.scale, FloatFormat)
+
+    @property
+    def outer_latency(self) -> int:
         """Cycles from the one that ends a chunk to the one in which its addition by an outer adder ends; 0 without."""
-        return 1 + self.spec.interleave if self.spec.has_outer_adder else 0
+        return 1 + self.registers_scaled + self.adder_cycles if self.spec.has_outer_adder else 0
 
     @property
     def latency(self) -> int:
         """Cycles from the one that takes a tile's (the last turn's) last beat to the first with its results."""
         spec = self.spec
-        fold = self.outer_cycles + (spec.interleave if self.folds_in_loop else 0)
+        fold = self.outer_latency + (spec.interleave if self.folds_in_loop else 0)
         return spec.rows + spec.cols + spec.pipeline + fold + spec.interleave - 1
 
     @property

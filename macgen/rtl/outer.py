@@ -21,6 +21,9 @@ from macgen.rtl.units.multiplier import Scaler
 class OuterAccumulator(wiring.Component):
     """Sum the chunk sums of a PE: take one, convert and scale it, add it in the cycle after that.
 
+    With `outer_cycles` = C an addition takes C cycles. No other one begins meanwhile: the total and the operand stay
+    as they are until it ends, and it need not be told from others. A float scale's product then has a register, too.
+
     Members:
         value: a chunk sum.
         flags: those of the chunk sum.
@@ -77,10 +80,14 @@ class OuterAccumulator(wiring.Component):
         taken = {name: Signal(name=f"taken_{name}") for name in marks}
         adding = {name: Signal(name=f"adding_{name}") for name in ("fold", "done")}
         m.d.sync += [mark.eq(getattr(self, name)) for name, mark in taken.items()]
-        m.d.sync += [mark.eq(taken[name]) for name, mark in adding.items()]
-        turns = spec.interleave
+        ready = taken  # the number that is added is there, in the cycle before the addition
+        if design.registers_scaled:
+            ready = {name: Signal(name=f"scaled_{name}") for name in marks}
+            m.d.sync += [mark.eq(taken[name]) for name, mark in ready.items()]
+        m.d.sync += [mark.eq(ready[name]) for name, mark in adding.items()]
+        turns, cycles = spec.interleave, design.adder_cycles
         ended = dict(adding)
-        for cycle in range(turns - 1):
+        for cycle in range(cycles - 1):
             for name, mark in ended.items():
                 ended[name] = Signal(name=f"ended_{name}_{cycle}")
                 m.d.sync += ended[name].eq(mark)
@@ -110,10 +117,13 @@ class OuterAccumulator(wiring.Component):
                     m.d.sync += register.eq(getattr(self, name))
                 m.d.comb += getattr(scaler, name).eq(register)
             addend = scaler.scaled
+            if design.registers_scaled:
+                addend = registers(scaler.scaled.signature, "scaled")
+                clock_in(m, addend, scaler.scaled)
 
         # -- Operand: aligned for the outer adder, in a register before it
         product = submodule(m, platform, "operand", "outer_operand", arithmetic.product)
-        adder = submodule(m, platform, "adder", "outer_adder", lambda: arithmetic.adder(turns))
+        adder = submodule(m, platform, "adder", "outer_adder", lambda: arithmetic.adder(cycles))
         connect_members(m, product.product, addend)
         m.d.comb += product.present.eq(1)
         operand = registers(arithmetic.operand, "operand")
@@ -130,9 +140,9 @@ class OuterAccumulator(wiring.Component):
         # The totals go round: the last is that of the turn whose addition begins, the first of the one where it ends
         # and of the one after `taken`. A total is 0 when a new sum starts.
         restart = Signal()
-        m.d.comb += restart.eq(self.starts if spec.preload else taken["fold"] & taken["fold_first"])
+        m.d.comb += restart.eq(self.starts if spec.preload else ready["fold"] & ready["fold_first"])
         total_flags = [Signal(FLAG_BITS, reset_less=True, name=f"total_{turn}_flags") for turn in range(turns)]
-        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.deferred_flags, turns - 1)
+        raised = delayed(m, "before", total_flags[-1] | operand_flags | adder.deferred_flags, cycles - 1)
         m.d.comb += self.result_flags.eq(raised | adder.flags)
         connect_members(m, self.result, adder.result)
         begin_flags = self.start_flags if spec.preload else 0

@@ -1,6 +1,6 @@
 """The array's input side: takes beats, counts chunks, tells the PEs what to do."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -107,7 +107,7 @@ class Sequencer(wiring.Component):
             # -- Mark sums: a chunk's fold is marked with its last beat, as the outer adder takes it later
             m.d.comb += [
                 position.eq(Mux(restart, 0, count)),
-                self.accept.eq(free),
+                self.accept.eq(self._folds_apart(m, free, chunk_end)),
                 self.control.first.eq(self.accept & is_zero(position)),
                 self.control.fold.eq(self.accept & chunk_end),
                 self.control.fold_first.eq(first_chunk | restart),
@@ -170,6 +170,26 @@ class Sequencer(wiring.Component):
         with m.If(discard & self._slot_last):
             m.d.sync += [empty.eq(1), fresh.eq(1), first_chunk.eq(1), count.eq(0)]
         return m
+
+    def _folds_apart(self, m: Module, free: Value, chunk_end: Value) -> Value:
+        """Return whether a beat is taken: not one that ends a chunk while the outer adder adds the sum of another.
+
+        Chunks have enough beats for that but for a dot product's last one, which may be short, and one after the sums
+        that a beat marked first drops.
+
+        Parameters:
+            m: of the sequencer.
+            free: whether nothing else holds the offered beat.
+            chunk_end: whether it ends a chunk.
+        """
+        waits = self._spec.outer_cycles - 1
+        if not waits:
+            return free
+
+        # -- Keep apart: a chunk ends so many cycles after the one before that its addition ends first
+        adding = Signal(waits)
+        m.d.sync += adding.eq(Cat(self.control.fold, adding[:-1]))
+        return free & ~(chunk_end & adding.any())
 
     def _sample_mode(self, m: Module, starts: Value) -> None:
         """Give a beat the mode of the beat that started its dot product.

@@ -63,6 +63,12 @@ def test_wrong_arguments_are_refused(arguments, sentence):
     assert str(caught.value).startswith(sentence)
 
 
+def test_outer_additions_of_several_cycles_are_refused():
+    with pytest.raises(MacgenError) as caught:
+        meet(SPEC.replace(outer="int13", outer_cycles=2), 100.0, fpga="ecp5")
+    assert str(caught.value) == "outer_cycles 2 does not go with meet, which chooses turns; accepted is 1"
+
+
 @pytest.mark.prove
 def test_in_a_real_library(monkeypatch, tmp_path):
     need("sta")

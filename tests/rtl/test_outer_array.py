@@ -31,10 +31,11 @@ def extended_specs(draw):
     """Small specs with one of the fields at least."""
     spec = draw(specs(max_exp_bits=3, max_man_bits=2, max_width=5, max_side=2, max_chunk=4))
     rounding = st.sampled_from(["rne", "rtz", "drop", "stochastic:2"])
-    spec = dataclasses.replace(spec, interleave=draw(st.integers(1, 3)))
+    spec = dataclasses.replace(spec, interleave=draw(st.sampled_from([1, 1, 2, 3])))
     wanted = {"rounding": draw(rounding), "outer_rounding": draw(rounding)}
     for field, values in FIELDS.items():
         wanted[field] = draw(st.none() | values)
+    wanted["outer_cycles"] = draw(st.integers(1, 4))
     for field, value in wanted.items():
         with contextlib.suppress(MacgenError):  # does not go with the others
             spec = dataclasses.replace(spec, **{field: value})
@@ -71,6 +72,14 @@ BASE = {"a": "e3m2", "b": "e3m2", "acc": "e5m3", "chunk": 3, "rows": 2, "cols": 
 STREAMS = {
     "scales": {"a": "e4m3fn", "b": "e4m3fn", "acc": "e6m5", "chunk": 2, "outer": "e8m9", "scale": "e8m0fnu"},
     "turns": {"chunk": 2, "outer": "e6m4", "scale": "e3m2", "interleave": 3, "rows": 1},
+    "cycles": {"chunk": 4, "outer": "e6m4", "scale": "e3m2", "outer_cycles": 3, "rows": 1},
+    "cycles-at-random": {
+        "b": "int4",
+        "acc": "fix12.1",
+        "outer": "fix5.1",
+        "outer_rounding": "stochastic:4",
+        "outer_cycles": 2,
+    },
     "turns-at-random": {"outer_rounding": "stochastic:3", "interleave": 2},
     "chunks-at-random": {"b": "int4", "acc": "fix12.1", "outer": "fix5.1", "outer_rounding": "stochastic:4"},
     "out-at-random": {
@@ -112,3 +121,18 @@ def test_beats_never_wait_and_the_latency_is_as_stated(rows, cols, interleave, c
         assert beats == interleave * sum(lengths) - 1
         if len(lengths) == 1:
             assert latency == Design(spec).latency
+
+
+@pytest.mark.parametrize("cycles", [2, 3, 4])
+def test_a_short_last_chunk_waits_until_the_outer_adder_is_free(cycles):
+    """A chunk of one beat ends right after another: only its beat waits, and the latency counts from it."""
+    spec = MacSpec(a="e3m2", b="e3m2", acc="e5m3", chunk=4, outer="e6m4", rows=1, cols=1, outer_cycles=cycles)
+    assert Design(spec).latency == Design(spec.replace(outer_cycles=1)).latency + cycles - 1
+    bench = Bench(spec)
+    lengths = {1: 0, 4: 0, 5: cycles - 1, 6: max(cycles - 2, 0), 8: 0, 9: cycles - 1}
+    groups = [list(tiles_of(spec, [length], bench.rng)) for length in lengths]
+    waits = [beats - (length - 1) for length, (beats, _) in zip(lengths, bench.latencies(groups), strict=True)]
+    assert waits == list(lengths.values())
+    assert {latency for _, latency in bench.latencies(groups)} == {Design(spec).latency}
+    tiles = list(tiles_of(spec, [*lengths, 1, 1, 5, 5], np.random.default_rng(2)))
+    compare(spec, Bench(spec).run(tiles), tiles)

@@ -30,6 +30,10 @@ ARRAYS = {
         a="e4m3fn", b="e4m3fn", acc="e6m6", scale="e8m0fnu", chunk=4, lanes=4, lane_sum="tree", outer="fp32",
         interleave=3, pipeline=2, rows=1, cols=2,
     ),
+    "outer adder of several cycles": MacSpec(
+        a="e4m3fn", b="e2m1finite", acc="e6m4", outer="bf16", scale="e4m3fn", chunk=8, lanes=2, outer_cycles=3, rows=2,
+        cols=2,
+    ),
     "scales without chunks": MacSpec(a="int4", b="int4", acc="int16", scale="e4m3fn", outer="fp16", rows=2, cols=1),
     "scales of lanes": MacSpec(
         a="e2m1finite", b="e2m1finite", acc="e5m4", lanes=4, lane_sum="exponents:6/2", scale="e3m1",

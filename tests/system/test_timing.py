@@ -46,6 +46,16 @@ def test_with_turns_what_is_held_waits_for_its_slot():
     assert of(spec, 4, 1, 1).total == 12 + 10
 
 
+def test_a_short_last_chunk_waits_for_the_outer_adder():
+    """Of nine beats in chunks of four the last one waits two cycles, of ten one; one chunk waits for results only."""
+    spec = MacSpec(**FLOAT, chunk=4, outer="fp32", outer_cycles=3)
+    assert Design(spec).latency == 4 + 4 + 1 + 2 + 2
+    assert of(spec, 4, 4, 8) == Cycles(beats=8, folds=0, held=0, drain=16, turns=1)
+    assert of(spec, 4, 8, 9) == Cycles(beats=18, folds=2 * 2, held=17 - 11, drain=16, turns=1)
+    assert of(spec, 4, 4, 10) == Cycles(beats=10, folds=1, held=0, drain=16, turns=1)
+    assert of(spec, 4, 4, 1) == Cycles(beats=1, folds=0, held=0, drain=16, turns=1)
+
+
 def test_before_the_first_beat_bubbles_empty_the_accumulators():
     for changes, before in (({}, 0), ({"chunk": 4}, 1), ({"chunk": 4, "interleave": 3}, 3), (
         {"chunk": 4, "fold": "overlap"}, 0), ({"chunk": 4, "outer": "fp32"}, 0)):  # fmt: skip

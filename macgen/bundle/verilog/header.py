@@ -128,6 +128,12 @@ def facts(spec: MacSpec) -> Iterator[tuple[str, str]]:
         outer = spec.outer_format
         rounding = _rounding(spec.fold_rounding)
         yield "Outer sums", f"{outer}, {fields_text(outer)}; rounded {rounding}; too large: {_overflow(spec, outer)}"
+    if spec.outer_cycles > 1:
+        text = f"an addition takes {spec.outer_cycles} cycles"
+        yield (
+            "Outer adder",
+            text + ("" if spec.chunk is None else "; a beat that ends a chunk waits for the one before"),
+        )
     if spec.preload:
         yield "Start values", f"{spec.outer_format}; each sum begins with one in place of 0"
     for number, mode in enumerate(spec.modes, 1):

@@ -15,7 +15,7 @@ from macgen.cost.kept import Kept
 from macgen.cost.synthesize import synthesize_luts
 from macgen.errors import MacgenError, ToolError, check_choice, check_function, check_integer, is_real, shown
 from macgen.spec import MacSpec
-from macgen.spec_fields import MAX_INTERLEAVE, MAX_PIPELINE
+from macgen.spec_fields import MAX_INTERLEAVE, MAX_OUTER_CYCLES, MAX_PIPELINE
 
 DEFAULT_SEEDS = 3
 MOST_SEEDS = 99
@@ -243,5 +243,11 @@ def hints(spec: MacSpec, module: str) -> list[str]:
             if spec.interleave == MAX_INTERLEAVE
             else f"interleave {spec.interleave + 1} may shorten it"
         )
+        if spec.outer_cycles > 1:  # which turns do not go with
+            more = f"interleave may shorten it, with outer_cycles 1 in place of {spec.outer_cycles}"
+            if module == "outer_adder":
+                more = "outer_cycles is at its most"
+                if spec.outer_cycles < MAX_OUTER_CYCLES:
+                    more = f"outer_cycles {spec.outer_cycles + 1} may shorten it"
         return [f"the slowest path lies in an addition, so that more stages (pipeline) gain nothing; {more}"]
     return []

@@ -5,7 +5,7 @@ it to an accumulator state, `folded` makes an operand of a state, `loaded` a sta
 code of a state; an outer accumulator has modules of its own. The wrapper packs members into vectors.
 
 With `interleave` = I a step takes its inputs, but for the random number, before the first edge of its clock `clk`, and
-gives its result after I - 1 edges.
+gives its result after I - 1 edges. So does an outer accumulator's step with `outer_cycles`.
 
 A state holds some of the flags that the addition which made it raised, deferred ones: a step's flags are the adder's
 with those that its result holds. Whatever settles a state has to find the same. Where the adder does not find in its
@@ -108,7 +108,7 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     in_mode = InMode(design, mode)
     arithmetic, outer, operand = design.steps, design.outer, design.operand
     converts, folds = design.out is not None, design.folds_in_loop
-    watched = design.spec.counters is not None
+    watched, turns = design.spec.counters is not None, design.spec.interleave
     wrapped = f"{name}_exhaustive"
     total_output = inner_output = f"{name}_output"
     texts = {}
@@ -118,7 +118,9 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     adder = f"{name}_adder" if design.window is None else f"{name}_aligned_adder"
     texts |= {
         "product": _product(in_mode, name),
-        "step": _step(in_mode, arithmetic, f"{wrapped}_step", adder, inner_output, operand, f"{name}_watch"),
+        "step": _step(
+            in_mode, arithmetic, f"{wrapped}_step", adder, inner_output, operand, f"{name}_watch", cycles=turns
+        ),
     }
     folded_mode = in_mode.mode_of(arithmetic.reader_keys)
     others: dict[str, Mapping[str, str]] = {f"{name}_folded": {"present": "1'b1"} | folded_mode} if folds else {}
@@ -127,7 +129,9 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     elif converts:
         others[f"{name}_out_number"] = in_mode.mode_of(design.results.reader_keys)
     if folds and design.window is not None:
-        texts["fold"] = _step(in_mode, arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand)
+        texts["fold"] = _step(
+            in_mode, arithmetic, f"{wrapped}_fold", f"{name}_adder", inner_output, arithmetic.operand, cycles=turns
+        )
     texts["code"] = _code(in_mode, arithmetic, f"{wrapped}_code", inner_output, others, in_mode.spec.acc)
     if folds:
         ports = to_vector("value", "state", arithmetic.value) | to_vector("operand", "operand", arithmetic.operand)
@@ -153,6 +157,7 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
         texts["outer_step"] = _step(
             *(in_mode, outer, f"{wrapped}_outer_step", f"{name}_outer_adder", total_output, outer.operand),
             f"{name}_outer_watch",
+            cycles=design.adder_cycles,
         )
         others = {f"{name}_out_number": in_mode.mode_of(design.results.reader_keys)} if converts else {}
         texts["outer_code"] = _code(
@@ -241,14 +246,17 @@ def _step(
     output: str,
     operand: wiring.Signature,
     watch: str | None = None,
+    *,
+    cycles: int,
 ) -> str:
     """Return the module of one addition.
 
     Parameters:
+        cycles: that it takes.
         watch: with counters the module that tells its events.
         in_mode, arithmetic, name, adder, output, operand: what it consists of.
     """
-    spec, cycles = in_mode.design.spec, in_mode.design.spec.interleave
+    spec = in_mode.design.spec
     clocked = {ENABLE: "1'b1"} if spec.clock_enable and cycles > 1 else {}
     value = arithmetic.value
     inputs: Ports = {"random": ("input", arithmetic.random_bits)} if arithmetic.random_bits else {}

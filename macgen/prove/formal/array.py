@@ -30,7 +30,7 @@ def abstract_pe(design: Design, name: str, ports: Ports) -> str:
     spec, marks = design.spec, _widths_of_marks(ports)
     bits = ports["result_out"][1]
     last = spec.interleave - 1
-    stages = spec.pipeline + last + design.outer_cycles
+    stages = spec.pipeline + last + design.outer_latency
     passed = [port[: -len("_in")] for port in ports if port in ("a_in", "b_in", "a_scale_in", "b_scale_in")]
     moves = "".join(f" result_{turn} <= result_{turn + 1};" for turn in range(last))
     return module(

@@ -76,7 +76,7 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         output = bench.output(result, rounding is None)
         if spec.preload:
             _start(bench, outer, output)
-        _accumulator(bench, outer, "outer_operand", "outer_adder", output, spec.interleave)
+        _accumulator(bench, outer, "outer_operand", "outer_adder", output, design.adder_cycles)
     if rounding is not None:
         total = bench.members("out_number", "value")
         bench.free("total", total)
@@ -103,7 +103,7 @@ def totals_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> H
         if held:
             bench.body.append(f"  wire ok_out = ~result_valid | {conjunction(held)};\n")
             bench.properties.append(Property("out", "; ".join(claims)))
-    return bench.harness("totals", spec.interleave if outer is not None else 1, ())
+    return bench.harness("totals", design.adder_cycles if outer is not None else 1, ())
 
 
 def _same_sign(rounding: RoundedSum, finite: str) -> str:

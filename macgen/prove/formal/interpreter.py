@@ -33,6 +33,18 @@ def folded_before(spec: MacSpec) -> str:
     )
 
 
+def folded_lately(spec: MacSpec) -> str:
+    """With outer additions of several cycles, whether one may not have ended that a fold begins after."""
+    if spec.outer_cycles == 1:
+        return ""
+    waits = spec.outer_cycles - 1
+    return (
+        "  wire chunk_ends = fold;\n"
+        + delayed("chunk_ends", waits, True)
+        + f"  wire folded_lately = {' | '.join(f'chunk_ends_{cycle}' for cycle in range(1, waits + 1))};\n"
+    )
+
+
 def interpreter(arithmetic: Arithmetic, at: str, finish: int) -> str:
     """Return Verilog that follows the marks as `Control` defines them: sums of one-bit products, one-bit states.
 

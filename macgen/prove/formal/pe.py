@@ -14,7 +14,7 @@ from macgen.prove.formal.harness import (
     marks_of,
     slots,
 )
-from macgen.prove.formal.interpreter import MARKS, folded_before, interpreter
+from macgen.prove.formal.interpreter import MARKS, folded_before, folded_lately, interpreter
 from macgen.prove.formal.starts import pe_starts
 from macgen.prove.formal.tables import LOOK_UP, Arithmetic, combines_lanes, lane_flags, rounded, scaled
 from macgen.prove.formal.units import AbstractUnits, zero_state
@@ -64,7 +64,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         passes.append(f"{operand}_out == {later}")
     connections |= {f"control_in__{mark}": mark for mark in marks}
     connections |= {f"control_out__{mark}": f"passed_{mark}" for mark in marks}
-    finish = design.outer_cycles + turns - 1
+    finish = design.outer_latency + turns - 1
     follows = []
     if "control_in__mode" in ports:
         mode_bits = ports["control_in__mode"][1]
@@ -84,6 +84,7 @@ def pe_harness(design: Design, name: str, modules: Mapping[str, Ports]) -> Harne
         BEGUN,
         arithmetic.any(),
         folded_before(spec),
+        folded_lately(spec),
         instance(f"{name}_pe", "dut", connections),
         *follows,
         *(delayed(mark, stages, True) for mark in marks),
@@ -172,6 +173,8 @@ def _obeyed_marks(spec: MacSpec) -> dict[str, str]:
     folds = spec.chunk is not None or spec.has_outer_adder
     if spec.has_outer_adder:
         legal["fold"] = "mark_fold & mark_step"
+        if spec.outer_cycles > 1:
+            legal["fold"] += " & ~folded_lately"
     elif spec.fold == "bubble":
         # A fold needs the adder; only a product that starts a chunk can go beside it.
         legal["fold"] = "mark_fold & ~mark_step & (~folded_before | mark_fold_first)"

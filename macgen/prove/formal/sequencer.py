@@ -17,7 +17,7 @@ from macgen.prove.formal.harness import (
     slots,
     source,
 )
-from macgen.prove.formal.interpreter import MARKS, folded_before, interpreter
+from macgen.prove.formal.interpreter import MARKS, folded_before, folded_lately, interpreter
 from macgen.prove.formal.tables import LOOK_UP, Arithmetic, raises_with_product, scaled
 from macgen.prove.verilog_text import Ports, instance
 from macgen.rtl import Design
@@ -39,18 +39,21 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     connections = {port: net for port, net in connections.items() if port in ports}
     sum_starts = spec.preload and spec.chunk is None and not spec.has_outer_adder
     from_start = ("start_value", "start_flags") if sum_starts else ("1'b0", f"{flag_bits}'b0")
+    waits = 3 * turns + spec.outer_cycles - 1
     beats = [(spec.chunk or mode.lanes) // mode.lanes for mode in design.modes]
     bits, age_bits, wait_bits = (
         max((max(beats) - 1).bit_length(), 1),
         (turns + 1).bit_length(),
-        (3 * turns).bit_length(),
+        waits.bit_length(),
     )
+    # Results cannot leave before the outer addition ends, as the proof of the results says.
+    late = " & ~folded_lately" if spec.outer_cycles > 1 else ""
     chunk_end = "last_c" if spec.chunk is None else f"(last_c | position == {_last_beat(beats)})"
     properties: tuple[Property, ...] = (
         Property("marked", "a beat is marked for the PEs exactly when the array takes it; one held is not"),
         Property("legal", "marks are such as a PE can obey: no product beside a fold but a chunk's first"),
         Property("sums", "each tile is finished once, with its beats' products in order, in chunks, from an empty sum"),
-        Property("taken", f"a beat is taken within {3 * turns} cycles, a last one once no results wait"),
+        Property("taken", f"a beat is taken within {waits} cycles, a last one once no results wait"),
     )
     if spec.has_outer_adder:
         properties = (properties[0], Property("legal", "marks are such as a PE can obey"), *properties[2:])
@@ -90,6 +93,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
         source(),
         *(["  wire starts_dots, start_known = 1'b1;\n"] if spec.preload else []),
         folded_before(spec),
+        folded_lately(spec),
         instance(f"{name}_sequencer", "dut", connections),
         slots(turns),
         # The interpreter takes the product in the cycle of the mark.
@@ -142,7 +146,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     any_due <= (any_due | accept & last_c) & ~all_done;
     age <= all_done ? 0 : accept & closes & last_c ? 1 : age == 0 ? 0 : age + 1;
     // The results are taken some time after the tile is done.
-    busy <= accept & last_c | busy & ~(taken & ~any_due);
+    busy <= accept & last_c | busy & ~(taken & ~any_due{late});
     checks <= done_now;
     wait_count <= begun & a_valid & b_valid & ~held & ~accept ? wait_count + 1 : 0;
   end
@@ -152,7 +156,7 @@ def sequencer_harness(design: Design, name: str, modules: Mapping[str, Ports]) -
     & (~checks | (result_known & result == result_c
       & (result_flags | {arithmetic.results.deferred_by("result")})
         == (result_flags_c | {arithmetic.results.deferred_by("result_c")}))));
-  wire ok_taken = wait_count < {3 * turns};
+  wire ok_taken = wait_count < {waits};
   // Known at once, this spares the solver finding out about every count.
   {_count(knows_first) if spec.chunk is not None else ""}
 """,
@@ -249,7 +253,8 @@ def _contract_folds(arithmetic: Arithmetic) -> str:
 
 def _legal(spec: MacSpec) -> str:
     if spec.has_outer_adder:
-        return "(~first | step) & (~fold | step) & (~done | fold)"
+        apart = " & ~(fold & folded_lately)" if spec.outer_cycles > 1 else ""
+        return "(~first | step) & (~fold | step) & (~done | fold)" + apart
     if spec.chunk is None:
         return "(~first | step) & (~done | step)"
     if spec.fold == "bubble":

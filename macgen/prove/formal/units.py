@@ -72,7 +72,7 @@ class AbstractUnits:
         if outer is not None:
             self._chunk_sums(inner)
             self._operand("outer_operand")
-            self._adder("outer_adder", fold, outer.zero, spec.interleave)
+            self._adder("outer_adder", fold, outer.zero, self.design.adder_cycles)
 
     @property
     def spec(self) -> MacSpec:

@@ -102,6 +102,21 @@ def test_without_nextpnr_one_sentence_says_how_to_get_it(int8, monkeypatch):
         ({"pipeline": 3}, "product", ["more turns (interleave) gain nothing; pipeline has all its stages"]),
         ({"interleave": 2}, "adder", ["more stages (pipeline) gain nothing; interleave 3 may shorten it"]),
         ({"interleave": 4}, "adder", ["more stages (pipeline) gain nothing; interleave is at its most"]),
+        (
+            {"outer": "fp32", "outer_cycles": 2},
+            "adder",
+            ["more stages (pipeline) gain nothing; interleave may shorten it, with outer_cycles 1 in place of 2"],
+        ),
+        (
+            {"outer": "fp32", "outer_cycles": 2},
+            "outer_adder",
+            ["more stages (pipeline) gain nothing; outer_cycles 3 may shorten it"],
+        ),
+        (
+            {"outer": "fp32", "outer_cycles": 4},
+            "outer_adder",
+            ["more stages (pipeline) gain nothing; outer_cycles is at its most"],
+        ),
         ({}, "sequencer", []),
     ],
 )

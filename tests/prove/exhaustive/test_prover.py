@@ -200,6 +200,10 @@ PRELOADED = {
     ),
 }  # fmt: skip
 SPECS |= PRELOADED
+SPECS["outer cycles"] = MacSpec(
+    a="e2m1", b="e2m1", acc="e4m2", chunk=4, outer="e4m3", scale="e2m1", out="e4m1", outer_rounding="rtz", rows=1,
+    cols=1, outer_cycles=3,
+)  # fmt: skip
 DRAWS = 100_000
 
 
@@ -351,6 +355,14 @@ def test_a_mode_that_rounds_at_another_place_is_found(bundles, tmp_path):
     result = exhaustive(changed, trust=True)
     assert result.difference.startswith("step: ")
     assert result.difference.endswith(" in mode prove")
+
+
+@pytest.mark.prove
+def test_additions_of_the_outer_accumulator_of_several_cycles_are_proved(bundles):
+    """While the inner one's take one: a step and a fold have their own number of clock edges."""
+    result = exhaustive(bundles("outer cycles"))
+    assert result.difference is None
+    assert result.complete
 
 
 @pytest.mark.prove

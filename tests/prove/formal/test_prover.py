@@ -78,6 +78,14 @@ SPECS |= {
         a="e2m1", b="e2m1", acc="e3m2", chunk=3, scale="fp32", outer="fp32", out="bf16", rows=1, cols=1
     ),
 }
+SPECS["outer cycles"] = MacSpec(
+    **{"a": "e3m1", "b": "e3m1", "acc": "e5m3", "scale": "e4m1", "outer": "e6m5", "out": "e5m2"},
+    chunk=4,
+    rows=1,
+    cols=2,
+    outer_cycles=3,
+)
+SPECS["outer cycles of one sum"] = MacSpec(a="e3m1", b="e3m1", acc="e5m3", outer="e6m5", rows=1, cols=1, outer_cycles=2)
 SPECS["lane scales"] = MacSpec(
     **{"a": "e2m1finite", "b": "e2m1finite", "acc": "e5m4", "lanes": 4, "lane_sum": "exponents:6/2", "scale": "e3m1"},
     scale_place="lanes",
@@ -115,14 +123,8 @@ PRELOADED = {
 }
 SPECS |= PRELOADED
 TOTALS = (
-    "start of an outer one",
-    "start of an outer whole",
-    "exponents",
-    "scaled",
-    "turns",
-    "narrow",
-    "fp32 scales",
-    "modes of every format",
+    *("exponents", "scaled", "turns", "narrow", "fp32 scales", "modes of every format"),
+    *("outer cycles", "outer cycles of one sum", "start of an outer one", "start of an outer whole"),
 )
 
 
@@ -270,6 +272,12 @@ MUTANTS = {
     "lane taken twice": ("aligned", lambda v: connect(v, "multiplier_1", "a", "a_in[5:0]"), "PE result"),
     "flags of a product": ("scaled", lambda v: connect(v, "rounding_1", "flags", ""), "PE result"),
     "one side's scale for both": ("scaled", lambda v: connect(v, "scaler", "b_scale", "chunk_a_scale"), "PE result"),
+    "last chunk too soon": ("outer cycles", lambda v: load(v, "adding", "2'd0"), "sequencer legal"),
+    "total restarted too soon": (
+        "outer cycles",
+        lambda v: drive(v, "restart", "taken_fold & taken_fold_first", module="mac_outer"),
+        "PE result",
+    ),
     "total not restarted": ("scaled", lambda v: drive(v, "restart", "1'b0", module="mac_outer"), "PE result"),
     "chunk sum kept": ("scaled", lambda v: load(v, "chunk_round_up", "done ? {} : chunk_round_up"), "PE result"),
     "scales of another row": (

@@ -121,7 +121,7 @@ class Units {
     }
 
     Sum add(const State& state, const Operand& operand, uint32_t random) {
-        return sum<Sum, STEP_RANDOM_BITS>(step_, state, operand, random);
+        return sum<Sum, STEP_RANDOM_BITS, STEP_CYCLES>(step_, state, operand, random);
     }
 
     u128 code(const State& state) { return code(code_, state); }
@@ -136,9 +136,9 @@ class Units {
 
     TotalSum fold(const State& inner, const FoldOperand& operand, uint32_t random) {
 #if SEPARATE_FOLDS
-        return sum<TotalSum, STEP_RANDOM_BITS>(fold_, inner, operand, random);
+        return sum<TotalSum, STEP_RANDOM_BITS, STEP_CYCLES>(fold_, inner, operand, random);
 #else
-        return sum<TotalSum, STEP_RANDOM_BITS>(step_, inner, operand, random);
+        return sum<TotalSum, STEP_RANDOM_BITS, STEP_CYCLES>(step_, inner, operand, random);
 #endif
     }
 
@@ -165,7 +165,7 @@ class Units {
     }
 
     TotalSum fold(const TotalState& total, const FoldOperand& operand, uint32_t random) {
-        return sum<TotalSum, OUTER_RANDOM_BITS>(outer_step_, total, operand, random);
+        return sum<TotalSum, OUTER_RANDOM_BITS, OUTER_CYCLES>(outer_step_, total, operand, random);
     }
 
     u128 total_code(const TotalState& total) { return code(outer_code_, total); }
@@ -221,30 +221,30 @@ class Units {
         return code_of(unit.code);
     }
 
-    // With CYCLES > 1 the inputs are there in the first cycle only, in those that follow others are, as in an array; the
-    // random number is there in the last.
-    template <class Result, int RANDOM_BITS, class Unit, class StateType, class OperandType>
+    // ADDING: cycles of the addition. With more than one, the inputs are there in the first cycle only, in those that
+    // follow others are, as in an array; the random number is there in the last.
+    template <class Result, int RANDOM_BITS, int ADDING, class Unit, class StateType, class OperandType>
     static Result sum(Unit& unit, const StateType& state, const OperandType& operand, [[maybe_unused]] uint32_t random) {
         set_port(unit.state, state.words);
         set_port(unit.operand, operand.words);
-        if constexpr (RANDOM_BITS > 0) unit.random = CYCLES > 1 ? ~random & ((uint64_t(1) << RANDOM_BITS) - 1) : random;
+        if constexpr (RANDOM_BITS > 0) unit.random = ADDING > 1 ? ~random & ((uint64_t(1) << RANDOM_BITS) - 1) : random;
         unit.eval();
-#if CYCLES > 1
-        const bool agrees = unit.agrees;
-        for (int cycle = 1; cycle < CYCLES; ++cycle) {
-            unit.clk = 1;
+        if constexpr (ADDING > 1) {
+            const bool agrees = unit.agrees;
+            for (int cycle = 1; cycle < ADDING; ++cycle) {
+                unit.clk = 1;
+                unit.eval();
+                set_port(unit.state, cycle % 2 ? inverted(state).words : state.words);
+                set_port(unit.operand, inverted(operand).words);
+                unit.clk = 0;
+                unit.eval();
+            }
+            if constexpr (RANDOM_BITS > 0) unit.random = random;
             unit.eval();
-            set_port(unit.state, cycle % 2 ? inverted(state).words : state.words);
-            set_port(unit.operand, inverted(operand).words);
-            unit.clk = 0;
-            unit.eval();
+            return {get<decltype(Result::state)>(unit.result), agrees ? unsigned(unit.flags) : ~0u};
+        } else {
+            return {get<decltype(Result::state)>(unit.result), unit.flags};
         }
-        if constexpr (RANDOM_BITS > 0) unit.random = random;
-        unit.eval();
-        return {get<decltype(Result::state)>(unit.result), agrees ? unsigned(unit.flags) : ~0u};
-#else
-        return {get<decltype(Result::state)>(unit.result), unit.flags};
-#endif
     }
 
     template <int BITS>
