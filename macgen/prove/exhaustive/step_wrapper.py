@@ -31,8 +31,8 @@ from macgen.bundle.verilog import rtlil_to_verilog
 from macgen.numerics import Format
 from macgen.numerics.events import EVENTS
 from macgen.numerics.flags import FLAG_BITS
+from macgen.prove.exhaustive.ends_wrapper import result_module, start_module
 from macgen.prove.exhaustive.in_mode import InMode, narrowed, operand_code
-from macgen.prove.exhaustive.start_wrapper import start_module
 from macgen.prove.verilog_text import (
     Ports,
     delayed,
@@ -166,7 +166,7 @@ def step_wrapper(design: Design, name: str, mode: int = 0) -> StepWrapper:
     if design.spec.preload:
         texts["start"] = start_module(design, name, total_output)
     if converts:
-        texts["result"] = _result(in_mode, name)
+        texts["result"] = result_module(in_mode, name)
     folding = arithmetic if outer is None else outer
     return StepWrapper(
         verilog="\n".join(texts.values()),
@@ -351,26 +351,6 @@ def _addend(in_mode: InMode, name: str, outer: Datapath) -> str:
         {**_state_in(arithmetic), **scales, **_operand("output", outer.operand, watched=watched)},
         body,
     )
-
-
-def _result(in_mode: InMode, name: str) -> str:
-    """Return the module that converts a total to a result."""
-    design, narrow = in_mode.design, in_mode.spec.out_format
-    arithmetic = design.results
-    assert design.out is not None
-    number = ExactNumber(design.out.rounded_sum.addend)
-    random: Ports = {"random": ("input", design.out_random_bits)} if design.out_random_bits else {}
-    outputs: Ports = {"code": ("output", narrow.width), **_FLAGS}
-    numbers = to_wires("number", "number", number)
-    wide = design.out.rounded_sum.acc
-    body = wires("number", number) + wire("right", wide.width)
-    of_number, of_unit = in_mode.mode_of(design.results.reader_keys), in_mode.mode_of(design.out.rounded_sum.formats)
-    body += _unit(f"{name}_out_number", to_vector("value", "state", arithmetic.value) | of_number | numbers)
-    ports = {port: port for port in (*random, *_FLAGS)} | {"code": "right"}
-    body += _unit(f"{name}_out_conversion", ports | of_unit | numbers)
-    code, embeds = narrowed("right", narrow, wide)
-    body += f"  assign code = {f'{embeds} ? {code} : ~{code}' if embeds else code};\n"
-    return module(f"{name}_exhaustive_result", {**_state_in(arithmetic), **random, **outputs}, body)
 
 
 def _output(arithmetic: Datapath, name: str) -> str:
