@@ -80,12 +80,14 @@ def random_workload(spec: MacSpec, seed: int) -> Workload:
     a = _normal_codes(rng, spec.a, (tiles, LANES, spec.rows, products))
     b = _normal_codes(rng, spec.b, (tiles, LANES, products, spec.cols))
     described = "" if spec.scale is None else ", scales from 1/2 to 2"
+    a_scales, b_scales = _scales(spec, products, rng.integers(-1, 2, (tiles, LANES, spec.rows + spec.cols)))
     return Workload(
         f"random normal operands{described}{_START_VALUES * spec.preload}, {tiles} x {LANES} tiles of {products} "
         f"products, seed {seed}",
         a,
         b,
-        *_scales(spec, products, rng.integers(-1, 2, (tiles, LANES, spec.rows + spec.cols))),
+        a_scales,
+        b_scales,
         _starts(spec, rng, tiles),
     )
 
@@ -155,12 +157,14 @@ def data_workload(spec: MacSpec, file: Path, seed: int) -> Workload:
     b_codes = _codes(stored, spec.b, b.part(np.arange(products), taken_cols))
     described = "" if spec.scale is None else ", scales of 1"
     random = ", random normal start values" if spec.preload else ""
+    a_scales, b_scales = _scales(spec, products, np.zeros((tiles, LANES, spec.rows + spec.cols)))
     return Workload(
         f"{file.name}: {tiles} x {LANES} tiles of random rows and columns{described}{random}, {products} products, "
         f"seed {seed}",
         a_codes[row_of.reshape(rows.shape)],
         np.moveaxis(b_codes.T[col_of.reshape(cols.shape)], -1, -2),
-        *_scales(spec, products, np.zeros((tiles, LANES, spec.rows + spec.cols))),
+        a_scales,
+        b_scales,
         _starts(spec, rng, tiles),
     )
 
