@@ -131,7 +131,10 @@ CALLS = [
         {"spec": SCALED, "A": [[1.0, 2.0]], "B": [[1.0, 2.0]], "A_scales": [[1.0]], "B_scales": [[2.0]]},
     ),
     # specs
-    (macgen.MacSpec, {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", **PORTS}),
+    (
+        macgen.MacSpec,
+        {**SCALED.to_dict(), "product": None, "out": "fp32", "outer_rounding": "rne", "outer_cycles": 2, **PORTS},
+    ),
     (macgen.MacSpec, {**SPEC.to_dict(), "modes": ["low:acc=e6m3"], "counters": "8/32"}),
     (macgen.MacSpec, PRELOADED.to_dict()),
     (macgen.MacSpec, OF_LANES.to_dict()),

@@ -95,16 +95,17 @@ def test_every_option():
 
 def test_every_option_of_products_scales_and_lanes():
     args = ("--product", "e5m4", "--scale", "e8m0fnu", "--outer", "fp32", "--out", "bf16", "--outer-rounding", "rtz")
-    args += ("--lanes", 2, "--lane-sum", "tree", "--chunk", 4)
+    args += ("--lanes", 2, "--lane-sum", "tree", "--chunk", 4, "--outer-cycles", 2)
     result = invoke("build", *args, *SMALL, "-o", "x")
     assert built("x") == MacSpec(
         a="e5m2", b="e5m2", acc="e6m5", product="e5m4", scale="e8m0fnu", outer="fp32", out="bf16",
-        outer_rounding="rtz", lanes=2, lane_sum="tree", chunk=4, rows=1, cols=1,
+        outer_rounding="rtz", lanes=2, lane_sum="tree", chunk=4, rows=1, cols=1, outer_cycles=2,
     )  # fmt: skip
-    more = "products rounded to e5m4; 2 lanes, tree; scales e8m0fnu; chunk sums into e8m23, rtz; results e8m7, rtz"
+    more = "products rounded to e5m4; 2 lanes, tree; scales e8m0fnu; chunk sums into e8m23, rtz; results e8m7, rtz; "
+    more += "outer additions of 2 cycles"
     assert more in " ".join(result.stdout.split())
     head = Path("x/rtl/x.v").read_text().partition("// Modules")[0]
-    assert all(fmt in head for fmt in ("e5m4", "e8m0fnu", "e8m23", "e8m7"))
+    assert all(text in head for text in ("e5m4", "e8m0fnu", "e8m23", "e8m7", "an addition takes 2 cycles"))
 
 
 def test_what_a_preset_has_more_can_be_taken_away():
