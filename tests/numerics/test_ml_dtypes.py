@@ -24,6 +24,8 @@ FLOATS = {
 }
 INTEGERS = {"int1": "int1", "int2": "int2", "int4": "int4", "uint1": "uint1", "uint2": "uint2", "uint4": "uint4"}
 SCALES = {"float8_e8m0fnu": ScaleFormat()}
+MISSING = {"float8_e5m3fnu"}
+"""What macgen has no counterpart of: unsigned floats with a mantissa, since 0.7."""
 
 
 def their_type(name):
@@ -45,7 +47,7 @@ def test_the_tables_name_every_format_of_ml_dtypes():
         if isinstance(getattr(ml_dtypes, name), type) and issubclass(getattr(ml_dtypes, name), np.generic)
     }
     assert len(theirs) > 12
-    assert {name for name in theirs if "complex" not in name} <= {*FLOATS, *INTEGERS, *SCALES}
+    assert {name for name in theirs if "complex" not in name} <= {*FLOATS, *INTEGERS, *SCALES, *MISSING}
 
 
 @pytest.fixture(params=FLOATS)
