@@ -23,7 +23,6 @@ LANES = 64
 """Independent tiles that are simulated at once, each with operands of its own."""
 
 _LEAST_PRODUCTS, _MOST_PRODUCTS = 128, 512
-_START_VALUES = ", start values likewise"
 _ROUNDS = 2  # of a tile for each turn: the first fills the array, the second is counted
 
 
@@ -80,10 +79,10 @@ def random_workload(spec: MacSpec, seed: int) -> Workload:
     a = _normal_codes(rng, spec.a, (tiles, LANES, spec.rows, products))
     b = _normal_codes(rng, spec.b, (tiles, LANES, products, spec.cols))
     described = "" if spec.scale is None else ", scales from 1/2 to 2"
+    likewise = ", start values likewise" if spec.preload else ""
     a_scales, b_scales = _scales(spec, products, rng.integers(-1, 2, (tiles, LANES, spec.rows + spec.cols)))
     return Workload(
-        f"random normal operands{described}{_START_VALUES * spec.preload}, {tiles} x {LANES} tiles of {products} "
-        f"products, seed {seed}",
+        f"random normal operands{described}{likewise}, {tiles} x {LANES} tiles of {products} products, seed {seed}",
         a,
         b,
         a_scales,

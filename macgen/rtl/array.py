@@ -17,6 +17,7 @@ from macgen.rtl.parts.bits import is_zero
 from macgen.rtl.parts.hierarchy import submodule
 from macgen.rtl.parts.interfaces import connect_members
 from macgen.rtl.parts.modes import by_mode, dropped_places
+from macgen.rtl.parts.pipeline import delayed
 from macgen.rtl.preload import Preloader, stack_starts
 from macgen.rtl.rows import Band, Row, stack_bands, stack_counts, stack_rows, stack_scales
 from macgen.rtl.sequencer import Sequencer
@@ -173,11 +174,8 @@ class ArrayCore(wiring.Component):
         used: Value = marks.begins if "begins" in design.control.widths else marks.first
         if "fold_first" in design.control.widths and "begins" not in design.control.widths:
             used = used & marks.fold_first
-        for cycle in range(design.start_cycles):  # with a reset: none of before it may come after it
-            later = Signal(name=f"start_used_{cycle}")
-            m.d.sync += later.eq(used)
-            used = later
-        used = self._of_last_turn(m, used, "start_turn")
+        # With a reset: no use of before it may come after it.
+        used = self._of_last_turn(m, delayed(m, "start_used", used, design.start_cycles, resets=True), "start_turn")
         m.d.comb += [
             preloader.valid.eq(self.d_valid),
             self.d_ready.eq(preloader.ready),
@@ -250,11 +248,8 @@ class ArrayCore(wiring.Component):
         design, spec = self.design, self.spec
 
         # -- Complete: the last PE has its result, and so has every other
-        complete: Value = parts[-1].control_out.done
-        for cycle in range(spec.pipeline + spec.interleave - 2 + design.outer_latency):
-            later = Signal(name=f"complete_{cycle}")
-            m.d.sync += later.eq(complete)
-            complete = later
+        cycles = spec.pipeline + spec.interleave - 2 + design.outer_latency
+        complete = delayed(m, "complete", parts[-1].control_out.done, cycles, resets=True)
         complete = self._of_last_turn(m, complete, "turn")
 
         # -- Count rows: result beats of a tile that have left

@@ -35,18 +35,18 @@ def delay(m: Module, stage: str, **values: Value) -> list[Value]:
     return _registers(m, stage, values)
 
 
-def delayed(m: Module, name: str, value: Value, cycles: int) -> Value:
-    """Return a value some cycles later."""
+def delayed(m: Module, name: str, value: Value, cycles: int, *, resets: bool = False) -> Value:
+    """Return a value some cycles later; after a reset 0 for as long, where it resets the registers."""
     for cycle in range(cycles):
-        (value,) = _registers(m, name, {str(cycle): value})
+        (value,) = _registers(m, name, {str(cycle): value}, resets=resets)
     return value
 
 
-def _registers(m: Module, stage: str, values: Mapping[str, Value]) -> list[Value]:
+def _registers(m: Module, stage: str, values: Mapping[str, Value], *, resets: bool = False) -> list[Value]:
     """Return registers for values, whose source is the line that needs them, two calls above."""
     registers: list[Value] = []
     for name, value in values.items():
-        register = Signal(value.shape(), name=f"{stage}_{name}", reset_less=True, src_loc_at=2)
+        register = Signal(value.shape(), name=f"{stage}_{name}", reset_less=not resets, src_loc_at=2)
         m.d.sync += register.eq(value)
         registers.append(register)
     return registers
