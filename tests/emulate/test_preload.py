@@ -88,9 +88,9 @@ test_python_is_the_same = settings(max_examples=60, **SLOW)(CASES(python_is_the_
 
 
 def some_presets():
-    """Of each preset that goes with start values, one: with chunks where it has none, and the other way round."""
+    """Each preset that goes with start values, as it is, and with chunks where it has none, or the other way round."""
     for name, spec in presets.items():
-        for chunk in {spec.chunk, None if spec.chunk else 3 * spec.lanes}:
+        for chunk in (spec.chunk, None if spec.chunk else 3 * spec.lanes):
             try:
                 yield pytest.param(spec.replace(chunk=chunk, preload=True), id=f"{name}-{chunk}")
             except MacgenError:
